@@ -1,0 +1,73 @@
+"""What an executor sees and returns: plain data, the same here, over ssh and on a cluster."""
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any, Literal
+
+from mlops_cli.core.refs import ObjectRef
+
+
+@dataclass(frozen=True, slots=True)
+class Usage:
+    """What the process tree of an attempt consumed.  Seconds, bytes; None where this machine cannot tell."""
+
+    wall_seconds: float
+    cpu_seconds: float
+    memory_peak_bytes: int | None = None
+    read_bytes: int | None = None
+    write_bytes: int | None = None
+
+    def to_json(self) -> dict[str, Any]:
+        found = {'wall_seconds': round(self.wall_seconds, 3), 'cpu_seconds': round(self.cpu_seconds, 3),
+                 'memory_peak_bytes': self.memory_peak_bytes, 'read_bytes': self.read_bytes, 'write_bytes': self.write_bytes}
+        return {name: value for name, value in found.items() if value is not None}
+
+
+@dataclass(frozen=True, slots=True)
+class Process:
+    """One process to run, in order with its siblings: the first that fails ends the job."""
+
+    argv: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Job:
+    """All there is to know to run one attempt of one stage.
+
+    ``folder``: absolute path in which paths are relative to (the project, or a folder of the attempt's own);
+    ``directory``: where the processes start, relative to it.  ``inputs``: what to put into the folder first; empty when
+    it runs in the project.  ``log``: absolute path that takes stdout and stderr."""
+
+    attempt: str
+    stage: str
+    folder: str
+    directory: str
+    processes: tuple[Process, ...]
+    environment: Mapping[str, str]
+    log: str
+    inputs: tuple[tuple[str, ObjectRef], ...] = ()
+    outputs: tuple[str, ...] = ()
+    timeout_seconds: float | None = None
+    grace_seconds: float = 10.0
+
+
+Ending = Literal['exited', 'timeout', 'cancelled', 'lost', 'not-started']
+
+
+@dataclass(frozen=True, slots=True)
+class Outcome:
+    """How an attempt ended.  ``exit_code``: of the process that ended it, 128 + n for signal n, None if it never started.
+    ``killed``: processes the stage left behind, that had to be ended.  ``message``: why it was not started or got lost."""
+
+    attempt: str
+    ending: Ending
+    exit_code: int | None
+    usage: Usage
+    killed: int = 0
+    message: str = ''
+    details: Mapping[str, Any] = field(default_factory=dict)
+
+    @property
+    def succeeded(self) -> bool:
+        return self.ending == 'exited' and self.exit_code == 0

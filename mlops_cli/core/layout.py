@@ -1,0 +1,41 @@
+"""Every path name under ``.mlops/`` and beside it, in one place, as relative POSIX strings."""
+from __future__ import annotations
+
+PIPELINE_FILE = 'pipeline.yaml'
+PARAMS_FILE = 'params.yaml'
+IGNORE_FILE = '.mlopsignore'
+ROOT = '.mlops'
+
+# Tracked by git.
+CONFIG = '.mlops/config.yaml'
+STAGES = '.mlops/stages'
+DATA = '.mlops/data'
+RUNS = '.mlops/runs'
+MODELS = '.mlops/models'
+GITIGNORE = '.mlops/.gitignore'
+GITIGNORE_TEXT = '/cache/\n/local/\n/config.local.yaml\n'
+
+# Ignored, shareable between worktrees.
+CACHE = '.mlops/cache'
+OBJECTS = 'objects-v1'  # these four are relative to the cache folder, which config.local may move
+RESULTS = 'results-v1'
+TEMPORARY = 'tmp'
+CACHE_LOCKS = 'locks-v1'
+
+# Ignored, this worktree's own.
+CONFIG_LOCAL = '.mlops/config.local.yaml'
+LOCAL = '.mlops/local'
+INDEX = '.mlops/local/index-v1.sqlite'
+JOURNAL = '.mlops/local/journal'
+LOCKS = '.mlops/local/locks-v1'
+LOGS = '.mlops/local/logs'
+FAILED = '.mlops/local/failed'
+RESCUE = '.mlops/local/rescue'
+WORK = '.mlops/local/work'
+CHECKPOINTS = '.mlops/local/checkpoints'
+CRASHES = '.mlops/local/crashes'
+
+
+def run_record(run_id: str) -> str:
+    """``run_id``: as ids.run_id makes it; the month folder is read off it."""
+    return f'{RUNS}/{run_id[:4]}-{run_id[4:6]}/{run_id}.json'

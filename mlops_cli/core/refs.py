@@ -1,0 +1,40 @@
+"""References to stored content."""
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Literal
+
+from mlops_cli.core.digest import Digest, digest_of
+
+Kind = Literal['file', 'exec', 'tree']
+
+
+@dataclass(frozen=True, slots=True, order=True)
+class ObjectRef:
+    """A file, an executable file or a folder (tree), by content.
+
+    ``size``: bytes of the content; of a tree, of all its files."""
+
+    digest: Digest
+    size: int
+    kind: Kind
+
+    @property
+    def identity(self) -> Digest:
+        """What a key hashes: the content, and for a file its executable bit too.
+
+        For plain files and trees that is the digest itself (a tree's nodes hold the bits of its files)."""
+        if self.kind == 'exec':
+            return digest_of(b'mlops exec-v1\n' + self.digest.hex.encode())
+        return self.digest
+
+    def to_json(self) -> list[object]:
+        return [self.kind, str(self.digest), self.size]
+
+    @classmethod
+    def from_json(cls, value: object) -> ObjectRef:
+        """Raises ValueError on anything :meth:`to_json` cannot have written."""
+        match value:
+            case ['file' | 'exec' | 'tree' as kind, str(digest), int(size)] if size >= 0 and not isinstance(size, bool):
+                return cls(Digest.parse(digest), size, kind)
+        raise ValueError(f'not an object reference: {str(value)[:80]}')

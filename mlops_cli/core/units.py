@@ -1,0 +1,59 @@
+"""Sizes and times: parsed from what people write, printed as people read."""
+from __future__ import annotations
+
+import re
+
+_SIZE = re.compile(r'\s*(\d+(?:\.\d+)?)\s*([kKMGTP]?)(i?)(B?)\s*\Z')
+_DURATION = re.compile(r'\s*'.join(rf'(?:(\d+(?:\.\d+)?)\s*{unit})?' for unit in ('d', 'h', 'm(?:in)?', 's')) + r'\Z')
+_STEPS = ' kMGTP'
+
+
+def parse_size(text: str | int) -> int:
+    """Bytes: ``2GiB`` and ``2G`` are 2 * 1024**3, ``2GB`` is 2 * 1000**3.  Raises ValueError."""
+    found = _SIZE.match(str(text))
+    if not found:
+        raise ValueError(f'not a size: {text!r}')
+    number, prefix, binary, byte = found.groups()
+    base = 1000 if byte and not binary else 1024
+    return round(float(number) * float(base) ** _STEPS.index(prefix.replace('K', 'k') or ' '))
+
+
+def parse_duration(text: str | int | float) -> float:
+    """Seconds: ``90``, ``90s``, ``1h30m``, ``2d``.  Raises ValueError."""
+    if isinstance(text, int | float):
+        return float(text)
+    stripped = text.strip()
+    if re.fullmatch(r'\d+(\.\d+)?', stripped):
+        return float(stripped)
+    found = _DURATION.match(stripped)
+    if not stripped or not found:
+        raise ValueError(f'not a duration: {text!r}')
+    return sum(float(part) * unit for part, unit in zip(found.groups(), (86400, 3600, 60, 1), strict=True) if part)
+
+
+def show_size(size: float) -> str:
+    """``310 kB``, ``2.1 GB``: decimal, as disks and clouds count."""
+    if size < 1000:
+        return f'{size:.0f} B'
+    units = iter(('kB', 'MB', 'GB', 'TB', 'PB'))
+    unit = ''
+    while size >= 999.5 and (following := next(units, '')):
+        size, unit = size / 1000, following
+    return f'{size:.1f} {unit}' if size < 9.95 else f'{size:.0f} {unit}'
+
+
+def show_seconds(seconds: float) -> str:
+    """``0.4s``, ``11.3s``, ``2m05s``, ``3h12m``, ``2d04h``."""
+    if seconds < 99.95:
+        return f'{seconds:.1f}s' if seconds >= 0.095 else f'{seconds:.2f}s'
+    whole = round(seconds)
+    if whole < 3600:
+        return f'{whole // 60}m{whole % 60:02}s'
+    if whole < 86400:
+        return f'{whole // 3600}h{whole % 3600 // 60:02}m'
+    return f'{whole // 86400}d{whole % 86400 // 3600:02}h'
+
+
+def plural(count: int, noun: str, many: str = '') -> str:
+    """``1 stage``, ``2 stages``."""
+    return f'{count:,} {noun}' if count == 1 else f'{count:,} {many or noun + "s"}'
