@@ -45,19 +45,15 @@ def write_model(path: Path, model: Any) -> None:
 
 
 def read_model(path: Path) -> Any:
-    """The inverse of :func:`write_model`.  Raises skops' UntrustedTypesFoundException if the file holds anything but a model."""
+    """The inverse of :func:`write_model`.  Raises skops' UntrustedTypesFoundException if the file holds other types."""
     return load(path, trusted=TRUSTED)
 
 
 def _without_addresses(archive: bytes) -> bytes:
     """skops names every object and array by its address in memory, and zip stamps each file with the time: both differ
     from run to run.  Here objects are numbered as the schema meets them, and it is always 1980."""
-    numbers: dict[Any, int] = {}
-
-    def number(address: Any) -> int:
-        return numbers.setdefault(address, len(numbers) + 1)
-
-    names: dict[str, str] = {}
+    numbers: dict[int, int] = {}  # address -> number
+    names: dict[str, str] = {}    # file name in the archive of skops -> in ours
 
     def renamed(node: Any) -> Any:
         if isinstance(node, list):
@@ -66,14 +62,14 @@ def _without_addresses(archive: bytes) -> bytes:
             return node
         node = {key: renamed(value) for key, value in node.items()}
         if '__id__' in node:
-            node['__id__'] = number(node['__id__'])
+            node['__id__'] = numbers.setdefault(node['__id__'], len(numbers) + 1)
         if node.get('type') == 'numpy' and 'file' in node:
             node['file'] = names.setdefault(node['file'], f'{len(names) + 1}.npy')
         return node
 
     rewritten = io.BytesIO()
     with ZipFile(io.BytesIO(archive)) as old, ZipFile(rewritten, 'w') as new:
-        schema = json.dumps(renamed(json.loads(old.read(SCHEMA))), sort_keys=True, separators=(',', ':'))
+        schema = json.dumps(renamed(json.loads(old.read(SCHEMA))), separators=(',', ':'))
         contents = {SCHEMA: schema.encode(), **{name: old.read(address) for address, name in names.items()}}
         lost = len(old.namelist()) - len(contents)
         if lost:

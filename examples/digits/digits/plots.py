@@ -3,6 +3,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import matplotlib
 import numpy as np
@@ -13,13 +14,17 @@ from matplotlib.patches import FancyBboxPatch
 
 from digits.data import SIDE, Digits
 
-INK, SOFT, FAINT, PAPER = '#1f2933', '#7b8794', '#e4e7eb', '#ffffff'
+Box = tuple[float, float, float, float]  # left, bottom, width, height, as parts of the figure
+
+WIDE, HIGH = 10.6, 6.5  # inches
+CAPTION = 1.24          # height of a digit with its caption, in widths
+INK, SOFT, EMPTY, PAPER = '#1f2933', '#7b8794', '#f5f7fa', '#ffffff'
 RIGHT, WRONG = '#2a7f8e', '#d9622b'
 RIGHT_SHADES = LinearSegmentedColormap.from_list('right', ['#dceef0', '#6fb3bd'])
 WRONG_SHADES = LinearSegmentedColormap.from_list('wrong', ['#fbe3d6', '#e98a5b'])
-INK_SHADES = LinearSegmentedColormap.from_list('ink', ['#f5f7fa', INK])
+INK_SHADES = LinearSegmentedColormap.from_list('ink', [EMPTY, INK])
 
-STYLE = {
+STYLE: dict[Any, Any] = {
     'font.family': 'DejaVu Sans',  # comes with matplotlib, so the same everywhere
     'svg.fonttype': 'path',
     'svg.hashsalt': 'digits',      # else matplotlib draws the ids of its shapes by lot
@@ -53,14 +58,14 @@ def draw(path: Path, reading: Reading, *, name: str, candidates: int, gallery: i
     with matplotlib.rc_context():
         matplotlib.rcdefaults()  # a reader's own matplotlibrc must not show
         matplotlib.rcParams.update(STYLE)
-        figure = Figure(figsize=(11.4, 6.5), facecolor=PAPER)
+        figure = Figure(figsize=(WIDE, HIGH), facecolor=PAPER)
         figure.text(0.035, 0.925, f'{name} reads {right} of {len(reading.digits)} digits right', size=18, weight='bold')
         figure.text(0.035, 0.876, f'{right / len(reading.digits):.1%} on the test digits, which no model has seen; '
                                   f'the best of {candidates} on the validation digits', size=10.5, color=SOFT)
-        matrix(figure.add_axes((0.065, 0.06, 0.462, 0.73)), reading.confusion())
-        mistakes(figure, (0.585, 0.045, 0.385, 0.77), reading, gallery)
+        matrix(figure.add_axes((0.022, 0.06, 0.5, 0.73)), reading.confusion())
+        mistakes(figure, (0.59, 0.045, 0.375, 0.667), reading, gallery)
         path.parent.mkdir(parents=True, exist_ok=True)
-        figure.savefig(path, format='svg', metadata={'Date': None, 'Creator': None})
+        figure.savefig(path, format='svg', metadata={'Date': None, 'Creator': None, 'Title': f'What {name} reads'})
 
 
 def matrix(axes: Axes, counts: np.ndarray) -> None:
@@ -71,14 +76,14 @@ def matrix(axes: Axes, counts: np.ndarray) -> None:
         if true == read:
             colour = RIGHT_SHADES((count / max(1, rows[true])) ** 4)
         else:
-            colour = WRONG_SHADES((count - 1) / worst) if count else '#f5f7fa'
+            colour = WRONG_SHADES((count - 1) / worst) if count else EMPTY
         axes.add_patch(FancyBboxPatch((read - 0.45, true - 0.45), 0.9, 0.9, boxstyle='round,pad=0,rounding_size=0.12',
                                       facecolor=colour, linewidth=0))
         if count:
-            axes.text(read, true, count, ha='center', va='center_baseline', size=10.5, weight='bold')
+            axes.text(read, true, str(count), ha='center', va='center_baseline', size=10.5, weight='bold')
     for digit, (row, hits) in enumerate(zip(rows, np.diag(counts), strict=True)):
-        axes.text(-0.95, digit, digit, ha='center', va='center_baseline', size=12)
-        axes.text(digit, -0.95, digit, ha='center', va='center_baseline', size=12)
+        axes.text(-0.95, digit, str(digit), ha='center', va='center_baseline', size=12)
+        axes.text(digit, -0.95, str(digit), ha='center', va='center_baseline', size=12)
         axes.text(9.75, digit, f'{hits / max(1, row):.0%}', va='center_baseline', size=9.5,
                   color=SOFT if hits == row else WRONG)
     axes.text(4.5, -1.6, 'read as', ha='center', va='center', size=10.5, color=SOFT)
@@ -88,32 +93,49 @@ def matrix(axes: Axes, counts: np.ndarray) -> None:
     axes.set_axis_off()
 
 
-def mistakes(figure: Figure, box: tuple[float, float, float, float], reading: Reading, most: int) -> None:
-    """A gallery of misread digits in ``box`` (left, bottom, width, height, as parts of the figure), the surest first."""
+def mistakes(figure: Figure, box: Box, reading: Reading, most: int) -> None:
+    """A gallery of up to ``most`` misread digits, the surest first."""
     every = reading.mistakes()
     shown = every[:most]
     left, bottom, width, height = box
-    title = 'No mistakes' if not len(every) else (
-        f'All {len(every)} mistakes, the surest first' if len(shown) == len(every) else
-        f'{len(shown)} of {len(every)} mistakes, the surest first')
-    figure.text(left, bottom + height + 0.005, title, size=10.5, color=SOFT)
-    columns = max(4, int(np.ceil(np.sqrt(len(shown) * 4 / 3))))
-    lines = max(3, int(np.ceil(len(shown) / columns)))
-    across, down = width / columns, height / lines
+    figure.text(left, bottom + height + 0.062, counted(len(shown), len(every)), size=12, weight='bold')
+    if len(shown):
+        how = 'true → read as, and how sure it was; the surest first'
+        figure.text(left, bottom + height + 0.026, how, size=9.5, color=SOFT)
+    columns, side = grid(len(shown), width * WIDE, height * HIGH)
     for place, index in enumerate(shown):
         line, column = divmod(place, columns)
-        axes = figure.add_axes((left + column * across, bottom + height - (line + 1) * down, across * 0.86, down * 0.86))
-        misread(axes, reading, int(index))
+        top = bottom + height - line * side * CAPTION / HIGH
+        axes = figure.add_axes((left + column * side / WIDE, top - 0.91 * side * CAPTION / HIGH,
+                                0.91 * side / WIDE, 0.91 * side * CAPTION / HIGH))
+        misread(axes, reading, int(index), big=min(12.0, 10 * side))
 
 
-def misread(axes: Axes, reading: Reading, index: int) -> None:
-    """One digit as the model got it, with what it is, what it was read as and how sure the model was."""
+def counted(shown: int, every: int) -> str:
+    if every == 0:
+        return 'No mistakes'
+    if shown < every:
+        return f'{shown} of {every} mistakes'
+    return 'The one mistake' if every == 1 else f'All {every} mistakes'
+
+
+def grid(tiles: int, width: float, height: float) -> tuple[int, float]:
+    """How many columns show the tiles largest in a box (inches), and the side of a tile, at most a third of the width."""
+    sides = {columns: min(width / max(3, columns), height / -(-tiles // columns) / CAPTION) for columns in range(1, tiles + 1)}
+    columns = max(sides, key=lambda columns: (sides[columns], columns), default=1)
+    return columns, sides.get(columns, 0.0)
+
+
+def misread(axes: Axes, reading: Reading, index: int, *, big: float) -> None:
+    """One digit as the model got it, with what it is, what it was read as and how sure the model was.  ``big``: the size
+    of the larger letters, in points."""
     ink = reading.digits.pixels[index].reshape(SIDE, SIDE)
     # The edges are drawn in the colour of the faces: without, a viewer's smoothing leaves hairlines between pixels.
     axes.pcolormesh(ink, cmap=INK_SHADES, vmin=0, vmax=16, edgecolors='face', linewidth=0.4)
-    axes.set(xlim=(0, SIDE), ylim=(SIDE + 2.4, 0), aspect='equal')
+    axes.set(xlim=(0, SIDE), ylim=(SIDE * CAPTION, 0), aspect='equal', anchor='NW')
     axes.set_axis_off()
-    axes.text(0, SIDE + 0.9, f'{reading.digits.labels[index]}', size=11, weight='bold', va='center_baseline', color=RIGHT)
-    axes.text(1.1, SIDE + 0.9, 'read as', size=8, va='center_baseline', color=SOFT)
-    axes.text(4.6, SIDE + 0.9, f'{reading.read[index]}', size=11, weight='bold', va='center_baseline', color=WRONG)
-    axes.text(8, SIDE + 0.9, f'{reading.sure[index]:.0%}', size=8, va='center_baseline', ha='right', color=SOFT)
+    caption: dict[str, Any] = {'y': SIDE + 0.95, 'va': 'center_baseline'}
+    axes.text(0.1, s=str(reading.digits.labels[index]), size=big, weight='bold', color=RIGHT, **caption)
+    axes.text(1.7, s='→', size=0.85 * big, ha='center', color=SOFT, **caption)
+    axes.text(2.5, s=str(reading.read[index]), size=big, weight='bold', color=WRONG, **caption)
+    axes.text(7.9, s=f'{reading.sure[index]:.0%}', size=0.75 * big, ha='right', color=SOFT, **caption)
