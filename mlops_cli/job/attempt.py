@@ -1,0 +1,49 @@
+"""One attempt as the supervisor sees it: what was asked, how far it is, what it consumed.  Data; the supervisor decides."""
+from __future__ import annotations
+
+from mlops_cli.usage.probe import FIRST_SAMPLE_SECONDS, Probe
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import Any
+
+RUNNING = 'running'  # its processes run, one after another
+LINGERING = 'lingering'  # the last has ended; what is still there has a moment to end by itself
+ENDING = 'ending'  # what lives of it was asked to end, and has until `due`
+KILLING = 'killing'  # what lives of it is killed, again and again until nothing is left
+
+NEVER = float('inf')
+
+
+class Attempt:
+    """``due``: when the supervisor must look at it next, on the monotonic clock."""
+
+    __slots__ = ('argvs', 'deadline', 'directory', 'due', 'ended', 'ending', 'environment', 'exit_code', 'grace',
+                 'index', 'kill_at', 'kill_since', 'killed', 'log', 'message', 'name', 'phase', 'pid', 'probe', 'started')
+
+    def __init__(self, request: dict[str, Any], now: float) -> None:
+        self.name: str = request['attempt']
+        self.argvs: list[list[bytes]] = request['argvs']
+        self.environment: dict[bytes, bytes] = request['environment']
+        self.directory: bytes = request['directory']
+        self.log: bytes = request['log']
+        self.grace: float = request['grace']
+        self.deadline: float = NEVER if request['timeout'] is None else now + request['timeout']
+        self.started = now
+        self.ended: float | None = None
+        self.due = min(self.deadline, now + FIRST_SAMPLE_SECONDS)
+        self.phase = RUNNING
+        self.ending = 'exited'
+        self.exit_code: int | None = None
+        self.message = ''
+        self.index = 0
+        self.pid: int | None = None  # of the process that runs now
+        self.kill_at = NEVER
+        self.kill_since: float | None = None
+        self.killed: set[int] = set()
+        self.probe = Probe()
+
+    def outcome(self, now: float) -> tuple[Any, ...]:
+        """The message that reports it."""
+        wall = (self.ended or now) - self.started
+        return ('ended', self.name, self.ending, self.exit_code, self.probe.figures(wall), len(self.killed), self.message)

@@ -1,0 +1,151 @@
+"""Reads what the kernel tells about processes: /proc and wait4.  Knows no stage, keeps no state.
+
+The supervisor of a run imports this in an interpreter without site-packages, so it needs next to nothing itself; psutil
+would cost that process more than all the rest.  Where there is no /proc, tables are empty and sizes are None.
+"""
+from __future__ import annotations
+
+import os
+import sys
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Mapping
+    from resource import struct_rusage
+
+PAGE_BYTES = os.sysconf('SC_PAGE_SIZE')
+TICKS_PER_SECOND = os.sysconf('SC_CLK_TCK')
+BLOCK_BYTES = 512  # the unit of ru_inblock and ru_oublock, whatever the disk's is
+_MAXRSS_BYTES = 1 if sys.platform == 'darwin' else 1024
+
+
+class Row:
+    """One living process, as /proc/<pid>/stat shows it.  ``start``: clock ticks since boot; ``rss``: bytes."""
+
+    __slots__ = ('group', 'parent', 'rss', 'session', 'start')
+
+    def __init__(self, parent: int, group: int, session: int, start: int, rss: int) -> None:
+        self.parent = parent
+        self.group = group
+        self.session = session
+        self.start = start
+        self.rss = rss
+
+
+def read_row(pid: int | str) -> Row | None:
+    """The process, or None if it is gone or a mere zombie."""
+    try:
+        descriptor = os.open(f'/proc/{pid}/stat', os.O_RDONLY | os.O_CLOEXEC)
+    except OSError:
+        return None
+    try:
+        text = os.read(descriptor, 4096)
+    except OSError:  # it went between the two calls
+        return None
+    finally:
+        os.close(descriptor)
+    return parse_stat(text)
+
+
+def parse_stat(text: bytes, *, zombies: bool = False) -> Row | None:
+    """A line of /proc/<pid>/stat; the name in it may hold spaces and parentheses."""
+    fields = text[text.rfind(b')') + 2:].split()
+    if len(fields) < 22:
+        return None
+    # A main thread that has ended while others go on also shows as Z.
+    if fields[0] in (b'Z', b'X') and int(fields[17]) < 2 and not zombies:
+        return None
+    return Row(int(fields[1]), int(fields[2]), int(fields[3]), int(fields[19]), max(0, int(fields[21])) * PAGE_BYTES)
+
+
+def session_of(pid: int) -> int | None:
+    """The session of a process, even of one that has ended and was not waited for."""
+    try:
+        with open(f'/proc/{pid}/stat', 'rb', buffering=0) as stream:
+            row = parse_stat(stream.read(4096), zombies=True)
+    except OSError:
+        return None
+    return row.session if row else None
+
+
+def processes() -> dict[int, Row]:
+    """All living processes of this machine that we may see, by pid; empty where there is no /proc."""
+    try:
+        names = os.listdir('/proc')
+    except OSError:
+        return {}
+    found = {}
+    for name in names:
+        if name.isdigit() and (row := read_row(name)):
+            found[int(name)] = row
+    return found
+
+
+def own_children() -> list[int] | None:
+    """Children of the calling process, ended ones too.  Exact, if it has one thread and nobody else waits for them;
+    None where the kernel does not offer the list."""
+    pid = os.getpid()
+    try:
+        with open(f'/proc/{pid}/task/{pid}/children', 'rb', buffering=0) as stream:
+            return [int(child) for child in stream.readall().split()]
+    except OSError:
+        return None
+
+
+def descendants(roots: Iterable[int], table: Mapping[int, Row]) -> set[int]:
+    """The roots that live, and all below them."""
+    below: dict[int, list[int]] = {}
+    for pid, row in table.items():
+        below.setdefault(row.parent, []).append(pid)
+    found: set[int] = set()
+    waiting = [pid for pid in roots if pid in table]
+    while waiting:
+        pid = waiting.pop()
+        if pid not in found:
+            found.add(pid)
+            waiting += below.get(pid, ())
+    return found
+
+
+def variable_of(pid: int, name: bytes) -> bytes | None:
+    """The value a process was started with for an environment variable; None if unset, or not for us to read."""
+    try:
+        with open(f'/proc/{pid}/environ', 'rb', buffering=0) as stream:
+            text = b'\0' + stream.readall()
+    except OSError:
+        return None
+    begin = text.find(b'\0' + name + b'=')
+    if begin < 0:
+        return None
+    begin += len(name) + 2
+    end = text.find(b'\0', begin)
+    return text[begin:] if end < 0 else text[begin:end]
+
+
+def proportional_bytes(pid: int) -> int | None:
+    """Memory of a process with each shared page divided by its sharers (PSS).  Slow: it walks the page tables."""
+    try:
+        with open(f'/proc/{pid}/smaps_rollup', 'rb', buffering=0) as stream:
+            for line in stream.readall().splitlines():
+                if line.startswith(b'Pss:'):
+                    return int(line.split()[1]) * 1024
+    except (OSError, ValueError):
+        return None
+    return None
+
+
+def cpu_seconds(usage: struct_rusage) -> float:
+    """User and system time of a process that was waited for, and of all it waited for itself."""
+    return usage.ru_utime + usage.ru_stime
+
+
+def peak_bytes(usage: struct_rusage) -> int:
+    """The largest resident size of any one process in there.  Never below that of the process that started it."""
+    return usage.ru_maxrss * _MAXRSS_BYTES
+
+
+def block_bytes(usage: struct_rusage) -> tuple[int, int] | None:
+    """Bytes read from and written to storage (not to the page cache); None where the counts have no such unit."""
+    if not sys.platform.startswith('linux'):
+        return None
+    return usage.ru_inblock * BLOCK_BYTES, usage.ru_oublock * BLOCK_BYTES

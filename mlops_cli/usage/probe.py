@@ -1,0 +1,69 @@
+"""Adds up what one attempt consumed: samples of its living processes, and what the kernel says of each that ended.
+
+Short attempts are never sampled; for them the kernel's own high-water mark stands."""
+from __future__ import annotations
+
+import time
+
+from mlops_cli.usage import cpu
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable, Mapping
+    from resource import struct_rusage
+
+FIRST_SAMPLE_SECONDS = 0.5
+SAMPLE_SECONDS = 1.0
+REST_FACTOR = 50  # a costly measurement may take 1/50 of the time
+
+Figures = tuple[float, float, 'int | None', 'int | None', 'int | None']
+
+
+class Probe:
+    """Feed it with :meth:`sample` and :meth:`ended`; ask :meth:`figures` at the end."""
+
+    __slots__ = ('_io', '_peak', '_rest_until', '_share', '_system', 'cpu_seconds')
+
+    def __init__(self) -> None:
+        self.cpu_seconds = 0.0
+        self._peak = 0
+        self._system = 0
+        self._io: tuple[int, int] | None = None
+        self._share = 1.0
+        self._rest_until = 0.0
+
+    def sample(self, pids: Iterable[int], table: Mapping[int, cpu.Row], *,
+               proportional: Callable[[int], int | None] = cpu.proportional_bytes,
+               clock: Callable[[], float] = time.monotonic) -> None:
+        """Looks at the memory of the living processes of the attempt.
+
+        Resident sizes count a page once for each process that shares it (workers forked from a loader share nearly all), so
+        where their sum would be a new peak, the proportional sizes are read; that is slow for large processes, so it is
+        done rarely enough and in between their last ratio is used."""
+        sizes = {pid: table[pid].rss for pid in pids if pid in table}
+        resident = sum(sizes.values())
+        if resident <= self._peak:
+            return
+        if len(sizes) > 1:
+            begin = clock()
+            if begin >= self._rest_until:
+                exact = sum(size if (found := proportional(pid)) is None else found for pid, size in sizes.items())
+                self._share = min(1.0, exact / resident) if resident else 1.0
+                now = clock()
+                self._rest_until = now + REST_FACTOR * (now - begin)
+            resident = round(resident * self._share)
+        self._peak = max(self._peak, resident)
+
+    def ended(self, usage: struct_rusage) -> None:
+        """Adds a process of the attempt that was waited for; it includes those that it waited for itself."""
+        self.cpu_seconds += cpu.cpu_seconds(usage)
+        self._system = max(self._system, cpu.peak_bytes(usage))
+        moved = cpu.block_bytes(usage)
+        if moved is not None:
+            before = self._io or (0, 0)
+            self._io = before[0] + moved[0], before[1] + moved[1]
+
+    def figures(self, wall_seconds: float) -> Figures:
+        """The fields of core.job.Usage, in their order: seconds, seconds, bytes, bytes read, bytes written."""
+        read, written = self._io or (None, None)
+        return wall_seconds, self.cpu_seconds, max(self._peak, self._system) or None, read, written
