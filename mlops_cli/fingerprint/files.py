@@ -1,0 +1,277 @@
+"""The content of the workspace's files and folders, opened only where the index does not know them already.
+
+Read-only.  Links are resolved step by step beneath the project's root and never leave it.
+"""
+from __future__ import annotations
+
+import errno
+import os
+import re
+import stat
+from dataclasses import dataclass, field
+from fnmatch import translate
+
+from mlops_cli.core.digest import Digest
+from mlops_cli.core.errors import ExitCode, UserError
+from mlops_cli.core.refs import ObjectRef
+from mlops_cli.fingerprint.ignore import ALWAYS, Ignore
+from mlops_cli.fingerprint.index import Index, pack
+from mlops_cli.fingerprint.scan import Scan
+from mlops_cli.fsio.paths import FolderEntry, Root
+from mlops_cli.store.ingest import hash_open_file, special_file
+from mlops_cli.store.shelf import linked_object
+
+HOPS = 40  # links followed for one path, as the kernel has it
+
+
+@dataclass(slots=True)
+class Seen:
+    """What was looked at, so that a later command can tell from stats alone that nothing changed.
+
+    ``files``: state of each file and link that was read, b'' for one that was absent.  ``folders``: state of each folder that
+    was listed for a glob.  ``trees``: (path, ignore) of each folder taken as a whole, with its content.  ``unsettled``: files
+    touched so shortly before they were read that their state proves nothing yet."""
+
+    files: dict[str, bytes] = field(default_factory=dict)
+    folders: dict[str, bytes] = field(default_factory=dict)
+    trees: dict[tuple[str, bool], ObjectRef] = field(default_factory=dict)
+    unsettled: set[str] = field(default_factory=set)
+
+
+class Workspace:
+    """``root``: the project.  ``objects``: absolute path of the cache's folder of objects, if outputs may be links into it.
+    ``seen``: collects what is looked at.
+
+    What was once looked at is remembered until :meth:`forget`: forget a path before asking again what it holds *now*.
+    For one thread at a time."""
+
+    def __init__(self, root: Root, index: Index, ignore: Ignore, *, objects: str | None = None) -> None:
+        self.root, self.index, self.ignore = root, index, ignore
+        self.seen = Seen()
+        self._objects = objects
+        self._known: dict[tuple[str, bool], ObjectRef | None] = {}
+        self._nodes: dict[tuple[str, bool], dict[Digest, bytes]] = {}
+        self._below: dict[str, set[str]] = {}
+        self._active: set[str] = set()  # folders being looked at
+
+    def ref(self, rel: str, *, ignore: bool = True) -> ObjectRef | None:
+        """The content of a file or folder; None if there is none.
+
+        ``ignore``: leave out what ``.mlopsignore`` says, and follow links that lead elsewhere in the project; False is for
+        declared outputs, whose content is all that is in them.  Raises UserError (exit 5) for pipes, sockets, devices and
+        links that leave the project (of an output: the output), (exit 1) for files that change all the time; OSError."""
+        key = (rel, ignore)
+        if key not in self._known:
+            self._remember(rel)
+            self._known[key] = self._look(rel, ignore)
+        return self._known[key]
+
+    def nodes(self, rel: str, *, ignore: bool = True) -> dict[Digest, bytes]:
+        """The tree nodes of a folder, as of now, which :meth:`ref` then agrees with; none for what is not a folder."""
+        key = (rel, ignore)
+        ref = self.ref(rel, ignore=ignore)
+        if ref is None or ref.kind != 'tree':
+            return {}
+        if key not in self._nodes:
+            nodes: dict[Digest, bytes] = {}
+            self._known[key] = self._look(rel, ignore, nodes)
+            self._nodes[key] = nodes
+        return self._nodes[key]
+
+    def open(self, rel: str) -> int:
+        """A descriptor for reading a regular file, or what a link inside the project leads to; the caller closes.
+
+        Raises UserError for links that leave the project, OSError."""
+        return self.root.open(self._resolve(rel)[0])
+
+    def forget(self, rel: str = '') -> None:
+        """Look again, when next asked, at a path, at what is below it and at the folders above it; '' is everything."""
+        if rel in ('', '.'):
+            self._known.clear()
+            self._nodes.clear()
+            self._below.clear()
+            return
+        for path in (rel, *self._below.pop(rel, ()), *_above(rel)):
+            for key in ((path, True), (path, False)):
+                self._known.pop(key, None)
+                self._nodes.pop(key, None)
+
+    def _remember(self, rel: str) -> None:
+        for folder in _above(rel):
+            self._below.setdefault(folder, set()).add(rel)
+
+    # One path
+
+    def _look(self, rel: str, ignore: bool, nodes: dict[Digest, bytes] | None = None) -> ObjectRef | None:
+        place = rel
+        try:
+            facts = self.root.stat(rel)
+        except UserError:  # a folder on the way is a link
+            facts = None
+            if ignore:
+                place, facts = self._resolve(rel)
+            else:
+                raise
+        if facts is not None and stat.S_ISLNK(facts.st_mode):
+            if (stored := self._stored(self.root.readlink(place))) is not None:
+                self.seen.files[place] = pack(facts)
+                return stored
+            if not ignore:
+                raise UserError(f'{rel} is a symbolic link', exit_code=ExitCode.REFUSED,
+                                hint='an output must be a regular file or a folder: a link has no content of its own to keep')
+            place, facts = self._resolve(rel)
+        if facts is None:
+            self.seen.files[place] = b''
+            return None
+        if stat.S_ISDIR(facts.st_mode):
+            found = self._folder(place, ignore, nodes)
+        else:
+            found = self._file(place, facts)
+        return found
+
+    def _file(self, rel: str, facts: os.stat_result) -> ObjectRef:
+        if not stat.S_ISREG(facts.st_mode):
+            raise special_file(rel, facts)
+        ref = self.index.get(rel, facts)
+        if ref is None:
+            moment = self.index.moment()
+            fd = self.root.open(rel)
+            try:
+                ref, facts = hash_open_file(fd, rel)
+            finally:
+                os.close(fd)
+            self.index.put_many([(rel, facts, ref)], moment=moment)
+            if not moment.settled(facts):
+                self.seen.unsettled.add(rel)
+        self.seen.files[rel] = pack(facts)
+        return ref
+
+    def _folder(self, rel: str, ignore: bool, nodes: dict[Digest, bytes] | None) -> ObjectRef:
+        if rel in self._active:
+            raise UserError(f'{rel} contains itself by a symbolic link', exit_code=ExitCode.REFUSED,
+                            hint='remove the link, or name it in .mlopsignore')
+        self._active.add(rel)
+        try:
+            scan = Scan(self.index, self.ignore if ignore else None, stored=self._stored, nodes=nodes,
+                        follow=lambda link: self._follow(link, nodes))
+            ref = scan.folder(self.root.open_dir(rel), '' if rel == '.' else rel)
+        finally:
+            self._active.discard(rel)
+        self.seen.trees[rel, ignore] = ref
+        self.seen.unsettled |= scan.unsettled
+        return ref
+
+    # Links
+
+    def _follow(self, link: str, nodes: dict[Digest, bytes] | None) -> ObjectRef | None:
+        """The content that a link leads to, which leaves its tree; None if it leads nowhere."""
+        place = self._resolve(link)[0]
+        ref = self.ref(place)
+        if nodes is not None:
+            nodes.update(self.nodes(place))
+        return ref
+
+    def _stored(self, target: str) -> ObjectRef | None:
+        """The object that a link of ours into the cache stands for."""
+        return linked_object(self._objects, target) if self._objects else None
+
+    def _resolve(self, rel: str) -> tuple[str, os.stat_result | None]:
+        """(path without any link in it, its lstat or None if there is nothing).  Raises UserError if it leaves the project."""
+        waiting = [name for name in reversed(rel.split('/')) if name != '.']
+        here: list[str] = []
+        hops = 0
+        facts = self.root.stat('')
+        while waiting:
+            name = waiting.pop()
+            if name == '..':
+                if not here:
+                    raise _leaves(rel)
+                here.pop()
+                continue
+            path = '/'.join((*here, name))
+            facts = self.root.stat(path)
+            if facts is None:
+                return '/'.join((*here, name, *reversed(waiting))), None
+            if not stat.S_ISLNK(facts.st_mode):
+                here.append(name)
+                continue
+            hops += 1
+            if hops > HOPS:
+                raise UserError(f'{rel} leads through more than {HOPS} symbolic links', exit_code=ExitCode.REFUSED,
+                                hint='they probably lead to each other: look with ls -l')
+            target = self.root.readlink(path)
+            self.seen.files[path] = pack(facts)
+            if target.startswith('/'):
+                target, here = self._beneath(target, rel), []
+            waiting += [part for part in reversed(target.split('/')) if part not in ('', '.')]
+        if ALWAYS.intersection(here):
+            raise UserError(f'{rel} is a symbolic link into {"/".join(here)}', exit_code=ExitCode.REFUSED,
+                            hint='nothing in .git or .mlops can be an input: put a copy in its place')
+        resolved = '/'.join(here) or '.'
+        return resolved, self.root.stat(resolved)
+
+    def _beneath(self, target: str, rel: str) -> str:
+        """An absolute path relative to the root; only its text is looked at, what it leads through is resolved step by step."""
+        for top in (self.root.path, os.path.realpath(self.root.path)):
+            if target == top or target.startswith(f'{top.rstrip("/")}/'):
+                return target[len(top):]
+        raise _leaves(rel)
+
+    # Many paths
+
+    def glob(self, pattern: str) -> tuple[str, ...]:
+        """Files that match, sorted: `*`, `?`, `[...]` within a name, `**` for any folders; a name with a leading dot only where
+        the pattern spells the dot; nothing that is ignored.  Links count by what they lead to."""
+        found: set[str] = set()
+        self._glob('', pattern.split('/'), found, {})
+        return tuple(sorted(found))
+
+    def _glob(self, folder: str, parts: list[str], found: set[str], listed: dict[str, list[FolderEntry]]) -> None:
+        head, rest = parts[0], parts[1:]
+        if folder not in listed:
+            listed[folder] = self._list(folder)
+        deep = head == '**'
+        if deep and rest:
+            self._glob(folder, rest, found, listed)
+        expression = re.compile(translate('*' if deep else head))
+        for entry in listed[folder]:
+            if (entry.name.startswith('.') and not head.startswith('.')) or expression.match(entry.name) is None:
+                continue
+            path = f'{folder}/{entry.name}' if folder else entry.name
+            is_folder, is_file = self._sort_of(entry, path)
+            if self.ignore.entry_ignored(folder, entry.name, is_folder):
+                continue
+            if is_folder and (deep or rest):
+                self._glob(path, parts if deep else rest, found, listed)
+            elif is_file and not rest:
+                found.add(path)
+
+    def _list(self, folder: str) -> list[FolderEntry]:
+        try:
+            facts = self.root.stat(folder)
+            self.seen.folders[folder] = pack(facts) if facts else b''
+            return self.root.scandir(folder)
+        except OSError as error:
+            if error.errno in (errno.ENOENT, errno.ENOTDIR):
+                return []
+            raise
+
+    def _sort_of(self, entry: FolderEntry, path: str) -> tuple[bool, bool]:
+        """(is a folder, is a file); links by what they lead to, folders behind links are not entered."""
+        if not entry.is_symlink():
+            return entry.is_dir(), entry.is_file()
+        if self._stored(self.root.readlink(path)) is not None:
+            return False, True
+        facts = self._resolve(path)[1]
+        return False, facts is not None and stat.S_ISREG(facts.st_mode)
+
+
+def _above(rel: str) -> list[str]:
+    parts = rel.split('/')
+    return ['/'.join(parts[:end]) for end in range(1, len(parts))] + (['.'] if rel != '.' else [])
+
+
+def _leaves(rel: str) -> UserError:
+    return UserError(f'{rel} leads out of the project by a symbolic link', exit_code=ExitCode.REFUSED,
+                     hint='what lies outside cannot be part of a result that others shall reproduce: take it in with '
+                          'mlops import, or put a copy in its place')

@@ -1,0 +1,390 @@
+"""What the disk looked like when a file was hashed, so that only what changed is opened again.  Never misses an edit.
+
+A pure cache (SQLite, docs/formats/index.md): lost, it costs time; damaged, it is thrown away.  A row is trusted only if
+device, inode, size, both times and mode are as they were *and* the file was not touched so shortly before it was read that a
+later edit could carry the same times.  Such fresh rows are kept, but hashed again at the next look.
+"""
+from __future__ import annotations
+
+import os
+import sqlite3
+import struct
+import threading
+import time
+from collections.abc import Callable, Collection, Iterable, Iterator
+from contextlib import suppress
+from dataclasses import dataclass
+from pathlib import Path
+from typing import NamedTuple
+
+from mlops_cli.core.digest import Digest, digest_of
+from mlops_cli.core.errors import UserError
+from mlops_cli.core.layout import LOCAL
+from mlops_cli.core.refs import ObjectRef
+from mlops_cli.fsio import ops
+from mlops_cli.fsio.paths import Root
+
+StatFilter = Callable[[os.stat_result], os.stat_result]
+Warn = Callable[[str], None]
+
+CLOCK = f'{LOCAL}/clock'  # touched to learn what time the file system thinks it is
+FINE_SLOP_NS = 20_000_000
+COARSE_SLOP_NS = 2_000_000_000
+COARSE_STEP_NS = 10_000_000  # times that are multiples of this come from a file system with coarse ones
+FOREIGN_SLOP_NS = 600_000_000_000  # where no file can be touched: clocks may differ by this much
+PROBE_AGE_SECONDS = 0.01  # how old a reading of the clock may be before it pays to take another
+FLUSH_SECONDS = 5.0
+
+SIGNATURE = struct.Struct('<QQqqqI')
+_CHECK_BYTES = 16
+_SEAL = struct.Struct('<32s32sq')
+_NAME = struct.Struct('<H')
+_RECORD_BYTES = SIGNATURE.size + 1 + 32
+_CLEAN, _EXEC = 1, 2
+
+_TABLES = (
+    'CREATE TABLE IF NOT EXISTS folders (path BLOB PRIMARY KEY, value BLOB NOT NULL)',
+    'CREATE TABLE IF NOT EXISTS seals (path BLOB, view BLOB, value BLOB NOT NULL, PRIMARY KEY (path, view)) WITHOUT ROWID',
+    'CREATE TABLE IF NOT EXISTS verified (digest BLOB PRIMARY KEY, value BLOB NOT NULL) WITHOUT ROWID',
+)
+
+
+class Moment(NamedTuple):
+    """A reading of a file system's clock, taken before what is judged by it was read.
+
+    ``device``: which file system, -1 if none could be asked.  ``before_ns``: what was last touched before this has settled;
+    ``foreign_before_ns``: the same for files on other devices."""
+
+    device: int
+    before_ns: int
+    foreign_before_ns: int
+
+    def settled(self, facts: os.stat_result) -> bool:
+        """Whether no edit from now on can leave these times as they are."""
+        limit = self.before_ns if facts.st_dev == self.device else self.foreign_before_ns
+        return facts.st_mtime_ns < limit and facts.st_ctime_ns < limit
+
+
+@dataclass(frozen=True, slots=True)
+class Seal:
+    """A folder whose every file was known and settled.  ``signature``: 32 bytes that stand for the state of all it holds."""
+
+    signature: bytes
+    ref: ObjectRef
+
+
+def pack(facts: os.stat_result) -> bytes:
+    """The 44 bytes that stand for one file's state."""
+    return SIGNATURE.pack(facts.st_dev, facts.st_ino, facts.st_size, facts.st_mtime_ns, facts.st_ctime_ns, facts.st_mode)
+
+
+def _path(rel: str) -> bytes:
+    return rel.encode('utf-8', 'surrogateescape')
+
+
+def _sealed(path: bytes, value: bytes) -> bytes:
+    """With a check in front that binds it to its path: after a power loss any page may be an old one."""
+    return bytes.fromhex(digest_of(path + b'\0' + value).hex[:2 * _CHECK_BYTES]) + value
+
+
+def _unsealed(path: bytes, stored: bytes) -> bytes | None:
+    value = stored[_CHECK_BYTES:]
+    return value if _sealed(path, value) == stored else None
+
+
+def _split(rel: str) -> tuple[str, str]:
+    folder, _, name = rel.rpartition('/')
+    return folder, name
+
+
+class Index:
+    """``database``: its file; its folder is made.  ``root``: the project.  ``stat_filter``: what tests put between us and the
+    file system's times.  ``warn``: told, once, in a sentence, if the database had to be thrown away or cannot be used."""
+
+    def __init__(self, database: Path, root: Root, *, stat_filter: StatFilter | None = None, warn: Warn = lambda _text: None,
+                 clock: Callable[[], int] = time.time_ns) -> None:
+        self.stat_filter = stat_filter
+        self._database, self._root, self._warn, self._clock = database, root, warn, clock
+        self._warned = False
+        self._lock = threading.RLock()
+        self._connection: sqlite3.Connection | None = None
+        self._folders: dict[str, dict[str, bytes]] = {}
+        self._seals: dict[tuple[str, bytes], Seal] | None = None
+        self._dirty_folders: set[str] = set()
+        self._dirty_seals: dict[tuple[str, bytes], Seal | None] = {}
+        self._verified: dict[Digest, bytes] = {}
+        self._dirty_verified: dict[Digest, bytes] = {}
+        self._flushed = time.monotonic()
+        self._clock_fd: int | None = None
+        self._moment = Moment(-1, 0, 0)
+        self._probed = float('-inf')
+
+    # The clock
+
+    def moment(self, *, max_age_seconds: float = PROBE_AGE_SECONDS) -> Moment:
+        """A reading of the file system's clock not older than this.  Take it before reading what it shall judge."""
+        with self._lock:
+            now = time.monotonic()
+            if now - self._probed > max_age_seconds:
+                self._moment, self._probed = self._probe(), now
+            return self._moment
+
+    def _probe(self) -> Moment:
+        foreign = self._clock() - FOREIGN_SLOP_NS
+        try:
+            if self._clock_fd is None:
+                with self._root.parent(CLOCK, create=True) as (folder, name):
+                    self._clock_fd = ops.open_permanent(name, dir_fd=folder)
+            ops.utime(self._clock_fd)
+            facts = self._seen(os.fstat(self._clock_fd))
+        except (OSError, UserError):  # a project on a read-only disk has no clock of its own
+            return Moment(-1, foreign, foreign)
+        slop = FINE_SLOP_NS if facts.st_mtime_ns % COARSE_STEP_NS else COARSE_SLOP_NS
+        return Moment(facts.st_dev, facts.st_mtime_ns - slop, foreign)
+
+    def _seen(self, facts: os.stat_result) -> os.stat_result:
+        return self.stat_filter(facts) if self.stat_filter else facts
+
+    def settled(self, facts: os.stat_result) -> bool:
+        """Whether a file in this state can be trusted at a look now."""
+        facts = self._seen(facts)
+        return self.moment(max_age_seconds=1.0).settled(facts) or self.moment().settled(facts)
+
+    # Files
+
+    def get(self, rel: str, facts: os.stat_result) -> ObjectRef | None:
+        """The content of a regular file in this state; None if it must be read."""
+        facts = self._seen(facts)
+        folder, name = _split(rel)
+        with self._lock:
+            record = self.folder(folder).get(name)
+        if record is None or not record_is(record, pack(facts)) or not self.settled(facts):
+            return None
+        return record_ref(record)
+
+    def put_many(self, rows: Iterable[tuple[str, os.stat_result, ObjectRef]], *, moment: Moment | None = None) -> None:
+        """Remember contents.  ``facts``: taken after the content was read, and equal before.  ``moment``: the clock before
+        it was read; None, when that is not known: then only long untouched files count as settled."""
+        moment = moment or Moment(-1, 0, self._clock() - FOREIGN_SLOP_NS)
+        with self._lock:
+            for rel, facts, ref in rows:
+                if ref.kind == 'tree':
+                    continue
+                facts = self._seen(facts)
+                folder, name = _split(rel)
+                self.folder(folder)[name] = make_record(pack(facts), ref, moment.settled(facts))
+                self._dirty_folders.add(folder)
+        self._flush_if_due()
+
+    def folder(self, folder: str) -> dict[str, bytes]:
+        """The records of the files directly in a folder, by name; read it under the lock, change it through put."""
+        found = self._folders.get(folder)
+        if found is None:
+            found = self._folders[folder] = self._load_folder(folder)
+        return found
+
+    def put_folder(self, folder: str, records: dict[str, bytes], present: Collection[str]) -> None:
+        """Remember records of files of one folder.  ``present``: the files seen there; others are forgotten in time."""
+        with self._lock:
+            rows = self.folder(folder)
+            if len(rows) > 2 * len(present) + 64:
+                rows = self._folders[folder] = {name: record for name, record in rows.items() if name in present}
+            rows.update(records)
+            self._dirty_folders.add(folder)
+        self._flush_if_due()
+
+    def _load_folder(self, folder: str) -> dict[str, bytes]:
+        path = _path(folder)
+        for (stored,) in self._query('SELECT value FROM folders WHERE path = ?', (path,)):
+            if (value := _unsealed(path, stored)) is not None:
+                return dict(_records(value))
+        return {}
+
+    # Folders
+
+    def seal(self, folder: str, view: bytes) -> Seal | None:
+        """What a folder was when all in it had settled.  ``view``: which of its files count."""
+        with self._lock:
+            if self._seals is None:
+                self._seals = self._load_seals()
+            return self._seals.get((folder, view))
+
+    def put_seal(self, folder: str, view: bytes, seal: Seal | None) -> None:
+        """Remember a folder, or with None forget it."""
+        with self._lock:
+            if self.seal(folder, view) == seal:
+                return
+            assert self._seals is not None
+            if seal is None:
+                self._seals.pop((folder, view), None)
+            else:
+                self._seals[folder, view] = seal
+            self._dirty_seals[folder, view] = seal
+        self._flush_if_due()
+
+    def _load_seals(self) -> dict[tuple[str, bytes], Seal]:
+        found = {}
+        for path, view, stored in self._query('SELECT path, view, value FROM seals'):
+            value = _unsealed(path + b'\0' + view, stored)
+            if value is not None and len(value) == _SEAL.size:
+                signature, digest, size = _SEAL.unpack(value)
+                ref = ObjectRef(Digest(digest.hex()), size, 'tree')
+                found[path.decode('utf-8', 'surrogateescape'), view] = Seal(signature, ref)
+        return found
+
+    # Objects of the store
+
+    def is_verified(self, digest: Digest, facts: os.stat_result) -> bool:
+        """Whether this object was found sound in exactly this state."""
+        facts = self._seen(facts)
+        name = bytes.fromhex(digest.hex)
+        with self._lock:
+            known = self._verified.get(digest)
+            if known is None:
+                known = self._verified[digest] = self._load_verified(name)
+        return bool(known) and known == _sealed(name, pack(facts)) and self.settled(facts)
+
+    def _load_verified(self, name: bytes) -> bytes:
+        rows = self._query('SELECT value FROM verified WHERE digest = ?', (name,))
+        return rows[0][0] if rows else b''
+
+    def set_verified(self, digest: Digest, facts: os.stat_result, moment: Moment) -> None:
+        """Remember an object that was found sound.  ``facts``: the same before and after reading it; ``moment``: before."""
+        facts = self._seen(facts)
+        if moment.settled(facts):
+            with self._lock:
+                self._verified[digest] = self._dirty_verified[digest] = _sealed(bytes.fromhex(digest.hex), pack(facts))
+            self._flush_if_due()
+
+    # The database
+
+    def flush(self) -> None:
+        """Write what is new, in one transaction."""
+        with self._lock:
+            self._flushed = time.monotonic()
+            if not (self._dirty_folders or self._dirty_seals or self._dirty_verified):
+                return
+            if self._use(self._write):
+                self._dirty_folders.clear()
+                self._dirty_seals.clear()
+                self._dirty_verified.clear()
+
+    def _write(self, connection: sqlite3.Connection) -> None:
+        folders = [(path := _path(folder), _sealed(path, _joined(self._folders[folder]))) for folder in self._dirty_folders]
+        connection.executemany('INSERT OR REPLACE INTO folders VALUES (?, ?)', folders)
+        gone = [(_path(folder), view) for (folder, view), seal in self._dirty_seals.items() if seal is None]
+        connection.executemany('DELETE FROM seals WHERE path = ? AND view = ?', gone)
+        connection.executemany('INSERT OR REPLACE INTO seals VALUES (?, ?, ?)', [
+            (path := _path(folder), view, _sealed(path + b'\0' + view, _packed_seal(seal)))
+            for (folder, view), seal in self._dirty_seals.items() if seal is not None])
+        connection.executemany('INSERT OR REPLACE INTO verified VALUES (?, ?)',
+                               [(bytes.fromhex(digest.hex), value) for digest, value in self._dirty_verified.items()])
+        connection.commit()
+
+    def _flush_if_due(self) -> None:
+        if time.monotonic() - self._flushed > FLUSH_SECONDS:
+            self.flush()
+
+    def close(self) -> None:
+        """Write what is new and let go of the files.  The index can still be used; it opens them again."""
+        with self._lock:
+            self.flush()
+            self._drop()
+            if self._clock_fd is not None:
+                os.close(self._clock_fd)
+                self._clock_fd, self._probed = None, float('-inf')
+
+    def _query(self, statement: str, values: tuple[bytes, ...] = ()) -> list[tuple[bytes, ...]]:
+        """The rows found; none where the database fails."""
+        found: list[tuple[bytes, ...]] = []
+        self._use(lambda connection: found.extend(connection.execute(statement, values)))
+        return found
+
+    def _use(self, work: Callable[[sqlite3.Connection], None]) -> bool:
+        """Work with the connection.  False if SQLite failed: that is told once, and the next use finds a new database."""
+        with self._lock:
+            try:
+                work(self._open())
+            except sqlite3.Error as error:
+                self._recover(error)
+                return False
+            return True
+
+    def _open(self) -> sqlite3.Connection:
+        if self._connection is None:
+            with suppress(OSError):
+                ensure_folder(self._database.parent)
+            self._connection = connection = sqlite3.connect(self._database, timeout=10, check_same_thread=False)
+            connection.execute('PRAGMA journal_mode = WAL')
+            connection.execute('PRAGMA synchronous = OFF')  # every value carries its own check
+            for table in _TABLES:
+                connection.execute(table)
+            connection.commit()
+        return self._connection
+
+    def _drop(self) -> None:
+        if self._connection is not None:
+            with suppress(sqlite3.Error):
+                self._connection.close()
+            self._connection = None
+
+    def _recover(self, error: sqlite3.Error) -> None:
+        """Go on without the database: a new one if this one is damaged, one in memory if the disk or a lock is in the way."""
+        self._drop()
+        if isinstance(error, sqlite3.OperationalError) and 'malformed' not in str(error) and 'no such' not in str(error):
+            problem = f'the index {self._database} cannot be used ({error}): files are hashed again'
+            self._connection = sqlite3.connect(':memory:', check_same_thread=False)
+            for table in _TABLES:
+                self._connection.execute(table)
+        else:
+            problem = f'the index {self._database} was damaged ({error}) and is built anew: files are hashed again'
+            for suffix in ('', '-wal', '-shm'):
+                ops.remove_quietly(f'{self._database}{suffix}')
+        if not self._warned:
+            self._warned = True
+            self._warn(problem)
+
+
+def ensure_folder(path: Path) -> None:
+    """The folder and those above it.  Raises OSError."""
+    if not path.is_dir():
+        ensure_folder(path.parent)
+        with suppress(FileExistsError):
+            ops.mkdir(str(path))
+
+
+def make_record(signature: bytes, ref: ObjectRef, settled: bool) -> bytes:
+    """What the index keeps of one file."""
+    flags = (_CLEAN if settled else 0) | (_EXEC if ref.kind == 'exec' else 0)
+    return signature + bytes((flags,)) + bytes.fromhex(ref.digest.hex)
+
+
+def record_is(record: bytes, signature: bytes) -> bool:
+    """Whether a record may be trusted for a file in this state."""
+    return bool(record[SIGNATURE.size] & _CLEAN) and record.startswith(signature)
+
+
+def record_ref(record: bytes) -> ObjectRef:
+    size: int = SIGNATURE.unpack_from(record)[2]
+    return ObjectRef(Digest(record[SIGNATURE.size + 1:].hex()), size, 'exec' if record[SIGNATURE.size] & _EXEC else 'file')
+
+
+def _joined(records: dict[str, bytes]) -> bytes:
+    parts = []
+    for name, record in records.items():
+        encoded = _path(name)
+        parts += [_NAME.pack(len(encoded)), encoded, record]
+    return b''.join(parts)
+
+
+def _records(value: bytes) -> Iterator[tuple[str, bytes]]:
+    at = 0
+    while at < len(value):
+        start = at + _NAME.size
+        end = start + _NAME.unpack_from(value, at)[0]
+        at = end + _RECORD_BYTES
+        yield value[start:end].decode('utf-8', 'surrogateescape'), value[end:at]
+
+
+def _packed_seal(seal: Seal) -> bytes:
+    return _SEAL.pack(seal.signature, bytes.fromhex(seal.ref.digest.hex), seal.ref.size)

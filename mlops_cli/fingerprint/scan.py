@@ -1,0 +1,174 @@
+"""One look at a folder with all that is in it: its content as a tree.
+
+Fast while nothing changed: one stat a file, its bytes joined and compared with what the index keeps for the whole folder.
+Where they differ, only what the index does not know is opened.
+"""
+from __future__ import annotations
+
+import os
+from collections.abc import Callable
+
+from mlops_cli.core.digest import Digest, digest_of
+from mlops_cli.core.errors import ExitCode, UserError
+from mlops_cli.core.refs import ObjectRef
+from mlops_cli.fingerprint.ignore import Ignore
+from mlops_cli.fingerprint.index import SIGNATURE, Index, Seal, make_record, pack, record_is, record_ref
+from mlops_cli.fsio import temporaries
+from mlops_cli.store import tree
+from mlops_cli.store.ingest import check_link, check_names, hash_open_file, special_file, too_deep
+from mlops_cli.store.tree import DEPTH_LIMIT, TreeEntry
+
+Follow = Callable[[str], ObjectRef | None]
+
+_READ = os.O_RDONLY | os.O_NOFOLLOW | os.O_CLOEXEC | os.O_NONBLOCK
+_FOLDER = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
+
+
+class _Listing:
+    """What one folder held: ``files`` name -> signature, ``others`` the entries of folders and links."""
+
+    __slots__ = ('files', 'foreign', 'newest', 'others', 'parts')
+
+    def __init__(self) -> None:
+        self.files: dict[str, bytes] = {}
+        self.others: list[TreeEntry] = []
+        self.parts: list[bytes] = []
+        self.newest = 0
+        self.foreign = False
+
+    @property
+    def signature(self) -> bytes:
+        return bytes.fromhex(digest_of(b''.join(self.parts)).hex)
+
+
+class Scan:
+    """``ignore``: what does not count; None for the complete content.  ``follow``: the content behind a link that leaves
+    the tree; used only with ``ignore``, else such links are refused.  ``stored``: the object that a link into the cache
+    means.  ``nodes``: takes all tree nodes; without it, nodes of unchanged folders are not made.  ``unsettled``: afterwards,
+    files that must be hashed again at the next look."""
+
+    def __init__(self, index: Index, ignore: Ignore | None, *, follow: Follow, stored: Follow,
+                 nodes: dict[Digest, bytes] | None = None) -> None:
+        self.index, self.ignore, self.follow, self.stored, self.nodes = index, ignore, follow, stored, nodes
+        self.unsettled: set[str] = set()
+        self._view = bytes.fromhex(ignore.digest.hex) if ignore else b''
+        self._moment = index.moment()
+
+    def folder(self, fd: int, rel: str, depth: int = 0) -> ObjectRef:
+        """The tree of an open folder (taken over), which lies at ``rel``.  Raises UserError, OSError."""
+        try:
+            if depth > DEPTH_LIMIT:
+                raise too_deep(rel)
+            listing = self._list(fd, rel, depth)
+            signature = listing.signature
+            seal = self.index.seal(rel, self._view)
+            limit = self._moment.foreign_before_ns if listing.foreign else self._moment.before_ns
+            if self.nodes is None and seal and seal.signature == signature and listing.newest < limit:
+                return seal.ref
+            return self._rebuild(fd, rel, listing, signature)
+        finally:
+            os.close(fd)
+
+    def _list(self, fd: int, rel: str, depth: int) -> _Listing:
+        listing = _Listing()
+        files, parts, ignore = listing.files, listing.parts, self.ignore
+        stat_filter, device, newest = self.index.stat_filter, self._moment.device, 0
+        packed = SIGNATURE.pack
+        with os.scandir(fd) as found:
+            entries = list(found)
+        for entry in entries:
+            name = entry.name
+            if not entry.is_file(follow_symlinks=False):
+                self._list_other(fd, entry, rel, depth, listing)
+                continue
+            if (ignore is not None and ignore.entry_ignored(rel, name, False)) or name.startswith(temporaries.PREFIX):
+                continue
+            try:
+                facts = entry.stat(follow_symlinks=False)
+            except FileNotFoundError:
+                continue
+            if stat_filter is not None:
+                facts = stat_filter(facts)
+            changed, touched = facts.st_ctime_ns, facts.st_mtime_ns
+            newest = max(newest, changed, touched)
+            if facts.st_dev != device:
+                listing.foreign = True
+            signature = packed(facts.st_dev, facts.st_ino, facts.st_size, touched, changed, facts.st_mode)
+            files[name] = signature
+            parts.append(name.encode('utf-8', 'surrogateescape') + b'\0' + signature)
+        listing.newest = newest
+        return listing
+
+    def _list_other(self, fd: int, entry: os.DirEntry[str], rel: str, depth: int, listing: _Listing) -> None:
+        name = entry.name
+        is_folder = entry.is_dir(follow_symlinks=False)
+        if self.ignore is not None and self.ignore.entry_ignored(rel, name, is_folder):
+            return
+        if name.startswith(temporaries.PREFIX):
+            return
+        path = f'{rel}/{name}' if rel else name
+        if is_folder:
+            found = tree.entry_of(name, self.folder(os.open(name, _FOLDER, dir_fd=fd), path, depth + 1))
+        elif entry.is_symlink():
+            found = self._link(fd, name, path, depth)
+        else:
+            raise special_file(path, entry.stat(follow_symlinks=False))
+        listing.others.append(found)
+        state = f'{name}\0{found.kind} {found.digest} {found.size} {found.target}\0'
+        listing.parts.append(state.encode('utf-8', 'surrogateescape'))
+
+    def _link(self, fd: int, name: str, path: str, depth: int) -> TreeEntry:
+        target = os.readlink(name, dir_fd=fd)
+        if tree.link_problem(target, depth) is None:
+            return TreeEntry(name, 'link', None, 0, target)
+        ref = self.stored(target)
+        if ref is not None:
+            return tree.entry_of(name, ref)
+        if self.ignore is None:
+            check_link(path, target, depth)
+        ref = self.follow(path)
+        if ref is None:
+            raise UserError(f'{path} is a symbolic link to {target!r}, where nothing is', exit_code=ExitCode.REFUSED,
+                            hint='remove it, name it in .mlopsignore, or put there what it leads to')
+        return tree.entry_of(name, ref)
+
+    def _rebuild(self, fd: int, rel: str, listing: _Listing, signature: bytes) -> ObjectRef:
+        known = self.index.folder(rel)
+        fresh: dict[str, bytes] = {}
+        entries = list(listing.others)
+        sealable = True
+        for name, state in listing.files.items():
+            record = known.get(name)
+            if record is None or not record_is(record, state) or not self._settled(state):
+                record = fresh[name] = self._hash(fd, name, f'{rel}/{name}' if rel else name)
+                sealable = sealable and record_is(record, state)
+            entries.append(tree.entry_of(name, record_ref(record)))
+        check_names(rel, entries)
+        node = tree.encode(entries)
+        ref = tree.tree_ref(node, entries)
+        if self.nodes is not None:
+            self.nodes[ref.digest] = node
+        if fresh:
+            self.index.put_folder(rel, fresh, listing.files)
+        self.index.put_seal(rel, self._view, Seal(signature, ref) if sealable else None)
+        return ref
+
+    def _settled(self, state: bytes) -> bool:
+        device, _, _, touched, changed, _ = SIGNATURE.unpack(state)
+        limit = self._moment.before_ns if device == self._moment.device else self._moment.foreign_before_ns
+        return bool(touched < limit and changed < limit)
+
+    def _hash(self, fd: int, name: str, path: str) -> bytes:
+        """The record of a file that has to be read."""
+        moment = self.index.moment()
+        source = os.open(name, _READ, dir_fd=fd)
+        try:
+            ref, facts = hash_open_file(source, path)
+        finally:
+            os.close(source)
+        if self.index.stat_filter:
+            facts = self.index.stat_filter(facts)
+        settled = moment.settled(facts)
+        if not settled:
+            self.unsettled.add(path)
+        return make_record(pack(facts), ref, settled)

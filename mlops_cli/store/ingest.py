@@ -1,0 +1,251 @@
+"""Files and folders of a workspace into objects.  What is hashed is what was copied; user files are only ever read."""
+from __future__ import annotations
+
+import os
+import stat
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+
+from mlops_cli.core.digest import Digest, digest_of, digest_of_file
+from mlops_cli.core.errors import ExitCode, UserError
+from mlops_cli.core.refs import Kind, ObjectRef
+from mlops_cli.fsio import ops, temporaries
+from mlops_cli.fsio.durable import OBJECTS, TREES
+from mlops_cli.fsio.paths import Root
+from mlops_cli.store import tree
+from mlops_cli.store.shelf import ALL_CORES, LARGE, SMALL, Shelf, copy_hashing, linked_object, read_all
+from mlops_cli.store.tree import DEPTH_LIMIT, TreeEntry
+
+TRIES = 3
+Known = Callable[[str, os.stat_result], ObjectRef | None]
+
+_READ = os.O_RDONLY | os.O_NOFOLLOW | os.O_CLOEXEC | os.O_NONBLOCK
+_FOLDER = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
+
+
+@dataclass(frozen=True, slots=True)
+class Added:
+    """What was added.  ``files``: path relative to the root, stat taken after it was read, content, of every regular file."""
+
+    ref: ObjectRef
+    files: list[tuple[str, os.stat_result, ObjectRef]]
+
+
+def kind_of(facts: os.stat_result) -> Kind:
+    """``exec`` if its owner may execute it."""
+    return 'exec' if facts.st_mode & stat.S_IXUSR else 'file'
+
+
+def same_state(one: os.stat_result, two: os.stat_result) -> bool:
+    """Whether a file was left alone between two looks."""
+    return (one.st_ino == two.st_ino and one.st_size == two.st_size and one.st_mtime_ns == two.st_mtime_ns
+            and one.st_ctime_ns == two.st_ctime_ns)
+
+
+def special_file(path: str, facts: os.stat_result) -> UserError:
+    """For what is neither file, folder nor link."""
+    names = {stat.S_IFIFO: 'a named pipe', stat.S_IFSOCK: 'a socket', stat.S_IFCHR: 'a device', stat.S_IFBLK: 'a device'}
+    what = names.get(stat.S_IFMT(facts.st_mode), 'not a regular file')
+    return UserError(f'{path} is {what}: only files and folders have content to keep', exit_code=ExitCode.REFUSED,
+                     hint='leave it out, or move it away')
+
+
+def changed_while_reading(path: str) -> UserError:
+    """For a file that does not hold still."""
+    return UserError(f'{path} changed while reading it, {TRIES} times', exit_code=ExitCode.FAILED,
+                     hint='wait until nothing writes to it, then try again')
+
+
+def too_deep(path: str) -> UserError:
+    return UserError(f'{path} lies more than {DEPTH_LIMIT} folders deep', exit_code=ExitCode.REFUSED,
+                     hint='arrange the files in fewer levels')
+
+
+def check_names(path: str, entries: list[TreeEntry]) -> None:
+    """Raises UserError (exit 5) on names that a tree cannot hold, or that some file systems take for one."""
+    for entry in entries:
+        if problem := tree.name_problem(entry.name):
+            raise UserError(f'{path or "."} holds {problem}: a stored folder cannot', exit_code=ExitCode.REFUSED,
+                            hint='rename it, move it away, or name the files you mean one by one')
+    if both := tree.collision(entry.name for entry in entries):
+        raise UserError(f'{path or "."} holds both {both[0]!r} and {both[1]!r}: they differ in case or accents only',
+                        exit_code=ExitCode.REFUSED, hint='macOS and Windows take them for one file: rename one of them')
+
+
+def check_link(path: str, target: str, depth: int) -> None:
+    """Raises UserError (exit 5) for a link that a tree cannot hold, ``depth`` folders below its root."""
+    if problem := tree.link_problem(target, depth):
+        raise UserError(f'{path} is a symbolic link to {target!r}: {problem}', exit_code=ExitCode.REFUSED,
+                        hint='put a copy in its place, or make it a relative link to something in the same folder')
+
+
+def hash_open_file(source: int, path: str) -> tuple[ObjectRef, os.stat_result]:
+    """The content of the file behind a descriptor, and its stat after the reading.  ``path``: for messages.  Raises UserError
+    if it is not a regular file or changes all the time, OSError."""
+    before = os.fstat(source)
+    for _ in range(TRIES):
+        if not stat.S_ISREG(before.st_mode):
+            raise special_file(path, before)
+        os.lseek(source, 0, os.SEEK_SET)
+        if before.st_size <= SMALL:
+            data = read_all(source, before.st_size)
+            digest, size = digest_of(data), len(data)
+        else:
+            hex_digest, size = copy_hashing(source, lambda _part: None, before.st_size)
+            digest = Digest(hex_digest)
+        after = os.fstat(source)
+        if size == after.st_size and same_state(before, after):
+            return ObjectRef(digest, size, kind_of(after)), after
+        before = after
+    raise changed_while_reading(path)
+
+
+def add_bytes(shelf: Shelf, data: bytes, *, level: int = OBJECTS) -> ObjectRef:
+    """Store bytes as an object, unless it is there."""
+    digest = digest_of(data)
+    if shelf.sound(digest, len(data)):
+        shelf.freshen(digest)
+    else:
+        fd, temporary = shelf.new_temporary()
+        with _dropped_on_error(shelf, fd, temporary):
+            ops.write(fd, data)
+        shelf.adopt(digest, fd, temporary, level)
+    return ObjectRef(digest, len(data), 'file')
+
+
+@contextmanager
+def _dropped_on_error(shelf: Shelf, fd: int, temporary: str) -> Iterator[None]:
+    try:
+        yield
+    except BaseException:
+        os.close(fd)
+        shelf.drop(temporary)
+        raise
+
+
+def add_open_file(shelf: Shelf, source: int, path: str, *, reflink: bool) -> tuple[ObjectRef, os.stat_result]:
+    """Store the file behind a descriptor: (content, its stat after the reading).  ``path``: for messages.
+
+    Raises UserError if it is not a regular file, or will not hold still for as long as it takes to read it."""
+    before = os.fstat(source)
+    for _ in range(TRIES):
+        if not stat.S_ISREG(before.st_mode):
+            raise special_file(path, before)
+        os.lseek(source, 0, os.SEEK_SET)
+        small = before.st_size <= SMALL
+        found = _add_small(shelf, source, before) if small else _add_large(shelf, source, before, reflink)
+        after = os.fstat(source)
+        if found is not None and found[1] == after.st_size and same_state(before, after):
+            return ObjectRef(found[0], found[1], kind_of(after)), after
+        before = after
+    raise changed_while_reading(path)
+
+
+def _add_small(shelf: Shelf, source: int, before: os.stat_result) -> tuple[Digest, int] | None:
+    """None if it changed meanwhile; then nothing was stored."""
+    data = read_all(source, before.st_size)
+    if not same_state(before, os.fstat(source)):
+        return None
+    return add_bytes(shelf, data).digest, len(data)
+
+
+def _add_large(shelf: Shelf, source: int, before: os.stat_result, reflink: bool) -> tuple[Digest, int] | None:
+    fd, temporary = shelf.new_temporary()
+    with _dropped_on_error(shelf, fd, temporary):
+        if reflink and ops.reflink(source, fd):
+            size = os.fstat(fd).st_size
+            digest = digest_of_file(str(shelf.cache / temporary), threads=ALL_CORES if size >= LARGE else 1)
+        else:
+            hex_digest, size = copy_hashing(source, lambda part: ops.write(fd, part), before.st_size)
+            digest = Digest(hex_digest)
+        changed = not same_state(before, os.fstat(source))
+        present = not changed and shelf.sound(digest, size)
+    if changed or present:
+        os.close(fd)
+        shelf.drop(temporary)
+    else:
+        shelf.adopt(digest, fd, temporary, OBJECTS)
+    if present:
+        shelf.freshen(digest)
+    return None if changed else (digest, size)
+
+
+class Ingest:
+    """One addition of a file or folder.  ``known``: the content of a file in this state, if that is known; then it is not
+    read as long as the object is here.  ``sure``: only if that object is also found sound, byte for byte."""
+
+    def __init__(self, shelf: Shelf, *, known: Known, reflink: bool, sure: bool) -> None:
+        self.shelf, self.known, self.reflink, self.sure = shelf, known, reflink, sure
+        self.files: list[tuple[str, os.stat_result, ObjectRef]] = []
+
+    def path(self, root: Root, rel: str) -> ObjectRef:
+        """The file or folder at ``rel``.  Raises UserError; OSError, FileNotFoundError if there is none."""
+        with root.parent(rel) as (folder, name):
+            facts = os.stat(name, dir_fd=folder, follow_symlinks=False)
+            if stat.S_ISDIR(facts.st_mode):
+                fd = os.open(name, _FOLDER, dir_fd=folder)
+            elif not stat.S_ISLNK(facts.st_mode):
+                return self._file(folder, name, rel, facts)
+            elif stored := self._stored(os.readlink(name, dir_fd=folder)):
+                return stored
+            else:
+                raise UserError(f'{rel} is a symbolic link', exit_code=ExitCode.REFUSED,
+                                hint='write a regular file or a folder there: a link has no content of its own to keep')
+        return self._folder(fd, rel, 0)
+
+    def _stored(self, target: str) -> ObjectRef | None:
+        """The content behind a link of ours into the cache, if it can be relied on as asked."""
+        ref = linked_object(self.shelf.objects, target)
+        return ref if ref and (not self.sure or self.shelf.sound(ref.digest, ref.size)) else None
+
+    def _file(self, folder: int, name: str, path: str, facts: os.stat_result) -> ObjectRef:
+        if not stat.S_ISREG(facts.st_mode):
+            raise special_file(path, facts)
+        ref = self.known(path, facts)
+        if ref is None or not self._present(ref, facts):
+            source = os.open(name, _READ, dir_fd=folder)
+            try:
+                ref, facts = add_open_file(self.shelf, source, path, reflink=self.reflink)
+            finally:
+                os.close(source)
+        self.files.append((path, facts, ref))
+        return ref
+
+    def _present(self, ref: ObjectRef, facts: os.stat_result) -> bool:
+        if ref.size != facts.st_size or ref.kind != kind_of(facts):
+            return False
+        if self.sure:
+            return self.shelf.sound(ref.digest, ref.size)
+        found = self.shelf.stat(ref.digest)
+        return found is not None and found.st_size == ref.size
+
+    def _folder(self, fd: int, path: str, depth: int) -> ObjectRef:
+        """Takes over the descriptor."""
+        try:
+            if depth > DEPTH_LIMIT:
+                raise too_deep(path)
+            with os.scandir(fd) as found:
+                names = sorted(entry.name for entry in found)
+            entries = [entry for name in names if (entry := self._entry(fd, name, f'{path}/{name}', depth))]
+            check_names(path, entries)
+        finally:
+            os.close(fd)
+        node = tree.encode(entries)
+        ref = tree.tree_ref(node, entries)
+        add_bytes(self.shelf, node, level=TREES)
+        return ref
+
+    def _entry(self, fd: int, name: str, path: str, depth: int) -> TreeEntry | None:
+        if name.startswith(temporaries.PREFIX) and temporaries.owner_in(name):
+            return None  # what a killed command of ours left behind
+        facts = os.stat(name, dir_fd=fd, follow_symlinks=False)
+        if stat.S_ISDIR(facts.st_mode):
+            return tree.entry_of(name, self._folder(os.open(name, _FOLDER, dir_fd=fd), path, depth + 1))
+        if stat.S_ISLNK(facts.st_mode):
+            target = os.readlink(name, dir_fd=fd)
+            if stored := self._stored(target):
+                return tree.entry_of(name, stored)
+            check_link(path, target, depth)
+            return TreeEntry(name, 'link', None, 0, target)
+        return tree.entry_of(name, self._file(fd, name, path, facts))

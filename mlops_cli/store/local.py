@@ -1,0 +1,212 @@
+"""The store of this machine: a shelf of objects, and the ways in and out of a workspace."""
+from __future__ import annotations
+
+import builtins
+import os
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from pathlib import Path
+
+from mlops_cli.core.digest import Digest, hasher
+from mlops_cli.core.refs import ObjectRef
+from mlops_cli.fsio import ops
+from mlops_cli.fsio.durable import OBJECTS, Batch
+from mlops_cli.fsio.paths import Root
+from mlops_cli.store import ingest, tree
+from mlops_cli.store.ingest import Added, Ingest, Known
+from mlops_cli.store.materialise import LinkMode, Materialise, Written
+from mlops_cli.store.objects import CHUNK, Chunks, Damage, Damaged, MissingObject, checked
+from mlops_cli.store.shelf import Shelf, Verified
+
+DEFAULT_LINKS: tuple[LinkMode, ...] = ('reflink', 'copy')
+
+
+def _unknown(_path: str, _facts: os.stat_result) -> None:
+    return None
+
+
+class LocalStore(Shelf):
+    """``links``: how files come into a workspace, best first.  See Shelf for the rest."""
+
+    def __init__(self, cache: Path, *, batch: Batch, links: Sequence[LinkMode] = DEFAULT_LINKS,
+                 verified: Verified | None = None) -> None:
+        super().__init__(cache, batch=batch, verified=verified)
+        self.links = tuple(links)
+        self._whole: set[Digest] = set()  # trees all of whose objects were here
+
+    # As every store
+
+    def has(self, digests: Iterable[Digest]) -> set[Digest]:
+        """Those of them that are here, pending ones too."""
+        return {digest for digest in digests if self.stat(digest) is not None}
+
+    def get(self, digests: Iterable[Digest]) -> Iterator[tuple[Digest, Iterator[bytes]]]:
+        """As the protocol; a damaged object is put aside."""
+        for digest in digests:
+            fd, _ = self.open(digest)
+            try:
+                yield digest, self._chunks(digest, fd)
+            finally:
+                os.close(fd)
+
+    def _chunks(self, digest: Digest, fd: int) -> Iterator[bytes]:
+        try:
+            yield from checked(digest, iter(lambda: os.read(fd, CHUNK), b''), 'the cache')
+        except Damaged as error:
+            raise self.quarantine(digest, error.problem) from None
+
+    def put(self, objects: Iterable[tuple[Digest, Chunks]]) -> None:
+        """As the protocol; the objects get their names with the batch."""
+        for digest, chunks in objects:
+            fd, temporary = self.new_temporary()
+            try:
+                for chunk in checked(digest, chunks, 'what was sent'):
+                    ops.write(fd, chunk)
+                present = self.sound(digest)
+            except BaseException:
+                os.close(fd)
+                self.drop(temporary)
+                raise
+            if present:
+                os.close(fd)
+                self.drop(temporary)
+                self.freshen(digest)
+            else:
+                self.adopt(digest, fd, temporary, OBJECTS)
+
+    def list(self) -> Iterator[tuple[Digest, int]]:
+        """Every object that has its name; flush the batch first to see those that wait."""
+        for digest in self.listed():
+            facts = self.stat(digest)
+            if facts is not None:
+                yield digest, facts.st_size
+
+    def delete(self, digests: Iterable[Digest]) -> None:
+        """Remove objects for good; only for what nothing refers to."""
+        for digest in digests:
+            if self.is_pending(digest):
+                self.batch.flush()
+            self._whole.clear()
+            self.remove(digest)
+
+    # Into the store
+
+    def add_bytes(self, data: bytes) -> ObjectRef:
+        """Store bytes.  Raises OSError."""
+        return ingest.add_bytes(self, data)
+
+    def add_nodes(self, nodes: Iterable[bytes]) -> None:
+        """Store the nodes of trees, children's before their parents' or in the same batch."""
+        for node in nodes:
+            ingest.add_bytes(self, node, level=1)
+
+    def add_file(self, root: Root, rel: str) -> ObjectRef:
+        """Store a regular file.  Raises UserError (exit 5 if it is something else, 1 if it changes all the time), OSError."""
+        fd = root.open(rel)
+        try:
+            return ingest.add_open_file(self, fd, rel, reflink='reflink' in self.links)[0]
+        finally:
+            os.close(fd)
+
+    def add_path(self, root: Root, rel: str, *, known: Known = _unknown, sure: bool = False) -> Added:
+        """Store a file, or a folder with all that is in it.
+
+        ``known(path, stat)``: the content of a file in this state, or None; known files are not read while their object is
+        here with the right size, with ``sure`` while it was found sound byte for byte: ask for that before destroying the
+        file.  Raises UserError for links out of the folder, pipes, devices, sockets, names that a stored folder cannot
+        hold, and files that change all the time; OSError, FileNotFoundError if there is nothing."""
+        run = Ingest(self, known=known, reflink='reflink' in self.links, sure=sure)
+        ref = run.path(root, rel)
+        return Added(ref, run.files)
+
+    # Out of the store
+
+    def materialise(self, ref: ObjectRef, root: Root, rel: str, *, links: Sequence[LinkMode] | None = None,
+                    replace: bool = False, read_only: bool = False) -> Written:
+        """Put a file or folder into a workspace: (path, stat, content) of every regular file written.
+
+        Built beside its place and swapped in; with ``replace`` what was there is removed afterwards, so save it before.
+        Folders on the way are made, links on the way refused.  Raises MissingObject, Damaged, UserError, OSError; then what
+        was there still is."""
+        run = Materialise(self, links=self.links if links is None else links, read_only=read_only)
+        run.place(ref, root, rel, replace=replace)
+        return run.written
+
+    def missing(self, refs: Iterable[ObjectRef]) -> builtins.list[Digest]:
+        """Every object these need that is not here, children of trees included; one of a wrong size is put aside and missing.
+        A tree once found whole is not looked at again by this store."""
+        found: dict[Digest, None] = {}
+        for ref in refs:
+            if ref.kind == 'tree':
+                self._missing_below(ref, found)
+            elif not self._has_file(ref):
+                found[ref.digest] = None
+        return [*found]
+
+    def _has_file(self, ref: ObjectRef) -> bool:
+        facts = self.stat(ref.digest)
+        if facts is not None and facts.st_size != ref.size:
+            self.quarantine(ref.digest, f'it has {facts.st_size} bytes, not {ref.size}')
+            return False
+        return facts is not None
+
+    def _missing_below(self, ref: ObjectRef, found: dict[Digest, None], depth: int = 0) -> bool:
+        """Whether anything is; what is goes into ``found``."""
+        if ref.digest in self._whole:
+            return False
+        if depth > tree.DEPTH_LIMIT:
+            raise tree.MalformedTree('it lies too deep')
+        try:
+            entries = tree.decode(self.read(ref.digest))
+        except (MissingObject, Damaged):
+            found[ref.digest] = None
+            return True
+        lacks = False
+        for entry in entries:
+            if entry.kind == 'dir':
+                lacks |= self._missing_below(entry.ref, found, depth + 1)
+            elif entry.kind != 'link' and not self._has_file(entry.ref):
+                found[entry.ref.digest] = None
+                lacks = True
+        if not lacks:
+            self._whole.add(ref.digest)
+        return lacks
+
+    # Looking after it
+
+    def verify(self, chosen: Callable[[Digest], bool] = lambda _digest: True, *,
+               seen: Callable[[Digest, int], None] = lambda _digest, _size: None) -> Iterator[Damage]:
+        """Hash every object for which ``chosen`` says so, and yield what is wrong; damaged ones are put aside.
+
+        ``seen``: told each object looked at, with its size, for counts and progress."""
+        for digest in self.listed():
+            if chosen(digest):
+                size, damage = self._verify_one(digest)
+                seen(digest, size)
+                if damage:
+                    yield damage
+
+    def _verify_one(self, digest: Digest) -> tuple[int, Damage | None]:
+        moment = self.verified.moment() if self.verified else None
+        try:
+            fd, facts = self.open(digest)
+        except MissingObject:
+            return 0, None  # removed meanwhile, by gc
+        except Damaged as error:
+            return 0, Damage(digest, error.problem)
+        except OSError as error:
+            return 0, Damage(digest, f'it cannot be opened: {error.strerror}', unreadable=True)
+        try:
+            seen = hasher(threads=1)
+            while chunk := os.read(fd, CHUNK):
+                seen.update(chunk)
+        except OSError as error:
+            return facts.st_size, Damage(digest, f'it cannot be read: {error.strerror}', unreadable=True)
+        finally:
+            os.close(fd)
+        if seen.hexdigest() != digest.hex:
+            problem = f'its {facts.st_size} bytes hash to {seen.hexdigest()[:8]}...'
+            self.quarantine(digest, problem)
+            return facts.st_size, Damage(digest, problem)
+        if self.verified:
+            self.verified.set_verified(digest, facts, moment)
+        return facts.st_size, None

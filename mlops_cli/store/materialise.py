@@ -1,0 +1,206 @@
+"""Objects into a workspace: built beside the target, every byte verified, then swapped in by one rename."""
+from __future__ import annotations
+
+import errno
+import os
+import stat
+from collections.abc import Sequence
+from contextlib import suppress
+from typing import Literal
+
+from mlops_cli.core.digest import Digest, digest_of, digest_of_file
+from mlops_cli.core.errors import ExitCode, UserError
+from mlops_cli.core.refs import ObjectRef
+from mlops_cli.fsio import ops, removal, temporaries
+from mlops_cli.fsio.paths import Root
+from mlops_cli.store import tree
+from mlops_cli.store.ingest import check_link
+from mlops_cli.store.objects import Damaged
+from mlops_cli.store.shelf import ALL_CORES, LARGE, SMALL, Shelf, copy_hashing, object_path, read_all
+
+LinkMode = Literal['reflink', 'copy', 'hardlink', 'symlink']
+Written = list[tuple[str, os.stat_result, ObjectRef]]
+
+_FOLDER = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
+_NOT_HERE = frozenset({errno.EXDEV, errno.EPERM, errno.EOPNOTSUPP, errno.ENOTSUP, errno.EMLINK, errno.EACCES})
+
+
+class Materialise:
+    """One placement.  ``links``: ways to bring a file's bytes, in order of preference; copying is always the last.
+    ``read_only``: files without write permission.  ``written``: every regular file, with its stat afterwards."""
+
+    def __init__(self, shelf: Shelf, *, links: Sequence[LinkMode], read_only: bool) -> None:
+        self.shelf = shelf
+        self.links = list(dict.fromkeys((*links, 'copy')))
+        self.mode = {'file': 0o444, 'exec': 0o555} if read_only else {'file': 0o644, 'exec': 0o755}
+        self.written: Written = []
+
+    def place(self, ref: ObjectRef, root: Root, rel: str, *, replace: bool) -> None:
+        """Put content at ``rel``.  Raises UserError (exit 5) if something is there and ``replace`` is not given, or if a
+        folder on the way is a link; MissingObject; Damaged; OSError.  Then what was there is still there."""
+        with root.parent(rel, create=True) as (folder, name):
+            if not replace and _exists(name, folder):
+                raise _taken(rel)
+            temporary = temporaries.new_name(temporaries.PREFIX)
+            try:
+                self._build(ref, folder, temporary, rel, 0)
+                swap(folder, temporary, name, rel, replace=replace)
+            except BaseException:
+                with suppress(OSError):
+                    removal.remove_tree(temporary, folder)
+                raise
+            if ref.kind != 'tree':  # its new name has changed its ctime
+                with suppress(FileNotFoundError):
+                    facts = os.stat(name, dir_fd=folder, follow_symlinks=False)
+                    self.written = [(rel, facts, ref)] if stat.S_ISREG(facts.st_mode) else []
+
+    def _build(self, ref: ObjectRef, folder: int, name: str, path: str, depth: int) -> None:
+        if ref.kind != 'tree':
+            self._file(ref, folder, name, path)
+            return
+        if depth > tree.DEPTH_LIMIT:
+            raise tree.MalformedTree(f'{path} lies too deep')
+        entries = tree.decode(self.shelf.read(ref.digest))
+        ops.mkdir(name, 0o755, dir_fd=folder)
+        here = os.open(name, _FOLDER, dir_fd=folder)
+        try:
+            for entry in entries:
+                below = f'{path}/{entry.name}'
+                if entry.kind == 'link':
+                    check_link(below, entry.target, depth)
+                    ops.symlink(entry.target, entry.name, dir_fd=here)
+                else:
+                    self._build(entry.ref, here, entry.name, below, depth + 1)
+        finally:
+            os.close(here)
+
+    def _file(self, ref: ObjectRef, folder: int, name: str, path: str) -> None:
+        for way in tuple(self.links):
+            if way == 'hardlink' and ref.kind == 'file' and self._hardlink(ref, folder, name):
+                break
+            if way == 'symlink' and ref.kind == 'file' and self._symlink(ref, folder, name):
+                return
+            if way in ('reflink', 'copy') and self._copy(ref, folder, name, reflink=way == 'reflink'):
+                break
+        facts = os.stat(name, dir_fd=folder, follow_symlinks=False)
+        self.written.append((path, facts, ref))
+
+    def _hardlink(self, ref: ObjectRef, folder: int, name: str) -> bool:
+        if not self._publishable(ref):
+            return False
+        try:
+            ops.link(object_path(ref.digest), name, src_dir_fd=self.shelf.root.fd, dst_dir_fd=folder)
+        except OSError as error:
+            if error.errno not in _NOT_HERE:
+                raise
+            return False
+        return True
+
+    def _symlink(self, ref: ObjectRef, folder: int, name: str) -> bool:
+        if not self._publishable(ref):
+            return False
+        ops.symlink(f'{self.shelf.objects}/{ref.digest.hex[:2]}/{ref.digest.hex[2:]}', name, dir_fd=folder)
+        return True
+
+    def _publishable(self, ref: ObjectRef) -> bool:
+        """Sound under its final name; what still waits in the batch can only be copied."""
+        if self.shelf.is_pending(ref.digest):
+            return False
+        if not self.shelf.sound(ref.digest, ref.size):
+            os.close(self.shelf.open(ref.digest)[0])  # raises MissingObject unless it was put back meanwhile
+        return True
+
+    def _copy(self, ref: ObjectRef, folder: int, name: str, *, reflink: bool) -> bool:
+        """A file of its own with the object's bytes, hashed as they are written.  False: the file system has no reflinks."""
+        source, facts = self.shelf.open(ref.digest)
+        try:
+            target = ops.open_new(name, self.mode[ref.kind], dir_fd=folder)
+            try:
+                if reflink:
+                    if not ops.reflink(source, target):
+                        ops.unlink(name, dir_fd=folder)
+                        self.links.remove('reflink')
+                        return False
+                    found = self._digest_of_clone(target, name, folder)
+                elif facts.st_size <= SMALL:
+                    data = read_all(source, facts.st_size)
+                    found = digest_of(data)
+                    ops.write(target, data)
+                else:
+                    found = Digest(copy_hashing(source, lambda part: ops.write(target, part), facts.st_size)[0])
+            finally:
+                os.close(target)
+        finally:
+            os.close(source)
+        if found != ref.digest or facts.st_size != ref.size:
+            ops.unlink(name, dir_fd=folder)
+            raise self._damaged(ref, facts, found)
+        return True
+
+    @staticmethod
+    def _digest_of_clone(target: int, name: str, folder: int) -> Digest:
+        size = os.fstat(target).st_size
+        if size >= LARGE:
+            return digest_of_file(ops.full_path(name, folder), threads=ALL_CORES)
+        os.lseek(target, 0, os.SEEK_SET)
+        return digest_of(read_all(target, size))
+
+    def _damaged(self, ref: ObjectRef, facts: os.stat_result, found: Digest) -> Damaged:
+        if found == ref.digest:
+            return Damaged(ref.digest, f'it has {facts.st_size} bytes where {ref.size} were expected')
+        return self.shelf.quarantine(ref.digest, f'its {facts.st_size} bytes hash to {found.short}...')
+
+
+def _exists(name: str, folder: int) -> bool:
+    try:
+        os.stat(name, dir_fd=folder, follow_symlinks=False)
+    except FileNotFoundError:
+        return False
+    return True
+
+
+def _taken(rel: str) -> UserError:
+    return UserError(f'{rel} is there already, and is not to be overwritten', exit_code=ExitCode.REFUSED,
+                     hint='move it away, or add it first so that nothing is lost')
+
+
+def swap(folder: int, temporary: str, name: str, rel: str, *, replace: bool) -> None:
+    """Give a finished file or folder its name; what had that name is removed afterwards.
+
+    Raises UserError if the name is taken and ``replace`` is not given; OSError.  Then nothing has changed."""
+    if not replace:
+        try:
+            ops.rename_noreplace(temporary, name, src_dir_fd=folder, dst_dir_fd=folder)
+        except FileExistsError:
+            raise _taken(rel) from None
+        except OSError as error:
+            if error.errno != errno.ENOTSUP:
+                raise
+            ops.rename(temporary, name, src_dir_fd=folder, dst_dir_fd=folder)
+        return
+    both = [_is_folder(temporary, folder), _is_folder(name, folder)]
+    if both[1] is None or both == [False, False]:
+        ops.rename(temporary, name, src_dir_fd=folder, dst_dir_fd=folder)
+        return
+    try:
+        ops.exchange(temporary, name, src_dir_fd=folder, dst_dir_fd=folder)
+        old = temporary
+    except OSError as error:
+        if error.errno != errno.ENOTSUP:
+            raise
+        old = temporaries.new_name(temporaries.PREFIX)
+        ops.rename(name, old, src_dir_fd=folder, dst_dir_fd=folder)
+        try:
+            ops.rename(temporary, name, src_dir_fd=folder, dst_dir_fd=folder)
+        except BaseException:
+            ops.rename(old, name, src_dir_fd=folder, dst_dir_fd=folder)
+            raise
+    removal.remove_tree(old, folder)
+
+
+def _is_folder(name: str, folder: int) -> bool | None:
+    """None if there is nothing of that name."""
+    try:
+        return stat.S_ISDIR(os.stat(name, dir_fd=folder, follow_symlinks=False).st_mode)
+    except FileNotFoundError:
+        return None

@@ -1,0 +1,298 @@
+"""Where the objects of a cache lie on disk, and nothing unverified leaves here.  Knows nothing of workspaces or trees.
+
+``objects-v1/<2 hex>/<62 hex>``, mode 0444, whole content (docs/formats/objects.md).  New ones wait in ``tmp/`` until their
+batch has made them durable; until then they are found there.
+"""
+from __future__ import annotations
+
+import errno
+import itertools
+import os
+import stat
+import threading
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any, Protocol
+
+from mlops_cli.core.digest import Digest, digest_of, digest_of_file, hasher
+from mlops_cli.core.layout import OBJECTS, TEMPORARY
+from mlops_cli.core.refs import ObjectRef
+from mlops_cli.fsio import ops, temporaries
+from mlops_cli.fsio.durable import Batch
+from mlops_cli.fsio.paths import Root
+from mlops_cli.store.objects import Damaged, MissingObject
+
+LARGE = 8 << 20  # bytes from which hashing pays for threads
+BLOCK = 8 << 20  # bytes read at a time from large files
+SMALL = 1 << 20  # bytes up to which a file is read whole before anything is written
+ALL_CORES = -1
+FRESH_SECONDS = 86_400
+QUARANTINE = f'{TEMPORARY}/quarantine'
+
+_READ = os.O_RDONLY | os.O_NOFOLLOW | os.O_CLOEXEC | os.O_NONBLOCK
+
+
+class Verified(Protocol):
+    """Remembers which objects were found sound in which state, so that they need not be hashed again before each use."""
+
+    def moment(self) -> Any:
+        """A reading of the clock, taken before an object is read, to be handed to set_verified."""
+
+    def is_verified(self, digest: Digest, facts: os.stat_result) -> bool: ...
+
+    def set_verified(self, digest: Digest, facts: os.stat_result, moment: Any) -> None:
+        """``facts``: its state, the same before and after it was read."""
+
+
+def object_path(digest: Digest) -> str:
+    """The path of an object, relative to the cache."""
+    return f'{OBJECTS}/{digest.hex[:2]}/{digest.hex[2:]}'
+
+
+def linked_object(objects: str, target: str) -> ObjectRef | None:
+    """What a symbolic link stands for that we made into the folder of objects (an absolute path); None for any other link."""
+    folder, _, name = target.removeprefix(f'{objects}/').partition('/')
+    if not target.startswith(f'{objects}/') or len(folder) != 2:
+        return None
+    try:
+        digest = Digest.parse(f'blake3:{folder}{name}')
+        facts = os.lstat(target)
+    except (ValueError, FileNotFoundError):
+        return None
+    return ObjectRef(digest, facts.st_size, 'file') if stat.S_ISREG(facts.st_mode) else None
+
+
+class Shelf:
+    """``cache``: its folder, made if absent.  ``batch``: takes new objects to their names; whoever made it flushes it."""
+
+    def __init__(self, cache: Path, *, batch: Batch, verified: Verified | None = None) -> None:
+        self.cache = cache
+        self.objects = os.path.abspath(cache / OBJECTS)
+        for folder in (cache, cache / TEMPORARY, cache / OBJECTS):
+            make_folders(folder)
+        self.root = Root(cache)
+        self.batch = batch
+        self.verified = verified
+        self._lock = threading.Lock()
+        self._pending: dict[Digest, str] = {}
+        self._quarantined = itertools.count(1)
+
+    def close(self) -> None:
+        """Let go of the folder.  What waits in the batch is the batch's."""
+        self.root.close()
+
+    # Looking
+
+    def open(self, digest: Digest) -> tuple[int, os.stat_result]:
+        """(descriptor, its stat) of an object, not yet verified; the caller closes.
+
+        Raises MissingObject; Damaged, if it is not even a file."""
+        for _ in range(2):  # between the two looks it may have got its name
+            for path in (self._pending.get(digest), object_path(digest)):
+                if path is None:
+                    continue
+                try:
+                    fd = os.open(path, _READ, dir_fd=self.root.fd)
+                except FileNotFoundError:
+                    continue
+                except OSError as error:
+                    if error.errno != errno.ELOOP:
+                        raise
+                    raise self.quarantine(digest, 'it is a symbolic link') from None
+                facts = os.fstat(fd)
+                if stat.S_ISREG(facts.st_mode):
+                    return fd, facts
+                os.close(fd)
+                raise self.quarantine(digest, 'it is not a file')
+        raise MissingObject(digest)
+
+    def stat(self, digest: Digest) -> os.stat_result | None:
+        """The lstat of a regular file under that name, pending or published; None if there is none."""
+        for path in (object_path(digest), self._pending.get(digest), object_path(digest)):
+            if path is None:
+                continue
+            try:
+                facts = os.stat(path, dir_fd=self.root.fd, follow_symlinks=False)
+            except (FileNotFoundError, NotADirectoryError):
+                continue
+            return facts if stat.S_ISREG(facts.st_mode) else None
+        return None
+
+    def is_pending(self, digest: Digest) -> bool:
+        """Whether it was added here and has not got its name yet."""
+        return digest in self._pending
+
+    def read(self, digest: Digest) -> bytes:
+        """The bytes of an object, verified.  Raises MissingObject; Damaged, after putting it aside."""
+        fd, facts = self.open(digest)
+        try:
+            data = read_all(fd, facts.st_size)
+        finally:
+            os.close(fd)
+        if digest_of(data) != digest:
+            raise self.quarantine(digest, f'its {len(data)} bytes hash to something else')
+        return data
+
+    def sound(self, digest: Digest, size: int | None = None) -> bool:
+        """Whether the object is here and its bytes are right; damaged ones are put aside.  Reads it unless it was found sound
+        in this very state.  ``size``: what it must have, if known."""
+        moment = self.verified.moment() if self.verified else None
+        facts = self.stat(digest)
+        if facts is None:
+            return False
+        if self.is_pending(digest):
+            return True
+        if size is not None and facts.st_size != size:
+            self.quarantine(digest, f'it has {facts.st_size} bytes, not {size}')
+            return False
+        if self.verified and self.verified.is_verified(digest, facts):
+            return True
+        try:
+            found = self.digest_on_disk(digest, facts.st_size)
+        except FileNotFoundError:
+            return False
+        if found != digest:
+            self.quarantine(digest, f'its {facts.st_size} bytes hash to something else')
+            return False
+        if self.verified and self.stat(digest) == facts:
+            self.verified.set_verified(digest, facts, moment)
+        return True
+
+    def digest_on_disk(self, digest: Digest, size: int) -> Digest:
+        """What the published bytes under that name hash to.  Raises OSError."""
+        path = str(self.cache / object_path(digest))
+        if size >= LARGE:
+            return digest_of_file(path, threads=ALL_CORES)
+        fd = os.open(path, _READ)
+        try:
+            return digest_of(read_all(fd, size))
+        finally:
+            os.close(fd)
+
+    # Changing
+
+    def new_temporary(self) -> tuple[int, str]:
+        """(descriptor, path relative to the cache) of a new file that becomes an object, or is removed by the caller."""
+        path = f'{TEMPORARY}/{temporaries.new_name()}'
+        return ops.open_new(path, 0o600, dir_fd=self.root.fd), path
+
+    def adopt(self, digest: Digest, fd: int, temporary: str, level: int) -> None:
+        """Give a finished temporary its name with the next flush.  Takes over the descriptor.  Raises OSError."""
+        try:
+            ops.fchmod(fd, 0o444)
+        except BaseException:
+            os.close(fd)
+            self.drop(temporary)
+            raise
+        with self._lock:
+            duplicate = digest in self._pending
+            if not duplicate:
+                self._pending[digest] = temporary
+        if duplicate:
+            os.close(fd)
+            self.drop(temporary)
+            return
+        try:
+            self.batch.add(temporary, object_path(digest), level, fd=fd, root=self.root, after=lambda: self._named(digest))
+        except BaseException:
+            self._named(digest)
+            raise
+
+    def _named(self, digest: Digest) -> None:
+        with self._lock:
+            self._pending.pop(digest, None)
+
+    def drop(self, temporary: str) -> None:
+        """Remove a temporary that came to nothing."""
+        ops.remove_quietly(temporary, dir_fd=self.root.fd)
+
+    def freshen(self, digest: Digest) -> None:
+        """Tell gc that somebody relies on this object again; once a day is enough."""
+        facts = self.stat(digest)
+        if facts is None or self.is_pending(digest):
+            return
+        if time.time() - facts.st_mtime > FRESH_SECONDS:
+            ops.utime(object_path(digest), dir_fd=self.root.fd)
+
+    def quarantine(self, digest: Digest, problem: str) -> Damaged:
+        """Put an object aside so that it is never served; returns the error to raise."""
+        with self._lock:
+            temporary = self._pending.get(digest)
+        aside = f'{QUARANTINE}/{digest.hex}-{temporaries.owner()}-{next(self._quarantined)}'
+        try:
+            self.root.makedirs(QUARANTINE, 0o700)
+            ops.rename(temporary or object_path(digest), aside, src_dir_fd=self.root.fd, dst_dir_fd=self.root.fd)
+        except FileNotFoundError:
+            pass  # another process was faster
+        return Damaged(digest, problem)
+
+    def remove(self, digest: Digest) -> None:
+        """Remove an object's name, if there is one."""
+        try:
+            ops.unlink(object_path(digest), dir_fd=self.root.fd)
+        except FileNotFoundError:
+            return
+
+    def listed(self) -> Iterator[Digest]:
+        """Every name in the folder of objects that can be an object's; pending ones are not listed."""
+        for folder in sorted(self.root.scandir(OBJECTS), key=lambda entry: entry.name):
+            if len(folder.name) == 2 and folder.is_dir():
+                for entry in self.root.scandir(f'{OBJECTS}/{folder.name}'):
+                    try:
+                        yield Digest.parse(f'blake3:{folder.name}{entry.name}')
+                    except ValueError:
+                        continue  # not an object, whoever put it here
+
+
+def make_folders(path: Path) -> None:
+    """A folder of ours and those above it, if absent.  Raises OSError."""
+    if path.is_dir():
+        return
+    if not path.parent.is_dir():
+        make_folders(path.parent)
+    try:
+        ops.mkdir(str(path), 0o700)
+    except FileExistsError:
+        if not path.is_dir():
+            raise
+
+
+def read_limited(root: Root, rel: str, limit: int) -> bytes:
+    """A whole regular file.  Raises ValueError if it is none or is longer than ``limit`` bytes, OSError."""
+    fd = root.open(rel)
+    try:
+        facts = os.fstat(fd)
+        if not stat.S_ISREG(facts.st_mode):
+            raise ValueError('it is not a file')
+        data = read_all(fd, min(facts.st_size, limit + 1))
+    finally:
+        os.close(fd)
+    if len(data) > limit:
+        raise ValueError(f'it is longer than {limit} bytes')
+    return data
+
+
+def read_all(fd: int, size: int) -> bytes:
+    """All bytes from here to the end of a file of about that size."""
+    data = os.read(fd, size + 1)
+    if len(data) == size:
+        return data
+    parts = [data]
+    while part := os.read(fd, BLOCK):
+        parts.append(part)
+    return b''.join(parts)
+
+
+def copy_hashing(source: int, write: Callable[[memoryview], object], size: int) -> tuple[str, int]:
+    """(hex digest, bytes) of what was read from ``source`` to its end and written.  The bytes hashed are the bytes written."""
+    seen = hasher(threads=ALL_CORES if size >= LARGE else 1)
+    buffer = bytearray(min(max(size, 1 << 16), BLOCK))
+    view = memoryview(buffer)
+    total = 0
+    while count := os.readv(source, [view]):
+        part = view[:count]
+        seen.update(part)
+        write(part)
+        total += count
+    return seen.hexdigest(), total
