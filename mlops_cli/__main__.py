@@ -1,0 +1,19 @@
+"""The console script.  What needs no command line library is answered before one is imported."""
+from __future__ import annotations
+
+import sys
+
+
+def main() -> None:
+    """Runs the command line in ``sys.argv`` and exits with its code."""
+    arguments = sys.argv[1:]
+    if arguments in (['--version'], ['-V']):
+        from mlops_cli import __version__
+        print(f'mlops {__version__}')
+        sys.exit(0)
+    from mlops_cli.cli.app import run
+    sys.exit(run(arguments))
+
+
+if __name__ == '__main__':
+    main()

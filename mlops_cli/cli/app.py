@@ -1,0 +1,98 @@
+"""The command line: which commands there are, and how one is called.  A command's module is imported when it is used."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from importlib import import_module
+from typing import Annotated, Any
+
+import typer
+from typer.core import TyperGroup
+
+from mlops_cli import __version__
+from mlops_cli.cli import context
+from mlops_cli.cli.failures import guarded
+
+# Command -> (module, one line for the overview).  A folder of commands is a module with ``app``, a Typer of its own.
+COMMANDS = {
+    'init': ('init', 'make a project: pipeline.yaml, params.yaml, .mlops/'),
+    'run': ('run', 'bring stages up to date, in parallel, each from cache where possible'),
+    'status': ('status', 'what is out of date, and why'),
+    'plan': ('plan', 'what run would do, in order, why, and how long it would take'),
+    'explain': ('explain', "every component of a stage's key, before and after"),
+    'graph': ('graph', 'the stages and what flows between them'),
+    'logs': ('logs', 'what a stage printed'),
+    'runs': ('runs', 'runs that were: list, show, apply'),
+    'checkout': ('checkout', 'put recorded outputs into the workspace'),
+    'add': ('add', 'track data that no stage makes'),
+    'verify': ('verify', 'check every stored object'),
+    'gate': ('gate', 'an expression over metrics that must hold'),
+}
+HABITS = {'repro': 'run', 'dag': 'graph', 'exp': 'runs list', 'reproduce-all': 'run', 'repo': 'status'}
+
+
+class Lazy(TyperGroup):  # the arguments' names are the base class's
+    """Imports a command's module when the command is asked for."""
+
+    def list_commands(self, ctx: Any) -> list[str]:
+        return list(COMMANDS)
+
+    def get_command(self, ctx: Any, cmd_name: str) -> Any:
+        if cmd_name not in COMMANDS:
+            return None
+        module = import_module(f'mlops_cli.cli.commands.{COMMANDS[cmd_name][0]}')
+        if hasattr(module, 'app'):
+            command: Any = typer.main.get_group(module.app)
+            command.name = cmd_name
+            return command
+        single = typer.Typer(rich_markup_mode=None, pretty_exceptions_enable=False, add_completion=False)
+        single.command(cmd_name)(module.command)
+        return typer.main.get_command(single)
+
+    def resolve_command(self, ctx: Any, args: list[str]) -> Any:
+        context.refuse_unknown(args[0] if args else '', COMMANDS, HABITS)
+        return super().resolve_command(ctx, args)
+
+    def format_commands(self, ctx: Any, formatter: Any) -> None:
+        with formatter.section('Commands'):
+            formatter.write_dl([(name, text) for name, (_, text) in COMMANDS.items()])
+
+
+app = typer.Typer(
+    cls=Lazy,
+    rich_markup_mode=None,
+    pretty_exceptions_enable=False,
+    add_completion=True,
+    no_args_is_help=False,
+    context_settings={'help_option_names': ['-h', '--help']},
+)
+
+
+def _version(value: bool) -> None:
+    if value:
+        print(f'mlops {__version__}')
+        raise typer.Exit
+
+
+@app.callback(invoke_without_command=True, epilog='Exit codes: docs/exit-codes.md. Every command has -h with an example.')
+def main(
+    ctx: typer.Context,
+    directory: Annotated[
+        str, typer.Option('-C', metavar='DIR', envvar='MLOPS_DIRECTORY', help='Run as if started in DIR.')
+    ] = '',
+    quiet: Annotated[bool, typer.Option('--quiet', '-q', envvar='MLOPS_QUIET', help='Only results and errors.')] = False,
+    verbose: Annotated[bool, typer.Option('--verbose', '-v', envvar='MLOPS_VERBOSE', help='More about what is done.')] = False,
+    version: Annotated[
+        bool, typer.Option('--version', '-V', callback=_version, is_eager=True, help='Show the version.')
+    ] = False,
+) -> None:
+    """Reproducible ML pipelines: nothing runs twice, every decision is explained, everything is recorded in git."""
+    del version
+    context.enter(directory, quiet=quiet, verbose=verbose)
+    if ctx.invoked_subcommand is None:
+        print(ctx.get_help())
+
+
+def run(arguments: Sequence[str]) -> int:
+    """Runs one command line; its exit code."""
+    return guarded(lambda: app(args=list(arguments), prog_name='mlops', standalone_mode=False), arguments)

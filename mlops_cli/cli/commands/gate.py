@@ -1,0 +1,58 @@
+"""``mlops gate``."""
+
+from __future__ import annotations
+
+import os
+from typing import Annotated, Any
+
+import typer
+
+from mlops_cli.checks.gate import evaluate, read_metrics
+from mlops_cli.cli import options
+from mlops_cli.cli.console import out, print_json
+from mlops_cli.core.errors import ExitCode, UserError
+
+LIMIT = 16 << 20
+
+
+def command(
+    expression: Annotated[
+        str, typer.Argument(metavar='EXPR', help='Such as "best.json:accuracy >= 0.95 and best.json:loss < 0.3".')
+    ],
+    json: options.Json = False,
+) -> int:
+    """An expression over metrics files that must hold: exit 0 if it does, 1 if not.  Also as the command of a stage.
+
+    Example:  mlops gate "best.json:accuracy >= 0.95"
+    """
+    result = evaluate(expression, _read)
+    if json:
+        print_json(
+            {
+                'schema': 'mlops/gate/v1',
+                'passed': result.passed,
+                'expression': result.expression,
+                'values': dict(result.values),
+                'text': result.text,
+            }
+        )
+    else:
+        out(result.text)
+    return ExitCode.DONE if result.passed else ExitCode.FAILED
+
+
+def _read(file: str) -> Any:
+    """A metrics file, relative to the current folder, as where a stage's command stands.  Raises UserError."""
+    try:
+        with open(file, 'rb') as opened:
+            data = opened.read(LIMIT + 1)
+    except OSError as error:
+        beside = (
+            sorted(name for name in os.listdir(os.path.dirname(file) or '.') if name.endswith('.json'))
+            if os.path.isdir(os.path.dirname(file) or '.')
+            else []
+        )
+        raise UserError(
+            f'{file}: {error.strerror}', hint=f'there are {", ".join(beside[:5])}' if beside else f'looked in {os.getcwd()}'
+        ) from error
+    return read_metrics(data, file)

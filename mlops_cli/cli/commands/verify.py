@@ -1,0 +1,71 @@
+"""``mlops verify``."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Annotated
+
+import typer
+
+from mlops_cli.cli import options
+from mlops_cli.cli.console import out, print_json
+from mlops_cli.cli.wiring import workbench
+from mlops_cli.cli.words import count
+from mlops_cli.core.digest import Digest
+from mlops_cli.core.errors import ExitCode, UserError
+
+
+def command(
+    sample: Annotated[
+        str, typer.Option('--sample', metavar='N/T|X%', help='Only part N of T, or about X percent of the objects.')
+    ] = '',
+    json: options.Json = False,
+) -> int:
+    """Read every stored object and compare it with its name.  Exit 1 if one is damaged.
+
+    Example:  mlops verify --sample 1/7        another seventh every day
+    """
+    share = parse_sample(sample)
+    with workbench() as bench:
+        seen: list[int] = []
+        damage = list(bench.store.verify(in_sample(share), seen=lambda _, size: seen.append(size)))
+    checked = len(seen)
+    if json:
+        print_json(
+            {
+                'schema': 'mlops/verify/v1',
+                'checked': checked,
+                'damaged': [{'digest': str(one.digest), 'problem': one.problem} for one in damage],
+            }
+        )
+    else:
+        for one in damage:
+            out(f'  damaged   {one.digest}: {one.problem}')
+        out(f'{count(checked, "object")} read, {len(damage)} damaged.')
+    return ExitCode.FAILED if damage else ExitCode.DONE
+
+
+def in_sample(share: tuple[int, int] | None) -> Callable[[Digest], bool]:
+    """Digests are evenly spread, so part N of T is those that leave N - 1 when divided by T."""
+    if share is None:
+        return lambda _: True
+    part, of = share
+    return lambda digest: int(digest.hex[:12], 16) % of == part - 1
+
+
+def parse_sample(text: str) -> tuple[int, int] | None:
+    """``2/7`` -> (2, 7); ``10%`` -> (1, 10); '' -> None.  Raises UserError."""
+    try:
+        if not text:
+            return None
+        if text.endswith('%'):
+            percent = float(text[:-1])
+            if 0 < percent <= 100:
+                return 1, max(1, round(100 / percent))
+        else:
+            part, _, of = text.partition('/')
+            if 1 <= int(part) <= int(of):
+                return int(part), int(of)
+    except ValueError:
+        pass
+    raise UserError(f'--sample {text!r} is neither N/T nor X%', hint='such as --sample 2/7 or --sample 10%')

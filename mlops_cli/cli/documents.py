@@ -1,0 +1,75 @@
+"""The JSON documents that other programs rely on.  Values in, plain data out; every change of shape is a new version."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from mlops_cli.core.refs import ObjectRef
+from mlops_cli.plan.model import Plan, Reason, Step, Verdict
+from mlops_cli.run.invoke import Report
+from mlops_cli.run.settle import Settled
+
+
+def reason_document(one: Reason) -> dict[str, Any]:
+    return {'kind': one.kind, 'subject': one.subject, 'before': one.before, 'after': one.after, 'detail': one.detail}
+
+
+def step_document(step: Step) -> dict[str, Any]:
+    estimate = step.estimate
+    found: dict[str, Any] = {
+        'name': step.stage,
+        'verdict': str(step.verdict),
+        'from': 'cache' if step.verdict is Verdict.RESTORE else None,
+        'waits_for': list(step.waits_for),
+        'reasons': [reason_document(one) for one in step.reasons],
+        'key': str(step.manifest.digest) if step.manifest else None,
+        'estimate': {
+            'seconds': estimate.typical,
+            'seconds_low': estimate.low,
+            'seconds_high': estimate.high,
+            'cost': None,
+            'basis': estimate.basis,
+        },
+        'notes': list(step.notes),
+        'changed_by_hand': list(step.changed_by_hand),
+    }
+    if step.verdict is Verdict.MAYBE:
+        found['certain'] = step.certain
+    return found
+
+
+def plan_document(plan: Plan, command: str) -> dict[str, Any]:
+    return {'schema': f'mlops/{command}/v1', 'pipeline': plan.pipeline, 'stages': [step_document(step) for step in plan.steps]}
+
+
+def ref_document(path: str, ref: ObjectRef) -> dict[str, Any]:
+    return {'path': path, 'kind': ref.kind, 'digest': str(ref.digest), 'size': ref.size}
+
+
+def settled_document(one: Settled) -> dict[str, Any]:
+    event = one.event
+    return {
+        'name': one.stage,
+        'state': str(one.state),
+        'seconds': round(one.seconds, 3),
+        'exit_code': one.exit_code,
+        'usage': dict(one.usage),
+        'cost': {},
+        'log': event.log if event else '',
+        'outputs': [ref_document(path, ref) for path, ref in one.outputs],
+        'metrics': {f'{file}:{name}': value for file, name, value in event.metrics} if event else {},
+        'message': event.message if event else '',
+        'notes': list(event.notes) if event else [],
+    }
+
+
+def run_document(report: Report) -> dict[str, Any]:
+    return {
+        'schema': 'mlops/run/v1',
+        'run': report.run.id if report.run else None,
+        'ended': report.ended,
+        'stages': [settled_document(one) for one in report.settled.values()],
+        'seconds': round(report.seconds, 3),
+        'saved_seconds': round(report.saved_seconds, 3),
+        'record': report.record,
+    }

@@ -1,0 +1,33 @@
+"""The options that several commands share."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+import typer
+
+Stages = Annotated[
+    list[str] | None,
+    typer.Argument(metavar='[STAGE]...', help='Stages: a name, an instance, a glob, or the path of an output. Default: all.'),
+]
+Json = Annotated[bool, typer.Option('--json', help='One JSON document on standard output.')]
+Set = Annotated[
+    list[str] | None,
+    typer.Option(
+        '--set',
+        metavar='[FILE:]KEY=VALUE',
+        help='Another value for a parameter, for a trial apart from the workspace. May be repeated.',
+    ),
+]
+ExitCodeFlag = Annotated[bool, typer.Option('--exit-code', help='Exit 3 if something is out of date.')]
+Strict = Annotated[bool, typer.Option('--strict', help='A restore counts as out of date too.')]
+LockTimeout = Annotated[
+    float | None,
+    typer.Option(
+        '--lock-timeout',
+        metavar='SECONDS',
+        envvar='MLOPS_LOCK_TIMEOUT',
+        help='Exit 11 instead of waiting longer for another command.',
+    ),
+]
+Yes = Annotated[bool, typer.Option('--yes', '-y', envvar='MLOPS_YES', help='Answer yes to what would be asked.')]

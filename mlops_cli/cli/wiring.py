@@ -1,0 +1,74 @@
+"""Opens the project that a command is about and hands each function what it needs."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+
+from mlops_cli.cli.console import say
+from mlops_cli.core import layout
+from mlops_cli.core.errors import UserError
+from mlops_cli.fsio.paths import Root
+from mlops_cli.records.config import Config, load_config
+from mlops_cli.run.workbench import Workbench, open_workbench
+
+
+def project_folder(start: str | None = None) -> str:
+    """The nearest folder, from ``start`` upwards, with a pipeline.yaml.  Raises UserError."""
+    here = folder = os.path.abspath(start or os.getcwd())
+    while True:
+        if os.path.isfile(os.path.join(folder, layout.PIPELINE_FILE)):
+            return folder
+        parent = os.path.dirname(folder)
+        if parent == folder:
+            raise UserError(
+                f'no {layout.PIPELINE_FILE} in {here} or above it',
+                hint='mlops init makes a project here, or name one: mlops -C DIR ...',
+            )
+        folder = parent
+
+
+@dataclass(frozen=True)
+class Project:
+    """``folder``: absolute path of the project's root."""
+
+    folder: str
+    config: Config
+
+
+def open_project() -> Project:
+    folder = project_folder()
+    with Root(folder) as root:
+        return Project(folder, load_config(root, os.environ))
+
+
+@contextmanager
+def workbench(assignments: Sequence[str] = ()) -> Iterator[Workbench]:
+    """The project around the current folder, open.  ``assignments``: the ``--set`` options.  Raises UserError, OSError."""
+    project = open_project()
+    overlay = {}
+    if assignments:
+        from mlops_cli.fingerprint.params import parse_assignments
+
+        with Root(project.folder) as root:
+            overlay = parse_assignments(root, assignments)
+    bench = open_workbench(
+        project.folder, project.config, dict(os.environ), overlay=overlay, warn=lambda text: say(f'note: {text}')
+    )
+    try:
+        yield bench
+    finally:
+        bench.close()
+
+
+def project_relative(root: str, word: str) -> str:
+    """A path as the user typed it, from the project's root.  Raises UserError for one outside."""
+    from mlops_cli.core.paths import check_path
+
+    path = os.path.relpath(os.path.join(os.getcwd(), word), root).replace(os.sep, '/')
+    try:
+        return check_path(path)
+    except ValueError as error:
+        raise UserError(f'{word}: {error}', hint=f'paths are inside the project, {root}') from error

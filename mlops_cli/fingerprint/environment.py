@@ -1,0 +1,52 @@
+"""What a result was made under: recorded beside it, and part of no key unless ``environment:`` says so."""
+
+from __future__ import annotations
+
+import platform
+from collections.abc import Mapping
+from functools import lru_cache
+from typing import Any
+
+from mlops_cli.fingerprint.closure import Found
+from mlops_cli.fingerprint.interpreter import packages, version
+
+DRIVER = '/proc/driver/nvidia/version'
+
+
+def environment_of(found: Found | None, environ: Mapping[str, str]) -> dict[str, Any]:
+    """Platform, GPU driver, and, of a stage that runs Python, its version and those of the packages it imports.
+
+    Read from disk; the interpreter is never run."""
+    made: dict[str, Any] = {'platform': _platform()}
+    if driver := _driver():
+        made['gpu_driver'] = driver
+    if found is not None and found.python:
+        made['python'] = _version(found.python)
+        made['packages'] = dict(
+            _packages(found.python, found.distributions, environ.get('PYTHONUSERBASE', environ.get('HOME', '')))
+        )
+    return made
+
+
+@lru_cache(1)
+def _platform() -> str:
+    return f'{platform.system()} {platform.machine()}'
+
+
+@lru_cache(1)
+def _driver() -> str:
+    try:
+        with open(DRIVER, encoding='utf-8', errors='replace') as file:
+            return file.readline().strip()[:200]
+    except OSError:
+        return ''
+
+
+@lru_cache(64)
+def _version(python: str) -> str:
+    return version(python) or ''
+
+
+@lru_cache(256)
+def _packages(python: str, modules: tuple[str, ...], _home: str) -> tuple[tuple[str, str], ...]:
+    return tuple(sorted(packages(python, modules).items()))

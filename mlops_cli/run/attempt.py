@@ -1,0 +1,158 @@
+"""One stage, once: its way cleared, its command started, its result taken in.  Knows nothing about other stages."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+
+from mlops_cli.core import layout
+from mlops_cli.core.digest import Digest
+from mlops_cli.core.job import Job, Process
+from mlops_cli.core.refs import ObjectRef
+from mlops_cli.fingerprint.stage import Draft
+from mlops_cli.pipeline.spec import Command, Stage
+from mlops_cli.pipeline.template import parameter_variables
+from mlops_cli.plan.model import Step
+from mlops_cli.records.pins import slug
+from mlops_cli.run import aside, folder
+from mlops_cli.run.capacity import Grant
+from mlops_cli.run.place import place
+from mlops_cli.run.session import Session
+
+SHELL = ('/bin/sh', '-e', '-c')
+
+
+@dataclass(frozen=True)
+class Attempt:
+    """A stage under way.  ``inputs``: path -> content of what other stages made; ``before``: what its outputs held.
+
+    ``folder``: project-relative folder of its own, '' in the workspace."""
+
+    id: str
+    number: int
+    step: Step
+    draft: Draft
+    job: Job
+    log: str
+    inputs: Mapping[str, ObjectRef]
+    before: Mapping[str, ObjectRef | None] = field(default_factory=dict)
+    folder: str = ''
+
+    @property
+    def stage(self) -> Stage:
+        return self.draft.stage
+
+    @property
+    def key(self) -> Digest:
+        assert self.step.manifest is not None
+        return self.step.manifest.digest
+
+
+def attempt_id(run: str, stage: str, number: int) -> str:
+    return f'{run.partition("-")[2]}-{slug(stage)}-{number}'
+
+
+def begin(session: Session, step: Step, draft: Draft, inputs: Mapping[str, ObjectRef], grant: Grant, number: int) -> Attempt:
+    """Clears the way for a stage: inputs in place, previous outputs aside, a log; the job is ready to be submitted.
+
+    Raises OSError, UserError, MissingObject, Damaged."""
+    stage = draft.stage
+    identity = attempt_id(session.run, stage.name, number)
+    log = log_path(session.run, stage.name, number)
+    session.root.makedirs(log.rpartition('/')[0], mode=0o700)
+    own = f'{layout.WORK}/{identity}/project' if session.trial or stage.isolate == 'folder' else ''
+    before: dict[str, ObjectRef | None] = {}
+    if own:
+        folder.build(session, own, draft, inputs)
+    else:
+        _inputs_in_place(session, identity, draft, inputs)
+        before = _clear(session, identity, stage)
+    base = os.path.join(session.root.path, own) if own else session.root.path
+    job = Job(
+        attempt=identity,
+        stage=stage.name,
+        folder=base,
+        directory=stage.wdir,
+        processes=processes(stage.command),
+        environment=environment(session, stage, grant, number, own),
+        log=os.path.join(session.root.path, log),
+        outputs=tuple(output.path for output in stage.outputs),
+        timeout_seconds=stage.timeout_seconds,
+        grace_seconds=stage.grace_seconds,
+    )
+    return Attempt(identity, number, step, draft, job, log, dict(inputs), before, own)
+
+
+def log_path(run: str, stage: str, number: int = 1) -> str:
+    """Project-relative path of what an attempt prints."""
+    return f'{layout.LOGS}/{run}/{slug(stage)}{"" if number == 1 else f".{number}"}.log'
+
+
+def processes(command: Command) -> tuple[Process, ...]:
+    if command.kind == 'argv':
+        return (Process(command.words),)
+    return tuple(Process((*SHELL, text)) for text in command.words)
+
+
+def _inputs_in_place(session: Session, identity: str, draft: Draft, inputs: Mapping[str, ObjectRef]) -> None:
+    """What other stages made, and tracked data that is not here, is put where the stage will read it."""
+    wanted = [*inputs.items(), *draft.elsewhere.items()]
+    kept = place(session, f'{identity}-inputs', wanted, draft.stage.name)
+    for path in kept:
+        session.note(f'what stood at an input and is nowhere else was kept: {path}', draft.stage.name)
+
+
+def _clear(session: Session, identity: str, stage: Stage) -> dict[str, ObjectRef | None]:
+    paths = [output.path for output in stage.outputs if not output.persist]
+    there = {path: session.held(path) for path in paths if session.root.stat(path) is not None}
+    session.journal.append(
+        {
+            'do': 'begin',
+            'attempt': identity,
+            'stage': stage.name,
+            'run': session.run,
+            'outputs': paths,
+            'kind': 'run',
+            'at': round(session.now(), 3),
+        }
+    )
+    aside.move(session.root, identity, there)
+    for path in [output.path for output in stage.outputs]:
+        session.workspace.forget(path)
+        if parent := path.rpartition('/')[0]:
+            session.root.makedirs(parent)
+    if stage.wdir != '.':
+        session.root.makedirs(stage.wdir)
+    for path in stage.caches:
+        session.root.makedirs(path)
+    return there
+
+
+def checkpoint_folder(key: Digest, path: str) -> str:
+    """A folder per key that outlives an attempt, and is gone after its success."""
+    return f'{layout.CHECKPOINTS}/{key.hex[:32]}/{path}'
+
+
+def environment(session: Session, stage: Stage, grant: Grant, number: int, own: str) -> dict[str, str]:
+    """What the stage's processes see: this environment, and what tells them of their attempt."""
+    found = dict(session.environ)
+    values = {}
+    for ref in stage.params:
+        value = session.describer.params.value(ref.file, ref.key)
+        if ref.key is not None:
+            values[ref.key] = value
+    found |= parameter_variables(values)
+    found |= {'MLOPS_STAGE': stage.name, 'MLOPS_RUN': session.run, 'MLOPS_ATTEMPT_NUMBER': str(number)}
+    if stage.resources.gpus:
+        found['CUDA_VISIBLE_DEVICES'] = ','.join(map(str, grant.gpus))
+    if stage.checkpoint:
+        found['MLOPS_CHECKPOINT_DIR'] = os.path.join(session.root.path, own, stage.checkpoint)
+    if stage.environment is not None:
+        home = os.path.join(session.root.path, os.path.dirname(stage.environment.path), '.venv')
+        if os.path.exists(os.path.join(home, 'bin', 'python')):
+            found['PATH'] = os.path.join(home, 'bin') + os.pathsep + found.get('PATH', os.defpath)
+            found['VIRTUAL_ENV'] = home
+    if own:
+        found['PYTHONPATH'] = folder.python_path(session, own, found.get('PYTHONPATH', ''))
+    return found

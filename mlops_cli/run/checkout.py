@@ -1,0 +1,183 @@
+"""Brings recorded content into the workspace and never destroys what is saved nowhere else (``mlops checkout``)."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, replace
+
+from mlops_cli import git
+from mlops_cli.core import layout
+from mlops_cli.core.digest import Digest
+from mlops_cli.core.refs import ObjectRef
+from mlops_cli.fsio.journal import Journal
+from mlops_cli.plan.facts import Wishes
+from mlops_cli.plan.model import Verdict
+from mlops_cli.records import data
+from mlops_cli.run import aside
+from mlops_cli.run.outlook import look
+from mlops_cli.run.workbench import Workbench, open_workbench
+from mlops_cli.store.tree import walk
+
+
+@dataclass(frozen=True, slots=True)
+class Targets:
+    """``wanted``: path -> content.  ``unknown``: stages for whose present state nothing is recorded, with the reason."""
+
+    wanted: Mapping[str, ObjectRef]
+    unknown: tuple[tuple[str, str], ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Outcome:
+    """``placed`` paths, ``same`` ones that were right already, ``kept``: where what stood there went,
+    ``stayed``: untracked files in folders, left in place."""
+
+    placed: tuple[str, ...]
+    same: int
+    kept: tuple[str, ...]
+    stayed: tuple[str, ...]
+
+
+def recorded(bench: Workbench, stages: Sequence[str]) -> Targets:
+    """What the present state of the project is recorded to lead to."""
+    plan = look(bench, stages, Wishes()).plan
+    wanted: dict[str, ObjectRef] = {}
+    unknown: list[tuple[str, str]] = []
+    for step in plan.steps:
+        if step.verdict in (Verdict.FRESH, Verdict.RESTORE):
+            wanted |= step.made
+        else:
+            unknown.append(
+                (
+                    step.stage,
+                    'waits for ' + ', '.join(step.waits_for[:3]) if step.waits_for else 'nothing recorded for this state',
+                )
+            )
+    return Targets(wanted, tuple(unknown))
+
+
+@contextmanager
+def at_revision(bench: Workbench, revision: str) -> Iterator[Workbench]:
+    """The project as it is in a revision, in a folder of its own, on the same store.  Raises UserError."""
+    commit = git.resolve(bench.root.path, revision)
+    folder = f'{layout.WORK}/at-{commit}-{os.getpid()}'
+    bench.root.makedirs(folder, mode=0o700)
+    path = bench.root.full(folder)
+    try:
+        files = git.export(bench.root.path, commit, path)
+        other = open_workbench(
+            path, bench.config, bench.environ, in_git=lambda below: tuple(f for f in files if f.startswith(below + '/'))
+        )
+        try:
+            yield other
+        finally:
+            other.close()
+    finally:
+        bench.root.remove_tree(folder)
+
+
+def unsaved(bench: Workbench, wanted: Mapping[str, ObjectRef], *, clean: bool) -> dict[str, str]:
+    """Paths whose present content is in no store and would be lost, with what is there."""
+    found: dict[str, str] = {}
+    for path, ref in wanted.items():
+        held = bench.workspace.ref(path, ignore=False)
+        if held is None or held == ref or not bench.store.missing([held]):
+            continue
+        if held.kind == 'tree' and ref.kind == 'tree':
+            lost = _lost_files(bench, path, held, ref)
+            mine = {name for name, _ in walk(ref, bench.store.read)}
+            risky = [name for name in lost if clean or name in mine]
+            if risky:
+                found[path] = f'{len(risky)} files, such as {path}/{risky[0]}'
+        else:
+            found[path] = 'changed since it was made'
+    return found
+
+
+def _lost_files(bench: Workbench, path: str, held: ObjectRef, ref: ObjectRef) -> list[str]:
+    """Files of a folder that differ from the target and are in no store."""
+    nodes = bench.workspace.nodes(path)
+
+    def read(digest: Digest) -> bytes:
+        return nodes[digest] if digest in nodes else bench.store.read(digest)
+
+    target = {name: entry.digest for name, entry in walk(ref, bench.store.read)}
+    return [
+        name
+        for name, entry in walk(held, read)
+        if entry.digest is not None
+        and entry.kind != 'dir'
+        and target.get(name) != entry.digest
+        and not bench.store.has([entry.digest])
+    ]
+
+
+def bring(
+    bench: Workbench,
+    wanted: Mapping[str, ObjectRef],
+    identity: str,
+    *,
+    backup: bool,
+    clean: bool,
+) -> Outcome:
+    """Places the content.  What is there and nowhere else goes to ``.mlops/local/rescue`` unless ``backup`` is False.
+
+    Raises MissingObject, Damaged, OSError; a kill in between is undone by the next command."""
+    stale = {path: ref for path, ref in wanted.items() if bench.workspace.ref(path, ignore=False) != ref}
+    before = {path: bench.workspace.ref(path, ignore=False) for path in stale}
+    stayed: list[str] = []
+    kept: list[str] = []
+    with Journal(bench.root.full(layout.JOURNAL), identity) as journal:
+        for number, (path, ref) in enumerate(stale.items()):
+            attempt = f'{identity}-{number}'
+            journal.append(
+                {'do': 'begin', 'attempt': attempt, 'stage': path, 'run': identity, 'outputs': [path], 'kind': 'checkout'}
+            )
+            extras = [] if clean else _extras(bench, path, before[path], ref)
+            aside.move(bench.root, attempt, [path])
+            bench.workspace.forget(path)
+            bench.index.put_many(bench.store.materialise(ref, bench.root, path))
+            for name in extras:
+                _back(bench, attempt, path, name)
+            stayed += [f'{path}/{name}' for name in extras]
+            known = (lambda _: True) if not backup else lambda refs: not bench.store.missing(refs)
+            held = before[path]
+            only_extras = (
+                bool(extras) and held is not None and held.kind == 'tree' and not _lost_beside(bench, path, attempt, ref)
+            )
+            kept += aside.finish(bench.root, attempt, identity, {path: held}, (lambda _: True) if only_extras else known)
+            journal.append({'do': 'end', 'attempt': attempt})
+            bench.workspace.forget(path)
+    return Outcome(tuple(stale), len(wanted) - len(stale), tuple(kept), tuple(stayed))
+
+
+def _extras(bench: Workbench, path: str, held: ObjectRef | None, ref: ObjectRef) -> list[str]:
+    """Files in a folder that the target has not and no store holds: the user's own, which stay."""
+    if held is None or held.kind != 'tree' or ref.kind != 'tree':
+        return []
+    mine = {name for name, _ in walk(ref, bench.store.read)}
+    return [name for name in _lost_files(bench, path, held, ref) if name not in mine]
+
+
+def _back(bench: Workbench, attempt: str, path: str, name: str) -> None:
+    target = f'{path}/{name}'
+    bench.root.makedirs(target.rpartition('/')[0])
+    bench.root.rename(f'{aside.folder_of(attempt)}/{target}', target)
+
+
+def _lost_beside(bench: Workbench, path: str, attempt: str, ref: ObjectRef) -> bool:
+    """Something is left aside that no store holds, once the extras are back in place."""
+    there = f'{aside.folder_of(attempt)}/{path}'
+    held = bench.workspace.ref(there, ignore=False)
+    return held is not None and bool(_lost_files(bench, there, held, ref))
+
+
+def tracked_targets(bench: Workbench) -> dict[str, ObjectRef]:
+    """Tracked data (``mlops add``) as this state of the project records it."""
+    return data.tracked(bench.root)
+
+
+def narrowed(targets: Targets, keep: Callable[[str], bool]) -> Targets:
+    return replace(targets, wanted={path: ref for path, ref in targets.wanted.items() if keep(path)})

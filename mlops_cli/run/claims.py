@@ -1,0 +1,79 @@
+"""What keeps two commands out of each other's way: locks on a stage, its paths and its key.  Taken all or none."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from mlops_cli.core.errors import ExitCode, UserError
+from mlops_cli.core.units import show_seconds
+from mlops_cli.fingerprint.stage import Draft
+from mlops_cli.fsio.locks import LockFile
+from mlops_cli.plan.model import Step, Verdict
+from mlops_cli.records.pins import Pin
+from mlops_cli.run.session import Session
+
+
+class Claims:
+    """``enabled`` False only in tests of the scheduler alone."""
+
+    enabled = True
+
+    def __init__(self, session: Session) -> None:
+        self.session = session
+        self.held: dict[str, list[tuple[LockFile, str]]] = {}
+
+    def take(self, draft: Draft, step: Step) -> bool:
+        """All locks a stage needs, or none.  Never waits."""
+        stage = draft.stage
+        locks = self.session.stage_locks
+        wanted: list[tuple[LockFile, str, bool]] = []
+        if not self.session.trial:
+            wanted.append((locks, f'stage/{stage.name}', True))
+            mine = {output.path for output in stage.outputs}
+            inputs = {hole.output for hole in draft.holes} - mine
+            wanted += [(locks, f'path/{path}', path in mine) for path in sorted(mine | inputs)]
+        wanted += [(locks, f'mutex/{name}', True) for name in sorted(set(stage.mutex))]
+        if step.verdict is Verdict.RUN and step.manifest is not None:
+            wanted.append((self.session.key_locks, f'key/{step.manifest.digest.hex}', True))
+        taken: list[tuple[LockFile, str]] = []
+        for file, name, exclusive in wanted:
+            if not (file.try_exclusive(name) if exclusive else file.try_shared(name)):
+                self._release(taken)
+                return False
+            taken.append((file, name))
+        self.held[stage.name] = taken
+        return True
+
+    @staticmethod
+    def _release(taken: Sequence[tuple[LockFile, str]]) -> None:
+        for file, name in reversed(taken):
+            file.release(name)
+
+    def give_back(self, stage: str) -> None:
+        self._release(self.held.pop(stage, ()))
+
+    def holder(self, draft: Draft) -> str:
+        """Who holds the stage, for people; 'another command' if nobody says."""
+        found = self.session.stage_locks.holder(f'stage/{draft.stage.name}')
+        if not found:
+            return 'another command'
+        return f'{found.get("command", "mlops")} (pid {found.get("pid")} on {found.get("host")})'
+
+    def timeout(self, draft: Draft, seconds: float) -> UserError:
+        return UserError(
+            f'stage {draft.stage.name} is held by {self.holder(draft)}, waited {show_seconds(seconds)}',
+            hint='wait for it, or leave out --lock-timeout',
+            exit_code=ExitCode.LOCK_TIMEOUT,
+        )
+
+    def pin_restored(self, stage: str, step: Step) -> tuple[str, tuple[tuple[str, str, float | int], ...], str]:
+        """Pins what was restored, unless it is pinned; (entry8, metrics, the new pin's path)."""
+        assert step.manifest is not None
+        numbers: tuple[tuple[str, str, float | int], ...] = ()
+        for entry in self.session.results.lookup(step.manifest.digest):
+            if entry.outputs == step.outputs:
+                numbers = tuple(sorted((*name.rpartition(':')[::2], value) for name, value in entry.metrics.items()))
+        pins = [pin for pin in self.session.pins.of_key(step.manifest.digest) if pin.outputs == step.outputs]
+        pin = pins[0] if pins else Pin(step.manifest, step.outputs, numbers)
+        path = '' if self.session.trial else self.session.pins.add(stage, pin, self.session.batch) or ''
+        return pin.outs8, pin.metrics, path

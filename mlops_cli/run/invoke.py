@@ -1,0 +1,285 @@
+"""One ``mlops run``: heals what was left, plans, runs, records.  The console listens to the events; nothing is printed here."""
+
+from __future__ import annotations
+
+import getpass
+import os
+import platform
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+from mlops_cli import git
+from mlops_cli.core import layout
+from mlops_cli.core.clock import iso, run_id
+from mlops_cli.core.errors import UserError, UserErrors
+from mlops_cli.core.events import Event, Note, RunEnded, RunStarted
+from mlops_cli.executors import all as executors
+from mlops_cli.fsio.journal import Journal
+from mlops_cli.fsio.locks import LockFile
+from mlops_cli.plan.facts import Wishes
+from mlops_cli.plan.model import Plan, Step, Verdict
+from mlops_cli.plan.select import select
+from mlops_cli.records import gitignore
+from mlops_cli.records.files import prepare_folders
+from mlops_cli.records.runs import Run, StageRun
+from mlops_cli.run.capacity import Capacity, Machine, refusal
+from mlops_cli.run.claims import Claims
+from mlops_cli.run.machine import machine
+from mlops_cli.run.outlook import Outlook, look
+from mlops_cli.run.recover import recover
+from mlops_cli.run.scheduler import Options, Scheduler
+from mlops_cli.run.session import Session
+from mlops_cli.run.settle import Settled
+from mlops_cli.run.states import State
+from mlops_cli.run.workbench import Workbench
+
+
+@dataclass(frozen=True, slots=True)
+class Request:
+    """What the user asked of ``run``.  ``jobs`` 0: as config says, else as many as processors."""
+
+    stages: tuple[str, ...] = ()
+    jobs: int = 0
+    force: bool = False
+    lookup: bool = True
+    keep_going: bool = False
+    only: bool = False
+    downstream: bool = False
+    isolate: str = ''
+    lock_timeout: float | None = None
+    command: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Report:
+    """What came of it.  ``run`` None: there was nothing to do.  ``saved_seconds``: what restored stages once took."""
+
+    plan: Plan
+    settled: Mapping[str, Settled]
+    seconds: float
+    run: Run | None = None
+    saved_seconds: float = 0.0
+    ended: str = 'done'
+    pins: tuple[str, ...] = ()
+    record: str = ''
+    ignored: tuple[str, ...] = ()
+    steps: Mapping[str, Step] = field(default_factory=dict)
+
+    def count(self, *states: State) -> int:
+        return sum(one.state in states for one in self.settled.values())
+
+
+def chosen(bench: Workbench, request: Request) -> tuple[str, ...]:
+    """The stages a request is about, topological.  Raises UserError."""
+    return select(bench.pipeline, bench.edges, bench.order, request.stages, only=request.only, downstream=request.downstream)
+
+
+def wishes_of(bench: Workbench, request: Request) -> Wishes:
+    named = select(bench.pipeline, bench.edges, bench.order, request.stages, only=True, downstream=request.downstream)
+    return Wishes(frozenset(named) if request.force else frozenset(), request.lookup, bool(bench.overlay))
+
+
+def execute(
+    bench: Workbench,
+    request: Request,
+    *,
+    emit: Callable[[Event], None],
+    now: Callable[[], float],
+    clock: Callable[[], float],
+    random_bytes: bytes,
+    interrupted: Callable[[], int] = lambda: 0,
+) -> Report:
+    """Runs it.  ``clock``: monotonic seconds.  Raises UserError before anything is touched, OSError when this machine fails."""
+    started, began = now(), clock()
+    stages = chosen(bench, request)
+    prepare_folders(bench.root)
+    heal(bench, emit)
+    outlook = look(bench, stages, wishes_of(bench, request))
+    _refuse(bench, outlook.plan, request)
+    if all(step.verdict is Verdict.FRESH for step in outlook.plan.steps):
+        settled = {step.stage: Settled(step.stage, State.FRESH, 0.0, step.outputs) for step in outlook.plan.steps}
+        return Report(outlook.plan, settled, clock() - began)
+    identity = run_id(started, random_bytes)
+    jobs = request.jobs or bench.config.jobs or os.cpu_count() or 1
+    fresh = outlook.plan.count(Verdict.FRESH)
+    emit(RunStarted(identity, bench.pipeline.name, len(outlook.plan.steps) - fresh, fresh, jobs))
+    with Journal(bench.root.full(layout.JOURNAL), identity) as journal:
+        journal.append({'do': 'run', 'run': identity, 'started': iso(started), 'command': list(request.command)})
+        session = open_session(bench, identity, journal, emit, now)
+        try:
+            scheduler = _scheduler(session, bench, outlook, request, jobs, interrupted)
+            settled = scheduler.run()
+            report = _record(
+                bench, session, outlook, settled, request, started, clock() - began, interrupted(), scheduler.steps
+            )
+            bench.batch.close()
+        finally:
+            session.executor.close()
+            session.stage_locks.close()
+            session.key_locks.close()
+            bench.index.flush()
+        journal.append({'do': 'done', 'run': identity})
+    emit(RunEnded(identity, report.ended, report.seconds))
+    return report
+
+
+def heal(bench: Workbench, emit: Callable[[Event], None]) -> None:
+    """Undoes what killed commands left in flight, and writes the run records they could not write."""
+
+    def on_run(records: Sequence[Mapping[str, Any]]) -> None:
+        first = next((record for record in records if record.get('do') == 'run'), None)
+        if first is None or any(record.get('do') == 'recorded' for record in records):
+            return
+        begun = {r['attempt']: r for r in records if r.get('do') == 'begin' and r.get('kind') == 'run'}
+        ended = {r['attempt'] for r in records if r.get('do') == 'end' and r.get('key')}
+        stages = tuple(
+            StageRun(record['stage'], 'done' if attempt in ended else 'interrupted', None, '', 0.0)
+            for attempt, record in begun.items()
+        )
+        if stages:
+            run = Run(
+                first['run'],
+                first['started'],
+                0.0,
+                'killed',
+                stages,
+                command=tuple(first['command']),
+                who=_who(),
+                host=platform.node(),
+            )
+            bench.runs.add(run, bench.batch)
+
+    recovered = recover(bench.root, on_run)
+    for stage, run in recovered.undone:
+        emit(Note(f'run {run.partition("-")[2]} was killed here; the outputs from before it are back', stage))
+    if recovered.runs:
+        bench.batch.flush()
+        bench.workspace.forget()
+
+
+def _refuse(bench: Workbench, plan: Plan, request: Request) -> None:
+    """What can be known to fail is told before anything runs."""
+    errors: list[UserError] = []
+    available = machine(bench.config.tokens)
+    for step in plan.steps:
+        stage = bench.pipeline.stages[step.stage]
+        if step.verdict in (Verdict.RUN, Verdict.MAYBE) and (error := refusal(stage, available)):
+            errors.append(error)
+        if step.verdict is Verdict.BLOCKED and not request.keep_going:
+            errors += [
+                UserError(
+                    f'stage {step.stage} needs {reason.subject}: {reason.detail}',
+                    where=stage.places.get('deps', stage.where),
+                    hint=_missing_hint(reason.subject),
+                )
+                for reason in step.reasons
+            ]
+    if errors:
+        raise UserErrors(errors)
+
+
+def _missing_hint(subject: str) -> str:
+    return f'put it there, track it with mlops add {subject}, or list it under the outs of the stage that makes it'
+
+
+def open_session(
+    bench: Workbench, identity: str, journal: Journal, emit: Callable[[Event], None], now: Callable[[], float]
+) -> Session:
+    os.makedirs(bench.config.cache, exist_ok=True)
+    return Session(
+        identity,
+        bench.root,
+        bench.workspace,
+        bench.index,
+        bench.describer,
+        bench.store,
+        bench.results,
+        bench.pins,
+        bench.batch,
+        journal,
+        LockFile(bench.root.full(layout.LOCKS)),
+        LockFile(os.path.join(bench.config.cache, layout.CACHE_LOCKS)),
+        executors.factory('local')(bench.root.full(f'{layout.LOCAL}/alive')),
+        emit,
+        now,
+        bench.environ,
+        {'run': identity, 'who': _who(), 'host': platform.node(), 'ci': bool(bench.environ.get('CI'))},
+        bench.overlay,
+    )
+
+
+def _scheduler(
+    session: Session, bench: Workbench, outlook: Outlook, request: Request, jobs: int, interrupted: Callable[[], int]
+) -> Scheduler:
+    available: Machine = machine(bench.config.tokens)
+    options = Options(request.keep_going, interrupted, request.lock_timeout)
+    return Scheduler(
+        session, outlook.plan, bench.drafts, outlook.facts, outlook.wishes, Capacity(jobs, available), Claims(session), options
+    )
+
+
+def _who() -> str:
+    try:
+        return getpass.getuser()
+    except (KeyError, OSError):
+        return ''
+
+
+def _record(
+    bench: Workbench,
+    session: Session,
+    outlook: Outlook,
+    settled: Mapping[str, Settled],
+    request: Request,
+    started: float,
+    seconds: float,
+    interrupted: int,
+    steps: Mapping[str, Step],
+) -> Report:
+    ended = 'interrupted' if interrupted else 'failed' if any(not s.state.good for s in settled.values()) else 'done'
+    rows = tuple(_stage_run(name, one, steps) for name, one in settled.items() if one.state is not State.FRESH)
+    saved = sum(one.seconds for one in settled.values() if one.state is State.RESTORED)
+    head = git.head(bench.root.path)
+    metrics = tuple(
+        (name, *number) for name, one in settled.items() if session.trial and one.event for number in one.event.metrics
+    )
+    run = Run(
+        session.run,
+        iso(started),
+        seconds,
+        ended,
+        rows,
+        sum(one.state is State.FRESH for one in settled.values()),
+        saved,
+        request.command,
+        str(session.origin['who']),
+        str(session.origin['host']),
+        head.commit if head else '',
+        head.branch if head else '',
+        tuple((file, key, value) for (file, key), value in sorted(bench.overlay.items())),
+        metrics,
+        {'python': platform.python_version(), 'platform': platform.platform()},
+    )
+    record = ''
+    if any(one.state not in (State.FRESH, State.SKIPPED) for one in settled.values()):
+        record = bench.runs.add(run, bench.batch)
+        session.journal.append({'do': 'recorded'})
+    lines: tuple[str, ...] = ()
+    if not session.trial:
+        lines = gitignore.cover(bench.root, _to_ignore(bench, settled))
+    pins = tuple(one.pin for one in settled.values() if one.pin)
+    return Report(outlook.plan, settled, seconds, run, saved, ended, pins, record, lines, steps)
+
+
+def _stage_run(name: str, one: Settled, steps: Mapping[str, Step]) -> StageRun:
+    step = steps.get(name)
+    key = step.manifest.digest if step is not None and step.manifest is not None else None
+    seconds = 0.0 if one.state is State.RESTORED else one.seconds
+    return StageRun(name, str(one.state), key, one.entry8, seconds, one.exit_code, one.usage)
+
+
+def _to_ignore(bench: Workbench, settled: Mapping[str, Settled]) -> Iterable[str]:
+    for name, one in settled.items():
+        if one.state.good:
+            yield from (output.path for output in bench.pipeline.stages[name].outputs if output.cache)

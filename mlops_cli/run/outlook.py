@@ -1,0 +1,90 @@
+"""The world as facts for the planner, and the plan made of them: one for status, plan, explain and run."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from itertools import islice
+
+from mlops_cli.core.digest import Digest
+from mlops_cli.fingerprint.stage import read_file
+from mlops_cli.plan.facts import Computed, Facts, Wishes
+from mlops_cli.plan.forecast import estimate
+from mlops_cli.plan.model import UNKNOWN, Estimate, Plan
+from mlops_cli.plan.planner import make_plan
+from mlops_cli.run.workbench import Workbench
+from mlops_cli.store.results import ResultEntry
+from mlops_cli.store.tree import find
+
+HISTORY_RUNS = 50  # run records read for estimates
+
+
+@dataclass(frozen=True)
+class Outlook:
+    """A plan, and the facts it was made of."""
+
+    plan: Plan
+    facts: Facts
+    wishes: Wishes
+
+
+def facts_of(bench: Workbench) -> Facts:
+    """What the planner may ask, answered from the project.  Nothing is asked before the planner asks it."""
+    history = _History(bench)
+
+    def results(key: Digest) -> tuple[Computed, ...]:
+        pinned = {pin.outs8 for pin in bench.pins.of_key(key)}
+        entries = [entry for entry in bench.results.lookup(key) if not entry.suspect]
+        entries.sort(key=lambda entry: (entry.entry8 not in pinned, entry.created, entry.entry8))
+        return tuple(Computed(entry.outputs, _origin(entry), dict(entry.code_bytes)) for entry in entries)
+
+    def source(key: Digest, path: str) -> bytes | None:
+        for entry in bench.results.lookup(key):
+            if entry.sources is not None and not bench.store.missing([entry.sources]):
+                ref = find(entry.sources, path, bench.store.read)
+                if ref is not None:
+                    return bench.store.read(ref.digest)
+        return None
+
+    return Facts(
+        pins=bench.pins.of_key,
+        results=results,
+        history=bench.pins.of_stage,
+        held=lambda path: bench.workspace.ref(path, ignore=False),
+        stored=lambda refs: not bench.store.missing(refs),
+        read=bench.store.read,
+        source=source,
+        present=lambda path: read_file(bench.workspace, path) if bench.workspace.ref(path) is not None else None,
+        estimate=history.estimate,
+    )
+
+
+def _origin(entry: ResultEntry) -> str:
+    run = str(entry.origin.get('run', '')).partition('-')[2]
+    who = ', '.join(str(entry.origin[name]) for name in ('who', 'host') if entry.origin.get(name))
+    return f'run {run}' + (f' ({who})' if who else '') if run else who
+
+
+class _History:
+    """Seconds that stages took, from the newest run records; read when first asked for."""
+
+    def __init__(self, bench: Workbench) -> None:
+        self.bench = bench
+        self.seconds: Mapping[str, Sequence[float]] | None = None
+
+    def estimate(self, stage: str) -> Estimate:
+        if self.seconds is None:
+            found: dict[str, list[float]] = {}
+            for run in islice(self.bench.runs.newest(), HISTORY_RUNS):
+                for one in run.stages:
+                    if one.state == 'done':
+                        found.setdefault(one.name, []).append(one.seconds)
+            self.seconds = found
+        return estimate(self.seconds[stage]) if stage in self.seconds else UNKNOWN
+
+
+def look(bench: Workbench, stages: Sequence[str], wishes: Wishes) -> Outlook:
+    """Plans the stages (topological), with what the project knows now.  Raises UserError."""
+    facts = facts_of(bench)
+    plan = make_plan(bench.pipeline.name, bench.drafts, stages, bench.edges, facts, wishes)
+    return Outlook(plan, facts, wishes)

@@ -1,0 +1,41 @@
+"""Puts stored content into the workspace without destroying what is not stored."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+from mlops_cli.core.refs import ObjectRef
+from mlops_cli.run import aside
+from mlops_cli.run.session import Session
+
+
+def place(session: Session, attempt: str, outputs: Iterable[tuple[str, ObjectRef]], stage: str = '') -> tuple[str, ...]:
+    """Makes the workspace hold the outputs; where what stood there and is nowhere else was kept.
+
+    A kill in between is undone by the next command, from the journal.  Raises MissingObject, Damaged, OSError."""
+    wanted = dict(outputs)
+    before = {path: session.held(path) for path in wanted}
+    stale = [path for path, ref in wanted.items() if before[path] != ref]
+    if not stale:
+        return ()
+    there = [path for path in stale if before[path] is not None]
+    if there:
+        session.journal.append(
+            {'do': 'begin', 'attempt': attempt, 'stage': stage, 'run': session.run, 'outputs': stale, 'kind': 'restore'}
+        )
+        aside.move(session.root, attempt, there)
+    try:
+        for path in stale:
+            session.workspace.forget(path)
+            session.index.put_many(session.store.materialise(wanted[path], session.root, path))
+            session.workspace.forget(path)
+    except BaseException:
+        if there:
+            aside.put_back(session.root, attempt, session.run, stage, stale)
+            session.journal.append({'do': 'end', 'attempt': attempt})
+        raise
+    if not there:
+        return ()
+    kept = aside.finish(session.root, attempt, session.run, {path: before[path] for path in there}, session.stored)
+    session.journal.append({'do': 'end', 'attempt': attempt})
+    return kept

@@ -1,0 +1,49 @@
+"""What the next command does about commands that were killed: undoes what was in flight, from their journals.
+
+Every step may itself be killed and repeated.  Knows nothing about plans.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+from mlops_cli.core import layout
+from mlops_cli.fsio.journal import leftovers
+from mlops_cli.fsio.paths import Root
+from mlops_cli.run import aside
+
+
+@dataclass(frozen=True, slots=True)
+class Recovered:
+    """``runs``: what the journals of killed runs told, one list of records each.  ``undone``: (stage, run) put back."""
+
+    runs: tuple[tuple[dict[str, Any], ...], ...]
+    undone: tuple[tuple[str, str], ...]
+
+
+def recover(root: Root, on_run: Callable[[tuple[dict[str, Any], ...]], None] | None = None) -> Recovered:
+    """Heals after killed commands; cheap when there is nothing to do.  ``on_run`` sees a killed run's journal before it goes.
+
+    Raises OSError."""
+    folder = os.path.join(root.path, layout.JOURNAL)
+    runs: list[tuple[dict[str, Any], ...]] = []
+    undone: list[tuple[str, str]] = []
+    if not os.path.isdir(folder):
+        return Recovered((), ())
+    for _, records in leftovers(folder):
+        open_attempts: dict[str, dict[str, Any]] = {}
+        for record in records:
+            if record.get('do') == 'begin':
+                open_attempts[record['attempt']] = record
+            elif record.get('do') == 'end':
+                open_attempts.pop(record['attempt'], None)
+        for record in open_attempts.values():
+            aside.put_back(root, record['attempt'], record['run'], record['stage'], record['outputs'])
+            undone.append((record['stage'], record['run']))
+        if on_run is not None:
+            on_run(tuple(records))
+        runs.append(tuple(records))
+    return Recovered(tuple(runs), tuple(undone))

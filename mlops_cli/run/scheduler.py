@@ -1,0 +1,340 @@
+"""Makes a plan happen: decides each stage once the stages before it are settled, starts what fits, takes results in.
+
+One thread, one loop; only the taking-in of large outputs runs beside it.  Knows no commands, prints nothing.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
+from dataclasses import dataclass, field
+from heapq import heappop, heappush
+
+from mlops_cli.core.errors import UserError
+from mlops_cli.core.events import StageEnded, StageStarted, StageWaiting
+from mlops_cli.core.job import Outcome
+from mlops_cli.executors.base import Handle
+from mlops_cli.fingerprint.stage import Draft
+from mlops_cli.plan.facts import Facts, Wishes
+from mlops_cli.plan.forecast import critical_paths
+from mlops_cli.plan.model import Plan, Step, Verdict
+from mlops_cli.plan.planner import decide, inputs_of
+from mlops_cli.run import attempt as attempts
+from mlops_cli.run.attempt import Attempt
+from mlops_cli.run.capacity import Capacity
+from mlops_cli.run.causes import cause_of
+from mlops_cli.run.claims import Claims
+from mlops_cli.run.place import place
+from mlops_cli.run.session import Session
+from mlops_cli.run.settle import Settled, settle
+from mlops_cli.run.states import State
+
+LARGE = 4 << 20  # bytes of outputs from which taking in goes to a thread of its own
+TICK = 0.2  # seconds between looks at locks, threads and interruptions
+LONG = 2.0  # seconds of work that are worth a flush of their own
+
+
+@dataclass(frozen=True, slots=True)
+class Options:
+    """``interrupted``: 0 none, 1 stop starting and end what runs, 2 end it now."""
+
+    keep_going: bool = False
+    interrupted: Callable[[], int] = lambda: 0
+    lock_timeout: float | None = None
+
+
+@dataclass
+class Progress:
+    """One stage's way through the run."""
+
+    draft: Draft
+    state: State = State.WAITING
+    step: Step | None = None
+    settled: Settled | None = None
+    tries: int = 0
+    queued_since: float | None = None
+    told_waiting: float = 0.0
+    blockers: set[str] = field(default_factory=set)
+
+
+class Scheduler:
+    """Runs the stages of one plan.  ``after``: stage -> stages of the plan it comes after."""
+
+    def __init__(
+        self,
+        session: Session,
+        plan: Plan,
+        drafts: Mapping[str, Draft],
+        facts: Facts,
+        wishes: Wishes,
+        capacity: Capacity,
+        claims: Claims,
+        options: Options,
+    ) -> None:
+        self.session, self.facts, self.wishes = session, facts, wishes
+        self.capacity, self.claims, self.options = capacity, claims, options
+        self.plan = plan
+        self.order: Sequence[str] = [step.stage for step in plan.steps]
+        self.stages = {name: Progress(drafts[name]) for name in self.order}
+        self.after = {name: [other for other in plan.edges.get(name, ()) if other in self.stages] for name in self.order}
+        self.following: dict[str, list[str]] = {name: [] for name in self.order}
+        for name, others in self.after.items():
+            self.stages[name].blockers = set(others)
+            for other in others:
+                self.following[other].append(name)
+        typical = {step.stage: step.estimate.typical or 0.01 for step in plan.steps}
+        self.priority = critical_paths(self.order, typical, self.following)
+        self.steps: dict[str, Step] = {}
+        self.ready: list[tuple[float, str]] = []
+        self.queued: list[str] = []
+        self.running: dict[str, Attempt] = {}
+        self.handles: dict[str, Handle] = {}
+        self.taking_in: dict[Future[Settled], Attempt] = {}
+        self.stopping = False
+        self.killed = 0
+        self.pool: ThreadPoolExecutor | None = None
+
+    def run(self) -> dict[str, Settled]:
+        """Until every stage is settled.  Raises what a full disk or a damaged store raises, after ending what runs."""
+        for name in self.order:
+            if not self.stages[name].blockers:
+                self._make_ready(name)
+        try:
+            while self._step():
+                pass
+        except BaseException:
+            self._abandon()
+            raise
+        finally:
+            if self.pool is not None:
+                self.pool.shutdown()
+        self._skip_rest()
+        return {name: progress.settled for name, progress in self.stages.items() if progress.settled is not None}
+
+    def _step(self) -> bool:
+        self._look_for_interruption()
+        while self.ready:
+            self._decide(heappop(self.ready)[1])
+        if self.queued and not self.stopping:
+            self._start_queued()
+        if self.ready:
+            return True
+        if not self.running and not self.taking_in and (not self.queued or self.stopping):
+            return False
+        quiet = not self.taking_in and not (self.queued and not self.stopping)
+        for outcome in self.session.executor.poll(TICK if quiet else TICK / 8):
+            self._ended(outcome)
+        for future in [future for future in self.taking_in if future.done()]:
+            self._settle(self.taking_in.pop(future), future.result())
+        self.session.batch.flush_if_due()
+        return True
+
+    def _make_ready(self, name: str) -> None:
+        self.stages[name].state = State.READY
+        heappush(self.ready, (-self.priority[name], name))
+
+    def _decide(self, name: str) -> None:
+        """Early cutoff: what a stage needs is known now, so its verdict is."""
+        progress = self.stages[name]
+        step = decide(progress.draft, inputs_of(progress.draft, self.steps, self.facts), self.facts, self.wishes)
+        progress.step = self.steps[name] = step
+        if step.verdict is Verdict.FRESH:
+            self._conclude(name, Settled(name, State.FRESH, 0.0, step.outputs))
+        elif step.verdict is Verdict.BLOCKED:
+            reason = step.reasons[0] if step.reasons else None
+            message = f'{reason.subject}: {reason.detail}' if reason else 'an input is missing'
+            ended = StageEnded(name, State.FAILED, 0.0, message=message, hint='mlops plan tells which inputs are missing')
+            self._conclude(name, Settled(name, State.FAILED, 0.0, event=ended))
+        elif self.stopping:
+            progress.state = State.SKIPPED
+        else:
+            progress.state = State.QUEUED
+            self.queued.append(name)
+
+    def _start_queued(self) -> None:
+        """Longest remaining path first; what does not fit, or is held by another command, waits."""
+        waiting: list[str] = []
+        for name in sorted(self.queued, key=lambda one: -self.priority[one]):
+            if not self._try_start(name):
+                waiting.append(name)
+        self.queued = waiting
+
+    def _try_start(self, name: str) -> bool:
+        progress = self.stages[name]
+        step = progress.step
+        assert step is not None
+        runs = step.verdict is Verdict.RUN
+        grant = self.capacity.take(progress.draft.stage) if runs else None
+        if runs and grant is None:
+            return False
+        if not self.claims.take(progress.draft, step):
+            self.capacity.give_back(name)
+            self._tell_waiting(progress)
+            return False
+        try:
+            if self.claims.enabled and self._changed_meanwhile(name):
+                self._give_back(name)
+                self._make_ready(name)
+                return True
+            if not runs:
+                self._restore(name, step)
+                return True
+            assert grant is not None
+            progress.tries += 1
+            made = inputs_of(progress.draft, self.steps, self.facts)
+            attempt = attempts.begin(
+                self.session, step, progress.draft, {p: r for p, r in made.items() if r is not None}, grant, progress.tries
+            )
+        except UserError as error:
+            self._give_back(name)
+            ended = StageEnded(name, State.FAILED, 0.0, message=error.message, hint=error.hint)
+            self._conclude(name, Settled(name, State.FAILED, 0.0, event=ended))
+            return True
+        progress.state = State.RUNNING
+        self.running[attempt.id] = attempt
+        self.session.emit(StageStarted(name, progress.tries, attempt.log, step.estimate.typical))
+        self.handles[attempt.id] = self.session.executor.submit(attempt.job)
+        return True
+
+    def _changed_meanwhile(self, name: str) -> bool:
+        """With the locks held: did another command, or the user, change what this was decided on?  Then decide again."""
+        progress = self.stages[name]
+        waited = progress.queued_since is not None
+        progress.queued_since = None
+        draft = progress.draft
+        fresh = draft
+        if waited or self._inputs_moved(draft):
+            self.session.pins.refresh()
+            self.session.workspace.forget()
+            fresh = self.session.describer.describe(draft.stage)
+        assert progress.step is not None and progress.step.manifest is not None
+        known = (
+            progress.step.verdict is Verdict.RUN
+            and self.wishes.lookup
+            and name not in self.wishes.forced
+            and not draft.stage.always_changed
+            and bool(self.facts.results(progress.step.manifest.digest))
+        )
+        if fresh.entries == draft.entries and not waited and not known:
+            return False
+        progress.draft = fresh
+        self._forget_outputs(draft)
+        step = decide(fresh, inputs_of(fresh, self.steps, self.facts), self.facts, self.wishes)
+        return step != progress.step
+
+    def _inputs_moved(self, draft: Draft) -> bool:
+        for path, ref in draft.inputs.items():
+            self.session.workspace.forget(path)
+            if self.session.workspace.ref(path) != ref:
+                return True
+        return False
+
+    def _forget_outputs(self, draft: Draft) -> None:
+        for output in draft.stage.outputs:
+            self.session.workspace.forget(output.path)
+
+    def _tell_waiting(self, progress: Progress) -> None:
+        now = self.session.now()
+        if progress.queued_since is None:
+            progress.queued_since = progress.told_waiting = now
+            seconds = 0.0
+        else:
+            seconds = now - progress.queued_since
+            if self.options.lock_timeout is not None and seconds >= self.options.lock_timeout:
+                raise self.claims.timeout(progress.draft, seconds)
+            if now - progress.told_waiting < 60:
+                return
+            progress.told_waiting = now
+        self.session.emit(StageWaiting(progress.draft.stage.name, self.claims.holder(progress.draft), seconds))
+
+    def _restore(self, name: str, step: Step) -> None:
+        kept: tuple[str, ...] = ()
+        if not self.session.trial:
+            identity = attempts.attempt_id(self.session.run, name, 0)
+            kept = place(self.session, identity, step.outputs, name)
+        entry8, numbers, pin = self.claims.pin_restored(name, step)
+        notes = tuple(f'what stood there and is nowhere else was kept: {path}' for path in kept)
+        saved = step.estimate.typical or 0.0
+        ended = StageEnded(name, State.RESTORED, saved, None, step.outputs, numbers, notes=(*step.notes, *notes))
+        self._give_back(name)
+        self._conclude(name, Settled(name, State.RESTORED, saved, step.outputs, ended, entry8, pin=pin))
+
+    def _ended(self, outcome: Outcome) -> None:
+        attempt = self.running.pop(outcome.attempt)
+        del self.handles[outcome.attempt]
+        if self._is_large(attempt, outcome):
+            self.pool = self.pool or ThreadPoolExecutor(2, 'take-in')
+            self.taking_in[self.pool.submit(settle, self.session, attempt, outcome)] = attempt
+        else:
+            self._settle(attempt, settle(self.session, attempt, outcome))
+
+    def _is_large(self, attempt: Attempt, outcome: Outcome) -> bool:
+        if not outcome.succeeded:
+            return False
+        size = 0
+        for output in attempt.stage.outputs:
+            status = self.session.root.stat(f'{attempt.folder}/{output.path}' if attempt.folder else output.path)
+            size += LARGE if status is not None and status.st_mode & 0o170000 == 0o040000 else status.st_size if status else 0
+        return size >= LARGE
+
+    def _settle(self, attempt: Attempt, settled: Settled) -> None:
+        name = attempt.stage.name
+        progress = self.stages[name]
+        self._give_back(name)
+        retry = attempt.stage.retry
+        if (
+            settled.state is State.FAILED
+            and progress.tries <= retry.maximum
+            and not self.stopping
+            and settled.event is not None
+        ):
+            cause = cause_of(settled.event)
+            if not retry.causes or cause in retry.causes:
+                self.session.note(f'{settled.event.message}: attempt {progress.tries + 1} of {retry.maximum + 1}', name)
+                progress.state = State.QUEUED
+                self.queued.append(name)
+                return
+        if settled.seconds >= LONG:
+            self.session.batch.flush()
+        self._conclude(name, settled)
+
+    def _give_back(self, name: str) -> None:
+        self.capacity.give_back(name)
+        self.claims.give_back(name)
+
+    def _conclude(self, name: str, settled: Settled) -> None:
+        progress = self.stages[name]
+        progress.state, progress.settled = settled.state, settled
+        if settled.state.good and progress.step is not None:
+            from dataclasses import replace
+
+            self.steps[name] = replace(progress.step, outputs=settled.outputs, verdict=Verdict.FRESH)
+        if settled.event is not None:
+            self.session.emit(settled.event)
+        if settled.state.good:
+            for other in self.following[name]:
+                self.stages[other].blockers.discard(name)
+                if not self.stages[other].blockers and self.stages[other].state is State.WAITING:
+                    self._make_ready(other)
+        elif settled.state is State.FAILED and not self.options.keep_going:
+            self.stopping = True
+
+    def _look_for_interruption(self) -> None:
+        level = self.options.interrupted()
+        if level <= self.killed:
+            return
+        self.killed = level
+        self.stopping = True
+        for handle in self.handles.values():
+            self.session.executor.cancel(handle, force=level > 1)
+
+    def _abandon(self) -> None:
+        """Something of ours failed: end what runs; the journal undoes it."""
+        for handle in self.handles.values():
+            self.session.executor.cancel(handle, force=True)
+
+    def _skip_rest(self) -> None:
+        for name, progress in self.stages.items():
+            if progress.settled is None:
+                progress.state = State.SKIPPED
+                progress.settled = Settled(name, State.SKIPPED, 0.0)

@@ -1,0 +1,64 @@
+"""What a run holds open while it lasts, and the few things done with it everywhere."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+from mlops_cli.core.events import Event, Note
+from mlops_cli.core.refs import ObjectRef
+from mlops_cli.executors.base import Executor
+from mlops_cli.fingerprint.files import Workspace
+from mlops_cli.fingerprint.index import Index
+from mlops_cli.fingerprint.stage import Describer
+from mlops_cli.fsio.durable import Batch
+from mlops_cli.fsio.journal import Journal
+from mlops_cli.fsio.locks import LockFile
+from mlops_cli.fsio.paths import Root
+from mlops_cli.records.pins import Pins
+from mlops_cli.store.local import LocalStore
+from mlops_cli.store.results import Results
+
+
+@dataclass(frozen=True)
+class Session:
+    """``run``: the id.  ``overlay``: (file, key) -> value of a trial, which leaves the workspace alone.
+    ``now``: seconds since 1970.  ``environ``: what local stages inherit."""
+
+    run: str
+    root: Root
+    workspace: Workspace
+    index: Index
+    describer: Describer
+    store: LocalStore
+    results: Results
+    pins: Pins
+    batch: Batch
+    journal: Journal
+    stage_locks: LockFile
+    key_locks: LockFile
+    executor: Executor
+    emit: Callable[[Event], None]
+    now: Callable[[], float]
+    environ: Mapping[str, str]
+    origin: Mapping[str, Any] = field(default_factory=dict)
+    overlay: Mapping[tuple[str, str], Any] = field(default_factory=dict)
+
+    @property
+    def trial(self) -> bool:
+        return bool(self.overlay)
+
+    def note(self, text: str, stage: str = '') -> None:
+        self.emit(Note(text, stage))
+
+    def held(self, path: str) -> ObjectRef | None:
+        """What the workspace holds at a declared output, complete (nothing ignored)."""
+        return self.workspace.ref(path, ignore=False)
+
+    def known(self, path: str, status: os.stat_result) -> ObjectRef | None:
+        return self.index.get(path, status)
+
+    def stored(self, refs: tuple[ObjectRef, ...]) -> bool:
+        return not self.store.missing(refs)

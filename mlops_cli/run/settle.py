@@ -1,0 +1,254 @@
+"""What becomes of an attempt that ended: its outputs taken in, its inputs looked at again, its result recorded."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
+from typing import Any
+
+from mlops_cli.core import layout
+from mlops_cli.core.clock import iso
+from mlops_cli.core.errors import UserError
+from mlops_cli.core.events import StageEnded
+from mlops_cli.core.job import Outcome
+from mlops_cli.core.refs import ObjectRef
+from mlops_cli.fingerprint.environment import environment_of
+from mlops_cli.fsio.paths import Root
+from mlops_cli.job.log import tail
+from mlops_cli.records import metrics
+from mlops_cli.records.pins import Pin
+from mlops_cli.run import aside, folder
+from mlops_cli.run.attempt import Attempt, checkpoint_folder
+from mlops_cli.run.place import place
+from mlops_cli.run.session import Session
+from mlops_cli.run.sources import keep_sources
+from mlops_cli.run.states import State
+from mlops_cli.store.results import ResultEntry
+
+TAIL_LINES = 20
+Metrics = tuple[tuple[str, str, float | int], ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Settled:
+    """``outputs``: what the stage made, empty unless it is good."""
+
+    stage: str
+    state: State
+    seconds: float
+    outputs: tuple[tuple[str, ObjectRef], ...] = ()
+    event: StageEnded | None = None
+    entry8: str = ''
+    usage: Mapping[str, Any] = field(default_factory=dict)
+    exit_code: int | None = None
+    pin: str = ''
+
+
+def settle(session: Session, attempt: Attempt, outcome: Outcome) -> Settled:
+    """Raises OSError and UserError when this machine cannot store the result; the attempt is then undone."""
+    if outcome.ending == 'cancelled':
+        return _failed(session, attempt, outcome, 'interrupted', state=State.INTERRUPTED)
+    if not outcome.succeeded:
+        return _failed(session, attempt, outcome, *_what_failed(outcome))
+    if problem := _outputs_missing(session, attempt):
+        return _failed(session, attempt, outcome, *problem)
+    try:
+        outputs, numbers, notes = _take_in(session, attempt)
+    except UserError as error:
+        return _failed(session, attempt, outcome, error.message, error.hint)
+    changed = _changed_inputs(session, attempt)
+    data = tuple(path for path in changed if path not in attempt.draft.code)
+    if data:
+        return _failed(
+            session,
+            attempt,
+            outcome,
+            f'its inputs changed while it ran: {", ".join(data[:3])}',
+            'let nothing write there during a run; a stage must not change its own inputs',
+        )
+    if outcome.killed:
+        notes = (*notes, f'left {outcome.killed} processes behind, which were ended')
+    return _record(session, attempt, outcome, outputs, numbers, notes, suspect=changed)
+
+
+def _what_failed(outcome: Outcome) -> tuple[str, str]:
+    if outcome.ending == 'timeout':
+        return 'took longer than its timeout', 'raise timeout, or set checkpoint so that it can go on where it stopped'
+    if outcome.ending in ('lost', 'not-started'):
+        return outcome.message or outcome.ending, ''
+    code = outcome.exit_code or 0
+    if code > 128:
+        return f'ended by signal {code - 128}', 'signal 9 is often the kernel, out of memory' if code == 137 else ''
+    return f'exit {code}', ''
+
+
+def _base(session: Session, attempt: Attempt) -> tuple[Root, str]:
+    return session.root, f'{attempt.folder}/' if attempt.folder else ''
+
+
+def _outputs_missing(session: Session, attempt: Attempt) -> tuple[str, str] | None:
+    root, prefix = _base(session, attempt)
+    gone = [output.path for output in attempt.stage.outputs if root.stat(prefix + output.path) is None]
+    if not gone:
+        return None
+    return (
+        f'it ended well but did not make {", ".join(gone[:3])}',
+        'the path is relative to the project'
+        + (f', with wdir {attempt.stage.wdir} in front' if attempt.stage.wdir != '.' else ''),
+    )
+
+
+def _take_in(session: Session, attempt: Attempt) -> tuple[tuple[tuple[str, ObjectRef], ...], Metrics, tuple[str, ...]]:
+    """Outputs into the store; what they hold, their numbers, and what is worth a note."""
+    root, prefix = _base(session, attempt)
+    found: list[tuple[str, ObjectRef]] = []
+    numbers: list[tuple[str, str, float | int]] = []
+    notes: list[str] = []
+    for output in attempt.stage.outputs:
+        added = session.store.add_path(root, prefix + output.path, known=session.known)
+        if not attempt.folder:
+            session.index.put_many(added.files)
+            session.workspace.forget(output.path)
+        found.append((output.path, added.ref))
+        if output.role == 'metric' and added.ref.kind != 'tree':
+            try:
+                numbers += [
+                    (output.path, name, value)
+                    for name, value in metrics.scalars(session.store.read(added.ref.digest), output.path)
+                ]
+            except UserError as error:
+                notes.append(error.message)
+    return tuple(sorted(found)), tuple(sorted(numbers)), tuple(notes)
+
+
+def _changed_inputs(session: Session, attempt: Attempt) -> tuple[str, ...]:
+    """Paths that are no longer what the key was made of."""
+    if attempt.folder:
+        return ()
+    changed = []
+    for path, ref in attempt.draft.inputs.items():
+        session.workspace.forget(path)
+        if session.workspace.ref(path) != ref:
+            changed.append(path)
+    for path, ref in attempt.inputs.items():
+        session.workspace.forget(path)
+        if session.held(path) != ref:
+            changed.append(path)
+    return tuple(changed)
+
+
+def _record(
+    session: Session,
+    attempt: Attempt,
+    outcome: Outcome,
+    outputs: tuple[tuple[str, ObjectRef], ...],
+    numbers: Metrics,
+    notes: tuple[str, ...],
+    suspect: tuple[str, ...],
+) -> Settled:
+    assert attempt.step.manifest is not None
+    usage = outcome.usage
+    pin = Pin(attempt.step.manifest, outputs, numbers)
+    root_log = session.store.add_file(session.root, attempt.log)
+    sources, manifest = keep_sources(session, attempt.draft, attempt.step.manifest)
+    entry = ResultEntry(
+        key=attempt.key,
+        outputs=outputs,
+        created=iso(session.now()),
+        seconds=round(usage.wall_seconds, 3),
+        metrics={f'{file}:{name}': value for file, name, value in numbers},
+        log=root_log,
+        manifest=manifest,
+        sources=sources,
+        environment=environment_of(attempt.draft.found, session.environ),
+        origin=dict(session.origin),
+        usage=usage.to_json(),
+        code_bytes=tuple(sorted(attempt.draft.code.items())),
+        suspect=bool(suspect),
+    )
+    session.results.put(entry)
+    ended = StageEnded(
+        attempt.stage.name,
+        State.DONE,
+        usage.wall_seconds,
+        outcome.exit_code,
+        outputs,
+        numbers,
+        log=attempt.log,
+        notes=notes,
+        usage=usage.to_json(),
+    )
+    pin_path = ''
+    if suspect:
+        ended = replace(
+            ended,
+            state=State.FAILED,
+            message=f'its code changed while it ran: {", ".join(suspect[:3])}',
+            hint='its result is kept apart and never used by itself; run again',
+        )
+        _finish(session, attempt)
+    elif session.trial:
+        _finish(session, attempt)
+    else:
+        pin_path = session.pins.add(attempt.stage.name, pin, session.batch, after=lambda: _finish(session, attempt)) or ''
+        if not pin_path:
+            _finish(session, attempt)
+        if attempt.folder:
+            place(session, f'{attempt.id}-outputs', outputs, attempt.stage.name)
+    return Settled(
+        attempt.stage.name,
+        State(ended.state),
+        usage.wall_seconds,
+        () if suspect else outputs,
+        ended,
+        entry.entry8,
+        usage.to_json(),
+        outcome.exit_code,
+        pin_path,
+    )
+
+
+def _finish(session: Session, attempt: Attempt) -> None:
+    """The result is durable: what was aside is dropped or kept, checkpoints go, the attempt is over."""
+    if attempt.stage.checkpoint:
+        session.root.remove_tree(checkpoint_folder(attempt.key, ''))
+    if attempt.folder:
+        session.root.remove_tree(f'{layout.WORK}/{attempt.id}')
+        return
+    for path in aside.finish(session.root, attempt.id, session.run, dict(attempt.before), session.stored):
+        session.note(f'an output that was nowhere else was kept: {path}', attempt.stage.name)
+    session.journal.append({'do': 'end', 'attempt': attempt.id, 'key': str(attempt.key)})
+
+
+def _failed(
+    session: Session, attempt: Attempt, outcome: Outcome, message: str, hint: str = '', *, state: State = State.FAILED
+) -> Settled:
+    """Puts the previous outputs back; what the attempt left goes to ``.mlops/local/failed``."""
+    stage = attempt.stage
+    left: tuple[str, ...] = ()
+    if attempt.folder:
+        folder.keep_failed(session, attempt)
+    else:
+        paths = [output.path for output in stage.outputs if not output.persist]
+        left = aside.put_back(session.root, attempt.id, session.run, stage.name, paths)
+        for path in paths:
+            session.workspace.forget(path)
+        session.journal.append({'do': 'end', 'attempt': attempt.id})
+    notes = (f'partial outputs are in {layout.FAILED}/{session.run}/{stage.name}',) if left else ()
+    kept = [path for path, ref in attempt.before.items() if ref is not None]
+    if kept:
+        notes = (*notes, 'the outputs it had before are back in place')
+    ended = StageEnded(
+        stage.name,
+        state,
+        outcome.usage.wall_seconds,
+        outcome.exit_code,
+        message=message,
+        hint=hint,
+        log=attempt.log,
+        tail=tuple(tail(os.path.join(session.root.path, attempt.log), TAIL_LINES)),
+        notes=notes,
+        usage=outcome.usage.to_json(),
+    )
+    return Settled(stage.name, state, outcome.usage.wall_seconds, (), ended, '', outcome.usage.to_json(), outcome.exit_code)

@@ -1,0 +1,105 @@
+"""A project opened for reading: its pipeline, workspace, records and store.  What writes builds on it (session.py)."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+from mlops_cli import git
+from mlops_cli.core import layout
+from mlops_cli.fingerprint.files import Workspace
+from mlops_cli.fingerprint.ignore import Ignore
+from mlops_cli.fingerprint.index import Index
+from mlops_cli.fingerprint.params import Params
+from mlops_cli.fingerprint.stage import Describer, Draft
+from mlops_cli.fsio.durable import Batch
+from mlops_cli.fsio.paths import Root
+from mlops_cli.pipeline import graph
+from mlops_cli.pipeline.load import load
+from mlops_cli.pipeline.spec import Pipeline
+from mlops_cli.records import data
+from mlops_cli.records.config import Config
+from mlops_cli.records.pins import Pins
+from mlops_cli.records.runs import Runs
+from mlops_cli.store.local import LocalStore
+from mlops_cli.store.results import Results
+
+Overlay = Mapping[tuple[str, str], Any]
+
+
+@dataclass(frozen=True)
+class Workbench:
+    """``overlay``: (file, key) -> value of ``--set``."""
+
+    root: Root
+    config: Config
+    pipeline: Pipeline
+    workspace: Workspace
+    index: Index
+    store: LocalStore
+    results: Results
+    pins: Pins
+    runs: Runs
+    batch: Batch
+    describer: Describer
+    environ: Mapping[str, str]
+    overlay: Overlay
+
+    @cached_property
+    def edges(self) -> dict[str, tuple[str, ...]]:
+        return graph.edges(self.pipeline)
+
+    @cached_property
+    def order(self) -> tuple[str, ...]:
+        return tuple(graph.topological(self.pipeline))
+
+    @cached_property
+    def drafts(self) -> dict[str, Draft]:
+        """Stage -> draft, for the whole pipeline.  Raises UserError."""
+        return {name: self.describer.describe(self.pipeline.stages[name]) for name in self.order}
+
+    def close(self) -> None:
+        self.batch.close()
+        self.index.close()
+        self.root.close()
+
+
+def open_workbench(
+    path: str,
+    config: Config,
+    environ: Mapping[str, str],
+    *,
+    overlay: Overlay | None = None,
+    in_git: Callable[[str], tuple[str, ...]] | None = None,
+    warn: Callable[[str], None] = lambda _: None,
+) -> Workbench:
+    """Opens the project in the folder ``path``.  Executes nothing of it, writes only what can be made again.
+
+    ``in_git``: folder -> files below it that git tracks; by default, git is asked.
+
+    Raises UserError for what is wrong with the pipeline, OSError."""
+    overlay = overlay or {}
+    pipeline = load(Path(path), environ=environ, overlay=overlay)
+    root = Root(path)
+    index = Index(Path(path, layout.INDEX), root, warn=warn)
+    workspace = Workspace(root, index, Ignore.load(root), objects=os.path.join(config.cache, layout.OBJECTS))
+    cache = Path(config.cache)
+    batch = Batch(config.durability)
+    store = LocalStore(cache, links=config.links, batch=batch, verified=index)
+    results = Results(cache, batch, report=lambda path, problem: warn(f'{path}: {problem}'))
+    params = Params(root, overlay=overlay)
+    describer = Describer(
+        pipeline,
+        workspace,
+        params,
+        environ,
+        tracked=data.tracked(root),
+        in_git=in_git or (lambda folder: git.tracked(path, [folder])),
+    )
+    return Workbench(
+        root, config, pipeline, workspace, index, store, results, Pins(root), Runs(root), batch, describer, environ, overlay
+    )
