@@ -2,33 +2,33 @@
 ``mlops.executors``, which is looked at only for a name that is not here."""
 from __future__ import annotations
 
-from collections.abc import Callable
 from importlib import import_module
+from typing import cast
 
 from mlops_cli.core.errors import UserError
 from mlops_cli.core.near import did_you_mean
-from mlops_cli.executors.base import Executor
+from mlops_cli.executors.base import Kind
 
 GROUP = 'mlops.executors'
 BUILT_IN = {
-    'local': 'mlops_cli.executors.local:Local',
+    'local': 'mlops_cli.executors.local',
 }
 
 
-def factory(name: str) -> Callable[..., Executor]:
-    """What makes the executor of that name; its arguments are its own.  Raises UserError for a name nobody knows, or whose
-    module cannot be imported."""
+def find(name: str) -> Kind:
+    """The module of that name.  Raises UserError for a name nobody knows, or whose module is no executor."""
     if name in BUILT_IN:
-        module, _, attribute = BUILT_IN[name].partition(':')
-        made: Callable[..., Executor] = getattr(import_module(module), attribute)
-        return made
+        return cast(Kind, import_module(BUILT_IN[name]))
     from importlib.metadata import entry_points  # slow, and seldom needed
 
     plugins = {point.name: point for point in entry_points(group=GROUP)}
-    if name in plugins:
-        try:
-            found: Callable[..., Executor] = plugins[name].load()
-        except (ImportError, AttributeError) as error:
-            raise UserError(f'the executor {name} ({plugins[name].value}) cannot be loaded: {error}') from error
-        return found
-    raise UserError(f'there is no executor named {name}', hint=did_you_mean(name, [*BUILT_IN, *plugins], what='there are'))
+    if name not in plugins:
+        raise UserError(f'there is no executor named {name}',
+                        hint=did_you_mean(name, [*BUILT_IN, *plugins], what='executors'))
+    try:
+        found = plugins[name].load()
+    except (ImportError, AttributeError) as error:
+        raise UserError(f'the executor {name} ({plugins[name].value}) cannot be loaded: {error}') from error
+    if not callable(getattr(found, 'create', None)):
+        raise UserError(f'the executor {name} ({plugins[name].value}) has no function create')
+    return cast(Kind, found)

@@ -2,29 +2,18 @@
 pipeline, computes a key or opens ``.mlops/``."""
 from __future__ import annotations
 
-from collections.abc import Mapping
-from dataclasses import dataclass, field
-from typing import Protocol
+from typing import Protocol, TypeAlias
 
 from mlops_cli.core.job import Job, Outcome
 from mlops_cli.core.refs import ObjectRef
 
-
-@dataclass(frozen=True, slots=True)
-class Handle:
-    """A job that was submitted: plain data, to be kept where a later process can find it.
-
-    ``executor``: the name it goes by in ``executors.all``.  ``details``: what the executor needs to find the job again."""
-
-    executor: str
-    attempt: str
-    details: Mapping[str, str] = field(default_factory=dict)
+Handle: TypeAlias = str  # the attempt's name; what else is needed to find the job again, the executor keeps in its folder
 
 
 class Executor(Protocol):
     """MUST: report each submitted job in exactly one Outcome, also one that it could not start; run jobs that were
     submitted together at the same time (how many there are is the caller's affair); leave no process of a job behind once
-    its outcome is out.  One thread calls it."""
+    its outcome is out; give a job's processes the variable MLOPS_ATTEMPT beside the job's own.  One thread calls it."""
 
     def submit(self, job: Job) -> Handle:
         """Starts a job and returns without waiting for it.
@@ -33,7 +22,8 @@ class Executor(Protocol):
         reached."""
 
     def poll(self, timeout_seconds: float) -> list[Outcome]:
-        """Jobs that ended since the last call; waits up to ``timeout_seconds`` for the first, not for more."""
+        """Jobs that ended since the last call; waits up to ``timeout_seconds`` for the first, not for more, and not at all
+        if none runs."""
 
     def cancel(self, handle: Handle, *, force: bool = False) -> None:
         """Asks a job to end, and ends it after its grace; ``force``: at once.  Its outcome still comes by :meth:`poll`,
@@ -44,4 +34,12 @@ class Executor(Protocol):
         None: there was nothing to bring, they lie in the job's folder."""
 
     def close(self) -> list[Outcome]:
-        """Cancels what still runs, waits for it, and returns its outcomes.  Nothing but this may be called afterwards."""
+        """Cancels what still runs, waits for it, and returns its outcomes.  May be called again; nothing else may."""
+
+
+class Kind(Protocol):
+    """A module that is an executor's home, as ``executors.all`` lists it."""
+
+    def create(self, folder: str) -> Executor:
+        """``folder``: absolute path of an existing folder of this machine's, in which the executor keeps what must outlive
+        this process.  Cheap: nothing is started or reached yet."""

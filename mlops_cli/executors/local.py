@@ -1,6 +1,7 @@
 """Runs jobs on this machine, in the folder they name, by one supervisor for all of them."""
 from __future__ import annotations
 
+import os
 import time
 
 from mlops_cli.core.errors import ExitCode, UserError
@@ -9,7 +10,11 @@ from mlops_cli.core.refs import ObjectRef
 from mlops_cli.executors.base import Handle
 from mlops_cli.job.client import LEFTOVER_SECONDS, Started, Supervisor
 
-NAME = 'local'
+ALIVE = 'alive-v1'  # in the executor's folder; locked as long as a process of some job lives
+
+
+def create(folder: str) -> Local:
+    return Local(os.path.join(folder, ALIVE))
 
 
 class Local:
@@ -40,8 +45,9 @@ class Local:
     def submit_all(self, jobs: list[Job]) -> list[Handle]:
         """As :meth:`submit` for each, in one message."""
         self.start().submit(*jobs)
-        self._running.update(job.attempt for job in jobs)
-        return [Handle(NAME, job.attempt) for job in jobs]
+        names = [job.attempt for job in jobs]
+        self._running.update(names)
+        return names
 
     def fileno(self) -> int:
         """Readable when :meth:`poll` has something; changes when a supervisor was lost."""
@@ -67,7 +73,7 @@ class Local:
 
     def cancel(self, handle: Handle, *, force: bool = False) -> None:
         if self._supervisor is not None:
-            self._supervisor.cancel(handle.attempt, force=force)
+            self._supervisor.cancel(handle, force=force)
 
     def collect(self, handle: Handle) -> tuple[tuple[str, ObjectRef], ...] | None:  # noqa: ARG002  # all lies there already
         return None

@@ -92,7 +92,7 @@ class Supervisor:
             case ('cancel', name, force):
                 found = self.attempts.get(name)
                 if found and force:
-                    self.end(found, 'cancelled', now)
+                    found.ending = 'cancelled' if found.phase == RUNNING else found.ending
                     self.kill(found, now)
                 elif found:
                     self.end(found, 'cancelled', now)
