@@ -1,0 +1,93 @@
+"""A file that a person wrote, as plain values, and where each of them stands.  Knows no format and reads nothing."""
+from __future__ import annotations
+
+import re
+from bisect import bisect_right
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from mlops_cli.core.errors import Where
+
+Path = Sequence[str | int]
+
+# A place is one integer, line << SHIFT | column, both from 0: two million of them must fit into memory.
+SHIFT = 25
+_COLUMN = (1 << SHIFT) - 1
+LINE_END = re.compile(r'\r\n?|\n')
+
+
+def place_where(file: str, place: int) -> Where:
+    return Where(file, (place >> SHIFT) + 1, (place & _COLUMN) + 1)
+
+
+class Marks:
+    """Places of the entries of one list or mapping, beside its value.
+
+    ``places``: of each item, by position or key.  ``keys``: of the keys of a mapping.  ``below``: the same, one level down."""
+
+    __slots__ = ('below', 'keys', 'places')
+
+    def __init__(self, places: dict[str, int] | list[int], keys: dict[str, int] | None) -> None:
+        self.places = places
+        self.keys = keys
+        self.below: dict[str | int, Marks] = {}
+
+
+@dataclass(frozen=True, slots=True)
+class Document:
+    """A file as plain values, and where each of them stands.  ``value``: None if the file is empty."""
+
+    file: str
+    value: Any
+    text: str
+    start: int
+    marks: Marks | None
+
+    def where(self, path: Path = (), *, key: bool = False) -> Where:
+        """The place of a value by the keys and positions that lead to it; with ``key``, of its key.
+
+        What is not in the file (a default, the result of a template) has the place of the nearest thing above it."""
+        return place_where(self.file, self._find(path, key))
+
+    def where_in(self, path: Path, offset: int, *, key: bool = False) -> Where:
+        """The place of a ``${`` inside a text, by its offset in the value: in a long script, the line it is on."""
+        value: Any = self.value
+        for step in path[:-1] if key else path:
+            value = value[step]
+        text = path[-1] if key else value
+        packed = self._find(path, key)
+        if not isinstance(text, str):
+            return place_where(self.file, packed)
+        starts, position = self._starts(), self.index(path, key=key)
+        templates = text.count('${', 0, offset + 2)
+        for _ in range(templates):
+            position = self.text.find('${', position) + 2
+            if position < 2:
+                break
+        if not templates or position < 2:
+            return place_where(self.file, packed)
+        line = bisect_right(starts, position - 2)
+        return Where(self.file, line, position - 1 - starts[line - 1])
+
+    def index(self, path: Path = (), *, key: bool = False) -> int:
+        """As :meth:`where`, in characters from the start of the text."""
+        packed = self._find(path, key)
+        return self._starts()[packed >> SHIFT] + (packed & _COLUMN)
+
+    def _starts(self) -> list[int]:
+        return [0, *(found.end() for found in LINE_END.finditer(self.text))]
+
+    def _find(self, path: Path, key: bool) -> int:
+        marks, place = self.marks, self.start
+        for depth, step in enumerate(path):
+            if marks is None:
+                break
+            try:
+                place = marks.places[step]  # type: ignore[index]
+            except (KeyError, IndexError, TypeError):
+                break
+            if key and depth == len(path) - 1 and marks.keys is not None:
+                return marks.keys[step]  # type: ignore[index]
+            marks = marks.below.get(step)
+        return place
