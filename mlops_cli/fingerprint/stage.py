@@ -135,7 +135,7 @@ class _Walk:
             return
         for number, text in enumerate(command.words):
             name = 'cmd' if len(command.words) == 1 else f'cmd[{number}]'
-            self.put(value_entry('command', name, {'cmd': text, 'shell': '/bin/sh', **where}))
+            self.put(value_entry('command', name, {'cmd': text, 'shell': '/bin/sh -e', **where}))
 
     def data(self) -> None:
         for dep in self.stage.deps:
