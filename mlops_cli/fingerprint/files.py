@@ -66,6 +66,24 @@ class Workspace:
             self._known[key] = self._look(rel, ignore)
         return self._known[key]
 
+    def open(self, rel: str) -> int:
+        """A descriptor of the regular file that :meth:`ref` reads for this path; the caller closes.  Raises UserError, OSError,
+        FileNotFoundError if there is none."""
+        place = rel
+        try:
+            facts = self.root.stat(rel)
+        except UserError:  # a folder on the way is a link
+            facts = None
+        if facts is None or stat.S_ISLNK(facts.st_mode):
+            if facts is not None and self._stored(target := self.root.readlink(rel)) is not None:
+                return os.open(target, os.O_RDONLY | os.O_NOFOLLOW | os.O_CLOEXEC)
+            place, facts = self._resolve(rel)
+        if facts is None:
+            raise FileNotFoundError(errno.ENOENT, os.strerror(errno.ENOENT), self.root.full(rel))
+        if not stat.S_ISREG(facts.st_mode):
+            raise special_file(rel, facts)
+        return self.root.open(place)
+
     def nodes(self, rel: str, *, ignore: bool = True) -> dict[Digest, bytes]:
         """The tree nodes of a folder, as of now, which :meth:`ref` then agrees with; none for what is not a folder."""
         key = (rel, ignore)
@@ -77,12 +95,6 @@ class Workspace:
             self._known[key] = self._look(rel, ignore, nodes)
             self._nodes[key] = nodes
         return self._nodes[key]
-
-    def open(self, rel: str) -> int:
-        """A descriptor for reading a regular file, or what a link inside the project leads to; the caller closes.
-
-        Raises UserError for links that leave the project, OSError."""
-        return self.root.open(self._resolve(rel)[0])
 
     def forget(self, rel: str = '') -> None:
         """Look again, when next asked, at a path, at what is below it and at the folders above it; '' is everything."""

@@ -6,7 +6,7 @@ As git does: the last pattern that matches decides, ``!`` takes back, and nothin
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from functools import cached_property
 from itertools import groupby
@@ -15,6 +15,7 @@ from mlops_cli.core.digest import Digest, digest_of
 from mlops_cli.core.errors import UserError
 from mlops_cli.core.layout import IGNORE_FILE
 from mlops_cli.fsio.paths import Root
+from mlops_cli.fsio.temporaries import PREFIX
 from mlops_cli.store.shelf import read_limited
 
 DEFAULTS = ('__pycache__', '*.pyc', '.ipynb_checkpoints', '.DS_Store', '*~', '.*.sw?')
@@ -122,9 +123,11 @@ def translate(pattern: str) -> str | None:
 @dataclass(frozen=True, slots=True)
 class Pattern:
     """One line.  ``takes_back``: it began with `!`.  ``folders_only``: it ended in a slash.  ``by_name``: it has no other
-    slash and so is matched against the last part of a path, at any depth."""
+    slash and so is matched against the last part of a path, at any depth.  ``last``: matches at least the last names of all
+    paths that ``expression`` matches."""
 
     expression: str
+    last: str
     takes_back: bool
     folders_only: bool
     by_name: bool
@@ -142,7 +145,10 @@ def parse_line(line: str) -> Pattern | None:
     by_name = '/' not in line
     line = line.removeprefix('/')
     expression = translate(line) if line else None
-    return None if expression is None else Pattern(expression, takes_back, folders_only, by_name)
+    if expression is None:
+        return None
+    last = translate(line.rpartition('/')[2]) if '[' not in line and '**' not in line and not line.endswith('/') else None
+    return Pattern(expression, last or '.*', takes_back, folders_only, by_name)
 
 
 def _without_trailing_spaces(line: str) -> str:
@@ -213,6 +219,13 @@ class Ignore:
             if expression.fullmatch(name if by_name else path):
                 return not takes_back
         return False
+
+    @cached_property
+    def may_ignore(self) -> Callable[[str], object]:
+        """Truthy for every name that any pattern can mean, in any folder: for most names one look that settles it."""
+        return _either([*map(re.escape, ALWAYS), f'{re.escape(PREFIX)}.*'] + [
+            pattern.last for line in self.lines if (pattern := parse_line(line)) and not pattern.takes_back
+        ] + ['[\\x00-\\x7f]*[^\\x00-\\x7f].*']).fullmatch
 
     def matches(self, rel: str, is_dir: bool) -> bool:
         """Whether a path relative to the root is ignored, itself or by one of the folders above it."""

@@ -172,8 +172,11 @@ class Index:
                     continue
                 facts = self._seen(facts)
                 folder, name = _split(rel)
-                self.folder(folder)[name] = make_record(pack(facts), ref, moment.settled(facts))
-                self._dirty_folders.add(folder)
+                records = self.folder(folder)
+                settled = make_record(pack(facts), ref, True)
+                if records.get(name) != settled:  # which proves more than a moment that came later
+                    records[name] = settled if moment.settled(facts) else make_record(pack(facts), ref, False)
+                    self._dirty_folders.add(folder)
         self._flush_if_due()
 
     def folder(self, folder: str) -> dict[str, bytes]:

@@ -25,20 +25,27 @@ _FOLDER = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
 
 
 class _Listing:
-    """What one folder held: ``files`` name -> signature, ``others`` the entries of folders and links."""
+    """What one folder held: ``names`` of files and ``parts``, each a name and a signature; ``others``, folders and links."""
 
-    __slots__ = ('files', 'foreign', 'newest', 'others', 'parts')
+    __slots__ = ('foreign', 'names', 'newest', 'others', 'parts')
 
     def __init__(self) -> None:
-        self.files: dict[str, bytes] = {}
-        self.others: list[TreeEntry] = []
+        self.names: list[str] = []
         self.parts: list[bytes] = []
+        self.others: list[TreeEntry] = []
         self.newest = 0
         self.foreign = False
 
     @property
+    def files(self) -> dict[str, bytes]:
+        """Name -> signature."""
+        return {name: part[-SIGNATURE.size:] for name, part in zip(self.names, self.parts, strict=True)}
+
+    @property
     def signature(self) -> bytes:
-        return bytes.fromhex(digest_of(b''.join(self.parts)).hex)
+        others = [f'{name}\0{kind} {digest} {size} {target}\0'.encode('utf-8', 'surrogateescape')
+                  for name, kind, digest, size, target in self.others]
+        return bytes.fromhex(digest_of(b''.join(self.parts) + b'\0' + b''.join(others)).hex)
 
 
 class Scan:
@@ -70,18 +77,20 @@ class Scan:
             os.close(fd)
 
     def _list(self, fd: int, rel: str, depth: int) -> _Listing:
+        """The one loop that runs once for each file of the workspace: every line in it counts."""
         listing = _Listing()
-        files, parts, ignore = listing.files, listing.parts, self.ignore
-        stat_filter, device, newest = self.index.stat_filter, self._moment.device, 0
-        packed = SIGNATURE.pack
+        take_name, take_part = listing.names.append, listing.parts.append
+        ignore, stat_filter, device, newest = self.ignore, self.index.stat_filter, self._moment.device, 0
+        may_ignore = ignore.may_ignore if ignore else str
+        packed, temporary = SIGNATURE.pack, temporaries.PREFIX
         with os.scandir(fd) as found:
             entries = list(found)
         for entry in entries:
-            name = entry.name
             if not entry.is_file(follow_symlinks=False):
                 self._list_other(fd, entry, rel, depth, listing)
                 continue
-            if (ignore is not None and ignore.entry_ignored(rel, name, False)) or name.startswith(temporaries.PREFIX):
+            name = entry.name
+            if may_ignore(name) and ((ignore and ignore.entry_ignored(rel, name, False)) or name.startswith(temporary)):
                 continue
             try:
                 facts = entry.stat(follow_symlinks=False)
@@ -90,12 +99,15 @@ class Scan:
             if stat_filter is not None:
                 facts = stat_filter(facts)
             changed, touched = facts.st_ctime_ns, facts.st_mtime_ns
-            newest = max(newest, changed, touched)
+            if changed > newest:
+                newest = changed
+            if touched > newest:
+                newest = touched
             if facts.st_dev != device:
                 listing.foreign = True
-            signature = packed(facts.st_dev, facts.st_ino, facts.st_size, touched, changed, facts.st_mode)
-            files[name] = signature
-            parts.append(name.encode('utf-8', 'surrogateescape') + b'\0' + signature)
+            state = packed(facts.st_dev, facts.st_ino, facts.st_size, touched, changed, facts.st_mode)
+            take_name(name)
+            take_part(name.encode('utf-8', 'surrogateescape') + b'\0' + state)
         listing.newest = newest
         return listing
 
@@ -114,8 +126,6 @@ class Scan:
         else:
             raise special_file(path, entry.stat(follow_symlinks=False))
         listing.others.append(found)
-        state = f'{name}\0{found.kind} {found.digest} {found.size} {found.target}\0'
-        listing.parts.append(state.encode('utf-8', 'surrogateescape'))
 
     def _link(self, fd: int, name: str, path: str, depth: int) -> TreeEntry:
         target = os.readlink(name, dir_fd=fd)
@@ -137,7 +147,8 @@ class Scan:
         fresh: dict[str, bytes] = {}
         entries = list(listing.others)
         sealable = True
-        for name, state in listing.files.items():
+        files = listing.files
+        for name, state in files.items():
             record = known.get(name)
             if record is None or not record_is(record, state) or not self._settled(state):
                 record = fresh[name] = self._hash(fd, name, f'{rel}/{name}' if rel else name)
@@ -149,7 +160,7 @@ class Scan:
         if self.nodes is not None:
             self.nodes[ref.digest] = node
         if fresh:
-            self.index.put_folder(rel, fresh, listing.files)
+            self.index.put_folder(rel, fresh, files)
         self.index.put_seal(rel, self._view, Seal(signature, ref) if sealable else None)
         return ref
 

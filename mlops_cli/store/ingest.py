@@ -6,6 +6,7 @@ import stat
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
+from typing import Any
 
 from mlops_cli.core.digest import Digest, digest_of, digest_of_file
 from mlops_cli.core.errors import ExitCode, UserError
@@ -26,10 +27,12 @@ _FOLDER = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
 
 @dataclass(frozen=True, slots=True)
 class Added:
-    """What was added.  ``files``: path relative to the root, stat taken after it was read, content, of every regular file."""
+    """What was added.  ``files``: path relative to the root, stat taken after it was read, content, of every regular file.
+    ``moment``: what the clock of the store's ``verified`` said before the first of them was read; None without one."""
 
     ref: ObjectRef
     files: list[tuple[str, os.stat_result, ObjectRef]]
+    moment: Any = None
 
 
 def kind_of(facts: os.stat_result) -> Kind:
@@ -225,16 +228,33 @@ class Ingest:
         try:
             if depth > DEPTH_LIMIT:
                 raise too_deep(path)
-            with os.scandir(fd) as found:
-                names = sorted(entry.name for entry in found)
-            entries = [entry for name in names if (entry := self._entry(fd, name, f'{path}/{name}', depth))]
-            check_names(path, entries)
+            before = os.fstat(fd)
+            for _ in range(TRIES):
+                read_so_far = len(self.files)
+                entries = self._entries(fd, path, depth)
+                after = os.fstat(fd)
+                if entries is not None and same_state(before, after):
+                    break
+                before = after
+                del self.files[read_so_far:]
+            else:
+                raise changed_while_reading(path)
         finally:
             os.close(fd)
+        check_names(path, entries)
         node = tree.encode(entries)
         ref = tree.tree_ref(node, entries)
         add_bytes(self.shelf, node, level=TREES)
         return ref
+
+    def _entries(self, fd: int, path: str, depth: int) -> list[TreeEntry] | None:
+        """None if something vanished meanwhile."""
+        with os.scandir(fd) as found:
+            names = sorted(entry.name for entry in found)
+        try:
+            return [entry for name in names if (entry := self._entry(fd, name, f'{path}/{name}', depth))]
+        except FileNotFoundError:
+            return None
 
     def _entry(self, fd: int, name: str, path: str, depth: int) -> TreeEntry | None:
         if name.startswith(temporaries.PREFIX) and temporaries.owner_in(name):

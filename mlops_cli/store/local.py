@@ -112,11 +112,14 @@ class LocalStore(Shelf):
 
         ``known(path, stat)``: the content of a file in this state, or None; known files are not read while their object is
         here with the right size, with ``sure`` while it was found sound byte for byte: ask for that before destroying the
-        file.  Raises UserError for links out of the folder, pipes, devices, sockets, names that a stored folder cannot
-        hold, and files that change all the time; OSError, FileNotFoundError if there is nothing."""
+        file.  What comes back goes into the index: ``put_many(added.files, moment=added.moment)``.
+
+        Raises UserError for links out of the folder, pipes, devices, sockets, names that a stored folder cannot hold, and
+        files that change all the time; OSError, FileNotFoundError if there is nothing."""
+        moment = self.verified.moment() if self.verified else None
         run = Ingest(self, known=known, reflink='reflink' in self.links, sure=sure)
         ref = run.path(root, rel)
-        return Added(ref, run.files)
+        return Added(ref, run.files, moment)
 
     # Out of the store
 
