@@ -211,6 +211,15 @@ def fsync(fd: int) -> None:
         raise
 
 
+def sync_folder(path: str = '.', *, dir_fd: int | None = None) -> None:
+    """fsync a folder by name: the names given in it become durable.  Raises OSError."""
+    fd = os.open(path, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC, dir_fd=dir_fd)
+    try:
+        fsync(fd)
+    finally:
+        os.close(fd)
+
+
 def sync_range(fd: int, *, wait: bool = False) -> bool:
     """Start the write-out of a file's data; with ``wait``, until it is written.  It makes nothing durable by itself.
     False, and nothing done, where the system lacks it.  Raises OSError."""

@@ -139,7 +139,7 @@ class Root:
         error.filename = self.full(rel)
 
     @contextmanager
-    def parent(self, rel: str, create: bool = False, mode: int = 0o777) -> Iterator[tuple[int, str]]:
+    def parent(self, rel: str, create: bool = False, mode: int = 0o755) -> Iterator[tuple[int, str]]:
         """(descriptor of the folder that holds ``rel``, last name), for calls with ``dir_fd``.
 
         ``create``: make missing folders, with ``mode`` less the umask.  Raises UserError for ``''``."""
@@ -178,7 +178,7 @@ class Root:
             return os.open('.', _LISTABLE, dir_fd=self.fd)
         return self.open(rel, os.O_RDONLY | os.O_DIRECTORY)
 
-    def sub(self, rel: str, *, create: bool = False, mode: int = 0o777) -> Root:
+    def sub(self, rel: str, *, create: bool = False, mode: int = 0o755) -> Root:
         """A folder inside as a Root of its own."""
         if create:
             self.makedirs(rel, mode)
@@ -217,7 +217,7 @@ class Root:
 
     # Changing
 
-    def makedirs(self, rel: str, mode: int = 0o777) -> None:
+    def makedirs(self, rel: str, mode: int = 0o755) -> None:
         """Make a folder and those above it, if absent; ``mode`` less the umask."""
         names = components(rel)
         os.close(self._descend(names, True, mode))

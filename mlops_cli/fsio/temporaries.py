@@ -11,10 +11,14 @@ import os
 import re
 import socket
 import time
+from collections.abc import Callable
 from functools import cache
 
 from mlops_cli.core.digest import digest_of
+from mlops_cli.fsio import removal
+from mlops_cli.fsio.paths import Root
 
+UNKNOWN_AFTER_SECONDS = 7 * 86400.0
 PREFIX = '.mlops-tmp-'  # of temporaries beside their target
 _NAME = re.compile(r'(?:\.mlops-tmp-)?([0-9a-f]{8}-[0-9]+-[0-9a-f]+)-[0-9]+')
 _numbers = itertools.count(1)
@@ -57,6 +61,53 @@ def start_time(pid: int) -> int | None:
     """When a process started, in clock ticks since boot; None if it is gone or the system does not say."""
     after_name = _read(f'/proc/{pid}/stat').rpartition(')')[2].split()
     return int(after_name[19]) if len(after_name) > 19 else None
+
+
+def process_alive(owner_name: str) -> bool | None:
+    """Whether the process of an owner part runs; None if it is of another host, boot or pid namespace, where we cannot look."""
+    boot8, pid, start = owner_name.split('-')
+    if boot8 != boot():
+        return None
+    if owner_name == owner():
+        return True
+    found = start_time(int(pid))
+    return found is not None and f'{found:x}' == start
+
+
+def sweep_temporaries(folder: Root, is_alive: Callable[[str], bool | None] = process_alive, rel: str = '') -> int:
+    """Remove the temporaries (files or folders) in a folder whose owner is not alive; returns how many.
+
+    ``is_alive``: asked once for each owner part; where it answers None, those untouched for seven days go.  Names that are
+    not temporaries of ours stay.  Raises the first OSError, after all others have been tried."""
+    fd = folder.open_dir(rel)
+    failure: OSError | None = None
+    known: dict[str, bool | None] = {}
+    removed = 0
+    try:
+        for name in os.listdir(fd):
+            whose = owner_in(name)
+            if whose is None:
+                continue
+            if whose not in known:
+                known[whose] = is_alive(whose)
+            try:
+                if known[whose] or (known[whose] is None and _is_recent(name, fd)):
+                    continue
+                removal.remove_tree(name, fd)
+                removed += 1
+            except FileNotFoundError:
+                continue  # another sweep was faster
+            except OSError as error:
+                failure = failure or error
+    finally:
+        os.close(fd)
+    if failure is not None:
+        raise failure
+    return removed
+
+
+def _is_recent(name: str, fd: int) -> bool:
+    return time.time() - os.stat(name, dir_fd=fd, follow_symlinks=False).st_mtime < UNKNOWN_AFTER_SECONDS
 
 
 def _read(path: str) -> str:
