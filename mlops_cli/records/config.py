@@ -12,11 +12,12 @@ from difflib import get_close_matches
 from typing import Any
 
 from mlops_cli.core import layout
+from mlops_cli.core.document import Document
 from mlops_cli.core.errors import UserError
 from mlops_cli.fsio.durable import Durability
 from mlops_cli.fsio.paths import Root
-from mlops_cli.store.local import LinkMode
-from mlops_cli.yamlfile import Document, read
+from mlops_cli.store.materialise import LinkMode
+from mlops_cli.yamlfile import read
 
 LINKS: tuple[LinkMode, ...] = ('reflink', 'copy', 'hardlink', 'symlink')
 DURABILITIES = ('batch', 'full', 'none')

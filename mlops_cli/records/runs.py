@@ -20,7 +20,7 @@ from mlops_cli.fsio.paths import Root
 from mlops_cli.records.files import write_in_batch
 from mlops_cli.records.pins import read_small
 
-SCHEMA = 'mlops/run/v1'
+SCHEMA = 'mlops/run-record/v1'
 USAGE = ('cpu_seconds', 'memory_peak_bytes', 'read_bytes', 'write_bytes')
 
 

@@ -106,7 +106,7 @@ def _inputs_in_place(session: Session, identity: str, draft: Draft, inputs: Mapp
 def _clear(session: Session, identity: str, stage: Stage) -> dict[str, ObjectRef | None]:
     paths = [output.path for output in stage.outputs if not output.persist]
     there = {path: session.held(path) for path in paths if session.root.stat(path) is not None}
-    session.journal.append(
+    session.tell_journal(
         {
             'do': 'begin',
             'attempt': identity,

@@ -149,6 +149,7 @@ def heal(bench: Workbench, emit: Callable[[Event], None]) -> None:
                 host=platform.node(),
             )
             bench.runs.add(run, bench.batch)
+            bench.batch.flush()  # the journal that told of it goes next
 
     recovered = recover(bench.root, on_run)
     for stage, run in recovered.undone:
@@ -264,7 +265,7 @@ def _record(
     record = ''
     if any(one.state not in (State.FRESH, State.SKIPPED) for one in settled.values()):
         record = bench.runs.add(run, bench.batch)
-        session.journal.append({'do': 'recorded'})
+        session.tell_journal({'do': 'recorded'})
     lines: tuple[str, ...] = ()
     if not session.trial:
         lines = gitignore.cover(bench.root, _to_ignore(bench, settled))

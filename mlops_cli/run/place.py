@@ -20,7 +20,7 @@ def place(session: Session, attempt: str, outputs: Iterable[tuple[str, ObjectRef
         return ()
     there = [path for path in stale if before[path] is not None]
     if there:
-        session.journal.append(
+        session.tell_journal(
             {'do': 'begin', 'attempt': attempt, 'stage': stage, 'run': session.run, 'outputs': stale, 'kind': 'restore'}
         )
         aside.move(session.root, attempt, there)
@@ -32,10 +32,10 @@ def place(session: Session, attempt: str, outputs: Iterable[tuple[str, ObjectRef
     except BaseException:
         if there:
             aside.put_back(session.root, attempt, session.run, stage, stale)
-            session.journal.append({'do': 'end', 'attempt': attempt})
+            session.tell_journal({'do': 'end', 'attempt': attempt})
         raise
     if not there:
         return ()
     kept = aside.finish(session.root, attempt, session.run, {path: before[path] for path in there}, session.stored)
-    session.journal.append({'do': 'end', 'attempt': attempt})
+    session.tell_journal({'do': 'end', 'attempt': attempt})
     return kept

@@ -33,7 +33,8 @@ def recover(root: Root, on_run: Callable[[tuple[dict[str, Any], ...]], None] | N
     undone: list[tuple[str, str]] = []
     if not os.path.isdir(folder):
         return Recovered((), ())
-    for _, records in leftovers(folder):
+    for leftover in leftovers(folder):
+        records = leftover.records
         open_attempts: dict[str, dict[str, Any]] = {}
         for record in records:
             if record.get('do') == 'begin':
@@ -46,4 +47,5 @@ def recover(root: Root, on_run: Callable[[tuple[dict[str, Any], ...]], None] | N
         if on_run is not None:
             on_run(tuple(records))
         runs.append(tuple(records))
+        leftover.remove()
     return Recovered(tuple(runs), tuple(undone))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import threading
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
@@ -45,10 +46,16 @@ class Session:
     environ: Mapping[str, str]
     origin: Mapping[str, Any] = field(default_factory=dict)
     overlay: Mapping[tuple[str, str], Any] = field(default_factory=dict)
+    lock: threading.Lock = field(default_factory=threading.Lock)
 
     @property
     def trial(self) -> bool:
         return bool(self.overlay)
+
+    def tell_journal(self, record: dict[str, Any]) -> None:
+        """Appends to the journal; results are taken in by several threads."""
+        with self.lock:
+            self.journal.append(record)
 
     def note(self, text: str, stage: str = '') -> None:
         self.emit(Note(text, stage))

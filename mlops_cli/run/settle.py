@@ -218,7 +218,7 @@ def _finish(session: Session, attempt: Attempt) -> None:
         return
     for path in aside.finish(session.root, attempt.id, session.run, dict(attempt.before), session.stored):
         session.note(f'an output that was nowhere else was kept: {path}', attempt.stage.name)
-    session.journal.append({'do': 'end', 'attempt': attempt.id, 'key': str(attempt.key)})
+    session.tell_journal({'do': 'end', 'attempt': attempt.id, 'key': str(attempt.key)})
 
 
 def _failed(
@@ -234,7 +234,7 @@ def _failed(
         left = aside.put_back(session.root, attempt.id, session.run, stage.name, paths)
         for path in paths:
             session.workspace.forget(path)
-        session.journal.append({'do': 'end', 'attempt': attempt.id})
+        session.tell_journal({'do': 'end', 'attempt': attempt.id})
     notes = (f'partial outputs are in {layout.FAILED}/{session.run}/{stage.name}',) if left else ()
     kept = [path for path, ref in attempt.before.items() if ref is not None]
     if kept:
