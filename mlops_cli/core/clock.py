@@ -7,18 +7,20 @@ ID_ALPHABET = '0123456789abcdefghjkmnpqrstvwxyz'  # Crockford's base 32: no i, l
 ID_LENGTH = 8
 
 
-def random_part(random_bytes: bytes) -> str:
-    """The part of a run's id that people see and type: eight characters out of 32, from at least 8 random bytes.
+def random_part(fraction: float, random_bytes: bytes) -> str:
+    """The part of a run's id that people see and type: eight characters out of 32.
 
-    Raises ValueError on fewer bytes."""
-    if len(random_bytes) < ID_LENGTH:
-        raise ValueError(f'{ID_LENGTH} random bytes needed')
-    return ''.join(ID_ALPHABET[byte & 31] for byte in random_bytes[:ID_LENGTH])
+    The first two are the fraction of the second, so that ids sort by time within it; six come from random bytes, of which there
+    must be at least 6.  Raises ValueError on fewer."""
+    if len(random_bytes) < ID_LENGTH - 2:
+        raise ValueError(f'{ID_LENGTH - 2} random bytes needed')
+    ticks = int(fraction * 1024) & 1023
+    return ID_ALPHABET[ticks >> 5] + ID_ALPHABET[ticks & 31] + ''.join(ID_ALPHABET[byte & 31] for byte in random_bytes[:ID_LENGTH - 2])
 
 
 def run_id(now: float, random_bytes: bytes) -> str:
     """``20261120T101522Z-7k2m9q4c``; ``now`` in seconds since 1970."""
-    return f'{datetime.fromtimestamp(now, UTC):%Y%m%dT%H%M%SZ}-{random_part(random_bytes)}'
+    return f'{datetime.fromtimestamp(int(now), UTC):%Y%m%dT%H%M%SZ}-{random_part(now % 1, random_bytes)}'
 
 
 def iso(now: float) -> str:

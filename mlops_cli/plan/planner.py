@@ -14,7 +14,7 @@ from mlops_cli.core.refs import ObjectRef
 from mlops_cli.fingerprint.stage import Draft, fill
 from mlops_cli.plan.facts import Computed, Facts, Known, Wishes
 from mlops_cli.plan.model import Plan, Reason, Step, Verdict
-from mlops_cli.plan.reasons import NEVER_RUN, nearest, reasons_for, static_reasons
+from mlops_cli.plan.reasons import NEVER_RUN, held_state, nearest, reasons_for, static_reasons
 
 Outputs = tuple[tuple[str, ObjectRef], ...]
 
@@ -176,7 +176,7 @@ def _restore(
     reasons: tuple[Reason, ...] = ()
     if by_hand:
         reasons = tuple(Reason('output', path, detail='changed by hand') for path in by_hand)
-    elif old := nearest(manifest, facts.history(draft.stage.name)):
+    elif old := held_state(manifest, facts.history(draft.stage.name), facts.held):
         reasons = reasons_for(manifest, old, facts)
     if not reasons:
         reasons = tuple(
@@ -224,7 +224,7 @@ def _to_run(draft: Draft, manifest: Manifest, wished: tuple[Reason, ...], facts:
     reasons = wished
     history: tuple[Known, ...] = facts.history(stage.name)
     if not reasons:
-        old = nearest(manifest, history)
+        old = nearest(manifest, history, facts.held)
         reasons = (NEVER_RUN,) if old is None else reasons_for(manifest, old, facts)
         if old is not None and not reasons:
             gone = [path for path, ref in old.outputs if facts.held(path) != ref]

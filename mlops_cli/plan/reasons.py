@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from typing import Any
 
+from mlops_cli.core.errors import UserError
 from mlops_cli.core.manifest import ABSENT, Change, Entry, Manifest
 from mlops_cli.core.refs import ObjectRef
 from mlops_cli.fingerprint.pyast import changed_parts
@@ -18,11 +19,30 @@ NEVER_RUN = Reason('never-run', '', detail='never run')
 DEFAULT_PARAMS = 'params.yaml:'
 SHOWN = 60  # characters of a value
 PARTS = 3  # changed functions named per file
+Held = Callable[[str], ObjectRef | None]
 
 
-def nearest(manifest: Manifest, history: Iterable[Known]) -> Known | None:
-    """The earlier state that differs in the fewest entries."""
-    return min(history, key=lambda old: (len(manifest.changes_since(old.manifest)), str(old.manifest.digest)), default=None)
+def nearest(manifest: Manifest, history: Iterable[Known], held: Held = lambda _: None) -> Known | None:
+    """The earlier state that differs in the fewest entries; of several, the one whose outputs the workspace holds."""
+    return min(
+        history,
+        key=lambda old: (
+            len(manifest.changes_since(old.manifest)),
+            not all(held(path) == ref for path, ref in old.outputs),
+            str(old.manifest.digest),
+        ),
+        default=None,
+    )
+
+
+def held_state(manifest: Manifest, history: Iterable[Known], held: Held) -> Known | None:
+    """Another state than this one, whose outputs the workspace holds; the nearest of several."""
+    others = [
+        old
+        for old in history
+        if old.manifest.digest != manifest.digest and old.outputs and all(held(path) == ref for path, ref in old.outputs)
+    ]
+    return nearest(manifest, others)
 
 
 def reasons_for(manifest: Manifest, old: Known, facts: Facts) -> tuple[Reason, ...]:
@@ -138,12 +158,14 @@ def _files_changed(change: Change, facts: Facts) -> str:
     """``3 files changed, 1 new`` for folders whose nodes are known, else nothing."""
     assert change.before is not None and change.after is not None
     before, after = (ObjectRef(entry.digest, 0, 'tree') for entry in (change.before, change.after))
+    if not facts.folder(change.entry.name):
+        return ''
     counts = {'changed': 0, 'new': 0, 'gone': 0}
     try:
         if not facts.stored((before,)):
             return ''
         for _, one, two in diff(before, after, facts.read):
             counts['new' if one is None else 'gone' if two is None else 'changed'] += 1
-    except (OSError, ValueError, KeyError):
+    except (OSError, ValueError, KeyError, UserError):
         return ''
     return ', '.join(f'{count:,} {word}' for word, count in counts.items() if count)

@@ -201,7 +201,7 @@ def open_session(
         journal,
         LockFile(bench.root.full(layout.LOCKS)),
         LockFile(os.path.join(bench.config.cache, layout.CACHE_LOCKS)),
-        executors.factory('local')(bench.root.full(f'{layout.LOCAL}/alive')),
+        executors.find('local').create(bench.root.full(layout.LOCAL)),
         emit,
         now,
         bench.environ,

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from itertools import islice
@@ -55,6 +56,7 @@ def facts_of(bench: Workbench) -> Facts:
         read=bench.store.read,
         source=source,
         present=lambda path: read_file(bench.workspace, path) if bench.workspace.ref(path) is not None else None,
+        folder=lambda path: os.path.isdir(bench.root.full(path)),
         estimate=history.estimate,
     )
 

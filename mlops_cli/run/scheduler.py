@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from heapq import heappop, heappush
 
 from mlops_cli.core.errors import UserError
@@ -26,7 +26,7 @@ from mlops_cli.run.causes import cause_of
 from mlops_cli.run.claims import Claims
 from mlops_cli.run.place import place
 from mlops_cli.run.session import Session
-from mlops_cli.run.settle import Settled, settle
+from mlops_cli.run.settle import Settled, Taken, outputs_missing, settle, take_in
 from mlops_cli.run.states import State
 
 LARGE = 4 << 20  # bytes of outputs from which taking in goes to a thread of its own
@@ -89,7 +89,7 @@ class Scheduler:
         self.queued: list[str] = []
         self.running: dict[str, Attempt] = {}
         self.handles: dict[str, Handle] = {}
-        self.taking_in: dict[Future[Settled], Attempt] = {}
+        self.taking_in: dict[Future[Taken], tuple[Attempt, Outcome]] = {}
         self.stopping = False
         self.killed = 0
         self.pool: ThreadPoolExecutor | None = None
@@ -125,7 +125,7 @@ class Scheduler:
         for outcome in self.session.executor.poll(TICK if quiet else TICK / 8):
             self._ended(outcome)
         for future in [future for future in self.taking_in if future.done()]:
-            self._settle(self.taking_in.pop(future), future.result())
+            self._settle(*self.taking_in.pop(future), future.result())
         self.session.batch.flush_if_due()
         return True
 
@@ -262,22 +262,23 @@ class Scheduler:
     def _ended(self, outcome: Outcome) -> None:
         attempt = self.running.pop(outcome.attempt)
         del self.handles[outcome.attempt]
-        if self._is_large(attempt, outcome):
+        if not outcome.succeeded or outputs_missing(self.session, attempt):
+            self._settle(attempt, outcome, None)
+        elif self._is_large(attempt):
             self.pool = self.pool or ThreadPoolExecutor(2, 'take-in')
-            self.taking_in[self.pool.submit(settle, self.session, attempt, outcome)] = attempt
+            self.taking_in[self.pool.submit(take_in, self.session, attempt)] = (attempt, outcome)
         else:
-            self._settle(attempt, settle(self.session, attempt, outcome))
+            self._settle(attempt, outcome, take_in(self.session, attempt))
 
-    def _is_large(self, attempt: Attempt, outcome: Outcome) -> bool:
-        if not outcome.succeeded:
-            return False
+    def _is_large(self, attempt: Attempt) -> bool:
         size = 0
         for output in attempt.stage.outputs:
             status = self.session.root.stat(f'{attempt.folder}/{output.path}' if attempt.folder else output.path)
             size += LARGE if status is not None and status.st_mode & 0o170000 == 0o040000 else status.st_size if status else 0
         return size >= LARGE
 
-    def _settle(self, attempt: Attempt, settled: Settled) -> None:
+    def _settle(self, attempt: Attempt, outcome: Outcome, taken: Taken | None) -> None:
+        settled = settle(self.session, attempt, outcome, taken)
         name = attempt.stage.name
         progress = self.stages[name]
         self._give_back(name)
@@ -306,8 +307,6 @@ class Scheduler:
         progress = self.stages[name]
         progress.state, progress.settled = settled.state, settled
         if settled.state.good and progress.step is not None:
-            from dataclasses import replace
-
             self.steps[name] = replace(progress.step, outputs=settled.outputs, verdict=Verdict.FRESH)
         if settled.event is not None:
             self.session.emit(settled.event)

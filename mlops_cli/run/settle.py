@@ -14,7 +14,6 @@ from mlops_cli.core.events import StageEnded
 from mlops_cli.core.job import Outcome
 from mlops_cli.core.refs import ObjectRef
 from mlops_cli.fingerprint.environment import environment_of
-from mlops_cli.fsio.paths import Root
 from mlops_cli.job.log import tail
 from mlops_cli.records import metrics
 from mlops_cli.records.pins import Pin
@@ -45,18 +44,68 @@ class Settled:
     pin: str = ''
 
 
-def settle(session: Session, attempt: Attempt, outcome: Outcome) -> Settled:
-    """Raises OSError and UserError when this machine cannot store the result; the attempt is then undone."""
+@dataclass(frozen=True, slots=True)
+class Taken:
+    """Outputs that are in the store.  ``files``: what the index may remember; ``error``: why they could not be taken."""
+
+    outputs: tuple[tuple[str, ObjectRef], ...] = ()
+    numbers: Metrics = ()
+    notes: tuple[str, ...] = ()
+    files: tuple[tuple[str, os.stat_result, ObjectRef], ...] = ()
+    error: UserError | None = None
+
+
+def outputs_missing(session: Session, attempt: Attempt) -> tuple[str, ...]:
+    """Declared outputs that the attempt did not make."""
+    prefix = f'{attempt.folder}/' if attempt.folder else ''
+    return tuple(output.path for output in attempt.stage.outputs if session.root.stat(prefix + output.path) is None)
+
+
+def take_in(session: Session, attempt: Attempt) -> Taken:
+    """Outputs into the store, and the numbers in them.  Touches nothing but the store, so it may run in a thread.
+
+    Raises OSError when this machine cannot store them."""
+    prefix = f'{attempt.folder}/' if attempt.folder else ''
+    found: list[tuple[str, ObjectRef]] = []
+    numbers: list[tuple[str, str, float | int]] = []
+    notes: list[str] = []
+    files: list[tuple[str, os.stat_result, ObjectRef]] = []
+    for output in attempt.stage.outputs:
+        try:
+            added = session.store.add_path(session.root, prefix + output.path, known=session.known)
+        except UserError as error:
+            return Taken(error=error)
+        files += added.files
+        found.append((output.path, added.ref))
+        if output.role == 'metric' and added.ref.kind != 'tree':
+            try:
+                scalars = metrics.scalars(session.store.read(added.ref.digest), output.path)
+                numbers += [(output.path, name, value) for name, value in scalars]
+            except UserError as error:
+                notes.append(error.message)
+    return Taken(tuple(sorted(found)), tuple(sorted(numbers)), tuple(notes), tuple(files))
+
+
+def settle(session: Session, attempt: Attempt, outcome: Outcome, taken: Taken | None) -> Settled:
+    """What the attempt came to.  ``taken``: its outputs, if it ended well and made them all.
+
+    Raises OSError and UserError when this machine cannot store the result; the attempt is then undone."""
     if outcome.ending == 'cancelled':
         return _failed(session, attempt, outcome, 'interrupted', state=State.INTERRUPTED)
     if not outcome.succeeded:
         return _failed(session, attempt, outcome, *_what_failed(outcome))
-    if problem := _outputs_missing(session, attempt):
-        return _failed(session, attempt, outcome, *problem)
-    try:
-        outputs, numbers, notes = _take_in(session, attempt)
-    except UserError as error:
-        return _failed(session, attempt, outcome, error.message, error.hint)
+    if taken is None:
+        gone = ', '.join(outputs_missing(session, attempt)[:3])
+        where = f', with wdir {attempt.stage.wdir} in front' if attempt.stage.wdir != '.' else ''
+        return _failed(
+            session, attempt, outcome, f'it ended well but did not make {gone}', f'paths are relative to the project{where}'
+        )
+    if taken.error is not None:
+        return _failed(session, attempt, outcome, taken.error.message, taken.error.hint)
+    if not attempt.folder:
+        session.index.put_many(taken.files)
+        for path, _ in taken.outputs:
+            session.workspace.forget(path)
     changed = _changed_inputs(session, attempt)
     data = tuple(path for path in changed if path not in attempt.draft.code)
     if data:
@@ -68,8 +117,8 @@ def settle(session: Session, attempt: Attempt, outcome: Outcome) -> Settled:
             'let nothing write there during a run; a stage must not change its own inputs',
         )
     if outcome.killed:
-        notes = (*notes, f'left {outcome.killed} processes behind, which were ended')
-    return _record(session, attempt, outcome, outputs, numbers, notes, suspect=changed)
+        taken = replace(taken, notes=(*taken.notes, f'left {outcome.killed} processes behind, which were ended'))
+    return _record(session, attempt, outcome, taken, suspect=changed)
 
 
 def _what_failed(outcome: Outcome) -> tuple[str, str]:
@@ -81,45 +130,6 @@ def _what_failed(outcome: Outcome) -> tuple[str, str]:
     if code > 128:
         return f'ended by signal {code - 128}', 'signal 9 is often the kernel, out of memory' if code == 137 else ''
     return f'exit {code}', ''
-
-
-def _base(session: Session, attempt: Attempt) -> tuple[Root, str]:
-    return session.root, f'{attempt.folder}/' if attempt.folder else ''
-
-
-def _outputs_missing(session: Session, attempt: Attempt) -> tuple[str, str] | None:
-    root, prefix = _base(session, attempt)
-    gone = [output.path for output in attempt.stage.outputs if root.stat(prefix + output.path) is None]
-    if not gone:
-        return None
-    return (
-        f'it ended well but did not make {", ".join(gone[:3])}',
-        'the path is relative to the project'
-        + (f', with wdir {attempt.stage.wdir} in front' if attempt.stage.wdir != '.' else ''),
-    )
-
-
-def _take_in(session: Session, attempt: Attempt) -> tuple[tuple[tuple[str, ObjectRef], ...], Metrics, tuple[str, ...]]:
-    """Outputs into the store; what they hold, their numbers, and what is worth a note."""
-    root, prefix = _base(session, attempt)
-    found: list[tuple[str, ObjectRef]] = []
-    numbers: list[tuple[str, str, float | int]] = []
-    notes: list[str] = []
-    for output in attempt.stage.outputs:
-        added = session.store.add_path(root, prefix + output.path, known=session.known)
-        if not attempt.folder:
-            session.index.put_many(added.files)
-            session.workspace.forget(output.path)
-        found.append((output.path, added.ref))
-        if output.role == 'metric' and added.ref.kind != 'tree':
-            try:
-                numbers += [
-                    (output.path, name, value)
-                    for name, value in metrics.scalars(session.store.read(added.ref.digest), output.path)
-                ]
-            except UserError as error:
-                notes.append(error.message)
-    return tuple(sorted(found)), tuple(sorted(numbers)), tuple(notes)
 
 
 def _changed_inputs(session: Session, attempt: Attempt) -> tuple[str, ...]:
@@ -138,17 +148,9 @@ def _changed_inputs(session: Session, attempt: Attempt) -> tuple[str, ...]:
     return tuple(changed)
 
 
-def _record(
-    session: Session,
-    attempt: Attempt,
-    outcome: Outcome,
-    outputs: tuple[tuple[str, ObjectRef], ...],
-    numbers: Metrics,
-    notes: tuple[str, ...],
-    suspect: tuple[str, ...],
-) -> Settled:
+def _record(session: Session, attempt: Attempt, outcome: Outcome, taken: Taken, suspect: tuple[str, ...]) -> Settled:
     assert attempt.step.manifest is not None
-    usage = outcome.usage
+    usage, outputs, numbers, notes = outcome.usage, taken.outputs, taken.numbers, taken.notes
     pin = Pin(attempt.step.manifest, outputs, numbers)
     root_log = session.store.add_file(session.root, attempt.log)
     sources, manifest = keep_sources(session, attempt.draft, attempt.step.manifest)

@@ -70,10 +70,11 @@ def test_how_sizes_and_times_are_shown() -> None:
 
 def test_run_ids_sort_by_time_and_times_read_back() -> None:
     now = from_iso('2026-11-20T10:15:22Z')
-    assert run_id(now, bytes(range(8))) == '20261120T101522Z-01234567'
+    assert run_id(now, bytes(range(8))) == '20261120T101522Z-00012345'
+    assert run_id(now, b'zzzzzz') < run_id(now + 0.002, b'zzzzzz') < run_id(now + 0.999, b'aaaaaa') < run_id(now + 1, b'aaaaaa')
     assert iso(now) == '2026-11-20T10:15:22Z'
     with pytest.raises(ValueError, match='random bytes'):
-        run_id(now, b'1234567')
+        run_id(now, b'12345')
 
 
 def test_the_executable_bit_is_part_of_a_files_identity_and_only_of_a_files() -> None:
