@@ -5,8 +5,9 @@ One thread, one loop; only the taking-in of large outputs runs beside it.  Knows
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable, Mapping, Sequence
-from concurrent.futures import Future, ThreadPoolExecutor
+from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
 from dataclasses import dataclass, field, replace
 from heapq import heappop, heappush
 
@@ -121,13 +122,22 @@ class Scheduler:
             return True
         if not self.running and not self.taking_in and (not self.queued or self.stopping):
             return False
-        quiet = not self.taking_in and not (self.queued and not self.stopping)
-        for outcome in self.session.executor.poll(TICK if quiet else TICK / 8):
-            self._ended(outcome)
+        self._wait()
         for future in [future for future in self.taking_in if future.done()]:
             self._settle(*self.taking_in.pop(future), future.result())
         self.session.batch.flush_if_due()
         return True
+
+    def _wait(self) -> None:
+        """For whatever comes first; shorter where something else than a stage's end may come."""
+        others = bool(self.taking_in) or (bool(self.queued) and not self.stopping)
+        if self.running:
+            for outcome in self.session.executor.poll(TICK / 8 if others else TICK):
+                self._ended(outcome)
+        elif self.taking_in:
+            wait(self.taking_in, TICK, return_when=FIRST_COMPLETED)
+        else:
+            time.sleep(TICK / 4)  # another command holds what is queued
 
     def _make_ready(self, name: str) -> None:
         self.stages[name].state = State.READY
