@@ -12,11 +12,10 @@ from functools import cached_property
 from itertools import groupby
 
 from mlops_cli.core.digest import Digest, digest_of
-from mlops_cli.core.errors import UserError
 from mlops_cli.core.layout import IGNORE_FILE
+from mlops_cli.fsio.atomic import read_file
 from mlops_cli.fsio.paths import Root
 from mlops_cli.fsio.temporaries import PREFIX
-from mlops_cli.store.shelf import read_limited
 
 DEFAULTS = ('__pycache__', '*.pyc', '.ipynb_checkpoints', '.DS_Store', '*~', '.*.sw?')
 ALWAYS = frozenset({'.git', '.mlops'})
@@ -184,11 +183,7 @@ class Ignore:
         """From the project's ``.mlopsignore``, or the defaults alone.  Raises UserError if it is not a regular file."""
         if root.stat(IGNORE_FILE) is None:
             return cls()
-        try:
-            text = read_limited(root, IGNORE_FILE, SIZE_LIMIT).decode('utf-8', 'surrogateescape')
-        except ValueError as error:
-            raise UserError(f'{IGNORE_FILE}: {error}', hint='it holds one pattern a line, as .gitignore does') from None
-        return cls.of(text)
+        return cls.of(read_file(root, IGNORE_FILE, SIZE_LIMIT).decode('utf-8', 'surrogateescape'))
 
     @cached_property
     def digest(self) -> Digest:

@@ -20,10 +20,11 @@ from mlops_cli.core.errors import UserError
 from mlops_cli.core.layout import RESULTS, TEMPORARY
 from mlops_cli.core.refs import ObjectRef
 from mlops_cli.fsio import ops, temporaries
+from mlops_cli.fsio.atomic import read_file
 from mlops_cli.fsio.durable import RESULTS as LEVEL
 from mlops_cli.fsio.durable import Batch
 from mlops_cli.fsio.paths import Root
-from mlops_cli.store.shelf import make_folders, read_limited
+from mlops_cli.store.shelf import make_folders
 
 SCHEMA = 'mlops/result/v1'
 ENTRY_PREFIX = b'mlops outputs-v1\n'
@@ -259,7 +260,7 @@ class Results:
     def _read(self, name: str) -> ResultEntry | None:
         path = _path(name)
         try:
-            entry = decode(read_limited(self._root, path, SIZE_LIMIT))
+            entry = decode(read_file(self._root, path, SIZE_LIMIT))
             if entry.file_name != name:
                 raise ValueError('its name does not say what is in it')
         except FileNotFoundError:

@@ -258,21 +258,6 @@ def make_folders(path: Path) -> None:
             raise
 
 
-def read_limited(root: Root, rel: str, limit: int) -> bytes:
-    """A whole regular file.  Raises ValueError if it is none or is longer than ``limit`` bytes, OSError."""
-    fd = root.open(rel)
-    try:
-        facts = os.fstat(fd)
-        if not stat.S_ISREG(facts.st_mode):
-            raise ValueError('it is not a file')
-        data = read_all(fd, min(facts.st_size, limit + 1))
-    finally:
-        os.close(fd)
-    if len(data) > limit:
-        raise ValueError(f'it is longer than {limit} bytes')
-    return data
-
-
 def read_all(fd: int, size: int) -> bytes:
     """All bytes from here to the end of a file of about that size."""
     data = os.read(fd, size + 1)

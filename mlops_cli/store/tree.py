@@ -84,12 +84,24 @@ def folded(name: str) -> str:
     return unicodedata.normalize('NFC', unicodedata.normalize('NFC', name).casefold())
 
 
+def _is_bytes(text: str) -> bool:
+    """Whether a text is what some bytes on disk are read as: no other surrogates, and none where UTF-8 has a character."""
+    if text.isascii():
+        return True
+    try:
+        return name_bytes(text).decode('utf-8', 'surrogateescape') == text
+    except UnicodeEncodeError:
+        return False
+
+
 def name_problem(name: str) -> str | None:
     """Why a folder of ours cannot hold this name; None if it can."""
     if name in ('', '.', '..'):
         return f'the name {name!r}'
     if '/' in name or '\0' in name:
         return f'the name {name!r} (a slash or NUL)'
+    if not _is_bytes(name):
+        return f'the name {name[:80]!r} (not what bytes are read as)'
     try:
         check_component(name)
     except ValueError as error:
@@ -101,7 +113,7 @@ def link_problem(target: str, depth: int) -> str | None:
     """Why a symlink ``depth`` folders below the root of its tree must not point to ``target``; None if it may.
 
     `..` only in front: after a name that is itself a symlink it would climb from wherever that one leads."""
-    if not target or '\0' in target:
+    if not target or '\0' in target or not _is_bytes(target):
         return 'it points nowhere'
     if target.startswith('/'):
         return 'it points to an absolute path'
@@ -186,17 +198,14 @@ def decode(data: bytes) -> tuple[TreeEntry, ...]:
     except (ValueError, RecursionError):
         _fail('it is not JSON')
     entries = tuple(map(_entry, rows))
-    if encode(entries) != data:
-        _fail('it is not in canonical form')
-    before: bytes | None = None
     for entry in entries:
         problem = name_problem(entry.name) or (entry.kind == 'link' and link_problem(entry.target, PATH_LIMIT))
         if problem:
-            _fail(f'{entry.name!r}: {problem}')
-        here = name_bytes(entry.name)
-        if before is not None and before >= here:
-            _fail(f'the name {entry.name!r} twice')
-        before = here
+            _fail(f'{entry.name[:80]!r}: {problem}')
+    if encode(entries) != data:
+        _fail('it is not in canonical form')
+    if len({entry.name for entry in entries}) != len(entries):
+        _fail('a name twice')
     if both := collision(map(_by_name, entries)):
         _fail(f'the names {both[0]!r} and {both[1]!r} differ only in case or composition')
     return entries
@@ -260,8 +269,8 @@ def walk(ref: ObjectRef, read: Read) -> Iterator[tuple[str, TreeEntry]]:
             stack.pop()
             continue
         path = f'{above}{entry.name}'
-        if len(path) > PATH_LIMIT:
-            _fail(f'a path longer than {PATH_LIMIT} characters')
+        if len(path) > PATH_LIMIT or depth > DEPTH_LIMIT:
+            _fail(f'{path[:80]!r}... lies too deep')
         if entry.kind == 'link' and (problem := link_problem(entry.target, depth)):
             _fail(f'the link {path!r}: {problem}')
         yield path, entry
