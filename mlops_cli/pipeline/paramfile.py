@@ -1,0 +1,104 @@
+"""Parameter files as plain values: YAML, JSON and TOML, told apart by their suffix.  Opens nothing."""
+from __future__ import annotations
+
+import datetime
+import math
+import re
+from collections.abc import Iterable, Iterator
+from typing import Any
+
+from mlops_cli.core import strictjson
+from mlops_cli.core.document import Document
+from mlops_cli.core.errors import UserError, UserErrors, Where
+from mlops_cli.core.scalars import INTEGER_LIMIT, kind
+from mlops_cli.core.secrets import looks_secret
+
+SIZE_LIMIT = 16 << 20  # bytes
+SUFFIXES = ('.yaml', '.yml', '.json', '.toml')
+DEPTH_LIMIT = 64
+SECRET_HINT = ('parameters are recorded and shared: declare a variable in secrets:, let the program read that, '
+               'and change the secret')
+_TOML_PLACE = re.compile(r' \(at line (\d+), column (\d+)\)$')
+_TOML_NOT_FINITE = re.compile(r'=.*?[\s=\[,][+-]?(?:nan|inf)\b')
+
+
+def read(data: bytes, file: str) -> dict[str, Any]:
+    """The parameters in a file.  ``file``: its name, whose suffix says the format (no known one: YAML).
+
+    An empty YAML file has no parameters.  TOML's dates and times become their text.  Raises UserError, or UserErrors with
+    every mistake, with line and column: what is no mapping, duplicate keys, NaN, numbers beyond 64 bits, values that look
+    like secrets (the whole file is kept with every run), files beyond 16 MiB."""
+    if len(data) > SIZE_LIMIT:
+        raise UserError(f'{file} has {len(data):,} bytes, more than the {SIZE_LIMIT:,} of a parameter file', where=Where(file))
+    document: Document | None = None
+    if file.endswith('.json'):
+        value = strictjson.read(data, file)
+    elif file.endswith('.toml'):
+        value = _toml(data, file)
+    else:
+        from mlops_cli import yamlfile
+        document = yamlfile.read(data, file, limits=yamlfile.PIPELINE)
+        value = {} if document.value is None else document.value
+    if not isinstance(value, dict):
+        raise UserError(f'a parameter file holds names and values, this one is {kind(value)}', where=Where(file, 1, 1))
+    problems = [UserError(f'{".".join(map(str, path))} looks like {secret}', hint=SECRET_HINT,
+                          where=document.where(path) if document else Where(file)) for path, secret in secrets(value)]
+    if problems:
+        raise UserErrors(problems)
+    return value
+
+
+def secrets(value: Any, path: tuple[str | int, ...] = ()) -> Iterator[tuple[tuple[str | int, ...], str]]:
+    """(path, what it looks like) of every text in a value that looks like a secret."""
+    if isinstance(value, str):
+        if secret := looks_secret(value):
+            yield path, secret
+    elif isinstance(value, dict | list):
+        entries: Iterable[tuple[str | int, Any]] = value.items() if isinstance(value, dict) else enumerate(value)
+        for step, below in entries:
+            yield from secrets(below, (*path, step))
+
+
+def _toml(data: bytes, file: str) -> Any:
+    import tomllib
+
+    try:
+        text = data.decode()
+        return _plain(tomllib.loads(text, parse_float=_finite), file, 0)
+    except UnicodeDecodeError:
+        raise UserError('not UTF-8', where=Where(file), hint='save the file as UTF-8') from None
+    except tomllib.TOMLDecodeError as error:
+        found = _TOML_PLACE.search(str(error))
+        where = Where(file, int(found[1]), int(found[2])) if found else Where(file)
+        raise UserError(f'not TOML: {_TOML_PLACE.sub("", str(error))}', where=where) from None
+    except ValueError as error:  # tomllib lets int's refusal of very long numbers through
+        raise UserError(f'not TOML: {error}', where=Where(file)) from None
+    except RecursionError:
+        raise UserError('too deeply nested', where=Where(file)) from None
+    except _NotFiniteError:
+        line = next((number for number, line in enumerate(text.splitlines(), 1) if _TOML_NOT_FINITE.search(line)), 0)
+        raise UserError('a number that is not finite', where=Where(file, line, 1 if line else 0)) from None
+
+
+class _NotFiniteError(Exception):
+    pass
+
+
+def _finite(digits: str) -> float:
+    if not math.isfinite(value := float(digits)):
+        raise _NotFiniteError
+    return value
+
+
+def _plain(value: Any, file: str, depth: int) -> Any:
+    if depth > DEPTH_LIMIT:
+        raise UserError(f'more than {DEPTH_LIMIT} levels', where=Where(file))
+    if isinstance(value, dict):
+        return {key: _plain(below, file, depth + 1) for key, below in value.items()}
+    if isinstance(value, list):
+        return [_plain(below, file, depth + 1) for below in value]
+    if isinstance(value, datetime.date | datetime.time):
+        return value.isoformat()
+    if isinstance(value, int) and not -INTEGER_LIMIT <= value < INTEGER_LIMIT:
+        raise UserError(f'{hex(value)[:40]} does not fit into 64 bits', where=Where(file))
+    return value
