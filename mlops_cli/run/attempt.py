@@ -15,7 +15,7 @@ from mlops_cli.pipeline.spec import Command, Stage
 from mlops_cli.pipeline.template import parameter_variables
 from mlops_cli.plan.model import Step
 from mlops_cli.records.pins import slug
-from mlops_cli.run import aside, folder
+from mlops_cli.run import aside, checkpoint, folder
 from mlops_cli.run.capacity import Grant
 from mlops_cli.run.place import place
 from mlops_cli.run.session import Session
@@ -57,11 +57,13 @@ def begin(session: Session, step: Step, draft: Draft, inputs: Mapping[str, Objec
     """Clears the way for a stage: inputs in place, previous outputs aside, a log; the job is ready to be submitted.
 
     Raises OSError, UserError, MissingObject, Damaged."""
+    assert step.manifest is not None
     stage = draft.stage
     identity = attempt_id(session.run, stage.name, number)
     log = log_path(session.run, stage.name, number)
     session.root.makedirs(log.rpartition('/')[0], mode=0o700)
-    own = f'{layout.WORK}/{identity}/project' if session.trial or stage.isolate == 'folder' else ''
+    isolated = session.trial or (session.isolate or stage.isolate) == 'folder'
+    own = f'{layout.WORK}/{identity}/project' if isolated else ''
     before: dict[str, ObjectRef | None] = {}
     if own:
         folder.build(session, own, draft, inputs)
@@ -75,7 +77,7 @@ def begin(session: Session, step: Step, draft: Draft, inputs: Mapping[str, Objec
         folder=base,
         directory=stage.wdir,
         processes=processes(stage.command),
-        environment=environment(session, stage, grant, number, own),
+        environment=environment(session, stage, step.manifest.digest, grant, number, own),
         log=os.path.join(session.root.path, log),
         outputs=tuple(output.path for output in stage.outputs),
         timeout_seconds=stage.timeout_seconds,
@@ -129,12 +131,7 @@ def _clear(session: Session, identity: str, stage: Stage) -> dict[str, ObjectRef
     return there
 
 
-def checkpoint_folder(key: Digest, path: str) -> str:
-    """A folder per key that outlives an attempt, and is gone after its success."""
-    return f'{layout.CHECKPOINTS}/{key.hex[:32]}/{path}'
-
-
-def environment(session: Session, stage: Stage, grant: Grant, number: int, own: str) -> dict[str, str]:
+def environment(session: Session, stage: Stage, key: Digest, grant: Grant, number: int, own: str) -> dict[str, str]:
     """What the stage's processes see: this environment, and what tells them of their attempt."""
     found = dict(session.environ)
     values = {}
@@ -147,7 +144,8 @@ def environment(session: Session, stage: Stage, grant: Grant, number: int, own: 
     if stage.resources.gpus:
         found['CUDA_VISIBLE_DEVICES'] = ','.join(map(str, grant.gpus))
     if stage.checkpoint:
-        found['MLOPS_CHECKPOINT_DIR'] = os.path.join(session.root.path, own, stage.checkpoint)
+        place = f'{own}/{stage.checkpoint}' if own else stage.checkpoint
+        found['MLOPS_CHECKPOINT_DIR'] = checkpoint.lend(session, key, place, stage.name)
     if stage.environment is not None:
         home = os.path.join(session.root.path, os.path.dirname(stage.environment.path), '.venv')
         if os.path.exists(os.path.join(home, 'bin', 'python')):

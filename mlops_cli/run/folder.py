@@ -10,6 +10,7 @@ from mlops_cli.core import layout
 from mlops_cli.core.refs import ObjectRef
 from mlops_cli.fingerprint.params import render_file
 from mlops_cli.fingerprint.stage import Draft, read_file
+from mlops_cli.fsio import ops
 from mlops_cli.fsio.atomic import write_file
 from mlops_cli.run.session import Session
 
@@ -34,13 +35,23 @@ def build(session: Session, own: str, draft: Draft, inputs: Mapping[str, ObjectR
         if data or changes:
             _parents(session, f'{own}/{file}')
             write_file(session.root, f'{own}/{file}', render_file(file, data, changes) if changes else data)
-    for path in [*(output.path for output in stage.outputs), *stage.caches]:
-        _parents(session, f'{own}/{path}')
+    for output in stage.outputs:
+        _parents(session, f'{own}/{output.path}')
+    for path in stage.caches:
+        _share(session, own, path)
     session.root.makedirs(f'{own}/{stage.wdir}' if stage.wdir != '.' else own)
 
 
 def _parents(session: Session, path: str) -> None:
     session.root.makedirs(path.rpartition('/')[0])
+
+
+def _share(session: Session, own: str, path: str) -> None:
+    """What a stage caches for itself is one for all its attempts: a link to the project's."""
+    session.root.makedirs(path)
+    _parents(session, f'{own}/{path}')
+    with session.root.parent(f'{own}/{path}') as (folder, name):
+        ops.symlink(session.root.full(path), name, dir_fd=folder)
 
 
 def _bring(session: Session, own: str, path: str, ref: ObjectRef) -> None:

@@ -106,7 +106,7 @@ def execute(
     emit(RunStarted(identity, bench.pipeline.name, len(outlook.plan.steps) - fresh, fresh, jobs))
     with Journal(bench.root.full(layout.JOURNAL), identity) as journal:
         journal.append({'do': 'run', 'run': identity, 'started': iso(started), 'command': list(request.command)})
-        session = open_session(bench, identity, journal, emit, now)
+        session = open_session(bench, identity, journal, request, emit, now)
         try:
             scheduler = _scheduler(session, bench, outlook, request, jobs, interrupted)
             settled = scheduler.run()
@@ -185,7 +185,12 @@ def _missing_hint(subject: str) -> str:
 
 
 def open_session(
-    bench: Workbench, identity: str, journal: Journal, emit: Callable[[Event], None], now: Callable[[], float]
+    bench: Workbench,
+    identity: str,
+    journal: Journal,
+    request: Request,
+    emit: Callable[[Event], None],
+    now: Callable[[], float],
 ) -> Session:
     os.makedirs(bench.config.cache, exist_ok=True)
     return Session(
@@ -207,6 +212,7 @@ def open_session(
         bench.environ,
         {'run': identity, 'who': _who(), 'host': platform.node(), 'ci': bool(bench.environ.get('CI'))},
         bench.overlay,
+        isolate=request.isolate,
     )
 
 

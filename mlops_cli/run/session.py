@@ -26,7 +26,7 @@ from mlops_cli.store.results import Results
 @dataclass(frozen=True)
 class Session:
     """``run``: the id.  ``overlay``: (file, key) -> value of a trial, which leaves the workspace alone.
-    ``now``: seconds since 1970.  ``environ``: what local stages inherit."""
+    ``isolate``: overrides the stages' own, unless empty.  ``now``: seconds since 1970.  ``environ``: what local stages inherit."""
 
     run: str
     root: Root
@@ -46,6 +46,7 @@ class Session:
     environ: Mapping[str, str]
     origin: Mapping[str, Any] = field(default_factory=dict)
     overlay: Mapping[tuple[str, str], Any] = field(default_factory=dict)
+    isolate: str = ''
     lock: threading.Lock = field(default_factory=threading.Lock)
 
     @property

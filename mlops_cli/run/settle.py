@@ -17,8 +17,8 @@ from mlops_cli.fingerprint.environment import environment_of
 from mlops_cli.job.log import tail
 from mlops_cli.records import metrics
 from mlops_cli.records.pins import Pin
-from mlops_cli.run import aside, folder
-from mlops_cli.run.attempt import Attempt, checkpoint_folder
+from mlops_cli.run import aside, checkpoint, folder
+from mlops_cli.run.attempt import Attempt
 from mlops_cli.run.place import place
 from mlops_cli.run.session import Session
 from mlops_cli.run.sources import keep_sources
@@ -211,10 +211,14 @@ def _record(session: Session, attempt: Attempt, outcome: Outcome, taken: Taken, 
     )
 
 
+def _checkpoint_back(session: Session, attempt: Attempt, *, succeeded: bool) -> None:
+    if path := attempt.stage.checkpoint:
+        checkpoint.take_back(session, attempt.key, f'{attempt.folder}/{path}' if attempt.folder else path, succeeded=succeeded)
+
+
 def _finish(session: Session, attempt: Attempt) -> None:
     """The result is durable: what was aside is dropped or kept, checkpoints go, the attempt is over."""
-    if attempt.stage.checkpoint:
-        session.root.remove_tree(checkpoint_folder(attempt.key, ''))
+    _checkpoint_back(session, attempt, succeeded=True)
     if attempt.folder:
         session.root.remove_tree(f'{layout.WORK}/{attempt.id}')
         return
@@ -229,6 +233,7 @@ def _failed(
     """Puts the previous outputs back; what the attempt left goes to ``.mlops/local/failed``."""
     stage = attempt.stage
     left: tuple[str, ...] = ()
+    _checkpoint_back(session, attempt, succeeded=False)
     if attempt.folder:
         folder.keep_failed(session, attempt)
     else:

@@ -8,6 +8,7 @@ import sys
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
+from enum import StrEnum
 from typing import Annotated
 
 import typer
@@ -24,6 +25,11 @@ from mlops_cli.run.outlook import look
 from mlops_cli.run.states import State
 
 
+class Isolate(StrEnum):
+    NONE = 'none'
+    FOLDER = 'folder'
+
+
 def command(
     stages: options.Stages = None,
     jobs: Annotated[
@@ -37,6 +43,9 @@ def command(
     ] = False,
     downstream: Annotated[bool, typer.Option('--downstream', help='Also what depends on the named stages.')] = False,
     only: Annotated[bool, typer.Option('--only', help='Just the named stages, not what they need.')] = False,
+    isolate: Annotated[
+        Isolate | None, typer.Option(help='Run stages in the workspace, or each in a folder of its own.')
+    ] = None,
     dry_run: Annotated[bool, typer.Option('--dry-run', '-n', help='Show the plan, run nothing.')] = False,
     lock_timeout: options.LockTimeout = None,
     json: options.Json = False,
@@ -46,7 +55,16 @@ def command(
     Example:  mlops run train -j 4        only what train needs, four at once
     """
     request = Request(
-        tuple(stages or ()), jobs, force, not no_cache, keep_going, only, downstream, '', lock_timeout, ('mlops', *sys.argv[1:])
+        tuple(stages or ()),
+        jobs,
+        force,
+        not no_cache,
+        keep_going,
+        only,
+        downstream,
+        str(isolate or ''),
+        lock_timeout,
+        ('mlops', *sys.argv[1:]),
     )
     with workbench(assignments or ()) as bench:
         if dry_run:

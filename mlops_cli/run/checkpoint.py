@@ -1,0 +1,54 @@
+"""Checkpoints: a folder per key that survives a kill, is empty for a new key, and is gone after success.
+
+It lies under ``.mlops/local/checkpoints``; where the stage declares it stands a symbolic link to it, so that nothing has to be
+moved when the machine dies.
+"""
+
+from __future__ import annotations
+
+import stat
+
+from mlops_cli.core import layout
+from mlops_cli.core.digest import Digest
+from mlops_cli.fsio import ops
+from mlops_cli.run import aside
+from mlops_cli.run.session import Session
+
+
+def folder_of(key: Digest) -> str:
+    """Project-relative path of the folder that belongs to a key."""
+    return f'{layout.CHECKPOINTS}/{key.hex[:32]}'
+
+
+def lend(session: Session, key: Digest, path: str, stage: str) -> str:
+    """Makes the folder and links ``path`` (project-relative, or in the attempt's own folder) to it; its absolute path.
+
+    What stands at ``path`` and is no link of ours is kept under ``.mlops/local/rescue``.  Raises OSError."""
+    folder = folder_of(key)
+    session.root.makedirs(folder, mode=0o700)
+    status = session.root.stat(path)
+    if status is not None and stat.S_ISLNK(status.st_mode):
+        _unlink(session, path)
+    elif status is not None:
+        kept = aside.keep(session.root, f'{layout.RESCUE}/{session.run}', path, path)
+        session.note(f'what stood where its checkpoint goes was kept: {kept}', stage)
+    if parent := path.rpartition('/')[0]:
+        session.root.makedirs(parent)
+    target = session.root.full(folder)
+    with session.root.parent(path) as (parent_fd, name):
+        ops.symlink(target, name, dir_fd=parent_fd)
+    return target
+
+
+def take_back(session: Session, key: Digest, path: str, *, succeeded: bool) -> None:
+    """Removes the link, and after success the folder too.  Idempotent.  Raises OSError."""
+    status = session.root.stat(path)
+    if status is not None and stat.S_ISLNK(status.st_mode):
+        _unlink(session, path)
+    if succeeded:
+        session.root.remove_tree(folder_of(key))
+
+
+def _unlink(session: Session, path: str) -> None:
+    with session.root.parent(path) as (parent_fd, name):
+        ops.unlink(name, dir_fd=parent_fd)
