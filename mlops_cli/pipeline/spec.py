@@ -110,7 +110,8 @@ class Model:
 @dataclass(frozen=True, slots=True)
 class Stage:
     """One instance: ``name`` is ``train@forest-1``, ``group`` is ``train``; without matrix or foreach both are equal.
-    ``where``: the stage's key in the file.  ``places``: where its keys stand (``cmd``, ``outs``...)."""
+    ``where``: the stage's key in the file.  ``places``: where its keys stand (``cmd``, ``outs``...), and entries of needs
+    (``needs.0``)."""
 
     name: str
     group: str
@@ -145,11 +146,14 @@ class Stage:
 @dataclass(frozen=True, slots=True)
 class Pipeline:
     """``stages``: by instance name, in the order of the file.  ``files``: every file that was read to make this
-    (pipeline files, parameter and vars files used by templates), relative to the root."""
+    (pipeline files, parameter and vars files used by templates), relative to the root.  ``absent``: files that were looked
+    for and are not there (a params.yaml)."""
 
     name: str
     stages: Mapping[str, Stage]
     files: tuple[str, ...] = ()
+    absent: tuple[str, ...] = ()
+    desc: str = ''
 
     @property
     def groups(self) -> dict[str, tuple[str, ...]]:

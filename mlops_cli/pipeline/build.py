@@ -1,0 +1,329 @@
+"""One instance as values: templates resolved, paths relative to the project, times and sizes as numbers."""
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Iterator, Mapping
+from typing import Any
+
+from mlops_cli.core import layout
+from mlops_cli.core.errors import UserError, Where
+from mlops_cli.core.near import did_you_mean
+from mlops_cli.core.paths import is_pattern, join_path, join_pattern
+from mlops_cli.core.scalars import kind
+from mlops_cli.core.units import parse_duration, parse_size
+from mlops_cli.pipeline import paramfile
+from mlops_cli.pipeline.expand import Instance
+from mlops_cli.pipeline.sources import Part, Path, Problems, Sources, with_vars
+from mlops_cli.pipeline.spec import Code, Command, Dep, Environment, Metric, Model, Output, ParamRef, Resources, Retry, Stage
+from mlops_cli.pipeline.template import Scope, TemplateError, render_argv, render_command, resolve
+
+_OWN_WAY = ('cmd', 'argv', 'vars', 'matrix', 'wdir')  # keys whose templates are not simply replaced
+_PLOT_KEYS = ('x', 'y', 'x_label', 'y_label', 'title', 'template', 'header')
+# Names that would silently be tokens.
+_RESOURCE_NAMES = {'cpu': 'cpus', 'core': 'cpus', 'cores': 'cpus', 'threads': 'cpus', 'mem': 'memory', 'ram': 'memory',
+                   'memory_bytes': 'memory', 'gpu': 'gpus', 'accelerators': 'gpus'}
+
+Check = Callable[[str, Mapping[str, Any], Callable[[Path, bool], Where]], list[UserError]]
+
+
+class Builder:
+    """Builds the instances of one stage of the file; what they share is worked out once.
+
+    ``check``: validates keys of a stage whose templates are replaced."""
+
+    def __init__(self, part: Part, group: str, raw: Mapping[str, Any], path: Path, sources: Sources,
+                 environ: Mapping[str, str], check: Check, problems: Problems) -> None:
+        self.part = part
+        self.group = group
+        self.raw = raw
+        self.path = path
+        self.sources = sources
+        self.problems = problems
+        self.check = check
+        self.environ = {name: environ.get(name) for name in raw.get('env', ())}
+        self.templated = tuple(key for key, value in raw.items() if key not in _OWN_WAY and _has_template(value))
+        self.shared = not _has_template(raw.get('wdir', ''))  # paths read the same in all instances
+        self.known: dict[str, Any] = {}
+        self.places = {key: part.where((*path, key), key=True) for key in raw}
+        self.wdir = part.folder
+        self.values: Mapping[str, Any] = raw
+
+    def build(self, instance: Instance) -> Stage | None:
+        """The stage, None if something is wrong with it."""
+        before = len(self.problems.errors)
+        scope = Scope(instance.scope.values, self.environ)
+        self.wdir = self._wdir(scope)
+        scope = self._scope(scope)
+        self.values = self._resolved(scope)
+        if len(self.problems.errors) > before:
+            return None
+        stage = self._stage(instance, scope)
+        return stage if len(self.problems.errors) == before else None
+
+    def _stage(self, instance: Instance, scope: Scope) -> Stage:
+        values, get = self.values, self._get
+        item = instance.item
+        needs = tuple(values.get('needs', ()))
+        places = self.places | {f'needs.{number}': self.part.where((*self.path, *here)) for number, (here, _)
+                                in enumerate(_numbered(needs, 'needs'))} if needs else self.places
+        return Stage(
+            name=instance.name, group=instance.group, command=self._command(scope), wdir=self.wdir,
+            deps=get('deps', self._deps, ()), code=get('code', self._code, Code()), params=get('params', self._params, ()),
+            outputs=get('outs', self._outs, ()) + get('metrics', self._metrics, ()) + get('plots', self._plots, ()),
+            env=tuple(values.get('env', ())), secrets=get('secrets', self._secrets, ()),
+            environment=get('environment', self._environment, None), resources=get('resources', self._resources, Resources()),
+            timeout_seconds=get('timeout', self._duration, None), grace_seconds=get('grace', self._duration, 10.0),
+            retry=get('retry', self._retry, Retry()), needs=needs,
+            mutex=tuple(values.get('mutex', ())), frozen=values.get('frozen', False),
+            always_changed=values.get('always_changed', False),
+            checkpoint=get('checkpoint', self._one_path, None), caches=get('caches', self._paths, ()),
+            isolate=values.get('isolate', 'none'), model=get('model', self._model, None), desc=values.get('desc', ''),
+            meta=values.get('meta', {}), where=self.part.where(('stages', instance.group), key=True), places=places,
+            axes={} if item is None else dict(item) if isinstance(item, Mapping) else {'item': item})
+
+    def _get(self, key: str, work: Callable[[Any, Path], Any], default: Any) -> Any:
+        """The value of a key; worked out once for all instances where nothing of it can differ."""
+        if key not in self.raw:
+            return default
+        if not self.shared or key in self.templated:
+            return work(self.values[key], (key,))
+        if key not in self.known:
+            self.known[key] = work(self.values[key], (key,))
+        return self.known[key]
+
+    def fail(self, path: Path, message: str, hint: str = '', *, key: bool = False) -> None:
+        self.problems.add(f'stage {self.group}: {message}', self.part.where((*self.path, *path), key=key), hint)
+
+    # Templates
+
+    def _template_error(self, error: TemplateError, path: Path) -> None:
+        where = self.part.where_of(error, (*self.path, *path))
+        self.problems.add(f'stage {self.group}: {error.message}', where, error.hint)
+
+    def _wdir(self, scope: Scope) -> str:
+        if 'wdir' not in self.raw:
+            return self.part.folder
+        try:
+            text = resolve(self.raw['wdir'], scope)
+        except TemplateError as error:
+            self._template_error(error, ('wdir',))
+            return self.part.folder
+        if not isinstance(text, str):
+            self.fail(('wdir',), f'wdir has to be a path, not {kind(text)}')
+            return self.part.folder
+        return self._path(text, ('wdir',), 'wdir', folder=self.part.folder) or self.part.folder
+
+    def _scope(self, scope: Scope) -> Scope:
+        entries = self.raw.get('vars')
+        if entries is None:
+            return scope
+        return with_vars(entries, scope, self.part.document, (*self.path, 'vars'), self.wdir, self.sources, self.problems)
+
+    def _resolved(self, scope: Scope) -> Mapping[str, Any]:
+        """The keys with their templates replaced, checked again where there were any."""
+        keys = (*self.templated, 'argv') if isinstance(self.raw.get('argv'), str) else self.templated
+        if not keys:
+            return self.raw
+        found: dict[str, Any] = {}
+        for key in keys:
+            try:
+                found[key] = resolve(self.raw[key], scope)
+            except TemplateError as error:
+                self._template_error(error, (key,))
+        self.problems.errors += self.check(self.group, found, self._locate)
+        return {**self.raw, **found}
+
+    def _locate(self, path: Path, key: bool) -> Where:
+        return self.part.document.where((*self.path, *path), key=key)
+
+    def _command(self, scope: Scope) -> Command:
+        try:
+            if 'argv' in self.values:
+                return Command('argv', render_argv(self.values['argv'], scope))
+        except TemplateError as error:
+            self._template_error(error, ('argv',))
+            return Command('argv', ())
+        written = self.raw['cmd']
+        scripts: list[str] = []
+        for path, script in [(('cmd',), written)] if isinstance(written, str) else _numbered(written, 'cmd'):
+            try:
+                scripts.append(render_command(script.rstrip('\n'), scope))
+            except TemplateError as error:
+                self._template_error(error, path)
+        return Command('shell', tuple(scripts))
+
+    # Paths
+
+    def _path(self, text: str, path: Path, what: str, *, folder: str | None = None, pattern: bool = False) -> str | None:
+        """The path from the project's root, None with a mistake noted."""
+        if '://' in text:
+            self.fail(path, f'{what}: "{text[:80]}" is a URL', 'bring it in with mlops import URL PATH, and list PATH')
+            return None
+        if text.startswith('~/'):
+            self.fail(path, f'{what}: "{text[:80]}" starts with ~, which nothing expands here', 'paths lie inside the project')
+            return None
+        try:
+            return (join_pattern if pattern else join_path)(self.wdir if folder is None else folder, text)
+        except ValueError as error:
+            hint = 'paths are relative to wdir and lie inside the project; mlops import brings in data from elsewhere'
+            root = self.sources.root.path
+            if text.startswith(root + '/'):
+                hint = f'write {os.path.relpath(text, os.path.join(root, self.wdir))}'
+            self.fail(path, f'{what}: "{text[:80]}" {error}', hint if text[:1] == '/' or 'leaves' in str(error) else '')
+            return None
+
+    def _one_path(self, value: Any, path: Path) -> str | None:
+        return self._path(value, path, str(path[-1]))
+
+    def _paths(self, value: Any, path: Path) -> tuple[str, ...]:
+        found = (self._path(text, here, str(path[-1])) for here, text in _numbered(value, *path))
+        return tuple(text for text in found if text is not None)
+
+    def _deps(self, value: Any, path: Path) -> tuple[Dep, ...]:
+        found: dict[tuple[str, str], Dep] = {}
+        for here, item in _numbered(value, *path):
+            where = self.part.where((*self.path, *here))
+            if isinstance(item, Mapping) and 'stage' in item:
+                dep = Dep('stage', item['stage'], where)
+            else:
+                text = item if isinstance(item, str) else item['path']
+                glob = isinstance(item, str) and is_pattern(text)
+                rel = self._path(text, here, 'deps', pattern=glob)
+                if rel is None:
+                    continue
+                dep = Dep('glob' if glob else 'path', rel, where)
+            if (first := found.setdefault((dep.kind, dep.value), dep)) is not dep:
+                self.fail(here, f'deps: {dep.value} is listed twice, first at {first.where}', 'remove one')
+        return tuple(found.values())
+
+    def _code(self, value: Any, path: Path) -> Code:
+        if value == 'bytes':
+            return Code(mode='bytes')
+        settings: Mapping[str, Any] = {'paths': value} if isinstance(value, list) else value
+        below = path if isinstance(value, list) else (*path, 'paths')
+        found = (self._path(text, here, 'code', pattern=is_pattern(text))
+                 for here, text in _numbered(settings.get('paths', ()), *below))
+        paths = tuple(text for text in found if text is not None)
+        if settings.get('auto') is False and not settings.get('paths'):
+            self.fail(path, 'code: auto is false and there are no paths, so that no code counts', 'list paths, or remove code')
+        return Code(settings.get('auto', True), paths, settings.get('mode', 'meaning'), settings.get('docstrings') != 'ignore')
+
+    # Parameters
+
+    def _params(self, value: Any, path: Path) -> tuple[ParamRef, ...]:
+        default = self.part.params or join_path(self.wdir, layout.PARAMS_FILE)
+        found: dict[tuple[str, str | None], ParamRef] = {}
+        for here, item in _numbered(value, *path):
+            if isinstance(item, str):
+                self._param(default, item, here, found)
+                continue
+            for written, keys in item.items():
+                file = self._path(written, (*here, written), 'params')
+                if file is None:
+                    continue
+                if not file.endswith(paramfile.SUFFIXES):
+                    self.fail((*here, written), f'params: {file} is no parameter file', key=True,
+                              hint=f'those end in {", ".join(paramfile.SUFFIXES)}; list other files under deps')
+                elif keys is None or keys == []:
+                    self._param(file, None, (*here, written), found)
+                else:
+                    for below, name in _numbered(keys, *here, written):
+                        self._param(file, name, below, found)
+        return tuple(found.values())
+
+    def _param(self, file: str, key: str | None, path: Path, found: dict[tuple[str, str | None], ParamRef]) -> None:
+        if key is not None and key.partition(':')[0].endswith(paramfile.SUFFIXES):
+            name, _, below = key.partition(':')
+            self.fail(path, f'params: "{key}" looks like a file', f'write {{{name}: {f"[{below}]" if below else "null"}}}')
+            return
+        if key is not None and not all(part.strip() for part in key.split('.')):
+            self.fail(path, f'params: "{key}" has an empty name between its dots')
+            return
+        param = ParamRef(file, key, self.part.where((*self.path, *path)))
+        if (first := found.setdefault((file, key), param)) is not param:
+            self.fail(path, f'params: {key or file} is listed twice, first at {first.where}', 'remove one')
+
+    def _secrets(self, value: Any, path: Path) -> tuple[str, ...]:
+        for here, name in _numbered(value, *path):
+            if name in self.raw.get('env', ()):
+                self.fail(here, f'{name} is listed under env too, which records its value', 'keep it under secrets only')
+        return tuple(value)
+
+    # Outputs
+
+    def _outs(self, value: Any, path: Path) -> tuple[Output, ...]:
+        return tuple(Output(text, cache=more.get('cache', True), persist=more.get('persist', False), desc=more.get('desc', ''),
+                            where=where) for text, more, where in self._made(value, path))
+
+    def _metrics(self, value: Any, path: Path) -> tuple[Output, ...]:
+        return tuple(Output(text, 'metric', more.get('cache', True), more.get('persist', False), more.get('desc', ''),
+                            Metric(more.get('primary'), more.get('goals', {}),
+                                   {name: float(number) for name, number in more.get('tolerance', {}).items()}), where=where)
+                     for text, more, where in self._made(value, path))
+
+    def _plots(self, value: Any, path: Path) -> tuple[Output, ...]:
+        return tuple(Output(text, 'plot', more.get('cache', True), more.get('persist', False), more.get('desc', ''),
+                            plot={key: more[key] for key in _PLOT_KEYS if key in more}, where=where)
+                     for text, more, where in self._made(value, path))
+
+    def _made(self, value: Any, path: Path) -> Iterator[tuple[str, Mapping[str, Any], Where]]:
+        """(path, settings, place) of each entry."""
+        for here, item in _numbered(value, *path):
+            for written, more in [(item, {})] if isinstance(item, str) else item.items():
+                at = here if isinstance(item, str) else (*here, written)
+                if '*' in written or '?' in written:
+                    self.fail(at, f'{path[0]}: "{written}" is a pattern; an output is one path', 'name the folder', key=True)
+                elif (text := self._path(written, at, str(path[0]))) == '.':
+                    self.fail(at, f'{path[0]}: an output cannot be the folder that holds the pipeline', key=True)
+                elif text is not None:
+                    yield text, more, self.part.where((*self.path, *at), key=True)
+
+    def _model(self, value: Any, path: Path) -> Model | None:
+        text = self._path(value['path'], (*path, 'path'), 'model')
+        if text is None:
+            return None
+        made = [output.path for key, work in (('outs', self._outs), ('metrics', self._metrics), ('plots', self._plots))
+                for output in self._get(key, work, ())]
+        if text not in made:
+            self.fail((*path, 'path'), f'model: {text} is none of the outputs of the stage',
+                      did_you_mean(text, made, what='outputs') or 'list it under outs')
+        return Model(value['name'], text)
+
+    # Surroundings
+
+    def _environment(self, value: Any, path: Path) -> Environment | None:
+        name, written = next(iter(value.items()))
+        text = self._path(written, (*path, name), 'environment')
+        where = self.part.where((*self.path, *path))
+        return None if text is None else Environment('uv' if name == 'uv' else 'venv', text, where)
+
+    def _resources(self, value: Any, path: Path) -> Resources:
+        for name in value:
+            if meant := _RESOURCE_NAMES.get(name.casefold()):
+                self.fail((*path, name), f'unknown resource "{name}"', f'did you mean {meant}?', key=True)
+        memory = parse_size(value['memory']) if 'memory' in value else None
+        tokens = {name: count for name, count in value.items() if name not in ('cpus', 'memory', 'gpus')}
+        return Resources(float(value.get('cpus', 1)), memory, value.get('gpus', 0), tokens)
+
+    def _duration(self, value: Any, path: Path) -> float | None:
+        try:
+            return parse_duration(value)
+        except ValueError:
+            self.fail(path, f'{path[0]} has to be a time such as 90s or 1h30m, not "{value}"')
+            return None
+
+    def _retry(self, value: Any, _: Path) -> Retry:
+        return Retry(value) if isinstance(value, int) else Retry(value['max'], tuple(value.get('causes', ())))
+
+
+def _numbered(values: Any, *path: str | int) -> list[tuple[Path, Any]]:
+    """The entries of a list with the paths that lead to them."""
+    return [((*path, number), value) for number, value in enumerate(values)]
+
+
+def _has_template(value: Any) -> bool:
+    if isinstance(value, str):
+        return '${' in value
+    if isinstance(value, Mapping):
+        return any('${' in key or _has_template(below) for key, below in value.items())
+    return isinstance(value, list) and any(map(_has_template, value))

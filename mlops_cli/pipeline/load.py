@@ -1,0 +1,215 @@
+"""pipeline.yaml as a Pipeline, or every mistake in it at once, each with its place.  Changes no file and runs nothing."""
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Mapping
+from functools import cache
+from pathlib import Path as FilePath
+from typing import Any
+
+from mlops_cli import yamlfile
+from mlops_cli.core import layout
+from mlops_cli.core.document import Document
+from mlops_cli.core.errors import UserError, Where
+from mlops_cli.core.paths import join_path
+from mlops_cli.core.scalars import kind
+from mlops_cli.fsio.ops import machine_error
+from mlops_cli.fsio.paths import Root
+from mlops_cli.pipeline.build import Builder
+from mlops_cli.pipeline.check import check, duplicates
+from mlops_cli.pipeline.expand import instances
+from mlops_cli.pipeline.sentences import Teller
+from mlops_cli.pipeline.sources import Overlay, Part, Path, Problems, Sources, scope_of
+from mlops_cli.pipeline.spec import Pipeline, Stage
+
+SCHEMA_FILE = 'pipeline.schema.yaml'
+_SHORTEST = 'the shortest pipeline is: stages: {hello: {cmd: echo hello}}'
+FILES_LIMIT = 100  # pipeline files that include each other
+
+
+def load(root: FilePath, *, file: str = layout.PIPELINE_FILE, environ: Mapping[str, str],
+         overlay: Overlay | None = None) -> Pipeline:
+    """The pipeline in the folder ``root``, templates, foreach, matrix and includes resolved.
+
+    ``environ``: the environment, of which templates see what a stage declares.  ``overlay``: (parameter file, dotted key) ->
+    value of ``--set``, which templates see too.  Raises UserErrors holding every mistake."""
+    problems = Problems()
+    try:
+        opened = Root(root)
+    except OSError as error:
+        raise machine_error(error, 'open the project') from None
+    with opened:
+        sources = Sources(opened, overlay or {})
+        documents = _documents(file, sources, problems)
+        pipeline = _assemble(documents, root, sources, environ, problems)
+    problems.raise_if_any()
+    return pipeline
+
+
+@cache
+def schema() -> dict[str, Any]:
+    """The schema of pipeline.yaml, from the package or from the repository it is developed in."""
+    here = FilePath(__file__).parent
+    found = next(path for path in (here / SCHEMA_FILE, here.parent.parent / SCHEMA_FILE) if path.exists())
+    value: dict[str, Any] = yamlfile.read(found.read_bytes(), SCHEMA_FILE).value
+    return value
+
+
+@cache
+def _validator(templates: bool) -> Any:
+    """``templates``: whether a ${...} may stand where something else than text is expected."""
+    import jsonschema_rs
+
+    found = schema()
+    if not templates:
+        found = {**found, '$defs': {**found['$defs'], 'template': False}}
+    return jsonschema_rs.Draft202012Validator(found)
+
+
+# Files
+
+class _File:
+    """A pipeline file that could be read.  ``broken``: its stages that the schema refuses."""
+
+    def __init__(self, document: Document, folder: str, broken: set[str]) -> None:
+        self.document = document
+        self.folder = folder
+        self.broken = broken
+
+    @property
+    def stages(self) -> Mapping[str, Any]:
+        found = self.document.value.get('stages')
+        return found if isinstance(found, Mapping) else {}
+
+
+def _documents(file: str, sources: Sources, problems: Problems) -> list[_File]:
+    """The pipeline file and those it includes, in the order they are read."""
+    found: list[_File] = []
+    seen: dict[str, Where] = {}
+    waiting: list[tuple[str, Where | None]] = [(file, None)]
+    while waiting:
+        rel, asked = waiting.pop(0)
+        if rel in seen:
+            problems.add(f'{rel} is included already, at {seen[rel]}', asked or Where(rel), 'include each file once')
+            continue
+        if len(seen) >= FILES_LIMIT:
+            problems.add(f'more than {FILES_LIMIT} pipeline files', asked or Where(rel))
+            break
+        seen[rel] = asked or Where(rel)
+        with problems.caught(asked or Where(rel)):
+            if one := _read(rel, asked, sources, problems):
+                found.append(one)
+                waiting += _included(one, problems)
+    return found
+
+
+def _read(rel: str, asked: Where | None, sources: Sources, problems: Problems) -> _File | None:
+    data = sources.bytes_of(rel, yamlfile.PIPELINE.size)
+    if data is None and asked is None:
+        raise UserError(f'there is no {rel} in {sources.root.path}', hint='mlops init makes one', where=Where(rel))
+    if data is None:
+        raise UserError(f'there is no file {rel}', where=asked, hint='paths are relative to the folder of the pipeline file')
+    document, mistakes = yamlfile.examine(data, rel, limits=yamlfile.PIPELINE)
+    problems.errors += mistakes
+    if document is None:
+        return None
+    folder = rel.rpartition('/')[0] or '.'
+    if document.value is None:
+        problems.add('the file is empty', Where(rel), _SHORTEST)
+        return None
+    if not isinstance(document.value, Mapping):
+        problems.add(f'a pipeline is a mapping with the key stages, this is {kind(document.value)}', document.where())
+        return None
+    violations = list(_validator(True).iter_errors(document.value))
+    if wrong := [one for one in violations if list(one.instance_path) == ['version']]:
+        violations = wrong  # the rest may be right in that version
+    teller = Teller(schema(), lambda path, key: document.where(path, key=key), _about)
+    problems.errors += teller.tell(violations)
+    if not violations and not ('stages' in document.value or 'include' in document.value):
+        problems.add('the key stages is missing', document.where(), _SHORTEST)
+    return _File(document, folder, _broken(document, violations))
+
+
+def _about(path: Iterable[str | int]) -> str:
+    head = list(path)[:2]
+    return f'stage {head[1]}: ' if len(head) == 2 and head[0] == 'stages' else ''
+
+
+def _broken(document: Document, violations: Iterable[Any]) -> set[str]:
+    """The stages that cannot be looked at further, all of them after a mistake that concerns all."""
+    stages = document.value.get('stages')
+    every = set(stages) if isinstance(stages, Mapping) else set()
+    found: set[str] = set()
+    for violation in violations:
+        path = violation.instance_path
+        if path[:1] == ['stages'] and len(path) > 1:
+            found.add(path[1])
+        elif path == ['stages'] and violation.kind.name == 'propertyNames':
+            found.add(violation.kind.value.instance)
+        elif path and path[0] in ('version', 'params', 'vars'):
+            return every
+    return found
+
+
+def _included(file: _File, problems: Problems) -> list[tuple[str, Where | None]]:
+    found: list[tuple[str, Where | None]] = []
+    written = file.document.value.get('include')
+    for number, text in enumerate(written if isinstance(written, list) else ()):
+        where = file.document.where(('include', number))
+        if isinstance(text, str) and text:
+            try:
+                found.append((join_path(file.folder, text), where))
+            except ValueError as error:
+                problems.add(f'include: "{text[:80]}" {error}', where)
+    return found
+
+
+# Stages
+
+def _assemble(files: list[_File], root: FilePath, sources: Sources, environ: Mapping[str, str], problems: Problems) -> Pipeline:
+    stages: dict[str, Stage] = {}
+    axes: dict[str, tuple[str, ...]] = {}
+    broken: set[str] = set()
+    places: dict[str, list[Where]] = {}
+    for file in files:
+        scope, params, complete = scope_of(file.document, file.folder, sources, problems)
+        part = Part(file.document, file.folder, params, scope, complete)
+        for group, raw in file.stages.items():
+            places.setdefault(group, []).append(part.where(('stages', group), key=True))
+            made = [] if group in file.broken or not complete else _stages(part, group, raw, sources, environ, problems, axes)
+            if not made or len(places[group]) > 1:
+                broken.add(group)
+            stages.update((stage.name, stage) for stage in made if stage.name not in stages)
+    duplicates(places, problems)
+    first = files[0].document.value if files else {}
+    pipeline = Pipeline(_text(first.get('name')) or FilePath(root).resolve().name, stages, tuple(sources.files),
+                        tuple(sources.absent), _text(first.get('desc')))
+    check(pipeline, axes, broken, problems)
+    return pipeline
+
+
+def _text(value: Any) -> str:
+    return value if isinstance(value, str) else ''
+
+
+def _stages(part: Part, group: str, raw: Mapping[str, Any], sources: Sources, environ: Mapping[str, str], problems: Problems,
+            axes: dict[str, tuple[str, ...]]) -> list[Stage]:
+    """The instances of a stage; none if something is wrong with one of them."""
+    expanded = instances(part, group, raw, problems)
+    if not expanded:
+        return []
+    builder = Builder(part, group, expanded[0].raw, expanded[0].path, sources, environ, _check_resolved, problems)
+    axes[group] = expanded[0].axes
+    made = [builder.build(instance) for instance in expanded]
+    found = [stage for stage in made if stage is not None]
+    return found if len(found) == len(made) else []
+
+
+def _check_resolved(group: str, found: Mapping[str, Any], locate: Callable[[Path, bool], Where]) -> list[UserError]:
+    """Keys of a stage whose templates are replaced, against the schema; ``locate`` takes paths below the stage."""
+    stage = dict(found) if 'argv' in found else {'cmd': 'true', **found}
+    checked = {'stages': {group: stage}}
+    validator = _validator(False)
+    if validator.is_valid(checked):
+        return []
+    teller = Teller(schema(), lambda path, key: locate(tuple(path)[2:], key), _about)
+    return teller.tell(list(validator.iter_errors(checked)))
