@@ -1,0 +1,243 @@
+"""Gates: an expression over metrics files that must hold.  Reads files only through what it is handed.
+
+``best.json:accuracy >= 0.95 and abs(a.json:x - b.json:x) <= 1e-3``: FILE:KEY stands for a number in a file, the rest is
+arithmetic and comparison.  docs/gate.md is the user's page.
+"""
+from __future__ import annotations
+
+import ast
+import csv
+import json
+import math
+import re
+import warnings
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+from mlops_cli.core import strictjson
+from mlops_cli.core.errors import ExitCode, UserError, Where
+from mlops_cli.core.near import did_you_mean
+from mlops_cli.core.scalars import kind
+from mlops_cli.core.values import MISSING, lookup, near_key
+
+EXPRESSION_LIMIT = 2000  # characters
+SIZE_LIMIT = 16 << 20  # bytes of a metrics file
+TEXT_LIMIT = 200  # characters of a text value that is shown
+
+_FUNCTIONS: dict[str, Callable[..., Any]] = {'min': min, 'max': max, 'abs': abs, 'round': round, 'len': len, 'sum': sum}
+_NODES = (ast.Constant, ast.Name, ast.UnaryOp, ast.BinOp, ast.BoolOp, ast.Compare, ast.IfExp, ast.Call)
+_PARTS = (ast.Expression, ast.Load, ast.operator, ast.unaryop, ast.boolop, ast.cmpop)
+_WORDS = {'and', 'or', 'not', 'in', 'is', 'if', 'else'}
+_CONSTANTS = {'true': True, 'false': False, 'null': None}
+_QUOTED = r'"(?:[^"\\]|\\.)*"|\'(?:[^\'\\]|\\.)*\''
+_CHUNK = r'[^\s()<>=!,"\':*%+&|^~;-][^\s()<>=!,"\':*%+&|^~;]*'  # of a file name or key; a minus only inside
+_TOKEN = re.compile(rf'(?P<quoted>{_QUOTED})|(?P<chunk>{_CHUNK})|(?P<other>\s+|.)', re.DOTALL)
+_KEY = re.compile(f'{_QUOTED}|{_CHUNK}')
+
+
+@dataclass(frozen=True)
+class GateResult:
+    """``values``: (FILE:KEY as written, its value), each once, in order.  ``text``: one line for people."""
+
+    passed: bool
+    expression: str
+    values: tuple[tuple[str, Any], ...]
+    text: str
+
+
+@dataclass(frozen=True)
+class _Reference:
+    """``start``, ``end``: where it stands in the expression."""
+
+    file: str
+    key: str
+    start: int
+    end: int
+
+
+def evaluate(expression: str, read: Callable[[str], Any]) -> GateResult:
+    """Whether an expression holds.  ``read``: file name -> its plain values, raising UserError if it cannot.
+
+    Raises UserError for a mistake in the expression, a missing key (with the near one), a value that is no number, text or
+    boolean, a result that is neither true nor false; with exit code 1 for NaN and infinity, for then the metric itself is
+    broken."""
+    if len(expression) > EXPRESSION_LIMIT:
+        raise UserError(f'the gate has {len(expression):,} characters, more than {EXPRESSION_LIMIT:,}')
+    references = _references(expression)
+    files: dict[str, Any] = {}
+    names: dict[str, Any] = dict(_CONSTANTS)
+    values: dict[str, Any] = {}
+    code, position = [], 0
+    for index, reference in enumerate(references):
+        if reference.file not in files:
+            files[reference.file] = read(reference.file)
+        name = f'value_{index}_'
+        written = expression[reference.start:reference.end]
+        names[name] = values[written] = _value(files[reference.file], reference)
+        code += [expression[position:reference.start], f' {name} ']
+        position = reference.end
+    passed = _holds(''.join([*code, expression[position:]]).replace('\n', ' ').strip(), expression, names)
+    return GateResult(passed, expression, tuple(values.items()), _text(expression, values, passed))
+
+
+def _text(expression: str, values: dict[str, Any], passed: bool) -> str:
+    shown = [(f'{name} is ' if len(values) > 1 else '') + _shown(value, passed) for name, value in values.items()]
+    return ' '.join(f'gate {expression}: {", ".join([*shown, "passed" if passed else "FAILED"])}'.split())
+
+
+def _shown(value: Any, passed: bool) -> str:
+    """Numbers of a gate that failed in full: 0.949999999 is not 0.95."""
+    return f'{value:.6g}' if isinstance(value, float) and passed else json.dumps(value, ensure_ascii=False)[:TEXT_LIMIT]
+
+
+# The expression
+
+def _references(expression: str) -> list[_Reference]:
+    """All FILE:KEY.  An unquoted file name goes back to the operator, word or bracket before it, so it may hold blanks."""
+    found: list[_Reference] = []
+    start: int | None = None  # of what may be a file name
+    quoted = False
+    position = 0
+    while token := _TOKEN.match(expression, position):
+        text, position = token[0], token.end()
+        if text == ':' and start is not None:
+            key = _KEY.match(expression, position)
+            if not key:
+                raise _wrong(expression, position, 'a key is missing after ":"')
+            file = expression[start:token.start()]
+            found.append(_Reference(_unquoted(file) if quoted else file, _unquoted(key[0]), start, key.end()))
+            position, start = key.end(), None
+        elif token['quoted']:
+            start, quoted = token.start(), True
+        elif token['chunk'] and text not in _WORDS and text not in ('/', '//'):
+            if start is None or quoted:
+                start, quoted = token.start(), False
+        elif quoted or not text.isspace():
+            start = None
+    return found
+
+
+def _unquoted(text: str) -> str:
+    return re.sub(r'\\(.)', r'\1', text[1:-1], flags=re.DOTALL) if text[:1] in ('"', "'") else text
+
+
+def _wrong(expression: str, offset: int | None, problem: str) -> UserError:
+    place = '' if offset is None else f' at character {offset + 1}'
+    return UserError(f'gate {expression!r}: {problem}{place}',
+                     hint='such as "best.json:accuracy >= 0.95 and best.json:loss < 0.3"; blanks around operators')
+
+
+def _value(document: Any, reference: _Reference) -> Any:
+    name = f'{reference.file}:{reference.key}'
+    value = lookup(document, reference.key)
+    if value is MISSING:
+        hint = near_key(document, reference.key)
+        if re.search(r'.[-/+]', reference.key):
+            hint = f'{hint}; an operator needs blanks around it'.removeprefix('; ')
+        raise UserError(f'{reference.file} has no {reference.key}', where=Where(reference.file), hint=hint)
+    if isinstance(value, dict):
+        raise UserError(f'{name} is a mapping', where=Where(reference.file),
+                        hint=did_you_mean('', value, what=f'name one of its entries, as {name}.KEY'))
+    if value is None:
+        raise UserError(f'{name} is null', where=Where(reference.file))
+    _finite(value, name)
+    return value
+
+
+def _finite(value: Any, name: str) -> None:
+    if isinstance(value, list):
+        for entry in value:
+            _finite(entry, f'an entry of {name}')
+    elif isinstance(value, float) and not math.isfinite(value):
+        raise UserError(f'{name} is {value}: nothing can be said about it', exit_code=ExitCode.FAILED,
+                        hint='a training that diverges writes such values')
+
+
+def _holds(code: str, expression: str, names: dict[str, Any]) -> bool:
+    from simpleeval import InvalidExpression, SimpleEval
+
+    evaluator = SimpleEval(names=names, functions=_FUNCTIONS)
+    evaluator.nodes = {node: handler for node, handler in evaluator.nodes.items() if node in _NODES}
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter('ignore')  # what Python thinks of "\\d" or of 1 is 1 interests nobody here
+            tree = ast.parse(code, mode='eval')
+        _check(tree, names, expression)
+        result = evaluator.eval(code, previously_parsed=tree.body)
+    except SyntaxError as error:
+        raise _wrong(expression, None, f'cannot be read: {error.msg}') from None
+    except (RecursionError, MemoryError):
+        raise _wrong(expression, None, 'is nested too deeply') from None
+    except (InvalidExpression, ArithmeticError, TypeError, ValueError, LookupError) as error:
+        raise _wrong(expression, None, f'cannot be computed: {error}') from None
+    if not isinstance(result, bool):
+        raise UserError(f'gate {expression!r} is {kind(result)}, neither true nor false',
+                        hint=f'compare it with something: "{expression} >= ..."')
+    return result
+
+
+def _check(tree: ast.AST, names: dict[str, Any], expression: str) -> None:
+    """Refuses all that is no arithmetic, comparison or logic, before anything is computed."""
+    called = set()
+    for node in ast.walk(tree):
+        if isinstance(node, ast.Call) and not node.keywords and isinstance(node.func, ast.Name):
+            called.add(node.func)
+            if node.func.id not in _FUNCTIONS:
+                raise _wrong(expression, None, f'there is no function {node.func.id}, only {", ".join(sorted(_FUNCTIONS))}')
+        elif isinstance(node, ast.Call) or not isinstance(node, (*_NODES, *_PARTS)):
+            raise _wrong(expression, None, f'{type(node).__name__} has no place in a gate')
+        elif isinstance(node, ast.Name) and node not in called and node.id not in names:
+            raise UserError(f'gate {expression!r}: what is {node.id}?', hint=f'a metric is FILE:KEY, as best.json:{node.id}')
+
+
+# Metrics files
+
+def read_metrics(data: bytes, name: str) -> Any:
+    """The values of a metrics file: JSON (also without a suffix), YAML and TOML; of CSV and TSV the last row by the names of
+    the header, of JSON lines the last line.  NaN and infinities are values.  Raises UserError for what cannot be read."""
+    if len(data) > SIZE_LIMIT:
+        raise UserError(f'{name} has {len(data):,} bytes, more than the {SIZE_LIMIT:,} of a metrics file', where=Where(name))
+    suffix = name.rpartition('.')[2].lower()
+    if suffix in ('yaml', 'yml'):
+        from mlops_cli import yamlfile
+        return yamlfile.read(data, name, limits=yamlfile.PIPELINE).value
+    if suffix == 'toml':
+        from mlops_cli.pipeline import paramfile
+        return paramfile.read(data, name)
+    if suffix in ('csv', 'tsv'):
+        return _last_row(data, name, '\t' if suffix == 'tsv' else ',')
+    if suffix in ('jsonl', 'ndjson'):
+        lines = data.splitlines()
+        last = max((number for number, line in enumerate(lines) if line.strip()), default=None)
+        if last is None:
+            raise UserError('no line in it', where=Where(name))
+        try:
+            return strictjson.read(lines[last], name, not_finite=True)
+        except UserError as error:
+            where = error.where or Where(name)
+            raise UserError(error.message, hint=error.hint, where=Where(name, last + 1, where.column)) from None
+    return strictjson.read(data, name, not_finite=True)
+
+
+def _last_row(data: bytes, name: str, delimiter: str) -> dict[str, Any]:
+    try:
+        rows = [row for row in csv.reader(data.decode('utf-8-sig').splitlines(), delimiter=delimiter) if row]
+    except (UnicodeDecodeError, csv.Error) as error:
+        raise UserError(f'not CSV: {error}', where=Where(name)) from None
+    if len(rows) < 2:
+        raise UserError('no row below a header', where=Where(name))
+    header, last = rows[0], rows[-1]
+    if len(header) != len(last) or len(set(header)) != len(header):
+        problem = 'two columns of one name' if len(header) == len(last) else 'not as many values as names'
+        raise UserError(f'the last row has {problem}', where=Where(name, len(rows)))
+    return {key.strip(): _cell(text.strip()) for key, text in zip(header, last, strict=True)}
+
+
+def _cell(text: str) -> Any:
+    for number in (int, float):
+        try:
+            return number(text)
+        except ValueError:
+            continue
+    return _CONSTANTS.get(text.lower(), text) if text else None

@@ -1,0 +1,151 @@
+from __future__ import annotations
+
+import sys
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from mlops_cli.checks.gate import evaluate, read_metrics
+from mlops_cli.core.errors import UserError
+
+FILES: dict[str, Any] = {
+    'best.json': {'accuracy': 0.9722, 'loss': 0.25, 'name': 'forest', 'ok': True, 'nothing': None, 'n': 3, 'layers': [64, 32],
+                  'nan': float('nan'), 'inf': float('inf'), 'nans': [1.0, float('nan')], 'val-loss': 0.5, 'eval/f1': 0.8,
+                  'mAP@0.5': 0.6, 'mAP@0.5:0.95': 0.4, 'top': {'k': {'5': 0.99}}, 'close': 0.94999999999},
+    'metrics/a b.json': {'test': {'f1': 0.81}},
+    'my [odd] file.json': {'acc': 0.9},
+    'a.json': {'x': 1.0}, 'b.json': {'x': 1.0005}, 'a-b.json': {'x': 2},
+}
+
+
+def read(name: str) -> Any:
+    if name not in FILES:
+        raise UserError(f'there is no {name}')
+    return FILES[name]
+
+
+@pytest.mark.parametrize(('expression', 'passed', 'values'), [
+    ('best.json:accuracy >= 0.95', True, {'best.json:accuracy': 0.9722}),
+    ('best.json:accuracy>=0.99', False, {'best.json:accuracy': 0.9722}),
+    ('metrics/a b.json:test.f1 > 0.8 and best.json:loss < 0.3', True, {'metrics/a b.json:test.f1': 0.81,
+                                                                       'best.json:loss': 0.25}),
+    ('best.json:loss < 0.3 and metrics/a b.json:test.f1 > 0.9', False, {'best.json:loss': 0.25,
+                                                                        'metrics/a b.json:test.f1': 0.81}),
+    ('abs(a.json:x - b.json:x) <= 1e-3', True, {'a.json:x': 1.0, 'b.json:x': 1.0005}),
+    ('abs(a.json:x-1) < 2', None, {}), ('abs(1 -a.json:x) == 0', True, {'a.json:x': 1.0}),
+    ('"my [odd] file.json":acc == 0.9', True, {'"my [odd] file.json":acc': 0.9}),
+    ("'my [odd] file.json':acc == 0.9", True, {"'my [odd] file.json':acc": 0.9}),
+    ('my [odd] file.json:acc == 0.9', True, {'my [odd] file.json:acc': 0.9}),
+    ('best.json:val-loss < 1', True, {'best.json:val-loss': 0.5}), ('best.json:eval/f1 > 0.5', True,
+                                                                    {'best.json:eval/f1': 0.8}),
+    ('best.json:mAP@0.5 > 0.5', True, {'best.json:mAP@0.5': 0.6}),
+    ('best.json:"mAP@0.5:0.95" > 0.3', True, {'best.json:"mAP@0.5:0.95"': 0.4}),
+    ('best.json:top.k.5 > 0.9', True, {'best.json:top.k.5': 0.99}), ('best.json:layers.0 == 64', True,
+                                                                     {'best.json:layers.0': 64}),
+    ('best.json:layers[1] == 32', True, {'best.json:layers[1]': 32}), ('a-b.json:x == 2', True, {'a-b.json:x': 2}),
+    ('sum(best.json:layers) == 96 and len(best.json:layers) == 2', True, {'best.json:layers': [64, 32]}),
+    ('max(best.json:loss, best.json:accuracy) > min(1, 2) or not best.json:ok', False,
+     {'best.json:loss': 0.25, 'best.json:accuracy': 0.9722, 'best.json:ok': True}),
+    ('best.json:name == "forest"', True, {'best.json:name': 'forest'}), ('best.json:ok == true', True, {'best.json:ok': True}),
+    ('best.json:ok', True, {'best.json:ok': True}), ('0.9 < best.json:accuracy < 1', True, {'best.json:accuracy': 0.9722}),
+    ('round(best.json:accuracy, 2) == 0.97', True, {'best.json:accuracy': 0.9722}), ('-best.json:n < 0', True,
+                                                                                     {'best.json:n': 3}),
+    ('best.json:n / 2 * 2 == best.json:n', True, {'best.json:n': 3}), ('2 / best.json:n < 1', True, {'best.json:n': 3}),
+    ('best.json:n in best.json:layers', False, {'best.json:n': 3, 'best.json:layers': [64, 32]}),
+    ('best.json:n > 5 if best.json:ok else true', False, {'best.json:n': 3, 'best.json:ok': True}),
+    ('best.json:n > 1\nand best.json:n < 5', True, {'best.json:n': 3}), ('(best.json:n) == (3)', True, {'best.json:n': 3}),
+    ('best.json:n == 3 and "a.json:x" != "b"', True, {'best.json:n': 3}), ('1 < 2', True, {}),
+])
+def test_a_gate(expression: str, passed: bool | None, values: dict[str, Any]) -> None:
+    if passed is None:
+        with pytest.raises(UserError, match='has no x-1') as caught:
+            evaluate(expression, read)
+        assert 'an operator needs blanks around it' in caught.value.hint
+        return
+    result = evaluate(expression, read)
+    assert (result.passed, result.expression, dict(result.values)) == (passed, expression, values)
+
+
+def test_the_line_for_people() -> None:
+    assert evaluate('best.json:accuracy >= 0.95', read).text == 'gate best.json:accuracy >= 0.95: 0.9722, passed'
+    assert evaluate('best.json:close >= 0.95', read).text == 'gate best.json:close >= 0.95: 0.94999999999, FAILED'
+    assert (evaluate('best.json:n > 5 and best.json:name == "x"', read).text
+            == 'gate best.json:n > 5 and best.json:name == "x": best.json:n is 3, best.json:name is "forest", FAILED')
+
+
+@pytest.mark.parametrize(('expression', 'message', 'hint', 'code'), [
+    ('accuracy >= 0.95', 'what is accuracy?', 'best.json:accuracy', 2), ('nope.json:x > 1', 'there is no nope.json', '', 2),
+    ('best.json:acuracy > 1', 'best.json has no acuracy', 'did you mean accuracy?', 2), ('best.json:k.5 > 1', 'has no k.5',
+                                                                                         'top.k.5', 2),
+    ('best.json:nan > 1', 'best.json:nan is nan', 'diverges', 1), ('best.json:inf > 1', 'is inf', '', 1),
+    ('sum(best.json:nans) > 1', 'an entry of best.json:nans is nan', '', 1), ('best.json:nothing > 1', 'is null', '', 2),
+    ('best.json:top > 1', 'is a mapping', 'best.json:top.KEY: k', 2), ('best.json:name > 1', 'cannot be computed', '', 2),
+    ('best.json:accuracy', 'is a number, neither true nor false', 'best.json:accuracy >= ...', 2), ('', 'cannot be read', '',
+                                                                                                    2),
+    ('best.json: > 1', 'a key is missing after ":" at character 11', 'such as', 2), ('best.json:n >', 'cannot be read', '', 2),
+    ('best.json:n / 0 > 1', 'cannot be computed: division by zero', '', 2), ('9**9**9**9 > 1', 'cannot be computed', '', 2),
+    ('"a" * 10000000000 == "b"', 'cannot be computed', '', 2), ('best.json:layers * 100000000 == 1', 'cannot be computed', '',
+                                                                2),
+    ('open("x")', 'there is no function open, only abs, len', '', 2), ('__import__("os")', 'no function', '', 2),
+    ('best.json:name.upper() == "X"', 'has no name.upper', '', 2), ('"a".upper() == "A"', 'Call has no place', '', 2),
+    ('(lambda: 1)() == 1', 'a key is missing', '', 2), ('[1 for x in [1]]', 'no place', '', 2), ('f"{1}" == "1"', 'no place',
+                                                                                                 '', 2),
+    ('(1).real == 1', 'Attribute has no place', '', 2), ('"abc"[0] == "a"', 'Subscript has no place', '', 2), ('min == 1',
+                                                                                                               'what is min?',
+                                                                                                               '', 2),
+    ('max(1, key=1) == 1', 'no place', '', 2), ('max(*"12") == "2"', 'Starred has no place', '', 2), ('{1: 2} == 1', '', '', 2),
+    ('(x := 1) == 1', '', '', 2), ('1 == 1; 2', 'cannot be read', '', 2), ('(' * 1900 + '1' + ')' * 90, '', '', 2),
+    ('-' * 1990 + '1 == 1', '', '', 2), ('1' + ' ' * 2000, 'more than 2,000', '', 2), ('1 ==\0 1', '', '', 2), ('\\d == 1', '',
+                                                                                                                '', 2),
+    ('sum(best.json:name) == 1', 'cannot be computed', '', 2), ('len(best.json:n) == 1', 'cannot be computed', '', 2),
+])
+def test_a_wrong_gate_says_what_next(expression: str, message: str, hint: str, code: int) -> None:
+    with pytest.raises(UserError) as caught:
+        evaluate(expression, read)
+    assert message in caught.value.message
+    assert hint in caught.value.hint
+    assert caught.value.exit_code == code
+
+
+@given(st.text(st.sampled_from('abn.json:x019 <>=()-+*/"\'[]{}!,\\&|%@$~#;'), max_size=30))
+def test_any_text_is_a_verdict_or_a_users_mistake(text: str) -> None:
+    try:
+        assert evaluate(text, read).passed in (True, False)
+    except UserError as error:
+        assert error.message
+
+
+def test_metrics_in_every_format() -> None:
+    for name, text in {
+        'm.json': '{"acc": 0.5, "a": {"b": 2}}', 'm.yaml': 'acc: 0.5\na: {b: 2}\n', 'm.toml': 'acc = 0.5\na.b = 2\n',
+        'm': '{"acc": 0.5, "a": {"b": 2}}', 'm.jsonl': '{"acc": 0.1}\n{"acc": 0.5, "a": {"b": 2}}\n\n',
+    }.items():
+        assert read_metrics(text.encode(), name) == {'acc': 0.5, 'a': {'b': 2}}
+    assert read_metrics(b'\xef\xbb\xbfepoch,acc,name,ok,gap\n1,0.1,x,False,\n\n2, 0.5 ,"a,b",true,\n', 'm.csv') == {
+        'epoch': 2, 'acc': 0.5, 'name': 'a,b', 'ok': True, 'gap': None}
+    assert read_metrics(b'a\tb\n1\t2\n', 'm.TSV') == {'a': 1, 'b': 2}
+    assert str(read_metrics(b'{"a": NaN}', 'm.json')['a']) == 'nan'
+
+
+@pytest.mark.parametrize(('name', 'text', 'message'), [
+    ('m.json', '{"a": 1, "a": 2}', 'm.json:1:10: the key "a" again'), ('m.json', '{', 'm.json:1:2: not JSON'),
+    ('m.jsonl', '\n', 'no line in it'), ('m.jsonl', '{"a": 1}\n{"a":\n', 'm.jsonl:2:'), ('m.csv', 'a,b\n',
+                                                                                         'no row below a header'),
+    ('m.csv', 'a,b\n1\n', 'not as many values as names'), ('m.csv', 'a,a\n1,2\n', 'two columns of one name'),
+    ('m.csv', '\xff', 'no row'), ('m.yaml', 'a: [', 'm.yaml:'),
+])
+def test_a_broken_metrics_file_has_its_place(name: str, text: str, message: str) -> None:
+    with pytest.raises(UserError) as caught:
+        read_metrics(text.encode(), name)
+    assert message in str(caught.value)
+    with pytest.raises(UserError, match='more than'):
+        read_metrics(b' ' * (16 << 20) + b' ', name)
+
+
+def test_the_library_is_only_loaded_when_needed() -> None:
+    import subprocess
+
+    code = 'import sys, mlops_cli.checks.gate; sys.exit("simpleeval" in sys.modules)'
+    assert subprocess.run([sys.executable, '-c', code], timeout=60, check=False).returncode == 0
