@@ -4,19 +4,18 @@ Nothing is redacted inside digests or paths, and no name makes a parameter a sec
 """
 from __future__ import annotations
 
-import base64
-import json
 import math
 import re
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping
+from functools import cache
 from itertools import pairwise
-from urllib.parse import quote, quote_plus
 
 SHORTEST = 4  # bytes; replacing all that equals less would tell what it is, and ruin the text
 ENCODED_SHORTEST = 8  # bytes of an encoded form, which is found inside longer ones
 GUESSED_SHORTEST = 16  # characters of a variable that only its name makes a secret
 GUESSED_ENTROPY = 3.0  # bits a character; 'changemechangeme' has 2.7, random hex digits 3.5 to 4
+HEAD = 8  # bytes of a beginning that are looked up together for all secrets
 LOOK_BEHIND = 16  # bytes, the longest look-behind of a pattern
 HOLD_LIMIT = 64 << 10  # bytes held back for what may become a secret
 
@@ -45,18 +44,27 @@ _BEGIN = b'-----BEGIN '
 _KEY_HEAD = rb'-----BEGIN [A-Z0-9 ]{0,40}PRIVATE KEY-----(?:(?:\r?\n|\\n)[A-Za-z-]{1,30}: [^\n\\]{0,200})*+'
 _KEY_BODY = rb'(?:[A-Za-z0-9+/=]++|\\[nr]|[\r\n][ \t>|]*+)*+'
 _KEY = _KEY_HEAD + _KEY_BODY + rb'(?:-----END [A-Z0-9 ]{0,40}PRIVATE KEY-----)?'
-_UNFINISHED_KEY = re.compile(
-    rb'-----BEGIN [A-Z0-9 ]{0,51}-{0,5}|' + _KEY_HEAD + rb'(?:\r?\n[A-Za-z-]{0,30}:?|' + _KEY_BODY
-    + rb'(?:-{0,5}|-----EN?|-----END(?: [A-Z0-9 ]{0,51}-{0,4})?))')
-_PATTERN = re.compile(b'|'.join(b'(%s)' % pattern for pattern in (*_KINDS.values(), _KEY)))
 _KIND_NAMES = (*_KINDS, _PRIVATE_KEY)
 _BLANKS = (b' ', b'\t', b'\n', b'\r', b'\x0b', b'\x0c')
+
+
+@cache
+def _pattern() -> re.Pattern[bytes]:
+    """Everything that looks like a secret, one group a kind.  Made when needed: it takes some milliseconds."""
+    return re.compile(b'|'.join(b'(%s)' % pattern for pattern in (*_KINDS.values(), _KEY)))
+
+
+@cache
+def _unfinished_key() -> re.Pattern[bytes]:
+    return re.compile(
+        rb'-----BEGIN [A-Z0-9 ]{0,51}-{0,5}|' + _KEY_HEAD + rb'(?:\r?\n[A-Za-z-]{0,30}:?|' + _KEY_BODY
+        + rb'(?:-{0,5}|-----EN?|-----END(?: [A-Z0-9 ]{0,51}-{0,4})?))')
 
 
 def looks_secret(text: str) -> str | None:
     """What kind of secret a text holds (``a GitHub token``), judged by its looks alone; None for all other text."""
     data = _bytes(text)
-    found = _PATTERN.search(data) if _may_match(data, 0) else None
+    found = _pattern().search(data) if _may_match(data, 0) else None
     return _kind(found) if found else None
 
 
@@ -106,6 +114,9 @@ class Redactor:
             for form in _forms(value):
                 self._literals.setdefault(form, _replacement(name))
         self.too_short = tuple(too_short)
+        texts = (*self._literals, *_STARTS, _BEGIN)
+        self._heads = [frozenset(text[:size] for text in texts if len(text) > size) for size in range(HEAD)]
+        self._long = [text for text in texts if len(text) > HEAD]
         self._limit = max([HOLD_LIMIT, *map(len, self._literals)])
         self._buffer = b''
         self._written = 0  # bytes of the buffer that are written already, kept for patterns that look behind
@@ -162,7 +173,7 @@ class Redactor:
         if literal:
             start = buffer.find(literal, position)
             return (start, start + len(literal), self._literals[literal]) if start >= 0 else _none(buffer)
-        match = _PATTERN.search(buffer, position)
+        match = _pattern().search(buffer, position)
         if match is None:
             return _none(buffer)
         return match.start(), match.end(), _replacement(_kind(match).partition(' ')[2])
@@ -170,7 +181,10 @@ class Redactor:
     def _hold(self, buffer: bytes, position: int) -> int:
         """Where the first thing starts that more bytes could make a secret."""
         hold = len(buffer)
-        for text in (*self._literals, *_STARTS, _BEGIN):
+        for size in range(1, min(HEAD, len(buffer) - position + 1)):
+            if buffer[-size:] in self._heads[size]:
+                hold = len(buffer) - size
+        for text in self._long:
             hold = min(hold, _beginning(buffer, text, position))
         word = max(position, 1 + max(buffer.rfind(blank, position) for blank in _BLANKS))
         for text in _STARTS:
@@ -178,7 +192,7 @@ class Redactor:
                 hold = min(hold, max(start, position))
         begin = buffer.find(_BEGIN, position)
         while 0 <= begin < hold:
-            if _UNFINISHED_KEY.fullmatch(buffer, begin):
+            if _unfinished_key().fullmatch(buffer, begin):
                 hold = begin
             begin = buffer.find(_BEGIN, begin + 1)
         return hold
@@ -189,16 +203,13 @@ def _none(buffer: bytes) -> _Found:
 
 
 def _beginning(buffer: bytes, text: bytes, position: int) -> int:
-    """Where the buffer's end starts that is a beginning of ``text``, and not all of it; the buffer's length if none is."""
-    head = text[:8]
+    """Where the buffer's end starts that is a beginning of ``text`` of HEAD bytes or more, and not all of it; the buffer's
+    length if none is."""
     start = max(position, len(buffer) - len(text) + 1)
-    while (start := buffer.find(head, start)) >= 0:
+    while (start := buffer.find(text[:HEAD], start)) >= 0:
         if text.startswith(buffer[start:]):
             return start
         start += 1
-    for start in range(max(position, len(buffer) - len(head) + 1, len(buffer) - len(text) + 1), len(buffer)):
-        if text.startswith(buffer[start:]):
-            return start
     return len(buffer)
 
 
@@ -223,6 +234,10 @@ def _replacement(name: str) -> bytes:
 
 def _forms(value: str) -> Iterator[bytes]:
     """A secret as programs write it."""
+    import base64
+    import json
+    from urllib.parse import quote, quote_plus
+
     raw = _bytes(value)
     lines = [line for line in raw.splitlines() if len(line.strip()) >= GUESSED_SHORTEST]
     texts = {raw, *(line.strip() for line in lines if len(lines) > 1), raw.replace(b'\r\n', b'\n'), raw.replace(b'\n', b'\r\n'),

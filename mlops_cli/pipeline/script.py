@@ -9,6 +9,7 @@ from __future__ import annotations
 import re
 from collections.abc import Callable
 from dataclasses import dataclass, replace
+from functools import lru_cache
 from typing import Literal
 
 HOLE = '\0'
@@ -50,6 +51,7 @@ class Place:
     glued: bool = False
 
 
+@lru_cache(maxsize=1024)  # the instances of a stage share their script
 def places(script: str) -> tuple[Place, ...]:
     """The place of each :data:`HOLE` of a script, in order."""
     reader = _Reader(script)

@@ -109,8 +109,8 @@ def test_little_is_held_back_and_not_for_ever() -> None:
     assert redactor.feed(b'learn ') == b'sk-learn '
     assert redactor.feed(PEM.encode()[:40]) == b''
     assert redactor.feed(b'\nloss: 0.5 and on\n') == b'[secret: private key]: 0.5 and on\n'
-    out = b''.join(redactor.feed(b'eyJ' * 1000) for _ in range(100)) + redactor.finish()
-    assert len(out) == 300_000
+    out = b''.join(redactor.feed(b'eyJ' * 1000) for _ in range(30)) + redactor.finish()
+    assert len(out) == 90_000
     assert Redactor({}).redact('caf\udce9 \ud800') == 'caf\udce9 \ud800'
     assert Redactor({'A': 'caf\udce9-noir'}).redact('x caf\udce9-noir') == 'x [secret: A]'
 
@@ -125,7 +125,7 @@ STREAMS = st.lists(st.sampled_from([*'abcxy \n-"=', 'abab', 'ababc', 'x\ny', *LO
                    max_size=12).map(''.join)
 
 
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=80, deadline=None)
 @given(text=STREAMS, cuts=st.lists(st.integers(0, 400), max_size=8))
 def test_wherever_a_stream_is_cut_the_result_is_the_same(text: str, cuts: list[int]) -> None:
     redactor = Redactor(SECRETS)

@@ -79,14 +79,14 @@ def test_awkward_values_arrive_byte_for_byte_wherever_they_stand(shell: str, tmp
 
 
 @every_shell
-@settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=30, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(values=st.lists(VALUES, min_size=10, max_size=20))
 def test_any_text_arrives_byte_for_byte(shell: str, tmp_path: Path, values: list[str]) -> None:
     arrives_everywhere(shell, values, tmp_path)
 
 
 @every_shell
-@settings(max_examples=40, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=25, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(values=st.lists(VALUES, min_size=1, max_size=10))
 @example(values=CANARIES)
 def test_lists_become_words_and_assignments_keep_their_text(shell: str, tmp_path: Path, values: list[str]) -> None:
@@ -266,7 +266,7 @@ def fuzz(shell: str, folder: Path, seed: int, count: int) -> int:
 
 @every_shell
 def test_no_script_lets_a_value_run(shell: str, tmp_path: Path) -> None:
-    assert fuzz(shell, tmp_path, seed=1, count=250)
+    assert fuzz(shell, tmp_path, seed=1, count=150)
 
 
 @pytest.mark.full
