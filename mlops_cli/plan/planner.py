@@ -140,7 +140,7 @@ def _known(draft: Draft, manifest: Manifest, facts: Facts, wishes: Wishes) -> St
             f'not deterministic: {len(pins)} different results are recorded for the same inputs (mlops accept chooses one)',
         )
     for pin in pins:
-        if not wishes.trial and all(facts.held(path) == ref for path, ref in pin.outputs):
+        if all(facts.held(path) == ref for path, ref in pin.outputs):
             return Step(stage.name, Verdict.FRESH, (), (), manifest, pin.outputs, 'pin', notes=notes)
     if persists or not wishes.lookup:
         return None
