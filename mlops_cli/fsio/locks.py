@@ -15,6 +15,7 @@ import time
 import weakref
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from functools import lru_cache
 from typing import Literal, Protocol
 
 from mlops_cli.core.clock import iso
@@ -237,6 +238,7 @@ class LockFile:
             self.release(name)
 
 
+@lru_cache(maxsize=4096)
 def byte_of(name: str) -> int:
     """The byte of the lock file that stands for a name: the digest's first 63 bits."""
     return int(digest_of(name.encode('utf-8', 'surrogateescape')).hex[:16], 16) >> 1

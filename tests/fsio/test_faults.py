@@ -174,3 +174,33 @@ def test_a_journal_that_cannot_be_made_is_not_there(tmp_path: Path) -> None:
             Journal(str(tmp_path / 'journal'), 'x')
     assert not (tmp_path / 'journal/x.jsonl').exists()
     assert len(os.listdir('/proc/self/fd')) == before
+
+
+@pytest.mark.filterwarnings('ignore:.*fork.*:DeprecationWarning')  # a runner may have threads; the child ends without them
+@pytest.mark.parametrize('run', [replace_file, make_file_in_new_folders, batch_of_five])
+@pytest.mark.usefixtures('order')
+def test_a_kill_before_any_change_leaves_everything_whole(run: Callable[[Path], None], tmp_path: Path) -> None:
+    """And the next process, seeing that the owner is gone, removes what it left; then the same again goes through."""
+    for number in range(100):
+        folder = tmp_path / str(number)
+        prepare(folder)
+        child = os.fork()
+        if not child:
+            counter = iter(range(number))
+            with ops.inject(lambda *_, counter=counter: next(counter, None) is None and os._exit(9)):
+                run(folder)
+            os._exit(0)
+        status = os.waitstatus_to_exitcode(os.waitpid(child, 0)[1])
+        check(folder)
+        with Root(folder) as root:
+            for rel in ('', 'tmp', 'a/b'):
+                if root.exists(rel):
+                    sweep_temporaries(root, rel=rel)
+        assert not [path.name for path in folder.rglob('*') if owner_in(path.name)]
+        check(folder)
+        run(folder)
+        check(folder)
+        if status == 0:
+            break
+        assert status == 9
+    assert 4 < number < 99

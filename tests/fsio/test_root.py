@@ -75,6 +75,20 @@ def test_absent_is_none_not_an_error(root: Root, inside: Path) -> None:
     assert caught.value.filename == str(inside / 'no')
 
 
+def test_many_at_once_are_as_one_by_one(root: Root, inside: Path) -> None:
+    (inside / 'a/b').mkdir(parents=True)
+    for name in ('a/one', 'a/two', 'a/b/three', 'four'):
+        (inside / name).write_bytes(name.encode())
+    (inside / 'a/dangling').symlink_to('nowhere')
+    (inside / 'link').symlink_to('a')
+    rels = ['a/b/no', 'a/b/three', 'a/dangling', 'a/one', 'a/two', 'four', 'four/below', 'no/such', 'no/such2']
+    assert root.stat_many(rels) == [root.stat(rel) for rel in rels]
+    assert [facts is None for facts in root.stat_many(rels)] == [True, False, False, False, False, False, True, True, True]
+    for rel in ('link/one', '../outside/secret', 'a/../x', 'a/..', '/etc/passwd'):
+        with pytest.raises(UserError):
+            root.stat_many(['a/one', rel])
+
+
 @pytest.mark.parametrize('rel', ['/etc/passwd', '../outside/secret', 'a/../../outside/secret', 'a//b', 'a/', './a', 'a/.',
                                  'a\0b'])
 @pytest.mark.parametrize('call', ['open', 'stat', 'scandir', 'makedirs', 'remove_tree', 'readlink', 'unlink', 'sub'])
@@ -172,6 +186,9 @@ def test_rename_and_unlink(root: Root, inside: Path) -> None:
     root.makedirs('b')
     root.rename('a/one', 'b/two')
     assert (inside / 'b/two').read_bytes() == b'1'
+    (inside / 'b/three').write_bytes(b'3')
+    root.exchange('b/two', 'b/three')
+    assert (inside / 'b/two').read_bytes() == b'3'
     root.unlink('b/two')
     assert not root.exists('b/two')
 

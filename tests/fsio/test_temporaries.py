@@ -30,6 +30,7 @@ def test_names_are_new_and_tell_the_owner() -> None:
         assert owner_in(other) is None
 
 
+@pytest.mark.filterwarnings('ignore:.*fork.*:DeprecationWarning')  # a runner may have threads; the child ends without them
 def test_a_child_is_somebody_else() -> None:
     reading, writing = os.pipe()
     mine = owner()
