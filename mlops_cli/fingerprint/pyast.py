@@ -7,7 +7,7 @@ from mlops_cli.fingerprint.pyast_text import Section, sections, serialise
 
 PREFIX = b'mlops pyast-v1\n'
 
-_NAMELESS = {'imports': 'imports', 'module': 'module-level code'}
+_NAMELESS = {'imports': 'imports', 'module': 'module-level code', 'docstring': 'docstring of the module'}
 
 
 def meaning(source: bytes, *, docstrings: bool = True) -> Digest | None:
@@ -20,8 +20,9 @@ def meaning(source: bytes, *, docstrings: bool = True) -> Digest | None:
 
 def parts(source: bytes, *, docstrings: bool = True) -> dict[str, Digest]:
     """The meaning of each part, by name, in order of first appearance: ``normalise``, ``Net`` (a class less its methods
-    and inner classes), ``Net.forward``, ``LEARNING_RATE`` (a top-level assignment to one name), ``<imports>``, and
-    ``<module>`` for the rest.  Parts of one name are taken together.  Empty where the file cannot be parsed."""
+    and inner classes), ``Net.forward``, ``LEARNING_RATE`` (a top-level assignment to one name), ``<imports>``,
+    ``<docstring>``, and ``<module>`` for the rest.  Parts of one name are taken together.  Empty where the file cannot
+    be parsed."""
     found = sections(source, docstrings=docstrings) or []
     return {section.name: digest_of(PREFIX + section.text) for section in found}
 
@@ -69,8 +70,6 @@ def _in_order(old: list[Section], new: list[Section]) -> list[str]:
 
 def _phrase(section: Section, verb: str) -> str:
     if section.kind in _NAMELESS:
-        if verb == 'docstring':
-            return 'docstring of the module changed'
         return f'{_NAMELESS[section.kind]} changed'
     subject = f'{section.kind} {section.name}'
     return f'docstring of {subject} changed' if verb == 'docstring' else f'{subject} {verb}'

@@ -8,6 +8,7 @@ from __future__ import annotations
 import ast
 import io
 import re
+import sys
 import tokenize
 import warnings
 from bisect import bisect_right
@@ -16,20 +17,30 @@ from importlib.util import decode_source
 from typing import Any, NamedTuple
 
 FILENAME = '<mlops pyast-v1>'  # what the parser's warnings are about, so that one filter meets ours and nobody else's
-FAILURES = (SyntaxError, ValueError, LookupError, OverflowError, RecursionError, MemoryError)
+FAILURES = (SyntaxError, ValueError, LookupError, OverflowError, RecursionError, MemoryError,
+            tokenize.TokenError)
 
 # Never written: `ctx` follows from the place, `kind` is the u of u'', type comments are written by their own rule.
 OMITTED = frozenset({'ctx', 'kind', 'type_comment', 'type_ignores'})
 DEFINITIONS = (ast.ClassDef, ast.FunctionDef, ast.AsyncFunctionDef)
-F_STRINGS = frozenset({'JoinedStr', 'TemplateStr'})  # by name: 3.14 has two classes that 3.11 lacks
-REPLACEMENTS = frozenset({'FormattedValue', 'Interpolation'})
+TEXT_NODES = frozenset({'JoinedStr', 'FormattedValue', 'TemplateStr', 'Interpolation'})  # by name: 3.11 lacks two
 
 _QUIET = ('ignore', None, Warning, re.compile(re.escape(FILENAME)), 0)
-_MAYBE_TYPE_COMMENT = re.compile(rb'#[ \t]*type:[ \t]*(?!ignore(?![0-9A-Za-z\x80-\xff]))')
-_TYPE_COMMENT = re.compile(r'#[ \t]*type:[ \t]*(?!ignore(?![0-9A-Za-z\x80-\U0010ffff]))')
-_MAYBE_SHOWN = re.compile(rb'=\s*(?:![rsa]\s*)?[:}]')  # the end of f'{x=}'
+_MAYBE_TYPE_COMMENT = re.compile(rb'#[ \t]*type:[ \t]*+(?!ignore(?![0-9A-Za-z\x80-\xff]))')
+_TYPE_COMMENT = re.compile(r'#[ \t]*type:[ \t]*+(?!ignore(?![0-9A-Za-z\x80-\U0010ffff]))')
+_SHOWS = re.compile(rb'=\s*[!:}]')  # as at the end of f'{x=}'
+_PLACES_IN_F_STRINGS = sys.version_info >= (3, 12)
+_SHOWN = re.compile(rb'[\s)]*(#[^\n]*\n[\s)]*)*=\s*')  # from the end of the expression
 
-_ATOMS: dict[type, Callable[[Any], str]] = {
+
+class _Atoms(dict[type, Callable[[Any], str]]):
+    """How values that are no nodes are written: as Python's ascii() does, but for numbers."""
+
+    def __missing__(self, kind: type) -> Callable[[Any], str]:
+        return lambda value: f'{kind.__name__}({value!a})'  # a constant that no release has yet
+
+
+_ATOMS = _Atoms({
     str: ascii,
     bytes: ascii,
     bool: ascii,
@@ -38,13 +49,23 @@ _ATOMS: dict[type, Callable[[Any], str]] = {
     int: hex,  # decimal has a limit of 4,300 digits
     float: float.hex,
     complex: lambda value: f'{value.imag.hex()}j',  # a literal has no real part
-}
-_FIELDS: dict[type, tuple[str, ...]] = {}
+})
+
+
+class _Fields(dict[type, tuple[str, ...]]):
+    """The names of the fields of a class of nodes, sorted; of anything else none."""
+
+    def __missing__(self, kind: type) -> tuple[str, ...]:
+        found = self[kind] = tuple(sorted(set(getattr(kind, '_fields', ())) - OMITTED))
+        return found
+
+
+_FIELDS = _Fields()
 
 
 class Section(NamedTuple):
-    """A named piece of a module.  ``kind``: imports, module, function, class, method, constant or type; ``line`` counts
-    from 1; ``text``: its canonical text, several pieces of one name one after the other."""
+    """A named piece of a module.  ``kind``: docstring, imports, module, function, class, method, constant or type; ``line``
+    counts from 1; ``text``: its canonical text, several pieces of one name one after the other."""
 
     name: str
     kind: str
@@ -56,124 +77,118 @@ def serialise(source: bytes, *, docstrings: bool = True) -> bytes | None:
     """The canonical text of a Python source file, without the line that names the format; ASCII.
 
     None where this interpreter cannot parse it, or is known to read something in it otherwise than its successors."""
-    tree = _parse(source)
-    comments = None if tree is None else _type_comments(source)
-    if tree is None or comments is None:
+    module = _read(source, docstrings)
+    if module is None:
         return None
-    if not docstrings:
-        _drop_docstrings(tree)
-    lines = _write(tree)
-    if comments:
-        lines += _place(comments, _anchors(tree))
-    return ('\n'.join(lines) + '\n').encode('ascii')
+    f_strings: list[Any] = []
+    lines = _write(module.tree, f_strings) + _place(module.comments, module.anchors)
+    return None if _misread(f_strings, source) else _text(lines)
 
 
 def sections(source: bytes, *, docstrings: bool = True) -> list[Section] | None:
     """The same text cut into what people have names for, in order of first appearance; None as for :func:`serialise`."""
-    tree = _parse(source)
-    comments = None if tree is None else _type_comments(source)
-    if tree is None or comments is None:
+    module = _read(source, docstrings)
+    if module is None:
         return None
-    if not docstrings:
-        _drop_docstrings(tree)
     spans: list[tuple[int, int, str]] = []
     found: dict[str, tuple[str, int, list[str]]] = {}
-    for name, kind, node in _split(tree.body, ''):
-        first = min([node.lineno, *(d.lineno for d in getattr(node, 'decorator_list', ()))])
-        last = node.end_lineno or node.lineno
-        spans.append((first, last, name))
+    f_strings: list[Any] = []
+    for name, kind, node in _split(module.tree.body, ''):
+        first = min([node.lineno, *(decorator.lineno for decorator in getattr(node, 'decorator_list', ()))])
+        spans.append((first, node.end_lineno, name))
         _, line, lines = found.get(name, (kind, first, []))
-        lines += _write(node)
+        lines += _write(node, f_strings)
         found[name] = (kind, line, lines)
-    anchors = _anchors(tree) if comments else []
-    for comment in comments:
-        first, last, name = next((s for s in reversed(spans) if s[0] <= comment[0] <= s[1]), (1, 0, '<module>'))
-        _, _, lines = found.setdefault(name, ('module', comment[0], []))
-        lines += _place([comment], [line for line in anchors if line >= first])
-    return [Section(name, kind, line, ('\n'.join(lines) + '\n').encode('ascii'))
-            for name, (kind, line, lines) in found.items()]
+    for comment in module.comments:
+        at = comment[0]
+        first, _, name = next((span for span in reversed(spans) if span[0] <= at <= span[1]), (1, 0, '<module>'))
+        _, _, lines = found.setdefault(name, ('module', at, []))
+        lines += _place([comment], [line for line in module.anchors if line >= first])
+    if _misread(f_strings, source):
+        return None
+    return [Section(name, kind, line, _text(lines)) for name, (kind, line, lines) in found.items()]
 
 
-def _parse(source: bytes) -> ast.Module | None:
+class _Module(NamedTuple):
+    tree: ast.Module
+    comments: list[tuple[int, str]]  # line, text
+    anchors: list[int]  # lines; empty where there is no comment to place
+
+
+def _read(source: bytes, docstrings: bool) -> _Module | None:
     # A filter for our file name alone, put first again whenever others went before it, and never taken away:
     # warnings.catch_warnings would swap the filters of all threads.
     if not warnings.filters or warnings.filters[0] != _QUIET:
         warnings.filterwarnings('ignore', category=Warning, module=re.escape(FILENAME))
     try:
         tree = ast.parse(source, FILENAME)
-        if _misreads_shown_text() and _MAYBE_SHOWN.search(source) and _has_misread_text(tree, source):
-            return None
+        comments = _type_comments(source)
     except FAILURES:
         return None
-    return tree
+    if not docstrings:
+        _drop_docstrings(tree)
+    return _Module(tree, comments, _anchors(tree) if comments else [])
 
 
-def _write(root: ast.AST) -> list[str]:
-    """One line a node, parents before children: the class, then its fields by name."""
+def _text(lines: list[str]) -> bytes:
+    return ('\n'.join(lines) + '\n').encode('ascii')
+
+
+def _write(root: ast.AST, f_strings: list[Any]) -> list[str]:
+    """One line a node, parents before children: the class, then its fields by name.  Adds to ``f_strings`` what it meets."""
     lines: list[str] = []
-    emit = lines.append
     stack: list[Any] = [root]
-    pop, push = stack.pop, stack.append
+    emit, pop, push, fields, atoms = lines.append, stack.pop, stack.append, _FIELDS, _ATOMS
     while stack:
         node = pop()
         kind = type(node)
         if kind is ast.Name:  # these three are most of any program
             emit(f'Name id={node.id!a}')
         elif kind is ast.Constant:
-            emit(f'Constant value={_atom(node.value)}')
+            emit(f'Constant value={atoms[type(node.value)](node.value)}')
         elif kind is ast.Attribute:
             emit(f'Attribute attr={node.attr!a} value')
             push(node.value)
-        elif kind in _ATOMS:
-            emit(_ATOMS[kind](node))
+        elif kind in atoms:
+            emit(atoms[kind](node))
         else:
-            line, children = _describe(node, kind)
+            line = kind.__name__
+            if line in TEXT_NODES:
+                _normalise(node, f_strings)
+            children: list[Any] = []
+            for field in fields[kind]:
+                value = getattr(node, field, None)
+                if value is None:
+                    continue
+                of = type(value)
+                if of is list:
+                    if value:
+                        line += f' {field}:{len(value)}'
+                        children += value
+                elif of in atoms:
+                    if value or of is not int:
+                        line += f' {field}={atoms[of](value)}'
+                elif fields[of]:
+                    line += f' {field}'
+                    children.append(value)
+                else:
+                    line += f' {field}={of.__name__}'  # an operator
             emit(line)
-            if children:
-                children.reverse()
-                stack += children
+            children.reverse()
+            stack += children
     return lines
 
 
-def _describe(node: Any, kind: type) -> tuple[str, list[Any]]:
-    """The line of a node and its children, which follow it in this order."""
-    line = kind.__name__
-    if line == 'MatchSingleton':
-        return f'MatchSingleton value={_atom(node.value)}', []
-    if line in F_STRINGS:
-        values = _merged(node.values)
-        return (f'{line} values:{len(values)}' if values else line), values
-    replacement = line in REPLACEMENTS
-    children: list[Any] = []
-    for field in _FIELDS.get(kind) or _fields(kind):
-        value = getattr(node, field, None)
-        if value is None:
-            continue
-        of = type(value)
-        if of is list:
-            if value:
-                line += f' {field}:{len(value)}'
-                children += value
-        elif of in _ATOMS:
-            if (value or of is not int) and not (replacement and value == -1):
-                line += f' {field}={_ATOMS[of](value)}'
-        elif not (_FIELDS.get(of) or _fields(of)):
-            line += f' {field}={of.__name__}'  # an operator
-        elif not (replacement and field == 'format_spec' and not _merged(value.values)):
-            line += f' {field}'
-            children.append(value)
-    return line, children
-
-
-def _fields(kind: type) -> tuple[str, ...]:
-    found = tuple(sorted(set(getattr(kind, '_fields', ())) - OMITTED))
-    _FIELDS[kind] = found
-    return found
-
-
-def _atom(value: object) -> str:
-    write = _ATOMS.get(type(value))
-    return write(value) if write else f'{type(value).__name__}({value!a})'
+def _normalise(node: Any, f_strings: list[Any]) -> None:
+    """Makes one of the ways in which releases describe the same f-string, or a part of one."""
+    if hasattr(node, 'values'):
+        node.values = _merged(node.values)
+        f_strings.append(node)
+        return
+    if node.conversion == -1:
+        node.conversion = None
+    if node.format_spec is not None and not _merged(node.format_spec.values):
+        node.format_spec = None
 
 
 def _merged(values: list[Any]) -> list[Any]:
@@ -206,7 +221,7 @@ def _statements(tree: ast.Module) -> Iterator[ast.AST]:
     while stack:
         node = stack.pop()
         yield node
-        for field in _FIELDS.get(type(node)) or _fields(type(node)):
+        for field in _FIELDS[type(node)]:
             value = getattr(node, field, None)
             if type(value) is list:
                 stack += [child for child in value if isinstance(child, ast.AST) and not isinstance(child, ast.expr)]
@@ -215,8 +230,10 @@ def _statements(tree: ast.Module) -> Iterator[ast.AST]:
 def _split(body: Sequence[ast.stmt], prefix: str) -> Iterator[tuple[str, str, Any]]:
     """Every statement of a module (or class, prefix ``Net.``) with the name and kind of the section it belongs to.
     Takes its methods and inner classes out of a class: they come after it."""
-    for node in body:
+    for place, node in enumerate(body):
         match node:
+            case ast.Expr(value=ast.Constant(value=str())) if not place and not prefix:
+                yield '<docstring>', 'docstring', node
             case ast.FunctionDef() | ast.AsyncFunctionDef():
                 yield prefix + node.name, 'method' if prefix else 'function', node
             case ast.ClassDef():
@@ -237,15 +254,12 @@ def _split(body: Sequence[ast.stmt], prefix: str) -> Iterator[tuple[str, str, An
 # Type comments.  Not as ast.parse(type_comments=True) gives them: it refuses files with such a comment in another
 # place, and up to 3.12 reads `with (a, b):  # type: X` as one pair.
 
-def _type_comments(source: bytes) -> list[tuple[int, str]] | None:
-    """(line, text) of the comments that start with ``# type:``, less ``# type: ignore``; None if it has no tokens."""
+def _type_comments(source: bytes) -> list[tuple[int, str]]:
+    """(line, text) of the comments that start with ``# type:``, less ``# type: ignore``.  Raises FAILURES."""
     if not _MAYBE_TYPE_COMMENT.search(source):
         return []
     readline = io.BytesIO(source.replace(b'\r\n', b'\n').replace(b'\r', b'\n')).readline
-    try:
-        comments = [token for token in tokenize.tokenize(readline) if token.type == tokenize.COMMENT]
-    except (*FAILURES, tokenize.TokenError):
-        return None
+    comments = [token for token in tokenize.tokenize(readline) if token.type == tokenize.COMMENT]
     return [(comment.start[0], comment.string[found.end():].strip())
             for comment in comments if (found := _TYPE_COMMENT.match(comment.string))]
 
@@ -267,30 +281,39 @@ def _place(comments: list[tuple[int, str]], anchors: list[int]) -> list[str]:
     return [f'TypeComment after={bisect_right(anchors, line):#x} text={text!a}' for line, text in comments]
 
 
-# The text that f'{x=}' shows.  Some releases of 3.12 and 3.13 cut it at != and at # in a string.
+# What releases from 3.12 on are known to read otherwise than their brothers: the text that f'{x=}' shows is cut at a !=,
+# a #, a :: or a lambda in some of 3.12 to 3.14; in a format, {{ after {y} changed its sense and rf'{x:\d}' lost its backslash.
 
-_misreads: list[bool] = []
+def _misread(f_strings: list[Any], source: bytes) -> bool:
+    """Whether this interpreter may have read one of the f-strings wrongly.  Only from 3.12 on do their parts know their
+    place; 3.11 reads them all well."""
+    if not _PLACES_IN_F_STRINGS:
+        return False
+    formats = {id(value.format_spec) for node in f_strings for value in node.values if getattr(value, 'format_spec', None)}
+    if not formats and not _SHOWS.search(source):
+        return False
+    try:
+        lines = [line.encode() for line in decode_source(source).split('\n')]
+    except FAILURES:
+        return True
+    return any(_is_misread(node, lines, id(node) in formats) for node in f_strings)
 
 
-def _misreads_shown_text() -> bool:
-    if not _misreads:
-        shown = ast.parse('f"{a!=b=}", f"{\'#\'=}"')
-        _misreads.append("'a!=b='" not in ast.dump(shown) or '"\'#\'="' not in ast.dump(shown))
-    return _misreads[0]
-
-
-def _has_misread_text(tree: ast.AST, source: bytes) -> bool:
-    """Whether an f-string shows text that this interpreter may have cut.  Only for 3.12 and up, which know the place of
-    each part of an f-string."""
-    lines = [line.encode() for line in decode_source(source).split('\n')]
-    for node in ast.walk(tree):
-        if type(node) is not ast.FormattedValue:
+def _is_misread(f_string: Any, lines: list[bytes], is_format: bool) -> bool:
+    before = b''
+    for value in f_string.values:
+        if type(value) is str:
+            before = value.encode('utf-8', 'surrogatepass')
             continue
-        start, end, stop = (node.lineno, node.col_offset), _end(node.value), _end(node)
-        after = _between(lines, end, stop).lstrip(b' \t\f\n)')
-        shown = _between(lines, start, end)
-        if after[:1] == b'#' or (after[:1] == b'=' and (b'!=' in shown or b'#' in shown)):
+        after = _between(lines, _end(value.value), _end(value))
+        equals = _SHOWN.match(after)
+        if equals:
+            shown = _between(lines, (value.lineno, value.col_offset + 1), _end(value.value)) + equals.group()
+            if is_format or not before.endswith(shown):  # a comment in between is not shown, and so no end either
+                return True
+        if value.format_spec and (b'\\' in after or b'{{' in after):
             return True
+        before = b''
     return False
 
 

@@ -1,0 +1,3 @@
+def f(a: int, /, b: str = "x", *c: bytes, d: float = 1.0, **e: object) -> None: pass
+def g(a: "int | None" = None) -> "list[int]": ...
+x: dict[str, list[int]] = {}

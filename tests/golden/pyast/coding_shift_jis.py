@@ -1,0 +1,2 @@
+# coding: shift_jis
+name = 'テスト'  # type: 日本

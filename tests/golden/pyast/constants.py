@@ -1,0 +1,7 @@
+None
+True
+False
+...
+Ellipsis
+__debug__
+NotImplemented

@@ -1,0 +1,10 @@
+def f(a):
+    """Says what f does.
+
+    More of it.
+    """
+    return a
+
+
+async def g():
+    'one line'

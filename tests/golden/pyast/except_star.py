@@ -1,0 +1,10 @@
+try:
+    a
+except* A:
+    b
+except* (B, C) as group:
+    raise group
+else:
+    c
+finally:
+    d

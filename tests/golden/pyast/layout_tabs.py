@@ -1,0 +1,8 @@
+if a:
+	b
+	if c:
+		d
+
+def f():
+	return (1,
+2)

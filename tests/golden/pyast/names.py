@@ -1,0 +1,7 @@
+a
+_b
+__c__
+match
+case
+type
+soft = match = case

@@ -1,0 +1,6 @@
+def a():
+    def b():
+        def c():
+            return lambda: (lambda: d)
+        return c
+    return b

@@ -1,0 +1,1 @@
+x = 1if x:    y = '''ab'''# type: latez = 2

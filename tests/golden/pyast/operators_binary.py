@@ -1,0 +1,16 @@
+a + b
+a - b
+a * b
+a / b
+a // b
+a % b
+a ** b
+a @ b
+a << b
+a >> b
+a & b
+a | b
+a ^ b
+a + b * c
+(a + b) * c
+a ** -b

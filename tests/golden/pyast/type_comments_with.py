@@ -1,0 +1,4 @@
+with (a, b):  # type: X
+    pass
+with (a as c):  # type: Y
+    pass
