@@ -33,7 +33,7 @@ _KINDS = {
     'an API key': _EDGE + rb'sk-(?:[A-Za-z0-9]{1,24}[-_]){0,4}(?=[A-Za-z]{0,60}[0-9])(?=[0-9]{0,60}[A-Za-z])'
                   rb'[A-Za-z0-9]{16}[A-Za-z0-9_-]{0,255}',
     'a Slack token': _EDGE + rb'xox[a-z]-(?=[A-Za-z-]{0,60}[0-9])[A-Za-z0-9-]{10,255}',
-    'a JSON web token': _EDGE + rb'eyJ[A-Za-z0-9_-]{8,2000}\.eyJ[A-Za-z0-9_-]{8,16000}\.[A-Za-z0-9_-]{0,2000}',
+    'a JSON web token': _EDGE + rb'eyJ[A-Za-z0-9_-]{8,600}\.eyJ[A-Za-z0-9_-]{8,16000}\.[A-Za-z0-9_-]{0,2000}',
     'a signed URL': rb'(?<=X-Amz-Signature=)[0-9a-fA-F]{16,255}',
     'a password in a URL': rb'(?<=://)[^\s/:@?#"\'<>]{0,255}:(?![$<{]|\*+@)[^\s/@"\'<>]{1,255}(?=@)',
 }
