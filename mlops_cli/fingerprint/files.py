@@ -200,6 +200,9 @@ class Workspace:
                     raise _leaves(rel)
                 here.pop()
                 continue
+            if hops and name in ALWAYS:
+                raise UserError(f'{rel} leads into {name} by a symbolic link', exit_code=ExitCode.REFUSED,
+                                hint='nothing in .git or .mlops can be an input: put a copy in its place')
             path = '/'.join((*here, name))
             facts = self.root.stat(path)
             if facts is None:
@@ -216,9 +219,6 @@ class Workspace:
             if target.startswith('/'):
                 target, here = self._beneath(target, rel), []
             waiting += [part for part in reversed(target.split('/')) if part not in ('', '.')]
-        if ALWAYS.intersection(here):
-            raise UserError(f'{rel} is a symbolic link into {"/".join(here)}', exit_code=ExitCode.REFUSED,
-                            hint='nothing in .git or .mlops can be an input: put a copy in its place')
         resolved = '/'.join(here) or '.'
         return resolved, self.root.stat(resolved)
 
@@ -235,16 +235,20 @@ class Workspace:
         """Files that match, sorted: `*`, `?`, `[...]` within a name, `**` for any folders; a name with a leading dot only where
         the pattern spells the dot; nothing that is ignored.  Links count by what they lead to."""
         found: set[str] = set()
-        self._glob('', pattern.split('/'), found, {})
+        self._glob('', pattern.split('/'), found, {}, set())
         return tuple(sorted(found))
 
-    def _glob(self, folder: str, parts: list[str], found: set[str], listed: dict[str, list[FolderEntry]]) -> None:
+    def _glob(self, folder: str, parts: list[str], found: set[str], listed: dict[str, list[FolderEntry]],
+              done: set[tuple[str, int]]) -> None:
+        if (folder, len(parts)) in done:
+            return
+        done.add((folder, len(parts)))
         head, rest = parts[0], parts[1:]
         if folder not in listed:
             listed[folder] = self._list(folder)
         deep = head == '**'
         if deep and rest:
-            self._glob(folder, rest, found, listed)
+            self._glob(folder, rest, found, listed, done)
         expression = re.compile(translate('*' if deep else head))
         for entry in listed[folder]:
             if (entry.name.startswith('.') and not head.startswith('.')) or expression.match(entry.name) is None:
@@ -254,7 +258,7 @@ class Workspace:
             if self.ignore.entry_ignored(folder, entry.name, is_folder):
                 continue
             if is_folder and (deep or rest):
-                self._glob(path, parts if deep else rest, found, listed)
+                self._glob(path, parts if deep else rest, found, listed, done)
             elif is_file and not rest:
                 found.add(path)
 
