@@ -41,7 +41,6 @@ PIPELINE: Final = Limits(size=16 << 20, nodes=2_000_000)
 
 _UNPRINTABLE = re.compile('[^\t\n\r\x20-\x7e\xa0-\u2027\u202a-\ud7ff\ue000-\ufefe\uff00-\ufffd\U00010000-\U0010ffff]')
 _CONTROL = re.compile('[\x00-\x08\x0b\x0c\x0e-\x1f\x7f-\x9f]')
-_DIRECTIVE = re.compile(rb'(?:\A|[\r\n])%')
 _DIRECTIVES = 20  # libyaml compares each with all before it
 _LEADING_ZERO = re.compile(r'[-+]?0[0-9]+')
 _SAFE = re.compile(r'(?!(?:y|n|yes|no|on|off|true|false|null)\Z)[a-z_][a-z0-9_./-]*', re.IGNORECASE)  # text for YAML 1.1 too
@@ -117,7 +116,7 @@ def _text(data: bytes, file: str, limits: Limits) -> str:
         code = ord(found[0])
         raise refuse(f'the character U+{code:04X} cannot stand in a YAML file',
                      f'remove it, or write it as "\\u{code:04x}" in double quotes', _place_of(file, text[:found.start()]))
-    if len(_DIRECTIVE.findall(data)) > _DIRECTIVES:
+    if data.count(b'\n%') + data.count(b'\r%') > _DIRECTIVES:
         raise refuse('too many lines start with "%"', 'directives are not needed: remove them')
     return text
 
@@ -377,6 +376,8 @@ def _explain(error: YAMLError, file: str, data: bytes) -> tuple[str, str, Where]
     message = message.format(context=context.line + 1 if context else 1)
     line = data.decode().splitlines()[mark.line:mark.line + 1]
     character = line[0][mark.column:mark.column + 1] if line else ''
+    if "expected ','" in problem and line and '${' in line[0]:
+        hint = 'quote text that holds ${...} where it stands in brackets'
     if 'cannot start any token' in problem:
         message, hint = (('a tab is used for indentation', 'indent with spaces') if character == '\t'
                          else (f'unquoted text cannot start with "{character}"', 'quote it'))

@@ -98,7 +98,8 @@ class Builder:
 
     def _template_error(self, error: TemplateError, path: Path) -> None:
         where = self.part.where_of(error, (*self.path, *path))
-        self.problems.add(f'stage {self.group}: {error.message}', where, error.hint)
+        nothing = '' if self.part.scope.values else 'values come from params.yaml and vars, and there are none'
+        self.problems.add(f'stage {self.group}: {error.message}', where, error.hint or nothing)
 
     def _wdir(self, scope: Scope) -> str:
         if 'wdir' not in self.raw:
@@ -147,7 +148,7 @@ class Builder:
         scripts: list[str] = []
         for path, script in [(('cmd',), written)] if isinstance(written, str) else _numbered(written, 'cmd'):
             try:
-                scripts.append(render_command(script.rstrip('\n'), scope))
+                scripts.append(render_command(script.rstrip('\n'), scope) if '${' in script else script.rstrip('\n'))
             except TemplateError as error:
                 self._template_error(error, path)
         return Command('shell', tuple(scripts))

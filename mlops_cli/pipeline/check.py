@@ -31,6 +31,7 @@ def check(pipeline: Pipeline, axes: Mapping[str, Sequence[str]], broken: Iterabl
 def _one_maker(pipeline: Pipeline, axes: Mapping[str, Sequence[str]], problems: Problems) -> None:
     """No path is made twice."""
     makers: dict[str, list[tuple[Stage, Output]]] = {}
+    told: set[Where] = set()
     for stage in pipeline.stages.values():
         for output in stage.outputs:
             makers.setdefault(output.path, []).append((stage, output))
@@ -43,7 +44,9 @@ def _one_maker(pipeline: Pipeline, axes: Mapping[str, Sequence[str]], problems: 
             hint = 'metrics and plots are outputs already: list it there only' if len(roles) == 2 else 'remove one'
             problems.add(f'stage {first.group}: {path} is listed twice, first at {output.where}', again.where, hint)
         elif first.group == second.group and len({one.where for _, one in made}) == 1:
-            _same_for_all(path, [stage for stage, _ in made], axes.get(first.group, ()), output.where, problems)
+            if output.where not in told:
+                _same_for_all(path, [stage for stage, _ in made], axes.get(first.group, ()), output.where, problems)
+            told.add(output.where)
         else:
             problems.add(f'stage {second.name}: {path} is an output of {first.name} already, at {output.where}', again.where,
                          'one path has one maker: give one of them another path')

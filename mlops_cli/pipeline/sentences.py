@@ -33,6 +33,9 @@ _ELSEWHERE = {
 _STAGE_KEYS = ('cmd', 'deps', 'outs', 'params', 'metrics', 'plots')
 _SETTINGS = ('cache', 'persist', 'desc', 'primary', 'goals', 'tolerance', 'x', 'y', 'title', 'template')
 _BOUNDS = ('minimum', 'maximum', 'exclusiveMinimum', 'pattern', 'minLength')
+_NO_TEXT = ('a list', 'a mapping', 'a number', 'a whole', 'true', 'a time', 'a size', '1,')
+_STAGE = 'a mapping with at least cmd'
+_FLAGS = {'yes': 'true', 'on': 'true', 'y': 'true', 'no': 'false', 'off': 'false', 'n': 'false'}
 _NAMED = {'stages': 'a stage', 'resources': 'a resource', 'matrix': 'an axis'}
 
 
@@ -169,7 +172,8 @@ def _options(violations: Sequence[Violation]) -> list[str]:
 
 
 def _choice(value: Any, options: list[str]) -> str:
-    return did_you_mean(value, options, what='write one of') if isinstance(value, str) and len(options) > 1 else ''
+    hint = did_you_mean(value, options, what='write one of') if isinstance(value, str) else ''
+    return hint if len(options) > 1 or hint.startswith('did you mean') else ''
 
 
 def _means_command(key: str) -> bool:
@@ -194,6 +198,8 @@ def _shown(value: Any) -> str:
         return f'"{_short(value)}"' if value else 'empty'
     if isinstance(value, list | dict) and not value:
         return f'an empty {"list" if isinstance(value, list) else "mapping"}'
+    if isinstance(value, dict):
+        return _short(f'a mapping with {", ".join(map(str, value))}')
     if value is None:
         return 'empty'
     if isinstance(value, bool):
@@ -206,12 +212,24 @@ def _short(text: str) -> str:
 
 
 def _mend(value: Any, expects: str) -> str:
-    if expects.startswith('a list of') and isinstance(value, str) and value:
-        return f'write [{_short(value)}]'
-    textual = not expects.startswith(('a list', 'a mapping', 'a number', 'a whole', 'true', 'a time', 'a size'))
-    if textual and isinstance(value, bool | int | float):
-        shown = _shown(value)
-        return f'quote it if it is meant: "{shown}"'
+    """What to do about a value of the wrong form, '' where nothing helps more than the sentence itself."""
     if value is None:
-        return 'give it a value, or remove it'
+        return ('remove the ":", or indent its settings further' if expects == 'a mapping of settings'
+                else 'give it a value, or remove it')
+    if expects.startswith('a list of') and isinstance(value, str) and value:
+        return f'write [{_short(", ".join(value.split()) if "words" in expects else value)}]'
+    if expects.startswith('a list of') and isinstance(value, dict) and value:
+        return 'put it into a list: [{...}]'
+    if isinstance(value, str):
+        return _mend_text(value, expects)
+    if isinstance(value, bool | int | float) and not expects.startswith(_NO_TEXT):
+        return f'quote it if it is meant: "{_shown(value)}"'
     return ''
+
+
+def _mend_text(value: str, expects: str) -> str:
+    if expects == 'true or false' and value.casefold() in _FLAGS:
+        return f'write {_FLAGS[value.casefold()]}: in YAML 1.2 "{value}" is text'
+    if expects == _STAGE and value:
+        return f'write {{cmd: {_short(value)}}}'
+    return 'write it without quotes' if expects.startswith(('a number', 'a whole', '1,')) and value.isdigit() else ''

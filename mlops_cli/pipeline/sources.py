@@ -129,19 +129,19 @@ class Part:
 def scope_of(document: Document, folder: str, sources: Sources, problems: Problems) -> tuple[Scope, str | None, bool]:
     """What the templates of a pipeline file may use; its parameter file, if it names one; whether all could be read."""
     before = len(problems.errors)
-    raw = document.value
-    scope, named = Scope({}), None
+    written = document.value.get('params')
+    scope, named, file = Scope({}), None, ''
     with problems.caught(document.where(('params',))):
-        written = raw.get('params') if isinstance(raw.get('params'), str) else None
-        file = named = _join(folder, written) if written is not None else None
-        if named is not None and not named.endswith(paramfile.SUFFIXES):
-            raise UserError(f'{named} is no parameter file', hint=f'those end in {", ".join(paramfile.SUFFIXES)}')
-        file = named if named is not None else _join(folder, layout.PARAMS_FILE)
+        if isinstance(written, str):
+            named = _join(folder, written)
+            if not named.endswith(paramfile.SUFFIXES):
+                raise UserError(f'{named} is no parameter file', hint=f'those end in {", ".join(paramfile.SUFFIXES)}')
+        file = named or _join(folder, layout.PARAMS_FILE)
         values = sources.values(file)
-        if values is None and written is not None:
+        if values is None and named:
             raise UserError(f'there is no parameter file {file}', hint='make it, or remove params')
         scope = Scope(values or {})
-    scope = with_vars(raw.get('vars'), scope, document, ('vars',), folder, sources, problems, loaded=file or '')
+    scope = with_vars(document.value.get('vars'), scope, document, ('vars',), folder, sources, problems, loaded=file)
     return scope, named, len(problems.errors) == before
 
 
