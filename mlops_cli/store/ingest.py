@@ -8,14 +8,14 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
 
-from mlops_cli.core.digest import Digest, digest_of, digest_of_file
+from mlops_cli.core.digest import Digest, digest_of
 from mlops_cli.core.errors import ExitCode, UserError
 from mlops_cli.core.refs import Kind, ObjectRef
 from mlops_cli.fsio import ops, temporaries
 from mlops_cli.fsio.durable import OBJECTS, TREES
 from mlops_cli.fsio.paths import Root
 from mlops_cli.store import tree
-from mlops_cli.store.shelf import ALL_CORES, LARGE, SMALL, Shelf, copy_hashing, linked_object, read_all
+from mlops_cli.store.shelf import SMALL, Shelf, hash_rest, linked_object, read_all
 from mlops_cli.store.tree import DEPTH_LIMIT, TreeEntry
 
 TRIES = 3
@@ -91,12 +91,7 @@ def hash_open_file(source: int, path: str) -> tuple[ObjectRef, os.stat_result]:
         if not stat.S_ISREG(before.st_mode):
             raise special_file(path, before)
         os.lseek(source, 0, os.SEEK_SET)
-        if before.st_size <= SMALL:
-            data = read_all(source, before.st_size)
-            digest, size = digest_of(data), len(data)
-        else:
-            hex_digest, size = copy_hashing(source, lambda _part: None, before.st_size)
-            digest = Digest(hex_digest)
+        digest, size = hash_rest(source, before.st_size)
         after = os.fstat(source)
         if size == after.st_size and same_state(before, after):
             return ObjectRef(digest, size, kind_of(after)), after
@@ -104,7 +99,12 @@ def hash_open_file(source: int, path: str) -> tuple[ObjectRef, os.stat_result]:
     raise changed_while_reading(path)
 
 
-def add_bytes(shelf: Shelf, data: bytes, *, level: int = OBJECTS) -> ObjectRef:
+def level_of(data: bytes) -> int:
+    """When an object may get its name: what looks like the node of a tree only after all that is no node."""
+    return TREES if data.startswith(tree.PREFIX) else OBJECTS
+
+
+def add_bytes(shelf: Shelf, data: bytes) -> ObjectRef:
     """Store bytes as an object, unless it is there."""
     digest = digest_of(data)
     if shelf.sound(digest, len(data)):
@@ -113,7 +113,7 @@ def add_bytes(shelf: Shelf, data: bytes, *, level: int = OBJECTS) -> ObjectRef:
         fd, temporary = shelf.new_temporary()
         with _dropped_on_error(shelf, fd, temporary):
             ops.write(fd, data)
-        shelf.adopt(digest, fd, temporary, level)
+        shelf.adopt(digest, fd, temporary, level_of(data))
     return ObjectRef(digest, len(data), 'file')
 
 
@@ -157,11 +157,9 @@ def _add_large(shelf: Shelf, source: int, before: os.stat_result, reflink: bool)
     fd, temporary = shelf.new_temporary()
     with _dropped_on_error(shelf, fd, temporary):
         if reflink and ops.reflink(source, fd):
-            size = os.fstat(fd).st_size
-            digest = digest_of_file(str(shelf.cache / temporary), threads=ALL_CORES if size >= LARGE else 1)
+            digest, size = hash_rest(fd, os.fstat(fd).st_size)
         else:
-            hex_digest, size = copy_hashing(source, lambda part: ops.write(fd, part), before.st_size)
-            digest = Digest(hex_digest)
+            digest, size = hash_rest(source, before.st_size, lambda part: ops.write(fd, part))
         changed = not same_state(before, os.fstat(source))
         present = not changed and shelf.sound(digest, size)
     if changed or present:
@@ -244,7 +242,7 @@ class Ingest:
         check_names(path, entries)
         node = tree.encode(entries)
         ref = tree.tree_ref(node, entries)
-        add_bytes(self.shelf, node, level=TREES)
+        add_bytes(self.shelf, node)
         return ref
 
     def _entries(self, fd: int, path: str, depth: int) -> list[TreeEntry] | None:

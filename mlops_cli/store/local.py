@@ -6,16 +6,16 @@ import os
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from pathlib import Path
 
-from mlops_cli.core.digest import Digest, hasher
+from mlops_cli.core.digest import Digest
 from mlops_cli.core.refs import ObjectRef
 from mlops_cli.fsio import ops
-from mlops_cli.fsio.durable import OBJECTS, Batch
+from mlops_cli.fsio.durable import Batch
 from mlops_cli.fsio.paths import Root
 from mlops_cli.store import ingest, tree
 from mlops_cli.store.ingest import Added, Ingest, Known
 from mlops_cli.store.materialise import LinkMode, Materialise, Written
 from mlops_cli.store.objects import CHUNK, Chunks, Damage, Damaged, MissingObject, checked
-from mlops_cli.store.shelf import Shelf, Verified
+from mlops_cli.store.shelf import Shelf, Verified, hash_rest
 
 DEFAULT_LINKS: tuple[LinkMode, ...] = ('reflink', 'copy')
 
@@ -58,8 +58,10 @@ class LocalStore(Shelf):
         """As the protocol; the objects get their names with the batch."""
         for digest, chunks in objects:
             fd, temporary = self.new_temporary()
+            level = None
             try:
                 for chunk in checked(digest, chunks, 'what was sent'):
+                    level = ingest.level_of(chunk) if level is None and chunk else level
                     ops.write(fd, chunk)
                 present = self.sound(digest)
             except BaseException:
@@ -71,7 +73,7 @@ class LocalStore(Shelf):
                 self.drop(temporary)
                 self.freshen(digest)
             else:
-                self.adopt(digest, fd, temporary, OBJECTS)
+                self.adopt(digest, fd, temporary, level or 0)
 
     def list(self) -> Iterator[tuple[Digest, int]]:
         """Every object that has its name; flush the batch first to see those that wait."""
@@ -95,9 +97,9 @@ class LocalStore(Shelf):
         return ingest.add_bytes(self, data)
 
     def add_nodes(self, nodes: Iterable[bytes]) -> None:
-        """Store the nodes of trees, children's before their parents' or in the same batch."""
+        """Store the nodes of trees, those of children before or in the same flush as those of their parents."""
         for node in nodes:
-            ingest.add_bytes(self, node, level=1)
+            ingest.add_bytes(self, node)
 
     def add_file(self, root: Root, rel: str) -> ObjectRef:
         """Store a regular file.  Raises UserError (exit 5 if it is something else, 1 if it changes all the time), OSError."""
@@ -134,27 +136,31 @@ class LocalStore(Shelf):
         run.place(ref, root, rel, replace=replace)
         return run.written
 
-    def missing(self, refs: Iterable[ObjectRef]) -> builtins.list[Digest]:
+    def missing(self, refs: Iterable[ObjectRef], *, sure: bool = False) -> builtins.list[Digest]:
         """Every object these need that is not here, children of trees included; one of a wrong size is put aside and missing.
-        A tree once found whole is not looked at again by this store."""
+
+        ``sure``: so is one whose bytes are wrong: ask for that before destroying the only other copy.  Else a tree once found
+        whole is not looked at again by this store."""
         found: dict[Digest, None] = {}
         for ref in refs:
             if ref.kind == 'tree':
-                self._missing_below(ref, found)
-            elif not self._has_file(ref):
+                self._missing_below(ref, found, sure)
+            elif not self._has_file(ref, sure):
                 found[ref.digest] = None
         return [*found]
 
-    def _has_file(self, ref: ObjectRef) -> bool:
+    def _has_file(self, ref: ObjectRef, sure: bool) -> bool:
+        if sure:
+            return self.sound(ref.digest, ref.size)
         facts = self.stat(ref.digest)
         if facts is not None and facts.st_size != ref.size:
             self.quarantine(ref.digest, f'it has {facts.st_size} bytes, not {ref.size}')
             return False
         return facts is not None
 
-    def _missing_below(self, ref: ObjectRef, found: dict[Digest, None], depth: int = 0) -> bool:
+    def _missing_below(self, ref: ObjectRef, found: dict[Digest, None], sure: bool, depth: int = 0) -> bool:
         """Whether anything is; what is goes into ``found``."""
-        if ref.digest in self._whole:
+        if ref.digest in self._whole and not sure:
             return False
         if depth > tree.DEPTH_LIMIT:
             raise tree.MalformedTree('it lies too deep')
@@ -166,8 +172,8 @@ class LocalStore(Shelf):
         lacks = False
         for entry in entries:
             if entry.kind == 'dir':
-                lacks |= self._missing_below(entry.ref, found, depth + 1)
-            elif entry.kind != 'link' and not self._has_file(entry.ref):
+                lacks |= self._missing_below(entry.ref, found, sure, depth + 1)
+            elif entry.kind != 'link' and not self._has_file(entry.ref, sure):
                 found[entry.ref.digest] = None
                 lacks = True
         if not lacks:
@@ -199,17 +205,15 @@ class LocalStore(Shelf):
         except OSError as error:
             return 0, Damage(digest, f'it cannot be opened: {error.strerror}', unreadable=True)
         try:
-            seen = hasher(threads=1)
-            while chunk := os.read(fd, CHUNK):
-                seen.update(chunk)
+            found, size = hash_rest(fd, facts.st_size)
         except OSError as error:
             return facts.st_size, Damage(digest, f'it cannot be read: {error.strerror}', unreadable=True)
         finally:
             os.close(fd)
-        if seen.hexdigest() != digest.hex:
-            problem = f'its {facts.st_size} bytes hash to {seen.hexdigest()[:8]}...'
+        if found != digest:
+            problem = f'its {size} bytes hash to {found.short}...'
             self.quarantine(digest, problem)
-            return facts.st_size, Damage(digest, problem)
+            return size, Damage(digest, problem)
         if self.verified:
             self.verified.set_verified(digest, facts, moment)
         return facts.st_size, None

@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from contextlib import suppress
 from typing import Literal
 
-from mlops_cli.core.digest import Digest, digest_of, digest_of_file
+from mlops_cli.core.digest import Digest
 from mlops_cli.core.errors import ExitCode, UserError
 from mlops_cli.core.refs import ObjectRef
 from mlops_cli.fsio import ops, removal, temporaries
@@ -16,7 +16,7 @@ from mlops_cli.fsio.paths import Root
 from mlops_cli.store import tree
 from mlops_cli.store.ingest import check_link
 from mlops_cli.store.objects import Damaged
-from mlops_cli.store.shelf import ALL_CORES, LARGE, SMALL, Shelf, copy_hashing, object_path, read_all
+from mlops_cli.store.shelf import Shelf, hash_rest, object_path
 
 LinkMode = Literal['reflink', 'copy', 'hardlink', 'symlink']
 Written = list[tuple[str, os.stat_result, ObjectRef]]
@@ -121,13 +121,10 @@ class Materialise:
                         ops.unlink(name, dir_fd=folder)
                         self.links.remove('reflink')
                         return False
-                    found = self._digest_of_clone(target, name, folder)
-                elif facts.st_size <= SMALL:
-                    data = read_all(source, facts.st_size)
-                    found = digest_of(data)
-                    ops.write(target, data)
+                    os.lseek(target, 0, os.SEEK_SET)
+                    found, _ = hash_rest(target, facts.st_size)
                 else:
-                    found = Digest(copy_hashing(source, lambda part: ops.write(target, part), facts.st_size)[0])
+                    found, _ = hash_rest(source, facts.st_size, lambda part: ops.write(target, part))
             finally:
                 os.close(target)
         finally:
@@ -136,14 +133,6 @@ class Materialise:
             ops.unlink(name, dir_fd=folder)
             raise self._damaged(ref, facts, found)
         return True
-
-    @staticmethod
-    def _digest_of_clone(target: int, name: str, folder: int) -> Digest:
-        size = os.fstat(target).st_size
-        if size >= LARGE:
-            return digest_of_file(ops.full_path(name, folder), threads=ALL_CORES)
-        os.lseek(target, 0, os.SEEK_SET)
-        return digest_of(read_all(target, size))
 
     def _damaged(self, ref: ObjectRef, facts: os.stat_result, found: Digest) -> Damaged:
         if found == ref.digest:

@@ -15,7 +15,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any, Protocol
 
-from mlops_cli.core.digest import Digest, digest_of, digest_of_file, hasher
+from mlops_cli.core.digest import Digest, digest_of, hasher
 from mlops_cli.core.layout import OBJECTS, TEMPORARY
 from mlops_cli.core.refs import ObjectRef
 from mlops_cli.fsio import ops, temporaries
@@ -109,15 +109,16 @@ class Shelf:
 
     def stat(self, digest: Digest) -> os.stat_result | None:
         """The lstat of a regular file under that name, pending or published; None if there is none."""
-        for path in (object_path(digest), self._pending.get(digest), object_path(digest)):
-            if path is None:
-                continue
-            try:
-                facts = os.stat(path, dir_fd=self.root.fd, follow_symlinks=False)
-            except (FileNotFoundError, NotADirectoryError):
-                continue
-            return facts if stat.S_ISREG(facts.st_mode) else None
-        return None
+        facts = self._lstat(object_path(digest))
+        if facts is None and (temporary := self._pending.get(digest)) is not None:
+            facts = self._lstat(temporary) or self._lstat(object_path(digest))  # between two looks it may have got its name
+        return facts if facts is not None and stat.S_ISREG(facts.st_mode) else None
+
+    def _lstat(self, path: str) -> os.stat_result | None:
+        try:
+            return os.stat(path, dir_fd=self.root.fd, follow_symlinks=False)
+        except (FileNotFoundError, NotADirectoryError):
+            return None
 
     def is_pending(self, digest: Digest) -> bool:
         """Whether it was added here and has not got its name yet."""
@@ -161,12 +162,9 @@ class Shelf:
 
     def digest_on_disk(self, digest: Digest, size: int) -> Digest:
         """What the published bytes under that name hash to.  Raises OSError."""
-        path = str(self.cache / object_path(digest))
-        if size >= LARGE:
-            return digest_of_file(path, threads=ALL_CORES)
-        fd = os.open(path, _READ)
+        fd = os.open(object_path(digest), _READ, dir_fd=self.root.fd)
         try:
-            return digest_of(read_all(fd, size))
+            return hash_rest(fd, size)[0]
         finally:
             os.close(fd)
 
@@ -269,15 +267,22 @@ def read_all(fd: int, size: int) -> bytes:
     return b''.join(parts)
 
 
-def copy_hashing(source: int, write: Callable[[memoryview], object], size: int) -> tuple[str, int]:
-    """(hex digest, bytes) of what was read from ``source`` to its end and written.  The bytes hashed are the bytes written."""
+def hash_rest(fd: int, size: int, write: Callable[[memoryview], object] | None = None) -> tuple[Digest, int]:
+    """(digest, bytes) from here to the end of a file of about that size; what is hashed is also given to ``write``.
+
+    Read, not mapped: a map of a file that somebody cuts short kills the process."""
+    if size <= SMALL:
+        data = read_all(fd, size)
+        if write:
+            write(memoryview(data))
+        return digest_of(data), len(data)
     seen = hasher(threads=ALL_CORES if size >= LARGE else 1)
-    buffer = bytearray(min(max(size, 1 << 16), BLOCK))
-    view = memoryview(buffer)
+    view = memoryview(bytearray(min(size, BLOCK)))
     total = 0
-    while count := os.readv(source, [view]):
+    while count := os.readv(fd, [view]):
         part = view[:count]
         seen.update(part)
-        write(part)
+        if write:
+            write(part)
         total += count
-    return seen.hexdigest(), total
+    return Digest(seen.hexdigest()), total

@@ -276,3 +276,15 @@ def test_missing_names_every_object_that_is_not_here_once(store: LocalStore) -> 
     object_file(store, ref.digest).unlink()
     assert other.missing([ref]) == [ref.digest]
     other.close()
+
+
+def test_to_be_sure_the_bytes_are_read(store: LocalStore) -> None:
+    ref = sample(store)
+    victim = digest_of(b'run')
+    damage(store, victim, b'RUN')
+    assert store.missing([ref]) == []
+    assert store.missing([ref], sure=True) == [victim]
+    file = ObjectRef(victim, 3, 'exec')
+    assert store.missing([file, ref], sure=True) == [victim]
+    store.add_bytes(b'run')
+    assert store.missing([file, ref], sure=True) == []
