@@ -10,6 +10,7 @@ from mlops_cli.core import layout
 from mlops_cli.core.digest import Digest
 from mlops_cli.core.job import Job, Process
 from mlops_cli.core.refs import ObjectRef
+from mlops_cli.core.secrets import environment_secrets
 from mlops_cli.fingerprint.stage import Draft
 from mlops_cli.pipeline.spec import Command, Stage
 from mlops_cli.pipeline.template import parameter_variables
@@ -82,6 +83,7 @@ def begin(session: Session, step: Step, draft: Draft, inputs: Mapping[str, Objec
         outputs=tuple(output.path for output in stage.outputs),
         timeout_seconds=stage.timeout_seconds,
         grace_seconds=stage.grace_seconds,
+        redact=tuple(environment_secrets(session.environ, stage.secrets)) or None,
     )
     return Attempt(identity, number, step, draft, job, log, dict(inputs), before, own)
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 from collections.abc import Mapping
-from typing import TYPE_CHECKING
 
 from mlops_cli.core import layout
 from mlops_cli.core.refs import ObjectRef
@@ -13,9 +12,6 @@ from mlops_cli.fingerprint.stage import Draft, read_file
 from mlops_cli.fsio import ops
 from mlops_cli.fsio.atomic import write_file
 from mlops_cli.run.session import Session
-
-if TYPE_CHECKING:
-    from mlops_cli.run.attempt import Attempt
 
 
 def build(session: Session, own: str, draft: Draft, inputs: Mapping[str, ObjectRef]) -> None:
@@ -78,10 +74,10 @@ def _inside(path: str, folder: str) -> bool:
     return os.path.isabs(path) and os.path.commonpath([path, folder]) == folder
 
 
-def keep_failed(session: Session, attempt: Attempt) -> None:
-    """What a failed attempt made stays where it can be looked at."""
-    target = f'{layout.FAILED}/{session.run}/{attempt.stage.name.replace("/", "-")}'
+def keep_failed(session: Session, attempt: str, own: str, stage: str) -> None:
+    """What a failed attempt made stays where it can be looked at.  Raises OSError."""
+    target = f'{layout.FAILED}/{session.run}/{stage.replace("/", "-")}'
     session.root.makedirs(target.rpartition('/')[0], mode=0o700)
     if session.root.stat(target) is None:
-        session.root.rename(attempt.folder, target)
-    session.root.remove_tree(f'{layout.WORK}/{attempt.id}')
+        session.root.rename(own, target)
+    session.root.remove_tree(f'{layout.WORK}/{attempt}')

@@ -148,67 +148,61 @@ def _changed_inputs(session: Session, attempt: Attempt) -> tuple[str, ...]:
     return tuple(changed)
 
 
-def _record(session: Session, attempt: Attempt, outcome: Outcome, taken: Taken, suspect: tuple[str, ...]) -> Settled:
+def _entry(session: Session, attempt: Attempt, outcome: Outcome, taken: Taken, suspect: bool) -> ResultEntry:
+    """The result as the store keeps it, with what explains it."""
     assert attempt.step.manifest is not None
-    usage, outputs, numbers, notes = outcome.usage, taken.outputs, taken.numbers, taken.notes
-    pin = Pin(attempt.step.manifest, outputs, numbers)
-    root_log = session.store.add_file(session.root, attempt.log)
     sources, manifest = keep_sources(session, attempt.draft, attempt.step.manifest)
-    entry = ResultEntry(
+    return ResultEntry(
         key=attempt.key,
-        outputs=outputs,
+        outputs=taken.outputs,
         created=iso(session.now()),
-        seconds=round(usage.wall_seconds, 3),
-        metrics={f'{file}:{name}': value for file, name, value in numbers},
-        log=root_log,
+        seconds=round(outcome.usage.wall_seconds, 3),
+        metrics={f'{file}:{name}': value for file, name, value in taken.numbers},
+        log=session.store.add_file(session.root, attempt.log),
         manifest=manifest,
         sources=sources,
         environment=environment_of(attempt.draft.found, session.environ),
         origin=dict(session.origin),
-        usage=usage.to_json(),
+        usage=outcome.usage.to_json(),
         code_bytes=tuple(sorted(attempt.draft.code.items())),
-        suspect=bool(suspect),
+        suspect=suspect,
     )
+
+
+def _record(session: Session, attempt: Attempt, outcome: Outcome, taken: Taken, suspect: tuple[str, ...]) -> Settled:
+    """Result and pin on their way to the disk; the attempt is over once they are durable.  ``suspect``: changed code."""
+    assert attempt.step.manifest is not None
+    name, seconds, usage = attempt.stage.name, outcome.usage.wall_seconds, outcome.usage.to_json()
+    entry = _entry(session, attempt, outcome, taken, bool(suspect))
     session.results.put(entry)
-    ended = StageEnded(
-        attempt.stage.name,
-        State.DONE,
-        usage.wall_seconds,
-        outcome.exit_code,
-        outputs,
-        numbers,
-        log=attempt.log,
-        notes=notes,
-        usage=usage.to_json(),
-    )
-    pin_path = ''
+    pin = ''
+    if not suspect and not session.trial:
+        made = Pin(attempt.step.manifest, taken.outputs, taken.numbers)
+        pin = session.pins.add(name, made, session.batch, after=lambda: _finish(session, attempt)) or ''
+    if not pin:
+        _finish(session, attempt)
+    if attempt.folder and not suspect and not session.trial:
+        place(session, f'{attempt.id}-outputs', taken.outputs, name)
+    state, message, hint = State.DONE, '', ''
     if suspect:
-        ended = replace(
-            ended,
-            state=State.FAILED,
-            message=f'its code changed while it ran: {", ".join(suspect[:3])}',
-            hint='its result is kept apart and never used by itself; run again',
-        )
-        _finish(session, attempt)
-    elif session.trial:
-        _finish(session, attempt)
-    else:
-        pin_path = session.pins.add(attempt.stage.name, pin, session.batch, after=lambda: _finish(session, attempt)) or ''
-        if not pin_path:
-            _finish(session, attempt)
-        if attempt.folder:
-            place(session, f'{attempt.id}-outputs', outputs, attempt.stage.name)
-    return Settled(
-        attempt.stage.name,
-        State(ended.state),
-        usage.wall_seconds,
-        () if suspect else outputs,
-        ended,
-        entry.entry8,
-        usage.to_json(),
+        state, message = State.FAILED, f'its code changed while it ran: {", ".join(suspect[:3])}'
+        hint = 'its result is kept apart and never used by itself; run again'
+    ended = StageEnded(
+        name,
+        state,
+        seconds,
         outcome.exit_code,
-        pin_path,
+        taken.outputs,
+        taken.numbers,
+        message,
+        hint,
+        attempt.log,
+        (),
+        taken.notes,
+        usage,
     )
+    outputs = () if suspect else taken.outputs
+    return Settled(name, state, seconds, outputs, ended, entry.entry8, usage, outcome.exit_code, pin)
 
 
 def _checkpoint_back(session: Session, attempt: Attempt, *, succeeded: bool) -> None:
@@ -235,7 +229,7 @@ def _failed(
     left: tuple[str, ...] = ()
     _checkpoint_back(session, attempt, succeeded=False)
     if attempt.folder:
-        folder.keep_failed(session, attempt)
+        folder.keep_failed(session, attempt.id, attempt.folder, stage.name)
     else:
         paths = [output.path for output in stage.outputs if not output.persist]
         left = aside.put_back(session.root, attempt.id, session.run, stage.name, paths)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import time
+from collections.abc import Mapping
 from typing import Annotated
 
 import typer
@@ -16,7 +17,7 @@ from mlops_cli.core.clock import run_id
 from mlops_cli.core.errors import ExitCode, UserError
 from mlops_cli.plan.select import matching
 from mlops_cli.records.files import prepare_folders
-from mlops_cli.run.checkout import Targets, at_revision, bring, recorded, tracked_targets, unsaved
+from mlops_cli.run.checkout import Outcome, Targets, at_revision, bring, recorded, tracked_targets, unsaved
 from mlops_cli.run.invoke import heal
 from mlops_cli.run.workbench import Workbench
 
@@ -50,22 +51,11 @@ def command(
                 targets = _targets(other, paths or ())
         else:
             targets = _targets(bench, paths or ())
-        lost = unsaved(bench, targets.wanted, clean=clean)
-        if lost and not force:
-            raise UserError(
-                'not saved anywhere, so left alone: '
-                + '; '.join(f'{path} ({what})' for path, what in sorted(lost.items())[:5]),
-                hint='mlops checkout --force keeps them under .mlops/local/rescue first',
-                exit_code=ExitCode.REFUSED,
-            )
-        done = bring(
-            bench,
-            targets.wanted,
-            run_id(time.time(), os.urandom(16)),
-            backup=not (force and no_backup),
-            clean=clean,
-        )
+        _refuse_loss(unsaved(bench, targets.wanted, clean=clean), force)
+        identity = run_id(time.time(), os.urandom(16))
+        done = bring(bench, targets.wanted, identity, backup=not (force and no_backup), clean=clean)
     if json:
+        rows = [{'stage': stage, 'reason': why} for stage, why in targets.unknown]
         print_json(
             {
                 'schema': 'mlops/checkout/v1',
@@ -73,20 +63,34 @@ def command(
                 'same': done.same,
                 'kept': list(done.kept),
                 'stayed': list(done.stayed),
-                'unknown': [{'stage': stage, 'reason': why} for stage, why in targets.unknown],
+                'unknown': rows,
             }
         )
     else:
-        for path in done.placed:
-            out(f'  placed    {path}')
-        for path in done.kept:
-            out(f'  kept      {path}: what stood there before (mv it back to undo)')
-        for path in done.stayed:
-            out(f'  stayed    {path}: not tracked (--clean takes it away)')
-        for stage, why in targets.unknown:
-            out(f'  nothing   {stage}: {why} (mlops run {stage})')
-        out(f'{count(len(done.placed), "path")} placed, {done.same} already right.')
+        _show(done, targets)
     return ExitCode.FAILED if targets.unknown else ExitCode.DONE
+
+
+def _refuse_loss(lost: Mapping[str, str], force: bool) -> None:
+    if lost and not force:
+        what = '; '.join(f'{path} ({what})' for path, what in sorted(lost.items())[:5])
+        raise UserError(
+            f'not saved anywhere, so left alone: {what}',
+            exit_code=ExitCode.REFUSED,
+            hint='mlops checkout --force keeps them under .mlops/local/rescue first',
+        )
+
+
+def _show(done: Outcome, targets: Targets) -> None:
+    for path in done.placed:
+        out(f'  placed    {path}')
+    for path in done.kept:
+        out(f'  kept      {path}: what stood there before (mv it back to undo)')
+    for path in done.stayed:
+        out(f'  stayed    {path}: not tracked (--clean takes it away)')
+    for stage, why in targets.unknown:
+        out(f'  nothing   {stage}: {why} (mlops run {stage})')
+    out(f'{count(len(done.placed), "path")} placed, {done.same} already right.')
 
 
 def _targets(bench: Workbench, words: list[str] | tuple[()]) -> Targets:
