@@ -10,7 +10,7 @@ import threading
 import time
 from collections.abc import Callable, Iterable
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from itertools import groupby
 from types import TracebackType
 from typing import Literal
@@ -39,14 +39,12 @@ class _Item:
     root: Root | None
     after: Callable[[], None] | None
     named: bool = False
+    key: str = field(init=False)  # the final path, full
+    folder: tuple[int, str] = field(init=False)
 
-    @property
-    def key(self) -> str:
-        return self.root.full(self.final) if self.root else self.final
-
-    @property
-    def folder(self) -> tuple[int, str]:
-        return id(self.root), os.path.dirname(self.final)
+    def __post_init__(self) -> None:
+        self.key = self.root.full(self.final) if self.root else self.final
+        self.folder = id(self.root), os.path.dirname(self.final)
 
     def close(self) -> None:
         fd, self.fd = self.fd, None
