@@ -11,7 +11,7 @@ import sqlite3
 import struct
 import threading
 import time
-from collections.abc import Callable, Collection, Iterable, Iterator
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
@@ -19,9 +19,9 @@ from typing import NamedTuple
 
 from mlops_cli.core.digest import Digest, digest_of
 from mlops_cli.core.errors import UserError
-from mlops_cli.core.layout import LOCAL
+from mlops_cli.core.layout import INDEX, LOCAL
 from mlops_cli.core.refs import ObjectRef
-from mlops_cli.fsio import ops
+from mlops_cli.fsio import filesystem, ops
 from mlops_cli.fsio.paths import Root
 
 StatFilter = Callable[[os.stat_result], os.stat_result]
@@ -95,6 +95,16 @@ def _unsealed(path: bytes, stored: bytes) -> bytes | None:
 def _split(rel: str) -> tuple[str, str]:
     folder, _, name = rel.rpartition('/')
     return folder, name
+
+
+def database_path(root: Root, environ: Mapping[str, str]) -> Path:
+    """Where a project's index belongs: in the project, but in the user's cache folder if the project lies on a network file
+    system, where SQLite cannot lock."""
+    if not filesystem.probe(root.fd).network:
+        return Path(root.path, INDEX)
+    cache = environ.get('XDG_CACHE_HOME') or os.path.join(environ.get('HOME') or os.path.expanduser('~'), '.cache')
+    name = digest_of(os.path.realpath(root.path).encode('utf-8', 'surrogateescape')).hex[:16]
+    return Path(cache, 'mlops', f'{name}-{os.path.basename(INDEX)}')
 
 
 class Index:

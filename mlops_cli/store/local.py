@@ -131,7 +131,7 @@ class LocalStore(Shelf):
 
         Built beside its place and swapped in; with ``replace`` what was there is removed afterwards, so save it before.
         Folders on the way are made, links on the way refused.  Raises MissingObject, Damaged, UserError, OSError; then what
-        was there still is."""
+        was there still is, unless the error came from its removal, after the swap."""
         run = Materialise(self, links=self.links if links is None else links, read_only=read_only)
         run.place(ref, root, rel, replace=replace)
         return run.written

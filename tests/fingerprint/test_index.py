@@ -15,7 +15,7 @@ from mlops_cli.core.digest import Digest, digest_of
 from mlops_cli.core.refs import ObjectRef
 from mlops_cli.fingerprint import index as module
 from mlops_cli.fingerprint.index import Index, Moment
-from mlops_cli.fsio import ops
+from mlops_cli.fsio import filesystem, ops
 from mlops_cli.fsio.paths import Root
 
 SECOND = 1_000_000_000
@@ -406,6 +406,16 @@ def test_two_commands_with_many_threads_may_write_at_once(
     two.close()
     assert not failures
     assert not one.warnings + two.warnings  # type: ignore[attr-defined]
+
+
+def test_on_a_network_file_system_it_lies_in_the_users_cache(root: Root, monkeypatch: pytest.MonkeyPatch) -> None:
+    here = module.database_path(root, {})
+    assert here == Path(root.path, '.mlops/local/index-v1.sqlite')
+    monkeypatch.setattr(module.filesystem, 'probe', lambda _fd: filesystem.FileSystem('nfs4', ordered=False, network=True))
+    there = module.database_path(root, {'XDG_CACHE_HOME': '/cache', 'HOME': '/home/ada'})
+    assert there.parent == Path('/cache/mlops')
+    assert there.name.endswith('-index-v1.sqlite')
+    assert module.database_path(root, {'HOME': '/home/ada'}) == Path('/home/ada/.cache/mlops', there.name)
 
 
 def test_seals_are_kept_replaced_and_forgotten(root: Root) -> None:
