@@ -16,7 +16,7 @@ from types import TracebackType
 from typing import Literal
 
 from mlops_cli.core.errors import UserError
-from mlops_cli.fsio import filesystem, naming, ops, syncing
+from mlops_cli.fsio import naming, ops, syncing
 from mlops_cli.fsio.naming import Folders
 from mlops_cli.fsio.paths import Root
 
@@ -67,6 +67,7 @@ class Batch:
                  quarantine: Callable[[str], str] | None = None, folder_mode: int = 0o755) -> None:
         self.durability = durability
         self._folder_mode = folder_mode
+        self._order = syncing.Order(durability == 'batch')
         self._root = root
         self._quarantine = quarantine or _beside
         self._lock = threading.Lock()
@@ -193,7 +194,7 @@ class Batch:
             with Folders(self._folder_mode) as folders:
                 if self.durability != 'none':
                     self._write_out(group, folders)
-                for _, items in groupby(sorted(group, key=_order), key=lambda item: item.level):
+                for _, items in groupby(sorted(group, key=_naming_order), key=lambda item: item.level):
                     self._name_level(items, folders)
         except BaseException as error:
             self._error = error
@@ -227,7 +228,7 @@ class Batch:
                     item.fd = ops.open_with(name, _REOPEN, dir_fd=folders.open(item.root, folder))
                     ops.sync_range(item.fd)
                 fds.append(item.fd)
-            covered.update(syncing.sync_files(fds, grouped=self.durability == 'batch'))
+            covered.update(syncing.sync_files(fds, self._order))
             for item in part:
                 item.close()
         for device in covered:
@@ -235,7 +236,7 @@ class Batch:
 
     def _name_level(self, items: Iterable[_Item], folders: Folders) -> None:
         """Name the files of one level, which come sorted by folder."""
-        to_sync: dict[int, int] = {}  # inode -> a descriptor of our own
+        to_sync: dict[tuple[int, int], int] = {}  # device and inode -> a descriptor of our own
         try:
             for (_, path), in_folder in groupby(items, key=lambda item: item.folder):
                 part = list(in_folder)
@@ -251,7 +252,7 @@ class Batch:
             for fd in to_sync.values():
                 os.close(fd)
 
-    def _target(self, root: Root | None, path: str, folders: Folders, to_sync: dict[int, int]) -> int:
+    def _target(self, root: Root | None, path: str, folders: Folders, to_sync: dict[tuple[int, int], int]) -> int:
         try:
             return folders.open(root, path)
         except FileNotFoundError:
@@ -283,20 +284,22 @@ class Batch:
                 target = others.open(item.root, path)
             ops.rename(name, aside, src_dir_fd=folder, dst_dir_fd=target)
 
-    def _note(self, folder: int, to_sync: dict[int, int]) -> None:
+    def _note(self, folder: int, to_sync: dict[tuple[int, int], int]) -> None:
         """Remember that a folder got a new name, as far as an fsync of it will be needed."""
         if self.durability == 'none':
             return
+        device = self._order.kept(folder)
+        if device is not None:
+            self._close_unsettled(device)
+            self._unsettled[device] = os.dup(folder)
+            return
         facts = os.fstat(folder)
-        if self.durability == 'batch' and filesystem.probe(folder).ordered:
-            self._close_unsettled(facts.st_dev)
-            self._unsettled[facts.st_dev] = os.dup(folder)
-        elif facts.st_ino not in to_sync:
+        if (key := (facts.st_dev, facts.st_ino)) not in to_sync:
             if len(to_sync) >= _OPEN_LIMIT:
                 syncing.sync_each(list(to_sync.values()))
                 while to_sync:
                     os.close(to_sync.popitem()[1])
-            to_sync[facts.st_ino] = os.dup(folder)
+            to_sync[key] = os.dup(folder)
 
     def _settle_all_but(self, device: int) -> None:
         """Names on other file systems first become durable: no order holds between two of them."""
@@ -314,7 +317,7 @@ class Batch:
             os.close(fd)
 
 
-def _order(item: _Item) -> tuple[int, int, str]:
+def _naming_order(item: _Item) -> tuple[int, int, str]:
     return item.level, *item.folder
 
 

@@ -50,15 +50,32 @@ def _sync_some(remaining: Iterator[int], lock: threading.Lock, failures: list[Ba
             failures.append(error)
 
 
-def sync_files(fds: Sequence[int], *, grouped: bool) -> list[int]:
-    """The data and size of every file to the medium; returns the devices all of whose earlier changes are durable by that.
+class Order:
+    """Which devices keep their own order, each looked up once.  ``wanted``: False answers no for all of them."""
 
-    ``grouped``: by one fsync per device where it is ordered.  Raises OSError."""
+    def __init__(self, wanted: bool) -> None:
+        self._wanted = wanted
+        self._known: dict[int, bool] = {}
+
+    def kept(self, fd: int) -> int | None:
+        """The device of a descriptor if it is ordered, else None.  Raises OSError."""
+        if not self._wanted:
+            return None
+        device = os.fstat(fd).st_dev
+        if device not in self._known:
+            self._known[device] = filesystem.probe(fd).ordered
+        return device if self._known[device] else None
+
+
+def sync_files(fds: Sequence[int], order: Order) -> list[int]:
+    """The data and size of every file to the medium; returns the devices all of whose earlier changes are durable by that:
+    those that keep their order, each by one fsync.  Raises OSError."""
     single: list[int] = []
     newest: dict[int, int] = {}
     for fd in fds:
-        if grouped and filesystem.probe(fd).ordered and ops.sync_range(fd, wait=True):
-            newest[os.fstat(fd).st_dev] = fd
+        device = order.kept(fd)
+        if device is not None and ops.sync_range(fd, wait=True):
+            newest[device] = fd
         else:
             single.append(fd)
     sync_each(single)

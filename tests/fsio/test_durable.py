@@ -126,10 +126,17 @@ def test_data_is_durable_before_the_name_and_children_before_parents(root: Root,
 def test_one_fsync_per_group_where_the_file_system_is_ordered(root: Root, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(filesystem, 'probe', lambda _: FileSystem('xfs', ordered=True, network=False))
     count = 0
+    seen: list[tuple[str, tuple[int, int]]] = []
 
-    def listen(operation: str, _: dict[str, Any]) -> None:
+    def listen(operation: str, details: dict[str, Any]) -> None:
         nonlocal count
-        count += operation == 'fsync'
+        if operation == 'fsync':
+            count += 1
+            # That file has to be changed after all others were waited for, else its fsync need not cover them.
+            assert count == 5 or [name for name, _ in seen[-2:]] == ['sync_range', 'chmod']
+            assert count == 5 or seen[-1] == ('chmod', details['inode'])
+        if 'inode' in details:
+            seen.append((operation, details['inode']))
 
     with ops.record(listen):
         batch = Batch(root=root)
