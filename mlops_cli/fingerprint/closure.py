@@ -5,14 +5,14 @@ from __future__ import annotations
 import os
 import stat
 from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 from mlops_cli.fingerprint.commands import Program, Reading, read_command
 from mlops_cli.fingerprint.importcache import ImportCache
 from mlops_cli.fingerprint.interpreter import READ_LIMIT, read_start
 from mlops_cli.fingerprint.pyimports import Facts, facts_of
-from mlops_cli.fingerprint.search import Closure, Search
+from mlops_cli.fingerprint.search import PRELOADED, Closure, Search
 from mlops_cli.pipeline.spec import Command
 
 __all__ = ['Found', 'ImportCache', 'find_code']
@@ -27,9 +27,10 @@ class Found:
     folders of the project whose entries decided something that ``absent`` does not name: those with links that were
     followed.  ``python``: absolute path of the interpreter the stage would use first; None if it uses none or it is not
     there.  ``distributions``: installed top-level modules that are imported (all that are not the project's, where the
-    interpreter is not known).  ``generated``: modules and scripts of the project that a stage makes; they are never in
-    ``files``.  ``consulted``: what the answer rests on besides, and what is no code: ``pyproject.toml``, the interpreter, its
-    site-packages folders and ``.pth`` files; relative to the root where inside it, else absolute."""
+    interpreter is not known).  ``generated``: modules (less their suffix where the output is a
+    folder) and scripts that a stage makes; they are never in ``files``.  ``consulted``: what the answer rests on besides and
+    what is no code: ``pyproject.toml``, the interpreter, its site-packages folders and ``.pth`` files; relative to the root
+    where inside it, else absolute."""
 
     files: tuple[str, ...] = ()
     unknown: tuple[str, ...] = ()
@@ -100,8 +101,9 @@ class _Finder:
             total.folders |= search.links
             if search.python is not None:
                 total.consulted.update(self.shown(path) for path in search.python.consulted)
+        total.generated -= {parent for path in total.generated for parent in _parents(path)}
         for path in total.generated:
-            if not self.covered(path):
+            if not any(map(self.covered, (path, f'{path}.py', f'{path}/__init__.py'))):
                 total.unknown.add(f'{path} is loaded, and a stage makes it; add it to deps')
         python = reading.pythons[0] if reading.pythons else None
         return Found(
@@ -118,22 +120,14 @@ class _Finder:
 
     def word_file(self, path: str) -> str | None:
         """The path from the root of a regular file that a word names and no stage makes; else None."""
-        try:
-            status = os.lstat(path)
-            is_link = stat.S_ISLNK(status.st_mode)
-            if is_link:
-                status = os.stat(path)
-        except (OSError, ValueError):
+        real, status, is_link = self.folders.look(path)
+        if status is None:
             self.note_absent(path)
             return None
-        if not stat.S_ISREG(status.st_mode):
+        rel = self.folders.relative_file(real) if stat.S_ISREG(status.st_mode) else None
+        if rel is None or self.is_made(rel) or self.is_made(self.shown(path)):
             return None
-        folder, name = os.path.split(path)
-        real = self.folders.real(path) if is_link else f'{self.folders.real(folder)}/{name}'
-        rel = self.folders.relative_file(real)
-        if rel is None or self.is_made(rel) or (path.startswith(f'{self.root}/') and self.is_made(self.shown(path))):
-            return None
-        if is_link and (holder := self.folders.relative(self.folders.real(folder))) is not None:
+        if is_link and (holder := self.folders.relative(self.folders.real(os.path.dirname(path)))) is not None:
             self.sum.folders.add(holder or '.')
         return rel
 
@@ -150,8 +144,7 @@ class _Finder:
         if rel is None or self.covered(rel):
             return
         file = f'{self.root}/{rel}'
-        search = self.search(program, os.path.dirname(file))
-        self.sum.add(search.closure(search.script(file)))
+        self.follow(program, os.path.dirname(file), lambda search: search.closure(search.script(file)))
 
     # Programs
 
@@ -159,81 +152,101 @@ class _Finder:
         if program.kind == 'script':
             self.script(program)
             return
-        search = self.search(program, None if program.kind == 'tool' else program.cwd)
-        self.started(search, program)
         if program.kind == 'module':
-            self.module(program.value, search)
+            self.module(program)
         elif program.kind == 'code':
-            self.sum.add(search.closure(search.code(self.facts_of_text(program.value), 'python -c')))
+            facts = self.facts_of_text(program.value)
+            self.follow(program, program.cwd, lambda search: search.closure(search.code(facts, 'python -c')))
         else:
-            self.tool(program.value, search)
-
-    def started(self, search: Search, program: Program) -> None:
-        """What python and its launcher load before the program."""
-        modules, probed = search.customizations(program.paths)
-        self.sum.absent.update(probed)
-        for module in modules:
-            self.sum.add(search.closure(module))
-        if program.distribution:
-            self.sum.distributions |= search.note_distribution(program.distribution)
+            self.tool(program.value, program)
 
     def script(self, program: Program) -> None:
         path, entry = program.value, ''
-        if os.path.isdir(path):
-            entry = self.folders.real(path)
-            path = f'{path}/__main__.py'
-        real = self.folders.real(path)
+        real, status, _ = self.folders.look(path)
+        if status is not None and stat.S_ISDIR(status.st_mode):
+            path, entry = f'{path}/__main__.py', real
+            real, status, _ = self.folders.look(path)
         rel = self.folders.relative_file(real)
         shown = self.shown(path)
         if self.is_made(shown) or (rel is not None and self.is_made(rel)):
             self.sum.generated.add(shown)
             self.sum.unknown.add(f'{shown} is made by a stage, so what it imports is known only then; list it under code')
-        elif not os.path.isfile(real):
+        elif status is None or not stat.S_ISREG(status.st_mode):
             self.sum.unknown.add(f'the script {shown} is not there, so what it imports is not known')
             if not os.path.isabs(shown):
                 self.sum.absent.add(shown)
-        elif rel is None and read_start(real, 2) == b'#!' and f'{os.sep}bin{os.sep}' in path:
-            search = self.search(program, None)
-            self.started(search, program)
-            self.tool(path, search)
+        elif rel is None and '/bin/' in path and read_start(real, 2) == b'#!':
+            self.tool(path, program)
         elif rel is None:
             self.sum.unknown.add(f'the script {shown} lies outside the project, so it is not followed')
         else:
-            search = self.search(program, entry or os.path.dirname(real))
-            self.started(search, program)
-            self.sum.add(search.closure(search.script(real)))
+            self.follow(program, entry or os.path.dirname(real), lambda search: search.closure(search.script(real)))
 
-    def module(self, name: str, search: Search) -> None:
+    def module(self, program: Program) -> None:
         """``python -m name``: the module, or its ``__main__``."""
+        search = self.follow(program, program.cwd, lambda search: _closure_of_module(search, program.value))
+        name = program.value
         module = search.find(name)
         if module is not None and module.locations:
-            name = f'{name}.__main__'
-            module = search.find(name)
-        loaded, probed = search.loaded_with(name)
-        self.sum.absent.update(probed)
-        for each in loaded:
-            self.sum.add(search.closure(each))
+            module = search.find(f'{name}.__main__')
         if module is None:
             self.sum.unknown.add(f'the module {name} is not found, so what it imports is not known')
         elif module.outside:
             self.sum.distributions |= module.distributions
             self.sum.unknown |= module.unknown
 
-    def tool(self, path: str, search: Search) -> None:
+    def tool(self, path: str, program: Program) -> None:
         """An installed console script, by what it imports."""
-        module = search.code(self.cache.facts(self.folders.real(path)), os.path.basename(path))
-        self.sum.add(search.closure(module))
+        facts, name = self.cache.facts(self.folders.real(path)), os.path.basename(path)
+        self.follow(program, None, lambda search: search.closure(search.code(facts, name)))
 
-    def search(self, program: Program, entry: str | None) -> Search:
-        first = (*(() if entry is None or program.without_folder else (entry,)), *program.paths)
+    def follow(self, program: Program, entry: str | None, closure: Callable[[Search], Closure]) -> Search:
+        """Adds a closure, with a folder before all others if there is one; gives the search that found it.
+
+        Most programs import nothing from beside them: then all that start in any folder share one search."""
+        shared = self.search(program, ())
+        found = closure(shared)
+        used = shared
+        folder = self.folders.real(entry) if entry is not None and not program.without_folder else None
+        if folder is not None:
+            rel = self.folders.relative(folder)
+            if not self.folders.listing(folder).stems.isdisjoint(found.tops) or (rel is not None and self.makes_in(rel)):
+                used = self.search(program, (folder,))
+                found = closure(used)
+            elif rel is not None:
+                stems = [f'{rel}/{top}' if rel else top for top in found.tops if top not in PRELOADED]
+                self.sum.absent.update(stems)
+                self.sum.absent.update([f'{stem}.py' for stem in stems])
+        self.sum.add(found)
+        self.start(used, program)
+        return used
+
+    def start(self, search: Search, program: Program) -> None:
+        """What python and its launcher load before the program."""
+        if search not in self.searches:
+            self.searches.append(search)
+        modules, probed = search.customizations(program.paths)
+        self.sum.absent.update(probed)
+        if modules:
+            self.sum.add(search.closure(*modules))
+        if program.distribution:
+            self.sum.distributions |= search.distribution(program.distribution)
+
+    def makes_in(self, folder: str) -> bool:
+        """Whether a stage makes a Python module right in a folder."""
+        key = ('makes', self.made)
+        if key not in self.cache.answers:
+            self.cache.answers[key] = frozenset(path.rpartition('/')[0] for path in self.made if path.endswith('.py'))
+        return folder in self.cache.answers[key]
+
+    def search(self, program: Program, entry: tuple[str, ...]) -> Search:
         home = tuple(self.environ.get(name, '') for name in ('HOME', 'PYTHONUSERBASE', 'PYTHONNOUSERSITE'))
-        key = ('search', self.root, program.python, home, first, self.made)
+        key = ('search', self.root, program.python, home, entry, program.paths, self.made)
         found: Search | None = self.cache.answers.get(key)
         if found is None:
             python = self.cache.interpreter(program.python, self.environ) if program.python else None
-            found = self.cache.answers[key] = Search(self.cache, self.folders, python, first, self.made)
-        if found not in self.searches:
-            self.searches.append(found)
+            found = Search(self.cache, self.folders, python, (*entry, *program.paths), self.made)
+            self.cache.answers[key] = found
         return found
 
     # The project
@@ -279,6 +292,21 @@ class _Finder:
     def shown(self, path: str) -> str:
         """Relative to the root where inside it."""
         return path[len(self.root) + 1:] if path.startswith(f'{self.root}/') else path
+
+
+def _closure_of_module(search: Search, name: str) -> Closure:
+    """Of what ``python -m name`` loads."""
+    module = search.find(name)
+    if module is not None and module.locations:
+        name = f'{name}.__main__'
+    loaded, probed = search.loaded_with(name)
+    found = search.closure(*loaded)
+    return replace(found, absent=found.absent.union(probed), tops=found.tops | {name.partition('.')[0]})
+
+
+def _parents(path: str) -> list[str]:
+    parts = path.split('/')
+    return ['/'.join(parts[:length]) for length in range(1, len(parts))]
 
 
 def _console_scripts(text: bytes) -> dict[str, str]:

@@ -37,6 +37,8 @@ WORD_LIMIT = 4096  # characters; no longer word names a file
 _HINT = 'list the files it uses under code'
 _WRITTEN_PYTHON = re.compile(rb"""(?:^#!\s*|exec' |exec "|exec )"?(/[^\s"']*/(?:python|pypy)[\d.]*)""")  # of a console script
 
+_NUMBER = re.compile(r'[0-9.]+(?:[eE][+-]?[0-9]+)?\Z')
+
 ProgramKind = Literal['script', 'module', 'code', 'tool']
 ConsoleScripts = Callable[[str], tuple[str, str] | None]
 
@@ -84,7 +86,7 @@ class _At:
     depth: int = 0
 
     def deeper(self, state: State | None = None) -> _At:
-        return replace(self, state=state or self.state, depth=self.depth + 1)
+        return _At(state or self.state, self.input, self.depth + 1)
 
 
 def read_command(command: Command, wdir: str, root: str, environ: Mapping[str, str], cache: ImportCache,
@@ -130,7 +132,7 @@ class _Reader:
         outer: list[State] = []
         for event in events:
             if isinstance(event, Simple):
-                after = self.simple(event, replace(at, state=state))
+                after = self.simple(event, _At(state, at.input, at.depth))
                 state = state if event.apart else after
             elif event.opens:
                 outer.append(state)
@@ -171,7 +173,8 @@ class _Reader:
         program = words[0].text
         name = (program or '').rpartition('/')[2]
         if name not in _SPEAKERS:
-            self.name_files(words if program and '/' in program else words[1:], at.state)
+            counts = program is not None and '/' in program and not PYTHON.match(name)
+            self.name_files(words if counts else words[1:], at.state)
         if program is None:
             self.unknown(f'the program `{_short(words[0].raw)}` is known only when it runs')
             self.python_words(words[1:], at.state)
@@ -261,7 +264,7 @@ class _Reader:
         paths = tuple(os.path.normpath(os.path.join(cwd, part)) for part in environ.get('PYTHONPATH', '').split(':') if part)
         without = bool((call and call.without_folder) or environ.get('PYTHONSAFEPATH'))
         if kind == 'script':
-            value = os.path.normpath(os.path.join(cwd, value))
+            value = _joined(cwd, value)
         program = Program(kind, value, cwd, paths, python, without, distribution)
         self.reading.programs[program] = None
         self.python_words(rest, state, program)
@@ -340,7 +343,7 @@ class _Reader:
             elif text.startswith('--chdir='):
                 state = state.moved(constant(value))
             elif equals and name.isidentifier():
-                state = state.assigned([(name, value_of(word, name))], self.unknown, exported=True)
+                state = state.assigned([(name, value_of(word, name))], self.unknown, exported=True, shell=at.state)
             elif not text.startswith('-'):
                 self.run((word, *waiting), at.deeper(state))
                 return
@@ -459,7 +462,7 @@ class _Reader:
         if not text or state.cwd is None or len(text) > WORD_LIMIT or '\n' in text or '\0' in text:
             return []
         texts = (text, text.partition('=')[2]) if '=' in text else (text,)
-        return [os.path.normpath(os.path.join(state.cwd, each)) for each in texts if each and not each.startswith('-')]
+        return [_joined(state.cwd, each) for each in texts if each and each[0] != '-' and not _NUMBER.match(each)]
 
 
 _BUILTINS: dict[str, Callable[[_Reader, Simple, _At], State]] = {
@@ -478,6 +481,13 @@ _SPECIAL: dict[str, Callable[[_Reader, Sequence[Word], _At], None]] = {
     'xargs': _Reader.xargs,
 }
 _SPEAKERS = frozenset(('echo', 'printf', 'true', 'false', ':'))  # their words are only said
+
+
+def _joined(folder: str, path: str) -> str:
+    """An absolute path without ``.``, ``..`` and doubled slashes."""
+    if path[0] in './' or path[-1] == '/' or '/.' in path or '//' in path:
+        return os.path.normpath(os.path.join(folder, path))
+    return f'{folder}/{path}'
 
 
 def _short(text: str) -> str:

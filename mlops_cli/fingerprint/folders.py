@@ -3,6 +3,7 @@ Looks each folder up once; knows nothing of Python beyond suffixes."""
 from __future__ import annotations
 
 import os
+import stat
 from dataclasses import dataclass, field
 from typing import Literal
 
@@ -16,10 +17,11 @@ _ENVIRONMENT_NAMES = frozenset(('site-packages', 'dist-packages', 'node_modules'
 @dataclass(slots=True)
 class Listing:
     """``kinds``: of the entries of a folder, by name.  ``modules``: module name -> names of files that may be it, in the
-    order python prefers them."""
+    order python prefers them.  ``stems``: all names under which something might be imported from it."""
 
     kinds: dict[str, Kind] = field(default_factory=dict)
     modules: dict[str, tuple[str, ...]] = field(default_factory=dict)
+    stems: frozenset[str] = frozenset()
 
 
 _NOTHING = Listing()
@@ -55,6 +57,17 @@ class Folders:
                 found = path
             self._real[path] = found
         return found
+
+    def look(self, path: str) -> tuple[str, os.stat_result | None, bool]:
+        """A path with its links resolved, the state of what is there (None: nothing), and whether it is itself a link."""
+        folder, _, name = path.rpartition('/')
+        try:
+            status = os.lstat(path)
+            if stat.S_ISLNK(status.st_mode):
+                return self.real(path), os.stat(path), True
+        except (OSError, ValueError):
+            return path, None, False
+        return f'{self.real(folder or "/").rstrip("/")}/{name}', status, False
 
     def relative(self, real_folder: str) -> str | None:
         """A resolved folder's path from the root, '' for the root itself; None outside the project's code, such as in an
@@ -118,7 +131,7 @@ def _list(folder: str) -> Listing:
         real = [name for name in names if _rank(name, stem) is not None]
         if real:
             modules[stem] = tuple(sorted(real, key=lambda name, stem=stem: (_rank(name, stem), name)))  # type: ignore[misc]
-    return Listing(kinds, modules)
+    return Listing(kinds, modules, frozenset(modules).union(name for name, kind in kinds.items() if kind != 'file'))
 
 
 def _rank(name: str, stem: str) -> int | None:

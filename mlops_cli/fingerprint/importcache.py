@@ -69,7 +69,10 @@ class ImportCache:
         return found
 
     def _read(self, path: str) -> Facts:
+        known = self._facts.get(path)
         try:
+            if known is not None and known[0] == _signature(os.lstat(path)):
+                return known[1]
             descriptor = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC | os.O_NOFOLLOW)
         except OSError as error:
             return Facts(problem=f'cannot be read ({error.strerror})')
@@ -77,15 +80,15 @@ class ImportCache:
             status = os.fstat(descriptor)
             if not stat.S_ISREG(status.st_mode):
                 return Facts(problem='is no regular file')
-            signature = (status.st_dev, status.st_ino, status.st_size, status.st_mtime_ns, status.st_ctime_ns)
-            known = self._facts.get(path)
-            if known is not None and known[0] == signature:
-                return known[1]
             if status.st_size > SOURCE_LIMIT:
                 return Facts(problem=f'is larger than {SOURCE_LIMIT >> 20} MiB')
             now = time.time_ns()
             facts = facts_of(stream.read(SOURCE_LIMIT))
         self.parsed += 1
         if status.st_ctime_ns + _SETTLED_NS < now:
-            self._facts[path] = (signature, facts)
+            self._facts[path] = (_signature(status), facts)
         return facts
+
+
+def _signature(status: os.stat_result) -> Signature:
+    return (status.st_dev, status.st_ino, status.st_size, status.st_mtime_ns, status.st_ctime_ns)

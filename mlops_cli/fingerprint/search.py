@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import platform
 import sys
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 
 from mlops_cli.fingerprint import interpreter as interpreters
@@ -15,9 +15,10 @@ from mlops_cli.fingerprint.interpreter import Interpreter
 from mlops_cli.fingerprint.pyimports import Facts
 
 # In memory before a program's own folder is on the search path, so no file can stand in for them.
-_PRELOADED = frozenset((
-    'sys', 'builtins', 'os', 'io', 'abc', 'codecs', 'site', 'stat', 'time', 'posix', 'marshal', 'posixpath', 'genericpath',
-    'zipimport', 'encodings', '__future__', '_thread', '_io', '_imp', '_weakref', '_warnings', '_codecs', '_abc', '_signal'))
+PRELOADED = frozenset((
+    'sys', 'builtins', '__main__', 'os', 'io', 'abc', 'codecs', 'site', 'stat', 'time', 'posix', 'marshal', 'posixpath',
+    'genericpath', 'zipimport', 'encodings', '__future__', '_thread', '_io', '_imp', '_weakref', '_warnings', '_codecs',
+    '_abc', '_signal'))
 
 @dataclass(slots=True, eq=False)
 class Module:
@@ -26,7 +27,8 @@ class Module:
     ``file``: absolute, None for a folder without ``__init__`` and for code given on the command line.  ``locations``: of a
     package, the folders its submodules are sought in.  ``outside``: it is (for a folder: it also is) installed or the
     standard library's.  ``path``: the file from the root.  ``needs`` to ``distributions`` are filled in when its imports are
-    looked up; of one that is outside they say what an import of it comes to."""
+    looked up; of one that is outside they say what an import of it comes to.  ``reach``: all modules it loads, itself
+    included, as bits at their ``number``s; 0 while that is not known."""
 
     name: str
     file: str | None = None
@@ -39,26 +41,23 @@ class Module:
     absent: frozenset[str] = frozenset()
     unknown: frozenset[str] = frozenset()
     distributions: frozenset[str] = frozenset()
+    tops: frozenset[str] = frozenset()
+    number: int = -1
+    reach: int = 0
 
 
 @dataclass(frozen=True, slots=True)
 class Closure:
     """Paths from the root.  ``absent``: names that were looked for in vain before something was found or nothing was.
-    ``generated``: modules that a stage makes.  ``distributions``: top-level modules that are installed."""
+    ``generated``: modules that a stage makes.  ``distributions``: top-level modules that are installed.  ``tops``: all
+    top-level names that are imported, found or not."""
 
     files: frozenset[str] = frozenset()
     absent: frozenset[str] = frozenset()
     unknown: frozenset[str] = frozenset()
     generated: frozenset[str] = frozenset()
     distributions: frozenset[str] = frozenset()
-
-    @staticmethod
-    def union(parts: Iterable[Closure]) -> Closure:
-        listed = tuple(parts)
-        return Closure(
-            frozenset().union(*[part.files for part in listed]), frozenset().union(*[part.absent for part in listed]),
-            frozenset().union(*[part.unknown for part in listed]), frozenset().union(*[part.generated for part in listed]),
-            frozenset().union(*[part.distributions for part in listed]))
+    tops: frozenset[str] = frozenset()
 
 
 @dataclass(slots=True)
@@ -69,6 +68,8 @@ class _Loaded:
     absent: set[str] = field(default_factory=set)
     unknown: set[str] = field(default_factory=set)
     distributions: set[str] = field(default_factory=set)
+    tops: set[str] = field(default_factory=set)
+    found: bool = True
 
 
 class Search:
@@ -88,24 +89,31 @@ class Search:
         self._fallback = tuple(f for f in (folders.real(f'{folders.root}/src'), folders.root) if f not in self.first)
         self._found: dict[str, Module | None] = {}
         self._absent: dict[str, tuple[str, ...]] = {}
-        self._reached: dict[frozenset[Module], Closure] = {}
+        self._loads: dict[str, _Loaded] = {}
+        self._sums: dict[int, Closure] = {}
+        self._numbered: list[Module] = []
         self._files: dict[str, Module] = {}
         self._hints: tuple[str, ...] | None = None
         tag = (python.version or '' if python else '').split('.')[:2]
         self._built = _built_suffixes(''.join(tag))
         self._tag = f'.cpython-{"".join(tag)}' if len(tag) == 2 else '.cpython-'
 
-    def closure(self, start: Module) -> Closure:
-        """Of a module of the project and all it loads."""
-        needs = self._needs(start)
-        key = frozenset(needs)
-        rest = self._reached.get(key)
-        if rest is None:
-            rest = self._reached[key] = self._reach(key)
-        own = (start.path,) if start.path and not start.generated else ()
-        return Closure(rest.files.union(own), rest.absent | start.absent, rest.unknown | start.unknown,
-                       rest.generated.union((start.path,) if start.path and start.generated else ()),
-                       rest.distributions | start.distributions)
+    def closure(self, *starts: Module) -> Closure:
+        """Of modules of the project and all they load."""
+        if len(starts) == 1 and starts[0].name == '__main__':  # its own: what it loads it shares with other programs
+            start = starts[0]
+            rest = self.closure(*self._needs(start))
+            own = frozenset((start.path,) if start.path else ())
+            return Closure(rest.files if start.generated else rest.files | own, rest.absent | start.absent,
+                           rest.unknown | start.unknown, rest.generated | own if start.generated else rest.generated,
+                           rest.distributions | start.distributions, rest.tops | start.tops)
+        reached = 0
+        for module in starts:
+            reached |= module.reach or self._reach(module)
+        found = self._sums.get(reached)
+        if found is None:
+            found = self._sums[reached] = _sum_of([module for module in self._numbered if reached >> module.number & 1])
+        return found
 
     def script(self, file: str) -> Module:
         """A program's entry file: an absolute path inside the project that holds no links."""
@@ -140,7 +148,12 @@ class Search:
             name = f'{name}.{part}' if name else part
             if name not in self._found:
                 probed: list[str] = []
-                self._found[name] = self._top(name, probed) if module is None else self._below(module, name, part, probed)
+                if not part or '/' in part or '\0' in part:  # import_module takes any text
+                    self._found[name] = None
+                elif module is None:
+                    self._found[name] = self._top(name, probed)
+                else:
+                    self._found[name] = self._below(module, name, part, probed)
                 self._absent[name] = tuple(probed)
             module = self._found[name]
             if module is None or (module.outside and not module.locations):
@@ -159,24 +172,51 @@ class Search:
             loaded.append(module)
         return loaded, tuple(probed)
 
-    def _reach(self, starts: frozenset[Module]) -> Closure:
-        seen: set[Module] = set(starts)
-        waiting = list(starts)
-        while waiting:
-            for module in self._needs(waiting.pop()):
-                if module not in seen:
-                    seen.add(module)
-                    waiting.append(module)
-        local = [module for module in seen if module.path]
-        return Closure(
-            frozenset(module.path for module in local if module.path and not module.generated),
-            frozenset().union(*[module.absent for module in seen]), frozenset().union(*[module.unknown for module in seen]),
-            frozenset(module.path for module in local if module.path and module.generated),
-            frozenset().union(*[module.distributions for module in seen]))
+    def _reach(self, start: Module) -> int:
+        """All modules that one loads, itself included; those that load each other reach the same (Tarjan's algorithm)."""
+        low: dict[Module, int] = {}
+        path, work = list[Module](), list[tuple[Module, Iterator[Module]]]()
+
+        def enter(module: Module) -> None:
+            module.number = len(self._numbered)
+            self._numbered.append(module)
+            low[module] = module.number
+            path.append(module)
+            work.append((module, iter(self._needs(module))))
+
+        enter(start)
+        while work:
+            module, waiting = work[-1]
+            for other in waiting:
+                if other.reach:
+                    continue
+                if other not in low:
+                    enter(other)
+                    break
+                low[module] = min(low[module], other.number)
+            else:
+                work.pop()
+                if work:
+                    low[work[-1][0]] = min(low[work[-1][0]], low[module])
+                if low[module] == module.number:
+                    self._close(module, path)
+        return start.reach
+
+    def _close(self, first: Module, path: list[Module]) -> None:
+        """Ends a group of modules that load each other: those on the path from ``first`` on."""
+        group, reach = list[Module](), 0
+        while first not in group[-1:]:
+            group.append(path.pop())
+        for module in group:
+            reach |= 1 << module.number
+            for other in self._needs(module):
+                reach |= other.reach
+        for module in group:
+            module.reach = reach
 
     def _needs(self, module: Module) -> tuple[Module, ...]:
         if module.needs is None:
-            if module.file is None or module.generated or not module.file.endswith('.py'):
+            if module.file is None or module.generated or module.file.endswith((*EXTENSIONS, '.pyc')):
                 module.needs = ()
             else:
                 self._expand(module, self.cache.facts(module.file), module.path or module.file)
@@ -197,13 +237,13 @@ class Search:
             if not self._load(base, into) and not names:
                 missing = missing or base
             elif names:
-                missing = missing or self._load_from(base, names, into, where)
+                missing = self._load_from(base, names, into, where) or missing
         if missing and facts.path_line and self.python:
             into.unknown.add(f'{where}:{facts.path_line} changes sys.path, and its import of {missing} is found nowhere else; '
                              'list the files under code')
         module.needs = tuple(into.needs)
         module.absent, module.unknown = frozenset(into.absent), frozenset(into.unknown)
-        module.distributions = frozenset(into.distributions)
+        module.distributions, module.tops = frozenset(into.distributions), frozenset(into.tops)
 
     def _base(self, module: Module, name: str, level: int) -> str | None:
         """The absolute dotted name of an import; None where a relative one leads nowhere."""
@@ -216,16 +256,28 @@ class Search:
 
     def _load(self, dotted: str, into: _Loaded) -> bool:
         """Adds a module and its parents; False if it is nowhere."""
+        known = self._loads.get(dotted)
+        if known is None:
+            known = self._loads[dotted] = self._look_up(dotted)
+        into.needs.update(known.needs)
+        into.absent |= known.absent
+        into.unknown |= known.unknown
+        into.distributions |= known.distributions
+        into.tops |= known.tops
+        return known.found
+
+    def _look_up(self, dotted: str) -> _Loaded:
+        """What an import of one name comes to."""
         loaded, probed = self.loaded_with(dotted)
-        into.needs.update(dict.fromkeys(loaded))
-        into.absent.update(probed)
+        top = dotted.partition('.')[0]
         last = self.find(dotted)
+        found = _Loaded(dict.fromkeys(loaded), set(probed), tops={top}, found=last is not None)
         if last is not None and last.outside:
-            into.unknown |= last.unknown
-            into.distributions |= last.distributions
+            found.unknown |= last.unknown
+            found.distributions |= last.distributions
         elif last is None and self.python is None and not loaded:
-            into.distributions.add(dotted.partition('.')[0])
-        return last is not None
+            found.distributions.add(top)
+        return found
 
     def _load_from(self, base: str, names: tuple[str, ...], into: _Loaded, where: str) -> str:
         """Adds the submodules that ``from base import names`` may load; gives ``base`` if that is nowhere."""
@@ -251,7 +303,7 @@ class Search:
 
     def _top(self, name: str, probed: list[str]) -> Module | None:
         """A top-level module, in the order of Python's search path, then the folders people forget to name."""
-        if name in _PRELOADED:
+        if name in PRELOADED:
             return Module(name, outside=True)
         portions: list[str] = []
         python = self.python
@@ -263,11 +315,15 @@ class Search:
             return Module(name, outside=True)
         if installed:
             return Module(name, outside=True, unknown=self._copies(name), distributions=frozenset((name,)))
-        if python:
-            found = self._first_of(name, name, python.folders, probed, portions) or self._mapped(name, python, portions)
+        if python and (found := self._first_of(name, name, python.folders, probed, portions)):
+            return found
+        first = tuple(portions)  # to python they win over what follows; to people with paths we cannot see they may not
+        found = self._mapped(name, python, portions) if python else None
         found = found or self._first_of(name, name, self._fallback, probed, portions)
         if not found and python and installed is None and not portions:
             found = self._first_of(name, name, self._hinted(python), probed, portions)
+        if found and not found.outside:
+            found.locations = tuple(dict.fromkeys((*first, *found.locations)))
         if found or not (portions or installed is False):
             return found
         return self._folder(name, portions, installed is False)
@@ -282,9 +338,12 @@ class Search:
         return self._folder(dotted, portions, parent.outside)
 
     def _folder(self, dotted: str, portions: list[str], outside: bool) -> Module:
-        """A package without ``__init__``; ``outside``: some of it is installed."""
+        """A package without ``__init__``, or what a stage makes; ``outside``: some of it is installed."""
         distributions = frozenset((dotted.partition('.')[0],) if outside else ())
-        return Module(dotted, locations=tuple(dict.fromkeys(portions)), outside=outside, distributions=distributions)
+        paths = [self.folders.relative(portion) for portion in portions]
+        made = paths[0] if not outside and paths and all(path and self.is_made(path) for path in paths) else None
+        return Module(dotted, None, made, tuple(dict.fromkeys(portions)), outside, generated=made is not None,
+                      distributions=distributions)
 
     def _first_of(self, dotted: str, name: str, places: Iterable[str], probed: list[str], portions: list[str]) -> Module | None:
         """The first package or module of that name; folders without ``__init__`` on the way are added to ``portions``."""
@@ -298,6 +357,9 @@ class Search:
         listing = folders.listing(folder)
         inside = rel is not None
         stem = f'{rel}/{name}' if rel else name
+        if inside and self.is_made(stem):
+            portions.append(f'{folder}/{name}')  # whatever it holds at present says nothing of what it will
+            return None
         if inside and not listing.kinds and not os.path.isdir(folder):
             probed.append(rel or '.')
             return self._made_module(dotted, stem)
@@ -327,8 +389,10 @@ class Search:
         return None
 
     def _made_module(self, dotted: str, stem: str) -> Module | None:
-        path = f'{stem}.py'
-        return Module(dotted, f'{self.folders.root}/{path}', path, generated=True, needs=()) if path in self.made else None
+        for path in (f'{stem}/__init__.py', f'{stem}.py'):
+            if path in self.made:
+                return Module(dotted, None, path, generated=True)
+        return None
 
     def _chosen(self, folder: str, name: str) -> str | None:
         """The file python takes for a module of that name in a folder."""
@@ -396,7 +460,7 @@ class Search:
             f'{name} is imported from site-packages, where a copy is installed, and not from {module.path}; install the '
             'project editable (pip install -e .) so that its code counts' for module in modules if module and module.path)
 
-    def note_distribution(self, name: str) -> frozenset[str]:
+    def distribution(self, name: str) -> frozenset[str]:
         """The top-level module itself, where it is installed."""
         module = self.find(name)
         return module.distributions if module is not None and module.outside else frozenset()
@@ -404,6 +468,17 @@ class Search:
     def _note_link(self, folder: str, name: str) -> None:
         if self.folders.listing(folder).kinds.get(name) == 'link' and (rel := self.folders.relative(folder)) is not None:
             self.links.add(rel or '.')
+
+
+def _sum_of(modules: list[Module]) -> Closure:
+    """What modules come to together."""
+    return Closure(
+        files=frozenset(module.path for module in modules if module.path and not module.generated),
+        absent=frozenset().union(*[module.absent for module in modules]),
+        unknown=frozenset().union(*[module.unknown for module in modules]),
+        generated=frozenset(module.path for module in modules if module.path and module.generated),
+        distributions=frozenset().union(*[module.distributions for module in modules]),
+        tops=frozenset().union(*[module.tops for module in modules]))
 
 
 def _built_suffixes(tag: str) -> tuple[str, ...]:

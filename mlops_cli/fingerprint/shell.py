@@ -12,6 +12,7 @@ Part = tuple[PartKind, str]
 
 DEPTH = 32  # of nested substitutions; deeper is no command a person wrote
 
+_ONE_COMMAND = re.compile(r'[ ]*[A-Za-z0-9_./]+(?: [A-Za-z0-9_./:,@%+=-]+)*[ ]*\n?\Z')
 _PLAIN = re.compile(r"[A-Za-z0-9_./:,@%+^{}!\]=#-]+")
 _BLANK = re.compile(r'[ \t]+')
 _OPERATOR = re.compile(r'&&|\|\||;;|<<<|<<-|<<|>>|<&|>&|<>|>\||[;&|<>()\n]')
@@ -78,6 +79,10 @@ def parse(text: str) -> tuple[Event, ...]:
     """The simple commands of a script, in the order they stand, those of ``if``, ``for`` and functions too.
 
     Raises ShellError."""
+    if _ONE_COMMAND.match(text):  # as most are
+        words = text.split()
+        if words[0] not in _RESERVED:
+            return (Simple(words=tuple(Word(word, word) for word in words)),)
     return _Parser(_Lexer(text).tokens()).events()
 
 
@@ -241,6 +246,7 @@ def _joined(parts: list[Part]) -> str | None:
 
 _OPENERS = frozenset(('if', 'then', 'elif', 'else', 'do', 'while', 'until', '!', '{'))
 _CLOSERS = frozenset(('fi', 'done', '}', 'esac'))
+_RESERVED = _OPENERS | _CLOSERS | {'for', 'case', 'function'}
 
 
 class _Parser:

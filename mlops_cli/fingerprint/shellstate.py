@@ -37,11 +37,13 @@ class State:
         path = self.environ.get('PATH', os.defpath)
         return replace(self, unsure='', environ={**self.environ, 'VIRTUAL_ENV': folder, 'PATH': f'{folder}/bin:{path}'})
 
-    def assigned(self, assignments: Iterable[tuple[str, Word]], report: Report, *, exported: bool) -> State:
-        """After ``A=b``; ``exported``: for the programs too, as before a command or after ``export``."""
+    def assigned(self, assignments: Iterable[tuple[str, Word]], report: Report, *, exported: bool,
+                 shell: State | None = None) -> State:
+        """After ``A=b``; ``exported``: for the programs too, as before a command or after ``export``.  ``shell``: whose
+        variables the values may name, if not this one's."""
         state = self
         for name, word in assignments:
-            value = state._value(word)
+            value = (shell or state)._value(word)
             if _UNKNOWN in value and name == 'PYTHONPATH':
                 report(f'PYTHONPATH={word.raw} has a part that is known only when it runs')
             value = ':'.join(part for part in value.split(':') if _UNKNOWN not in part)
