@@ -12,6 +12,8 @@ from mlops_cli.plan.model import Step, Verdict
 from mlops_cli.records.pins import Pin
 from mlops_cli.run.session import Session
 
+LASTING = ('stage/', 'key/')
+
 
 class Claims:
     """``enabled`` False only in tests of the scheduler alone."""
@@ -21,6 +23,7 @@ class Claims:
     def __init__(self, session: Session) -> None:
         self.session = session
         self.held: dict[str, list[tuple[LockFile, str]]] = {}
+        self.unflushed: list[tuple[LockFile, str]] = []
 
     def take(self, draft: Draft, step: Step) -> bool:
         """All locks a stage needs, or none.  Never waits."""
@@ -51,6 +54,17 @@ class Claims:
 
     def give_back(self, stage: str) -> None:
         self._release(self.held.pop(stage, ()))
+
+    def give_back_when_flushed(self, stage: str) -> None:
+        """Paths are free at once, for the stages after it; stage and key only when others can see the result."""
+        taken = self.held.pop(stage, [])
+        self.unflushed += [(file, name) for file, name in taken if name.startswith(LASTING)]
+        self._release([(file, name) for file, name in taken if not name.startswith(LASTING)])
+
+    def flushed(self) -> None:
+        """What was recorded so far has its name."""
+        self._release(self.unflushed)
+        self.unflushed = []
 
     def holder(self, draft: Draft) -> str:
         """Who holds the stage, for people; 'another command' if nobody says."""

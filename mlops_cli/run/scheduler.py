@@ -125,7 +125,8 @@ class Scheduler:
         self._wait()
         for future in [future for future in self.taking_in if future.done()]:
             self._settle(*self.taking_in.pop(future), future.result())
-        self.session.batch.flush_if_due()
+        if self.session.batch.flush_if_due() or not len(self.session.batch):
+            self.claims.flushed()
         return True
 
     def _wait(self) -> None:
@@ -266,7 +267,7 @@ class Scheduler:
         notes = tuple(f'what stood there and is nowhere else was kept: {path}' for path in kept)
         saved = step.estimate.typical or 0.0
         ended = StageEnded(name, State.RESTORED, saved, None, step.outputs, numbers, notes=(*step.notes, *notes))
-        self._give_back(name)
+        self.claims.give_back_when_flushed(name)
         self._conclude(name, Settled(name, State.RESTORED, saved, step.outputs, ended, entry8, pin=pin))
 
     def _ended(self, outcome: Outcome) -> None:
@@ -291,7 +292,8 @@ class Scheduler:
         settled = settle(self.session, attempt, outcome, taken)
         name = attempt.stage.name
         progress = self.stages[name]
-        self._give_back(name)
+        self.capacity.give_back(name)
+        self.claims.give_back_when_flushed(name) if settled.state.good else self.claims.give_back(name)
         retry = attempt.stage.retry
         if (
             settled.state is State.FAILED
@@ -307,6 +309,7 @@ class Scheduler:
                 return
         if settled.seconds >= LONG:
             self.session.batch.flush()
+            self.claims.flushed()
         self._conclude(name, settled)
 
     def _give_back(self, name: str) -> None:

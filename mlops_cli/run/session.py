@@ -26,7 +26,7 @@ from mlops_cli.store.results import Results
 @dataclass(frozen=True)
 class Session:
     """``run``: the id.  ``overlay``: (file, key) -> value of a trial, which leaves the workspace alone.
-    ``isolate``: overrides the stages' own, unless empty.  ``now``: seconds since 1970.  ``environ``: what local stages inherit."""
+    ``isolate``: overrides the stages' own, unless empty.  ``now``: seconds since 1970.  ``environ``: what stages inherit."""
 
     run: str
     root: Root
