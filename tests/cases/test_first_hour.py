@@ -1,4 +1,5 @@
 """What a new user does in the first hour, with the whole program, on a small Python project."""
+
 from __future__ import annotations
 
 import pytest
@@ -35,7 +36,8 @@ FILES = {
     'data.csv': 'a,1\nb,2\nc,3\nd,4\n',
     'prepare.py': (
         'import yaml\nfrom lib.common import HEADER\nrows = yaml.safe_load(open("params.yaml"))["prepare"]["rows"]\n'
-        'open("prepared.txt", "w").write(HEADER + "".join(open("data.csv").readlines()[:rows]))\n'),
+        'open("prepared.txt", "w").write(HEADER + "".join(open("data.csv").readlines()[:rows]))\n'
+    ),
     'lib/__init__.py': '',
     'lib/common.py': 'HEADER = "name,value\\n"\n\n\ndef scale(x):\n    return x * 2\n',
     'lib/score.py': 'def score(text, rate, seed):\n    return round(len(text) * rate / 100 + seed / 1000, 4)\n',
@@ -45,10 +47,12 @@ FILES = {
         'text = open("prepared.txt").read()\nos.makedirs("models", exist_ok=True)\nos.makedirs("metrics", exist_ok=True)\n'
         'open(f"models/{model}-{seed}.bin", "w").write(f"{model} {seed} {rate} {text}")\n'
         'bonus = 0.1 if model == "large" else 0\n'
-        'json.dump({"accuracy": score(text, rate, seed) + bonus}, open(f"metrics/{model}-{seed}.json", "w"))\n'),
+        'json.dump({"accuracy": score(text, rate, seed) + bonus}, open(f"metrics/{model}-{seed}.json", "w"))\n'
+    ),
     'select_best.py': (
-        'import glob, json, shutil\nbest = max(sorted(glob.glob("metrics/*.json")), key=lambda p: json.load(open(p))["accuracy"])\n'
-        'shutil.copy(best, "best.json")\nshutil.copy(best.replace("metrics", "models").replace("json", "bin"), "best.bin")\n'),
+        'import glob, json, shutil\nbest = max(sorted(glob.glob("metrics/*.json")),\n           key=lambda p: json.load(open(p))["accuracy"])\n'
+        'shutil.copy(best, "best.json")\nshutil.copy(best.replace("metrics", "models").replace("json", "bin"), "best.bin")\n'
+    ),
 }
 TRAIN = [f'train@{model}-{seed}' for model in ('small', 'large') for seed in (1, 2)]
 ALL = ['prepare', *TRAIN, 'select', 'validate']
@@ -78,19 +82,30 @@ def test_the_first_run_does_all_and_the_second_nothing(project: Project) -> None
     assert project.mlops('status', '--exit-code').code == 0
     project.git('add', '-A')
     tracked = project.git('diff', '--cached', '--name-only').split()
-    assert 'best.bin' not in tracked and not any(path.startswith(('.mlops/cache', '.mlops/local', 'models/')) for path in tracked)
+    assert 'best.bin' not in tracked and not any(
+        path.startswith(('.mlops/cache', '.mlops/local', 'models/')) for path in tracked
+    )
     assert sum(path.startswith('.mlops/stages/') for path in tracked) == len(ALL)
 
 
 def test_a_comment_does_nothing_and_a_constant_what_depends_on_it(trained: Project) -> None:
-    trained.write('lib/common.py', '# a comment\n' + FILES['lib/common.py'].replace('    return x * 2', '    return (x\n            * 2)  # twice'))
+    trained.write(
+        'lib/common.py',
+        '# a comment\n' + FILES['lib/common.py'].replace('    return x * 2', '    return (x\n            * 2)  # twice'),
+    )
     assert states(trained) == {}
     trained.write('lib/score.py', FILES['lib/score.py'].replace('100', '90'))
     plan = trained.mlops('plan', '--json').json
     assert {stage['name']: stage['verdict'] for stage in plan['stages']} == {
-        'prepare': 'fresh', **dict.fromkeys(TRAIN, 'run'), 'select': 'maybe', 'validate': 'maybe'}
+        'prepare': 'fresh',
+        **dict.fromkeys(TRAIN, 'run'),
+        'select': 'maybe',
+        'validate': 'maybe',
+    }
     reasons = next(stage for stage in plan['stages'] if stage['name'] == TRAIN[0])['reasons']
-    assert [(one['kind'], one['subject'], one['detail']) for one in reasons] == [('code', 'lib/score.py', 'function score changed')]
+    assert [(one['kind'], one['subject'], one['detail']) for one in reasons] == [
+        ('code', 'lib/score.py', 'function score changed')
+    ]
     assert states(trained) == dict.fromkeys([*TRAIN, 'select', 'validate'], 'done')
 
 
@@ -98,8 +113,13 @@ def test_going_back_restores(trained: Project) -> None:
     model = trained.read('best.bin')
     trained.write('params.yaml', FILES['params.yaml'].replace('0.5', '0.25'))
     plan = trained.mlops('plan', '--json', 'train').json
-    assert [one for stage in plan['stages'] for one in stage['reasons']][0] == {
-        'kind': 'param', 'subject': 'train.rate', 'before': '0.5', 'after': '0.25', 'detail': ''}
+    assert next(one for stage in plan['stages'] for one in stage['reasons']) == {
+        'kind': 'param',
+        'subject': 'train.rate',
+        'before': '0.5',
+        'after': '0.25',
+        'detail': '',
+    }
     assert states(trained) == dict.fromkeys([*TRAIN, 'select', 'validate'], 'done')
     assert trained.read('best.bin') != model
     trained.write('params.yaml', FILES['params.yaml'])
@@ -128,9 +148,15 @@ def test_explain_tells_each_component(trained: Project) -> None:
     trained.write('params.yaml', FILES['params.yaml'].replace('0.5', '0.25'))
     rows = trained.mlops('explain', TRAIN[0], '--json').json['stages'][0]['entries']
     assert {(row['kind'], row['name']): row['state'] for row in rows} == {
-        ('command', 'cmd'): 'same', ('code', 'lib/__init__.py'): 'same', ('code', 'lib/score.py'): 'same', ('code', 'lib/train.py'): 'same',
-        ('param', 'params.yaml:train'): 'changed', ('data', 'prepared.txt'): 'same',
-        ('output', 'models/small-1.bin'): 'same', ('output', 'metrics/small-1.json'): 'same'}
+        ('command', 'cmd'): 'same',
+        ('code', 'lib/__init__.py'): 'same',
+        ('code', 'lib/score.py'): 'same',
+        ('code', 'lib/train.py'): 'same',
+        ('param', 'params.yaml:train'): 'changed',
+        ('data', 'prepared.txt'): 'same',
+        ('output', 'models/small-1.bin'): 'same',
+        ('output', 'metrics/small-1.json'): 'same',
+    }
     text = trained.mlops('explain', TRAIN[0]).out
     assert 'params.yaml:train' in text and '0.25' in text
 

@@ -1,4 +1,5 @@
 """Ctrl-C, TERM and KILL in the middle of a run: nothing half-valid stays, what was there is back, no process is left."""
+
 from __future__ import annotations
 
 import os
@@ -62,8 +63,13 @@ def halfway(project: Project) -> Project:
 @contextmanager
 def running(project: Project, *arguments: str) -> Iterator[subprocess.Popen[bytes]]:
     """A run that has reached the middle of ``slow``."""
-    process = subprocess.Popen([sys.executable, '-m', 'mlops_cli', 'run', *arguments], cwd=project.path, env=project.environ,
-                               stdout=subprocess.PIPE, stderr=subprocess.STDOUT)
+    process = subprocess.Popen(
+        [sys.executable, '-m', 'mlops_cli', 'run', *arguments],
+        cwd=project.path,
+        env=project.environ,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+    )
     try:
         wait_for(lambda: (project.path.parent / 'started').exists())
         yield process
@@ -123,8 +129,13 @@ def test_a_killed_run_is_healed_by_checkout_too(halfway: Project) -> None:
 def test_two_runs_at_once_wait_for_each_other(halfway: Project) -> None:
     """The second waits for the stage, then finds it done."""
     with running(halfway) as first:
-        second = subprocess.Popen([sys.executable, '-m', 'mlops_cli', 'run', '--json'], cwd=halfway.path, env=halfway.environ,
-                                  stdout=subprocess.PIPE, stderr=subprocess.PIPE)
+        second = subprocess.Popen(
+            [sys.executable, '-m', 'mlops_cli', 'run', '--json'],
+            cwd=halfway.path,
+            env=halfway.environ,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+        )
         refused = halfway.mlops('run', '--lock-timeout', '0.2', code=11)
         assert 'slow' in refused.err
         halfway.write('../go', '')
@@ -139,10 +150,21 @@ def test_two_runs_at_once_wait_for_each_other(halfway: Project) -> None:
 
 def test_many_runs_at_once_run_each_stage_once(project: Project) -> None:
     names = [f's{number}' for number in range(12)]
-    stages = ''.join(f'  {name}:\n    cmd: echo {name} >> ../trace; sleep 0.05; echo {name} > {name}.txt\n    outs: [{name}.txt]\n' for name in names)
+    stages = ''.join(
+        f'  {name}:\n    cmd: echo {name} >> ../trace; sleep 0.05; echo {name} > {name}.txt\n    outs: [{name}.txt]\n'
+        for name in names
+    )
     project.write('pipeline.yaml', f'stages:\n{stages}')
-    processes = [subprocess.Popen([sys.executable, '-m', 'mlops_cli', 'run'], cwd=project.path, env=project.environ,
-                                  stdout=subprocess.PIPE, stderr=subprocess.STDOUT) for _ in range(4)]
+    processes = [
+        subprocess.Popen(
+            [sys.executable, '-m', 'mlops_cli', 'run'],
+            cwd=project.path,
+            env=project.environ,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+        )
+        for _ in range(4)
+    ]
     outputs = [process.communicate(timeout=120)[0].decode() for process in processes]
     assert [process.returncode for process in processes] == [0] * 4, outputs
     assert sorted((project.path.parent / 'trace').read_text().split()) == sorted(names)
@@ -150,7 +172,10 @@ def test_many_runs_at_once_run_each_stage_once(project: Project) -> None:
 
 
 def test_a_second_signal_ends_a_stage_that_will_not_listen(project: Project) -> None:
-    project.write('pipeline.yaml', 'stages:\n  deaf:\n    grace: 30\n    cmd: trap "" INT TERM; touch ../started; while :; do sleep 0.05; done\n')
+    project.write(
+        'pipeline.yaml',
+        'stages:\n  deaf:\n    grace: 30\n    cmd: trap "" INT TERM; touch ../started; while :; do sleep 0.05; done\n',
+    )
     with running(project) as process:
         process.send_signal(signal.SIGINT)
         time.sleep(0.5)

@@ -17,8 +17,11 @@ def vectors() -> list[str]:
 
 def test_keys_are_those_of_the_format_page() -> None:
     command = value_entry('command', 'cmd', {'cmd': 'true', 'shell': '/bin/sh -e'})
-    more = [value_entry('param', 'params.yaml:lr', 0.1), Entry('data', 'a.txt', digest_of(b'a\n')),
-            value_entry('output', 'b', {'persist': False})]
+    more = [
+        value_entry('param', 'params.yaml:lr', 0.1),
+        Entry('data', 'a.txt', digest_of(b'a\n')),
+        value_entry('output', 'b', {'persist': False}),
+    ]
     made = [Manifest.of([]), Manifest.of([command]), Manifest.of([*more, command])]
     assert [str(one.digest) for one in made] == vectors()
 
@@ -50,7 +53,11 @@ def test_changes_come_in_the_order_people_read_them() -> None:
     old = Manifest.of([value_entry('data', 'd', 1), value_entry('code', 'c', 1), value_entry('param', 'gone', 1)])
     new = Manifest.of([value_entry('data', 'd', 2), value_entry('code', 'c', 2), value_entry('command', 'cmd', 1)])
     assert [(c.entry.kind, c.entry.name, c.before is None, c.after is None) for c in new.changes_since(old)] == [
-        ('command', 'cmd', True, False), ('code', 'c', False, False), ('param', 'gone', False, True), ('data', 'd', False, False)]
+        ('command', 'cmd', True, False),
+        ('code', 'c', False, False),
+        ('param', 'gone', False, True),
+        ('data', 'd', False, False),
+    ]
     assert new.changes_since(new) == ()
 
 

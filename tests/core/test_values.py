@@ -1,4 +1,5 @@
 """Canonical JSON, units, ids: pure functions on values."""
+
 from __future__ import annotations
 
 import json
@@ -15,7 +16,9 @@ from mlops_cli.core.units import parse_duration, parse_size, plural, show_second
 
 PLAIN = st.recursive(
     st.none() | st.booleans() | st.integers() | st.floats(allow_nan=False, allow_infinity=False) | st.text(),
-    lambda inner: st.lists(inner) | st.dictionaries(st.text(), inner), max_leaves=20)
+    lambda inner: st.lists(inner) | st.dictionaries(st.text(), inner),
+    max_leaves=20,
+)
 
 
 @given(PLAIN)
@@ -42,13 +45,27 @@ def test_a_document_has_an_entry_a_line() -> None:
     assert json.loads(text) == {'a': {}, 'b': [1, {'x': 1, 'y': 2}], 'c': []}
 
 
-@pytest.mark.parametrize(('text', 'size'), [
-    ('0', 0), ('12', 12), ('2GiB', 2 << 30), ('2G', 2 << 30), ('2GB', 2_000_000_000), ('1.5 KiB', 1536), ('1kB', 1000), (7, 7), ('3 B', 3)])
+@pytest.mark.parametrize(
+    ('text', 'size'),
+    [
+        ('0', 0),
+        ('12', 12),
+        ('2GiB', 2 << 30),
+        ('2G', 2 << 30),
+        ('2GB', 2_000_000_000),
+        ('1.5 KiB', 1536),
+        ('1kB', 1000),
+        (7, 7),
+        ('3 B', 3),
+    ],
+)
 def test_sizes(text: str | int, size: int) -> None:
     assert parse_size(text) == size
 
 
-@pytest.mark.parametrize(('text', 'seconds'), [('90', 90), ('90s', 90), ('1h30m', 5400), ('2d', 172800), (1.5, 1.5), ('5min', 300), ('0.5s', .5)])
+@pytest.mark.parametrize(
+    ('text', 'seconds'), [('90', 90), ('90s', 90), ('1h30m', 5400), ('2d', 172800), (1.5, 1.5), ('5min', 300), ('0.5s', 0.5)]
+)
 def test_durations(text: str | float, seconds: float) -> None:
     assert parse_duration(text) == seconds
 
@@ -62,9 +79,22 @@ def test_what_is_no_size_or_duration_is_refused(text: str) -> None:
 
 
 def test_how_sizes_and_times_are_shown() -> None:
-    assert [show_size(n) for n in (0, 999, 1000, 310_000, 2_100_000_000, 999_999)] == ['0 B', '999 B', '1.0 kB', '310 kB', '2.1 GB', '1.0 MB']
+    assert [show_size(n) for n in (0, 999, 1000, 310_000, 2_100_000_000, 999_999)] == [
+        '0 B',
+        '999 B',
+        '1.0 kB',
+        '310 kB',
+        '2.1 GB',
+        '1.0 MB',
+    ]
     assert [show_seconds(s) for s in (0.004, 0.42, 11.31, 125, 3 * 3600 + 720, 2 * 86400 + 4 * 3600)] == [
-        '0.00s', '0.4s', '11.3s', '2m05s', '3h12m', '2d04h']
+        '0.00s',
+        '0.4s',
+        '11.3s',
+        '2m05s',
+        '3h12m',
+        '2d04h',
+    ]
     assert (plural(1, 'stage'), plural(2000, 'stage')) == ('1 stage', '2,000 stages')
 
 
@@ -84,8 +114,17 @@ def test_the_executable_bit_is_part_of_a_files_identity_and_only_of_a_files() ->
     assert ObjectRef.from_json(ObjectRef(digest, 1, 'exec').to_json()) == ObjectRef(digest, 1, 'exec')
 
 
-@pytest.mark.parametrize('value', [None, [], ['file', 'x', 1], ['link', str(digest_of(b'')), 0], ['file', str(digest_of(b'')), -1],
-                                   ['file', str(digest_of(b'')), True]])
+@pytest.mark.parametrize(
+    'value',
+    [
+        None,
+        [],
+        ['file', 'x', 1],
+        ['link', str(digest_of(b'')), 0],
+        ['file', str(digest_of(b'')), -1],
+        ['file', str(digest_of(b'')), True],
+    ],
+)
 def test_what_is_no_reference_is_refused(value: object) -> None:
     with pytest.raises(ValueError, match='not a'):
         ObjectRef.from_json(value)

@@ -1,4 +1,5 @@
 """Verdicts on values alone: no disk, no clock, no commands."""
+
 from __future__ import annotations
 
 from collections.abc import Mapping
@@ -31,8 +32,17 @@ class Fake:
     held: dict[str, ObjectRef] = field(default_factory=dict)
     store: set[Digest] = field(default_factory=set)
 
-    def stage(self, name: str, after: Mapping[str, str] | None = None, *, lr: Any = 1, outs: tuple[str, ...] | None = None,
-              missing: tuple[str, ...] = (), code: str = '', **options: Any) -> Draft:
+    def stage(
+        self,
+        name: str,
+        after: Mapping[str, str] | None = None,
+        *,
+        lr: Any = 1,
+        outs: tuple[str, ...] | None = None,
+        missing: tuple[str, ...] = (),
+        code: str = '',
+        **options: Any,
+    ) -> Draft:
         """``after``: producer -> the output of it that is read."""
         persist = options.pop('persist', False)
         outputs = tuple(Output(path, persist=persist) for path in (outs or (f'{name}.out',)))
@@ -47,7 +57,9 @@ class Fake:
         self.edges[name] = tuple(after or ())
         return self.drafts[name]
 
-    def record(self, name: str, text: str, *, made: Mapping[str, ObjectRef] | None = None, hold: bool = True, store: bool = True) -> Pin:
+    def record(
+        self, name: str, text: str, *, made: Mapping[str, ObjectRef] | None = None, hold: bool = True, store: bool = True
+    ) -> Pin:
         """Pins ``text`` as what the stage's present state leads to."""
         draft = self.drafts[name]
         entries = [*draft.entries, *(Entry('data', hole.path, (made or {})[hole.output].identity) for hole in draft.holes)]
@@ -62,10 +74,17 @@ class Fake:
     def plan(self, **wishes: Any) -> Plan:
         every = [pin for pins in self.pins.values() for pin in pins]
         facts = Facts(
-            pins=lambda key: tuple(pin for pin in every if pin.key == key), results=lambda key: tuple(self.results.get(key, ())),
-            history=lambda name: tuple(self.pins.get(name, ())), held=self.held.get,
-            stored=lambda refs: all(ref.digest in self.store for ref in refs), read=lambda digest: b'', source=lambda key, path: None,
-            present=lambda path: None, folder=lambda path: False, estimate=lambda name: UNKNOWN)
+            pins=lambda key: tuple(pin for pin in every if pin.key == key),
+            results=lambda key: tuple(self.results.get(key, ())),
+            history=lambda name: tuple(self.pins.get(name, ())),
+            held=self.held.get,
+            stored=lambda refs: all(ref.digest in self.store for ref in refs),
+            read=lambda digest: b'',
+            source=lambda key, path: None,
+            present=lambda path: None,
+            folder=lambda path: False,
+            estimate=lambda name: UNKNOWN,
+        )
         return make_plan('p', self.drafts, list(self.drafts), self.edges, facts, Wishes(**wishes))
 
     def verdicts(self, **wishes: Any) -> dict[str, str]:
@@ -231,8 +250,12 @@ def test_a_mapping_is_told_by_its_leaves() -> None:
     fake.record('a', 'A')
     fake.stage('a', lr={'depth': 12, 'deep': {'x': 1.0, 'same': 2}, 'new': 'y'})
     (step,) = fake.plan().steps
-    assert step.reasons == (Reason('param', 'lr.deep.x', '1', '1.0'), Reason('param', 'lr.depth', '8', '12'),
-                            Reason('param', 'lr.new', None, '"y"'), Reason('param', 'lr.old', 'true', None))
+    assert step.reasons == (
+        Reason('param', 'lr.deep.x', '1', '1.0'),
+        Reason('param', 'lr.depth', '8', '12'),
+        Reason('param', 'lr.new', None, '"y"'),
+        Reason('param', 'lr.old', 'true', None),
+    )
 
 
 def test_of_equally_near_states_the_one_in_the_workspace_is_compared_with() -> None:

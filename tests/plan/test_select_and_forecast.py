@@ -14,20 +14,25 @@ ORDER = ['a', 'b@1', 'b@2', 'c', 'd']
 
 def pipeline() -> Pipeline:
     command = Command('shell', ('true',))
-    return Pipeline('p', {name: Stage(name, name.partition('@')[0], command, outputs=(Output(f'out/{name}'),)) for name in ORDER})
+    return Pipeline(
+        'p', {name: Stage(name, name.partition('@')[0], command, outputs=(Output(f'out/{name}'),)) for name in ORDER}
+    )
 
 
-@pytest.mark.parametrize(('words', 'options', 'chosen'), [
-    ((), {}, ORDER),
-    (('c',), {}, ['a', 'b@1', 'b@2', 'c']),
-    (('b',), {}, ['a', 'b@1', 'b@2']),
-    (('b@*',), {'only': True}, ['b@1', 'b@2']),
-    (('out/b@2',), {}, ['a', 'b@2']),
-    (('./out/b@2/',), {'only': True}, ['b@2']),
-    (('b@1',), {'downstream': True}, ['a', 'b@1', 'b@2', 'c']),
-    (('b@1',), {'downstream': True, 'only': True}, ['b@1', 'c']),
-    (('?',), {'only': True}, ['a', 'c', 'd']),
-])
+@pytest.mark.parametrize(
+    ('words', 'options', 'chosen'),
+    [
+        ((), {}, ORDER),
+        (('c',), {}, ['a', 'b@1', 'b@2', 'c']),
+        (('b',), {}, ['a', 'b@1', 'b@2']),
+        (('b@*',), {'only': True}, ['b@1', 'b@2']),
+        (('out/b@2',), {}, ['a', 'b@2']),
+        (('./out/b@2/',), {'only': True}, ['b@2']),
+        (('b@1',), {'downstream': True}, ['a', 'b@1', 'b@2', 'c']),
+        (('b@1',), {'downstream': True, 'only': True}, ['b@1', 'c']),
+        (('?',), {'only': True}, ['a', 'c', 'd']),
+    ],
+)
 def test_which_stages_words_mean(words: tuple[str, ...], options: dict[str, bool], chosen: list[str]) -> None:
     assert list(select(pipeline(), EDGES, ORDER, words, **options)) == chosen
 

@@ -3,6 +3,7 @@
 Every command is ``cat`` and the like over its inputs, cut to 400 bytes, so the model computes outputs itself.  A stage also
 writes its name to a file outside the project each time it really runs: that is how needless and missing runs show.
 """
+
 from __future__ import annotations
 
 import json
@@ -61,7 +62,8 @@ class World:
         cat = f'{{ cat {" ".join(self.inputs(stage))}; echo {stage.salt} ${{{stage.parameter}}}; }}'
         body = f'{cat} | wc -c' if stage.coarse else f'{cat} | head -c {CUT}'
         if stage.folder:
-            return f'echo {stage.name} >> {trace}; mkdir -p {stage.out}/sub; {body} > {stage.out}/a; echo {stage.salt} > {stage.out}/b'
+            made = f'{body} > {stage.out}/a; echo {stage.salt} > {stage.out}/b'
+            return f'echo {stage.name} >> {trace}; mkdir -p {stage.out}/sub; {made}'
         return f'echo {stage.name} >> {trace}; {body} > {stage.out}'
 
     def pipeline(self, trace: str) -> str:
@@ -71,7 +73,12 @@ class World:
             for number in stage.stages:
                 other = self.stages[number]
                 deps.append(f'{other.out}/a' if other.folder and stage.part else other.out)
-            stages[stage.name] = {'cmd': self.command(stage, trace), 'deps': deps, 'outs': [stage.out], 'params': [stage.parameter]}
+            stages[stage.name] = {
+                'cmd': self.command(stage, trace),
+                'deps': deps,
+                'outs': [stage.out],
+                'params': [stage.parameter],
+            }
         return json.dumps({'version': 1, 'stages': stages}, indent=1)
 
     def outputs(self) -> dict[str, str]:
@@ -93,8 +100,9 @@ class World:
         for stage in self.stages:
             whole = [] if stage.part else [f'{self.stages[n].out}/b' for n in stage.stages if self.stages[n].folder]
             read = sorted({*self.inputs(stage), *whole})
-            found[stage.name] = json.dumps([stage.name, self.command(stage, ''), self.params[stage.parameter],
-                                            [[path, files[path]] for path in read]])
+            found[stage.name] = json.dumps(
+                [stage.name, self.command(stage, ''), self.params[stage.parameter], [[path, files[path]] for path in read]]
+            )
         return found
 
 
@@ -110,9 +118,18 @@ def worlds(draw: st.DrawFn) -> World:
     for number in range(count):
         reads = tuple(draw(st.lists(st.integers(0, sources - 1), max_size=2, unique=True)))
         after = tuple(draw(st.lists(st.integers(0, number - 1), max_size=3, unique=True))) if number else ()
-        stages.append(StageModel(
-            f's{number}', reads or ((0,) if not after else ()), after, draw(st.sampled_from(['p', 'q'])), draw(st.booleans()),
-            draw(st.booleans()), draw(st.booleans()), draw(WORDS)))
+        stages.append(
+            StageModel(
+                f's{number}',
+                reads or ((0,) if not after else ()),
+                after,
+                draw(st.sampled_from(['p', 'q'])),
+                draw(st.booleans()),
+                draw(st.booleans()),
+                draw(st.booleans()),
+                draw(WORDS),
+            )
+        )
     world = World(tuple(stages))
     world.sources = {number: draw(TEXTS) for number in range(sources)}
     world.params = {'p': draw(st.integers(0, 3)), 'q': draw(st.integers(0, 3))}

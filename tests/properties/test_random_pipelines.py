@@ -1,5 +1,6 @@
 """Random pipelines, edits, branches and trials against a model: what ran is exactly what was affected, outputs equal a
 clean build, and a second run does nothing."""
+
 from __future__ import annotations
 
 import json
@@ -29,7 +30,9 @@ STEPS = st.lists(
         st.tuples(st.just('back'), st.integers(0, 9), st.none()),
         st.tuples(st.just('partial'), st.integers(0, 9), st.none()),
     ),
-    min_size=1, max_size=5)
+    min_size=1,
+    max_size=5,
+)
 
 
 class Session:
@@ -130,8 +133,11 @@ class Session:
 
 
 def snapshot(folder: Path) -> dict[str, bytes]:
-    return {str(path.relative_to(folder)): path.read_bytes() for path in sorted(folder.rglob('*'))
-            if path.is_file() and '.mlops' not in path.parts}
+    return {
+        str(path.relative_to(folder)): path.read_bytes()
+        for path in sorted(folder.rglob('*'))
+        if path.is_file() and '.mlops' not in path.parts
+    }
 
 
 def play(world: World, steps: list[tuple[str, object, object]]) -> None:

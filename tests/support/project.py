@@ -1,4 +1,5 @@
 """A project in a temporary folder, for tests that read as sessions: write files, run commands, look at what came out."""
+
 from __future__ import annotations
 
 import json
@@ -19,8 +20,14 @@ from mlops_cli.run.invoke import Report, Request, chosen, execute, wishes_of
 from mlops_cli.run.outlook import look
 from mlops_cli.run.workbench import Workbench, open_workbench
 
-GIT = {'GIT_AUTHOR_NAME': 'Ada', 'GIT_AUTHOR_EMAIL': 'ada@example.org', 'GIT_COMMITTER_NAME': 'Ada',
-       'GIT_COMMITTER_EMAIL': 'ada@example.org', 'GIT_CONFIG_GLOBAL': '/dev/null', 'GIT_CONFIG_SYSTEM': '/dev/null'}
+GIT = {
+    'GIT_AUTHOR_NAME': 'Ada',
+    'GIT_AUTHOR_EMAIL': 'ada@example.org',
+    'GIT_COMMITTER_NAME': 'Ada',
+    'GIT_COMMITTER_EMAIL': 'ada@example.org',
+    'GIT_CONFIG_GLOBAL': '/dev/null',
+    'GIT_CONFIG_SYSTEM': '/dev/null',
+}
 
 
 @dataclass(frozen=True)
@@ -45,8 +52,13 @@ class Project:
         home = path.parent / f'{path.name}-home'
         home.mkdir(exist_ok=True)
         self.environ = {
-            'PATH': os.path.dirname(sys.executable) + os.pathsep + os.environ.get('PATH', os.defpath), 'HOME': str(home),
-            'LC_ALL': 'C.UTF-8', 'PYTHONDONTWRITEBYTECODE': '1', **GIT, **(environ or {})}
+            'PATH': os.path.dirname(sys.executable) + os.pathsep + os.environ.get('PATH', os.defpath),
+            'HOME': str(home),
+            'LC_ALL': 'C.UTF-8',
+            'PYTHONDONTWRITEBYTECODE': '1',
+            **GIT,
+            **(environ or {}),
+        }
 
     def write(self, rel: str, text: str | bytes) -> Path:
         target = self.path / rel
@@ -60,18 +72,32 @@ class Project:
     def exists(self, rel: str) -> bool:
         return os.path.lexists(self.path / rel)
 
-    def mlops(self, *arguments: str, code: int | None = 0, environ: Mapping[str, str] | None = None, cwd: str = '.',
-              timeout: float = 120) -> Result:
+    def mlops(
+        self,
+        *arguments: str,
+        code: int | None = 0,
+        environ: Mapping[str, str] | None = None,
+        cwd: str = '.',
+        timeout: float = 120,
+    ) -> Result:
         """The whole program in a process of its own; the exit code is checked unless ``code`` is None."""
-        done = subprocess.run([sys.executable, '-m', 'mlops_cli', *arguments], cwd=self.path / cwd,
-                              env={**self.environ, **(environ or {})}, capture_output=True, timeout=timeout, check=False)
+        done = subprocess.run(
+            [sys.executable, '-m', 'mlops_cli', *arguments],
+            cwd=self.path / cwd,
+            env={**self.environ, **(environ or {})},
+            capture_output=True,
+            timeout=timeout,
+            check=False,
+        )
         result = Result(done.returncode, done.stdout.decode(), done.stderr.decode())
         if code is not None:
             assert result.code == code, f'exit {result.code}, not {code}\n{result.out}\n{result.err}'
         return result
 
     def git(self, *arguments: str) -> str:
-        return subprocess.run(['git', *arguments], cwd=self.path, env=self.environ, check=True, capture_output=True).stdout.decode()
+        return subprocess.run(
+            ['git', *arguments], cwd=self.path, env=self.environ, check=True, capture_output=True
+        ).stdout.decode()
 
     def init_git(self) -> None:
         self.git('init', '-q', '-b', 'main')
@@ -88,12 +114,23 @@ class Project:
             config = load_config(root, self.environ)
         return open_workbench(str(self.path), config, self.environ, overlay=overlay)
 
-    def run(self, *stages: str, overlay: Mapping[tuple[str, str], Any] | None = None, events: list[Event] | None = None,
-            **options: Any) -> Report:
+    def run(
+        self,
+        *stages: str,
+        overlay: Mapping[tuple[str, str], Any] | None = None,
+        events: list[Event] | None = None,
+        **options: Any,
+    ) -> Report:
         bench = self.open(overlay)
         try:
-            return execute(bench, Request(tuple(stages), **options), emit=(events if events is not None else []).append,
-                           now=time.time, clock=time.monotonic, random_bytes=os.urandom(16))
+            return execute(
+                bench,
+                Request(tuple(stages), **options),
+                emit=(events if events is not None else []).append,
+                now=time.time,
+                clock=time.monotonic,
+                random_bytes=os.urandom(16),
+            )
         finally:
             bench.close()
 
