@@ -37,7 +37,8 @@ class Job:
 
     ``folder``: absolute path in which paths are relative to (the project, or a folder of the attempt's own);
     ``directory``: where the processes start, relative to it.  ``inputs``: what to put into the folder first; empty when
-    it runs in the project.  ``log``: absolute path that takes stdout and stderr."""
+    it runs in the project.  ``log``: absolute path that takes stdout and stderr.  ``redact``: variables of the
+    environment whose values must not reach the log, nor what looks like a secret; None: the log takes all as it comes."""
 
     attempt: str
     stage: str
@@ -50,6 +51,7 @@ class Job:
     outputs: tuple[str, ...] = ()
     timeout_seconds: float | None = None
     grace_seconds: float = 10.0
+    redact: tuple[str, ...] | None = None
 
 
 Ending = Literal['exited', 'timeout', 'cancelled', 'lost', 'not-started']

@@ -1,11 +1,15 @@
 """One attempt as the supervisor sees it: what was asked, how far it is, what it consumed.  Data; the supervisor decides."""
 from __future__ import annotations
 
+import os
+
 from mlops_cli.usage.probe import FIRST_SAMPLE_SECONDS, Probe
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from typing import Any
+
+    from mlops_cli.job.output import Filter
 
 RUNNING = 'running'  # its processes run, one after another
 LINGERING = 'lingering'  # the last has ended; what is still there has a moment to end by itself
@@ -18,8 +22,9 @@ NEVER = float('inf')
 class Attempt:
     """``due``: when the supervisor must look at it next, on the monotonic clock."""
 
-    __slots__ = ('argvs', 'deadline', 'directory', 'due', 'ended', 'ending', 'environment', 'exit_code', 'grace',
-                 'index', 'kill_at', 'kill_since', 'killed', 'log', 'message', 'name', 'phase', 'pid', 'probe', 'started')
+    __slots__ = ('argvs', 'deadline', 'directory', 'due', 'ended', 'ending', 'environment', 'exit_code', 'filter', 'grace',
+                 'index', 'kill_at', 'kill_since', 'killed', 'log', 'message', 'name', 'phase', 'pid', 'probe', 'redact',
+                 'started')
 
     def __init__(self, request: dict[str, Any], now: float) -> None:
         self.name: str = request['attempt']
@@ -28,6 +33,7 @@ class Attempt:
         self.directory: bytes = request['directory']
         self.log: bytes = request['log']
         self.grace: float = request['grace']
+        self.redact: tuple[str, ...] | None = request['redact']
         self.deadline: float = NEVER if request['timeout'] is None else now + request['timeout']
         self.started = now
         self.ended: float | None = None
@@ -41,7 +47,13 @@ class Attempt:
         self.kill_at = NEVER
         self.kill_since: float | None = None
         self.killed: set[int] = set()
+        self.filter: Filter | None = None
         self.probe = Probe()
+
+    def secrets(self) -> dict[str, str]:
+        """Variables whose values must not reach the log, by name."""
+        named = {name: self.environment.get(os.fsencode(name)) for name in self.redact or ()}
+        return {name: value.decode('utf-8', 'surrogateescape') for name, value in named.items() if value is not None}
 
     def outcome(self, now: float) -> tuple[Any, ...]:
         """The message that reports it."""

@@ -21,6 +21,7 @@ from mlops_cli.job.wire import EVENTS, REQUESTS, Inbox, encode
 
 LEFTOVER_SECONDS = 5.0
 LOST_SECONDS = 5.0  # how long we try to kill what a dead supervisor left
+_CALM_ROUNDS = 2  # a process in the middle of an exec shows no environment for a moment
 _READ_BYTES = 1 << 20
 _HIGH_DESCRIPTOR = 10  # above those that the supervisor is given, so that setting these up cannot clash
 _CODING, _ERRORS = sys.getfilesystemencoding(), sys.getfilesystemencodeerrors()  # os.fsencode, at half its price
@@ -174,9 +175,11 @@ class Supervisor:
         until = now + LOST_SECONDS
         sessions = [pid for _, pid in self._live.values() if pid is not None]
         killed = left = kill_marked(self._live, sessions)
-        while left and time.monotonic() < until:
+        calm = 0
+        while calm < _CALM_ROUNDS and time.monotonic() < until:
             time.sleep(0.01)
             left = kill_marked(self._live, sessions)
+            calm = 0 if left else calm + 1
         lost = [Outcome(attempt, 'lost', None, Usage(now - begin, 0.0), killed,
                         f'the process that supervised it died: {how}' + (f'; {left} of its processes live on' if left else ''))
                 for attempt, (begin, _) in self._live.items()]
@@ -210,6 +213,7 @@ def _request(job: Job) -> dict[str, Any]:
         'log': os.fsencode(job.log),
         'timeout': job.timeout_seconds,
         'grace': job.grace_seconds,
+        'redact': job.redact,
     }
 
 

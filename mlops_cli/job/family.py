@@ -63,8 +63,13 @@ class Family:
             me = os.getpid()
             children = [pid for pid, row in self.table.items() if row.parent == me]
         for pid in children:
-            if pid not in self.leaders and pid not in self._orphans:
+            if pid in self.leaders:
+                continue
+            owners = self._orphans.get(pid)
+            if owners is None:
                 self._orphans[pid] = self._owners(pid)
+            elif len(owners) > 1:  # in the middle of an exec, a process has no environment for a moment
+                owners &= self._owners(pid)
 
     def gone(self, pid: int) -> set[str]:
         """A child has ended (and is still to be waited for).  Returns the attempts it belonged to: exactly one unless it

@@ -13,6 +13,7 @@ import time
 from mlops_cli.job import spawn
 from mlops_cli.job.attempt import ENDING, KILLING, LINGERING, NEVER, RUNNING, Attempt
 from mlops_cli.job.family import Family
+from mlops_cli.job.output import Filter
 from mlops_cli.job.signals import SIGKILL, SIGTERM, set_wakeup_fd
 from mlops_cli.job.wire import EVENTS, REQUESTS, Inbox, encode
 from mlops_cli.usage import cpu
@@ -39,6 +40,7 @@ class Supervisor:
         self.leftover_seconds = leftover_seconds
         self.family = Family()
         self.attempts: dict[str, Attempt] = {}
+        self.filters: dict[int, Filter] = {}  # by the descriptor that is read
         self.closing = False
         self.inbox = Inbox()
         self.outbox = bytearray()
@@ -76,8 +78,10 @@ class Supervisor:
                 if not data:
                     self.poller.unregister(REQUESTS)
                     self.close()
-            else:
+            elif descriptor == self.wakeup:
                 os.read(self.wakeup, READ_BYTES)
+            elif descriptor in self.filters:  # else a request of this very round has ended its attempt
+                self.filters[descriptor].pump()
         # Its death also shows as the end of REQUESTS, unless it had forked without exec.
         if not self.closing and os.getppid() != self.runner:
             self.close()
@@ -132,10 +136,12 @@ class Supervisor:
                 pid = spawn.start(attempt.argvs[attempt.index], attempt.environment, attempt.directory, output)
             except spawn.NotStarted as error:
                 if error.exit_code is not None:  # a shell, too, would say so where the output goes
-                    os.write(output, f'mlops: {error.message}\n'.encode('utf-8', 'replace'))
+                    line = f'mlops: {error.message}\n'.encode('utf-8', 'replace')
+                    attempt.filter.put(line) if attempt.filter else os.write(output, line)
                 raise
             finally:
-                os.close(output)
+                if attempt.filter is None:
+                    os.close(output)
         except spawn.NotStarted as error:
             attempt.message = error.message
             attempt.exit_code = error.exit_code
@@ -154,10 +160,18 @@ class Supervisor:
 
     def open_output(self, attempt: Attempt) -> int:
         """A descriptor for the output of the attempt's next process.  Raises spawn.NotStarted."""
+        if attempt.filter is not None:
+            return attempt.filter.writer
         try:
-            return os.open(attempt.log, LOG_FLAGS, 0o600)
+            log = os.open(attempt.log, LOG_FLAGS, 0o600)
         except OSError as error:
             raise spawn.NotStarted(f'cannot write the log {spawn.shown(attempt.log)}: {error.strerror}') from error
+        if attempt.redact is None:
+            return log
+        attempt.filter = Filter(log, attempt.secrets())
+        self.filters[attempt.filter.reader] = attempt.filter
+        self.poller.register(attempt.filter.reader, select.POLLIN)
+        return attempt.filter.writer
 
     def reap(self) -> None:
         """Waits for all children that have ended, then goes on with their attempts."""
@@ -252,6 +266,11 @@ class Supervisor:
             self.finish(attempt, now)
 
     def finish(self, attempt: Attempt, now: float) -> None:
+        if attempt.filter is not None:
+            self.poller.unregister(attempt.filter.reader)
+            del self.filters[attempt.filter.reader]
+            attempt.filter.finish()
+            attempt.message = attempt.message or attempt.filter.problem
         del self.attempts[attempt.name]
         self.family.close(attempt.name)
         self.tell(attempt.outcome(now))

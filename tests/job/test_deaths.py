@@ -20,6 +20,7 @@ from mlops_cli.usage import cpu
 
 PYTHON = sys.executable
 GRACE = 0.3
+AT_ONCE = 8
 
 # A stage whose children get away in every manner we know, TERM ignored by half of them; each leaves its pid in a file.
 STAGE = textwrap.dedent('''
@@ -91,16 +92,20 @@ def test_runner_killed(tmp_path, number, fork):
 
 @pytest.mark.full
 def test_runner_killed_at_any_moment(tmp_path):
-    for trial in range(60):
-        folder = tmp_path / str(trial)
-        folder.mkdir()
-        runner = subprocess.Popen([PYTHON, '-c', RUNNER, str(folder), STAGE, 'alone'])
-        time.sleep(0.05 + trial * 0.004)
-        runner.kill()
-        runner.wait()
+    for trial in range(0, 200, AT_ONCE):
+        folders = [tmp_path / str(number) for number in range(trial, trial + AT_ONCE)]
+        runners = []
+        for folder in folders:
+            folder.mkdir()
+            runners.append(subprocess.Popen([PYTHON, '-c', RUNNER, str(folder), STAGE, 'alone']))
+        for number, runner in enumerate(runners):
+            time.sleep(0.02 + (trial + number) * 0.0003)
+            runner.kill()
+            runner.wait()
         time.sleep(GRACE + 1)
-        left = [name for name in NAMES if (folder / name).exists() and cpu.read_row(int((folder / name).read_text()))]
-        assert not left, (trial, left)
+        left = [(folder.name, name) for folder in folders for name in NAMES
+                if (folder / name).exists() and cpu.read_row(int((folder / name).read_text()))]
+        assert not left
 
 
 def test_supervisor_killed(scene):
