@@ -11,6 +11,7 @@ from typing import Any
 from mlops_cli.fingerprint.commands import Program, Reading, read_command
 from mlops_cli.fingerprint.importcache import ImportCache
 from mlops_cli.fingerprint.interpreter import READ_LIMIT, read_start
+from mlops_cli.fingerprint.launchers import OPAQUE
 from mlops_cli.fingerprint.pyimports import Facts, facts_of
 from mlops_cli.fingerprint.search import PRELOADED, Closure, Search
 from mlops_cli.pipeline.spec import Command
@@ -81,7 +82,7 @@ class _Finder:
         self.root = self.folders.root
         self.wdir = wdir
         self.environ = environ
-        self.made = made
+        self.made = cache.answers.setdefault(('made', made), made)  # one object for equal ones, quick to compare
         self.covered = covered
         self.sum = _Sum()
         self.searches: list[Search] = []
@@ -192,6 +193,8 @@ class _Finder:
         if module is None:
             self.sum.unknown.add(f'the module {name} is not found, so what it imports is not known')
         elif module.outside:
+            if tells := OPAQUE.get(name.partition('.')[0]):
+                self.sum.unknown.add(f'{name} {tells}, which is not followed; list the files it uses under code')
             self.sum.distributions |= module.distributions
             self.sum.unknown |= module.unknown
 

@@ -170,7 +170,7 @@ class _Reader:
         """A program with its words: wrappers are taken off until it is clear what is started."""
         if not words or self.is_too_deep(at):
             return
-        program = words[0].text
+        program = at.state.program(words[0])
         name = (program or '').rpartition('/')[2]
         if name not in _SPEAKERS:
             counts = program is not None and '/' in program and not PYTHON.match(name)
@@ -250,8 +250,6 @@ class _Reader:
             launcher = MODULE_LAUNCHERS[word.text]
             self.python(launcher_call((word, *call.rest), launcher), python, at.deeper(), launcher.distribution)
         else:
-            if kind == 'module' and (tells := OPAQUE.get(word.text.partition('.')[0])):
-                self.unknown(f'{word.text} {tells}, which is not followed')
             self.start(kind, word.text, python, at.state, call.rest, call, distribution)
 
     def start(self, kind: ProgramKind, value: str, python: str | None, state: State, rest: Sequence[Word],
@@ -314,7 +312,10 @@ class _Reader:
             return
         state = at.state.moved(found.folder) if found.folder is not None else at.state
         self.reading.absent.update(found.looked_for)
-        if found.environment:
+        first = state.path(found.words[0].text or '') if found.python_words and found.words else None
+        if first and b'\n# /// script' in b'\n' + self.start_of(first):
+            state = replace(state, unsure=f'{name} run (the script lists its own packages)')
+        elif found.environment:
             state = state.activated(found.environment)
         else:
             state = replace(state, unsure=f'{name} run')

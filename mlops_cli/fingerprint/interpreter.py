@@ -41,12 +41,6 @@ class Interpreter:
     mapped: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
     consulted: tuple[str, ...] = ()
 
-    @property
-    def suffixes(self) -> tuple[str, ...]:
-        """What names of extension modules end in, in the order python tries them, without its platform's tag."""
-        tag = ''.join((self.version or '').split('.')[:2])
-        return (f'.cpython-{tag}-', '.abi3.', '.') if tag else ('.cpython-', '.abi3.', '.')
-
 
 def which(name: str, environ: Mapping[str, str], cwd: str) -> str | None:
     """The absolute path of the program a shell in ``cwd`` would start for ``name``; None if there is none."""

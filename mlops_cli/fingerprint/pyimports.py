@@ -76,7 +76,7 @@ def facts_of(source: bytes | str) -> Facts:
     except (ValueError, RecursionError, MemoryError) as error:
         return Facts(problem=str(error) or 'it is nested too deeply')
     data = source if isinstance(source, bytes) else source.encode('utf-8', 'replace')
-    reader = _Reader(skips_typing=b'TYPE_CHECKING' in data and not re.search(rb'TYPE_CHECKING\s*=\s*(?!False)', data))
+    reader = _Reader(skips_typing=b'TYPE_CHECKING' in data and not re.search(rb'TYPE_CHECKING\s*=(?!=|\s*False\b)', data))
     reader.statements(tree.body)
     if _CALLS_MAY_IMPORT.search(data):
         _CallReader(reader).read(tree)

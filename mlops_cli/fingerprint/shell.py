@@ -19,7 +19,6 @@ _OPERATOR = re.compile(r'&&|\|\||;;|<<<|<<-|<<|>>|<&|>&|<>|>\||[;&|<>()\n]')
 _NAME = re.compile(r'[A-Za-z_][A-Za-z0-9_]*')
 _BRACED = re.compile(r'([A-Za-z_][A-Za-z0-9_]*):?-?\Z')
 _ASSIGNMENT = re.compile(r'([A-Za-z_][A-Za-z0-9_]*)=')
-_BRACKETS = re.compile(r'\[[^\s\]]+\]')
 _DOUBLE_STOP = re.compile(r'["\\$`]')
 _REDIRECTIONS = frozenset(('<', '>', '>>', '<<', '<<-', '<<<', '<&', '>&', '<>', '>|'))
 
@@ -153,10 +152,12 @@ class _Lexer:
             elif character in '$`':
                 self.expansion(parts)
             else:
-                pattern = character in '*?' or (character == '[' and _BRACKETS.match(text, self.at))
-                parts.append(('opaque' if pattern or (character == '~' and self.at == start) else 'text', character))
+                pattern = character in '*?[' or (character == '~' and self.at == start)
+                parts.append(('opaque' if pattern else 'text', character))
                 self.at += 1
         raw = text[start:self.at]
+        if raw in ('[', '[['):  # the programs
+            return constant(raw)
         return Word(_joined(parts), raw, tuple(parts))
 
     def double(self, parts: list[Part]) -> None:

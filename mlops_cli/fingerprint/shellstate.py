@@ -12,6 +12,8 @@ from mlops_cli.fingerprint.shell import Word, constant
 _OTHERS = re.compile(r'\$\{(PYTHONPATH|PATH):?\+:?\$\{?(?:PYTHONPATH|PATH)\}?:?\}')  # ${PYTHONPATH:+:$PYTHONPATH}
 _UNKNOWN = '\0'  # stands for what only the run knows; no value can hold it
 
+_FOLDERS = frozenset(('HOME', 'VIRTUAL_ENV', 'CONDA_PREFIX'))  # programs are found below these
+
 Report = Callable[[str], None]
 
 
@@ -77,6 +79,11 @@ class State:
             return None
         return os.path.normpath(os.path.join(self.cwd or '/', text))
 
+    def program(self, word: Word) -> str | None:
+        """The program a word stands for; None where only the run knows."""
+        value = self._value(word)
+        return None if _UNKNOWN in value or not value else value
+
     def _value(self, word: Word) -> str:
         """Of a word in an assignment, where search paths and the folder are worth knowing."""
         if word.text is not None:
@@ -88,8 +95,12 @@ class State:
                 text += part
             elif self.cwd and (kind, part.strip()) in (('variable', 'PWD'), ('command', 'pwd')):
                 text += self.cwd
-            elif kind == 'variable' and part in ('PYTHONPATH', 'PATH', 'HOME'):
+            elif kind == 'variable' and part in ('PYTHONPATH', 'PATH'):
                 text += self.environ.get(part, '')
+            elif kind == 'variable' and part in _FOLDERS:
+                text += self.environ.get(part) or _UNKNOWN
+            elif (kind, part) == ('opaque', '~'):
+                text += self.environ.get('HOME') or _UNKNOWN
             elif others:
                 text += f':{self.environ.get(others.group(1), "")}:'
             else:

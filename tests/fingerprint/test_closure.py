@@ -66,8 +66,10 @@ def test_imports_for_type_checkers_never_run(layout: Layout) -> None:
     layout.write({
         'run.py': 'from typing import TYPE_CHECKING\nimport typing as t\nif TYPE_CHECKING:\n    import a\nelse:\n    import b\n'
                   'if not t.TYPE_CHECKING:\n    import c\nif t.TYPE_CHECKING: import d\n',
+        'no.py': 'TYPE_CHECKING = False\nif TYPE_CHECKING:\n    import a\n',
         'odd.py': 'TYPE_CHECKING = True\nif TYPE_CHECKING:\n    import a\n', **{f'{name}.py': '' for name in 'abcd'}})
     assert layout.files('python run.py') == ['b.py', 'c.py', 'run.py']
+    assert layout.files('python no.py') == ['no.py']
     assert layout.files('python odd.py') == ['a.py', 'odd.py']
 
 

@@ -175,7 +175,8 @@ def test_a_stage_may_start_in_a_folder(layout: Layout) -> None:
     ("python 'train.py", 'cannot be read as shell (a quote is not closed)', []),
     ('make train', 'make runs what its own files say', []),
     ('pytest scripts/eval.py', 'pytest loads code by itself', EVAL),
-    ('python -m pytest', 'pytest loads code by itself', []),
+    ('python -m unittest', 'unittest loads code by itself', []),
+    ('~/nowhere/python train.py', 'home/nowhere/python', TRAIN),
     ('papermill note.txt', 'papermill loads code by itself', ['note.txt']),
     ('jupyter nbconvert --execute note.txt', 'jupyter loads code by itself', ['note.txt']),
     ('docker run x python train.py', 'docker runs its command elsewhere', TRAIN),
@@ -251,6 +252,8 @@ def test_which_python(layout: Layout, tmp_path: Path) -> None:
     assert layout.find(f'PATH={other}:$PATH python train.py').python == f'{other}/python'
     assert layout.find(f'. {other}/activate && python train.py').python == f'{other}/python'
     assert layout.find('../other/bin/torchrun train.py').python == f'{first}/python'
+    for name, command in (('VIRTUAL_ENV', '$VIRTUAL_ENV/bin/python train.py'), ('HOME', '~/bin/python train.py')):
+        assert layout.find(command, environ={name: str(other.parent)}).python == f'{other}/python'
     program(other / 'torchrun', f'#!{other}/python\nimport torch\n')
     assert layout.find('../other/bin/torchrun train.py').python == f'{other}/python'
     assert layout.find('python train.py', environ={'PATH': '/nowhere'}).python is None
@@ -275,6 +278,10 @@ def test_uv_takes_the_projects_environment(layout: Layout) -> None:
     assert layout.files('uv run digits-train') == PACKAGE
     assert layout.files('uv sync') == []
     assert 'its input' in layout.find('cat x | uv run -').unknown[0]
+    layout.write({'alone.py': '# /// script\n# dependencies = ["x"]\n# ///\nimport digits\n'})
+    found = layout.find('uv run alone.py')
+    assert found.files == ('alone.py', 'src/digits/__init__.py') and found.python is None
+    assert found.unknown[0].startswith('the environment of uv run (the script lists its own packages) is not made yet')
 
 
 @pytest.mark.parametrize('tool', ['poetry', 'pipenv', 'pdm', 'rye'])
@@ -301,6 +308,11 @@ def test_managers_that_keep_environments_elsewhere(layout: Layout, tmp_path: Pat
     assert layout.find('conda run -n ml --no-capture-output python train.py', environ=environ).python == f'{conda}/python'
     assert layout.find(f'conda run -p {tmp_path}/conda/envs/ml python train.py').python == f'{conda}/python'
     assert layout.find('hatch run test:python train.py').files == tuple(TRAIN)
+
+
+def test_a_project_may_have_modules_named_like_tools(layout: Layout) -> None:
+    layout.write({'task/__init__.py': '', 'task/train.py': ''})
+    assert layout.files('python -m task.train') == ['task/__init__.py', 'task/train.py']
 
 
 def test_words_that_are_no_code(layout: Layout) -> None:
@@ -355,3 +367,32 @@ def test_nothing_is_run_and_nothing_is_written(layout: Layout) -> None:
     for command in ('python train.py', 'uv run train.py', 'tool x', 'poetry run x', '$(touch was-run)', 'sh -c "touch x"'):
         layout.find(command)
     assert sorted(str(path) for path in layout.root.rglob('*')) == before
+
+
+DOCS = Path(__file__).resolve().parents[2] / 'docs' / 'found-code.md'
+
+
+def test_the_page_about_found_code_says_what_the_program_says(layout: Layout) -> None:
+    text = DOCS.read_text()
+    layout.write({'scripts/do.sh': 'python x', 'run.py': 'import sys\nsys.path.append("x")\nimport absent', 'x.py': 'def (',
+                  'src/registry.py': '\n' * 11 + 'import importlib; importlib.import_module(name)', 'gen.py': 'import gen_tables'})
+    sentences = [
+        (layout.find('python src/registry.py'), 'loads code by a name that is known only when it runs (import_module)'),
+        (layout.find('python $SCRIPT'), 'that python runs is known only when it runs'),
+        (layout.find('cat x | python'), 'python reads its program from its input'),
+        (layout.find('sh scripts/do.sh'), 'scripts/do.sh calls python'),
+        (layout.find('make'), 'make runs what its own files say'),
+        (layout.find('python run.py'), 'changes sys.path, and its import of'),
+        (layout.find('python x.py'), 'x.py cannot be parsed'),
+        (layout.find('python gen.py', outputs=['gen_tables.py']), 'is loaded, and a stage makes it'),
+        (layout.find('uv run train.py'), 'the environment of uv run is not made yet'),
+    ]
+    for found, sentence in sentences:
+        assert sentence in ' '.join(found.unknown) and sentence in text
+
+
+def test_the_first_example_of_that_page(layout: Layout) -> None:
+    script = DOCS.read_text().split('```python\n')[1].split('```')[0]
+    layout.write({'scripts/train.py': script, 'src/digits/model.py': 'def fit(): pass', 'conf/train.yaml': ''})
+    assert layout.files('python scripts/train.py --config conf/train.yaml') == [
+        'conf/train.yaml', 'scripts/helper.py', 'scripts/train.py', 'src/digits/__init__.py', 'src/digits/model.py']

@@ -77,6 +77,7 @@ def test_what_is_no_complete_script_says_why(text: str) -> None:
 
 def test_long_and_deep_texts_take_no_time() -> None:
     assert len(words('a b\n' * 20_000)) == 20_000
+    assert len(words('a ' + '[' * 100_000 + ' ' + '*' * 100_000)[0]) == 3
     with pytest.raises(ShellError):
         parse('"$(' * 5_000)
 
