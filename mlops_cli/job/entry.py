@@ -23,12 +23,12 @@ def _process_control(option: int, value: int) -> None:
     from _ctypes import call_function, dlopen, dlsym
 
     if call_function(dlsym(dlopen(None, 0), 'prctl'), (option, value)) != 0:  # type: ignore[arg-type]
-        raise OSError(f'prctl {option} refused')
+        raise OSError(f'this kernel refuses prctl {option}')
 
 
 def _close_inherited() -> None:
     """What the runner's parents left open (a make's job server, a CI's pipes) must not reach the stages."""
-    for name in os.listdir('/proc/self/fd'):
+    for name in os.listdir('/proc/self/fd'):  # raises OSError where /proc is not mounted; nothing here works without it
         if int(name) > EVENTS:
             try:
                 os.close(int(name))
@@ -42,8 +42,11 @@ def _hold(path: str) -> None:
     """Keeps a shared lock on a file until this process is no more.  Raises OSError."""
     import fcntl
 
-    descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW | os.O_CLOEXEC, 0o600)
-    fcntl.flock(descriptor, fcntl.LOCK_SH)
+    try:
+        descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW | os.O_CLOEXEC, 0o600)
+        fcntl.flock(descriptor, fcntl.LOCK_SH)
+    except OSError as error:
+        raise OSError(f'{path}: {error.strerror}') from error
 
 
 def _tell_crash(kind: type[BaseException], error: BaseException, trace: TracebackType | None) -> None:
@@ -57,22 +60,21 @@ def _tell_crash(kind: type[BaseException], error: BaseException, trace: Tracebac
 def main(runner: int, leftover_seconds: float, alive_lock: str) -> None:
     """The whole program.  ``alive_lock``: path of a file to keep locked while anything of the run lives, or empty."""
     sys.excepthook = _tell_crash
-    _close_inherited()
+    os.chdir('/')
+    os.set_blocking(EVENTS, False)
     for number in (SIGINT, SIGHUP, SIGQUIT):
         signal(number, SIG_IGN)
     # TERM comes when the runner's thread that started us ends; only the end of the whole runner counts (see wait).
     for number in (SIGTERM, SIGCHLD):
         signal(number, lambda *_: None)
-    os.set_blocking(EVENTS, False)
-    supervisor = Supervisor(runner, leftover_seconds)
     try:
+        _close_inherited()
         _process_control(PR_SET_CHILD_SUBREAPER, 1)
         _process_control(PR_SET_PDEATHSIG, SIGTERM)
         if alive_lock:
             _hold(alive_lock)
     except OSError as error:
-        supervisor.tell(('refused', f'{alive_lock}: {error.strerror or error}'))
-        supervisor.flush()
+        os.write(EVENTS, encode(('refused', str(error))))
         return
     if os.getppid() == runner:
-        supervisor.run()
+        Supervisor(runner, leftover_seconds).run()
