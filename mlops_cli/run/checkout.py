@@ -83,7 +83,7 @@ def unsaved(bench: Workbench, wanted: Mapping[str, ObjectRef], *, clean: bool) -
     found: dict[str, str] = {}
     for path, ref in wanted.items():
         held = bench.workspace.ref(path, ignore=False)
-        if held is None or held == ref or not bench.store.missing([held]):
+        if held is None or held == ref or not bench.store.missing([held], sure=True):
             continue
         if held.kind == 'tree' and ref.kind == 'tree':
             lost = _lost_files(bench, path, held, ref)
@@ -142,7 +142,7 @@ def bring(
             for name in extras:
                 _back(bench, attempt, path, name)
             stayed += [f'{path}/{name}' for name in extras]
-            known = (lambda _: True) if not backup else lambda refs: not bench.store.missing(refs)
+            known = (lambda _: True) if not backup else lambda refs: not bench.store.missing(refs, sure=True)
             held = before[path]
             only_extras = (
                 bool(extras) and held is not None and held.kind == 'tree' and not _lost_beside(bench, path, attempt, ref)

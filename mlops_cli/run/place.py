@@ -36,6 +36,6 @@ def place(session: Session, attempt: str, outputs: Iterable[tuple[str, ObjectRef
         raise
     if not there:
         return ()
-    kept = aside.finish(session.root, attempt, session.run, {path: before[path] for path in there}, session.stored)
+    kept = aside.finish(session.root, attempt, session.run, {path: before[path] for path in there}, session.saved)
     session.tell_journal({'do': 'end', 'attempt': attempt})
     return kept

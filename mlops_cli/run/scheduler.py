@@ -29,6 +29,7 @@ from mlops_cli.run.place import place
 from mlops_cli.run.session import Session
 from mlops_cli.run.settle import Settled, Taken, outputs_missing, settle, take_in
 from mlops_cli.run.states import State
+from mlops_cli.store.objects import Damaged, MissingObject
 
 LARGE = 4 << 20  # bytes of outputs from which taking in goes to a thread of its own
 TICK = 0.2  # seconds between looks at locks, threads and interruptions
@@ -196,6 +197,12 @@ class Scheduler:
             attempt = attempts.begin(
                 self.session, step, progress.draft, {p: r for p, r in made.items() if r is not None}, grant, progress.tries
             )
+        except (MissingObject, Damaged) as error:
+            # The store has put a damaged object aside by now, so the next decision is another one.
+            self._give_back(name)
+            self.session.note(f'{error.message}; deciding again', name)
+            self._make_ready(name)
+            return True
         except UserError as error:
             self._give_back(name)
             ended = StageEnded(name, State.FAILED, 0.0, message=error.message, hint=error.hint)

@@ -70,3 +70,7 @@ class Session:
 
     def stored(self, refs: tuple[ObjectRef, ...]) -> bool:
         return not self.store.missing(refs)
+
+    def saved(self, refs: tuple[ObjectRef, ...]) -> bool:
+        """As stored, and sound byte for byte: what is asked before the only other copy goes."""
+        return not self.store.missing(refs, sure=True)

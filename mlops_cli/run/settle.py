@@ -23,6 +23,7 @@ from mlops_cli.run.place import place
 from mlops_cli.run.session import Session
 from mlops_cli.run.sources import keep_sources
 from mlops_cli.run.states import State
+from mlops_cli.store.ingest import Added
 from mlops_cli.store.results import ResultEntry
 
 TAIL_LINES = 20
@@ -46,12 +47,12 @@ class Settled:
 
 @dataclass(frozen=True, slots=True)
 class Taken:
-    """Outputs that are in the store.  ``files``: what the index may remember; ``error``: why they could not be taken."""
+    """Outputs that are in the store.  ``added``: what the index may remember; ``error``: why they could not be taken."""
 
     outputs: tuple[tuple[str, ObjectRef], ...] = ()
     numbers: Metrics = ()
     notes: tuple[str, ...] = ()
-    files: tuple[tuple[str, os.stat_result, ObjectRef], ...] = ()
+    added: tuple[Added, ...] = ()
     error: UserError | None = None
 
 
@@ -69,13 +70,13 @@ def take_in(session: Session, attempt: Attempt) -> Taken:
     found: list[tuple[str, ObjectRef]] = []
     numbers: list[tuple[str, str, float | int]] = []
     notes: list[str] = []
-    files: list[tuple[str, os.stat_result, ObjectRef]] = []
+    all_added: list[Added] = []
     for output in attempt.stage.outputs:
         try:
             added = session.store.add_path(session.root, prefix + output.path, known=session.known)
         except UserError as error:
             return Taken(error=error)
-        files += added.files
+        all_added.append(added)
         found.append((output.path, added.ref))
         if output.role == 'metric' and added.ref.kind != 'tree':
             try:
@@ -83,7 +84,7 @@ def take_in(session: Session, attempt: Attempt) -> Taken:
                 numbers += [(output.path, name, value) for name, value in scalars]
             except UserError as error:
                 notes.append(error.message)
-    return Taken(tuple(sorted(found)), tuple(sorted(numbers)), tuple(notes), tuple(files))
+    return Taken(tuple(sorted(found)), tuple(sorted(numbers)), tuple(notes), tuple(all_added))
 
 
 def settle(session: Session, attempt: Attempt, outcome: Outcome, taken: Taken | None) -> Settled:
@@ -103,7 +104,8 @@ def settle(session: Session, attempt: Attempt, outcome: Outcome, taken: Taken | 
     if taken.error is not None:
         return _failed(session, attempt, outcome, taken.error.message, taken.error.hint)
     if not attempt.folder:
-        session.index.put_many(taken.files)
+        for added in taken.added:
+            session.index.put_many(added.files, moment=added.moment)
         for path, _ in taken.outputs:
             session.workspace.forget(path)
     changed = _changed_inputs(session, attempt)
@@ -216,7 +218,7 @@ def _finish(session: Session, attempt: Attempt) -> None:
     if attempt.folder:
         session.root.remove_tree(f'{layout.WORK}/{attempt.id}')
         return
-    for path in aside.finish(session.root, attempt.id, session.run, dict(attempt.before), session.stored):
+    for path in aside.finish(session.root, attempt.id, session.run, dict(attempt.before), session.saved):
         session.note(f'an output that was nowhere else was kept: {path}', attempt.stage.name)
     session.tell_journal({'do': 'end', 'attempt': attempt.id, 'key': str(attempt.key)})
 

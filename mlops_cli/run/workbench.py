@@ -13,7 +13,7 @@ from mlops_cli import git
 from mlops_cli.core import layout
 from mlops_cli.fingerprint.files import Workspace
 from mlops_cli.fingerprint.ignore import Ignore
-from mlops_cli.fingerprint.index import Index
+from mlops_cli.fingerprint.index import Index, database_path
 from mlops_cli.fingerprint.params import Params
 from mlops_cli.fingerprint.stage import Describer, Draft
 from mlops_cli.fsio.durable import Batch
@@ -85,7 +85,7 @@ def open_workbench(
     overlay = overlay or {}
     pipeline = load(Path(path), environ=environ, overlay=overlay)
     root = Root(path)
-    index = Index(Path(path, layout.INDEX), root, warn=warn)
+    index = Index(database_path(root, environ), root, warn=warn)
     workspace = Workspace(root, index, Ignore.load(root), objects=os.path.join(config.cache, layout.OBJECTS))
     cache = Path(config.cache)
     batch = Batch(config.durability)

@@ -36,7 +36,7 @@ def command(
             if bench.root.stat(path) is None:
                 raise UserError(f'{path} does not exist')
             added = bench.store.add_path(bench.root, path, known=bench.index.get)
-            bench.index.put_many(added.files)
+            bench.index.put_many(added.files, moment=added.moment)
             found.append((path, added.ref, data.add(bench.root, path, added.ref, bench.batch)))
         bench.batch.flush()
         lines = gitignore.cover(bench.root, [path for path, _, _ in found])
