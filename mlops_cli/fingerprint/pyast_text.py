@@ -17,8 +17,7 @@ from importlib.util import decode_source
 from typing import Any, NamedTuple
 
 FILENAME = '<mlops pyast-v1>'  # what the parser's warnings are about, so that one filter meets ours and nobody else's
-FAILURES = (SyntaxError, ValueError, LookupError, OverflowError, RecursionError, MemoryError,
-            tokenize.TokenError)
+FAILURES = (SyntaxError, ValueError, LookupError, OverflowError, RecursionError, MemoryError, tokenize.TokenError)
 
 # Never written: `ctx` follows from the place, `kind` is the u of u'', type comments are written by their own rule.
 OMITTED = frozenset({'ctx', 'kind', 'type_comment', 'type_ignores'})
@@ -281,8 +280,8 @@ def _place(comments: list[tuple[int, str]], anchors: list[int]) -> list[str]:
     return [f'TypeComment after={bisect_right(anchors, line):#x} text={text!a}' for line, text in comments]
 
 
-# What releases from 3.12 on are known to read otherwise than their brothers: the text that f'{x=}' shows is cut at a !=,
-# a #, a :: or a lambda in some of 3.12 to 3.14; in a format, {{ after {y} changed its sense and rf'{x:\d}' lost its backslash.
+# What releases from 3.12 on do not agree about.  Some of 3.12 to 3.14 cut the text that f'{x=}' shows at a !=, a #, a ::
+# or a lambda; some take the backslash out of rf'{x:\d}'; and {{ behind {y} in a format changed its sense.
 
 def _misread(f_strings: list[Any], source: bytes) -> bool:
     """Whether this interpreter may have read one of the f-strings wrongly.  Only from 3.12 on do their parts know their
