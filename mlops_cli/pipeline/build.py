@@ -276,6 +276,9 @@ class Builder:
                     self.fail(at, f'{path[0]}: "{written}" is a pattern; an output is one path', 'name the folder', key=True)
                 elif (text := self._path(written, at, str(path[0]))) == '.':
                     self.fail(at, f'{path[0]}: an output cannot be the folder that holds the pipeline', key=True)
+                elif text is not None and path[0] == 'metrics' and not text.endswith(paramfile.SUFFIXES):
+                    self.fail(at, f'metrics: {text} is no file of numbers', key=True,
+                              hint=f'those end in {", ".join(paramfile.SUFFIXES)}; list others under outs or plots')
                 elif text is not None:
                     yield text, more, self.part.where((*self.path, *at), key=True)
 

@@ -2,6 +2,7 @@
 from __future__ import annotations
 
 import gc
+from bisect import bisect_right
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from functools import cache
@@ -139,16 +140,35 @@ def _read(rel: str, asked: Where | None, sources: Sources, problems: Problems) -
         problems.add(f'this file is in version {version} of the format, and this mlops reads version 1',
                      document.where(('version',)), 'update mlops')
         return None
+    doubtful = _stages_at(document, mistakes)
     teller = Teller(schema(), lambda path, key: document.where(path, key=key), _about)
-    problems.errors += teller.tell(violations)
+    said = {error.where for error in mistakes}
+    problems.errors += [error for error in teller.tell([one for one in violations if not _follows(one, doubtful)])
+                        if error.where not in said]
     if not violations and not ('stages' in document.value or 'include' in document.value):
         problems.add('the key stages is missing', document.where(), _SHORTEST)
-    return _File(document, folder, _broken(document, violations))
+    return _File(document, folder, _broken(document, violations) | doubtful)
 
 
 def _about(path: Iterable[str | int]) -> str:
     head = list(path)[:2]
     return f'stage {head[1]}: ' if len(head) == 2 and head[0] == 'stages' else ''
+
+
+def _stages_at(document: Document, mistakes: Iterable[UserError]) -> set[str]:
+    """The stages that mistakes of the YAML stand in: something of them was left out."""
+    stages = document.value.get('stages')
+    if not isinstance(stages, Mapping) or not mistakes:
+        return set()
+    starts = sorted((document.where(('stages', name), key=True), name) for name in stages)
+    before = [bisect_right(starts, error.where, key=lambda start: start[0]) for error in mistakes if error.where]
+    return {starts[number - 1][1] for number in before if number}
+
+
+def _follows(violation: Any, doubtful: set[str]) -> bool:
+    """Whether what is missing may be what was left out."""
+    path = violation.instance_path
+    return violation.kind.name in ('oneOf', 'required') and path[:1] == ['stages'] and path[1] in doubtful
 
 
 def _broken(document: Document, violations: Iterable[Any]) -> set[str]:
