@@ -10,7 +10,6 @@ import stat
 import sys
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
-from urllib.parse import unquote, urlsplit
 
 READ_LIMIT = 4 << 20  # bytes of a .pth, finder, RECORD or METADATA; larger is read to there
 LINKS = 16  # of shims and links from one to the next
@@ -100,6 +99,8 @@ def version(python: str) -> str | None:
 def editable_folders(interpreter: Interpreter) -> tuple[str, ...]:
     """Absolute folders of projects that are installed editable, as their ``direct_url.json`` says: a hint for those whose
     finder cannot be read."""
+    from urllib.parse import unquote, urlsplit  # slow to load, and few need it
+
     found = []
     for _, info in _distributions(interpreter.site):
         try:

@@ -2,8 +2,6 @@
 environment it gets, read from disk, never by asking the tool."""
 from __future__ import annotations
 
-import base64
-import hashlib
 import os
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -137,6 +135,9 @@ def _projects(start: str) -> list[str]:
 
 def _central(name: str, project: str, environ: Mapping[str, str]) -> list[str]:
     """Environments that poetry and pipenv keep in a folder of the user's, named by a hash of the project's path."""
+    import base64  # slow to load, and few need it
+    import hashlib
+
     home = environ.get('HOME', '')
     if name == 'poetry':
         cache = environ.get('POETRY_CACHE_DIR') or f'{environ.get("XDG_CACHE_HOME") or f"{home}/.cache"}/pypoetry'

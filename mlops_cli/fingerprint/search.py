@@ -3,7 +3,6 @@ module all of the project's that it loads.  Runs nothing and imports nothing of 
 from __future__ import annotations
 
 import os
-import platform
 import sys
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
@@ -485,5 +484,5 @@ def _built_suffixes(tag: str) -> tuple[str, ...]:
     """Suffixes of extension modules here, which python prefers to ``.py``."""
     if not tag:
         return ('.abi3.so', '.so')
-    system = 'darwin' if sys.platform == 'darwin' else f'{platform.machine()}-linux-gnu'
+    system = 'darwin' if sys.platform == 'darwin' else f'{os.uname().machine}-linux-gnu'
     return (f'.cpython-{tag}-{system}.so', '.abi3.so', '.so')

@@ -374,8 +374,9 @@ DOCS = Path(__file__).resolve().parents[2] / 'docs' / 'found-code.md'
 
 def test_the_page_about_found_code_says_what_the_program_says(layout: Layout) -> None:
     text = DOCS.read_text()
-    layout.write({'scripts/do.sh': 'python x', 'run.py': 'import sys\nsys.path.append("x")\nimport absent', 'x.py': 'def (',
-                  'src/registry.py': '\n' * 11 + 'import importlib; importlib.import_module(name)', 'gen.py': 'import gen_tables'})
+    layout.write({
+        'scripts/do.sh': 'python x', 'run.py': 'import sys\nsys.path.append("x")\nimport absent', 'x.py': 'def (',
+        'src/registry.py': '\n' * 11 + 'import importlib; importlib.import_module(name)', 'gen.py': 'import gen_tables'})
     sentences = [
         (layout.find('python src/registry.py'), 'loads code by a name that is known only when it runs (import_module)'),
         (layout.find('python $SCRIPT'), 'that python runs is known only when it runs'),
