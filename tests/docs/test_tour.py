@@ -1,0 +1,49 @@
+"""The README's commands do what it says."""
+from __future__ import annotations
+
+import os
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from tests.docs.tour import ROOT, replay, same
+
+README = (ROOT / 'README.md').read_text()
+
+
+def first_commands() -> list[str]:
+    return re.findall(r'(?m)^```sh\n(.*?)^```$', README, re.DOTALL)[:2]
+
+
+def test_the_first_two_commands_are_one_line_each_and_ci_calls_the_second() -> None:
+    run, check = first_commands()
+    assert run.count('\n') == check.count('\n') == 1
+    assert 'mlops -C examples/digits run' in run
+    assert (ROOT / '.ci/run').read_text().splitlines()[-1] == f'exec {check.strip()}'
+
+
+@pytest.mark.full
+@pytest.mark.timeout(900)
+def test_the_first_command_works_in_a_fresh_clone_with_an_empty_home(tmp_path: Path) -> None:
+    clone, home = tmp_path / 'a clone', tmp_path / 'home'
+    home.mkdir()
+    subprocess.run(['git', 'clone', '-q', str(ROOT), str(clone)], check=True)
+    base = os.path.realpath(sys.executable)
+    environ = {'PATH': os.path.dirname(base) + ':/usr/local/bin:/usr/bin:/bin', 'HOME': str(home), 'LC_ALL': 'C.UTF-8'}
+    environ |= {name: value for name, value in os.environ.items() if name.startswith('PIP_') or name.endswith('_proxy')}
+    done = subprocess.run(['sh', '-c', first_commands()[0]], cwd=clone, env=environ, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert '8 done' in done.stdout
+    assert (clone / 'examples/digits/best.skops').exists()
+
+
+@pytest.mark.full
+@pytest.mark.timeout(900)
+def test_the_tours_output_is_what_comes_out() -> None:
+    wrong = []
+    for _, steps in replay(README):
+        wrong += [f'$ {command}\n--- the page\n{old}--- now\n{new}' for command, old, new in steps if not same(old, new)]
+    assert not wrong, '\n'.join(wrong)

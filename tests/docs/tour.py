@@ -1,0 +1,104 @@
+"""Replays the ``console`` blocks of a page: each ``$ command`` in one shell, in a copy of an example, under git.
+
+``python -m tests.docs.tour README.md`` writes what came out back into the page; the test compares instead.
+"""
+from __future__ import annotations
+
+import os
+import re
+import shutil
+import subprocess
+import sys
+import tempfile
+from collections.abc import Iterator
+from pathlib import Path
+
+from tests.support.project import GIT
+
+ROOT = Path(__file__).parents[2]
+BLOCK = re.compile(r'(?m)^<!-- in: (?P<place>\S+) -->\n```console\n(?P<text>.*?)^```$', re.DOTALL)
+END = '--8<-- end of output'
+
+
+def blocks(page: str) -> Iterator[tuple[re.Match[str], str, list[tuple[str, str]]]]:
+    """(match, place, [(command, output)...]) of each console block."""
+    for found in BLOCK.finditer(page):
+        steps: list[tuple[str, str]] = []
+        for line in found['text'].splitlines():
+            if line.startswith('$ '):
+                steps.append((line[2:], ''))
+            else:
+                command, output = steps[-1]
+                steps[-1] = (command, f'{output}{line}\n')
+        yield found, found['place'], steps
+
+
+class Shell:
+    """A bash in a copy of an example (``examples/x``), or in an empty folder (``new/x``)."""
+
+    def __init__(self, place: str, folder: Path) -> None:
+        self.folder = folder / place.rpartition('/')[2]
+        if place.startswith('examples/'):
+            shutil.copytree(ROOT / place, self.folder, ignore=shutil.ignore_patterns('.mlops', '__pycache__', 'data', 'models'))
+        else:
+            self.folder.mkdir()
+        home = folder / 'home'
+        home.mkdir(exist_ok=True)
+        environ = {'PATH': os.path.dirname(sys.executable) + os.pathsep + os.environ['PATH'], 'HOME': str(home), 'LC_ALL': 'C.UTF-8',
+                   'COLUMNS': '100', 'PYTHONDONTWRITEBYTECODE': '1', 'USER': 'ada', 'LOGNAME': 'ada', **GIT}
+        self.process = subprocess.Popen(['bash', '--norc', '-s'], cwd=self.folder, env=environ, stdin=subprocess.PIPE,
+                                        stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
+        self.run('git init -q -b main . && git add -A && git commit -q --allow-empty -m start')
+
+    def run(self, command: str) -> str:
+        assert self.process.stdin is not None and self.process.stdout is not None
+        self.process.stdin.write(f'{command}\necho "{END}"\n')
+        self.process.stdin.flush()
+        lines = []
+        while (line := self.process.stdout.readline()) != f'{END}\n':
+            assert line, f'the shell ended in: {command}'
+            lines.append(line.rstrip() + '\n')
+        return ''.join(lines)
+
+    def close(self) -> None:
+        self.process.communicate()
+
+
+def replay(page: str) -> Iterator[tuple[re.Match[str], list[tuple[str, str, str]]]]:
+    """(match, [(command, output on the page, output now)...]) of each block; blocks with one place share a shell."""
+    with tempfile.TemporaryDirectory(ignore_cleanup_errors=True) as folder:
+        shells: dict[str, Shell] = {}
+        try:
+            for found, place, steps in blocks(page):
+                if place not in shells:
+                    shells[place] = Shell(place, Path(folder))
+                yield found, [(command, old, shells[place].run(command)) for command, old in steps]
+        finally:
+            for shell in shells.values():
+                shell.close()
+
+
+def same(old: str, new: str) -> bool:
+    """Equal but for what differs from machine to machine: numbers, ids, order of parallel stages, columns."""
+    def plain(text: str) -> list[str]:
+        text = re.sub(r'Run [0-9a-z]{8}|run [0-9a-z]{8}|[0-9a-f]{8,64}', 'ID', text)
+        text = re.sub(r'[0-9]+(?:m[0-9]{2}s|[.,:][0-9]+)*', '#', text)
+        text = re.sub(r'\b[kMG]?B\b', 'B', text)
+        return sorted(' '.join(line.split()) for line in text.splitlines())
+    return plain(old) == plain(new)
+
+
+def rewritten(page: str) -> str:
+    """The page with what the commands print now."""
+    parts, at = [], 0
+    for found, steps in replay(page):
+        text = ''.join(f'$ {command}\n{new}' for command, _, new in steps)
+        parts += [page[at:found.start('text')], text]
+        at = found.end('text')
+    return ''.join([*parts, page[at:]])
+
+
+if __name__ == '__main__':
+    for name in sys.argv[1:]:
+        path = Path(name)
+        path.write_text(rewritten(path.read_text()))
