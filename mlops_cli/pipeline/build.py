@@ -32,7 +32,7 @@ class Builder:
     ``check``: validates keys of a stage whose templates are replaced."""
 
     def __init__(self, part: Part, group: str, raw: Mapping[str, Any], path: Path, sources: Sources,
-                 environ: Mapping[str, str], check: Check, problems: Problems) -> None:
+                 check: Check, problems: Problems) -> None:
         self.part = part
         self.group = group
         self.raw = raw
@@ -40,7 +40,6 @@ class Builder:
         self.sources = sources
         self.problems = problems
         self.check = check
-        self.environ = {name: environ.get(name) for name in raw.get('env', ())}
         self.templated = tuple(key for key, value in raw.items() if key not in _OWN_WAY and _has_template(value))
         self.shared = not _has_template(raw.get('wdir', ''))  # paths read the same in all instances
         self.known: dict[str, Any] = {}
@@ -51,9 +50,8 @@ class Builder:
     def build(self, instance: Instance) -> Stage | None:
         """The stage, None if something is wrong with it."""
         before = len(self.problems.errors)
-        scope = Scope(instance.scope.values, self.environ)
-        self.wdir = self._wdir(scope)
-        scope = self._scope(scope)
+        self.wdir = self._wdir(instance.scope)
+        scope = self._scope(instance.scope)
         self.values = self._resolved(scope)
         if len(self.problems.errors) > before:
             return None

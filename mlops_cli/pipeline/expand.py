@@ -45,36 +45,38 @@ class _Item:
     places: Mapping[str, Path] = field(default_factory=dict)
 
 
-def instances(part: Part, group: str, raw: Mapping[str, Any], problems: Problems) -> list[Instance]:
+def instances(part: Part, group: str, raw: Mapping[str, Any], environ: Mapping[str, str], problems: Problems) -> list[Instance]:
     """The instances of a stage in the order of their items, none if something is wrong with the items."""
     path: Path = ('stages', group)
+    scope = Scope(part.scope.values, {name: environ.get(name) for name in raw.get('do', raw).get('env', ())})
     if 'foreach' in raw:
         if 'matrix' in raw['do']:
             problems.add(f'stage {group}: foreach and matrix together', part.where((*path, 'do', 'matrix'), key=True),
                          'make foreach an axis of the matrix')
             return []
-        made = _foreach(part, group, raw['foreach'], (*path, 'foreach'), problems)
+        found = _resolved(part, group, raw['foreach'], scope, (*path, 'foreach'), problems)
+        made = _foreach(part, group, found, (*path, 'foreach'), problems)
         raw, path, axes = raw['do'], (*path, 'do'), ()
     elif 'matrix' in raw:
-        made = _matrix(part, group, raw['matrix'], (*path, 'matrix'), problems)
+        found = _resolved(part, group, raw['matrix'], scope, (*path, 'matrix'), problems)
+        made = _matrix(part, group, found, (*path, 'matrix'), problems)
         axes = tuple(made[0].item) if made else ()
     else:
-        return [Instance(group, group, raw, path, part.scope)]
-    return [Instance(f'{group}@{one.id}', group, raw, path, part.scope.child(item=one.item, key=one.key), one.item, axes)
+        return [Instance(group, group, raw, path, scope)]
+    return [Instance(f'{group}@{one.id}', group, raw, path, scope.child(item=one.item, key=one.key), one.item, axes)
             for one in _distinct(part, group, made, problems)]
 
 
-def _resolved(part: Part, group: str, value: Any, path: Path, problems: Problems) -> Any:
+def _resolved(part: Part, group: str, value: Any, scope: Scope, path: Path, problems: Problems) -> Any:
     """The value with its templates replaced, None if that is not possible."""
     try:
-        return resolve(value, part.scope)
+        return resolve(value, scope)
     except TemplateError as error:
         problems.add(f'stage {group}: {error.message}', part.where_of(error, path), error.hint)
         return None
 
 
-def _foreach(part: Part, group: str, raw: Any, path: Path, problems: Problems) -> list[_Item]:
-    found = _resolved(part, group, raw, path, problems)
+def _foreach(part: Part, group: str, found: Any, path: Path, problems: Problems) -> list[_Item]:
     if isinstance(found, Mapping) and found:
         return [_Item(identifier(key), item, key, {'': (*path, key)}) for key, item in found.items()]
     if isinstance(found, list) and found:
@@ -85,8 +87,7 @@ def _foreach(part: Part, group: str, raw: Any, path: Path, problems: Problems) -
     return []
 
 
-def _matrix(part: Part, group: str, raw: Any, path: Path, problems: Problems) -> list[_Item]:
-    found = _resolved(part, group, raw, path, problems)
+def _matrix(part: Part, group: str, found: Any, path: Path, problems: Problems) -> list[_Item]:
     if found is None:
         return []
     if not isinstance(found, Mapping):

@@ -15,6 +15,7 @@ from mlops_cli.pipeline.spec import Pipeline, Stage
 
 Edges = Mapping[str, tuple[str, ...]]
 _CYCLES = 20  # reported at most
+_STEPS = 30  # of a loop, shown at most
 _GLOB = ('*', '?', '[')
 
 
@@ -171,6 +172,8 @@ def _loop_error(pipeline: Pipeline, loop: list[str]) -> UserError:
     for name, maker in zip(loop, [*loop[1:], loop[0]], strict=True):
         stage, made = pipeline.stages[name], pipeline.stages[maker]
         steps.append(f'{name} ({stage.where}) needs {_through(stage, made)}')
+    if len(steps) > _STEPS:
+        steps = [*steps[:_STEPS - 1], f'{len(steps) - _STEPS:,} more', steps[-1]]
     stage = pipeline.stages[loop[0]]
     return UserError('stages wait for each other: ' + ', '.join(steps), where=stage.where,
                      hint='take one of these dependencies out')

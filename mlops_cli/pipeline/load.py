@@ -231,10 +231,10 @@ def _text(value: Any) -> str:
 def _stages(part: Part, group: str, raw: Mapping[str, Any], sources: Sources, environ: Mapping[str, str], problems: Problems,
             axes: dict[str, tuple[str, ...]]) -> list[Stage]:
     """The instances of a stage; none if something is wrong with one of them."""
-    expanded = instances(part, group, raw, problems)
+    expanded = instances(part, group, raw, environ, problems)
     if not expanded:
         return []
-    builder = Builder(part, group, expanded[0].raw, expanded[0].path, sources, environ, _check_resolved, problems)
+    builder = Builder(part, group, expanded[0].raw, expanded[0].path, sources, _check_resolved, problems)
     axes[group] = expanded[0].axes
     made = [builder.build(instance) for instance in expanded]
     found = [stage for stage in made if stage is not None]

@@ -86,7 +86,10 @@ class Sources:
                 return None
             values: Any = {} if data is None else paramfile.read(data, rel)
             for key, value in changes.items():
-                values = assigned(values, path_of(values, key, rel), value)
+                try:
+                    values = assigned(values, path_of(values, key, rel), value)
+                except UserError as error:
+                    raise UserError(f'--set: {error.message}', hint=error.hint, where=Where(rel)) from None
             self._values[rel] = values
         return self._values[rel]
 

@@ -165,7 +165,7 @@ def test_an_environment_variable_that_is_not_set(tmp_path: Path) -> None:
 def test_an_overlay_that_does_not_fit(tmp_path: Path) -> None:
     (tmp_path / 'pipeline.yaml').write_text('stages: {a: {cmd: x}}\n')
     (tmp_path / 'params.yaml').write_text('lr: 1\n')
-    with pytest.raises(UserErrors, match='has no parameter rl'):
+    with pytest.raises(UserErrors, match=r'^params\.yaml: --set: params\.yaml has no parameter rl'):
         load(tmp_path, environ={}, overlay={('params.yaml', 'rl'): 2})
 
 

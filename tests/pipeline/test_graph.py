@@ -86,6 +86,12 @@ def test_every_loop_is_named() -> None:
         'stages wait for each other: e (p.yaml:1:3) needs e']
 
 
+def test_a_long_loop_is_cut_short() -> None:
+    made = pipeline(*(stage(f's{n}', [f'o{(n + 1) % 100}'], [f'o{n}']) for n in range(100)))
+    message, = (error.message for error in graph.loops(made, graph.edges(made)))
+    assert message.count('needs') == 30 and '70 more, s99 (p.yaml:3:3) needs o0 of s0' in message
+
+
 @pytest.fixture
 def diamond() -> Pipeline:
     return pipeline(stage('top', outs=['t']), stage('left', ['t'], ['l']), stage('right', ['t'], ['r']),

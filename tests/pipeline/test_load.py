@@ -8,6 +8,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+import jsonschema_rs
 import pytest
 
 from mlops_cli.core.errors import Where
@@ -234,6 +235,11 @@ def test_only_declared_variables_of_the_environment(tmp_path: Path) -> None:
     assert found.command.words == ("x 'a b' none",)
 
 
+def test_items_may_come_from_the_environment(tmp_path: Path) -> None:
+    text = 'stages: {s: {foreach: ["${env:A}"], do: {cmd: x, env: [A]}}, t: {matrix: {m: ["${env:A}"]}, cmd: x, env: [A]}}\n'
+    assert list(made(tmp_path, text, environ={'A': 'a'}).stages) == ['s@a', 't@a']
+
+
 # Folders
 
 def test_paths_are_relative_to_wdir(tmp_path: Path) -> None:
@@ -292,6 +298,10 @@ def test_another_file(tmp_path: Path) -> None:
 def test_the_examples(name: str) -> None:
     pipeline = load(ROOT / 'examples' / name, environ={})
     assert pipeline.stages and len(graph.topological(pipeline)) == len(pipeline.stages)
+
+
+def test_the_schema_is_a_schema() -> None:
+    assert jsonschema_rs.meta.is_valid(schema())
 
 
 STAGE_KEYS = schema()['$defs']['stage']['properties']
