@@ -1,43 +1,99 @@
-"""The door to git.  Everything that runs often, or on a repository nobody trusts, calls git with an argument list and
-with everything switched off that a hostile repository could make it execute; GitPython serves the rest."""
+"""The door to git: a program started with an argument list, never through a shell.
+
+Everything is switched off that the repository's own configuration could make git execute (hooks, monitors, filters,
+transports), and what the environment says about which repository is meant: the folder alone decides.  Where git is missing,
+refuses the repository, or there is none, the answers are those of a folder outside any repository.
+"""
 
 from __future__ import annotations
 
 import os
+import re
 import subprocess
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
+from functools import lru_cache
+from typing import IO
 
+from mlops_cli.core import layout
 from mlops_cli.core.errors import ExitCode, UserError
+from mlops_cli.core.paths import check_component, inside
 from mlops_cli.fsio import ops
 from mlops_cli.fsio.paths import Root
 
 _SAFE = (
     '--no-optional-locks',
-    '-c',
-    'core.fsmonitor=false',
-    '-c',
-    'core.hooksPath=/dev/null',
-    '-c',
-    'protocol.ext.allow=never',
-    '-c',
-    'core.quotePath=false',
-    '-c',
-    'log.showSignature=false',
+    *('-c', 'safe.bareRepository=explicit'),  # a folder of the project that looks like a repository is none
+    *('-c', 'core.fsmonitor=false'),
+    *('-c', 'core.hooksPath=/dev/null'),
+    *('-c', 'core.sshCommand=false'),
+    *('-c', 'protocol.allow=never'),
+    *('-c', 'submodule.recurse=false'),
+    *('-c', 'core.quotePath=false'),
+    *('-c', 'log.showSignature=false'),
 )
+# GIT_ALLOW_PROTOCOL outranks what the repository allows: a partial clone must not fetch behind anybody's back.
+_QUIET = {
+    'GIT_TERMINAL_PROMPT': '0',
+    'GIT_ALLOW_PROTOCOL': 'none',
+    'GIT_NO_LAZY_FETCH': '1',
+    'GIT_NO_REPLACE_OBJECTS': '1',
+    'LC_ALL': 'C',
+}
+_KEPT = re.compile(r'GIT_(CEILING_DIRECTORIES|DISCOVERY_ACROSS_FILESYSTEM|EXEC_PATH|CONFIG_\w+)')  # where, and the user's own
+_REVISION_LENGTH = 1000
+_CHUNK = 1 << 20
+_LINK_LENGTH = 4095
+# The parts of .mlops that are records; the rest of it is this machine's own, whatever a commit says.
+_RECORDS = (layout.CONFIG, layout.GITIGNORE, layout.STAGES, layout.DATA, layout.RUNS, layout.MODELS)
 
 
-def _run(folder: str, arguments: Sequence[str], *, feed: bytes = b'', accept: tuple[int, ...] = (0,)) -> bytes | None:
+@lru_cache(maxsize=8)
+def _program(path: str) -> str | None:
+    """git's absolute path.  Relative folders of PATH would be folders of the project."""
+    for folder in path.split(os.pathsep):
+        program = os.path.join(folder, 'git')
+        if os.path.isabs(folder) and os.access(program, os.X_OK) and os.path.isfile(program):
+            return program
+    return None
+
+
+def _environ(filters: Iterable[str] = ()) -> dict[str, str]:
+    """``filters``: settings to be empty, whatever the repository says."""
+    environ = {name: value for name, value in os.environ.items() if not name.startswith('GIT_') or _KEPT.fullmatch(name)}
+    environ |= _QUIET
+    count = environ.get('GIT_CONFIG_COUNT', '')
+    number = int(count) if count.isdigit() else 0
+    for name in filters:
+        value = 'false' if name.endswith('.required') else ''
+        environ |= {f'GIT_CONFIG_KEY_{number}': name, f'GIT_CONFIG_VALUE_{number}': value}
+        number += 1
+    return environ | ({'GIT_CONFIG_COUNT': str(number)} if number else {})
+
+
+def _run(
+    folder: str,
+    arguments: Sequence[str],
+    *,
+    feed: bytes = b'',
+    accept: tuple[int, ...] = (0,),
+    environ: Mapping[str, str] | None = None,
+) -> bytes | None:
     """Standard output, or None where git is missing, this is no repository, or the exit code is not accepted."""
-    environ = {
-        name: value for name, value in os.environ.items() if not name.startswith('GIT_') or name == 'GIT_CEILING_DIRECTORIES'
-    }
-    environ |= {'GIT_TERMINAL_PROMPT': '0', 'GIT_NO_LAZY_FETCH': '1', 'LC_ALL': 'C'}
+    program = _program(os.environ.get('PATH', os.defpath))
+    if program is None:
+        return None
     try:
         done = subprocess.run(
-            ['git', *_SAFE, *arguments], cwd=folder, env=environ, input=feed, capture_output=True, check=False
+            [program, *_SAFE, *arguments],
+            cwd=folder,
+            env=environ or _environ(),
+            input=feed,
+            capture_output=True,
+            check=False,
         )
-    except FileNotFoundError:
+    except (FileNotFoundError, NotADirectoryError):
         return None
     return done.stdout if done.returncode in accept else None
 
@@ -62,71 +118,248 @@ def head(folder: str) -> Head | None:
 def top(folder: str) -> str | None:
     """The folder that holds ``.git``; None outside a repository."""
     found = _run(folder, ['rev-parse', '--show-toplevel'])
-    return os.fsdecode(found.rstrip(b'\n')) if found else None
+    return os.fsdecode(found.removesuffix(b'\n')) if found else None
 
 
 def tracked(folder: str, paths: Sequence[str] = ()) -> tuple[str, ...]:
     """Files below ``folder`` (or the paths) that git tracks, relative to it, sorted; empty outside a repository."""
-    found = _run(folder, ['ls-files', '-z', '--', *paths]) or b''
+    found = _run(folder, ['--literal-pathspecs', 'ls-files', '-z', '--', *paths]) or b''
     return tuple(sorted({os.fsdecode(name) for name in found.split(b'\0') if name}))
 
 
-def ignored(folder: str, paths: Iterable[str]) -> frozenset[str]:
-    """Those of the paths that git ignores."""
+def ignored(folder: str, paths: Iterable[str]) -> frozenset[str] | None:
+    """Those of the paths, relative to ``folder``, that git ignores, whether or not they exist; None outside a repository.
+
+    One process for all of them; paths about which git has no answer (behind a link) cost a few more."""
     listed = list(paths)
     if not listed:
         return frozenset()
-    feed = b'\0'.join(os.fsencode(path) for path in listed) + b'\0'
-    found = _run(folder, ['check-ignore', '-z', '--no-index', '--stdin'], feed=feed, accept=(0, 1)) or b''
-    return frozenset(os.fsdecode(name) for name in found.split(b'\0') if name)
+    # This command knows no literal pathspecs: "./" keeps a colon in front from meaning something.
+    feed = b''.join(b'./' + os.fsencode(path) + b'\0' for path in listed)
+    found = _run(folder, ['check-ignore', '-z', '--no-index', '--stdin'], feed=feed, accept=(0, 1))
+    if found is not None:
+        return frozenset(os.fsdecode(name[2:]) for name in found.split(b'\0') if name)
+    if top(folder) is None:
+        return None
+    if len(listed) == 1:
+        return frozenset(listed)  # it is nothing that git could take in
+    half = len(listed) // 2
+    return (ignored(folder, listed[:half]) or frozenset()) | (ignored(folder, listed[half:]) or frozenset())
 
 
-def changed(folder: str, paths: Sequence[str]) -> tuple[str, ...]:
-    """Those files below the paths that are untracked or differ from HEAD."""
-    found = _run(folder, ['status', '--porcelain=v1', '-z', '--untracked-files=all', '--no-renames', '--', *paths]) or b''
-    return tuple(os.fsdecode(item[3:]) for item in found.split(b'\0') if len(item) > 3)
+def changed(folder: str, paths: Sequence[str] = ()) -> tuple[str, ...]:
+    """Files below ``folder`` (or the paths) that are untracked or differ from HEAD, relative to it, sorted.
+
+    Submodules are not looked into.  Filters that the repository itself configures are not run, so what they would hide
+    counts as changed."""
+    prefix = _run(folder, ['rev-parse', '--show-prefix'])
+    if prefix is None:
+        return ()
+    status = ['--literal-pathspecs', 'status', '--porcelain=v1', '-z', '--untracked-files=all', '--no-renames']
+    arguments = [*status, '--ignore-submodules=all', '--', *(paths or ['.'])]
+    found = _run(folder, arguments, environ=_environ(_own_filters(folder))) or b''
+    start = prefix.removesuffix(b'\n')
+    names = (item[3:] for item in found.split(b'\0') if len(item) > 3)
+    return tuple(sorted(os.fsdecode(name.removeprefix(start)) for name in names if name.startswith(start)))
+
+
+def _own_filters(folder: str) -> list[str]:
+    """The names of all settings by which the repository (not its user) has programs run over the content of files."""
+    found = _run(
+        folder, ['config', '-z', '--show-scope', '--name-only', '--get-regexp', r'^filter\..*'], accept=(0, 1)
+    )
+    fields = (found or b'').split(b'\0')
+    scopes, names = fields[::2], fields[1::2]
+    own = {os.fsdecode(name) for scope, name in zip(scopes, names, strict=False) if scope in (b'local', b'worktree')}
+    drivers = {name.rpartition('.')[0] for name in own}
+    return [f'{driver}.{what}' for driver in sorted(drivers) for what in ('clean', 'smudge', 'process', 'required')]
 
 
 def resolve(folder: str, revision: str) -> str:
     """The commit a revision names.  Raises UserError."""
-    if not revision or revision.startswith('-') or '\0' in revision:
-        raise UserError(f'not a revision: {revision!r}')
+    if not revision or revision.startswith('-') or '\0' in revision or len(revision) > _REVISION_LENGTH:
+        raise UserError(f'not a revision: {revision[:80]!r}', hint='name a commit, branch or tag')
     found = _run(folder, ['rev-parse', '--verify', '-q', '--end-of-options', f'{revision}^{{commit}}'])
-    if not found:
-        if head(folder) is None:
-            raise UserError('this is not a git repository, so it has no revisions', hint='git init')
-        raise UserError(f'git knows no revision {revision!r}', hint='mlops runs list, git log or git branch show what there is')
-    return found.decode().split()[-1]
+    if found:
+        return found.decode().split()[-1]
+    here = head(folder)
+    if here is None:
+        raise UserError('this is not a git repository, so it has no revisions', hint='git init')
+    if not here.commit and revision in ('HEAD', here.branch):
+        raise UserError('this repository has no commit yet', hint='git commit')
+    if _run(folder, ['rev-parse', '--is-shallow-repository']) == b'true\n':
+        raise UserError(f'this shallow clone has no revision {revision!r}', hint='git fetch --unshallow')
+    raise UserError(f'git knows no revision {revision!r}', hint='mlops runs list, git log or git branch show what there is')
+
+
+# Export
+
+@dataclass(frozen=True, slots=True)
+class _Entry:
+    mode: str
+    blob: str
+    path: str
 
 
 def export(folder: str, commit: str, target: str) -> tuple[str, ...]:
-    """Writes the files that ``commit`` has below ``folder`` into the empty folder ``target``; their paths, relative to it.
+    """Writes what ``commit`` has below ``folder`` into the empty folder ``target``; the paths, relative to it, sorted.
 
-    Symbolic links and submodules are left out.  Raises UserError where the commit cannot be read."""
-    from git import Blob, Repo
-    from git.exc import GitError
-
+    Content is as committed: no filters, no conversion.  Left out are submodules, links that lead out, and what of ``.mlops``
+    is no record.  Raises UserError where the commit or an object of it cannot be read, and (exit 5), before anything is
+    written, for a commit with names that git itself would refuse to check out; OSError."""
+    commit = resolve(folder, commit)
+    listing = _run(folder, ['ls-tree', '-r', '-z', commit])
+    if listing is None:
+        raise UserError(f'cannot read all of commit {commit[:12]}', hint='git fsck tells what is missing or damaged')
+    entries = [entry for entry in map(_entry_of, listing.split(b'\0')[:-1]) if _is_wanted(entry)]
+    files = [entry for entry in entries if entry.mode != '120000']
+    links = [entry for entry in entries if entry.mode == '120000']
     written: list[str] = []
-    try:
-        with Repo(folder, search_parent_directories=True) as repo, Root(target) as root:
-            base = os.path.relpath(os.path.realpath(folder), os.path.realpath(str(repo.working_dir))).replace(os.sep, '/')
-            top_tree = repo.commit(commit).tree
-            tree = top_tree if base == '.' else top_tree / base
-            for blob in tree.traverse():
-                if isinstance(blob, Blob) and blob.mode in (0o100644, 0o100755):
-                    path = str(blob.path) if base == '.' else str(blob.path)[len(base) + 1 :]
-                    _write_blob(root, path, blob.data_stream.read(), blob.mode & 0o777)
-                    written.append(path)
-    except (GitError, KeyError, ValueError) as error:
-        raise UserError(f'cannot read commit {commit[:12]}: {error}', exit_code=ExitCode.WRONG_INPUT) from error
+    with Root(target) as root, _Blobs(folder) as blobs:
+        folders = {''}
+        for entry in [*files, *links]:  # links last, so that nothing can be written through one
+            with blobs.open(entry, commit) as content:
+                if _write(root, entry, content, folders):
+                    written.append(entry.path)
     return tuple(sorted(written))
 
 
-def _write_blob(root: Root, path: str, data: bytes, mode: int) -> None:
-    root.makedirs(path.rpartition('/')[0])
-    with root.parent(path) as (parent, name):
-        fd = ops.open_new(name, mode, dir_fd=parent)
+def _entry_of(row: bytes) -> _Entry:
+    facts, _, path = row.partition(b'\t')
+    mode, _, blob = facts.decode().split()
+    return _Entry(mode, blob, os.fsdecode(path))
+
+
+def _is_wanted(entry: _Entry) -> bool:
+    """Raises UserError for a path that must not be written."""
+    names = entry.path.split('/')
+    if '' in names or '.' in names or '..' in names:
+        raise _refuse(entry.path, 'contains an empty, . or .. component')
+    for position, name in enumerate(names):
+        if name == layout.ROOT:
+            if position or not any(inside(entry.path, part) for part in _RECORDS):
+                return False
+            continue
+        try:
+            check_component(name)
+        except ValueError as error:
+            raise _refuse(entry.path, str(error)) from error
+    return entry.mode in ('100644', '100755', '100664', '120000')
+
+
+def _refuse(path: str, problem: str) -> UserError:
+    return UserError(
+        f'refused the commit: its path {path[:200]!r} {problem}',
+        exit_code=ExitCode.REFUSED,
+        hint='git would not check it out either: do not trust where it came from',
+    )
+
+
+def _write(root: Root, entry: _Entry, content: _Content, folders: set[str]) -> bool:
+    """False for a link that is left out."""
+    parent = entry.path.rpartition('/')[0]
     try:
-        ops.write(fd, data)
-    finally:
-        os.close(fd)
+        if entry.mode == '120000':
+            to = os.fsdecode(b''.join(content.parts())) if content.size <= _LINK_LENGTH else '/'
+            if not _stays_inside(to, entry.path.count('/')):
+                return False
+            root.makedirs(parent)
+            with root.parent(entry.path) as (fd, name):
+                ops.symlink(to, name, dir_fd=fd)
+            return True
+        if parent not in folders:
+            root.makedirs(parent)
+            folders.add(parent)
+        with root.parent(entry.path) as (fd, name):
+            file = ops.open_new(name, 0o755 if entry.mode == '100755' else 0o644, dir_fd=fd)
+        try:
+            for part in content.parts():
+                ops.write(file, part)
+        finally:
+            os.close(file)
+    except (FileExistsError, NotADirectoryError) as error:
+        raise _refuse(entry.path, 'is there already, perhaps in another case') from error
+    return True
+
+
+def _stays_inside(to: str, depth: int) -> bool:
+    """Whether a link leads to something in the tree: relative, ``..`` in front alone and not too many, nothing reserved."""
+    names = to.split('/')
+    up = 0
+    while names and names[0] in ('..', '.'):
+        up += names.pop(0) == '..'
+    if not to or up > depth or '..' in names or '\0' in to or names[:1] == ['']:
+        return False
+    try:
+        for name in names:
+            if name:
+                check_component(name)
+    except ValueError:
+        return False
+    return True
+
+
+class _Content:
+    """One blob on its way.  ``size`` in bytes."""
+
+    def __init__(self, stream: IO[bytes], size: int) -> None:
+        self.size = self._left = size
+        self._stream = stream
+
+    def parts(self) -> Iterator[bytes]:
+        """The rest of it, a piece at a time.  Raises UserError if git ends early."""
+        while self._left:
+            part = self._stream.read(min(_CHUNK, self._left))
+            if not part:
+                raise UserError('git ended in the middle of an object', hint='git fsck tells what is missing or damaged')
+            self._left -= len(part)
+            yield part
+
+
+class _Blobs:
+    """A ``git cat-file`` that is asked for one blob after the other."""
+
+    def __init__(self, folder: str) -> None:
+        self._folder = folder
+        self._process: subprocess.Popen[bytes] | None = None
+
+    def __enter__(self) -> _Blobs:
+        program = _program(os.environ.get('PATH', os.defpath)) or 'git'
+        self._process = subprocess.Popen(
+            [program, *_SAFE, 'cat-file', '--batch'],
+            cwd=self._folder,
+            env=_environ(),
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.DEVNULL,
+        )
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        process = self._process
+        assert process is not None
+        process.kill()
+        process.communicate()
+
+    @contextmanager
+    def open(self, entry: _Entry, commit: str) -> Iterator[_Content]:
+        """Raises UserError if it is not here."""
+        process = self._process
+        assert process is not None and process.stdin is not None and process.stdout is not None
+        try:
+            process.stdin.write(entry.blob.encode() + b'\n')
+            process.stdin.flush()
+        except BrokenPipeError:
+            pass  # the answer below is empty then
+        facts = process.stdout.readline().split()
+        if len(facts) != 3 or facts[1] != b'blob':
+            raise UserError(
+                f'{entry.path} of commit {commit[:12]} is not in this clone',
+                exit_code=ExitCode.UNREACHABLE,
+                hint='a partial clone brings it with: git fetch --refetch --no-filter; else git fsck tells more',
+            )
+        content = _Content(process.stdout, int(facts[2]))
+        yield content
+        for _ in content.parts():
+            pass
+        process.stdout.read(1)  # the line feed after it

@@ -9,12 +9,13 @@ import json
 import re
 from typing import Any
 
+_ENCODER = json.JSONEncoder(ensure_ascii=False, sort_keys=True, separators=(',', ':'), allow_nan=False)
 _SURROGATE = re.compile('[\ud800-\udfff]')
 
 
 def canonical(value: Any) -> str:
     """The canonical JSON text of a plain value.  Raises ValueError for NaN and infinity, TypeError for what JSON lacks."""
-    text = json.dumps(value, ensure_ascii=False, sort_keys=True, separators=(',', ':'), allow_nan=False)
+    text = _ENCODER.encode(value)
     if not text.isascii():
         text = _SURROGATE.sub(lambda found: f'\\u{ord(found.group()):04x}', text)
     return text

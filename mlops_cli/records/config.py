@@ -1,28 +1,40 @@
 """Settings: flag, MLOPS_* variable, config.local.yaml, the user's own config, config.yaml, default; the first that has one.
 
-What could hurt is refused in the tracked file: it comes with a branch, and so from anybody.
+What could hurt is refused in the tracked file: it comes with a branch, and so from anybody (docs/configuration.md).
 """
 
 from __future__ import annotations
 
 import os
-from collections.abc import Mapping
+import stat
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
-from difflib import get_close_matches
 from typing import Any
 
+from mlops_cli import git
 from mlops_cli.core import layout
 from mlops_cli.core.document import Document
-from mlops_cli.core.errors import UserError
+from mlops_cli.core.errors import ExitCode, UserError, UserErrors, Where
+from mlops_cli.core.near import did_you_mean
+from mlops_cli.core.scalars import kind
 from mlops_cli.fsio.durable import Durability
 from mlops_cli.fsio.paths import Root
+from mlops_cli.records.files import read_small
 from mlops_cli.store.materialise import LinkMode
 from mlops_cli.yamlfile import read
 
 LINKS: tuple[LinkMode, ...] = ('reflink', 'copy', 'hardlink', 'symlink')
-DURABILITIES = ('batch', 'full', 'none')
-LOCAL_ONLY = ('cache.dir', 'cache.links', 'durability')  # refused in .mlops/config.yaml
+DURABILITIES: tuple[Durability, ...] = ('batch', 'full', 'none')
+TOKENS = 'tokens'
+LOCAL_ONLY = ('cache.dir', 'cache.links', 'durability')  # refused in what git tracks
+VARIABLES = {
+    'cache.dir': 'MLOPS_CACHE_DIR',
+    'cache.links': 'MLOPS_CACHE_LINKS',
+    'durability': 'MLOPS_DURABILITY',
+    'jobs': 'MLOPS_JOBS',
+}
 LIMIT = 1 << 20
+JOBS_LIMIT = 10_000
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,96 +49,202 @@ class Config:
     tokens: Mapping[str, int] = field(default_factory=dict)
 
 
-def _file_settings(data: bytes | None, file: str, tracked: bool) -> dict[str, Any]:
-    if data is None:
-        return {}
-    document = read(data, file)
-    value = document.value or {}
-    if not isinstance(value, dict):
-        raise UserError('a config file is a mapping of names to values', where=document.where(()))
-    found: dict[str, Any] = {}
-    for name, item in value.items():
-        if name == 'tokens':
-            found[name] = _tokens(item, document)
-        elif isinstance(item, dict):
-            found |= {f'{name}.{inner}': leaf for inner, leaf in item.items()}
-        else:
-            found[name] = item
-    for name in found:
-        where = document.where(tuple(name.split('.')))
-        if name not in KNOWN:
-            near = get_close_matches(name, KNOWN, 1)
-            raise UserError(
-                f'unknown setting {name!r}',
-                where=where,
-                hint=f'did you mean {near[0]}?' if near else f'settings are {", ".join(KNOWN)}',
-            )
-        if tracked and name in LOCAL_ONLY:
-            raise UserError(
-                f'{name} may not come with a branch', where=where, hint=f'write it to {layout.CONFIG_LOCAL}, which git ignores'
-            )
+@dataclass(frozen=True, slots=True)
+class Setting:
+    """A value and where it comes from.  ``source``: ``default``, ``flag``, a variable's name, or a file's path."""
+
+    name: str
+    value: Any
+    source: str
+    where: Where | None = None
+
+
+def _cache_dir(value: Any) -> str:
+    if not isinstance(value, str) or not value.strip() or '\0' in value:
+        raise ValueError('is not the path of a folder')
+    return value
+
+
+def _links(value: Any) -> tuple[LinkMode, ...]:
+    words = value.replace(',', ' ').split() if isinstance(value, str) else value
+    if not isinstance(words, list) or not words or len(set(map(str, words))) != len(words):
+        raise ValueError(f'is not a list of {", ".join(LINKS)}')
+    links = tuple(link for word in words for link in LINKS if link == word)
+    if len(links) != len(words):
+        wrong = next(str(word) for word in words if word not in LINKS)
+        raise ValueError(f'holds {wrong[:40]!r}, which is none of {", ".join(LINKS)}')
+    return links
+
+
+def _durability(value: Any) -> Durability:
+    for word in DURABILITIES:
+        if value == word:
+            return word
+    raise ValueError(f'is none of {", ".join(DURABILITIES)}')
+
+
+def _jobs(value: Any) -> int:
+    number = int(value) if isinstance(value, str) and value.isascii() and value.isdigit() and len(value) < 9 else value
+    if not isinstance(number, int) or isinstance(number, bool) or not 0 <= number <= JOBS_LIMIT:
+        raise ValueError(f'is not a whole number from 0 to {JOBS_LIMIT:,}')
+    return number
+
+
+def _count(value: Any) -> int:
+    if not isinstance(value, int) or isinstance(value, bool) or value < 1:
+        raise ValueError('is not a whole number above 0')
+    return value
+
+
+# Setting -> (what a value means, or ValueError; what to do about a wrong one).
+READERS: Mapping[str, tuple[Callable[[Any], Any], str]] = {
+    'cache.dir': (_cache_dir, 'such as cache: {dir: /srv/mlops-cache}'),
+    'cache.links': (_links, 'such as cache: {links: [reflink, copy]}'),
+    'durability': (_durability, 'batch is safe and quick'),
+    'jobs': (_jobs, '0 means as many as there are processors'),
+    TOKENS: (_count, 'such as tokens: {licence: 2}'),
+}
+KNOWN = tuple(READERS)
+
+
+def load_config(root: Root, environ: Mapping[str, str], flags: Mapping[str, Any] | None = None) -> Config:
+    """Reads what there is.  ``flags``: setting -> value of the command line.
+
+    Raises UserErrors naming file, line and column of everything that is wrong, or the variable; OSError."""
+    found = load_settings(root, environ, flags)
+    values = {name: setting.value for name, setting in found.items()}
+    return Config(
+        os.path.normpath(os.path.join(root.path, os.path.expanduser(values['cache.dir']))),
+        values['cache.links'],
+        values['durability'],
+        values['jobs'],
+        {name.removeprefix('tokens.'): value for name, value in values.items() if name.startswith('tokens.')},
+    )
+
+
+def load_settings(root: Root, environ: Mapping[str, str], flags: Mapping[str, Any] | None = None) -> dict[str, Setting]:
+    """Every setting with where its value comes from; tokens one by one, as ``tokens.<name>``.  Raises as load_config."""
+    found = {
+        name: Setting(name, value, 'default')
+        for name, value in (
+            ('cache.dir', layout.CACHE),
+            ('cache.links', ('reflink', 'copy')),
+            ('durability', 'batch'),
+            ('jobs', 0),
+        )
+    }
+    errors: list[UserError] = []
+    for file, tracked in _files(environ):
+        data = _bytes(root, file)
+        if data is not None:
+            for setting in _of_file(root, data, file, tracked, errors):
+                found[setting.name] = setting
+    outside = [(name, environ[variable], variable) for name, variable in VARIABLES.items() if environ.get(variable)]
+    outside += [(name, value, 'flag') for name, value in (flags or {}).items()]
+    for name, value, source in outside:
+        try:
+            found[name] = Setting(name, READERS[name][0](value), source)
+        except ValueError as error:
+            shown = source if source in VARIABLES.values() else name
+            errors.append(UserError(f'{shown} {str(value)[:80]!r} {error}', hint=READERS[name][1]))
+    if errors:
+        raise errors[0] if len(errors) == 1 else UserErrors(errors)
     return found
 
 
-KNOWN = ('cache.dir', 'cache.links', 'durability', 'jobs', 'tokens')
-
-
-def _tokens(value: Any, document: Document) -> dict[str, int]:
-    if not isinstance(value, dict) or not all(isinstance(n, int) and not isinstance(n, bool) and n > 0 for n in value.values()):
-        raise UserError(
-            'tokens is a mapping of names to whole numbers above 0',
-            where=document.where(('tokens',)),
-            hint='such as tokens: {licence: 2}',
-        )
-    return dict(value)
-
-
-def load_config(root: Root, environ: Mapping[str, str]) -> Config:
-    """Reads what there is.  Raises UserError naming file, line and column."""
-    settings: dict[str, Any] = {}
-    home = environ.get('XDG_CONFIG_HOME') or os.path.join(environ.get('HOME', ''), '.config')
-    for file, tracked in (
-        (layout.CONFIG, True),
-        (os.path.join(home, 'mlops', 'config.yaml'), False),
-        (layout.CONFIG_LOCAL, False),
-    ):
-        settings |= _file_settings(_bytes(root, file), file, tracked)
-    for name, variable in (
-        ('cache.dir', 'MLOPS_CACHE_DIR'),
-        ('jobs', 'MLOPS_JOBS'),
-        ('durability', 'MLOPS_DURABILITY'),
-        ('cache.links', 'MLOPS_CACHE_LINKS'),
-    ):
-        if environ.get(variable):
-            settings[name] = environ[variable]
-    return _checked(root, settings)
+def _files(environ: Mapping[str, str]) -> Iterable[tuple[str, bool]]:
+    """(file, whether it comes with the project), the weakest first."""
+    yield layout.CONFIG, True
+    home = environ.get('HOME', '')
+    own = environ.get('XDG_CONFIG_HOME', '')
+    if not os.path.isabs(own):
+        own = os.path.join(home, '.config')
+    if os.path.isabs(own):  # else it would be a folder of the project
+        yield os.path.join(own, 'mlops', 'config.yaml'), False
+    yield layout.CONFIG_LOCAL, False
 
 
 def _bytes(root: Root, file: str) -> bytes | None:
     """A file of the project is read without following links; the user's own is the user's own."""
     try:
-        fd = os.open(file, os.O_RDONLY | os.O_CLOEXEC) if os.path.isabs(file) else root.open(file, os.O_RDONLY)
+        if not os.path.isabs(file):
+            return read_small(root, file, LIMIT + 1)
+        fd = os.open(file, os.O_RDONLY | os.O_CLOEXEC | os.O_NONBLOCK)
     except (FileNotFoundError, NotADirectoryError):
         return None
     with open(fd, 'rb') as opened:
+        if not stat.S_ISREG(os.fstat(fd).st_mode):
+            raise UserError('not a file', where=Where(file), hint='put a file there, or nothing')
         return opened.read(LIMIT + 1)
 
 
-def _checked(root: Root, settings: Mapping[str, Any]) -> Config:
-    asked = settings.get('cache.links', ('reflink', 'copy'))
-    words = asked.replace(',', ' ').split() if isinstance(asked, str) else list(asked)
-    links = tuple(link for link in LINKS if link in words)
-    links = tuple(sorted(links, key=words.index))
-    if not links or len(links) != len(words):
-        raise UserError(f'cache.links {", ".join(map(str, words))!r} is not a list of {", ".join(LINKS)}')
-    durability = settings.get('durability', 'batch')
-    if durability not in DURABILITIES:
-        raise UserError(f'durability {durability!r} is none of {", ".join(DURABILITIES)}')
+def _of_file(root: Root, data: bytes, file: str, tracked: bool, errors: list[UserError]) -> list[Setting]:
     try:
-        jobs = int(settings.get('jobs', 0))
-    except ValueError:
-        jobs = -1
-    if jobs < 0:
-        raise UserError(f'jobs {settings["jobs"]!r} is not a whole number', hint='0 means as many as there are processors')
-    cache = os.path.join(root.path, os.path.expanduser(str(settings.get('cache.dir', layout.CACHE))))
-    return Config(cache, links, durability, jobs, settings.get('tokens', {}))
+        document = read(data, file)
+    except UserErrors as error:
+        errors += error.errors
+        return []
+    if document.value is not None and not isinstance(document.value, dict):
+        problem = 'a config file is a mapping of names to values'
+        errors.append(UserError(problem, where=document.where(), hint='such as jobs: 4'))
+        return []
+    found: list[Setting] = []
+    for path, value in _leaves(document, errors):
+        name = '.'.join(path)
+        where = document.where(path)
+        reader, hint = READERS[TOKENS if path[0] == TOKENS else name]
+        if name in LOCAL_ONLY and tracked:
+            where = document.where(path, key=True)
+            hint = f'write it to {layout.CONFIG_LOCAL}, which git ignores'
+            errors.append(UserError(f'{name} may not come with a branch', where=where, hint=hint))
+            continue
+        try:
+            found.append(Setting(name, reader(value), file, where))
+        except ValueError as error:
+            errors.append(UserError(f'{name} {error}', where=where, hint=hint))
+    if file == layout.CONFIG_LOCAL and any(setting.name in LOCAL_ONLY for setting in found):
+        _refuse_tracked(root, file, errors)
+    return found
+
+
+def _refuse_tracked(root: Root, file: str, errors: list[UserError]) -> None:
+    """A branch may bring this file too, for all that it is ignored; then it is nobody's own."""
+    if git.tracked(root.path, [file]):
+        errors.append(
+            UserError(
+                f'{file} is tracked by git, and so comes with a branch',
+                where=Where(file),
+                hint=f'look at it, then: git rm --cached {file}',
+                exit_code=ExitCode.REFUSED,
+            )
+        )
+
+
+def _leaves(document: Document, errors: list[UserError]) -> list[tuple[tuple[str, ...], Any]]:
+    """(names that lead to it, value) of each known setting of a file."""
+    groups = {name.partition('.')[0] for name in KNOWN if '.' in name} | {TOKENS}
+    found: list[tuple[tuple[str, ...], Any]] = []
+    for name, value in (document.value or {}).items():
+        if name in groups and isinstance(value, dict):
+            found += [((name, inner), leaf) for inner, leaf in value.items() if _known(document, (name, inner), errors)]
+        elif name in groups:
+            errors.append(
+                UserError(
+                    f'{name} is {kind(value)}, not a mapping',
+                    where=document.where((name,)),
+                    hint=next(hint for known, (_, hint) in READERS.items() if known.partition('.')[0] == name),
+                )
+            )
+        elif _known(document, (name,), errors):
+            found.append(((name,), value))
+    return found
+
+
+def _known(document: Document, path: tuple[str, ...], errors: list[UserError]) -> bool:
+    name = '.'.join(path)
+    if path[0] == TOKENS or (name in KNOWN and len(path) == name.count('.') + 1):
+        return True
+    outer, _, inner = name.partition('.')
+    hint = f'write it as {outer}: {{{inner}: ...}}' if name in KNOWN else did_you_mean(name, KNOWN, what='settings are')
+    errors.append(UserError(f'unknown setting {name[:80]!r}', where=document.where(path, key=True), hint=hint))
+    return False

@@ -1,39 +1,159 @@
-"""How a record reaches the tracked part of ``.mlops/``: whole or not at all, durable with its group."""
+"""How records reach the tracked part of ``.mlops/`` and are read back: whole or not at all, durable with their group."""
 
 from __future__ import annotations
 
 import os
-from collections.abc import Callable
+import re
+import stat
+from collections.abc import Callable, Iterable
+from typing import Any
 
-from mlops_cli.core import layout
+from mlops_cli.core import layout, strictjson
+from mlops_cli.core.errors import ExitCode, UserError, Where
 from mlops_cli.fsio import ops
-from mlops_cli.fsio.atomic import write_file
+from mlops_cli.fsio.atomic import read_file, write_file
 from mlops_cli.fsio.durable import RECORDS, Batch
 from mlops_cli.fsio.paths import Root
-from mlops_cli.fsio.temporaries import new_name
+from mlops_cli.fsio.temporaries import PREFIX, new_name, sweep_temporaries
+
+LIMIT = 64 << 20  # bytes; a pin has an entry for each file of a glob
+_LINE_END = re.compile(rb'\r\n?|\n')
 
 
 def prepare_folders(root: Root) -> None:
-    """Makes ``.mlops`` with the list of what git ignores in it; nothing where it exists."""
+    """Makes ``.mlops`` with the list of what git ignores in it, and takes away what killed commands were writing.
+
+    Nothing where all is in order.  Raises OSError, UserError for a symbolic link."""
     root.makedirs(layout.STAGES)
     root.makedirs(layout.LOCAL, mode=0o700)
-    if root.stat(layout.GITIGNORE) is None:
-        write_file(root, layout.GITIGNORE, layout.GITIGNORE_TEXT.encode())
+    append_lines(root, layout.GITIGNORE, layout.GITIGNORE_TEXT.splitlines())
+    sweep_temporaries(root, rel=layout.LOCAL)
 
 
 def write_in_batch(root: Root, path: str, data: bytes, batch: Batch, after: Callable[[], None] | None = None) -> None:
     """Writes a record and hands it to the batch; ``after`` is called once it has its name.  Raises OSError.
 
     It is written in a folder that git ignores: what a crash leaves must never show up in a commit."""
-    root.makedirs(path.rpartition('/')[0])
-    root.makedirs(layout.LOCAL, mode=0o700)
-    temporary = f'{layout.LOCAL}/{new_name("record-")}'
-    with root.parent(temporary) as (folder, name):
-        fd = ops.open_new(name, 0o644, dir_fd=folder)
+    temporary = f'{layout.LOCAL}/{new_name(PREFIX)}'
+    fd = _open_new(root, temporary)
     try:
         ops.write(fd, data)
-    except OSError:
+    except BaseException:
         os.close(fd)
         ops.remove_quietly(root.full(temporary))
         raise
     batch.add(temporary, path, RECORDS, replace=True, fd=fd, root=root, after=after)
+
+
+def _open_new(root: Root, path: str) -> int:
+    try:
+        with root.parent(path) as (folder, name):
+            return ops.open_new(name, 0o644, dir_fd=folder)
+    except FileNotFoundError:
+        root.makedirs(layout.LOCAL, mode=0o700)
+    with root.parent(path) as (folder, name):
+        return ops.open_new(name, 0o644, dir_fd=folder)
+
+
+def read_small(root: Root, path: str, limit: int = LIMIT) -> bytes:
+    """A whole record; symbolic links are not followed.
+
+    Raises UserError for a link, for what is no file, and beyond ``limit`` bytes; OSError."""
+    try:
+        return read_file(root, path, limit)
+    except UserError as error:
+        if 'larger' not in error.message:
+            raise
+        raise UserError(
+            f'larger than {limit >> 20} MiB: not a record of ours', where=Where(path), exit_code=ExitCode.FAILED
+        ) from None
+
+
+def names_in(root: Root, folder: str) -> list[str]:
+    """The names in a folder of records, in no order, temporaries left out; none if there is no such folder.
+
+    Raises OSError, UserError for a symbolic link."""
+    try:
+        fd = root.open_dir(folder)
+    except (FileNotFoundError, NotADirectoryError):
+        return []
+    try:
+        return [name for name in os.listdir(fd) if not name.startswith(PREFIX)]
+    finally:
+        os.close(fd)
+
+
+def damaged(what: str, problem: object, where: Where) -> UserError:
+    """The error for a record that is not as we wrote it.  ``what``: such as ``pin``."""
+    return UserError(
+        f'damaged {what}: {problem}',
+        where=where,
+        exit_code=ExitCode.FAILED,
+        hint=f'put it back with: git checkout -- {where.file}',
+    )
+
+
+def unknown_format(what: str, schema: object, where: Where) -> UserError:
+    """The error for a record that a later version wrote."""
+    return UserError(
+        f'this {what} has the format {str(schema)[:80]!r}, which this version does not know', where=where, hint='update mlops'
+    )
+
+
+def read_object(data: bytes, file: str, what: str, schema: str) -> dict[str, Any]:
+    """A record that is a JSON object of the format ``schema``.  Raises UserError with file and line."""
+    try:
+        found = strictjson.read(data, file)
+    except UserError as error:
+        if conflict := line_starting(data, b'<<<<<<< '):
+            raise UserError(
+                f'two branches changed this {what}, and git left both in it',
+                where=Where(file, conflict, 1),
+                exit_code=ExitCode.FAILED,
+                hint=f'take one: git checkout --ours {file}, or --theirs',
+            ) from error
+        raise damaged(what, error.message, error.where or Where(file)) from error
+    if not isinstance(found, dict):
+        raise damaged(what, 'not a JSON object', Where(file, 1, 1))
+    if 'schema' not in found:
+        raise damaged(what, 'it does not say its format', Where(file, 1, 1))
+    if found['schema'] != schema:
+        raise unknown_format(what, found['schema'], at(file, data, 'schema'))
+    return found
+
+
+def at(file: str, data: bytes, key: str, item: int | None = None) -> Where:
+    """The place of an entry in a record, as :func:`line_of`."""
+    line = line_of(data, key, item)
+    return Where(file, line, 1 if line else 0)
+
+
+def line_of(data: bytes, key: str, item: int | None = None) -> int:
+    """The line (from 1) of an entry of a record that is an object with one entry a line, or of an item of its list; 0 if it
+    is not there."""
+    line = line_starting(data, f'"{key}":'.encode())
+    return line + 1 + item if line and item is not None else line
+
+
+def line_starting(data: bytes, start: bytes) -> int:
+    """The first line (from 1) that starts so, blanks aside; 0 if none does."""
+    lines = enumerate(_LINE_END.split(data), 1)
+    return next((number for number, line in lines if line.lstrip().startswith(start)), 0)
+
+
+def append_lines(root: Root, file: str, lines: Iterable[str]) -> bool:
+    """Adds lines that the file does not have yet, ended as its other lines are; whether there were any.
+
+    The file is replaced in one step.  Raises OSError, UserError for a symbolic link (git does not follow one either)."""
+    status = root.stat(file)
+    old = read_small(root, file) if status is not None else b''
+    have = set(_LINE_END.split(old))
+    new = [encoded for line in lines if (encoded := os.fsencode(line)) not in have]
+    if not new:
+        return False
+    end = b'\r\n' if b'\r\n' in old else b'\n'
+    if old and not old.endswith((b'\n', b'\r')):
+        old += end
+    mode = stat.S_IMODE(status.st_mode) if status is not None else 0o644
+    write_file(root, file, old + b''.join(line + end for line in dict.fromkeys(new)), mode)
+    return True

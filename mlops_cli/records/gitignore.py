@@ -2,48 +2,49 @@
 
 from __future__ import annotations
 
-import os
 import re
 from collections.abc import Iterable
 
 from mlops_cli import git
-from mlops_cli.fsio.atomic import write_file
+from mlops_cli.core import layout
+from mlops_cli.fsio.locks import LockFile
 from mlops_cli.fsio.paths import Root
-from mlops_cli.records.pins import read_small
+from mlops_cli.records.files import append_lines as append_lines  # init writes the attribute with it
 
-_SPECIAL = re.compile(r'([\\*?\[\]!# ])')
+FILE = '.gitignore'
 ATTRIBUTES = '.gitignore merge=union'
+WAIT_SECONDS = 60.0
+_SPECIAL = re.compile(r'([\\*?\[\]!# ])')
 
 
 def line_for(path: str) -> str:
-    """The line that ignores exactly one path below the project.  A path with a line break has none: ''."""
-    return '' if '\n' in path or '\r' in path else '/' + _SPECIAL.sub(r'\\\1', path)
+    """The line that ignores exactly one path below the project.
+
+    Raises ValueError for a path with a line break, which no line can name (and no declared path has)."""
+    if '\n' in path or '\r' in path:
+        raise ValueError(f'{path!r} has a line break')
+    return '/' + _SPECIAL.sub(r'\\\1', path)
 
 
 def cover(root: Root, outputs: Iterable[str]) -> tuple[str, ...]:
-    """Adds the lines that are missing; those added.  Nothing outside a git repository.  Raises OSError."""
+    """Adds the lines that are missing; those added, sorted.  Nothing outside a git repository.
+
+    Raises OSError; UserError for a ``.gitignore`` that is a symbolic link."""
     paths = sorted(set(outputs))
-    if not paths or git.top(root.path) is None:
+    if not _missing(root, paths):
         return ()
-    covered = git.ignored(root.path, paths)
-    lines = [line for path in paths if path not in covered and (line := line_for(path))]
-    if not lines:
-        return ()
-    append_lines(root, '.gitignore', lines)
-    # Two branches that each add lines must merge without a conflict.
-    append_lines(root, '.gitattributes', [ATTRIBUTES])
+    root.makedirs(layout.LOCAL, mode=0o700)
+    with LockFile(layout.LOCKS, root=root) as locks, locks.holding('gitignore', timeout=WAIT_SECONDS):
+        # Asked again: another command may have added them meanwhile.
+        lines = [line_for(path) for path in _missing(root, paths)]
+        if not lines:
+            return ()
+        # Two branches that each add lines must merge without a conflict, so that comes first.
+        append_lines(root, '.gitattributes', [ATTRIBUTES])
+        append_lines(root, FILE, lines)
     return tuple(lines)
 
 
-def append_lines(root: Root, file: str, lines: Iterable[str]) -> bool:
-    """Adds lines that the file does not have yet; whether there were any."""
-    old = read_small(root, file) if os.path.lexists(root.full(file)) else b''
-    have = set(old.splitlines())
-    new = [line.encode('utf-8', 'surrogateescape') for line in lines]
-    new = [line for line in new if line not in have]
-    if not new:
-        return False
-    if old and not old.endswith(b'\n'):
-        old += b'\n'
-    write_file(root, file, old + b'\n'.join(new) + b'\n')
-    return True
+def _missing(root: Root, paths: list[str]) -> list[str]:
+    covered = git.ignored(root.path, paths)
+    return [] if covered is None else [path for path in paths if path not in covered]

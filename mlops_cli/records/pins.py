@@ -1,48 +1,53 @@
 """Pins: what a key led to, as small files that git tracks and merges (docs/formats/pins.md).
 
-A pin holds only what follows from the key and the outputs, so equal results are equal files whoever ran them, and a
-branch only ever adds files.  One JSON array a line, each beginning with the key, so that git never takes two pins for
-a rename of each other.  Knows nothing about runs, times, or the store.
+A pin holds only what follows from the key and the outputs, and is named by what it holds: equal results are equal files
+whoever ran them, different ones never share a name, and a branch only ever adds files.  So no two branches conflict.
+Knows nothing about runs, times, or the store.
 """
 
 from __future__ import annotations
 
 import json
-import os
+import math
 import re
+import threading
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import cached_property
-from typing import Any
+from typing import Any, NoReturn
 
 from mlops_cli.core import layout
 from mlops_cli.core.canonical import canonical
 from mlops_cli.core.digest import Digest, digest_of
-from mlops_cli.core.errors import ExitCode, UserError, Where
+from mlops_cli.core.errors import Where
 from mlops_cli.core.manifest import KINDS, Entry, Manifest
 from mlops_cli.core.refs import ObjectRef
 from mlops_cli.fsio.durable import Batch
 from mlops_cli.fsio.paths import Root
-from mlops_cli.records.files import write_in_batch
+from mlops_cli.records.files import damaged, names_in, unknown_format, write_in_batch
+from mlops_cli.records.files import read_small as read_small  # others read small files with it
 from mlops_cli.store.results import outputs_digest
 
 SCHEMA = 'mlops/pin/v1'
-_NAME = re.compile(r'(?P<slug>.+)~(?P<key16>[0-9a-f]{16})-(?P<outs8>[0-9a-f]{8})\.json')
-_UNSAFE = re.compile(r'[^A-Za-z0-9._@=+-]')
 SLUG_LENGTH = 60
+_NAME = re.compile(r'(?P<slug>[^~]+)~(?P<key16>[0-9a-f]{16})-(?P<pin8>[0-9a-f]{8})\.json')
+_UNSAFE = re.compile(r'[^A-Za-z0-9._@=+-]')
+# No capitals, since some file systems take `Train` and `train` for one name, and no end like that of a slug with a digest.
+_PLAIN = re.compile(r'(?!.*-[0-9a-f]{8}\Z)[a-z0-9_@=+-][a-z0-9._@=+-]{0,59}')
 
 
 def slug(name: str) -> str:
-    """A file name for an instance's name: at most 60 characters, and 8 hex more where that loses anything."""
-    safe = _UNSAFE.sub('-', name)[:SLUG_LENGTH]
-    if safe == name and not name.startswith('.'):
+    """A file name for an instance's name: the name itself where it is short, plain and without capitals; else what is safe
+    of it, at most 60 characters, and 8 hex digits of its digest.  Different names differ, also where case does not count."""
+    if _PLAIN.fullmatch(name):
         return name
-    return f'{safe.lstrip(".")}-{digest_of(name.encode("utf-8", "surrogateescape")).hex[:8]}'
+    safe = _UNSAFE.sub('-', name)[:SLUG_LENGTH].lstrip('.')
+    return f'{safe}-{digest_of(name.encode("utf-8", "surrogateescape")).hex[:8]}'
 
 
 @dataclass(frozen=True)
 class Pin:
-    """``outputs``: (path, ref), sorted by path.  ``metrics``: (file, dotted name, number), sorted."""
+    """``outputs``: (path, ref).  ``metrics``: (file, dotted name, number).  Both in any order."""
 
     manifest: Manifest
     outputs: tuple[tuple[str, ObjectRef], ...]
@@ -57,126 +62,212 @@ class Pin:
         """Eight hex digits that tell the results of one key apart; the same as its entry in the store has."""
         return outputs_digest(self.outputs).hex[:8]
 
+    @cached_property
+    def data(self) -> bytes:
+        return self.encode()
+
     def file_name(self, stage: str) -> str:
-        return f'{slug(stage)}~{self.key.hex[:16]}-{self.outs8}.json'
+        """Named by what is in it.  The outputs alone would not do: whether a file's numbers are pinned depends on the
+        pipeline listing it under metrics, which is not part of the key."""
+        return f'{slug(stage)}~{self.key.hex[:16]}-{_pin8(self.data)}.json'
 
     def encode(self) -> bytes:
+        """Raises ValueError for a metric that is no finite number."""
         lines: list[list[Any]] = [['schema', SCHEMA], ['key', str(self.key)]]
         for entry in self.manifest.entries:
             value = [] if entry.value is None else [json.loads(entry.value)]
             lines.append(['in', entry.kind, entry.name, str(entry.digest), *value])
-        lines += [['out', path, *ref.to_json()] for path, ref in self.outputs]
-        lines += [['metric', file, name, value] for file, name, value in self.metrics]
+        lines += [['out', path, *ref.to_json()] for path, ref in sorted(self.outputs)]
+        lines += [['metric', *metric] for metric in sorted(self.metrics, key=lambda metric: metric[:2])]
         key16 = self.key.hex[:16]
-        return ''.join(canonical([key16, *line]) + '\n' for line in lines).encode()
+        return ('[\n' + ',\n'.join(canonical([key16, *line]) for line in lines) + '\n]\n').encode()
+
+
+def _pin8(data: bytes) -> str:
+    return digest_of(data).hex[:8]
+
+
+def _constant(name: str) -> NoReturn:
+    raise ValueError(f'{name} is not a number')
+
+
+_JSON = json.JSONDecoder(parse_constant=_constant)
 
 
 def decode(data: bytes, file: str) -> Pin:
-    """Raises UserError naming the line where the file is not a pin of ours, or its content does not give its key."""
-    entries: list[Entry] = []
-    outputs: list[tuple[str, ObjectRef]] = []
-    metrics: list[tuple[str, str, float | int]] = []
-    key = ''
-    for number, line in enumerate(data.splitlines(), 1):
-        try:
-            match json.loads(line):
-                case [_, 'schema', str(schema)]:
-                    if schema != SCHEMA:
-                        raise UserError(
-                            f'this pin has the format {schema!r}, which this version does not know',
-                            where=Where(file, number, 1),
-                            hint='update mlops',
-                        )
-                case [_, 'key', str(text)]:
-                    key = text
-                case [_, 'in', str(kind), str(name), str(digest), *value] if kind in KINDS:
-                    entries.append(Entry(kind, name, Digest.parse(digest), canonical(value[0]) if value else None))
-                case [_, 'out', str(path), *ref]:
-                    outputs.append((path, ObjectRef.from_json(ref)))
-                case [_, 'metric', str(metrics_file), str(name), int() | float() as number_value]:
-                    metrics.append((metrics_file, name, number_value))
-                case _:
-                    raise ValueError('not an entry of a pin')
-        except (ValueError, RecursionError) as error:
-            raise UserError(
-                f'damaged pin: {error}',
-                where=Where(file, number, 1),
-                exit_code=ExitCode.FAILED,
-                hint=f'put it back with: git checkout -- {file}',
-            ) from error
-    pin = Pin(Manifest.of(entries), tuple(outputs), tuple(metrics))
-    if str(pin.key) != key:
-        raise UserError(
-            'damaged pin: its entries do not give its key',
-            where=Where(file),
-            exit_code=ExitCode.FAILED,
-            hint=f'put it back with: git checkout -- {file}',
-        )
+    """``file``: where it stands; its name must fit.  A checkout with CRLF line ends is read as what was committed.
+
+    Raises UserError naming the line where the file is not a pin of ours, or its content does not give its name or key."""
+    name = _NAME.fullmatch(file.rpartition('/')[2])
+    if name is None:
+        raise damaged('pin', 'this is not how a pin is named', Where(file))
+    content = data.replace(b'\r\n', b'\n')
+    intact = _pin8(content) == name['pin8']
+    if not intact:
+        _find_damage(content, file)
+    try:
+        rows = _JSON.decode(content.decode())
+    except (ValueError, RecursionError) as error:
+        _find_damage(content, file)
+        raise damaged('pin', error, Where(file)) from error
+    if not isinstance(rows, list) or not rows or not isinstance(rows[0], list) or rows[0][1:2] != ['schema']:
+        raise damaged('pin', 'it does not say its format', Where(file, 2, 1))
+    pin = _pin_of(rows, file, name['key16'])
+    if not intact:
+        raise damaged('pin', 'its content does not give its name', Where(file))
     return pin
 
 
+def _pin_of(rows: list[Any], file: str, key16: str) -> Pin:
+    entries: list[Entry] = []
+    outputs: dict[str, ObjectRef] = {}
+    metrics: list[tuple[str, str, float | int]] = []
+    key = ''
+    for line, row in enumerate(rows, 2):
+        try:
+            if not isinstance(row, list) or len(row) < 3 or row[0] != key16:
+                raise ValueError(f'not an entry that begins with the {key16} of its name')
+            what = row[1]
+            if what == 'in':
+                entries.append(_entry_of(row))
+            elif what == 'out' and isinstance(row[2], str) and row[2] not in outputs:
+                outputs[row[2]] = ObjectRef.from_json(row[3:])
+            elif what == 'metric':
+                metrics.append(_metric_of(row))
+            elif what == 'key' and line == 3 and isinstance(row[2], str):
+                key = row[2]
+            elif what != 'schema' or line != 2:
+                raise ValueError('not an entry of a pin')
+            elif row[2] != SCHEMA:
+                raise unknown_format('pin', row[2], Where(file, line, 1))
+        except (ValueError, RecursionError) as error:
+            raise damaged('pin', error, Where(file, line, 1)) from error
+    try:
+        pin = Pin(Manifest.of(entries), tuple(outputs.items()), tuple(metrics))
+    except ValueError as error:
+        raise damaged('pin', error, Where(file)) from error
+    if str(pin.key) != key or pin.key.hex[:16] != key16:
+        raise damaged('pin', 'its entries do not give its key', Where(file, 3, 1))
+    return pin
+
+
+def _entry_of(row: list[Any]) -> Entry:
+    """Raises ValueError."""
+    if not 5 <= len(row) <= 6 or row[2] not in KINDS or not isinstance(row[3], str) or not isinstance(row[4], str):
+        raise ValueError('not an input of a pin')
+    return Entry(row[2], row[3], Digest.parse(row[4]), canonical(row[5]) if len(row) == 6 else None)
+
+
+def _metric_of(row: list[Any]) -> tuple[str, str, float | int]:
+    """Raises ValueError."""
+    if len(row) != 5 or not isinstance(row[2], str) or not isinstance(row[3], str) or not _is_number(row[4]):
+        raise ValueError('not a metric of a pin')
+    return row[2], row[3], row[4]
+
+
+def _is_number(value: object) -> bool:
+    return isinstance(value, int | float) and not isinstance(value, bool) and math.isfinite(value)
+
+
+def _find_damage(content: bytes, file: str) -> None:
+    """Raises UserError for the first line that is not as we write lines; nothing if each is."""
+    lines = content.split(b'\n')
+    if lines[0] != b'[':
+        raise damaged('pin', 'it does not begin with [', Where(file, 1, 1))
+    for number, line in enumerate(lines[1:], 2):
+        if line == b']':
+            if lines[number:] != [b'']:
+                raise damaged('pin', 'something follows its end', Where(file, number + 1, 1))
+            return
+        try:
+            value = _JSON.decode(line.decode().removesuffix(','))
+            if canonical(value).encode() != line.removesuffix(b','):
+                raise ValueError('not how mlops writes this entry')
+        except (ValueError, RecursionError) as error:
+            raise damaged('pin', error, Where(file, number, 1)) from error
+    raise damaged('pin', 'its end is missing', Where(file, len(lines), 1))
+
+
 class Pins:
-    """The flat folder of pins.  One listing shows them all; a pin is opened when its key or stage is asked for."""
+    """The flat folder of pins.  One listing shows them all; a pin is opened when its key or stage is asked for.
+
+    Thread safe.  Raises OSError, and UserError for a damaged pin or a symbolic link."""
 
     def __init__(self, root: Root) -> None:
         self.root = root
-        self.by_key: dict[str, list[str]] = {}
-        self.by_slug: dict[str, list[str]] = {}
+        self._lock = threading.Lock()
+        self._by_key: dict[str, tuple[str, ...]] = {}
+        self._by_slug: dict[str, tuple[str, ...]] = {}
         self._opened: dict[str, Pin] = {}
+        self._pending: set[str] = set()  # added, and named only by a coming flush
         self.refresh()
 
     def refresh(self) -> None:
-        """Look again: other commands add pins."""
-        self.by_key, self.by_slug = {}, {}
-        folder = os.path.join(self.root.path, layout.STAGES)
-        try:
-            names = sorted(os.listdir(folder))
-        except FileNotFoundError:
-            return
-        for name in names:
-            if found := _NAME.fullmatch(name):
-                self.by_key.setdefault(found['key16'], []).append(name)
-                self.by_slug.setdefault(found['slug'], []).append(name)
+        """Look again: other commands add pins, and git puts others in their place."""
+        with self._lock:
+            self._by_key, self._by_slug = {}, {}
+            for name in sorted({*names_in(self.root, layout.STAGES), *self._pending}):
+                self._list(name)
 
-    def _open(self, name: str) -> Pin:
+    def _list(self, name: str) -> None:
+        if found := _NAME.fullmatch(name):
+            for names, of in ((self._by_key, found['key16']), (self._by_slug, found['slug'])):
+                names[of] = (*(other for other in names.get(of, ()) if other != name), name)
+
+    def _open(self, name: str) -> Pin | None:
+        """None if it has vanished since the listing: git took it away."""
         if name not in self._opened:
             path = f'{layout.STAGES}/{name}'
-            self._opened[name] = decode(read_small(self.root, path), path)
+            try:
+                data = read_small(self.root, path)
+            except FileNotFoundError:
+                return None
+            self._opened[name] = decode(data, path)
         return self._opened[name]
 
+    def _all(self, names: tuple[str, ...]) -> list[Pin]:
+        return [pin for pin in map(self._open, names) if pin is not None]
+
     def of_key(self, key: Digest) -> tuple[Pin, ...]:
-        """All pins of a key, smallest outs8 first; more than one: the stage is not deterministic."""
-        pins = [self._open(name) for name in self.by_key.get(key.hex[:16], ())]
-        unique = {pin.outs8: pin for pin in pins if pin.key == key}
-        return tuple(unique[name] for name in sorted(unique))
+        """The results of a key, smallest outs8 first; more than one: the stage is not deterministic.
+
+        Of pins that differ in metrics alone, the one that knows most of them."""
+        found: dict[str, Pin] = {}
+        for pin in self._all(self._by_key.get(key.hex[:16], ())):
+            if pin.key == key and (pin.outs8 not in found or len(pin.metrics) > len(found[pin.outs8].metrics)):
+                found[pin.outs8] = pin
+        return tuple(found[name] for name in sorted(found))
 
     def of_stage(self, stage: str) -> tuple[Pin, ...]:
         """All pins ever written for an instance, for telling what changed."""
-        return tuple(self._open(name) for name in self.by_slug.get(slug(stage), ()))
+        return tuple(self._all(self._by_slug.get(slug(stage), ())))
 
     def names_of_stage(self, stage: str) -> tuple[str, ...]:
-        return tuple(self.by_slug.get(slug(stage), ()))
+        """File names of the pins of an instance, sorted."""
+        return self._by_slug.get(slug(stage), ())
 
     def add(self, stage: str, pin: Pin, batch: Batch, after: Callable[[], None] | None = None) -> str | None:
         """Adds a pin unless the very same stands there; its path, or None, and then ``after`` is not called.
 
-        Durable when the batch is; ``after`` is called then."""
+        Durable when the batch is; ``after`` is called then.  Raises OSError."""
         name = pin.file_name(stage)
-        if name in self.by_slug.get(slug(stage), ()):
-            return None
         path = f'{layout.STAGES}/{name}'
-        write_in_batch(self.root, path, pin.encode(), batch, after)
-        self._opened[name] = pin
-        self.by_key.setdefault(pin.key.hex[:16], []).append(name)
-        self.by_slug.setdefault(slug(stage), []).append(name)
+        with self._lock:
+            if name in self._pending or (name in self._by_slug.get(slug(stage), ()) and self.root.stat(path) is not None):
+                return None
+            self._pending.add(name)
+        try:
+            write_in_batch(self.root, path, pin.data, batch, lambda: self._named(name, after))
+        except BaseException:
+            self._pending.discard(name)
+            raise
+        with self._lock:
+            self._opened[name] = pin
+            self._list(name)
         return path
 
-
-def read_small(root: Root, path: str, limit: int = 64 << 20) -> bytes:
-    """A whole record; symbolic links are not followed.  Raises UserError beyond ``limit`` bytes, OSError."""
-    fd = root.open(path, os.O_RDONLY)
-    with open(fd, 'rb') as file:
-        data = file.read(limit + 1)
-    if len(data) > limit:
-        raise UserError(f'larger than {limit >> 20} MiB: not a record of ours', where=Where(path))
-    return data
+    def _named(self, name: str, after: Callable[[], None] | None) -> None:
+        with self._lock:
+            self._pending.discard(name)
+        if after is not None:
+            after()

@@ -5,28 +5,39 @@ Files are named by time and chance, so two branches never write the same one.
 
 from __future__ import annotations
 
-import json
-import os
+import math
+import re
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 from mlops_cli.core import layout
-from mlops_cli.core.canonical import document
+from mlops_cli.core.canonical import canonical_bytes, document
+from mlops_cli.core.clock import ID_ALPHABET, ID_LENGTH
 from mlops_cli.core.digest import Digest
-from mlops_cli.core.errors import ExitCode, UserError, Where
+from mlops_cli.core.errors import ExitCode, UserError
+from mlops_cli.core.near import did_you_mean
+from mlops_cli.core.strictjson import SIZE_LIMIT
 from mlops_cli.fsio.durable import Batch
 from mlops_cli.fsio.paths import Root
-from mlops_cli.records.files import write_in_batch
-from mlops_cli.records.pins import read_small
+from mlops_cli.records.files import at, damaged, names_in, read_object, read_small, write_in_batch
 
-SCHEMA = 'mlops/run-record/v1'
+SCHEMA = 'mlops/run/v1'
 USAGE = ('cpu_seconds', 'memory_peak_bytes', 'read_bytes', 'write_bytes')
+STATES = ('done', 'restored', 'failed', 'skipped', 'interrupted')
+ENDINGS = ('done', 'failed', 'interrupted', 'killed')
+BASE_BYTES, STAGE_BYTES = 4096, 200  # how large a record may be
+COMMAND_BYTES = 1024
+SUFFIX = '.json'
+_ID = re.compile(rf'[0-9]{{8}}T[0-9]{{6}}Z-[{ID_ALPHABET}]{{{ID_LENGTH}}}')
+_MONTH = re.compile(r'[0-9]{4}-[0-9]{2}')
+_ENTRY8 = re.compile(r'(?:[0-9a-f]{8})?')
+_MISREAD = str.maketrans('ilo', '110')  # letters that no id has, and what they were misread from
 
 
 @dataclass(frozen=True, slots=True)
 class StageRun:
-    """One stage in a run.  ``state``: done, restored, failed, skipped, interrupted.  ``outs8`` empty without a result.
+    """One stage in a run.  ``state``: one of STATES.  ``outs8`` empty without a result.  ``seconds``: rounded to 0.001.
     ``usage``: cpu_seconds, memory_peak_bytes, read_bytes, write_bytes as far as known."""
 
     name: str
@@ -52,20 +63,27 @@ class StageRun:
         ]
 
     @classmethod
-    def from_json(cls, value: object) -> StageRun:
-        """Raises ValueError on what :meth:`to_json` cannot have written."""
+    def from_json(cls, value: Any) -> StageRun:
+        """Raises ValueError on what :meth:`to_json` cannot have written.  A later version may add usage behind ours."""
         match value:
-            case [str(name), str(state), str(key), str(outs8), int() | float() as seconds, int() | None as code, *usage]:
-                known = {k: float(v) for k, v in zip(USAGE, usage, strict=False) if isinstance(v, int | float)}
-                return cls(name, state, Digest(key) if key else None, outs8, seconds, code, known)
-        raise ValueError(f'not a stage of a run: {str(value)[:80]}')
+            case [str(name), str(state), str(key), str(outs8), seconds, code, *usage]:
+                if state not in STATES:
+                    raise ValueError(f'no state of a stage: {state[:40]!r}')
+                if not _ENTRY8.fullmatch(outs8) or not _is_number(seconds) or not (code is None or _is_whole(code)):
+                    raise ValueError(f'not a stage of a run: {str(value)[:200]}')
+                if not all(item is None or _is_number(item) for item in usage):
+                    raise ValueError(f'usage that is no number: {str(usage)[:200]}')
+                known = {name: item for name, item in zip(USAGE, usage, strict=False) if item is not None}
+                return cls(name, state, Digest.parse(f'blake3:{key}') if key else None, outs8, seconds, code, known)
+        raise ValueError(f'not a stage of a run: {str(value)[:200]}')
 
 
 @dataclass(frozen=True, slots=True)
 class Run:
     """``ended``: done, failed, interrupted, or killed (written by the next command from the journal).
     ``overlay``: (file, key, value) of ``--set``; with any, the run was a trial and left the workspace alone.
-    ``metrics``: (stage, file, name, number), for trials only: those of other runs stand in the pins."""
+    ``metrics``: (stage, file, name, number), for trials only: those of other runs stand in the pins.
+    ``left_out``: how many metrics the record had no room for; they are in the store, with the results."""
 
     id: str
     started: str
@@ -82,6 +100,7 @@ class Run:
     overlay: tuple[tuple[str, str, Any], ...] = ()
     metrics: tuple[tuple[str, str, str, float], ...] = ()
     environment: Mapping[str, str] = field(default_factory=dict)
+    left_out: int = 0
 
     @property
     def short(self) -> str:
@@ -89,112 +108,198 @@ class Run:
         return self.id.partition('-')[2]
 
     def encode(self) -> bytes:
-        return document(
-            {
-                'schema': SCHEMA,
-                'id': self.id,
-                'started': self.started,
-                'seconds': round(self.seconds, 3),
-                'ended': self.ended,
-                'stages': [stage.to_json() for stage in self.stages],
-                'fresh': self.fresh,
-                'saved_seconds': round(self.saved_seconds, 3),
-                'command': list(self.command),
-                'who': self.who,
-                'host': self.host,
-                'commit': self.commit,
-                'branch': self.branch,
-                'set': [list(item) for item in self.overlay],
-                'metrics': [list(item) for item in self.metrics],
-                'environment': dict(self.environment),
-            }
-        )
+        """Same run, same bytes."""
+        value = {
+            'schema': SCHEMA,
+            'id': self.id,
+            'started': self.started,
+            'seconds': round(self.seconds, 3),
+            'ended': self.ended,
+            'stages': [stage.to_json() for stage in self.stages],
+            'fresh': self.fresh,
+            'saved_seconds': round(self.saved_seconds, 3),
+            'command': list(self.command),
+            'who': self.who,
+            'host': self.host,
+            'commit': self.commit,
+            'branch': self.branch,
+            'set': [list(item) for item in self.overlay],
+            'metrics': [list(item) for item in self.metrics],
+            'environment': dict(self.environment),
+        }
+        return document(value | ({'metrics_left_out': self.left_out} if self.left_out else {}))
+
+
+def fitted(run: Run) -> Run:
+    """The run as it is recorded: at most 4 KiB and 200 bytes a stage, unless what was set or names need more.
+
+    A command longer than 1 KiB loses its end, and metrics that find no room are counted in place of recorded."""
+    words: list[str] = []
+    room = COMMAND_BYTES
+    for word in run.command:
+        room -= len(canonical_bytes(word)) + 4
+        if room < 0:
+            words.append('...')
+            break
+        words.append(word)
+    run = replace(run, command=tuple(words))
+    room = BASE_BYTES + STAGE_BYTES * len(run.stages) - len(replace(run, metrics=(), left_out=1).encode()) - 16
+    kept = []
+    for metric in run.metrics:
+        room -= len(canonical_bytes(list(metric))) + 4
+        if room < 0:
+            break
+        kept.append(metric)
+    return replace(run, metrics=tuple(kept), left_out=run.left_out + len(run.metrics) - len(kept))
+
+
+def _is_number(value: object) -> bool:
+    return isinstance(value, int | float) and not isinstance(value, bool) and math.isfinite(value) and value >= 0
+
+
+def _is_whole(value: object) -> bool:
+    return isinstance(value, int) and not isinstance(value, bool)
+
+
+class _Reader:
+    """Takes a record apart, so that each mistake is told with its line."""
+
+    def __init__(self, data: bytes, file: str) -> None:
+        self.data, self.file = data, file
+        self.found = read_object(data, file, 'run record', SCHEMA)
+
+    def refuse(self, problem: object, key: str, item: int | None = None) -> UserError:
+        return damaged('run record', problem, at(self.file, self.data, key, item))
+
+    def take(self, key: str) -> Any:
+        if key not in self.found:
+            raise self.refuse(f'{key} is missing', 'schema')
+        return self.found[key]
+
+    def text(self, key: str, pattern: str = '') -> str:
+        value = self.take(key)
+        if not isinstance(value, str) or (pattern and not re.fullmatch(pattern, value)):
+            raise self.refuse(f'{key} is {str(value)[:80]!r}', key)
+        return value
+
+    def number(self, key: str) -> float:
+        value = self.take(key)
+        if not _is_number(value):
+            raise self.refuse(f'{key} is no number', key)
+        return float(value)
+
+    def whole(self, key: str) -> int:
+        value = self.take(key)
+        if not _is_whole(value) or value < 0:
+            raise self.refuse(f'{key} is no whole number', key)
+        return int(value)
+
+    def rows(self, key: str, *types: type) -> list[Any]:
+        """A list, each of whose items begins with these types."""
+        value = self.take(key)
+        if not isinstance(value, list):
+            raise self.refuse(f'{key} is no list', key)
+        for position, row in enumerate(value):
+            items = row if isinstance(row, list) else [row]
+            if len(items) != len(types) or not all(isinstance(item, kind) for item, kind in zip(items, types, strict=True)):
+                raise self.refuse(f'{str(row)[:80]} cannot stand under {key}', key, position)
+        return value
+
+    def stages(self) -> Iterator[StageRun]:
+        for position, row in enumerate(self.take('stages') if isinstance(self.take('stages'), list) else [None]):
+            try:
+                yield StageRun.from_json(row)
+            except ValueError as error:
+                raise self.refuse(error, 'stages', position) from error
 
 
 def decode(data: bytes, file: str) -> Run:
-    """Raises UserError where the file is not a run record of ours."""
-    try:
-        found = json.loads(data)
-        if found['schema'] != SCHEMA:
-            raise UserError(
-                f'this run has the format {found["schema"]!r}, which this version does not know',
-                where=Where(file),
-                hint='update mlops',
-            )
-        return Run(
-            found['id'],
-            found['started'],
-            float(found['seconds']),
-            found['ended'],
-            tuple(StageRun.from_json(stage) for stage in found['stages']),
-            int(found['fresh']),
-            float(found['saved_seconds']),
-            tuple(map(str, found['command'])),
-            found['who'],
-            found['host'],
-            found['commit'],
-            found['branch'],
-            tuple((str(file), str(key), value) for file, key, value in found['set']),
-            tuple((str(s), str(f), str(n), v) for s, f, n, v in found['metrics']),
-            dict(found['environment']),
-        )
-    except (ValueError, KeyError, TypeError, RecursionError) as error:
-        raise UserError(
-            f'damaged run record: {error}',
-            where=Where(file),
-            exit_code=ExitCode.FAILED,
-            hint=f'put it back with: git checkout -- {file}',
-        ) from error
+    """``file``: where it stands; its name must be its id.  Entries that a later version added are passed over.
+
+    Raises UserError with file and line where it is not a run record of ours."""
+    reader = _Reader(data, file)
+    run_id = reader.text('id', _ID.pattern)
+    if layout.run_record(run_id) != file:
+        raise reader.refuse(f'its name does not fit its id {run_id}', 'id')
+    environment = reader.take('environment')
+    if not isinstance(environment, dict) or not all(isinstance(value, str) for value in environment.values()):
+        raise reader.refuse('environment is no mapping of names to texts', 'environment')
+    return Run(
+        run_id,
+        reader.text('started', r'[0-9]{4}-[0-9]{2}-[0-9]{2}T[0-9]{2}:[0-9]{2}:[0-9]{2}Z'),
+        reader.number('seconds'),
+        reader.text('ended', '|'.join(ENDINGS)),
+        tuple(reader.stages()),
+        reader.whole('fresh'),
+        reader.number('saved_seconds'),
+        tuple(reader.rows('command', str)),
+        reader.text('who'),
+        reader.text('host'),
+        reader.text('commit'),
+        reader.text('branch'),
+        tuple((file, key, value) for file, key, value in reader.rows('set', str, str, object)),
+        tuple((s, f, n, v) for s, f, n, v in reader.rows('metrics', str, str, str, int | float)),  # type: ignore[arg-type]
+        environment,
+        reader.whole('metrics_left_out') if 'metrics_left_out' in reader.found else 0,
+    )
 
 
 class Runs:
-    """The folders of run records, newest first."""
+    """The folders of run records, newest first.  Raises OSError, and UserError for symbolic links."""
 
     def __init__(self, root: Root) -> None:
         self.root = root
 
     def ids(self) -> Iterator[str]:
-        """All ids, newest first, from listings alone."""
-        top = os.path.join(self.root.path, layout.RUNS)
-        months = _listing(top)
-        for month in sorted(months, reverse=True):
-            for name in sorted(_listing(os.path.join(top, month)), reverse=True):
-                if name.endswith('.json') and not name.startswith('.'):
-                    yield name.removesuffix('.json')
+        """All ids, newest first, from listings alone.  Files that are named otherwise are none of ours."""
+        for month in sorted(filter(_MONTH.fullmatch, names_in(self.root, layout.RUNS)), reverse=True):
+            for name in sorted(names_in(self.root, f'{layout.RUNS}/{month}'), reverse=True):
+                run_id = name.removesuffix(SUFFIX)
+                if name.endswith(SUFFIX) and _ID.fullmatch(run_id) and f'{run_id[:4]}-{run_id[4:6]}' == month:
+                    yield run_id
 
     def get(self, run_id: str) -> Run:
         """Raises UserError for a damaged record, OSError for an absent one."""
         path = layout.run_record(run_id)
-        return decode(read_small(self.root, path), path)
+        return decode(read_small(self.root, path, SIZE_LIMIT), path)
 
     def newest(self) -> Iterator[Run]:
+        """All runs, newest first.  Raises as :meth:`get`."""
         for run_id in self.ids():
-            yield self.get(run_id)
+            try:
+                run = self.get(run_id)
+            except FileNotFoundError:
+                continue  # git has taken it away since the listing
+            yield run
 
     def find(self, text: str) -> Run:
-        """A run by its id, the random part of it, or an unambiguous beginning of that.  Raises UserError."""
+        """A run by its id, the random part of it, or an unambiguous beginning of either.  Raises UserError."""
         ids = list(self.ids())
-        found = [one for one in ids if text and (one.startswith(text) or one.partition('-')[2].startswith(text))]
-        exact = [one for one in found if text in (one, one.partition('-')[2])]
-        if len(exact or found) == 1:
-            return self.get((exact or found)[0])
+        short = text.lower().translate(_MISREAD)
+        exact = [one for one in ids if text == one or short == one.partition('-')[2]]
+        found = exact or [one for one in ids if text and (one.startswith(text) or one.partition('-')[2].startswith(short))]
+        if len(found) == 1:
+            return self.get(found[0])
         if found:
+            more = f' and {len(found) - 4} more' if len(found) > 4 else ''
             raise UserError(
                 f'{text!r} could mean {len(found)} runs',
-                hint='such as ' + ', '.join(one.partition('-')[2] for one in found[:4]),
+                hint='type more of it: ' + ', '.join(one.partition('-')[2] for one in found[:4]) + more,
             )
-        hint = f'the last one is {ids[0].partition("-")[2]}' if ids else 'there are none yet: mlops run'
-        raise UserError(f'no run {text!r}', hint=f'{hint}; mlops runs list shows all')
+        if not ids:
+            raise UserError(f'no run {text!r}', hint='there are none yet: mlops run')
+        near = did_you_mean(short, [one.partition('-')[2] for one in ids[:200]])
+        hint = near if near.startswith('did you mean') else f'the last one is {ids[0].partition("-")[2]}'
+        raise UserError(f'no run {text[:80]!r}', hint=f'{hint}; mlops runs list shows all')
 
     def add(self, run: Run, batch: Batch) -> str:
-        """Writes the record; its path.  Durable when the batch is."""
+        """Writes the record, :func:`fitted`; its path.  Durable when the batch is.
+
+        Raises OSError; UserError for an id that is none of ours, as a tampered journal may hold."""
+        if not _ID.fullmatch(run.id):
+            raise UserError(
+                f'{run.id[:80]!r} is no id of a run', exit_code=ExitCode.REFUSED, hint=f'look at {layout.JOURNAL}'
+            )
         path = layout.run_record(run.id)
-        write_in_batch(self.root, path, run.encode(), batch)
+        write_in_batch(self.root, path, fitted(run).encode(), batch)
         return path
-
-
-def _listing(folder: str) -> list[str]:
-    try:
-        return os.listdir(folder)
-    except (FileNotFoundError, NotADirectoryError):
-        return []

@@ -2,72 +2,191 @@
 
 They are renamed, never copied, into a folder of the attempt.  When the attempt has a result they are dropped if the store
 has them, else kept under ``.mlops/local/rescue``; when it has none they are put back.
+
+How far an attempt has come is told by the name of its folder, which changes in one step:
+
+=============  =====================================================  =================================================
+``<id>.to``    being moved aside; the command has not started         put back what is there, leave the rest alone
+``<id>``       all is aside; what stands at an output is new          what is new goes to ``failed``, then ``.back``
+``<id>.back``  what is new is kept; being put back                    put back what is there
+``<id>.done``  the result counts; what is needed is in ``rescue``     keep that, drop the rest
+=============  =====================================================  =================================================
+
+Without a folder there is nothing to do.  Every step may be killed; doing the last column again finishes it.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
+from stat import S_ISDIR
 
 from mlops_cli.core import layout
+from mlops_cli.core.errors import ExitCode, UserError
+from mlops_cli.core.paths import ancestors, check_path, inside
 from mlops_cli.core.refs import ObjectRef
 from mlops_cli.fsio.paths import Root
+from mlops_cli.records.pins import slug
+
+ASIDE = 'aside'
+RESCUE = 'rescue'
 
 
 def folder_of(attempt: str) -> str:
-    return f'{layout.WORK}/{attempt}/aside'
+    """Where an attempt's previous outputs stand once all are aside, under the paths that they had."""
+    return f'{_work(attempt)}/{ASIDE}'
+
+
+def failed_folder(run: str, stage: str) -> str:
+    """Where what a failed attempt left is kept; of a further attempt in the same run, in ``<this>.2`` and so on."""
+    return f'{layout.FAILED}/{run}/{slug(stage)}'
+
+
+def _work(attempt: str) -> str:
+    if '/' in attempt or attempt in ('', '.', '..'):
+        problem = f'{attempt[:80]!r} is no name of an attempt'
+        raise UserError(problem, exit_code=ExitCode.REFUSED, hint=f'look at {layout.JOURNAL}')
+    return f'{layout.WORK}/{attempt}'
+
+
+def _outermost(paths: Iterable[str]) -> list[str]:
+    """The paths that lie in none of the others, each once.  Raises UserError for one that is not the user's to have."""
+    found = list(dict.fromkeys(paths))
+    for path in found:
+        try:
+            if check_path(path) == '.':
+                raise ValueError('is the project')
+        except ValueError as error:
+            raise UserError(f'refused the output {path[:200]!r}: {error}', exit_code=ExitCode.REFUSED) from error
+    known = set(found)
+    return [path for path in found if known.isdisjoint(ancestors(path))]
 
 
 def move(root: Root, attempt: str, paths: Iterable[str]) -> tuple[str, ...]:
-    """Those of the paths that were there, and are now aside.  Raises OSError."""
-    moved = []
-    for path in paths:
-        if root.stat(path) is not None:
-            target = f'{folder_of(attempt)}/{path}'
-            root.makedirs(target.rpartition('/')[0], mode=0o700)
-            root.rename(path, target)
-            moved.append(path)
-    return tuple(moved)
+    """Those of the paths that were there, and are now aside.  After it, whatever stands at an output is the attempt's own.
+
+    To be told to the journal first.  Raises OSError, UserError; then the attempt has to be put back."""
+    work = _work(attempt)
+    there = [path for path in _outermost(paths) if root.stat(path) is not None]
+    if not there:
+        root.makedirs(work, mode=0o700)
+        return ()
+    for path in there:
+        _rename(root, path, f'{work}.to/{ASIDE}/{path}')
+    root.rename(f'{work}.to', work)
+    return tuple(there)
 
 
 def put_back(root: Root, attempt: str, run: str, stage: str, outputs: Iterable[str]) -> tuple[str, ...]:
     """Undoes ``move``: what a failed attempt left goes to ``.mlops/local/failed``, what was there before comes back.
 
-    Idempotent, so that a recovery may be repeated.  Returns the paths that were kept as failed.  Raises OSError."""
-    failed = []
-    for path in outputs:
-        target = f'{folder_of(attempt)}/{path}'
-        was_there = root.stat(target) is not None
-        if root.stat(path) is not None:
-            failed.append(path)
-            keep(root, f'{layout.FAILED}/{run}/{stage.replace("/", "-")}', path, path)
-        if was_there:
-            root.makedirs(path.rpartition('/')[0] or '.')
-            root.rename(target, path)
-    root.remove_tree(f'{layout.WORK}/{attempt}')
+    ``outputs``: all that the attempt was to make.  May be repeated, also after a kill anywhere in ``move``, here, or in
+    ``finish``; an attempt whose result counts is finished instead.  Returns the paths that were kept as failed.
+
+    Raises OSError, UserError."""
+    work = _work(attempt)
+    paths = _outermost(outputs)
+    failed: list[str] = []
+    if root.stat(f'{work}.done') is not None:
+        _settle_done(root, work, run, paths)
+    if root.stat(work) is not None:
+        failed = [path for path in paths if root.stat(path) is not None]
+        _keep_all(root, failed_folder(run, stage), failed)
+        root.rename(work, f'{work}.back')
+    for folder in (f'{work}.back', f'{work}.to'):
+        if root.stat(folder) is not None:
+            failed += _restore(root, folder, run, stage, paths)
     return tuple(failed)
 
 
-def keep(root: Root, folder: str, path: str, source: str) -> str:
-    """Moves ``source`` to ``path`` in a folder of ours, beside what may be there already; where it went."""
-    target, number = f'{folder}/{path}', 1
-    while root.stat(target) is not None:
-        number += 1
-        target = f'{folder}/{path}.{number}'
-    root.makedirs(target.rpartition('/')[0], mode=0o700)
-    root.rename(source, target)
-    return target
-
-
 def finish(
-    root: Root, attempt: str, run: str, before: dict[str, ObjectRef | None], stored: Callable[[tuple[ObjectRef, ...]], bool]
+    root: Root,
+    attempt: str,
+    run: str,
+    before: Mapping[str, ObjectRef | None],
+    stored: Callable[[tuple[ObjectRef, ...]], bool],
 ) -> tuple[str, ...]:
     """The attempt has its result: drop what the store holds, keep the rest.  ``before``: path -> what was aside.
 
-    Returns where the kept ones went.  Raises OSError."""
-    kept = []
-    for path, ref in before.items():
-        target = f'{folder_of(attempt)}/{path}'
-        if root.stat(target) is not None and (ref is None or not stored((ref,))):
-            kept.append(keep(root, f'{layout.RESCUE}/{run}', path, target))
-    root.remove_tree(f'{layout.WORK}/{attempt}')
+    Returns where the kept ones went.  After a kill, ``put_back`` ends it one way or the other.  Raises OSError."""
+    work = _work(attempt)
+    if not before:
+        root.remove_tree(work)  # empty: one step
+        return ()
+    for path in sorted(before):
+        ref, here = before[path], f'{work}/{ASIDE}/{path}'
+        if root.stat(here) is not None and (ref is None or not stored((ref,))):
+            _rename(root, here, f'{work}/{RESCUE}/{path}')
+    if root.stat(work) is not None:
+        root.rename(work, f'{work}.done')
+    return _settle_done(root, work, run, before)
+
+
+def keep(root: Root, folder: str, path: str, source: str) -> str:
+    """Moves ``source`` to ``path`` in a folder of ours, or in ``<folder>.2`` and so on where that is taken; where it went."""
+    target = f'{_free(root, folder, [path])}/{path}'
+    _rename(root, source, target)
+    return target
+
+
+def _keep_all(root: Root, folder: str, paths: list[str]) -> None:
+    free = _free(root, folder, paths)
+    for path in paths:
+        _rename(root, path, f'{free}/{path}')
+
+
+def _free(root: Root, folder: str, paths: list[str]) -> str:
+    number, free = 1, folder
+    while any(_taken(root, f'{free}/{path}') for path in paths):
+        number += 1
+        free = f'{folder}.{number}'
+    return free
+
+
+def _taken(root: Root, target: str) -> bool:
+    """Whether there is something at a place already, or a file where one of its folders would be."""
+    if root.stat(target) is not None:
+        return True
+    nearest = next((status for path in ancestors(target) if (status := root.stat(path)) is not None), None)
+    return nearest is not None and not S_ISDIR(nearest.st_mode)
+
+
+def _rename(root: Root, source: str, target: str) -> None:
+    if parent := target.rpartition('/')[0]:
+        root.makedirs(parent, mode=0o700 if inside(parent, layout.LOCAL) else 0o755)
+    root.rename(source, target)
+
+
+def _restore(root: Root, work: str, run: str, stage: str, paths: list[str]) -> list[str]:
+    """Everything in a folder of the attempt back to where it was; the paths that somebody had used meanwhile."""
+    used: list[str] = []
+    for part in (RESCUE, ASIDE):
+        for path in paths:
+            if root.stat(f'{work}/{part}/{path}') is None:
+                continue
+            if root.stat(path) is not None:
+                _keep_all(root, failed_folder(run, stage), [path])
+                used.append(path)
+            _rename(root, f'{work}/{part}/{path}', path)
+        if _holds_something(root, f'{work}/{part}'):  # of no output: whoever called did not say all of them
+            keep(root, f'{layout.RESCUE}/{run}', slug(stage), f'{work}/{part}')
+    root.remove_tree(work)
+    return used
+
+
+def _holds_something(root: Root, folder: str) -> bool:
+    """Whether there is anything but empty folders."""
+    if root.stat(folder) is None:
+        return False
+    return any(not entry.is_dir() or _holds_something(root, f'{folder}/{entry.name}') for entry in root.scandir(folder))
+
+
+def _settle_done(root: Root, work: str, run: str, paths: Iterable[str]) -> tuple[str, ...]:
+    """What is to be rescued to where people find it; the rest away."""
+    done = f'{work}.done'
+    kept = [
+        keep(root, f'{layout.RESCUE}/{run}', path, f'{done}/{RESCUE}/{path}')
+        for path in sorted(paths)
+        if root.stat(f'{done}/{RESCUE}/{path}') is not None
+    ]
+    root.remove_tree(done)
     return tuple(kept)

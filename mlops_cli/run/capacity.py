@@ -2,30 +2,40 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import math
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
+from mlops_cli.core import layout
 from mlops_cli.core.errors import UserError
+from mlops_cli.core.near import did_you_mean
 from mlops_cli.core.units import plural, show_size
 from mlops_cli.pipeline.spec import Stage
+
+_ROUNDING = 1e-9  # ten times 0.1 processors fit into one
 
 
 @dataclass(frozen=True, slots=True)
 class Machine:
-    """What there is.  ``memory_bytes`` None: unknown, not limited."""
+    """What there is.  ``memory_bytes`` None: unknown, not limited.  ``gpu_names``: what CUDA_VISIBLE_DEVICES calls the GPUs,
+    where that is not their number from 0."""
 
     cpus: float
     memory_bytes: int | None = None
     gpus: int = 0
     tokens: Mapping[str, int] = field(default_factory=dict)
+    gpu_names: tuple[str, ...] = ()
+
+    def gpu(self, number: int) -> str:
+        return self.gpu_names[number] if number < len(self.gpu_names) else str(number)
 
 
 @dataclass(frozen=True, slots=True)
 class Grant:
-    """What a stage was given; ``gpus``: their numbers."""
+    """What a stage was given; ``gpus``: as CUDA_VISIBLE_DEVICES takes them."""
 
     stage: Stage
-    gpus: tuple[int, ...] = ()
+    gpus: tuple[str, ...] = ()
 
 
 def refusal(stage: Stage, machine: Machine) -> UserError | None:
@@ -43,13 +53,15 @@ def refusal(stage: Stage, machine: Machine) -> UserError | None:
             return UserError(
                 f'stage {stage.name} needs {plural(count, "token")} "{name}", and no config says how many there are',
                 where=where,
-                hint=f'write to .mlops/config.yaml: tokens: {{{name}: {count}}}',
+                hint=did_you_mean(name, machine.tokens, what='there are')
+                if machine.tokens
+                else f'write to {layout.CONFIG}: tokens: {{{name}: {count}}}',
             )
         if count > machine.tokens[name]:
             return UserError(
                 f'stage {stage.name} needs {plural(count, "token")} "{name}", there are {machine.tokens[name]}',
                 where=where,
-                hint='raise tokens in .mlops/config.yaml, or lower resources',
+                hint=f'raise tokens in {layout.CONFIG}, or lower resources',
             )
     if needs.memory_bytes and machine.memory_bytes and needs.memory_bytes > machine.memory_bytes:
         return UserError(
@@ -62,7 +74,10 @@ def refusal(stage: Stage, machine: Machine) -> UserError | None:
 
 
 class Capacity:
-    """Who holds what right now."""
+    """Who holds what right now.
+
+    ``jobs``: stages at once.  Stages that ask for more than one processor never add up to more than there are; those that
+    ask for one or less may go beyond, up to ``jobs``, since who says -j 16 on a small machine means it."""
 
     def __init__(self, jobs: int, machine: Machine) -> None:
         self.jobs = jobs
@@ -70,30 +85,50 @@ class Capacity:
         self.running: dict[str, Grant] = {}
 
     def take(self, stage: Stage) -> Grant | None:
-        """A grant, or None if the stage has to wait.  A stage that asks for more processors than there are runs alone."""
+        """A grant, or None if the stage has to wait.  A stage that asks for more processors than one and than there are runs alone.
+
+        With nothing running, every stage that :func:`refusal` lets pass gets one.  Raises ValueError for a stage that runs."""
+        if stage.name in self.running:
+            raise ValueError(f'stage {stage.name} runs already')
+        if len(self.running) >= self.jobs:
+            return None
         held = [grant.stage for grant in self.running.values()]
-        needs = stage.resources
-        if len(held) >= self.jobs:
+        if not self._has_processors(stage, held) or not self._has_memory(stage, held) or not self._may_share(stage, held):
             return None
-        cpus = min(needs.cpus, self.machine.cpus)
-        if sum(min(other.resources.cpus, self.machine.cpus) for other in held) + cpus > max(self.machine.cpus, self.jobs):
+        busy = {name for grant in self.running.values() for name in grant.gpus}
+        free = [name for name in map(self.machine.gpu, range(self.machine.gpus)) if name not in busy]
+        if len(free) < stage.resources.gpus:
             return None
-        if self.machine.memory_bytes is not None:
-            used = sum(other.resources.memory_bytes or 0 for other in held)
-            if needs.memory_bytes and used + needs.memory_bytes > self.machine.memory_bytes:
-                return None
-        if set(stage.mutex) & {name for other in held for name in other.mutex}:
-            return None
-        for name, count in needs.tokens.items():
-            if sum(other.resources.tokens.get(name, 0) for other in held) + count > self.machine.tokens.get(name, 0):
-                return None
-        busy = {number for grant in self.running.values() for number in grant.gpus}
-        free = [number for number in range(self.machine.gpus) if number not in busy]
-        if len(free) < needs.gpus:
-            return None
-        grant = Grant(stage, tuple(free[: needs.gpus]))
+        grant = Grant(stage, tuple(free[: stage.resources.gpus]))
         self.running[stage.name] = grant
         return grant
 
     def give_back(self, stage: str) -> None:
+        """Twice does no harm."""
         self.running.pop(stage, None)
+
+    def _has_processors(self, stage: Stage, held: Sequence[Stage]) -> bool:
+        if not held:
+            return True
+        wanted = [other.resources.cpus for other in (*held, stage)]
+        if max(wanted) > max(self.machine.cpus, 1.0) + _ROUNDING:
+            return False
+        heavy = math.fsum(cpus for cpus in wanted if cpus > 1)
+        if stage.resources.cpus > 1 and heavy > self.machine.cpus + _ROUNDING:
+            return False
+        return math.fsum(wanted) <= max(self.machine.cpus, self.jobs) + _ROUNDING
+
+    def _has_memory(self, stage: Stage, held: Sequence[Stage]) -> bool:
+        needed = stage.resources.memory_bytes or 0
+        if self.machine.memory_bytes is None or not needed:
+            return True
+        return sum(other.resources.memory_bytes or 0 for other in held) + needed <= self.machine.memory_bytes
+
+    def _may_share(self, stage: Stage, held: Sequence[Stage]) -> bool:
+        """Mutexes and tokens."""
+        if not set(stage.mutex).isdisjoint(name for other in held for name in other.mutex):
+            return False
+        return all(
+            sum(other.resources.tokens.get(name, 0) for other in held) + count <= self.machine.tokens.get(name, 0)
+            for name, count in stage.resources.tokens.items()
+        )

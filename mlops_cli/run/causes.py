@@ -1,4 +1,4 @@
-"""Names the cause of a failure, for ``retry: {causes: [...]}`` and for the failure screen."""
+"""Names the cause of a failure, for ``retry: {causes: [...]}`` and for the failure screen.  Judges by what was printed last."""
 
 from __future__ import annotations
 
@@ -6,21 +6,22 @@ import re
 
 from mlops_cli.core.events import StageEnded
 
-# In order: the first that fits.  Texts are those that CUDA, PyTorch, JAX, the kernel and common clients print.
+# In order: the first that fits a line.  Texts are those that CUDA, PyTorch, JAX, the kernel and common clients print.
 _TEXTS = (
-    ('oom', re.compile(r'out of memory|OutOfMemory|MemoryError|Cannot allocate memory|RESOURCE_EXHAUSTED|oom-kill', re.I)),
-    ('cuda', re.compile(r'CUDA error|CUBLAS_STATUS|CUDNN_STATUS|NCCL error|Xid', re.I)),
+    ('oom', re.compile(r'out of memory|OutOfMemory|\bMemoryError\b|Cannot allocate memory|RESOURCE_EXHAUSTED|oom-kill', re.I)),
+    ('cuda', re.compile(r'CUDA(?: driver| runtime)? error|CUBLAS_STATUS|CUDNN_STATUS|NCCL error|\bNVRM: Xid\b', re.I)),
     ('disk', re.compile(r'No space left on device|Disk quota exceeded', re.I)),
     (
         'network',
         re.compile(
-            r'Connection (refused|reset|timed out)|Temporary failure in name resolution|Network is unreachable|'
-            r'Read timed out|TLS handshake|Max retries exceeded',
+            r'Connection (?:refused|reset|aborted|timed out)|Temporary failure in name resolution|'
+            r'Network is unreachable|Read timed out|TLS handshake|Max retries exceeded',
             re.I,
         ),
     ),
-    ('nan', re.compile(r'\b(loss|gradient)s? (is|became|contains?) nan\b|non-finite', re.I)),
+    ('nan', re.compile(r'\b(?:loss|gradient)s? (?:is|are|became|contains?) (?:nan|inf)\b|non-finite (?:loss|gradient)', re.I)),
 )
+_TIMEOUT = re.compile(r'\bits timeout\b')  # as run.settle words it, and no name of a file
 CAUSES = ('timeout', 'oom', 'killed', 'cuda', 'disk', 'network', 'nan', 'error')
 ADVICE = {
     'oom': 'lower the batch size, or give it less company: resources: {memory: ...}',
@@ -34,11 +35,11 @@ ADVICE = {
 
 
 def cause_of(ended: StageEnded) -> str:
-    """One of :data:`CAUSES`."""
-    if 'timeout' in ended.message:
+    """One of :data:`CAUSES`.  Of several causes in what it printed the last line counts: what came before was survived."""
+    if _TIMEOUT.search(ended.message):
         return 'timeout'
-    text = '\n'.join(ended.tail)
-    for cause, pattern in _TEXTS:
-        if pattern.search(text):
-            return cause
+    for line in reversed(ended.tail):
+        for cause, pattern in _TEXTS:
+            if pattern.search(line):
+                return cause
     return 'killed' if ended.exit_code == 137 else 'error'
