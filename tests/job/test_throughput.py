@@ -73,5 +73,5 @@ def ratios(folder: Path, count: int, rounds: int) -> list[tuple[float, float]]:
 
 @pytest.mark.full
 def test_a_thousand_copies(tmp_path):
-    found = sorted(ours / theirs for theirs, ours in ratios(tmp_path, 1000, 3))
-    assert found[1] <= 1.3, found
+    found = sorted(ours / theirs for theirs, ours in ratios(tmp_path, 1000, 5))
+    assert found[2] <= 1.3, found
