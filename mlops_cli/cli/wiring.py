@@ -72,3 +72,16 @@ def project_relative(root: str, word: str) -> str:
         return check_path(path)
     except ValueError as error:
         raise UserError(f'{word}: {error}', hint=f'paths are inside the project, {root}') from error
+
+
+@contextmanager
+def writing(bench: Workbench) -> Iterator[None]:
+    """What a command that writes does first: folders made, what killed commands left healed."""
+    import platform
+
+    from mlops_cli.cli.console import note
+    from mlops_cli.run.heal import begin_writing
+    from mlops_cli.run.invoke import who
+
+    with begin_writing(bench, note, who(), platform.node()):
+        yield

@@ -79,6 +79,7 @@ class Describer:
         self.tracked = tracked
         self.in_git = in_git
         self.makers = {output.path: stage.name for stage in pipeline.stages.values() for output in stage.outputs}
+        self.made = frozenset(self.makers)
         self.groups = pipeline.groups
         self._folders = {folder for path in self.makers for folder in _parents(path)}
         self._imports = ImportCache()
@@ -207,7 +208,7 @@ class _Walk:
                 self.stage.wdir,
                 self.shared.workspace.root.path,
                 environ=self.shared.environ,
-                declared_outputs=frozenset(self.shared.makers),
+                declared_outputs=self.shared.made,
                 covered=self._covered,
                 cache=self.shared._imports,
             )
@@ -219,8 +220,10 @@ class _Walk:
             self._code_entry(path)
 
     def _covered(self, path: str) -> bool:
-        declared = ('data', path) in self.entries or any(('data', parent) in self.entries for parent in _parents(path))
-        return declared or any(ref.file == path for ref in self.stage.params) or self.shared.maker_of(path) is not None
+        """An input already, by its own name or that of a folder around it, or a file whose parameters are declared."""
+        inputs = self.entries.keys() | {('data', hole.path) for hole in self.holes.values()}
+        declared = any(('data', name) in inputs for name in (path, *_parents(path)))
+        return declared or any(ref.file == path for ref in self.stage.params)
 
     def _expand(self, declared: str) -> tuple[str, ...]:
         """The files that ``code: [path]`` means: a file, all files of a folder, or a glob's."""

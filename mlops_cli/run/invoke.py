@@ -5,29 +5,28 @@ from __future__ import annotations
 import getpass
 import os
 import platform
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
-from typing import Any
 
 from mlops_cli import git
 from mlops_cli.core import layout
 from mlops_cli.core.clock import iso, run_id
 from mlops_cli.core.errors import UserError, UserErrors
-from mlops_cli.core.events import Event, Note, RunEnded, RunStarted
+from mlops_cli.core.events import Event, RunEnded, RunStarted
 from mlops_cli.executors import all as executors
 from mlops_cli.fsio.journal import Journal
 from mlops_cli.fsio.locks import LockFile
 from mlops_cli.plan.facts import Wishes
+from mlops_cli.plan.forecast import forecast
 from mlops_cli.plan.model import Plan, Step, Verdict
 from mlops_cli.plan.select import select
 from mlops_cli.records import gitignore
-from mlops_cli.records.files import prepare_folders
 from mlops_cli.records.runs import Run, StageRun
 from mlops_cli.run.capacity import Capacity, Machine, refusal
 from mlops_cli.run.claims import Claims
+from mlops_cli.run.heal import begin_writing
 from mlops_cli.run.machine import machine
 from mlops_cli.run.outlook import Outlook, look
-from mlops_cli.run.recover import recover
 from mlops_cli.run.scheduler import Options, Scheduler
 from mlops_cli.run.session import Session
 from mlops_cli.run.settle import Settled
@@ -91,22 +90,33 @@ def execute(
     interrupted: Callable[[], int] = lambda: 0,
 ) -> Report:
     """Runs it.  ``clock``: monotonic seconds.  Raises UserError before anything is touched, OSError when this machine fails."""
+    chosen(bench, request)  # an unknown stage is told before anything is touched
+    with begin_writing(bench, emit, who(), platform.node()) as key_locks:
+        return _execute(bench, request, key_locks, emit, now, clock, random_bytes, interrupted)
+
+
+def _execute(
+    bench: Workbench,
+    request: Request,
+    key_locks: LockFile,
+    emit: Callable[[Event], None],
+    now: Callable[[], float],
+    clock: Callable[[], float],
+    random_bytes: bytes,
+    interrupted: Callable[[], int],
+) -> Report:
     started, began = now(), clock()
-    stages = chosen(bench, request)
-    prepare_folders(bench.root)
-    heal(bench, emit)
-    outlook = look(bench, stages, wishes_of(bench, request))
+    outlook = look(bench, chosen(bench, request), wishes_of(bench, request))
     _refuse(bench, outlook.plan, request)
     if all(step.verdict is Verdict.FRESH for step in outlook.plan.steps):
         settled = {step.stage: Settled(step.stage, State.FRESH, 0.0, step.outputs) for step in outlook.plan.steps}
         return Report(outlook.plan, settled, clock() - began)
     identity = run_id(started, random_bytes)
     jobs = request.jobs or bench.config.jobs or os.cpu_count() or 1
-    fresh = outlook.plan.count(Verdict.FRESH)
-    emit(RunStarted(identity, bench.pipeline.name, len(outlook.plan.steps) - fresh, fresh, jobs))
+    emit(_announcement(bench, outlook.plan, identity, jobs))
     with Journal(bench.root.full(layout.JOURNAL), identity) as journal:
         journal.append({'do': 'run', 'run': identity, 'started': iso(started), 'command': list(request.command)})
-        session = open_session(bench, identity, journal, request, emit, now)
+        session = open_session(bench, identity, journal, request, key_locks, emit, now)
         try:
             scheduler = _scheduler(session, bench, outlook, request, jobs, interrupted)
             settled = scheduler.run()
@@ -117,46 +127,31 @@ def execute(
         finally:
             session.executor.close()
             session.stage_locks.close()
-            session.key_locks.close()
             bench.index.flush()
         journal.append({'do': 'done', 'run': identity})
     emit(RunEnded(identity, report.ended, report.seconds))
     return report
 
 
-def heal(bench: Workbench, emit: Callable[[Event], None]) -> None:
-    """Undoes what killed commands left in flight, and writes the run records they could not write."""
-
-    def on_run(records: Sequence[Mapping[str, Any]]) -> None:
-        first = next((record for record in records if record.get('do') == 'run'), None)
-        if first is None or any(record.get('do') == 'recorded' for record in records):
-            return
-        begun = {r['attempt']: r for r in records if r.get('do') == 'begin' and r.get('kind') == 'run'}
-        ended = {r['attempt'] for r in records if r.get('do') == 'end' and r.get('key')}
-        stages = tuple(
-            StageRun(record['stage'], 'done' if attempt in ended else 'interrupted', None, '', 0.0)
-            for attempt, record in begun.items()
-        )
-        if stages:
-            run = Run(
-                first['run'],
-                first['started'],
-                0.0,
-                'killed',
-                stages,
-                command=tuple(first['command']),
-                who=_who(),
-                host=platform.node(),
-            )
-            bench.runs.add(run, bench.batch)
-            bench.batch.flush()  # the journal that told of it goes next
-
-    recovered = recover(bench.root, on_run)
-    for stage, run in recovered.undone:
-        emit(Note(f'run {run.partition("-")[2]} was killed here; the outputs from before it are back', stage))
-    if recovered.runs:
-        bench.batch.flush()
-        bench.workspace.forget()
+def _announcement(bench: Workbench, plan: Plan, identity: str, jobs: int) -> RunStarted:
+    stale = [step for step in plan.steps if step.verdict is not Verdict.FRESH]
+    available = machine(bench.config.tokens)
+    low, high = forecast(plan, jobs)
+    return RunStarted(
+        identity,
+        bench.pipeline.name,
+        len(stale),
+        len(plan.steps) - len(stale),
+        jobs,
+        restore=sum(step.verdict is Verdict.RESTORE for step in stale),
+        open=sum(step.verdict is Verdict.MAYBE and not step.certain for step in stale),
+        first=all([reason.kind for reason in step.reasons] == ['never-run'] for step in plan.steps),
+        cpus=available.cpus,
+        gpus=available.gpus,
+        low=low,
+        high=high,
+        trial=bool(bench.overlay),
+    )
 
 
 def _refuse(bench: Workbench, plan: Plan, request: Request) -> None:
@@ -189,10 +184,10 @@ def open_session(
     identity: str,
     journal: Journal,
     request: Request,
+    key_locks: LockFile,
     emit: Callable[[Event], None],
     now: Callable[[], float],
 ) -> Session:
-    os.makedirs(bench.config.cache, exist_ok=True)
     return Session(
         identity,
         bench.root,
@@ -205,12 +200,12 @@ def open_session(
         bench.batch,
         journal,
         LockFile(bench.root.full(layout.LOCKS)),
-        LockFile(os.path.join(bench.config.cache, layout.CACHE_LOCKS)),
+        key_locks,
         executors.find('local').create(bench.root.full(layout.LOCAL)),
         emit,
         now,
         bench.environ,
-        {'run': identity, 'who': _who(), 'host': platform.node(), 'ci': bool(bench.environ.get('CI'))},
+        {'run': identity, 'who': who(), 'host': platform.node(), 'ci': bool(bench.environ.get('CI'))},
         bench.overlay,
         isolate=request.isolate,
     )
@@ -226,7 +221,7 @@ def _scheduler(
     )
 
 
-def _who() -> str:
+def who() -> str:
     try:
         return getpass.getuser()
     except (KeyError, OSError):

@@ -24,8 +24,14 @@ class Recovered:
     undone: tuple[tuple[str, str], ...]
 
 
-def recover(root: Root, on_run: Callable[[tuple[dict[str, Any], ...]], None] | None = None) -> Recovered:
+def recover(
+    root: Root,
+    on_run: Callable[[tuple[dict[str, Any], ...]], None] = lambda _: None,
+    allowed: Callable[[], None] = lambda: None,
+) -> Recovered:
     """Heals after killed commands; cheap when there is nothing to do.  ``on_run`` sees a killed run's journal before it goes.
+
+    ``allowed``: called before the first journal is believed, to raise if none may be.
 
     Raises OSError."""
     folder = os.path.join(root.path, layout.JOURNAL)
@@ -34,6 +40,8 @@ def recover(root: Root, on_run: Callable[[tuple[dict[str, Any], ...]], None] | N
     if not os.path.isdir(folder):
         return Recovered((), ())
     for leftover in leftovers(folder):
+        if not runs:
+            allowed()
         records = leftover.records
         open_attempts: dict[str, dict[str, Any]] = {}
         for record in records:
@@ -44,8 +52,7 @@ def recover(root: Root, on_run: Callable[[tuple[dict[str, Any], ...]], None] | N
         for record in open_attempts.values():
             aside.put_back(root, record['attempt'], record['run'], record['stage'], record['outputs'])
             undone.append((record['stage'], record['run']))
-        if on_run is not None:
-            on_run(tuple(records))
+        on_run(tuple(records))
         runs.append(tuple(records))
         leftover.remove()
     return Recovered(tuple(runs), tuple(undone))

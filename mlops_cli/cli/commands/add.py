@@ -9,11 +9,10 @@ import typer
 from mlops_cli.cli import options
 from mlops_cli.cli.console import out, print_json
 from mlops_cli.cli.documents import ref_document
-from mlops_cli.cli.wiring import project_relative, workbench
+from mlops_cli.cli.wiring import project_relative, workbench, writing
 from mlops_cli.core.errors import UserError
 from mlops_cli.core.units import show_size
 from mlops_cli.records import data, gitignore
-from mlops_cli.records.files import prepare_folders
 
 
 def command(
@@ -25,8 +24,7 @@ def command(
     Example:  mlops add data/images && git add .mlops/data data/.gitignore
     """
     found = []
-    with workbench() as bench:
-        prepare_folders(bench.root)
+    with workbench() as bench, writing(bench):
         for path in [project_relative(bench.root.path, word) for word in paths]:
             made = bench.describer.maker_of(path)
             if made:

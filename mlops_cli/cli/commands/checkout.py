@@ -10,15 +10,13 @@ from typing import Annotated
 import typer
 
 from mlops_cli.cli import options
-from mlops_cli.cli.console import note, out, print_json
-from mlops_cli.cli.wiring import workbench
+from mlops_cli.cli.console import out, print_json
+from mlops_cli.cli.wiring import workbench, writing
 from mlops_cli.cli.words import count
 from mlops_cli.core.clock import run_id
 from mlops_cli.core.errors import ExitCode, UserError
 from mlops_cli.plan.select import matching
-from mlops_cli.records.files import prepare_folders
 from mlops_cli.run.checkout import Outcome, Targets, at_revision, bring, recorded, tracked_targets, unsaved
-from mlops_cli.run.invoke import heal
 from mlops_cli.run.workbench import Workbench
 
 
@@ -43,9 +41,7 @@ def command(
 
     Example:  git checkout v1.2 && mlops checkout        the models of that version, byte for byte
     """
-    with workbench() as bench:
-        prepare_folders(bench.root)
-        heal(bench, note)
+    with workbench() as bench, writing(bench):
         if revision:
             with at_revision(bench, revision) as other:
                 targets = _targets(other, paths or ())

@@ -1,0 +1,68 @@
+"""What every command does before it writes: makes its folders, and heals what killed commands left."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
+
+from mlops_cli import git
+from mlops_cli.core import layout
+from mlops_cli.core.errors import ExitCode, UserError
+from mlops_cli.core.events import Event, Note
+from mlops_cli.fsio.locks import LockFile, hold_owner, owner_alive
+from mlops_cli.fsio.paths import Root
+from mlops_cli.fsio.temporaries import sweep_temporaries
+from mlops_cli.records.files import prepare_folders
+from mlops_cli.records.runs import Run, StageRun
+from mlops_cli.run.recover import recover
+from mlops_cli.run.workbench import Workbench
+
+OURS = (layout.LOCAL, layout.CACHE)
+
+
+def begin_writing(bench: Workbench, emit: Callable[[Event], None], who: str, host: str) -> LockFile:
+    """The locks of the cache, open; this process's temporaries are safe from others' sweeps until they are closed.
+
+    Undoes what killed commands left in flight, writes the run records they could not write, removes their temporaries.
+    Raises UserError, OSError."""
+    prepare_folders(bench.root)
+    os.makedirs(bench.config.cache, exist_ok=True)
+    locks = LockFile(os.path.join(bench.config.cache, layout.CACHE_LOCKS))
+    hold_owner(locks)
+    recovered = recover(bench.root, lambda records: _record_killed(bench, records, who, host), lambda: _refuse_foreign(bench))
+    for stage, run in recovered.undone:
+        emit(Note(f'run {run.partition("-")[2]} was killed here; the outputs from before it are back', stage))
+    if recovered.runs:
+        bench.workspace.forget()
+    with Root(bench.config.cache) as cache:
+        sweep_temporaries(cache, owner_alive(locks), layout.TEMPORARY)
+    return locks
+
+
+def _refuse_foreign(bench: Workbench) -> None:
+    """A journal that came with a branch could have our files moved about."""
+    if tracked := git.tracked(bench.root.path, OURS):
+        raise UserError(
+            f'git tracks {tracked[0]}, which only this machine may write',
+            hint=f'git rm -r --cached {OURS[0]} {OURS[1]}, and ask who committed it',
+            exit_code=ExitCode.REFUSED,
+        )
+
+
+def _record_killed(bench: Workbench, records: Sequence[Mapping[str, Any]], who: str, host: str) -> None:
+    first = next((record for record in records if record.get('do') == 'run'), None)
+    if first is None or any(record.get('do') == 'recorded' for record in records):
+        return
+    begun = {r['attempt']: r for r in records if r.get('do') == 'begin' and r.get('kind') == 'run'}
+    ended = {r['attempt'] for r in records if r.get('do') == 'end' and r.get('key')}
+    stages = tuple(
+        StageRun(record['stage'], 'done' if attempt in ended else 'interrupted', None, '', 0.0)
+        for attempt, record in begun.items()
+    )
+    if stages:
+        command = tuple(map(str, first['command']))
+        bench.runs.add(
+            Run(first['run'], first['started'], 0.0, 'killed', stages, command=command, who=who, host=host), bench.batch
+        )
+        bench.batch.flush()  # the journal that told of it goes next
