@@ -8,30 +8,42 @@ from __future__ import annotations
 
 import json
 from dataclasses import dataclass, field, replace
+from typing import Any, Literal
 
 from hypothesis import strategies as st
 
 CUT = 400
+TWINS = (1, 2)
+Kind = Literal['file', 'folder', 'twins']
 
 
 @dataclass(frozen=True)
 class StageModel:
-    """``sources``, ``stages``: what it reads (indices).  ``parts``: reads only one file of that stage's folder.
-    ``coarse``: its output is only the number of bytes of its inputs, so that edits of the same length stop there.
-    ``folder``: its output is a folder of two files.  ``salt``: a word in its command."""
+    """``sources``, ``stages``: what it reads (indices); ``glob``: all of ``src/*.txt`` besides.
+
+    ``kind``: one file, a folder of two files and an empty folder, or a matrix of two instances with a file each.
+    ``part``: reads only one file of a stage's folder.  ``coarse``: its output is only the number of bytes of its inputs,
+    so that edits of the same length stop there.  ``salt``: a word in its command."""
 
     name: str
     sources: tuple[int, ...]
     stages: tuple[int, ...]
     parameter: str
+    kind: Kind
     coarse: bool
-    folder: bool
     part: bool
+    glob: bool
     salt: str
 
     @property
-    def out(self) -> str:
-        return f'out/{self.name}' + ('' if self.folder else '.txt')
+    def instances(self) -> tuple[str, ...]:
+        return tuple(f'{self.name}@{twin}' for twin in TWINS) if self.kind == 'twins' else (self.name,)
+
+    def outs(self, instance: str) -> list[str]:
+        """Files that an instance makes."""
+        if self.kind == 'folder':
+            return [f'out/{self.name}/a', f'out/{self.name}/b']
+        return [f'out/{instance.replace("@", "-")}.txt']
 
 
 @dataclass
@@ -45,64 +57,90 @@ class World:
     def copy(self) -> World:
         return World(self.stages, dict(self.sources), dict(self.params))
 
+    def texts(self) -> dict[str, str]:
+        return {f'src/{number}.txt': text for number, text in self.sources.items()}
+
     def inputs(self, stage: StageModel) -> list[str]:
-        """Paths it reads, in the order of its command."""
+        """Files it reads, in the order of its command."""
         found = [f'src/{number}.txt' for number in stage.sources]
         for number in stage.stages:
             other = self.stages[number]
-            if not other.folder:
-                found.append(other.out)
-            elif stage.part:
-                found.append(f'{other.out}/a')
-            else:
-                found += [f'{other.out}/a', f'{other.out}/b']
-        return found
+            for instance in other.instances:
+                outs = other.outs(instance)
+                found += outs[:1] if stage.part else outs
+        return found + (sorted(self.texts()) if stage.glob else [])
+
+    def words(self, stage: StageModel) -> str:
+        """The same, as its command says it."""
+        fixed = self.inputs(replace(stage, glob=False))
+        return ' '.join([*fixed, *(['src/*.txt'] if stage.glob else [])])
 
     def command(self, stage: StageModel, trace: str) -> str:
-        cat = f'{{ cat {" ".join(self.inputs(stage))}; echo {stage.salt} ${{{stage.parameter}}}; }}'
+        twin = '-${item.n}' if stage.kind == 'twins' else ''
+        name = stage.name + ('@${item.n}' if twin else '')
+        cat = f'{{ cat {self.words(stage)} /dev/null; echo {stage.salt}{twin} ${{{stage.parameter}}}; }}'
         body = f'{cat} | wc -c' if stage.coarse else f'{cat} | head -c {CUT}'
-        if stage.folder:
-            made = f'{body} > {stage.out}/a; echo {stage.salt} > {stage.out}/b'
-            return f'echo {stage.name} >> {trace}; mkdir -p {stage.out}/sub; {made}'
-        return f'echo {stage.name} >> {trace}; {body} > {stage.out}'
+        if stage.kind == 'folder':
+            out = f'out/{stage.name}'
+            body = f'mkdir -p {out}/empty; {body} > {out}/a; echo {stage.salt} > {out}/b'
+        else:
+            body = f'{body} > out/{stage.name}{twin}.txt'
+        return f'echo {name} >> {trace}; {body}'
 
     def pipeline(self, trace: str) -> str:
-        stages = {}
+        stages: dict[str, Any] = {}
         for stage in self.stages:
-            deps = [f'src/{number}.txt' for number in stage.sources]
+            deps: list[Any] = [f'src/{number}.txt' for number in stage.sources]
             for number in stage.stages:
                 other = self.stages[number]
-                deps.append(f'{other.out}/a' if other.folder and stage.part else other.out)
+                if other.kind == 'twins':
+                    deps += [{'stage': other.name}]
+                elif other.kind == 'folder':
+                    deps += [f'out/{other.name}/a' if stage.part else f'out/{other.name}']
+                else:
+                    deps += other.outs(other.name)
+            deps += ['src/*.txt'] if stage.glob else []
+            outs = {
+                'folder': f'out/{stage.name}',
+                'twins': f'out/{stage.name}-${{item.n}}.txt',
+                'file': f'out/{stage.name}.txt',
+            }
             stages[stage.name] = {
                 'cmd': self.command(stage, trace),
                 'deps': deps,
-                'outs': [stage.out],
+                'outs': [outs[stage.kind]],
                 'params': [stage.parameter],
             }
+            if stage.kind == 'twins':
+                stages[stage.name]['matrix'] = {'n': list(TWINS)}
         return json.dumps({'version': 1, 'stages': stages}, indent=1)
 
     def outputs(self) -> dict[str, str]:
         """Path -> text of everything the pipeline makes, computed here."""
-        files = {f'src/{number}.txt': text for number, text in self.sources.items()}
-        made: dict[str, str] = {}
+        files, made = self.texts(), {}
         for stage in self.stages:
-            text = ''.join(files[path] for path in self.inputs(stage)) + f'{stage.salt} {self.params[stage.parameter]}\n'
-            body = f'{len(text)}\n' if stage.coarse else text[:CUT]
-            new = {f'{stage.out}/a': body, f'{stage.out}/b': f'{stage.salt}\n'} if stage.folder else {stage.out: body}
-            files |= new
-            made |= new
+            for instance in stage.instances:
+                twin = f'-{instance.partition("@")[2]}' if stage.kind == 'twins' else ''
+                read = ''.join(files[path] for path in self.inputs(stage))
+                text = f'{read}{stage.salt}{twin} {self.params[stage.parameter]}\n'
+                body = f'{len(text)}\n' if stage.coarse else text[:CUT]
+                new = dict(zip(stage.outs(instance), (body, f'{stage.salt}\n'), strict=False))
+                made |= new
+            files |= made
         return made
 
     def identities(self) -> dict[str, str]:
-        """Stage -> all that it depends on, as one text: two equal ones are the same computation."""
-        files = {f'src/{number}.txt': text for number, text in self.sources.items()} | self.outputs()
+        """Instance -> all that it depends on, as one text: two equal ones are the same computation."""
+        files = self.texts() | self.outputs()
         found = {}
         for stage in self.stages:
-            whole = [] if stage.part else [f'{self.stages[n].out}/b' for n in stage.stages if self.stages[n].folder]
-            read = sorted({*self.inputs(stage), *whole})
-            found[stage.name] = json.dumps(
-                [stage.name, self.command(stage, ''), self.params[stage.parameter], [[path, files[path]] for path in read]]
-            )
+            read = set(self.inputs(stage))
+            for number in stage.stages:  # what is declared counts, read or not
+                other = self.stages[number]
+                if other.kind == 'twins' or (other.kind == 'folder' and not stage.part):
+                    read |= {path for instance in other.instances for path in other.outs(instance)}
+            depends = [self.command(stage, ''), self.params[stage.parameter], sorted((path, files[path]) for path in read)]
+            found |= {instance: json.dumps([instance, *depends]) for instance in stage.instances}
         return found
 
 
@@ -112,24 +150,26 @@ TEXTS = st.sampled_from(['a\n', 'b\n', 'alpha\n', 'omega\n', 'x' * 300 + '\n', '
 
 @st.composite
 def worlds(draw: st.DrawFn) -> World:
-    count = draw(st.integers(1, 7))
+    count = draw(st.integers(1, 6))
     sources = draw(st.integers(1, 4))
     stages: list[StageModel] = []
     for number in range(count):
         reads = tuple(draw(st.lists(st.integers(0, sources - 1), max_size=2, unique=True)))
         after = tuple(draw(st.lists(st.integers(0, number - 1), max_size=3, unique=True))) if number else ()
-        stages.append(
-            StageModel(
-                f's{number}',
-                reads or ((0,) if not after else ()),
-                after,
-                draw(st.sampled_from(['p', 'q'])),
-                draw(st.booleans()),
-                draw(st.booleans()),
-                draw(st.booleans()),
-                draw(WORDS),
-            )
+        kind: Kind = draw(st.sampled_from(['file', 'file', 'folder', 'twins']))
+        glob = draw(st.integers(0, 5)) == 0
+        stage = StageModel(
+            f's{number}',
+            reads,
+            after,
+            draw(st.sampled_from(['p', 'q'])),
+            kind,
+            draw(st.booleans()),
+            draw(st.booleans()),
+            glob,
+            draw(WORDS),
         )
+        stages.append(stage)
     world = World(tuple(stages))
     world.sources = {number: draw(TEXTS) for number in range(sources)}
     world.params = {'p': draw(st.integers(0, 3)), 'q': draw(st.integers(0, 3))}

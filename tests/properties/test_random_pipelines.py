@@ -8,12 +8,13 @@ import os
 import shutil
 import tempfile
 from pathlib import Path
+from typing import Any
 
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from tests.properties.model import TEXTS, WORDS, World, with_salt, worlds
+from tests.properties.model import TEXTS, WORDS, StageModel, World, with_salt, worlds
 from tests.support.project import Project
 
 QUICK, FULL = 300, 5000
@@ -29,6 +30,8 @@ STEPS = st.lists(
         st.tuples(st.just('force'), st.integers(0, 9), st.none()),
         st.tuples(st.just('back'), st.integers(0, 9), st.none()),
         st.tuples(st.just('partial'), st.integers(0, 9), st.none()),
+        st.tuples(st.just('file'), st.integers(20, 22), TEXTS),
+        st.tuples(st.just('merge'), st.integers(0, 9), TEXTS),
     ),
     min_size=1,
     max_size=5,
@@ -48,9 +51,12 @@ class Session:
 
     def lay(self) -> None:
         """Writes what the model says into the project."""
-        for number, text in self.world.sources.items():
-            self.project.write(f'src/{number}.txt', text)
-        self.project.write('params.yaml', json.dumps(self.world.params))
+        for path in (self.project.path / 'src').glob('*.txt'):
+            if f'src/{path.name}' not in self.world.texts():
+                path.unlink()
+        for name, text in self.world.texts().items():
+            self.project.write(name, text)
+        self.project.write('params.yaml', json.dumps(self.world.params, indent=1))
         self.project.write('pipeline.yaml', self.world.pipeline(self.trace))
 
     def ran(self) -> list[str]:
@@ -80,38 +86,50 @@ class Session:
         assert self.project.run().run is None, 'a second run found something to do'
         assert self.ran() == []
 
-    def step(self, kind: str, which: object, value: object) -> None:
+    def step(self, kind: str, which: Any, value: Any) -> None:
         world, number = self.world, which if isinstance(which, int) else 0
         stage = world.stages[number % len(world.stages)]
         if kind == 'source':
-            world.sources[number % len(world.sources)] = str(value)
+            world.sources[number % min(4, len(world.sources))] = value
+        elif kind == 'file':
+            if world.sources.pop(number, None) is None:
+                world.sources[number] = value
         elif kind == 'param':
-            world.params[str(which)] = int(str(value))
+            world.params[which] = value
         elif kind == 'salt':
-            self.world = with_salt(world, number % len(world.stages), str(value))
+            self.world = with_salt(world, number % len(world.stages), value)
         elif kind == 'delete':
-            target = self.project.path / stage.out
-            shutil.rmtree(target) if target.is_dir() else target.unlink()
+            self.delete(stage)
         elif kind == 'damage':
-            self.project.write(f'{stage.out}/a' if stage.folder else stage.out, str(value))
+            self.project.write(stage.outs(stage.instances[0])[0], value)
         elif kind == 'back':
             self.world = self.past[number % len(self.past)].copy()
         elif kind == 'trial':
-            self.trial(str(which), int(str(value)))
+            self.trial(which, value)
         elif kind == 'force':
-            self.force(stage.name)
+            self.only_above(stage, force=True)
         elif kind == 'partial':
-            self.project.run(stage.name)
-            above = self.above(number % len(world.stages))
-            new = [name for name, identity in world.identities().items() if name in above and identity not in self.known]
-            assert self.ran() == sorted(new)
-            self.known |= {identity for name, identity in world.identities().items() if name in above}
+            self.only_above(stage, force=False)
+        elif kind == 'merge':
+            self.merge(number, value)
         self.lay()
         self.past.append(self.world.copy())
 
-    def above(self, number: int) -> set[str]:
-        stage = self.world.stages[number]
-        return {stage.name}.union(*(self.above(other) for other in stage.stages))
+    def delete(self, stage: StageModel) -> None:
+        target = self.project.path / stage.outs(stage.instances[0])[0]
+        shutil.rmtree(target.parent) if stage.kind == 'folder' else target.unlink()
+
+    def above(self, stage: StageModel) -> set[str]:
+        """Its instances and those of all stages it needs."""
+        return set(stage.instances).union(*(self.above(self.world.stages[other]) for other in stage.stages))
+
+    def only_above(self, stage: StageModel, *, force: bool) -> None:
+        """One stage with what it needs, forced or not."""
+        self.project.run(stage.name, force=force)
+        above = {name: identity for name, identity in self.world.identities().items() if name in self.above(stage)}
+        new = {name for name, identity in above.items() if identity not in self.known}
+        assert self.ran() == sorted(new | set(stage.instances) if force else new)
+        self.known |= set(above.values())
 
     def trial(self, name: str, value: int) -> None:
         """``--set`` runs apart: the workspace stays as it was, and what was computed is known from now on."""
@@ -124,12 +142,28 @@ class Session:
         assert self.ran() == expected
         assert snapshot(self.project.path) == before, 'a trial changed the workspace'
 
-    def force(self, name: str) -> None:
-        self.project.run(name, force=True)
-        above = self.above(next(n for n, stage in enumerate(self.world.stages) if stage.name == name))
-        new = {one for one, identity in self.world.identities().items() if one in above and identity not in self.known}
-        assert self.ran() == sorted(new | {name})
-        self.known |= {identity for one, identity in self.world.identities().items() if one in above}
+    def merge(self, number: int, text: str) -> None:
+        """Two branches run, each its own change and both the same one; git merges them without a conflict."""
+        project, start = self.project, self.world.copy()
+        if not project.exists('.git'):
+            project.init_git()
+        project.commit('before')
+        project.git('checkout', '-q', '-b', f'other{len(self.past)}')
+        self.world.sources[number % min(4, len(self.world.sources))] = text
+        self.lay()
+        self.bring_up_to_date()
+        project.commit('theirs')
+        theirs = self.world
+        project.git('checkout', '-q', '-')
+        self.world = start
+        self.lay()
+        self.bring_up_to_date()
+        self.world.params['p'] = (self.world.params['p'] + 1) % 4
+        self.lay()
+        self.bring_up_to_date()
+        project.commit('ours')
+        project.git('merge', '-q', '--no-edit', f'other{len(self.past)}')
+        self.world.sources = dict(theirs.sources)
 
 
 def snapshot(folder: Path) -> dict[str, bytes]:
