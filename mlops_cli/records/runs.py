@@ -206,7 +206,10 @@ class _Reader:
         return value
 
     def stages(self) -> Iterator[StageRun]:
-        for position, row in enumerate(self.take('stages') if isinstance(self.take('stages'), list) else [None]):
+        rows = self.take('stages')
+        if not isinstance(rows, list):
+            raise self.refuse('stages is no list', 'stages')
+        for position, row in enumerate(rows):
             try:
                 yield StageRun.from_json(row)
             except ValueError as error:
