@@ -49,7 +49,7 @@ def scalars(data: bytes, file: str) -> tuple[tuple[str, float | int], ...]:
 
 def load(data: bytes, file: str) -> Any:
     """The plain value of a metrics file by its name's ending.  Raises UserError with the place of what is wrong."""
-    ending = file.rpartition('.')[2].lower()
+    ending = file.rpartition('.')[2].lower() if '.' in file else ''
     try:
         if ending == 'json':
             return json.loads(data.decode(), object_pairs_hook=_unique, parse_int=_integer)
