@@ -270,6 +270,10 @@ def _record(
     lines: tuple[str, ...] = ()
     if not session.trial:
         lines = gitignore.cover(bench.root, _to_ignore(bench, settled))
+        if lines and (tracked := git.tracked(bench.root.path, [*_to_ignore(bench, settled)])):
+            session.note(
+                f'git tracks the output {tracked[0]}, so branches will conflict in it: git rm -r --cached {tracked[0]}'
+            )
     pins = tuple(one.pin for one in settled.values() if one.pin)
     return Report(outlook.plan, settled, seconds, run, saved, ended, pins, record, lines, steps)
 

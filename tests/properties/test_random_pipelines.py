@@ -145,8 +145,6 @@ class Session:
     def merge(self, number: int, text: str) -> None:
         """Two branches run, each its own change and both the same one; git merges them without a conflict."""
         project, start = self.project, self.world.copy()
-        if not project.exists('.git'):
-            project.init_git()
         project.commit('before')
         project.git('checkout', '-q', '-b', f'other{len(self.past)}')
         self.world.sources[number % min(4, len(self.world.sources))] = text
@@ -177,6 +175,8 @@ def snapshot(folder: Path) -> dict[str, bytes]:
 def play(world: World, steps: list[tuple[str, object, object]]) -> None:
     with tempfile.TemporaryDirectory(ignore_cleanup_errors=True) as folder:
         session = Session(Path(folder), world)
+        if any(kind == 'merge' for kind, _, _ in steps):
+            session.project.init_git()
         session.bring_up_to_date()
         for kind, which, value in steps:
             session.step(kind, which, value)
