@@ -11,14 +11,17 @@ from typer.core import TyperGroup
 
 from mlops_cli import __version__
 from mlops_cli.cli import context
+from mlops_cli.cli.console import prepare
 from mlops_cli.cli.failures import guarded
+from mlops_cli.cli.groups import SETTINGS, with_globals
 
-# Command -> (module, one line for the overview).  A folder of commands is a module with ``app``, a Typer of its own.
+# Command -> (module, one line for the overview).  A folder of commands is a module with ``app``, a Typer of its own; every
+# other one has ``command`` and, for its help, ``EXITS``.
 COMMANDS = {
     'init': ('init', 'make a project: pipeline.yaml, params.yaml, .mlops/'),
-    'run': ('run', 'bring stages up to date, in parallel, each from cache where possible'),
+    'run': ('run', 'bring stages up to date, in parallel, from cache where possible'),
     'status': ('status', 'what is out of date, and why'),
-    'plan': ('plan', 'what run would do, in order, why, and how long it would take'),
+    'plan': ('plan', 'what run would do, why, and how long it would take'),
     'explain': ('explain', "every component of a stage's key, before and after"),
     'graph': ('graph', 'the stages and what flows between them'),
     'logs': ('logs', 'what a stage printed'),
@@ -28,7 +31,8 @@ COMMANDS = {
     'verify': ('verify', 'check every stored object'),
     'gate': ('gate', 'an expression over metrics that must hold'),
 }
-HABITS = {'repro': 'run', 'dag': 'graph', 'exp': 'runs list', 'reproduce-all': 'run', 'repo': 'status'}
+# What other tools call them -> how it is called here.
+HABITS = {'repro': 'run', 'dag': 'graph', 'exp': 'runs list', 'diff': 'plan', 'build': 'run', 'make': 'run'}
 
 
 class Lazy(TyperGroup):  # the arguments' names are the base class's
@@ -46,8 +50,8 @@ class Lazy(TyperGroup):  # the arguments' names are the base class's
             command.name = cmd_name
             return command
         single = typer.Typer(rich_markup_mode=None, pretty_exceptions_enable=False, add_completion=False)
-        single.command(cmd_name)(module.command)
-        return typer.main.get_command(single)
+        single.command(cmd_name, epilog=module.EXITS, context_settings=SETTINGS)(module.command)
+        return with_globals(typer.main.get_command(single))
 
     def resolve_command(self, ctx: Any, args: list[str]) -> Any:
         context.refuse_unknown(args[0] if args else '', COMMANDS, HABITS)
@@ -64,7 +68,7 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     add_completion=True,
     no_args_is_help=False,
-    context_settings={'help_option_names': ['-h', '--help']},
+    context_settings=SETTINGS,
 )
 
 
@@ -74,25 +78,30 @@ def _version(value: bool) -> None:
         raise typer.Exit
 
 
-@app.callback(invoke_without_command=True, epilog='Exit codes: docs/exit-codes.md. Every command has -h with an example.')
+@app.callback(
+    invoke_without_command=True,
+    epilog='Begin with: mlops init, or mlops run beside a pipeline.yaml.  Every command has -h: an example, its exit codes.',
+)
 def main(
     ctx: typer.Context,
     directory: Annotated[
         str, typer.Option('-C', metavar='DIR', envvar='MLOPS_DIRECTORY', help='Run as if started in DIR.')
     ] = '',
-    quiet: Annotated[bool, typer.Option('--quiet', '-q', envvar='MLOPS_QUIET', help='Only results and errors.')] = False,
-    verbose: Annotated[bool, typer.Option('--verbose', '-v', envvar='MLOPS_VERBOSE', help='More about what is done.')] = False,
+    quiet: Annotated[bool, typer.Option('--quiet', '-q', envvar='MLOPS_QUIET', help='Only data, failures and errors.')] = False,
+    verbose: Annotated[bool, typer.Option('--verbose', '-v', envvar='MLOPS_VERBOSE', help='More about everything.')] = False,
     version: Annotated[
         bool, typer.Option('--version', '-V', callback=_version, is_eager=True, help='Show the version.')
     ] = False,
 ) -> None:
     """Reproducible ML pipelines: nothing runs twice, every decision is explained, everything is recorded in git."""
     del version
-    context.enter(directory, quiet=quiet, verbose=verbose)
+    context.current.quiet, context.current.verbose = quiet, verbose
+    context.enter(directory)
     if ctx.invoked_subcommand is None:
         print(ctx.get_help())
 
 
 def run(arguments: Sequence[str]) -> int:
     """Runs one command line; its exit code."""
+    prepare()
     return guarded(lambda: app(args=list(arguments), prog_name='mlops', standalone_mode=False), arguments)

@@ -5,27 +5,37 @@ from __future__ import annotations
 import os
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass
-from difflib import get_close_matches
 
 from mlops_cli.core.errors import UserError
+from mlops_cli.core.near import did_you_mean
 
 
 @dataclass
 class Globals:
-    """``json``: machine output was asked for, so errors take that form too."""
+    """``json``: machine output was asked for, so errors take that form too.  ``started_in``: where the user stands, which
+    ``-C`` does not change."""
 
     quiet: bool = False
     verbose: bool = False
     json: bool = False
-    command: str = ''
+    started_in: str = ''
 
 
 current = Globals()
 
 
-def enter(directory: str, *, quiet: bool, verbose: bool) -> None:
-    """Takes the global options.  Raises UserError where DIR is no folder."""
-    current.quiet, current.verbose = quiet, verbose
+def begin(arguments: Collection[str]) -> None:
+    """A fresh start, before the arguments are understood."""
+    current.quiet = current.verbose = False
+    current.json = '--json' in arguments
+    try:
+        current.started_in = os.path.realpath(os.getcwd())
+    except OSError as error:
+        raise UserError('the folder you are in is gone', hint='cd to one that exists, or name it with -C') from error
+
+
+def enter(directory: str) -> None:
+    """Goes where ``-C`` says.  Raises UserError where that is no folder."""
     if directory:
         try:
             os.chdir(directory)
@@ -33,13 +43,12 @@ def enter(directory: str, *, quiet: bool, verbose: bool) -> None:
             raise UserError(f'-C {directory}: {error.strerror}', hint='name a folder that exists') from error
 
 
-def refuse_unknown(name: str, commands: Collection[str], habits: Mapping[str, str]) -> None:
+def refuse_unknown(name: str, commands: Collection[str], habits: Mapping[str, str], of: str = 'mlops') -> None:
     """Raises UserError for a word that is no command, with the one that was meant."""
     if not name or name in commands or name.startswith('-'):
         return
     if name in habits:
         raise UserError(f'there is no command {name!r}', hint=f'here it is called: mlops {habits[name]}')
-    near = get_close_matches(name, commands, 1)
-    raise UserError(
-        f'there is no command {name!r}', hint=f'did you mean: mlops {near[0]}' if near else 'mlops -h lists them all'
-    )
+    near = did_you_mean(name, commands)
+    hint = f'did you mean: {of} {near[13:-1]}' if near.startswith('did you mean ') else f'{of} -h lists them all'
+    raise UserError(f'{of} has no command {name!r}', hint=hint)

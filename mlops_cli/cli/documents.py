@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from typing import Any
 
+from mlops_cli.cli.standing import Working
+from mlops_cli.core.clock import iso
 from mlops_cli.core.refs import ObjectRef
 from mlops_cli.plan.model import Plan, Reason, Step, Verdict
 from mlops_cli.run.invoke import Report
@@ -40,6 +42,11 @@ def step_document(step: Step) -> dict[str, Any]:
 
 def plan_document(plan: Plan, command: str) -> dict[str, Any]:
     return {'schema': f'mlops/{command}/v1', 'pipeline': plan.pipeline, 'stages': [step_document(step) for step in plan.steps]}
+
+
+def working_document(one: Working) -> dict[str, Any]:
+    since = None if one.since is None else iso(one.since)
+    return {'name': one.stage, 'since': since, 'host': one.host, 'pid': one.pid, 'said': one.said}
 
 
 def ref_document(path: str, ref: ObjectRef) -> dict[str, Any]:

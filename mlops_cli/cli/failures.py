@@ -3,39 +3,38 @@
 from __future__ import annotations
 
 import os
-import platform
 import sys
-import tempfile
 import time
-import traceback
 from collections.abc import Callable, Sequence
 from typing import Any
 
 from mlops_cli import __version__
-from mlops_cli.cli import context
-from mlops_cli.cli.console import print_json, say
+from mlops_cli.cli import context, exits
+from mlops_cli.cli.console import Line, hung_up, one_line, print_json, say
 from mlops_cli.core import layout
 from mlops_cli.core.errors import ExitCode, UserError, UserErrors
+from mlops_cli.core.near import did_you_mean
 from mlops_cli.fsio.ops import machine_error
 
 
 def guarded(call: Callable[[], Any], arguments: Sequence[str]) -> int:
     """Runs the call; the exit code for whatever it returned or raised."""
-    context.current.json = '--json' in arguments
     try:
+        context.begin(arguments)
         result = call()
-        sys.stdout.flush()
+        if sys.stdout is not None:
+            sys.stdout.flush()
         return int(result or 0)
     except UserError as error:
         return _tell(error)
     except BrokenPipeError:
-        # The reader went away, as ``| head`` does: no failure of ours, and nothing more to say to it.
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        # No failure of ours, and nothing more to say to it.
+        hung_up()
         return 0
     except OSError as error:
         return _tell(machine_error(error, 'working'))
     except KeyboardInterrupt:
-        say('interrupted')
+        say(Line('interrupted'))
         return ExitCode.INTERRUPTED
     except Exception as error:  # noqa: BLE001 -- whatever it is, it is a bug of ours: a log, an invitation, exit 70
         return _usage(error) if _is_usage(error) else _crash(arguments)
@@ -47,21 +46,53 @@ def _is_usage(error: Exception) -> bool:
 
 
 def _usage(error: Any) -> int:
-    ctx = getattr(error, 'ctx', None)
-    hint = f'{ctx.command_path} -h shows the options' if ctx else 'mlops -h shows the commands'
-    return _tell(UserError(error.format_message().rstrip('.'), hint=hint))
+    """What is wrong with the options, in our words."""
+    ctx, kind = getattr(error, 'ctx', None), type(error).__name__
+    path = ctx.command_path if ctx else 'mlops'
+    if kind == 'NoArgsIsHelpError':
+        print(error.format_message())
+        return ExitCode.DONE
+    hint = f'{path} -h shows the options'
+    if kind == 'NoSuchOption':
+        known = [name for param in ctx.command.get_params(ctx) for name in param.opts if name.startswith('--')] if ctx else []
+        near = did_you_mean(error.option_name, known)
+        if near.startswith('did you mean'):
+            hint = near
+        return _tell(UserError(f'{path} has no option {error.option_name}', hint=hint))
+    if kind == 'MissingParameter' and error.param is not None:
+        name = str(error.param.metavar or error.param.human_readable_name)
+        return _tell(UserError(f'{name} is missing', hint=f'{path} {name}   ({path} -h shows more)'))
+    message = error.format_message().rstrip('.')
+    if kind == 'BadParameter' and error.param is not None:
+        message = f'{" / ".join(error.param.opts)}: {_plainly(error)}'
+    return _tell(UserError(message[:1].lower() + message[1:], hint=hint))
+
+
+def _plainly(error: Any) -> str:
+    """The library's types are for programmers."""
+    text: str = error.message.rstrip('.')
+    words = {'is not a valid int range': 'is not a whole number', 'is not a valid float': 'is not a number'}
+    for theirs, ours in {**words, 'is not a valid int': 'is not a whole number'}.items():
+        text = text.replace(theirs, ours)
+    return text
 
 
 def _tell(error: UserError) -> int:
     errors = error.errors if isinstance(error, UserErrors) else (error,)
     if context.current.json:
-        print_json(_document(errors))
+        try:
+            print_json(_document(errors))
+        except BrokenPipeError:
+            hung_up()
     else:
         for one in errors:
-            say(f'error: {one}')
+            message, *more = str(one).split('\n')
+            say(Line(f'error: {message}', 'error:'))
+            for line in more:
+                say(f'       {line}')
             if one.hint:
-                say(f'  hint: {one.hint}')
-    return errors[0].exit_code
+                say(Line(f'  hint: {one_line(one.hint)}', 'hint:'))
+    return exits.first([one.exit_code for one in errors])
 
 
 def _document(errors: Sequence[UserError]) -> dict[str, Any]:
@@ -78,6 +109,10 @@ def _document(errors: Sequence[UserError]) -> dict[str, Any]:
 
 
 def _crash(arguments: Sequence[str]) -> int:
+    import platform
+    import tempfile
+    import traceback
+
     text = (
         f'mlops {__version__}, Python {platform.python_version()}, {platform.platform()}\n'
         f'arguments: {list(arguments)!r}\n\n{traceback.format_exc()}'

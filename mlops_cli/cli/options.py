@@ -10,6 +10,9 @@ Stages = Annotated[
     list[str] | None,
     typer.Argument(metavar='[STAGE]...', help='Stages: a name, an instance, a glob, or the path of an output. Default: all.'),
 ]
+Jobs = Annotated[
+    int, typer.Option('--jobs', '-j', metavar='N', min=0, help='Stages at once. Default: one per processor, or as config says.')
+]
 Json = Annotated[bool, typer.Option('--json', help='One JSON document on standard output.')]
 Set = Annotated[
     list[str] | None,

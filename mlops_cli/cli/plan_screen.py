@@ -1,63 +1,144 @@
-"""The plan as a table, and the status as a page; both are read off the same Plan."""
+"""The plan as a table.  Reads nothing but the plan; prints nothing."""
 
 from __future__ import annotations
 
-import os
+from collections.abc import Sequence
+from dataclasses import dataclass
 
-from mlops_cli.cli.console import one_line, out, width
-from mlops_cli.cli.words import clip, count, groups, why
-from mlops_cli.core.units import show_seconds
+from mlops_cli.cli.console import Line, cells, clip, one_line, pad, wrap
+from mlops_cli.cli.rows import Row, notes, rows
+from mlops_cli.cli.words import Groups, fold, some
+from mlops_cli.core.units import plural, show_seconds
 from mlops_cli.plan.forecast import forecast
-from mlops_cli.plan.model import Plan, Verdict
-from mlops_cli.run.workbench import Workbench
+from mlops_cli.plan.model import Plan, Step, Verdict
+
+WHAT = 8  # columns
+TIME = 12
+REASONS = 4  # of a stage, unless all are asked for
+REASON_LINES = 3  # lines of one reason
+ORDER = (Verdict.FRESH, Verdict.RESTORE, Verdict.RUN, Verdict.MAYBE, Verdict.BLOCKED)
 
 
-def show_plan(plan: Plan, bench: Workbench, jobs: int = 0) -> None:
-    """The plan, a stage a line, and its reasons."""
-    names = max([len(step.stage) for step in plan.steps] + [5])
-    room = max(20, width() - names - 24)
-    out(f'  {"STAGE":<{names}}  {"WHAT":<8} {"WHY":<{room}} {"TIME":>8}')
+@dataclass(frozen=True, slots=True)
+class View:
+    """How to show it.  ``jobs``: stages at once; ``machine``: where, in words; ``everything``: nothing folded or left out."""
+
+    groups: Groups
+    columns: int
+    jobs: int
+    machine: str = 'this machine'
+    everything: bool = False
+
+
+def plan_lines(plan: Plan, view: View) -> list[Line]:
+    """The table, what stands in the way, and what it comes to."""
+    lines = [*table(plan, view), Line('')]
+    lines += blocked_lines(plan, view)
+    lines += note_lines(plan, view)
+    lines += summary_lines(plan, view)
+    return lines
+
+
+def table(plan: Plan, view: View) -> list[Line]:
+    """A line per stage, or per group of instances about which there is the same to say."""
+    found = rows(plan.steps, view.groups, folded=not view.everything)
+    limit = max(12, view.columns * 3 // 10)
+    names = min(limit, max([cells(row.name) for row in found] + [5]))
+    times = [row.time for row in found]
+    right = min(TIME, max(map(cells, [*times, 'TIME'])))
+    room = max(20, view.columns - names - WHAT - right - 7)
+    lines = [
+        Line(f'  {pad("STAGE", names)}  {pad("WHAT", WHAT)} {pad("WHY", room)}  {pad("TIME", right, right=True)}'.rstrip())
+    ]
+    for row, time in zip(found, times, strict=True):
+        lines += _row_lines(row, time, names, room, right, view)
+    return lines
+
+
+def _row_lines(row: Row, time: str, names: int, room: int, right: int, view: View) -> list[Line]:
+    text = _reason_lines(row.why, room, view.everything)
+    verdict = str(row.verdict)
+    first = f'  {pad(clip(row.name, names), names)}  {pad(verdict, WHAT)} {pad(text[0] if text else "", room)}  '
+    lines = [Line((first + pad(time, right, right=True)).rstrip(), verdict if verdict not in row.name else '')]
+    indent = ' ' * (names + WHAT + 5)
+    return lines + [Line(indent + line) for line in text[1:]]
+
+
+def _reason_lines(reasons: Sequence[str], room: int, everything: bool) -> list[str]:
+    found: list[str] = []
+    shown = reasons if everything else reasons[:REASONS]
+    for reason in shown:
+        first, *more = [reason] if cells(reason) <= room else wrap(reason, room - 2)
+        if not everything and len(more) >= REASON_LINES:
+            more = [*more[: REASON_LINES - 2], clip(f'{more[REASON_LINES - 2]} …', room - 2)]
+        found += [clip(first, room), *(f'  {clip(line, room - 2)}' for line in more)]
+    if len(shown) < len(reasons):
+        found.append(f'and {len(reasons) - len(shown)} more (mlops explain)')
+    return found
+
+
+def blocked_lines(plan: Plan, view: View) -> list[Line]:
+    """What is missing, and what can be done about it."""
+    causes: dict[tuple[str, str, str], list[str]] = {}
     for step in plan.steps:
-        lines = [clip(one_line(line), room) for line in why(step)] or ['']
-        seconds = step.estimate.typical
-        time = '' if step.verdict is Verdict.FRESH or seconds is None else show_seconds(seconds)
-        out(f'  {one_line(step.stage):<{names}}  {step.verdict:<8} {lines[0]:<{room}} {time:>8}'.rstrip())
-        for line in lines[1:]:
-            out(f'  {"":<{names}}  {"":<8} {line}')
-        for note in step.notes:
-            out(f'  {"":<{names}}  {"":<8} note: {one_line(note)}')
-    out()
-    parts = [f'{plan.count(verdict)} {verdict}' for verdict in Verdict if plan.count(verdict)]
-    out(f'{", ".join(parts)}.')
-    low, high = forecast(plan, jobs or bench.config.jobs or os.cpu_count() or 1)
-    if high:
-        out(f'Time {show_seconds(low or 0)} to {show_seconds(high)}.' if low != high else f'Time {show_seconds(high)}.')
-    if plan.out_of_date:
-        out('More behind a reason: mlops explain STAGE')
+        if step.verdict is Verdict.BLOCKED:
+            for reason in step.reasons:
+                causes.setdefault((reason.kind, reason.subject, reason.detail), []).append(step.stage)
+    lines: list[Line] = []
+    for (kind, subject, detail), stages in causes.items():
+        needed = ', '.join(some(fold(stages, view.groups), 4))
+        text = f'blocked: {needed}: {one_line(subject)}: {one_line(detail)}.  {advice(kind, subject, detail)}'
+        lines += [Line(line, '' if index else 'blocked') for index, line in enumerate(wrap(text, view.columns))]
+    return [*lines, Line('')] if lines else []
 
 
-def show_status(plan: Plan, bench: Workbench) -> None:
-    """What is out of date, and why."""
-    stale = [step for step in plan.steps if step.verdict is Verdict.RUN]
-    restore = [step for step in plan.steps if step.verdict is Verdict.RESTORE]
-    maybe = [step for step in plan.steps if step.verdict is Verdict.MAYBE]
-    blocked = [step for step in plan.steps if step.verdict is Verdict.BLOCKED]
-    fresh = [step for step in plan.steps if step.verdict is Verdict.FRESH]
-    if len(fresh) == len(plan.steps):
-        out(f'Up to date: {count(len(fresh), "stage")}.')
-    for title, steps in (('Stale', stale), ('Can be restored', restore), ('Blocked', blocked)):
-        if steps:
-            out(f'{title}, {len(steps)}')
-            for step in steps:
-                lines = [one_line(line) for line in why(step)] or ['']
-                out(f'  {one_line(step.stage):<20}  {lines[0]}')
-                for line in lines[1:]:
-                    out(f'  {"":<20}  {line}')
-    if maybe:
-        out(f'Downstream, {len(maybe)}  {groups(step.stage for step in maybe)}')
-    if fresh and len(fresh) != len(plan.steps):
-        out(f'Fresh, {len(fresh)}  {groups(step.stage for step in fresh)}')
-    for step in plan.steps:
-        for note in step.notes:
-            out(f'note: {one_line(step.stage)}: {one_line(note)}')
-    del bench
+def advice(kind: str, subject: str, detail: str) -> str:
+    """What to do about something that is missing."""
+    path = one_line(subject)
+    if 'not part of this run' in detail:
+        return 'Leave --only away, or run that stage first.'
+    if kind == 'output':
+        return f'Restore it (mlops checkout {path}), or let the stage run: take frozen away.'
+    if kind == 'code':
+        return 'Put it back, or correct the command or code: of the stage.'
+    return f'Put it there (mlops checkout {path} if it was tracked), or list it under the outs of the stage that makes it.'
+
+
+def note_lines(plan: Plan, view: View) -> list[Line]:
+    lines: list[Line] = []
+    for sentence, stages in notes(plan, view.groups):
+        text = wrap(f'note: {stages}: {one_line(sentence)}', view.columns)
+        lines += [Line(line if not index else f'      {line}', '' if index else 'note:') for index, line in enumerate(text)]
+    return [*lines, Line('')] if lines else []
+
+
+def summary_lines(plan: Plan, view: View) -> list[Line]:
+    """How many of what, how long, and what the cache saves."""
+    parts = [f'{plan.count(verdict):,} {verdict}' for verdict in ORDER if plan.count(verdict)]
+    counts = f'{", ".join(parts)}.' if parts else 'No stages.'
+    runs = plan.count(Verdict.RUN, Verdict.MAYBE)
+    lines = [Line(f'{counts} {plural(view.jobs, "job")} on {view.machine}.' if runs else counts)]
+    if runs:
+        lines.append(Line(expected(plan, view)))
+    saved = sum(step.estimate.typical or 0 for step in plan.steps if step.verdict is Verdict.RESTORE)
+    if saved >= 1:
+        lines.append(Line(f'The cache saves {show_seconds(saved)}.'))
+    if any(step.reasons for step in plan.steps):
+        lines.append(Line('More behind a reason: mlops explain STAGE'))
+    return lines
+
+
+def expected(plan: Plan, view: View) -> str:
+    """``Time 6m10s to 7m02s.``, or what is not known."""
+    unknown = [step.stage for step in plan.steps if _open(step) and step.estimate.typical is None]
+    if unknown:
+        return f'Time unknown: no history yet of {", ".join(some(fold(unknown, view.groups), 4))}.'
+    low, high = forecast(plan, view.jobs)
+    low, high = low or 0.0, high or 0.0
+    if high - low <= max(0.1 * low, 0.2):
+        return f'Time about {show_seconds(high)}.'
+    return f'Time {show_seconds(low)} to {show_seconds(high)}.' if low >= 0.05 else f'Time up to {show_seconds(high)}.'
+
+
+def _open(step: Step) -> bool:
+    return step.verdict in (Verdict.RUN, Verdict.MAYBE)

@@ -2,106 +2,313 @@
 
 from __future__ import annotations
 
+import os
+import sys
+import threading
+import time
+from collections.abc import Callable, Mapping
 from types import TracebackType
+from typing import TYPE_CHECKING
 
-from mlops_cli.cli.console import out, say
-from mlops_cli.cli.words import count, groups, made, reason
+from mlops_cli import git
+from mlops_cli.cli import context, failure_lines, run_lines
+from mlops_cli.cli.console import Line, cells, height, hung_up, one_line, out, plain, say, terminal, width
+from mlops_cli.cli.run_board import Board
+from mlops_cli.cli.unchanged import cosmetic
+from mlops_cli.cli.words import FOLD, Groups, command_line, fold, made, shown_metrics, some
+from mlops_cli.core import layout
+from mlops_cli.core.errors import UserError
 from mlops_cli.core.events import Event, Note, RunStarted, StageEnded, StageStarted, StageWaiting
+from mlops_cli.core.refs import ObjectRef
 from mlops_cli.core.units import show_seconds
+from mlops_cli.job.log import tail
+from mlops_cli.pipeline.spec import Stage
 from mlops_cli.run.invoke import Report
 from mlops_cli.run.states import State
 from mlops_cli.run.workbench import Workbench
 
-SHOWN = {State.DONE: 'done', State.RESTORED: 'restored', State.FAILED: 'FAILED', State.INTERRUPTED: 'stopped'}
+if TYPE_CHECKING:
+    from mlops_cli.cli.console.moving import Moving
+
+TICK = 0.25  # seconds between two drawings
+PATIENCE = 0.4  # seconds until something moves: what is faster needs no watching
+HEARTBEAT = 60.0  # seconds between lines in a log where nothing else is said
+TAIL_BYTES = 4096
+SHOWN_FAILURES = 3
 
 
 class RunScreen:
-    """Listens to a run.  ``silent``: shows nothing (machine output was asked for)."""
+    """Listens to a run.  ``silent``: shows nothing (machine output was asked for).  ``interrupted``: how often it was asked
+    to stop.  ``clock``: monotonic seconds."""
 
-    def __init__(self, bench: Workbench, *, silent: bool = False) -> None:
-        self.bench = bench
-        self.silent = silent
-        self.name_width = min(40, max((len(name) for name in bench.pipeline.stages), default=8))
+    def __init__(
+        self,
+        bench: Workbench,
+        *,
+        silent: bool = False,
+        interrupted: Callable[[], int] = lambda: 0,
+        clock: Callable[[], float] = time.monotonic,
+    ) -> None:
+        self.bench, self.interrupted, self.clock = bench, interrupted, clock
+        self.silent, self.quiet, self.verbose = silent, context.current.quiet, context.current.verbose
+        self.groups: Groups = bench.pipeline.groups
+        self.columns = width(sys.stdout) if terminal(sys.stdout) else None
+        widest = max((cells(one_line(name)) for name in bench.pipeline.stages), default=8)
+        self.names = min(run_lines.NAMES if not self.columns else max(16, self.columns * 3 // 8), widest)
+        self.board = Board()
         self.failures: list[StageEnded] = []
+        self.restored: list[StageEnded] = []
+        self.held: Mapping[str, ObjectRef] = {}
+        self.lock = threading.RLock()
+        self.over = threading.Event()
+        self.thread: threading.Thread | None = None
+        self.moving: Moving | None = None
+        self.watched = terminal(sys.stderr)
+        self.deaf = False
+        self.last_line = clock()
 
     def __enter__(self) -> RunScreen:
         return self
 
     def __exit__(self, kind: type[BaseException] | None, value: BaseException | None, trace: TracebackType | None) -> None:
-        pass
+        self._stop()
+        if kind is not None and self.board.ended and not self.silent:
+            say(f'{self.board.counts()[2:]}; what is done is recorded')
+
+    # While it runs
 
     def listen(self, event: Event) -> None:
+        """Takes an event of the run; called from the thread that runs it."""
         if self.silent:
             return
-        match event:
-            case RunStarted():
-                fresh = f', {event.fresh} fresh' if event.fresh else ''
-                out(f'{event.pipeline}: {count(event.total, "stage")} to run{fresh}. {count(event.jobs, "job")}, this machine')
-            case StageEnded():
-                self._ended(event)
-            case StageWaiting():
-                say(f'  waiting   {event.stage}: held by {event.holder}, {show_seconds(event.seconds)}')
-            case Note():
-                say(f'note: {event.stage + ": " if event.stage else ""}{event.text}')
-            case StageStarted() | _:
-                pass
+        with self.lock:
+            self.board.listen(event, self.clock())
+            match event:
+                case RunStarted():
+                    self._started(event)
+                case StageStarted() if self.verbose:
+                    command = command_line(self.bench.pipeline.stages[event.stage].command)
+                    self._tell(Line(f'  {"started":<9} {one_line(event.stage)}  {command}'))
+                case StageEnded():
+                    self._ended(event)
+                case StageWaiting():
+                    name = one_line(event.stage)
+                    self._tell(
+                        Line(f'  {"waiting":<9} {name}: held by {event.holder}, {show_seconds(event.seconds)}', 'waiting')
+                    )
+                case Note():
+                    self._tell(Line(f'note: {event.stage + ": " if event.stage else ""}{event.text}', 'note:'))
+                case _:
+                    pass
+
+    def _started(self, event: RunStarted) -> None:
+        self.held = dict(self._held_metrics())
+        self._print(run_lines.started(event))
+        if not self.quiet:
+            self.thread = threading.Thread(target=self._watch, name='screen', daemon=True)
+            self.thread.start()
+
+    def _held_metrics(self) -> list[tuple[str, ObjectRef]]:
+        """What the workspace holds of the metrics files, before a stage makes them anew."""
+        found = []
+        for stage in self.bench.pipeline.stages.values():
+            for output in stage.outputs:
+                if output.role == 'metric' and (ref := self.bench.workspace.ref(output.path, ignore=False)) is not None:
+                    found.append((output.path, ref))
+        return found
 
     def _ended(self, event: StageEnded) -> None:
         state = State(event.state)
-        stage = self.bench.pipeline.stages[event.stage]
-        text = made(stage, event.outputs, event.metrics) if state.good else event.message
+        if state is State.RESTORED and not event.notes:
+            self.restored.append(event)
+            return
+        self._flush_restored()
         if state is State.FAILED:
             self.failures.append(event)
-        out(f'  {SHOWN.get(state, state):<9} {event.stage:<{self.name_width}} {show_seconds(event.seconds):>7}  {text}')
-        for note in event.notes:
-            say(f'            note: {note}')
+        if self.quiet and state.good:
+            return
+        line = run_lines.ended(event, self._text(event), self.names, self.columns)
+        self._print(line, always=state is State.FAILED)
+        if self.verbose and (used := run_lines.usage(event)):
+            self._print(Line(f'{"":<12}{used}'))
+        for note in event.notes if state is not State.FAILED else ():
+            self._tell(Line(f'{"":<12}note: {one_line(note)}', 'note:'))
+
+    def _text(self, event: StageEnded) -> str:
+        state = State(event.state)
+        if not state.good:
+            return failure_lines.message(event)
+        stage = self.bench.pipeline.stages[event.stage]
+        text = made(stage, event.outputs, event.metrics, self._before(stage, event), self.bench.store)
+        if not text and event.log:
+            text = ''.join(self._last_line(event.log)).strip()
+        if state is State.RESTORED and event.seconds >= 1:
+            text += f'  saved {show_seconds(event.seconds)}'
+        return text
+
+    def _before(self, stage: Stage, event: StageEnded) -> dict[tuple[str, str], float | int]:
+        """The metrics of the state that the workspace held when the run began."""
+        found: dict[tuple[str, str], float | int] = {}
+        files = {file for file, _, _ in shown_metrics(stage, event.metrics)} & self.held.keys()
+        for pin in self.bench.pins.of_stage(stage.name) if files else ():
+            made_then = dict(pin.outputs)
+            for file, name, value in pin.metrics:
+                if file in files and made_then.get(file) == self.held[file]:
+                    found[file, name] = value
+        return found
+
+    def _last_line(self, log: str) -> tuple[str, ...]:
+        try:
+            return tuple(plain(line) for line in tail(self.bench.root.full(log), 1, TAIL_BYTES))
+        except OSError:  # a log that cannot be read right now is not worth a word
+            return ()
+
+    def _flush_restored(self) -> None:
+        """Restored stages one after the other share a line per group, so that a thousand do not flood the screen."""
+        events, self.restored = self.restored, []
+        by_group: dict[str, list[StageEnded]] = {}
+        for event in events:
+            by_group.setdefault(self.bench.pipeline.stages[event.stage].group, []).append(event)
+        for members in by_group.values():
+            if self.quiet:
+                continue
+            if len(members) < FOLD or self.verbose:
+                for event in members:
+                    self._print(run_lines.ended(event, self._text(event), self.names, self.columns))
+                continue
+            text = ', '.join(fold([event.stage for event in members], self.groups))
+            saved = sum(event.seconds for event in members)
+            self._print(run_lines.restored_group(f'{text}, {len(members):,} instances', saved, self.columns))
+
+    # What moves
+
+    def _watch(self) -> None:
+        """In a thread of its own: draws what runs, or says once a minute what does."""
+        began = self.clock()
+        while not self.over.wait(TICK if self.watched else 1.0):
+            now = self.clock()
+            if self.watched and self.moving is None and now - began >= PATIENCE:
+                self._start_moving()
+            with self.lock:
+                long_ones = self.board.long_ones(now) if self.moving else []
+            last = {one.stage: ''.join(self._last_line(one.log)) for one in long_ones}
+            with self.lock:
+                if self.over.is_set():
+                    return
+                self._flush_restored()
+                if self.moving is not None:
+                    self._draw(now, last)
+                elif now - self.last_line >= HEARTBEAT and (text := self.board.heartbeat(now)):
+                    self._tell(Line(text))
+
+    def _start_moving(self) -> None:
+        from mlops_cli.cli.console.moving import Moving
+
+        with self.lock:
+            if not self.over.is_set():
+                self.moving = Moving(sys.stderr)
+
+    def _draw(self, now: float, last: Mapping[str, str]) -> None:
+        assert self.moving is not None
+        columns = width(sys.stderr)
+        lines = self.board.lines(now, columns - 1, height(sys.stderr) - 2, last, bool(self.interrupted()))
+        try:
+            self.moving.show(lines)
+        except OSError:  # the terminal is gone; the run goes on
+            self.moving, self.watched = None, False
+
+    def _stop(self) -> None:
+        self.over.set()
+        if self.thread is not None:
+            self.thread.join()
+            self.thread = None
+        if self.moving is not None:
+            self.moving.close()
+            self.moving = None
+        self._flush_restored()
+
+    # Lines that stay
+
+    def _print(self, line: Line | str = '', *, always: bool = False) -> None:
+        """A line of data.  A reader that went away does not end the run.  ``always``: also with --quiet."""
+        line = line if isinstance(line, Line) else Line(line)
+        if self.deaf or (self.quiet and not always):
+            return
+        self.last_line = self.clock()
+        if self.moving is not None and self.columns is not None:
+            self.moving.print(line)
+            return
+        try:
+            out(line)
+            if sys.stdout is not None:
+                sys.stdout.flush()
+        except BrokenPipeError:
+            self.deaf = True
+            hung_up()
+
+    def _tell(self, line: Line) -> None:
+        if self.quiet:
+            return
+        self.last_line = self.clock()
+        if self.moving is not None:
+            self.moving.print(line)
+        else:
+            say(line)
+
+    # The end
 
     def finish(self, report: Report) -> None:
+        """The last lines, once the run is over."""
+        self._stop()
         if report.run is None:
-            out(
-                f'Nothing to do: {count(len(report.settled), "stage")} {"is" if len(report.settled) == 1 else "are"} up to date '
-                f'(checked in {show_seconds(report.seconds)}).'
-            )
+            self._nothing_to_do(report)
             return
-        skipped = [name for name, one in report.settled.items() if one.state is State.SKIPPED]
-        if skipped:
-            needed = f': they need {groups(f.stage for f in self.failures)}' if self.failures else ''
-            out(f'  skipped   {groups(skipped)}{needed}')
-        for failure in self.failures:
-            self._failure(failure, report)
-        self._summary(report)
+        columns, failed = self.columns or width(), [event.stage for event in self.failures]
+        for line in (
+            *run_lines.cut_short(report, self.groups, columns),
+            *run_lines.skipped(report, failed, self.groups, columns),
+        ):
+            self._print(line)
+        for event in self.failures[:SHOWN_FAILURES]:
+            self._print(always=True)
+            stage = self.bench.pipeline.stages[event.stage]
+            for line in failure_lines.failure(event, stage, report.steps.get(event.stage), columns):
+                self._print(line, always=True)
+        if len(failed) > SHOWN_FAILURES:
+            names = some(list(map(one_line, failed[SHOWN_FAILURES:])), 8)
+            self._print(f'Failed too: {", ".join(names)} (mlops logs STAGE)', always=True)
+        word = 'failed' if failed else 'stopped' if report.ended == 'interrupted' else 'done'
+        self._print(Line(run_lines.summary(report), word), always=bool(failed))
+        self._what_next(report)
 
-    def _failure(self, event: StageEnded, report: Report) -> None:
-        stage = self.bench.pipeline.stages[event.stage]
-        out()
-        out(
-            f'{event.stage} failed: {" && ".join(stage.command.words) if stage.command.kind == "shell" else " ".join(stage.command.words)}'
-        )
-        for line in event.tail:
-            out(f'  | {line}')
-        step = report.steps.get(event.stage)
-        for number, one in enumerate(step.reasons[:3] if step else ()):
-            out(f'  {"ran because" if number == 0 else "":<12} {reason(one)}')
-        if event.hint:
-            out(f'  {"try":<12} {event.hint}')
-        if event.log:
-            out(f'  {"whole log":<12} mlops logs {event.stage}')
+    def _nothing_to_do(self, report: Report) -> None:
+        last = next(self.bench.runs.ids(), '').partition('-')[2]
+        self._print(run_lines.up_to_date(len(report.settled), report.seconds, last))
+        for path in cosmetic(self.bench, report.plan) if not self.quiet else ():
+            self._tell(Line(f'note: {path} changed since, but not in meaning (comments, formatting)', 'note:'))
 
-    def _summary(self, report: Report) -> None:
-        assert report.run is not None
-        words = [
-            ('failed', State.FAILED),
-            ('done', State.DONE),
-            ('restored', State.RESTORED),
-            ('fresh', State.FRESH),
-            ('skipped', State.SKIPPED),
-            ('stopped', State.INTERRUPTED),
-        ]
-        parts = [f'{report.count(state)} {word}' for word, state in words if report.count(state)]
-        work = sum(one.seconds for one in report.settled.values() if one.state is State.DONE)
-        extra = f' ({show_seconds(work)} of work)' if work > report.seconds * 1.05 else ''
-        out(f'{", ".join(parts)} in {show_seconds(report.seconds)}{extra}. Run {report.run.short}.')
-        if report.ended == 'failed':
-            out('Fix, then: mlops run')
-        elif report.pins or report.ignored:
-            out(f'Keep it: git add .mlops{" .gitignore .gitattributes" if report.ignored else ""} pipeline.yaml && git commit')
+    def _what_next(self, report: Report) -> None:
+        if report.ended == 'interrupted':
+            self._print('To go on: mlops run')
+        elif self.failures:
+            self._print(run_lines.to_fix(report, self.groups))
+        elif report.run is not None and report.run.overlay:
+            self._print(f'The workspace is as it was. To take this over: mlops runs apply {report.run.short}')
+        elif (report.pins or report.ignored) and not self.quiet and (paths := to_keep(self.bench)):
+            self._print(run_lines.keep_it(_elsewhere(self.bench), paths))
+
+
+def to_keep(bench: Workbench) -> list[str]:
+    """Files of the records and of the pipeline that git does not have as they are, folders of records as one."""
+    mine = [layout.ROOT, '.gitignore', '.gitattributes', *bench.pipeline.files]
+    try:
+        changed = git.changed(bench.root.path, [path for path in mine if os.path.lexists(bench.root.full(path))])
+    except UserError:
+        return []
+    tops = [layout.ROOT if path.startswith(layout.ROOT + '/') else path for path in changed]
+    return list(dict.fromkeys(tops))
+
+
+def _elsewhere(bench: Workbench) -> str:
+    """The project's folder, where the user does not stand in it."""
+    return '' if context.current.started_in == os.path.realpath(bench.root.path) else bench.root.path

@@ -1,20 +1,41 @@
-"""How things are said: reasons, outputs, verdicts.  Values in, text out; the same words on every screen."""
+"""How things are said: reasons, names, outputs, times.  Values in, text out; the same words on every screen."""
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+import shlex
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from typing import Protocol
 
+from mlops_cli.cli.console import clip, one_line
+from mlops_cli.core.digest import Digest
 from mlops_cli.core.refs import ObjectRef
-from mlops_cli.core.units import show_size
-from mlops_cli.pipeline.spec import Stage
-from mlops_cli.plan.model import Reason, Step, Verdict
+from mlops_cli.core.units import plural, show_seconds, show_size
+from mlops_cli.pipeline.spec import Command, Stage
+from mlops_cli.plan.model import Estimate, Reason, Step, Verdict
+from mlops_cli.store.tree import decode
 
-VALUE_WIDTH = 60
+VALUE_WIDTH = 60  # columns of a value
+FOLD = 3  # instances of a group from which they may share a line
+COUNTED = 20_000  # files of a folder that are worth counting
+NODE_LIMIT = 2 << 20  # bytes of a folder's node that are worth reading for that
+
+Groups = Mapping[str, tuple[str, ...]]
+Metrics = Sequence[tuple[str, str, float | int]]
 
 
-def clip(text: str, width: int = VALUE_WIDTH) -> str:
-    flat = ' '.join(text.split())
-    return flat if len(flat) <= width else flat[: width - 1] + '…'
+class Nodes(Protocol):
+    """As much of a store as counting files needs."""
+
+    def read(self, digest: Digest) -> bytes: ...
+
+
+def value(text: str, columns: int = VALUE_WIDTH) -> str:
+    """A value in the middle of a line."""
+    return clip(' '.join(one_line(text).split()), columns)
+
+
+def count(number: int, noun: str) -> str:
+    return plural(number, noun)
 
 
 def reason(one: Reason) -> str:
@@ -23,46 +44,146 @@ def reason(one: Reason) -> str:
         return 'never run'
     if one.kind == 'forced':
         return one.detail
-    head = f'{one.kind} {one.subject}'.strip()
+    head = f'{one.kind} {one_line(one.subject)}'.strip()
     if one.kind in ('param', 'environment', 'command', 'output') and (one.before is not None or one.after is not None):
-        before = 'none' if one.before is None else clip(one.before)
-        after = 'none' if one.after is None else clip(one.after)
+        before = 'none' if one.before is None else value(one.before)
+        after = 'none' if one.after is None else value(one.after)
         return f'{head} {before} -> {after}'
     if one.detail in ('changed', 'new', 'gone'):
         return f'{head} {one.detail}'
-    return f'{head}: {one.detail}' if one.detail else f'{head} changed'
+    return f'{head}: {one_line(one.detail)}' if one.detail else f'{head} changed'
 
 
 def why(step: Step) -> list[str]:
-    """The lines of a plan's WHY column."""
+    """The sentences of a plan's WHY column."""
     lines = [reason(one) for one in step.reasons]
     if step.verdict is Verdict.RESTORE:
-        return [f'same key as {step.origin}' if step.origin else 'recorded before', *lines]
+        return [f'same key as {one_line(step.origin)}' if step.origin else 'recorded before', *lines]
+    waits = ', '.join(some(list(dict.fromkeys(one_line(name.partition('@')[0]) for name in step.waits_for)), 4))
     if step.verdict is Verdict.MAYBE:
-        names = groups(step.waits_for)
-        return [*lines, f'{"after" if lines else "if an output changes of"} {names}']
+        return [*lines, f'{"then after" if lines else "if an output changes of"} {waits}']
+    if step.verdict is Verdict.BLOCKED and not lines:
+        return [f'waits for {waits}']
     return lines
 
 
-def groups(names: Iterable[str]) -> str:
-    """``train`` for all of ``train@a, train@b``; at most four names."""
-    short = list(dict.fromkeys(name.partition('@')[0] for name in names))
-    return ', '.join(short[:4]) + (f' and {len(short) - 4} more' if len(short) > 4 else '')
+def fold(names: Iterable[str], groups: Groups) -> list[str]:
+    """``train@*`` for all instances of train, ``train@* (3 of 4)`` for many of them, else the names themselves."""
+    by_group: dict[str, list[str]] = {}
+    for name in names:
+        by_group.setdefault(name.partition('@')[0], []).append(name)
+    return [text for group, members in by_group.items() for text in _folded(group, members, groups)]
 
 
-def made(stage: Stage, outputs: Sequence[tuple[str, ObjectRef]], metrics: Sequence[tuple[str, str, float | int]]) -> str:
-    """What a stage made, in a few words: its primary metric, else its outputs."""
+def _folded(group: str, members: Sequence[str], groups: Groups) -> list[str]:
+    every = len(groups.get(group, members))
+    if len(members) < min(FOLD, every) or (every == 1 and members == [group]):
+        return [one_line(name) for name in members]
+    return [one_line(f'{group}@*' if len(members) == every else f'{group}@* ({len(members)} of {every})')]
+
+
+def some(names: Sequence[str], most: int) -> list[str]:
+    return [*names[:most], *([f'{len(names) - most} more'] if len(names) > most else [])]
+
+
+def number(figure: float | int) -> str:
+    """A metric, as many digits as people read."""
+    if isinstance(figure, int):
+        return f'{figure:,}'
+    return f'{figure:,.0f}' if 1e4 <= abs(figure) < 1e15 else f'{figure:.4g}'
+
+
+def metric(name: str, now: float | int, before: float | int | None) -> str:
+    """``accuracy 0.9694 (was 0.9667)``."""
+    was = '' if before is None else ' (unchanged)' if before == now else f' (was {number(before)})'
+    return f'{one_line(name)} {number(now)}{was}'
+
+
+def shown_metrics(stage: Stage, metrics: Metrics) -> list[tuple[str, str, float | int]]:
+    """The primary metrics; without any, the first two there are."""
     primary = {output.path: output.metric.primary for output in stage.outputs if output.metric}
-    shown = [f'{name} {value:.4g}' for file, name, value in metrics if primary.get(file) == name]
-    if not shown:
-        shown = [f'{name} {value:.4g}' for _, name, value in metrics[:2]]
-    others = [(path, ref) for path, ref in outputs if path not in {file for file, _, _ in metrics}]
-    things = [f'{path}, {show_size(ref.size)}' for path, ref in others]
-    if not shown or len(things) == 1:
-        shown += things[:2] if not shown else things[:1]
-    extra = len(things) - 2 if not metrics else 0
-    return '  '.join(shown) + (f' and {extra} more' if extra > 0 else '')
+    return [one for one in metrics if primary.get(one[0]) == one[1]] or list(metrics[:2])
 
 
-def count(number: int, noun: str) -> str:
-    return f'{number:,} {noun}' + ('' if number == 1 else 's')
+def output(path: str, ref: ObjectRef, store: Nodes | None = None) -> str:
+    """``data/prepared, 2 files, 1.1 MB``."""
+    files = file_count(ref, store.read) if store is not None and ref.kind == 'tree' else None
+    counted = f'{plural(files, "file")}, ' if files is not None else ''
+    return f'{one_line(path)}, {counted}{show_size(ref.size)}'
+
+
+def file_count(ref: ObjectRef, read: Callable[[Digest], bytes]) -> int | None:
+    """How many files a folder holds; None where counting them would take long."""
+    files, folders = 0, [ref.digest]
+    while folders:
+        node = read(folders.pop())
+        if len(node) > NODE_LIMIT:
+            return None
+        for entry in decode(node):
+            if entry.kind == 'dir' and entry.digest is not None:
+                folders.append(entry.digest)
+            else:
+                files += 1
+        if files > COUNTED or len(folders) > COUNTED:
+            return None
+    return files
+
+
+def made(
+    stage: Stage,
+    outputs: Sequence[tuple[str, ObjectRef]],
+    metrics: Metrics,
+    before: Mapping[tuple[str, str], float | int] | None = None,
+    store: Nodes | None = None,
+) -> str:
+    """What a stage made, in a few words: its metrics with their values before, and its outputs."""
+    known = before or {}
+    words = [metric(name, now, known.get((file, name))) for file, name, now in shown_metrics(stage, metrics)]
+    measured = {file for file, _, _ in metrics}
+    things = [(path, ref) for path, ref in outputs if path not in measured]
+    most = 1 if words else 2
+    words += [output(path, ref, store) for path, ref in things[:most]]
+    return '  '.join(words) + (f'  and {len(things) - most} more' if len(things) > most else '')
+
+
+def command_line(command: Command) -> str:
+    """What a stage runs, as one would type it."""
+    text = shlex.join(command.words) if command.kind == 'argv' else ' && '.join(word.strip() for word in command.words)
+    return one_line(text)
+
+
+def span(low: float | None, high: float | None, typical: float | None) -> str:
+    """``~6.1s``, ``4.2s-7.9s``, or nothing where nothing is known."""
+    if typical is None or low is None or high is None:
+        return ''
+    if high - low <= max(0.25 * low, 0.3):
+        return f'~{show_seconds(typical)}'
+    return f'{show_seconds(low)}-{show_seconds(high)}'
+
+
+def estimate(one: Estimate) -> str:
+    return span(one.low, one.high, one.typical)
+
+
+def ago(seconds: float) -> str:
+    """``just now``, ``5 min ago``, ``2 h ago``, ``3 days ago``."""
+    if seconds < 60:
+        return 'just now'
+    if seconds < 5400:
+        return f'{round(seconds / 60)} min ago'
+    if seconds < 129_600:
+        return f'{round(seconds / 3600)} h ago'
+    return f'{plural(round(seconds / 86400), "day")} ago'
+
+
+def clock(seconds: float) -> str:
+    """``0:03``, ``12:05``, ``1:02:03``: time that runs."""
+    whole = int(seconds)
+    head = f'{whole // 3600}:{whole % 3600 // 60:02}' if whole >= 3600 else str(whole // 60)
+    return f'{head}:{whole % 60:02}'
+
+
+def minutes(seconds: float) -> str:
+    """``12m``, ``3h05m``: time that ran, for lines that come once a minute."""
+    whole = round(seconds / 60)
+    return f'{whole // 60}h{whole % 60:02}m' if whole >= 60 else f'{whole}m'

@@ -10,13 +10,25 @@ from mlops_cli.core.refs import ObjectRef
 
 @dataclass(frozen=True, slots=True)
 class RunStarted:
-    """``run``: its id.  ``total``: stages that are not fresh.  ``jobs``: how many at once."""
+    """``run``: its id.  ``total``: stages that are not fresh.  ``jobs``: how many at once.
+
+    ``restore``: those of them that come from the store; ``open``: those that may turn out fresh; ``first``: nothing is known
+    of any of them.  ``cpus``, ``gpus``: what this machine has.  ``low``, ``high``: seconds that it is likely to take, None
+    where there is no history.  ``trial``: the workspace is left alone."""
 
     run: str
     pipeline: str
     total: int
     fresh: int
     jobs: int
+    restore: int = 0
+    open: int = 0
+    first: bool = False
+    cpus: float = 0.0
+    gpus: int = 0
+    low: float | None = None
+    high: float | None = None
+    trial: bool = False
 
 
 @dataclass(frozen=True, slots=True)

@@ -6,13 +6,15 @@ from typing import Annotated
 
 import typer
 
-from mlops_cli.cli import options
+from mlops_cli.cli import exits, options
 from mlops_cli.cli.console import out, print_json
 from mlops_cli.cli.documents import ref_document
 from mlops_cli.cli.wiring import project_relative, workbench, writing
-from mlops_cli.core.errors import UserError
+from mlops_cli.core.errors import ExitCode, UserError
 from mlops_cli.core.units import show_size
 from mlops_cli.records import data, gitignore
+
+EXITS = exits.line(ExitCode.REFUSED)
 
 
 def command(

@@ -9,7 +9,7 @@ from typing import Annotated
 
 import typer
 
-from mlops_cli.cli import options
+from mlops_cli.cli import exits, options
 from mlops_cli.cli.console import out, print_json
 from mlops_cli.cli.wiring import workbench, writing
 from mlops_cli.cli.words import count
@@ -18,6 +18,8 @@ from mlops_cli.core.errors import ExitCode, UserError
 from mlops_cli.plan.select import matching
 from mlops_cli.run.checkout import Outcome, Targets, at_revision, bring, recorded, tracked_targets, unsaved
 from mlops_cli.run.workbench import Workbench
+
+EXITS = exits.line(ExitCode.REFUSED, failed='nothing recorded for a stage')
 
 
 def command(

@@ -8,11 +8,13 @@ from typing import Annotated, Any
 import typer
 
 from mlops_cli.checks.gate import evaluate, read_metrics
-from mlops_cli.cli import options
+from mlops_cli.cli import exits, options
 from mlops_cli.cli.console import out, print_json
 from mlops_cli.core.errors import ExitCode, UserError
 
 LIMIT = 16 << 20
+
+EXITS = exits.line(failed='the gate does not hold')
 
 
 def command(

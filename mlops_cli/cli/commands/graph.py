@@ -7,11 +7,13 @@ from typing import Annotated
 
 import typer
 
-from mlops_cli.cli import options
+from mlops_cli.cli import exits, options
 from mlops_cli.cli.console import out, print_json
 from mlops_cli.cli.wiring import workbench
 from mlops_cli.pipeline import graph
 from mlops_cli.plan.select import select
+
+EXITS = exits.line()
 
 
 class Format(StrEnum):

@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from mlops_cli.cli import options
+from mlops_cli.cli import exits, options
 from mlops_cli.cli.console import out, print_json
 from mlops_cli.core import layout
 from mlops_cli.core.errors import ExitCode, UserError
@@ -30,6 +30,8 @@ PARAMS = """\
 greeting:
   name: world
 """
+
+EXITS = exits.line(ExitCode.REFUSED)
 
 
 def command(

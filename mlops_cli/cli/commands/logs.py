@@ -7,12 +7,15 @@ from typing import Annotated
 
 import typer
 
+from mlops_cli.cli import exits
 from mlops_cli.cli.console import out
 from mlops_cli.cli.wiring import workbench
 from mlops_cli.core.errors import UserError
 from mlops_cli.plan.select import matching
 from mlops_cli.run.attempt import log_path
 from mlops_cli.run.workbench import Workbench
+
+EXITS = exits.line()
 
 
 def command(

@@ -6,14 +6,17 @@ from typing import Annotated
 
 import typer
 
-from mlops_cli.cli import options
+from mlops_cli.cli import exits, options
 from mlops_cli.cli.commands.status import verdict_code
 from mlops_cli.cli.console import print_json
 from mlops_cli.cli.documents import plan_document
-from mlops_cli.cli.plan_screen import show_plan
+from mlops_cli.cli.showing import show_plan
 from mlops_cli.cli.wiring import workbench
+from mlops_cli.core.errors import ExitCode
 from mlops_cli.run.invoke import Request, chosen, wishes_of
 from mlops_cli.run.outlook import look
+
+EXITS = exits.line(ExitCode.OUT_OF_DATE)
 
 
 def command(
@@ -22,6 +25,7 @@ def command(
     force: Annotated[bool, typer.Option('--force', '-f', help='As run --force would.')] = False,
     downstream: Annotated[bool, typer.Option('--downstream', help='Also what depends on the named stages.')] = False,
     only: Annotated[bool, typer.Option('--only', help='Just the named stages.')] = False,
+    jobs: options.Jobs = 0,
     exit_code: options.ExitCodeFlag = False,
     strict: options.Strict = False,
     json: options.Json = False,
@@ -33,5 +37,5 @@ def command(
     with workbench(assignments or ()) as bench:
         request = Request(tuple(stages or ()), force=force, downstream=downstream, only=only)
         plan = look(bench, chosen(bench, request), wishes_of(bench, request)).plan
-        print_json(plan_document(plan, 'plan')) if json else show_plan(plan, bench)
+        print_json(plan_document(plan, 'plan')) if json else show_plan(plan, bench, jobs)
     return verdict_code(plan, exit_code, strict)

@@ -13,16 +13,18 @@ from typing import Annotated
 
 import typer
 
-from mlops_cli.cli import options
+from mlops_cli.cli import exits, options
 from mlops_cli.cli.console import print_json
 from mlops_cli.cli.documents import plan_document, run_document
-from mlops_cli.cli.plan_screen import show_plan
 from mlops_cli.cli.run_screen import RunScreen
+from mlops_cli.cli.showing import show_plan
 from mlops_cli.cli.wiring import workbench
 from mlops_cli.core.errors import ExitCode
 from mlops_cli.run.invoke import Report, Request, chosen, execute, wishes_of
 from mlops_cli.run.outlook import look
 from mlops_cli.run.states import State
+
+EXITS = exits.line(ExitCode.REFUSED, ExitCode.LOCK_TIMEOUT, ExitCode.INTERRUPTED, ExitCode.TERMINATED, failed='a stage failed')
 
 
 class Isolate(StrEnum):
@@ -32,9 +34,7 @@ class Isolate(StrEnum):
 
 def command(
     stages: options.Stages = None,
-    jobs: Annotated[
-        int, typer.Option('--jobs', '-j', metavar='N', min=0, help='Stages at once. 0: as many as processors.')
-    ] = 0,
+    jobs: options.Jobs = 0,
     assignments: options.Set = None,
     force: Annotated[bool, typer.Option('--force', '-f', help='Run the named stages (all if none) whatever is known.')] = False,
     no_cache: Annotated[bool, typer.Option('--no-cache', help='Look no result up; results are still stored.')] = False,
@@ -71,8 +71,7 @@ def command(
             outlook = look(bench, chosen(bench, request), wishes_of(bench, request))
             print_json(plan_document(outlook.plan, 'run-plan')) if json else show_plan(outlook.plan, bench, jobs)
             return ExitCode.DONE
-        screen = RunScreen(bench, silent=json)
-        with signals() as interrupted, screen:
+        with signals() as interrupted, RunScreen(bench, silent=json, interrupted=interrupted.level) as screen:
             report = execute(
                 bench,
                 request,

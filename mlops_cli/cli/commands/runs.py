@@ -10,32 +10,27 @@ from typing import Annotated, Any
 
 import typer
 
-from mlops_cli.cli import options
+from mlops_cli.cli import exits, options
 from mlops_cli.cli.commands.run import exit_code, signals
 from mlops_cli.cli.console import one_line, out, print_json
 from mlops_cli.cli.documents import run_document
+from mlops_cli.cli.groups import group
 from mlops_cli.cli.run_screen import RunScreen
 from mlops_cli.cli.wiring import workbench
 from mlops_cli.cli.words import count
-from mlops_cli.core.errors import UserError
+from mlops_cli.core.errors import ExitCode, UserError
 from mlops_cli.core.units import show_seconds, show_size
 from mlops_cli.records.runs import Run
 from mlops_cli.run.invoke import Request, execute
 from mlops_cli.run.trials import write_parameters
 from mlops_cli.run.workbench import Workbench
 
-app = typer.Typer(
-    rich_markup_mode=None,
-    pretty_exceptions_enable=False,
-    help='Runs that were: list, show, apply.',
-    context_settings={'help_option_names': ['-h', '--help']},
-    no_args_is_help=True,
-)
+app = group('Runs that were: list, show, apply.')
 
 RunId = Annotated[str, typer.Argument(metavar='RUN', help="A run's id, or an unambiguous beginning of it.")]
 
 
-@app.command('list')
+@app.command('list', epilog=exits.line())
 def list_runs(
     most: Annotated[int, typer.Option('--most', '-n', metavar='N', min=1, help='So many, newest first.')] = 20,
     json: options.Json = False,
@@ -84,7 +79,7 @@ def _row(run: Run) -> dict[str, Any]:
     }
 
 
-@app.command('show')
+@app.command('show', epilog=exits.line())
 def show(run: RunId, json: options.Json = False) -> int:
     """One run: its stages, what they took, what it was asked.
 
@@ -118,9 +113,8 @@ def show(run: RunId, json: options.Json = False) -> int:
         )
         return 0
     out(f'Run {found.short}, {found.started}, {found.ended} in {show_seconds(found.seconds)}')
-    out(
-        f'  by {one_line(found.who)} on {one_line(found.host)}, branch {one_line(found.branch) or "none"}, commit {found.commit[:12] or "none"}'
-    )
+    branch, commit = one_line(found.branch) or 'none', found.commit[:12] or 'none'
+    out(f'  by {one_line(found.who)} on {one_line(found.host)}, branch {branch}, commit {commit}')
     out(f'  {one_line(" ".join(found.command))}')
     for file, key, value in found.overlay:
         out(f'  set {file}:{key} = {one_line(str(value))}')
@@ -153,7 +147,7 @@ def _metrics(bench: Workbench, run: Run) -> list[tuple[str, str, str, float]]:
     ]
 
 
-@app.command('apply')
+@app.command('apply', epilog=exits.line(ExitCode.REFUSED, failed='a stage failed'))
 def apply(run: RunId, json: options.Json = False) -> int:
     """Take a trial over: its parameters are written into the parameter files, its results become the workspace's.
 
@@ -169,8 +163,7 @@ def apply(run: RunId, json: options.Json = False) -> int:
         changed = write_parameters(bench.root, found.overlay)
     with workbench() as bench:
         names = tuple(stage.name for stage in found.stages if stage.name in bench.pipeline.stages)
-        screen = RunScreen(bench, silent=json)
-        with signals() as interrupted, screen:
+        with signals() as interrupted, RunScreen(bench, silent=json, interrupted=interrupted.level) as screen:
             report = execute(
                 bench,
                 Request(names, command=('mlops', *sys.argv[1:])),

@@ -2,15 +2,24 @@
 
 from __future__ import annotations
 
-from mlops_cli.cli import options
-from mlops_cli.cli.console import print_json
-from mlops_cli.cli.documents import plan_document
-from mlops_cli.cli.plan_screen import show_status
+import sys
+import time
+from concurrent.futures import ThreadPoolExecutor
+
+from mlops_cli.cli import context, exits, options
+from mlops_cli.cli.console import out_lines, print_json, width
+from mlops_cli.cli.documents import plan_document, working_document
+from mlops_cli.cli.standing import Standing, data_changes, in_git, last_run, working
+from mlops_cli.cli.status_screen import status_lines
+from mlops_cli.cli.unchanged import cosmetic
 from mlops_cli.cli.wiring import workbench
 from mlops_cli.core.errors import ExitCode
 from mlops_cli.plan.model import Plan
 from mlops_cli.run.invoke import Request, chosen, wishes_of
 from mlops_cli.run.outlook import look
+from mlops_cli.run.workbench import Workbench
+
+EXITS = exits.line(ExitCode.OUT_OF_DATE)
 
 
 def command(
@@ -25,9 +34,38 @@ def command(
     """
     with workbench() as bench:
         request = Request(tuple(stages or ()))
-        plan = look(bench, chosen(bench, request), wishes_of(bench, request)).plan
-        print_json(plan_document(plan, 'status')) if json else show_status(plan, bench)
+        if json:
+            plan = planned(bench, request)
+            print_json({**plan_document(plan, 'status'), 'running': [working_document(one) for one in working(bench)]})
+        elif context.current.quiet:
+            plan = planned(bench, request)
+        else:
+            plan = _show(bench, request)
     return verdict_code(plan, exit_code, strict)
+
+
+def planned(bench: Workbench, request: Request) -> Plan:
+    return look(bench, chosen(bench, request), wishes_of(bench, request)).plan
+
+
+def _show(bench: Workbench, request: Request) -> Plan:
+    with ThreadPoolExecutor(1) as pool:
+        asked = pool.submit(in_git, bench)  # git is another process: it works while we do
+        plan = planned(bench, request)
+        last, running, data, edited = last_run(bench), working(bench), data_changes(bench), cosmetic(bench, plan)
+        head, uncommitted = asked.result()
+    standing = Standing(
+        time.time(),
+        head.branch if head else None,
+        head.commit if head else '',
+        last,
+        running,
+        uncommitted,
+        data,
+        tuple(edited),
+    )
+    out_lines(status_lines(plan, standing, bench.pipeline.groups, width(sys.stdout), everything=context.current.verbose))
+    return plan
 
 
 def verdict_code(plan: Plan, asked: bool, strict: bool) -> int:

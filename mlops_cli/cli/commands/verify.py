@@ -7,12 +7,14 @@ from typing import Annotated
 
 import typer
 
-from mlops_cli.cli import options
+from mlops_cli.cli import exits, options
 from mlops_cli.cli.console import out, print_json
 from mlops_cli.cli.wiring import workbench
 from mlops_cli.cli.words import count
 from mlops_cli.core.digest import Digest
 from mlops_cli.core.errors import ExitCode, UserError
+
+EXITS = exits.line(failed='damage found')
 
 
 def command(

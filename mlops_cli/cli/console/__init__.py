@@ -1,0 +1,156 @@
+"""The only door to the terminal.  Standard output is data, standard error is talk; nothing that came from a file, a name or
+a stage reaches the terminal with a control character in it."""
+
+from __future__ import annotations
+
+import json
+import os
+import sys
+from collections.abc import Iterable
+from typing import Any, NamedTuple, TextIO
+
+from mlops_cli.cli.console.text import cells, clip, fill, one_line, pad, plain, safe, wrap
+from mlops_cli.core.events import Event, Note
+
+__all__ = [
+    'Line',
+    'cells',
+    'clip',
+    'colour',
+    'fill',
+    'height',
+    'hung_up',
+    'note',
+    'one_line',
+    'out',
+    'out_lines',
+    'pad',
+    'plain',
+    'prepare',
+    'print_json',
+    'safe',
+    'say',
+    'terminal',
+    'width',
+    'wrap',
+]
+
+NO_TERMINAL = 100  # columns to lay tables out for where nobody says how many there are
+
+
+class Line(NamedTuple):
+    """A line to print.  ``word``: the one that colour may stress, at its first place in the text."""
+
+    text: str
+    word: str = ''
+
+
+# Word -> colour.  Colour adds nothing: the word itself says it.
+STYLES = {
+    'done': 'green',
+    'passed': 'green',
+    'restored': 'cyan',
+    'placed': 'cyan',
+    'restore': 'cyan',
+    'FAILED': 'red',
+    'failed': 'red',
+    'damaged': 'red',
+    'error:': 'red',
+    'blocked': 'red',
+    'run': 'yellow',
+    'stopped': 'yellow',
+    'waiting': 'yellow',
+    'note:': 'yellow',
+    'hint:': 'cyan',
+}
+_CODES = {'green': '32', 'cyan': '36', 'red': '31', 'yellow': '33'}
+
+
+def prepare() -> None:
+    """Names that the terminal's encoding cannot show must not end the program."""
+    for stream in (sys.stdout, sys.stderr):
+        if stream is not None and hasattr(stream, 'reconfigure'):
+            stream.reconfigure(errors='replace')
+
+
+def out(text: str | Line = '') -> None:
+    """A line of data."""
+    _write(sys.stdout, text)
+
+
+def out_lines(lines: Iterable[str | Line]) -> None:
+    for line in lines:
+        out(line)
+
+
+def say(text: str | Line = '') -> None:
+    """A line of talk.  Where nobody can hear it any more, it is lost."""
+    try:
+        _write(sys.stderr, text)
+        if sys.stderr is not None:
+            sys.stderr.flush()
+    except OSError:
+        return
+
+
+def _write(stream: TextIO | None, text: str | Line) -> None:
+    if stream is None:  # closed by who started us
+        return
+    line = text if isinstance(text, Line) else Line(text)
+    shown = safe(line.text)
+    if line.word in STYLES and colour(stream):
+        shown = shown.replace(line.word, f'\x1b[{_CODES[STYLES[line.word]]}m{line.word}\x1b[0m', 1)
+    stream.write(shown + '\n')
+
+
+def hung_up() -> None:
+    """Whoever read standard output went away, as ``| head`` does: what is still written to it goes nowhere."""
+    if sys.stdout is not None:
+        void = os.open(os.devnull, os.O_WRONLY | os.O_CLOEXEC)
+        os.dup2(void, sys.stdout.fileno())
+        os.close(void)
+
+
+def note(event: Event) -> None:
+    """Shows the notes among events, for commands that have no screen of their own."""
+    if isinstance(event, Note):
+        say(Line(f'note: {event.stage}: {event.text}' if event.stage else f'note: {event.text}', 'note:'))
+
+
+def print_json(document: dict[str, Any]) -> None:
+    """The one JSON document of a ``--json`` command."""
+    if sys.stdout is not None:
+        json.dump(document, sys.stdout, ensure_ascii=True, indent=1, default=str)
+        sys.stdout.write('\n')
+        sys.stdout.flush()
+
+
+def terminal(stream: TextIO | None) -> bool:
+    """A person watches it: a terminal, and not one that can show nothing but lines."""
+    return stream is not None and stream.isatty() and os.environ.get('TERM') != 'dumb'
+
+
+def colour(stream: TextIO | None) -> bool:
+    """Colour is wanted: a terminal, and no NO_COLOR."""
+    return not os.environ.get('NO_COLOR') and terminal(stream)
+
+
+def _size(stream: TextIO | None) -> os.terminal_size | None:
+    try:
+        return os.get_terminal_size(stream.fileno()) if stream is not None and stream.isatty() else None
+    except (OSError, ValueError):
+        return None
+
+
+def width(stream: TextIO | None = None) -> int:
+    """Columns to fill: as COLUMNS says, else the terminal's, else 100."""
+    if os.environ.get('COLUMNS', '').isdecimal():
+        return max(40, int(os.environ['COLUMNS']))
+    size = _size(stream or sys.stdout)
+    return max(40, size.columns) if size and size.columns else NO_TERMINAL
+
+
+def height(stream: TextIO | None = None) -> int:
+    """Lines of the terminal."""
+    size = _size(stream or sys.stdout)
+    return max(8, size.lines) if size and size.lines else 24

@@ -1,0 +1,53 @@
+"""Lines at the bottom of a terminal that are drawn again and again, while others scroll by above them."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import TextIO
+
+from rich.console import Console
+from rich.live import Live
+from rich.text import Text
+
+from mlops_cli.cli.console import STYLES, Line, colour, safe
+
+
+def _text(line: Line) -> Text:
+    text = Text(safe(line.text), no_wrap=True, overflow='crop', end='')
+    if line.word in STYLES:
+        start = text.plain.find(line.word)
+        if start >= 0:
+            text.stylize(STYLES[line.word], start, start + len(line.word))
+    return text
+
+
+class Moving:
+    """The moving part on ``stream``, a terminal.  Not thread safe: whoever draws holds a lock.  Close it, or the cursor
+    stays hidden."""
+
+    def __init__(self, stream: TextIO) -> None:
+        self._console = Console(
+            file=stream,
+            force_terminal=True,
+            color_system='standard' if colour(stream) else None,
+            markup=False,
+            emoji=False,
+            highlight=False,
+            soft_wrap=True,
+        )
+        self._live = Live(
+            console=self._console, auto_refresh=False, transient=True, redirect_stdout=False, redirect_stderr=False
+        )
+        self._live.start()
+
+    def show(self, lines: Sequence[Line]) -> None:
+        """Draws these in place of what moved before."""
+        self._live.update(Text('\n', end='').join(map(_text, lines)), refresh=True)
+
+    def print(self, line: Line) -> None:
+        """A line that stays, above the moving part."""
+        self._console.print(_text(line), soft_wrap=True)
+
+    def close(self) -> None:
+        """Takes the moving part away."""
+        self._live.stop()

@@ -1,0 +1,94 @@
+"""Text for terminals: made safe, measured in cells, cut and padded to columns.  Strings in, strings out."""
+
+from __future__ import annotations
+
+import re
+import unicodedata
+from collections.abc import Iterable
+from functools import lru_cache
+
+TAB = 8
+REPLACED = '\ufffd'
+
+# What a terminal, a CI log or a reader could take for an instruction, or does not show at all: C0 and C1 controls but tab and
+# line feed, directional overrides and isolates, invisible operators, tags, fillers, lone surrogates.
+_UNSAFE = re.compile(
+    '[\x00-\x08\x0b-\x1f\x7f-\x9f\u00ad\u034f\u061c\u115f\u1160\u17b4\u17b5\u180b-\u180f\u200b-\u200f\u2028-\u202e\u2060-\u206f'
+    '\u3164\ufeff\uffa0\ufff0-\ufffb\U0001bca0-\U0001bca3\U0001d173-\U0001d17a\U000e0000-\U000e0fff\ud800-\udfff]'
+)
+# Whole sequences that colour, move and retitle (ECMA-48): what follows the escape character goes with it.
+_SEQUENCE = re.compile(
+    '(?:\x1b\\[|\x9b)[0-?]*[ -/]*[@-~]'  # CSI, as colours and cursor movements
+    '|(?:\x1b[\\]PX^_]|[\x90\x98\x9d-\x9f])[^\x07\x1b\x9c\n]*(?:\x07|\x1b\\\\|\x9c)?'  # titles, links, device strings
+    '|\x1b[ -/]*[0-~]'  # the others, as the choice of a character set
+)
+
+
+def safe(text: str) -> str:
+    """Text with everything replaced that could act on a terminal or hide from a reader.  Tabs and line feeds stay."""
+    return _UNSAFE.sub(REPLACED, text)
+
+
+def plain(text: str) -> str:
+    """As :func:`safe`, for what programs print: their colours and cursor movements are left out, not replaced."""
+    return safe(_SEQUENCE.sub('', text))
+
+
+def one_line(text: str) -> str:
+    """Safe, and without line feeds or tabs: for names and values in the middle of a line."""
+    return safe(text.replace('\n', '⏎').replace('\t', ' '))
+
+
+@lru_cache(maxsize=4096)
+def _cells_of(character: str) -> int:
+    if unicodedata.combining(character) or unicodedata.category(character) in ('Mn', 'Me', 'Cf'):
+        return 0
+    return 2 if unicodedata.east_asian_width(character) in ('W', 'F') else 1
+
+
+def cells(text: str) -> int:
+    """Columns that text takes on a terminal."""
+    return len(text) if text.isascii() else sum(map(_cells_of, text))
+
+
+def clip(text: str, columns: int) -> str:
+    """At most so many columns; an ellipsis shows where something is missing."""
+    if cells(text) <= columns:
+        return text
+    room, kept = columns - 1, 0
+    for index, character in enumerate(text):
+        kept += _cells_of(character)
+        if kept > room:
+            return text[:index] + '…'
+    return text
+
+
+def pad(text: str, columns: int, *, right: bool = False) -> str:
+    """Blanks up to so many columns, behind the text, or before it with ``right``."""
+    blanks = ' ' * (columns - cells(text))
+    return blanks + text if right else text + blanks
+
+
+def fill(words: Iterable[str], columns: int, *, separator: str = ', ') -> list[str]:
+    """Words joined into lines of at most so many columns; a word that is longer has a line of its own."""
+    lines: list[str] = []
+    for word in words:
+        if lines and cells(lines[-1]) + cells(separator) + cells(word) + len(separator.rstrip()) <= columns:
+            lines[-1] += separator + word
+        else:
+            if lines:
+                lines[-1] += separator.rstrip()
+            lines.append(word)
+    return lines
+
+
+def wrap(text: str, columns: int) -> list[str]:
+    """A sentence in lines of at most so many columns, broken at blanks."""
+    return fill(text.split(), columns, separator=' ')
+
+
+def label(name: str, text: str, columns: int, *, indent: int = 22) -> list[str]:
+    """``Fresh, 1      prepare``: a label, and text beside it that goes on under itself."""
+    head = name if cells(name) < indent - 1 else name + '  '
+    lines = wrap(text, max(columns - indent, 20)) or ['']
+    return [pad(head, indent) + lines[0], *(' ' * indent + line for line in lines[1:])]

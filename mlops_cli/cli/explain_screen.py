@@ -1,0 +1,176 @@
+"""The explanation of one stage, for people: what changed first, then what did not, then which code was found.  Pure."""
+
+from __future__ import annotations
+
+import json
+from collections import Counter
+from collections.abc import Sequence
+from itertools import takewhile
+
+from mlops_cli.cli.console import Line, cells, clip, one_line, pad, wrap
+from mlops_cli.cli.explanation import Explanation, Row
+from mlops_cli.cli.words import Groups, count, fold, reason, some, value, why
+from mlops_cli.core import layout
+from mlops_cli.core.manifest import EntryKind
+from mlops_cli.plan.model import Reason, Verdict
+
+KIND = 12  # columns
+NAMES = 36
+SHOWN = 14  # unchanged components that are listed where nothing changed
+FILES = 6  # found files that are named
+MARKS = {'same': ' ', 'changed': '~', 'new': '+', 'gone': '-'}
+SENTENCES = {
+    Verdict.FRESH: 'the workspace holds what this key led to',
+    Verdict.RESTORE: 'the store has what this key led to, the workspace holds something else',
+    Verdict.RUN: 'nothing usable is recorded for this key',
+    Verdict.MAYBE: 'its key is known once the stages before it are settled',
+    Verdict.BLOCKED: 'an input is missing',
+}
+
+
+def explain_lines(one: Explanation, groups: Groups, columns: int, *, everything: bool = False) -> list[Line]:
+    """``everything``: unchanged components too, one by one, and every file."""
+    step = one.step
+    key = f'   key {step.manifest.digest.hex[:16]}' if step.manifest else ''
+    lines = [Line(f'{one_line(step.stage)}: {step.verdict}, {SENTENCES[step.verdict]}{key}', str(step.verdict))]
+    lines += _head(one, groups, columns)
+    lines += _changes(one, columns, everything)
+    lines += _same(one, columns, everything)
+    lines += _code(one, columns, everything)
+    return lines
+
+
+def _head(one: Explanation, groups: Groups, columns: int) -> list[Line]:
+    step = one.step
+    texts = []
+    if step.waits_for:
+        texts.append(f'waits for {", ".join(some(fold(step.waits_for, groups), 6))}')
+    if step.verdict is Verdict.RESTORE and step.origin:
+        texts.append(f'made by {one_line(step.origin)}')
+    if step.verdict in (Verdict.RUN, Verdict.BLOCKED) and not one.compared_with:
+        texts += why(step)
+    if one.compared_with:
+        state = 'the state that the workspace holds' if one.held else 'the nearest state that is recorded'
+        texts.append(f'compared with {state}, key {one.compared_with[7:23]}')
+    texts += [note for note in step.notes if note not in one.unknown]
+    return [Line(f'  {line}') for text in texts for line in wrap(one_line(text), columns - 2)]
+
+
+def _changes(one: Explanation, columns: int, everything: bool) -> list[Line]:
+    """In the words of the plan where there is a state to compare with; a change of digests alone says little."""
+    if not one.compared_with:
+        return []
+    changed = [row for row in one.rows if row.state != 'same']
+    if not changed:
+        text = 'nothing of its own differs' if one.step.verdict is Verdict.MAYBE else 'nothing differs but the outputs'
+        return [Line(f'  {text}: {", ".join(map(reason, one.step.reasons))}'.rstrip(': '))]
+    lines = [Line('Changed')]
+    reasons = list(one.changes) if one.step.manifest else []
+    for row in changed:
+        mine = [_detail(row, reasons.pop(0)) for _ in range(_belonging(row, reasons))]
+        lines += _change_lines(row, mine, columns) if mine else [_row_line(row, columns, everything)]
+    return lines
+
+
+def _belonging(row: Row, reasons: Sequence[Reason]) -> int:
+    """How many of the reasons, which come in the order of the rows, are about a row: of a mapping, its leaves."""
+    if row.kind != 'param':
+        return int(bool(reasons) and reasons[0].kind == row.kind)
+    name = _short_name(row)
+    return sum(1 for _ in takewhile(lambda one: one.kind == 'param' and f'{one.subject}.'.startswith(f'{name}.'), reasons))
+
+
+def _short_name(row: Row) -> str:
+    return row.name.removeprefix(f'{layout.PARAMS_FILE}:')
+
+
+def _detail(row: Row, one: Reason) -> str:
+    leaf = one.subject[len(_short_name(row)) + 1 :] if row.kind == 'param' else ''
+    if one.detail:
+        return one_line(one.detail)
+    before, after = ('none' if text is None else value(text) for text in (one.before, one.after))
+    return f'{one_line(leaf)} {before} -> {after}'.strip()
+
+
+def _change_lines(row: Row, details: Sequence[str], columns: int) -> list[Line]:
+    name = one_line(row.name)
+    head = f'  {MARKS[row.state]} {pad(row.kind, KIND)} {pad(name, NAMES)} '
+    room = columns - cells(head)
+    texts = [line for text in details for line in ([text] if cells(text) <= room else wrap(text, max(room, 24)))]
+    if cells(name) > NAMES:
+        return [Line(head.rstrip()), *(Line(f'{"":<{KIND + 6}}{text}') for text in texts)]
+    return [Line(f'{"" if index else head:<{cells(head)}}{text}') for index, text in enumerate(texts)]
+
+
+def _same(one: Explanation, columns: int, everything: bool) -> list[Line]:
+    rows = [row for row in one.rows if row.state == 'same']
+    changed = len(rows) < len(one.rows)
+    undecided = [
+        Line(f'  ? {pad("data", KIND)} {pad(clip(one_line(path), NAMES), NAMES)} made by a stage that is not settled')
+        for path in one.undecided
+    ]
+    if not rows:
+        return undecided
+    counted = ', '.join(_nouns(kind, number) for kind, number in Counter(row.kind for row in rows).items())
+    if changed and not everything:
+        return [Line(f'Unchanged: {counted} (mlops explain -v shows them)'), *undecided]
+    shown = rows if everything or len(rows) <= SHOWN else rows[:SHOWN]
+    lines = [Line(f'{"Unchanged" if changed else "Made of"}: {counted}')]
+    lines += [_row_line(row, columns, everything) for row in shown]
+    if len(shown) < len(rows):
+        lines.append(Line(f'    and {len(rows) - len(shown):,} more (mlops explain -v)'))
+    return lines + undecided
+
+
+def _nouns(kind: EntryKind, number: int) -> str:
+    """``1 command``, ``3 code files``."""
+    many = {'code': 'code files', 'data': 'data', 'environment': 'of the environment'}.get(kind, f'{kind}s')
+    return f'{number:,} {many if number != 1 else many.removesuffix("s")}'
+
+
+def _row_line(row: Row, columns: int, everything: bool) -> Line:
+    name = one_line(row.name)
+    head = f'  {MARKS[row.state]} {pad(row.kind, KIND)} {pad(clip(name, NAMES) if not everything else name, NAMES)} '
+    before, after = _short(row, row.before), _short(row, row.after)
+    text = f'{before} -> {after}' if row.state == 'changed' else before if row.state == 'gone' else after
+    return Line((head + (text if everything else clip(text, max(20, columns - cells(head))))).rstrip())
+
+
+def _short(row: Row, text: str | None) -> str:
+    """A component's value as people write it."""
+    if text is None:
+        return 'none'
+    if text == 'absent':
+        return 'absent'
+    if text.startswith('blake3:'):
+        return text[7:15]
+    found = json.loads(text)
+    if row.kind == 'command' and isinstance(found, dict):
+        shown = found.get('cmd') or ' '.join(found.get('argv', ()))
+        return value(shown + (f' (in {found["wdir"]})' if 'wdir' in found else ''), 100)
+    if row.kind == 'output' and isinstance(found, dict):
+        return 'kept when it starts (persist)' if found.get('persist') else ''
+    if row.kind == 'environment' and row.name.startswith('secret:'):
+        return 'a secret: its name counts, never its value'
+    if row.kind in ('data', 'code') and isinstance(found, dict):
+        return 'which files it means'
+    return value(found if isinstance(found, str) else text, 100)
+
+
+def _code(one: Explanation, columns: int, everything: bool) -> list[Line]:
+    texts: list[tuple[str, str]] = []
+    if one.python:
+        texts.append(('python', one_line(one.python)))
+    if one.files:
+        names = [one_line(path) for path in one.files]
+        listed = ', '.join(names if everything else some(names, FILES))
+        texts.append(('code', f'{count(len(names), "file")}: {listed}'))
+    if one.modules:
+        texts.append(('imports', ', '.join(map(one_line, one.modules if everything else some(list(one.modules), 10)))))
+    texts += [('code unknown', one_line(sentence)) for sentence in one.unknown]
+    lines = []
+    for name, text in texts:
+        room = max(columns - KIND - 5, 30)
+        for index, line in enumerate(wrap(text, room)):
+            lines.append(Line(f'    {pad("" if index else name, KIND)} {line}', '' if index else name))
+    return [Line('Found'), *lines] if lines else []

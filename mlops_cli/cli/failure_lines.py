@@ -1,0 +1,80 @@
+"""What a person needs to know about a stage that failed: what ran, what it said, why it ran, what to try, where the rest is."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from mlops_cli.cli.console import Line, clip, one_line, plain, wrap
+from mlops_cli.cli.words import command_line, reason
+from mlops_cli.core.errors import Where
+from mlops_cli.core.events import StageEnded
+from mlops_cli.pipeline.spec import Stage
+from mlops_cli.plan.model import Step
+from mlops_cli.run.causes import ADVICE, cause_of
+
+LABEL = 13  # columns of what stands before a text
+TAIL = 12  # lines of its log that are shown
+REASONS = 3
+CAUSES = {
+    'oom': 'out of memory',
+    'cuda': 'a CUDA error',
+    'disk': 'the disk is full',
+    'network': 'the network failed',
+    'nan': 'the numbers went wrong',
+}
+KEYS = {'oom': 'resources', 'timeout': 'timeout', 'network': 'retry', 'killed': 'resources'}  # what the advice is about
+
+
+def message(event: StageEnded) -> str:
+    """Why it failed, in a few words: ``out of memory (exit 1)``."""
+    cause = CAUSES.get(cause_of(event), '')
+    said = one_line(event.message)
+    return f'{cause} ({said})' if cause and cause not in said else said
+
+
+def place(event: StageEnded, stage: Stage) -> Where:
+    """The place in the pipeline file that the advice is about: the key if it is there, else what failed."""
+    missing = 'did not make' in event.message and 'outs' in stage.places
+    key = 'outs' if missing else KEYS.get(cause_of(event), 'cmd')
+    return stage.places.get(key) or stage.places.get('cmd') or stage.places.get('argv') or stage.where
+
+
+def failure(event: StageEnded, stage: Stage, step: Step | None, columns: int) -> list[Line]:
+    """The paragraph about one failed stage."""
+    lines = [Line(text) for text in wrap(f'{one_line(event.stage)} failed: {command_line(stage.command)}', columns)[:4]]
+    lines[0] = Line(lines[0].text, 'failed')
+    lines += [Line(f'  | {clip(plain(text).expandtabs(4), max(columns - 4, 76))}') for text in tail(event.tail)]
+    reasons = [reason(one) for one in step.reasons] if step else []
+    more = [f'and {len(reasons) - REASONS} more: mlops explain {event.stage}'] if len(reasons) > REASONS else []
+    lines += _rows('ran because', [*reasons[:REASONS], *more], columns)
+    lines += _rows('try', [_advice(event, stage)], columns)
+    lines += _rows('whole log', [f'mlops logs {one_line(event.stage)}'] if event.log else [], columns)
+    lines += _rows('kept' if event.log else 'note', [one_line(note) for note in event.notes], columns)
+    return lines
+
+
+def _advice(event: StageEnded, stage: Stage) -> str:
+    where = place(event, stage)
+    text = one_line(event.hint or ADVICE.get(cause_of(event), ''))
+    shown = one_line(str(where)) if where.file else ''
+    if not text:
+        return f'look at its command   ({shown})' if shown else ''
+    return f'{text}   ({shown})' if shown else text
+
+
+def _rows(name: str, texts: Sequence[str], columns: int) -> list[Line]:
+    lines = [line for text in texts if text for line in _kept_blanks(text, max(columns - LABEL - 2, 30))]
+    return [Line(f'  {"" if index else name:<{LABEL}}{text}') for index, text in enumerate(lines)]
+
+
+def _kept_blanks(text: str, columns: int) -> list[str]:
+    """A text that fits stays as it is, with its wide gaps."""
+    return [text] if len(text) <= columns else wrap(text, columns)
+
+
+def tail(lines: Sequence[str]) -> Sequence[str]:
+    """The last lines that say something: blank ones at the end are left out."""
+    end = len(lines)
+    while end and not lines[end - 1].strip():
+        end -= 1
+    return lines[max(0, end - TAIL) : end]

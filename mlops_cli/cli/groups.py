@@ -1,0 +1,67 @@
+"""Commands that hold commands: they hint at the near name, and every command of theirs takes the global options too."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import typer
+from typer.core import TyperGroup, TyperOption
+
+from mlops_cli.cli import context
+
+SETTINGS = {'help_option_names': ['-h', '--help']}
+
+
+def global_options() -> list[TyperOption]:
+    """Fresh options that do, behind a command, what they do in front of it."""
+
+    def directory(_ctx: Any, _param: Any, value: str | None) -> None:
+        context.enter(value or '')
+
+    def quiet(_ctx: Any, _param: Any, value: bool) -> None:
+        context.current.quiet |= bool(value)
+
+    def verbose(_ctx: Any, _param: Any, value: bool) -> None:
+        context.current.verbose |= bool(value)
+
+    silent: dict[str, Any] = {'expose_value': False}
+    return [
+        TyperOption(param_decls=['-C', 'cd'], metavar='DIR', callback=directory, help='Run as if started in DIR.', **silent),
+        TyperOption(
+            param_decls=['--quiet', '-q'], is_flag=True, callback=quiet, help='Only data, failures and errors.', **silent
+        ),
+        TyperOption(param_decls=['--verbose', '-v'], is_flag=True, callback=verbose, help='More about everything.', **silent),
+    ]
+
+
+def with_globals(command: Any) -> Any:
+    """The command, made to take them; a group's commands do by themselves."""
+    if not isinstance(command, TyperGroup):
+        names = {name for param in command.params for name in param.opts}
+        command.params += [option for option in global_options() if names.isdisjoint(option.opts)]
+    return command
+
+
+class Group(TyperGroup):  # the arguments' names are the base class's
+    """A group of commands, such as ``runs``."""
+
+    def get_command(self, ctx: Any, cmd_name: str) -> Any:
+        command = super().get_command(ctx, cmd_name)
+        return with_globals(command) if command is not None else None
+
+    def resolve_command(self, ctx: Any, args: list[str]) -> Any:
+        context.refuse_unknown(args[0] if args else '', self.commands, {}, of=ctx.command_path)
+        return super().resolve_command(ctx, args)
+
+
+def group(help: str) -> typer.Typer:  # noqa: A002 -- as Typer names it
+    """An empty group, to register commands with.  Alone, it shows its help."""
+    return typer.Typer(
+        cls=Group,
+        rich_markup_mode=None,
+        pretty_exceptions_enable=False,
+        add_completion=False,
+        no_args_is_help=True,
+        help=help,
+        context_settings=SETTINGS,
+    )

@@ -1,0 +1,106 @@
+"""What runs now, for the moving part of the run screen.  Listens to events, makes lines; draws nothing, asks no clock."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+
+from mlops_cli.cli.console import Line, cells, clip, one_line, pad, plain
+from mlops_cli.cli.words import clock, minutes
+from mlops_cli.core.events import Event, RunStarted, StageEnded, StageStarted, StageWaiting
+from mlops_cli.core.units import show_seconds
+from mlops_cli.run.states import State
+
+BAR = 10  # columns
+LONG = 2.0  # seconds from which a stage's last line is worth showing
+NAMES = 28  # columns for names, at most
+
+
+@dataclass(frozen=True, slots=True)
+class Running:
+    """``since``: on the screen's clock.  ``typical``: seconds it took before.  ``log``: project-relative path."""
+
+    stage: str
+    since: float
+    typical: float | None
+    log: str
+
+
+@dataclass
+class Board:
+    """``total``: stages that were not fresh when the run began; ``ended``: those of them that came to an end."""
+
+    total: int = 0
+    ended: int = 0
+    failed: int = 0
+    running: dict[str, Running] = field(default_factory=dict)
+    waiting: dict[str, str] = field(default_factory=dict)
+
+    def listen(self, event: Event, now: float) -> None:
+        """``now``: seconds on the screen's clock."""
+        match event:
+            case RunStarted():
+                self.total = event.total
+            case StageStarted():
+                self.waiting.pop(event.stage, None)
+                self.running[event.stage] = Running(event.stage, now, event.typical_seconds, event.log)
+            case StageWaiting():
+                self.waiting[event.stage] = event.holder
+            case StageEnded():
+                self.waiting.pop(event.stage, None)
+                self.running.pop(event.stage, None)
+                self.ended += 1
+                self.failed += event.state == State.FAILED
+            case _:
+                pass
+
+    def long_ones(self, now: float) -> list[Running]:
+        """Those that run for a while, so that what they print is worth reading."""
+        return [one for one in self.running.values() if now - one.since >= LONG]
+
+    def lines(self, now: float, columns: int, rows: int, last: Mapping[str, str], stopping: bool = False) -> list[Line]:
+        """The moving part.  ``rows``: lines there is room for; ``last``: stage -> the last line it printed."""
+        if not self.running and not self.waiting:
+            return []
+        room = max(1, min(len(self.running), rows - 2))
+        shown = list(self.running.values())[: room if len(self.running) <= room else room - 1]
+        names = min(NAMES, max((cells(one_line(one.stage)) for one in shown), default=8))
+        found = [self._line(one, now, columns, names, last.get(one.stage, '')) for one in shown]
+        if len(shown) < len(self.running):
+            found.append(Line(clip(f'  {"":<9} and {len(self.running) - len(shown)} more', columns)))
+        return [*found, Line(clip(self.counts(stopping), columns))]
+
+    def _line(self, one: Running, now: float, columns: int, names: int, said: str) -> Line:
+        passed = now - one.since
+        text = f'  {"running":<9} {pad(clip(one_line(one.stage), names), names)} {clock(passed):>7}'
+        if one.typical is not None and one.typical >= 1:
+            text += f' of ~{clock(one.typical)} {bar(passed / one.typical)}'
+        elif one.typical is None and passed >= LONG:
+            text += '  no history yet'
+        return Line(clip(f'{text}  {one_line(plain(said)).strip()}'.rstrip(), columns))
+
+    def counts(self, stopping: bool = False) -> str:
+        """``2 of 8 done, 2 running, 4 waiting``."""
+        left = max(0, self.total - self.ended - len(self.running))
+        parts = [f'{self.ended - self.failed:,} of {self.total:,} done']
+        parts += [f'{self.failed} failed'] if self.failed else []
+        parts += [f'{len(self.running)} running'] if self.running else []
+        parts += [f'{left:,} waiting'] if left else []
+        parts += ['stopping: once more to end them at once'] if stopping else []
+        return '  ' + ', '.join(parts)
+
+    def heartbeat(self, now: float) -> str:
+        """``running train@x 12m of ~20m, train@y 3m; 2 of 8 done``: for logs, where nothing can move."""
+        texts = [
+            f'{one_line(one.stage)} {minutes(now - one.since)}'
+            + (f' of ~{show_seconds(one.typical)}' if one.typical is not None and one.typical >= 60 else '')
+            for one in list(self.running.values())[:4]
+        ]
+        more = f' and {len(self.running) - 4} more' if len(self.running) > 4 else ''
+        return f'running {", ".join(texts)}{more};{self.counts()[1:]}' if texts else ''
+
+
+def bar(share: float) -> str:
+    """``[######....]``: how much of the usual time has passed; never full before the end."""
+    filled = min(BAR - 1, int(max(0.0, share) * BAR))
+    return f'[{"#" * filled}{"." * (BAR - filled)}]'

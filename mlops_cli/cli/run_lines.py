@@ -1,0 +1,148 @@
+"""The lines of a run, from its events and its report.  Values in, lines out; prints nothing."""
+
+from __future__ import annotations
+
+import shlex
+from collections.abc import Iterable, Mapping, Sequence
+
+from mlops_cli.cli.console import Line, clip, one_line, pad, wrap
+from mlops_cli.cli.words import Groups, fold, some, span
+from mlops_cli.core.events import RunStarted, StageEnded, StageWaiting
+from mlops_cli.core.units import plural, show_seconds, show_size
+from mlops_cli.plan.model import Verdict
+from mlops_cli.run.invoke import Report
+from mlops_cli.run.states import State
+
+STATES = {State.DONE: 'done', State.RESTORED: 'restored', State.FAILED: 'FAILED', State.INTERRUPTED: 'stopped'}
+INDENT = 12  # columns before the text of a line: two blanks, and the state
+NAMES = 40  # columns for names, at most
+COUNTED = (
+    ('failed', State.FAILED),
+    ('done', State.DONE),
+    ('restored', State.RESTORED),
+    ('fresh', State.FRESH),
+    ('skipped', State.SKIPPED),
+    ('stopped', State.INTERRUPTED),
+)
+
+
+def started(event: RunStarted) -> Line:
+    """``digits: 5 of 8 stages to run, 3 fresh. 4 jobs, this machine (8 CPUs, 1 GPU)``."""
+    every, running = event.total + event.fresh, event.total - event.restore
+    stages = f'{running:,} of {plural(every, "stage")}' if running != every else plural(every, 'stage')
+    parts = [f'{"up to " if event.open else ""}{stages} to run'] if running else []
+    parts += [f'{event.restore:,} in the cache'] if event.restore else []
+    parts += [f'{event.fresh:,} fresh'] if event.fresh else []
+    parts += ['nothing in cache yet'] if event.first else []
+    there = [f'{event.cpus:g} CPU{"" if event.cpus == 1 else "s"}'] if event.cpus else []
+    there += [plural(event.gpus, 'GPU')] if event.gpus else []
+    machine = f'this machine ({", ".join(there)})' if there else 'this machine'
+    trial = 'Trial apart from the workspace, ' if event.trial else ''
+    expected = span(event.low, event.high, event.high) if event.high and event.high >= 1 else ''
+    about = f', {expected.replace("~", "about ")}' if expected else ''
+    return Line(f'{one_line(event.pipeline)}: {", ".join(parts)}. {trial}{plural(event.jobs, "job")}, {machine}{about}')
+
+
+def ended(event: StageEnded, text: str, names: int, columns: int | None) -> Line:
+    """A stage that came to an end.  ``text``: what it made, or why it failed; ``columns`` None: as long as it gets."""
+    state = State(event.state)
+    word = STATES.get(state, str(state))
+    seconds = '' if state is State.RESTORED else show_seconds(event.seconds)
+    line = f'  {word:<9} {pad(one_line(event.stage), names)} {seconds:>7}  {one_line(text)}'.rstrip()
+    return Line(clip(line, columns) if columns else line, word)
+
+
+def waiting(event: StageWaiting) -> Line:
+    """A stage that another command holds."""
+    text = f'{one_line(event.stage)}: held by {one_line(event.holder)}, {show_seconds(event.seconds)}'
+    return Line(f'  {"waiting":<9} {text}', 'waiting')
+
+
+def restored_group(text: str, saved: float, columns: int | None) -> Line:
+    """Several stages that were restored, in one line."""
+    line = f'  {"restored":<9} {text}{f"  saved {show_seconds(saved)}" if saved >= 1 else ""}'
+    return Line(clip(line, columns) if columns else line, 'restored')
+
+
+def skipped(report: Report, failed: Sequence[str], groups: Groups, columns: int) -> list[Line]:
+    """The stages that were not started: those that need a failed one, then the others."""
+    names = [name for name, one in report.settled.items() if one.state is State.SKIPPED]
+    needing = _needing(report.plan.edges, failed, names)
+    lines: list[Line] = []
+    blocked = [name for name in names if name in needing]
+    rest = [name for name in names if name not in needing]
+    if blocked:
+        verb = 'it needs' if len(blocked) == 1 else 'they need'
+        causes = [name for name in failed if any(name in needing[one] for one in blocked)]
+        lines += _listed('skipped', blocked, f': {verb} {", ".join(some(fold(causes, groups), 4))}', groups, columns)
+    if rest:
+        reason = ': not started after the failure (--keep-going would)' if failed else ': not started'
+        lines += _listed('skipped', rest, reason, groups, columns)
+    return lines
+
+
+def cut_short(report: Report, groups: Groups, columns: int) -> list[Line]:
+    """Stages that did not have to run after all: what they read came out as it was."""
+    names = [
+        step.stage
+        for step in report.plan.steps
+        if step.verdict is Verdict.MAYBE and step.stage in report.settled and report.settled[step.stage].state is State.FRESH
+    ]
+    return _listed('fresh', names, ': what they read came out as it was', groups, columns) if names else []
+
+
+def _listed(word: str, names: Sequence[str], tail: str, groups: Groups, columns: int) -> list[Line]:
+    lines = wrap(', '.join(fold(names, groups)) + tail, max(columns - INDENT, 30))
+    return [Line(f'  {"" if index else word:<9} {text}', '' if index else word) for index, text in enumerate(lines)]
+
+
+def _needing(edges: Mapping[str, Sequence[str]], failed: Iterable[str], names: Sequence[str]) -> dict[str, set[str]]:
+    """Skipped stage -> the failed ones that it comes after, however far."""
+    causes: dict[str, set[str]] = {name: {name} for name in failed}
+    for name in names:  # topological, as the plan is
+        found = set().union(*(causes.get(other, set()) for other in edges.get(name, ())))
+        if found:
+            causes[name] = found
+    return {name: causes[name] for name in names if name in causes}
+
+
+def summary(report: Report) -> str:
+    """``1 failed, 1 done, 3 fresh, 3 skipped in 9.4s. Run 7k2p01.``"""
+    parts = [f'{report.count(state):,} {word}' for word, state in COUNTED if report.count(state)]
+    work = sum(one.seconds for one in report.settled.values() if one.state is State.DONE)
+    extra = [f'{show_seconds(work)} of work'] if work > report.seconds * 1.05 else []
+    extra += [f'{show_seconds(report.saved_seconds)} saved by the cache'] if report.saved_seconds >= 1 else []
+    run = f' Run {report.run.short}.' if report.run else ''
+    more = f' ({", ".join(extra)})' if extra else ''
+    return f'{", ".join(parts)} in {show_seconds(report.seconds)}{more}.{run}'
+
+
+def to_fix(report: Report, groups: Groups) -> str:
+    """What to do after a failure, and what need not be feared."""
+    done = [name for name, one in report.settled.items() if one.state in (State.DONE, State.RESTORED)]
+    stays = f'      ({", ".join(some(fold(done, groups), 3))} will not run again)' if done else ''
+    return f'Fix, then: mlops run{stays}'
+
+
+def keep_it(folder: str, paths: Sequence[str]) -> str:
+    """The line that puts the results into git.  ``folder``: where to, empty for here."""
+    git = f'git -C {shlex.quote(folder)}' if folder else 'git'
+    return f'Keep it: {git} add {" ".join(shlex.quote(path) for path in paths)} && {git} commit'
+
+
+def up_to_date(stages: int, seconds: float, last: str) -> str:
+    """``Nothing to do: 8 stages are up to date (checked in 0.06s, run 7k2m9q).``"""
+    run = f', run {last}' if last else ''
+    return (
+        f'Nothing to do: {plural(stages, "stage")} {"is" if stages == 1 else "are"} up to date '
+        f'(checked in {show_seconds(seconds)}{run}).'
+    )
+
+
+def usage(event: StageEnded) -> str:
+    """What a stage consumed, for those who ask for more."""
+    used = event.usage
+    parts = [f'cpu {show_seconds(used["cpu_seconds"])}'] if 'cpu_seconds' in used else []
+    parts += [f'memory {show_size(used["memory_peak_bytes"])}'] if used.get('memory_peak_bytes') else []
+    parts += [f'exit {event.exit_code}'] if event.exit_code else []
+    return ', '.join(parts)

@@ -1,0 +1,29 @@
+"""Prints what several commands show: the plan."""
+
+from __future__ import annotations
+
+import os
+import sys
+
+from mlops_cli.cli import context
+from mlops_cli.cli.console import out_lines, width
+from mlops_cli.cli.plan_screen import View, plan_lines
+from mlops_cli.core.units import plural
+from mlops_cli.plan.model import Plan
+from mlops_cli.run.machine import machine
+from mlops_cli.run.workbench import Workbench
+
+
+def show_plan(plan: Plan, bench: Workbench, jobs: int = 0) -> None:
+    """``jobs`` 0: as config says, else as many as processors."""
+    there = machine(bench.config.tokens)
+    gpus = f', {plural(there.gpus, "GPU")}' if there.gpus else ''
+    place = f'this machine ({there.cpus:g} CPU{"" if there.cpus == 1 else "s"}{gpus})'
+    view = View(
+        bench.pipeline.groups,
+        width(sys.stdout),
+        jobs or bench.config.jobs or os.cpu_count() or 1,
+        place,
+        context.current.verbose,
+    )
+    out_lines(plan_lines(plan, view))

@@ -1,0 +1,116 @@
+"""What the status page tells beside the plan: what runs now, what git has not, which tracked data changed.  Reads; changes
+nothing, and waits for nobody."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+from mlops_cli import git
+from mlops_cli.core import layout
+from mlops_cli.core.clock import from_iso
+from mlops_cli.core.digest import Digest
+from mlops_cli.core.errors import UserError
+from mlops_cli.core.refs import ObjectRef
+from mlops_cli.fsio.locks import LockFile
+from mlops_cli.job.log import tail
+from mlops_cli.records.runs import Run
+from mlops_cli.run.logs import newest_log
+from mlops_cli.run.workbench import Workbench
+from mlops_cli.store.tree import diff
+
+TAIL_BYTES = 4096
+COUNTED = 2_000_000  # bytes of a folder's node beyond which differences are not counted
+
+
+@dataclass(frozen=True, slots=True)
+class Working:
+    """A stage that some command works on now.  ``since``: seconds since 1970; ``said``: its last line."""
+
+    stage: str
+    since: float | None
+    host: str
+    pid: int
+    said: str
+
+
+@dataclass(frozen=True, slots=True)
+class Standing:
+    """``branch`` None outside git, empty on no branch.  ``uncommitted``: paths, as git has them.  ``data``: path of tracked
+    data -> how it differs from its record."""
+
+    now: float
+    branch: str | None = None
+    commit: str = ''
+    last: Run | None = None
+    running: tuple[Working, ...] = ()
+    uncommitted: tuple[str, ...] = ()
+    data: Mapping[str, str] | None = None
+    cosmetic: tuple[str, ...] = ()
+
+
+def in_git(bench: Workbench) -> tuple[git.Head | None, tuple[str, ...]]:
+    """Where the repository is, and what of the records and the pipeline it does not have."""
+    head = git.head(bench.root.path)
+    if head is None:
+        return None, ()
+    mine = [layout.ROOT, *bench.pipeline.files]
+    return head, git.changed(bench.root.path, [path for path in mine if os.path.lexists(bench.root.full(path))])
+
+
+def working(bench: Workbench) -> tuple[Working, ...]:
+    """Stages whose lock is held by somebody."""
+    path = bench.root.full(layout.LOCKS)
+    if not os.path.exists(path):
+        return ()
+    with LockFile(path) as locks:
+        return tuple(_work(bench, locks, name) for name in bench.pipeline.stages if locks.is_taken(f'stage/{name}'))
+
+
+def _work(bench: Workbench, locks: LockFile, stage: str) -> Working:
+    holder = locks.holder(f'stage/{stage}')
+    log = newest_log(bench.root, stage)
+    said = ''.join(tail(bench.root.full(log), 1, TAIL_BYTES)) if log else ''
+    if holder is None:
+        return Working(stage, None, '', 0, said)
+    return Working(stage, holder['since'], holder['host'], holder['pid'], said)
+
+
+def data_changes(bench: Workbench) -> dict[str, str]:
+    """Tracked data that is not as its record says."""
+    found = {}
+    for path, recorded in bench.describer.tracked.items():
+        here = bench.workspace.ref(path)
+        if here is None:
+            found[path] = 'not here'
+        elif here.identity != recorded.identity:
+            found[path] = _counts(bench, path, recorded, here) or 'changed'
+    return found
+
+
+def _counts(bench: Workbench, path: str, before: ObjectRef, after: ObjectRef) -> str:
+    """``5,012 new, 3 changed, 0 gone`` for folders, as far as both are known."""
+    if before.kind != 'tree' or after.kind != 'tree':
+        return ''
+    nodes = bench.workspace.nodes(path)
+
+    def read(digest: Digest) -> bytes:
+        return nodes[digest] if digest in nodes else bench.store.read(digest)
+
+    counts = {'new': 0, 'changed': 0, 'gone': 0}
+    try:
+        for _, one, two in diff(before, after, read):
+            counts['new' if one is None else 'gone' if two is None else 'changed'] += 1
+    except UserError:  # the recorded state is not in this cache
+        return ''
+    return ', '.join(f'{count:,} {word}' for word, count in counts.items() if count)
+
+
+def last_run(bench: Workbench) -> Run | None:
+    return next(bench.runs.newest(), None)
+
+
+def ended_at(run: Run) -> float:
+    """Seconds since 1970."""
+    return from_iso(run.started) + run.seconds

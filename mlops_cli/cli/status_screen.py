@@ -1,0 +1,194 @@
+"""The status page, read off the plan and what else stands.  Values in, lines out."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterable, Sequence
+
+from mlops_cli.cli.console import Line, cells, clip, one_line, pad, plain, wrap
+from mlops_cli.cli.plan_screen import advice
+from mlops_cli.cli.rows import Row, notes, rows
+from mlops_cli.cli.standing import Standing, Working, ended_at
+from mlops_cli.cli.words import Groups, ago, fold, some
+from mlops_cli.core.units import plural, show_seconds
+from mlops_cli.plan.model import Plan, Step, Verdict
+
+INDENT = 22  # columns before what is said about something
+NAMES = 18
+MOST_ROWS = 30
+REASONS = 4
+UNKNOWN = 'code unknown'
+
+
+def status_lines(plan: Plan, standing: Standing, groups: Groups, columns: int, *, everything: bool = False) -> list[Line]:
+    """The page.  ``everything``: nothing folded or left out."""
+    page = _Page(plan, groups, columns, everything)
+    page.head(standing)
+    page.stale()
+    page.blocked()
+    page.quiet_ones()
+    page.running(standing)
+    page.data(standing)
+    page.by_hand()
+    page.notes()
+    page.uncommitted(standing)
+    page.cosmetic(standing)
+    return page.lines
+
+
+class _Page:
+    def __init__(self, plan: Plan, groups: Groups, columns: int, everything: bool) -> None:
+        self.plan, self.groups, self.columns, self.everything = plan, groups, columns, everything
+        self.lines: list[Line] = []
+        widest = max((cells(one_line(step.stage)) for step in plan.steps), default=0)
+        self.indent = max(INDENT, min(widest, columns * 2 // 5) + 4)
+
+    def put(self, text: str, word: str = '') -> None:
+        self.lines.append(Line(text.rstrip(), word))
+
+    def beside(self, name: str, texts: Sequence[str], word: str = '') -> None:
+        """A name, and beside it sentences, each from a line of its own."""
+        room = max(self.columns - self.indent, 24)
+        lines = [line for text in texts for line in ([text] if cells(text) <= room else _hanging(text, room))] or ['']
+        shown = clip(name, self.indent - 1)
+        self.put(f'{pad(shown, self.indent)}{lines[0]}', word)
+        for line in lines[1:]:
+            self.put(' ' * self.indent + line)
+
+    def with_command(self, text: str, command: str) -> None:
+        """``Stale, 4 ...      (mlops plan)``, the command below where there is no room beside."""
+        gap = max(self.indent, self.columns - cells(command) - 2 if self.columns < 90 else 64)
+        if cells(text) + 2 <= gap:
+            self.put(f'{pad(text, gap)}({command})')
+        else:
+            self.put(text)
+            self.put(f'{" " * self.indent}({command})')
+
+    def steps(self, *verdicts: Verdict) -> list[Step]:
+        return [step for step in self.plan.steps if step.verdict in verdicts]
+
+    def head(self, standing: Standing) -> None:
+        if standing.branch is None:
+            where = 'Not in a git repository'
+        else:
+            name = one_line(standing.branch) or f'no branch, commit {standing.commit[:8]}'
+            where = f'Branch {name}' if standing.branch else f'On {name}'
+        last = standing.last
+        if last is None:
+            self.put(f'{where}, no run yet.')
+        else:
+            ended = '' if last.ended == 'done' else f', {last.ended}'
+            self.put(f'{where}, last run {last.short} {ago(standing.now - ended_at(last))}{ended}.')
+        if self.plan.steps and len(self.steps(Verdict.FRESH)) == len(self.plan.steps):
+            self.put(f'Up to date: {plural(len(self.plan.steps), "stage")}.', 'done')
+
+    def stale(self) -> None:
+        steps = self.steps(Verdict.RUN, Verdict.RESTORE)
+        if not steps:
+            return
+        restorable = len(self.steps(Verdict.RESTORE))
+        tail = f' ({"all" if restorable == len(steps) else restorable} can be restored)' if restorable else ''
+        self.put('')
+        self.with_command(f'Stale, {len(steps):,}{tail}', 'mlops plan')
+        found = rows(steps, self.groups, folded=not self.everything)
+        for row in found if self.everything else found[:MOST_ROWS]:
+            self._row(row)
+        if not self.everything and len(found) > MOST_ROWS:
+            self.put(f'  and {sum(len(row.steps) for row in found[MOST_ROWS:]):,} more (mlops plan)')
+
+    def _row(self, row: Row) -> None:
+        why = row.why
+        if not self.everything and len(why) > REASONS:
+            why = [*why[:REASONS], f'and {len(why) - REASONS} more (mlops explain)']
+        self.beside(f'  {row.name}', why)
+
+    def blocked(self) -> None:
+        steps = [step for step in self.steps(Verdict.BLOCKED) if step.reasons]
+        waiting = [step for step in self.steps(Verdict.BLOCKED) if not step.reasons]
+        if not steps:
+            return
+        self.put('')
+        self.put(f'Blocked, {len(steps) + len(waiting):,}', 'Blocked')
+        for row in rows(steps, self.groups, folded=not self.everything):
+            reasons = [
+                f'{line}. {advice(one.kind, one.subject, one.detail)}'
+                for line, one in zip(row.why, row.steps[0].reasons, strict=False)
+            ]
+            self.beside(f'  {row.name}', reasons[:REASONS])
+        if waiting:
+            self.beside('  waiting for those', [self._names(waiting)])
+
+    def quiet_ones(self) -> None:
+        maybe, fresh = self.steps(Verdict.MAYBE), self.steps(Verdict.FRESH)
+        if maybe:
+            self.beside(f'Downstream, {len(maybe):,}', [self._names(maybe)])
+        if fresh and len(fresh) != len(self.plan.steps):
+            self.beside(f'Fresh, {len(fresh):,}', [self._names(fresh)])
+
+    def _names(self, steps: Iterable[Step]) -> str:
+        names = fold([step.stage for step in steps], self.groups)
+        return ', '.join(names if self.everything else some(names, 12))
+
+    def running(self, standing: Standing) -> None:
+        if standing.running:
+            self.put('')
+            self.put('Running now')
+        for one in standing.running[:MOST_ROWS]:
+            self.beside(f'  {one_line(one.stage)}', [_doing(one, standing.now)])
+        if standing.running:
+            self.put(f'{" " * self.indent}(mlops logs {one_line(standing.running[0].stage)} --follow)')
+
+    def data(self, standing: Standing) -> None:
+        changes = standing.data or {}
+        if changes:
+            self.put('')
+            self.put('Data')
+        for path, text in list(changes.items())[:MOST_ROWS]:
+            command = f'mlops checkout {path}' if text == 'not here' else f'mlops add {path}'
+            self.beside(f'  {one_line(path)}', [f'{text}   ({one_line(command)})'])
+
+    def by_hand(self) -> None:
+        changed = [(path, step.stage) for step in self.plan.steps for path in step.changed_by_hand]
+        if changed:
+            self.put('')
+            self.put('Changed by hand')
+        for path, stage in changed[:MOST_ROWS]:
+            text = f'not what {one_line(stage)} made   (mlops checkout --force {one_line(path)})'
+            self.beside(f'  {one_line(path)}', [text])
+
+    def notes(self) -> None:
+        found = notes(self.plan, self.groups)
+        if found:
+            self.put('')
+            self.put('Worth knowing')
+        for sentence, stages in found if self.everything else found[:MOST_ROWS]:
+            self.beside(f'  {clip(stages, self.indent - 3)}', [one_line(sentence)])
+
+    def uncommitted(self, standing: Standing) -> None:
+        records = [path for path in standing.uncommitted if path.startswith('.mlops/')]
+        others = [path for path in standing.uncommitted if not path.startswith('.mlops/')]
+        parts = [f'{plural(len(records), "file")} in .mlops'] if records else []
+        parts += [one_line(path) for path in others[:4]] + ([f'{len(others) - 4} more'] if len(others) > 4 else [])
+        if parts:
+            self.put('')
+            adding = ' '.join(['.mlops'] * bool(records) + [one_line(path) for path in others[:4]])
+            self.beside('Not committed', [f'{", ".join(parts)}   (git add {adding})'])
+
+    def cosmetic(self, standing: Standing) -> None:
+        for path in standing.cosmetic:
+            for line in wrap(f'note: {one_line(path)} changed since, but not in meaning (comments, formatting)', self.columns):
+                self.put(line, 'note:')
+
+
+def _doing(one: Working, now: float) -> str:
+    if one.since is None:
+        return f'held by another command   {one_line(plain(one.said)).strip()}'.rstrip()
+    clock = time.strftime('%H:%M', time.localtime(one.since))
+    host = one_line(one.host)
+    head = f'{host} since {clock} ({show_seconds(max(0.0, now - one.since))})'
+    return f'{head}, {one_line(plain(one.said)).strip()}'.rstrip(', ')
+
+
+def _hanging(text: str, room: int) -> list[str]:
+    first, *more = wrap(text, room - 2)
+    return [clip(first, room), *(f'  {clip(line, room - 2)}' for line in more)]
