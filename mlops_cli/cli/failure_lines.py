@@ -14,6 +14,7 @@ from mlops_cli.run.causes import ADVICE, cause_of
 
 LABEL = 13  # columns of what stands before a text
 TAIL = 12  # lines of its log that are shown
+TRACEBACK = 'Traceback (most recent call last):'
 REASONS = 3
 CAUSES = {
     'oom': 'out of memory',
@@ -73,8 +74,10 @@ def _kept_blanks(text: str, columns: int) -> list[str]:
 
 
 def tail(lines: Sequence[str]) -> Sequence[str]:
-    """The last lines that say something: blank ones at the end are left out."""
+    """The last lines that say something: of a traceback all there is, and no blank ones at the end."""
     end = len(lines)
     while end and not lines[end - 1].strip():
         end -= 1
-    return lines[max(0, end - TAIL) : end]
+    begin = max(0, end - TAIL)
+    tracebacks = [index for index in range(end) if lines[index].strip() == TRACEBACK]
+    return lines[tracebacks[-1] if tracebacks else begin : end]

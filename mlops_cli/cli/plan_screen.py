@@ -46,7 +46,8 @@ def table(plan: Plan, view: View) -> list[Line]:
     names = min(limit, max([cells(row.name) for row in found] + [5]))
     times = [row.time for row in found]
     right = min(TIME, max(map(cells, [*times, 'TIME'])))
-    room = max(20, view.columns - names - WHAT - right - 7)
+    widest = max([cells(line) for row in found for line in row.why] + [30])
+    room = min(widest, max(20, view.columns - names - WHAT - right - 7))
     lines = [
         Line(f'  {pad("STAGE", names)}  {pad("WHAT", WHAT)} {pad("WHY", room)}  {pad("TIME", right, right=True)}'.rstrip())
     ]

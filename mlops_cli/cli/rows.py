@@ -5,8 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
-from mlops_cli.cli.words import Groups, estimate, fold, why
-from mlops_cli.core.units import show_seconds
+from mlops_cli.cli.words import Groups, estimate, fold, span, why
 from mlops_cli.plan.model import Plan, Step, Verdict
 
 
@@ -33,7 +32,8 @@ class Row:
         if len(self.steps) == 1:
             return estimate(self.steps[0].estimate)
         known = sorted(step.estimate.typical for step in self.steps if step.estimate.typical is not None)
-        return f'{len(self.steps)} x ~{show_seconds(known[len(known) // 2])}' if known else ''
+        middle = known[len(known) // 2] if known else None
+        return f'{len(self.steps)} x {span(middle, middle, middle)}' if known else ''
 
 
 def rows(steps: Iterable[Step], groups: Groups, *, folded: bool = True) -> list[Row]:

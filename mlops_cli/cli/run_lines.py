@@ -5,8 +5,8 @@ from __future__ import annotations
 import shlex
 from collections.abc import Iterable, Mapping, Sequence
 
-from mlops_cli.cli.console import Line, clip, one_line, pad, wrap
-from mlops_cli.cli.words import Groups, fold, some, span
+from mlops_cli.cli.console import Line, cells, clip, one_line, pad, wrap
+from mlops_cli.cli.words import Groups, fitting, fold, some
 from mlops_cli.core.events import RunStarted, StageEnded, StageWaiting
 from mlops_cli.core.units import plural, show_seconds, show_size
 from mlops_cli.plan.model import Verdict
@@ -26,7 +26,7 @@ COUNTED = (
 )
 
 
-def started(event: RunStarted) -> Line:
+def started(event: RunStarted, columns: int) -> Line:
     """``digits: 5 of 8 stages to run, 3 fresh. 4 jobs, this machine (8 CPUs, 1 GPU)``."""
     every, running = event.total + event.fresh, event.total - event.restore
     stages = f'{running:,} of {plural(every, "stage")}' if running != every else plural(every, 'stage')
@@ -38,18 +38,30 @@ def started(event: RunStarted) -> Line:
     there += [plural(event.gpus, 'GPU')] if event.gpus else []
     machine = f'this machine ({", ".join(there)})' if there else 'this machine'
     trial = 'Trial apart from the workspace, ' if event.trial else ''
-    expected = span(event.low, event.high, event.high) if event.high and event.high >= 1 else ''
-    about = f', {expected.replace("~", "about ")}' if expected else ''
-    return Line(f'{one_line(event.pipeline)}: {", ".join(parts)}. {trial}{plural(event.jobs, "job")}, {machine}{about}')
+    text = f'{one_line(event.pipeline)}: {", ".join(parts)}. {trial}{plural(event.jobs, "job")}, {machine}'
+    about = expected(event.low, event.high)
+    return Line(f'{text}, {about}' if about and cells(text) + cells(about) + 2 <= columns else text)
 
 
-def ended(event: StageEnded, text: str, names: int, columns: int | None) -> Line:
-    """A stage that came to an end.  ``text``: what it made, or why it failed; ``columns`` None: as long as it gets."""
+def expected(low: float | None, high: float | None) -> str:
+    """``about 4m10s``, ``2m00s to 4m10s``; nothing for what is over soon, or where nothing is known."""
+    if low is None or high is None or high < 5:
+        return ''
+    return (
+        f'about {show_seconds(round(high))}'
+        if high - low <= 0.25 * high
+        else f'{show_seconds(round(low))} to {show_seconds(round(high))}'
+    )
+
+
+def ended(event: StageEnded, parts: Sequence[str], names: int, columns: int | None) -> Line:
+    """A stage that came to an end.  ``parts``: what it made, or why it failed; ``columns`` None: as long as it gets."""
     state = State(event.state)
     word = STATES.get(state, str(state))
     seconds = '' if state is State.RESTORED else show_seconds(event.seconds)
-    line = f'  {word:<9} {pad(one_line(event.stage), names)} {seconds:>7}  {one_line(text)}'.rstrip()
-    return Line(clip(line, columns) if columns else line, word)
+    head = f'  {word:<9} {pad(one_line(event.stage), names)} {seconds:>7}  '
+    text = fitting([one_line(part) for part in parts], max(columns - cells(head), 8) if columns else None)
+    return Line(clip((head + text).rstrip(), columns) if columns else (head + text).rstrip(), word)
 
 
 def waiting(event: StageWaiting) -> Line:

@@ -103,7 +103,7 @@ class RunScreen:
 
     def _started(self, event: RunStarted) -> None:
         self.held = dict(self._held_metrics())
-        self._print(run_lines.started(event))
+        self._print(run_lines.started(event, self.columns or width()))
         if not self.quiet:
             self.thread = threading.Thread(target=self._watch, name='screen', daemon=True)
             self.thread.start()
@@ -127,24 +127,24 @@ class RunScreen:
             self.failures.append(event)
         if self.quiet and state.good:
             return
-        line = run_lines.ended(event, self._text(event), self.names, self.columns)
+        line = run_lines.ended(event, self._parts(event), self.names, self.columns)
         self._print(line, always=state is State.FAILED)
         if self.verbose and (used := run_lines.usage(event)):
             self._print(Line(f'{"":<12}{used}'))
         for note in event.notes if state is not State.FAILED else ():
             self._tell(Line(f'{"":<12}note: {one_line(note)}', 'note:'))
 
-    def _text(self, event: StageEnded) -> str:
+    def _parts(self, event: StageEnded) -> list[str]:
         state = State(event.state)
         if not state.good:
-            return failure_lines.message(event)
+            return [failure_lines.message(event)]
         stage = self.bench.pipeline.stages[event.stage]
-        text = made(stage, event.outputs, event.metrics, self._before(stage, event), self.bench.store)
-        if not text and event.log:
-            text = ''.join(self._last_line(event.log)).strip()
+        parts = made(stage, event.outputs, event.metrics, self._before(stage, event), self.bench.store)
+        if not parts and event.log:
+            parts = [line.strip() for line in self._last_line(event.log)]
         if state is State.RESTORED and event.seconds >= 1:
-            text += f'  saved {show_seconds(event.seconds)}'
-        return text
+            parts.append(f'saved {show_seconds(event.seconds)}')
+        return parts
 
     def _before(self, stage: Stage, event: StageEnded) -> dict[tuple[str, str], float | int]:
         """The metrics of the state that the workspace held when the run began."""
@@ -174,7 +174,7 @@ class RunScreen:
                 continue
             if len(members) < FOLD or self.verbose:
                 for event in members:
-                    self._print(run_lines.ended(event, self._text(event), self.names, self.columns))
+                    self._print(run_lines.ended(event, self._parts(event), self.names, self.columns))
                 continue
             text = ', '.join(fold([event.stage for event in members], self.groups))
             saved = sum(event.seconds for event in members)

@@ -4,7 +4,7 @@ nothing, and waits for nobody."""
 from __future__ import annotations
 
 import os
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 
 from mlops_cli import git
@@ -15,6 +15,7 @@ from mlops_cli.core.errors import UserError
 from mlops_cli.core.refs import ObjectRef
 from mlops_cli.fsio.locks import LockFile
 from mlops_cli.job.log import tail
+from mlops_cli.records import data
 from mlops_cli.records.runs import Run
 from mlops_cli.run.logs import newest_log
 from mlops_cli.run.workbench import Workbench
@@ -59,19 +60,19 @@ def in_git(bench: Workbench) -> tuple[git.Head | None, tuple[str, ...]]:
     return head, git.changed(bench.root.path, [path for path in mine if os.path.lexists(bench.root.full(path))])
 
 
-def working(bench: Workbench) -> tuple[Working, ...]:
-    """Stages whose lock is held by somebody."""
+def working(bench: Workbench, stages: Iterable[str] | None = None) -> tuple[Working, ...]:
+    """Stages whose lock is held by somebody; of all stages, or of those named."""
     path = bench.root.full(layout.LOCKS)
     if not os.path.exists(path):
         return ()
     with LockFile(path) as locks:
-        return tuple(_work(bench, locks, name) for name in bench.pipeline.stages if locks.is_taken(f'stage/{name}'))
+        return tuple(_work(bench, locks, name) for name in stages or bench.pipeline.stages if locks.is_taken(f'stage/{name}'))
 
 
 def _work(bench: Workbench, locks: LockFile, stage: str) -> Working:
     holder = locks.holder(f'stage/{stage}')
-    log = newest_log(bench.root, stage)
-    said = ''.join(tail(bench.root.full(log), 1, TAIL_BYTES)) if log else ''
+    newest = newest_log(bench.root, stage)
+    said = ''.join(tail(bench.root.full(newest[1]), 1, TAIL_BYTES)) if newest else ''
     if holder is None:
         return Working(stage, None, '', 0, said)
     return Working(stage, holder['since'], holder['host'], holder['pid'], said)
@@ -80,7 +81,7 @@ def _work(bench: Workbench, locks: LockFile, stage: str) -> Working:
 def data_changes(bench: Workbench) -> dict[str, str]:
     """Tracked data that is not as its record says."""
     found = {}
-    for path, recorded in bench.describer.tracked.items():
+    for path, recorded in data.tracked(bench.root).items():
         here = bench.workspace.ref(path)
         if here is None:
             found[path] = 'not here'

@@ -47,8 +47,10 @@ class _Page:
         self.lines.append(Line(text.rstrip(), word))
 
     def beside(self, name: str, texts: Sequence[str], word: str = '') -> None:
-        """A name, and beside it sentences, each from a line of its own."""
+        """A name, and beside it sentences, each on a line of its own; a command in brackets stays where there is room."""
         room = max(self.columns - self.indent, 24)
+        if len(texts) == 2 and texts[1].startswith('(') and cells(texts[0]) + cells(texts[1]) + 3 <= room:
+            texts = [f'{texts[0]}   {texts[1]}']
         lines = [line for text in texts for line in ([text] if cells(text) <= room else _hanging(text, room))] or ['']
         shown = clip(name, self.indent - 1)
         self.put(f'{pad(shown, self.indent)}{lines[0]}', word)
@@ -145,7 +147,7 @@ class _Page:
             self.put('Data')
         for path, text in list(changes.items())[:MOST_ROWS]:
             command = f'mlops checkout {path}' if text == 'not here' else f'mlops add {path}'
-            self.beside(f'  {one_line(path)}', [f'{text}   ({one_line(command)})'])
+            self.beside(f'  {one_line(path)}', [text, f'({one_line(command)})'])
 
     def by_hand(self) -> None:
         changed = [(path, step.stage) for step in self.plan.steps for path in step.changed_by_hand]
@@ -153,8 +155,8 @@ class _Page:
             self.put('')
             self.put('Changed by hand')
         for path, stage in changed[:MOST_ROWS]:
-            text = f'not what {one_line(stage)} made   (mlops checkout --force {one_line(path)})'
-            self.beside(f'  {one_line(path)}', [text])
+            texts = [f'not what {one_line(stage)} made', f'(mlops checkout --force {one_line(path)})']
+            self.beside(f'  {one_line(path)}', texts)
 
     def notes(self) -> None:
         found = notes(self.plan, self.groups)
@@ -172,7 +174,7 @@ class _Page:
         if parts:
             self.put('')
             adding = ' '.join(['.mlops'] * bool(records) + [one_line(path) for path in others[:4]])
-            self.beside('Not committed', [f'{", ".join(parts)}   (git add {adding})'])
+            self.beside('Not committed', [f'{", ".join(parts)}', f'(git add {adding})'])
 
     def cosmetic(self, standing: Standing) -> None:
         for path in standing.cosmetic:

@@ -6,7 +6,7 @@ import shlex
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Protocol
 
-from mlops_cli.cli.console import clip, one_line
+from mlops_cli.cli.console import cells, clip, one_line
 from mlops_cli.core.digest import Digest
 from mlops_cli.core.refs import ObjectRef
 from mlops_cli.core.units import plural, show_seconds, show_size
@@ -16,6 +16,7 @@ from mlops_cli.store.tree import decode
 
 VALUE_WIDTH = 60  # columns of a value
 FOLD = 3  # instances of a group from which they may share a line
+SHORT = 0.1  # seconds below which nobody cares
 COUNTED = 20_000  # files of a folder that are worth counting
 NODE_LIMIT = 2 << 20  # bytes of a folder's node that are worth reading for that
 
@@ -61,7 +62,7 @@ def why(step: Step) -> list[str]:
         return [f'same key as {one_line(step.origin)}' if step.origin else 'recorded before', *lines]
     waits = ', '.join(some(list(dict.fromkeys(one_line(name.partition('@')[0]) for name in step.waits_for)), 4))
     if step.verdict is Verdict.MAYBE:
-        return [*lines, f'{"then after" if lines else "if an output changes of"} {waits}']
+        return [*lines, f'then after {waits}' if lines else f'if an output of {waits} changes']
     if step.verdict is Verdict.BLOCKED and not lines:
         return [f'waits for {waits}']
     return lines
@@ -135,15 +136,26 @@ def made(
     metrics: Metrics,
     before: Mapping[tuple[str, str], float | int] | None = None,
     store: Nodes | None = None,
-) -> str:
-    """What a stage made, in a few words: its metrics with their values before, and its outputs."""
+) -> list[str]:
+    """What a stage made, in a few words each: its metrics with their values before, then its outputs."""
     known = before or {}
     words = [metric(name, now, known.get((file, name))) for file, name, now in shown_metrics(stage, metrics)]
     measured = {file for file, _, _ in metrics}
     things = [(path, ref) for path, ref in outputs if path not in measured]
     most = 1 if words else 2
     words += [output(path, ref, store) for path, ref in things[:most]]
-    return '  '.join(words) + (f'  and {len(things) - most} more' if len(things) > most else '')
+    return words + ([f'and {len(things) - most} more'] if len(things) > most else [])
+
+
+def fitting(parts: Sequence[str], columns: int | None) -> str:
+    """As many of the parts, from the first, as there is room for; ``columns`` None: all."""
+    text = ''
+    for part in parts:
+        longer = f'{text}  {part}' if text else part
+        if columns is not None and cells(longer) > columns:
+            return f'{text} …' if text and cells(text) + 2 <= columns else text or clip(part, columns)
+        text = longer
+    return text
 
 
 def command_line(command: Command) -> str:
@@ -156,9 +168,11 @@ def span(low: float | None, high: float | None, typical: float | None) -> str:
     """``~6.1s``, ``4.2s-7.9s``, or nothing where nothing is known."""
     if typical is None or low is None or high is None:
         return ''
+    if high < SHORT:
+        return f'<{SHORT}s'
     if high - low <= max(0.25 * low, 0.3):
         return f'~{show_seconds(typical)}'
-    return f'{show_seconds(low)}-{show_seconds(high)}'
+    return f'{show_seconds(max(low, SHORT))}-{show_seconds(high)}'
 
 
 def estimate(one: Estimate) -> str:

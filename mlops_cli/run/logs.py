@@ -1,10 +1,12 @@
-"""Where the logs of stages are, on this machine."""
+"""Where the logs of stages are, on this machine.  Says nothing about what is in them."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+import os
 
 from mlops_cli.core import layout
+from mlops_cli.fsio import locks
+from mlops_cli.fsio.journal import SUFFIX
 from mlops_cli.fsio.paths import Root
 from mlops_cli.run.attempt import log_path
 
@@ -18,18 +20,32 @@ def runs_with_logs(root: Root) -> list[str]:
     return sorted((entry.name for entry in root.scandir(layout.LOGS) if entry.is_dir()), reverse=True)
 
 
-def logs_of(root: Root, run: str, stage: str) -> Iterator[str]:
+def logs_of(root: Root, run: str, stage: str) -> tuple[str, ...]:
     """Project-relative paths of what a stage printed in a run, an attempt each, the first one first."""
+    found = []
     for number in range(1, ATTEMPTS + 1):
         path = log_path(run, stage, number)
         if root.stat(path) is None:
-            return
-        yield path
+            break
+        found.append(path)
+    return tuple(found)
 
 
-def newest_log(root: Root, stage: str) -> str | None:
-    """The log of the last attempt that was begun."""
+def newest_log(root: Root, stage: str) -> tuple[str, str] | None:
+    """(run, path of the log) of the last attempt that was begun."""
     for run in runs_with_logs(root):
-        if found := list(logs_of(root, run, stage)):
-            return found[-1]
+        if found := logs_of(root, run, stage):
+            return run, found[-1]
     return None
+
+
+def is_going_on(root: Root, run: str) -> bool:
+    """Whether a run is under way: its journal is there, and somebody holds it."""
+    try:
+        fd = root.open(f'{layout.JOURNAL}/{run}{SUFFIX}', os.O_RDONLY)
+    except (FileNotFoundError, NotADirectoryError):
+        return False
+    try:
+        return locks.is_locked(fd)
+    finally:
+        os.close(fd)
