@@ -165,9 +165,7 @@ def changed(folder: str, paths: Sequence[str] = ()) -> tuple[str, ...]:
 
 def _own_filters(folder: str) -> list[str]:
     """The names of all settings by which the repository (not its user) has programs run over the content of files."""
-    found = _run(
-        folder, ['config', '-z', '--show-scope', '--name-only', '--get-regexp', r'^filter\..*'], accept=(0, 1)
-    )
+    found = _run(folder, ['config', '-z', '--show-scope', '--name-only', '--get-regexp', r'^filter\..*'], accept=(0, 1))
     fields = (found or b'').split(b'\0')
     scopes, names = fields[::2], fields[1::2]
     own = {os.fsdecode(name) for scope, name in zip(scopes, names, strict=False) if scope in (b'local', b'worktree')}
@@ -193,6 +191,7 @@ def resolve(folder: str, revision: str) -> str:
 
 
 # Export
+
 
 @dataclass(frozen=True, slots=True)
 class _Entry:

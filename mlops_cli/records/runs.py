@@ -300,9 +300,7 @@ class Runs:
 
         Raises OSError; UserError for an id that is none of ours, as a tampered journal may hold."""
         if not _ID.fullmatch(run.id):
-            raise UserError(
-                f'{run.id[:80]!r} is no id of a run', exit_code=ExitCode.REFUSED, hint=f'look at {layout.JOURNAL}'
-            )
+            raise UserError(f'{run.id[:80]!r} is no id of a run', exit_code=ExitCode.REFUSED, hint=f'look at {layout.JOURNAL}')
         path = layout.run_record(run.id)
         write_in_batch(self.root, path, fitted(run).encode(), batch)
         return path

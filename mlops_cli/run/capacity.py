@@ -85,9 +85,10 @@ class Capacity:
         self.running: dict[str, Grant] = {}
 
     def take(self, stage: Stage) -> Grant | None:
-        """A grant, or None if the stage has to wait.  A stage that asks for more processors than one and than there are runs alone.
+        """A grant, or None if the stage has to wait.
 
-        With nothing running, every stage that :func:`refusal` lets pass gets one.  Raises ValueError for a stage that runs."""
+        A stage that asks for several processors, and more than there are, runs alone.  With nothing running, every stage
+        that :func:`refusal` lets pass gets one.  Raises ValueError for a stage that runs."""
         if stage.name in self.running:
             raise ValueError(f'stage {stage.name} runs already')
         if len(self.running) >= self.jobs:

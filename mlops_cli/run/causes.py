@@ -19,7 +19,12 @@ _TEXTS = (
             re.I,
         ),
     ),
-    ('nan', re.compile(r'\b(?:loss|gradient)s? (?:is|are|became|contains?) (?:nan|inf)\b|non-finite (?:loss|gradient)', re.I)),
+    (
+        'nan',
+        re.compile(
+            r'\b(?:loss(?:es)?|gradients?) (?:is|are|became|contains?) (?:nan|inf)\b|non-finite (?:loss|gradient)', re.I
+        ),
+    ),
 )
 _TIMEOUT = re.compile(r'\bits timeout\b')  # as run.settle words it, and no name of a file
 CAUSES = ('timeout', 'oom', 'killed', 'cuda', 'disk', 'network', 'nan', 'error')

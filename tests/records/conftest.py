@@ -1,4 +1,5 @@
 """Tests of records see no settings of whoever runs them."""
+
 from __future__ import annotations
 
 from pathlib import Path

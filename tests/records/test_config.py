@@ -1,4 +1,5 @@
 """Settings: who wins, what is refused and where, and that the page tells all of it."""
+
 from __future__ import annotations
 
 import os
@@ -60,10 +61,15 @@ def test_flag_before_variable_before_local_before_own_before_team_before_default
     assert seen == [0, 1, 2, 3, 4, 5]
 
 
-@pytest.mark.parametrize(('setting', 'variable', 'text', 'value'), [
-    ('cache.dir', 'MLOPS_CACHE_DIR', '/srv/cache', '/srv/cache'), ('cache.links', 'MLOPS_CACHE_LINKS', 'symlink, copy', ('symlink', 'copy')),
-    ('durability', 'MLOPS_DURABILITY', 'full', 'full'), ('jobs', 'MLOPS_JOBS', '16', 16),
-])
+@pytest.mark.parametrize(
+    ('setting', 'variable', 'text', 'value'),
+    [
+        ('cache.dir', 'MLOPS_CACHE_DIR', '/srv/cache', '/srv/cache'),
+        ('cache.links', 'MLOPS_CACHE_LINKS', 'symlink, copy', ('symlink', 'copy')),
+        ('durability', 'MLOPS_DURABILITY', 'full', 'full'),
+        ('jobs', 'MLOPS_JOBS', '16', 16),
+    ],
+)
 def test_every_setting_but_tokens_has_a_variable(root: Root, setting: str, variable: str, text: str, value: Any) -> None:
     assert config.VARIABLES[setting] == variable
     found = load_settings(root, {variable: text})[setting]
@@ -77,9 +83,13 @@ def test_where_each_value_comes_from(root: Root) -> None:
     write(root, layout.CONFIG_LOCAL, 'cache:\n  dir: ../shared\ntokens: {seat: 4}\n')
     found = load_settings(root, {'HOME': home_of(root), 'MLOPS_CACHE_LINKS': 'copy'}, {'jobs': 7})
     assert {name: (setting.value, setting.source, str(setting.where or '')) for name, setting in found.items()} == {
-        'cache.dir': ('../shared', layout.CONFIG_LOCAL, f'{layout.CONFIG_LOCAL}:2:8'), 'cache.links': (('copy',), 'MLOPS_CACHE_LINKS', ''),
-        'durability': ('none', mine, f'{mine}:1:13'), 'jobs': (7, 'flag', ''),
-        'tokens.licence': (2, layout.CONFIG, f'{layout.CONFIG}:1:19'), 'tokens.seat': (4, layout.CONFIG_LOCAL, f'{layout.CONFIG_LOCAL}:3:16')}
+        'cache.dir': ('../shared', layout.CONFIG_LOCAL, f'{layout.CONFIG_LOCAL}:2:8'),
+        'cache.links': (('copy',), 'MLOPS_CACHE_LINKS', ''),
+        'durability': ('none', mine, f'{mine}:1:13'),
+        'jobs': (7, 'flag', ''),
+        'tokens.licence': (2, layout.CONFIG, f'{layout.CONFIG}:1:19'),
+        'tokens.seat': (4, layout.CONFIG_LOCAL, f'{layout.CONFIG_LOCAL}:3:16'),
+    }
     loaded = load(root)
     assert loaded.tokens == {'licence': 2, 'seat': 4}
     assert loaded.cache == os.path.join(os.path.dirname(root.path), 'shared')
@@ -114,13 +124,20 @@ def test_a_local_file_that_git_tracks_is_nobodys_own(root: Root) -> None:
     subprocess.run(['git', 'add', '-f', layout.CONFIG_LOCAL], cwd=root.path, check=True)
     with pytest.raises(UserError, match='is tracked by git') as raised:
         load(root)
-    assert (raised.value.exit_code, raised.value.hint) == (ExitCode.REFUSED, f'look at it, then: git rm --cached {layout.CONFIG_LOCAL}')
+    assert (raised.value.exit_code, raised.value.hint) == (
+        ExitCode.REFUSED,
+        f'look at it, then: git rm --cached {layout.CONFIG_LOCAL}',
+    )
     write(root, layout.CONFIG_LOCAL, 'jobs: 2\n')
     assert load(root).jobs == 2
 
 
-@pytest.mark.parametrize('environ', [{}, {'HOME': ''}, {'HOME': '.'}, {'XDG_CONFIG_HOME': '.config'}, {'HOME': '', 'XDG_CONFIG_HOME': 'x'}])
-def test_without_a_home_no_folder_of_the_project_stands_in_for_it(root: Root, environ: dict[str, str], monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.parametrize(
+    'environ', [{}, {'HOME': ''}, {'HOME': '.'}, {'XDG_CONFIG_HOME': '.config'}, {'HOME': '', 'XDG_CONFIG_HOME': 'x'}]
+)
+def test_without_a_home_no_folder_of_the_project_stands_in_for_it(
+    root: Root, environ: dict[str, str], monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.chdir(root.path)
     for folder in ('.config', '.', 'x'):
         write(root, f'{folder}/mlops/config.yaml', 'cache: {dir: /tmp/evil}\n')
@@ -133,32 +150,56 @@ def test_xdg_config_home_counts_if_it_is_absolute(root: Root, tmp_path: Path) ->
 
 
 WRONG = [  # (text of the file, line:column, a part of the message, a part of the hint)
-    ('jobs: many', '1:7', "is not a whole number from 0", '0 means'), ('jobs: -1', '1:7', 'is not a whole number', '0 means'),
-    ('jobs: 1.5', '1:7', 'is not a whole number', '0 means'), ('jobs: true', '1:7', 'is not a whole number', '0 means'),
-    ('jobs: null', '1:7', 'is not a whole number', '0 means'), ('jobs: [1]', '1:7', 'is not a whole number', '0 means'),
-    ('jobs: 100000', '1:7', 'is not a whole number', '0 means'), ('jobs: "x"', '1:7', 'is not a whole number', '0 means'),
-    ('durability: safe', '1:13', 'is none of batch, full, none', 'batch'), ('durability: 1', '1:13', 'is none of', 'batch'),
+    ('jobs: many', '1:7', 'is not a whole number from 0', '0 means'),
+    ('jobs: -1', '1:7', 'is not a whole number', '0 means'),
+    ('jobs: 1.5', '1:7', 'is not a whole number', '0 means'),
+    ('jobs: true', '1:7', 'is not a whole number', '0 means'),
+    ('jobs: null', '1:7', 'is not a whole number', '0 means'),
+    ('jobs: [1]', '1:7', 'is not a whole number', '0 means'),
+    ('jobs: 100000', '1:7', 'is not a whole number', '0 means'),
+    ('jobs: "x"', '1:7', 'is not a whole number', '0 means'),
+    ('durability: safe', '1:13', 'is none of batch, full, none', 'batch'),
+    ('durability: 1', '1:13', 'is none of', 'batch'),
     ('\n\ndurability: ""', '3:13', 'is none of', 'batch'),
-    ('cache: x', '1:8', 'cache is text, not a mapping', 'cache: {'), ('cache: null', '1:8', 'cache is null', 'cache: {'),
-    ('cache: {dir: 5}', '1:14', 'is not the path of a folder', 'such as'), ('cache: {dir: ""}', '1:14', 'is not the path', 'such as'),
-    ('cache: {dir: null}', '1:14', 'is not the path', 'such as'), ('cache: {links: []}', '1:16', 'is not a list of', 'such as'),
-    ('cache:\n  links: [copy, magic]', '2:10', "holds 'magic'", 'such as'), ('cache: {links: [copy, copy]}', '1:16', 'is not a list', 'such as'),
-    ('cache: {links: 5}', '1:16', 'is not a list', 'such as'), ('cache: {links: [[copy]]}', '1:16', 'holds', 'such as'),
-    ('cache: {folder: x}', '1:9', "unknown setting 'cache.folder'", 'did you mean cache.dir?'), ('cache: {dirs: x}', '1:9', 'unknown setting', 'cache.dir?'),
-    ('cahce: {dir: x}', '1:1', "unknown setting 'cahce'", ''), ('job: 3', '1:1', "unknown setting 'job'", 'did you mean jobs?'),
-    ('cache.dir: x', '1:1', "unknown setting 'cache.dir'", 'write it as cache: {dir: ...}'), ('remotes: {}', '1:1', 'unknown setting', 'settings are'),
-    ('tokens: 3', '1:9', 'tokens is a number', 'licence'), ('tokens: [a]', '1:9', 'tokens is a list', 'licence'),
-    ('tokens: {a: 0}', '1:13', 'tokens.a is not a whole number above 0', 'licence'), ('tokens: {a: -1}', '1:13', 'above 0', 'licence'),
-    ('tokens: {a: 1.5}', '1:13', 'above 0', 'licence'), ('tokens: {a: true}', '1:13', 'above 0', 'licence'),
-    ('tokens: {a: null}', '1:13', 'above 0', 'licence'), ('tokens: {a: "2"}', '1:13', 'above 0', 'licence'),
-    ('tokens: {a: {b: 1}}', '1:13', 'above 0', 'licence'), ('- jobs', '1:1', 'a config file is a mapping', 'such as'),
-    ('jobs', '1:1', 'a config file is a mapping', 'such as'), ('jobs: 1\njobs: 2', '2:1', 'is there already', ''), ('jobs: [', '2:1', '', ''),
-    ('jobs: !!python/object:x 1', '1:7', 'tag', ''), (b'jobs: \xff', '1:7', 'not UTF-8', 'UTF-8'), ('\tjobs: 1', '1:1', 'tab', 'spaces'),
+    ('cache: x', '1:8', 'cache is text, not a mapping', 'cache: {'),
+    ('cache: null', '1:8', 'cache is null', 'cache: {'),
+    ('cache: {dir: 5}', '1:14', 'is not the path of a folder', 'such as'),
+    ('cache: {dir: ""}', '1:14', 'is not the path', 'such as'),
+    ('cache: {dir: null}', '1:14', 'is not the path', 'such as'),
+    ('cache: {links: []}', '1:16', 'is not a list of', 'such as'),
+    ('cache:\n  links: [copy, magic]', '2:10', "holds 'magic'", 'such as'),
+    ('cache: {links: [copy, copy]}', '1:16', 'is not a list', 'such as'),
+    ('cache: {links: 5}', '1:16', 'is not a list', 'such as'),
+    ('cache: {links: [[copy]]}', '1:16', 'holds', 'such as'),
+    ('cache: {folder: x}', '1:9', "unknown setting 'cache.folder'", 'did you mean cache.dir?'),
+    ('cache: {dirs: x}', '1:9', 'unknown setting', 'cache.dir?'),
+    ('cahce: {dir: x}', '1:1', "unknown setting 'cahce'", ''),
+    ('job: 3', '1:1', "unknown setting 'job'", 'did you mean jobs?'),
+    ('cache.dir: x', '1:1', "unknown setting 'cache.dir'", 'write it as cache: {dir: ...}'),
+    ('remotes: {}', '1:1', 'unknown setting', 'settings are'),
+    ('tokens: 3', '1:9', 'tokens is a number', 'licence'),
+    ('tokens: [a]', '1:9', 'tokens is a list', 'licence'),
+    ('tokens: {a: 0}', '1:13', 'tokens.a is not a whole number above 0', 'licence'),
+    ('tokens: {a: -1}', '1:13', 'above 0', 'licence'),
+    ('tokens: {a: 1.5}', '1:13', 'above 0', 'licence'),
+    ('tokens: {a: true}', '1:13', 'above 0', 'licence'),
+    ('tokens: {a: null}', '1:13', 'above 0', 'licence'),
+    ('tokens: {a: "2"}', '1:13', 'above 0', 'licence'),
+    ('tokens: {a: {b: 1}}', '1:13', 'above 0', 'licence'),
+    ('- jobs', '1:1', 'a config file is a mapping', 'such as'),
+    ('jobs', '1:1', 'a config file is a mapping', 'such as'),
+    ('jobs: 1\njobs: 2', '2:1', 'is there already', ''),
+    ('jobs: [', '2:1', '', ''),
+    ('jobs: !!python/object:x 1', '1:7', 'tag', ''),
+    (b'jobs: \xff', '1:7', 'not UTF-8', 'UTF-8'),
+    ('\tjobs: 1', '1:1', 'tab', 'spaces'),
 ]
 
 
 @pytest.mark.parametrize(('text', 'place', 'message', 'hint'), WRONG, ids=[str(case[0]) for case in WRONG])
-def test_every_wrong_value_is_told_with_its_place_and_a_hint(root: Root, text: str | bytes, place: str, message: str, hint: str) -> None:
+def test_every_wrong_value_is_told_with_its_place_and_a_hint(
+    root: Root, text: str | bytes, place: str, message: str, hint: str
+) -> None:
     for file in (layout.CONFIG_LOCAL, os.path.join(home_of(root), '.config', 'mlops', 'config.yaml')):
         path = write(root, file, text)
         with pytest.raises(UserError) as raised:
@@ -179,13 +220,28 @@ def test_all_mistakes_of_all_files_are_told_at_once(root: Root) -> None:
     with pytest.raises(UserErrors) as raised:
         load(root, MLOPS_JOBS='y')
     assert [str(error.where or '') for error in raised.value.errors] == [
-        f'{layout.CONFIG}:1:7', f'{layout.CONFIG}:2:1', f'{layout.CONFIG_LOCAL}:2:1', f'{layout.CONFIG_LOCAL}:1:13', '']
+        f'{layout.CONFIG}:1:7',
+        f'{layout.CONFIG}:2:1',
+        f'{layout.CONFIG_LOCAL}:2:1',
+        f'{layout.CONFIG_LOCAL}:1:13',
+        '',
+    ]
 
 
-@pytest.mark.parametrize(('variable', 'value'), [
-    ('MLOPS_JOBS', 'many'), ('MLOPS_JOBS', '-1'), ('MLOPS_JOBS', '1.5'), ('MLOPS_JOBS', '²'), ('MLOPS_JOBS', '9' * 5000), ('MLOPS_DURABILITY', 'yes'),
-    ('MLOPS_CACHE_LINKS', 'copy,magic'), ('MLOPS_CACHE_LINKS', ','), ('MLOPS_CACHE_DIR', ' '),
-])
+@pytest.mark.parametrize(
+    ('variable', 'value'),
+    [
+        ('MLOPS_JOBS', 'many'),
+        ('MLOPS_JOBS', '-1'),
+        ('MLOPS_JOBS', '1.5'),
+        ('MLOPS_JOBS', '²'),
+        ('MLOPS_JOBS', '9' * 5000),
+        ('MLOPS_DURABILITY', 'yes'),
+        ('MLOPS_CACHE_LINKS', 'copy,magic'),
+        ('MLOPS_CACHE_LINKS', ','),
+        ('MLOPS_CACHE_DIR', ' '),
+    ],
+)
 def test_a_wrong_variable_is_named(root: Root, variable: str, value: str) -> None:
     with pytest.raises(UserError, match=variable) as raised:
         load(root, **{variable: value})
@@ -218,11 +274,12 @@ def test_what_is_no_file_does_not_hang(root: Root) -> None:
 
 def test_a_file_too_large_is_refused(root: Root) -> None:
     write(root, layout.CONFIG, '#' * (2 << 20))
-    with pytest.raises(UserError, match='larger|bytes'):
+    with pytest.raises(UserError, match='larger than'):
         load(root)
 
 
 # The page
+
 
 def rows(title: str) -> dict[str, list[str]]:
     part = PAGE.read_text().partition(f'## {title}\n')[2].partition('\n## ')[0]
@@ -236,11 +293,18 @@ def test_every_setting_is_on_the_page_with_its_default_and_whether_it_is_refused
     assert {name for name, row in table.items() if row[1] == 'refused'} == set(config.LOCAL_ONLY)
     assert all(row[1] in ('refused', 'allowed') for row in table.values())
     assert {name: row[0].strip('`') for name, row in table.items()} == {
-        'cache.dir': layout.CACHE, 'cache.links': '[reflink, copy]', 'durability': 'batch', 'jobs': '0', 'tokens': '{}'}
+        'cache.dir': layout.CACHE,
+        'cache.links': '[reflink, copy]',
+        'durability': 'batch',
+        'jobs': '0',
+        'tokens': '{}',
+    }
 
 
 def test_every_variable_that_the_code_names_is_on_the_page_and_no_other() -> None:
-    named = {name for path in (ROOT / 'mlops_cli').rglob('*.py') for name in re.findall(r'\bMLOPS_[A-Z_]+[A-Z_]\b', path.read_text())}
+    named = {
+        name for path in (ROOT / 'mlops_cli').rglob('*.py') for name in re.findall(r'\bMLOPS_[A-Z_]+[A-Z_]\b', path.read_text())
+    }
     named = {'MLOPS_PARAM_...' if name.startswith('MLOPS_PARAM_') else name for name in named}
     assert named, 'no variable found: this test would pass on nothing'
     assert named == rows('Variables that `mlops` reads').keys() | rows('Variables that a stage sees').keys()

@@ -1,4 +1,5 @@
 """Records of tracked data: exact bytes, strict reading, a place for each path."""
+
 from __future__ import annotations
 
 import json
@@ -45,13 +46,35 @@ def test_the_page_shows_a_record_that_is_one() -> None:
     assert (data.encode('data/images', REF).decode(), found[1]) == (found[2], data.record_path('data/images'))
 
 
-PATHS = ['a', 'a.json', 'a.json/b', 'a.json/b.json', 'a.json~', 'a.json~/b', 'a.json~~/b', 'a/b', '.hidden', 'dir/.hidden', '.dir/x', 'a b', '🚀/é',
-         "it's", '[x]', '-x', '#x', '*', 'caf\udce9', 'x' * 250, 'Same', 'same']
+PATHS = [
+    'a',
+    'a.json',
+    'a.json/b',
+    'a.json/b.json',
+    'a.json~',
+    'a.json~/b',
+    'a.json~~/b',
+    'a/b',
+    '.hidden',
+    'dir/.hidden',
+    '.dir/x',
+    'a b',
+    '🚀/é',
+    "it's",
+    '[x]',
+    '-x',
+    '#x',
+    '*',
+    'caf\udce9',
+    'x' * 250,
+    'Same',
+    'same',
+]
 
 
 def test_every_path_has_a_record_of_its_own(root: Root) -> None:
     assert add(root, *PATHS) == [data.record_path(path) for path in PATHS]
-    assert data.tracked(root) == {path: REF for path in PATHS}
+    assert data.tracked(root) == dict.fromkeys(PATHS, REF)
     assert list(data.tracked(root)) == sorted(PATHS)
     changed = ObjectRef(digest_of(b'other'), 1, 'file')
     add(root, 'a', ref=changed)
@@ -88,13 +111,29 @@ def changed(**entries: Any) -> bytes:
     return document({**json.loads(data.encode('data/images', REF)), **entries})
 
 
-@pytest.mark.parametrize(('content', 'line'), [
-    (b'', 1), (b'[]', 1), (b'{}', 1), (b'{"schema":"mlops/data/v1"}', 0), (data.encode('data/images', REF)[:60], 0), (b'{' * 100_000, 0),
-    (changed(path='data/other'), 2), (changed(path=5), 2), (changed(path='../x'), 2), (changed(ref=['file', 'blake3:00', 1]), 3),
-    (changed(ref=['pipe', str(REF.digest), 1]), 3), (changed(ref=['file', str(REF.digest), -1]), 3), (changed(ref=None), 3),
-    (changed(ref=['file', str(REF.digest), True]), 3), (changed(ref=['file', str(REF.digest), 1.5]), 3),
-    (changed().replace(b'1234', b'NaN'), 6), (changed().replace(b'"path"', b'"ref"'), 3), (b'\xff' + changed(), 1),
-])
+@pytest.mark.parametrize(
+    ('content', 'line'),
+    [
+        (b'', 1),
+        (b'[]', 1),
+        (b'{}', 1),
+        (b'{"schema":"mlops/data/v1"}', 0),
+        (data.encode('data/images', REF)[:60], 0),
+        (b'{' * 100_000, 0),
+        (changed(path='data/other'), 2),
+        (changed(path=5), 2),
+        (changed(path='../x'), 2),
+        (changed(ref=['file', 'blake3:00', 1]), 3),
+        (changed(ref=['pipe', str(REF.digest), 1]), 3),
+        (changed(ref=['file', str(REF.digest), -1]), 3),
+        (changed(ref=None), 3),
+        (changed(ref=['file', str(REF.digest), True]), 3),
+        (changed(ref=['file', str(REF.digest), 1.5]), 3),
+        (changed().replace(b'1234', b'NaN'), 6),
+        (changed().replace(b'"path"', b'"ref"'), 3),
+        (b'\xff' + changed(), 1),
+    ],
+)
 def test_damage_is_told_with_its_line(content: bytes, line: int) -> None:
     with pytest.raises(UserError, match='damaged data record') as raised:
         data.decode(content, FILE)
@@ -111,7 +150,10 @@ def test_a_later_version_asks_for_an_update_and_adds_what_it_likes() -> None:
     assert (raised.value.hint, raised.value.exit_code) == ('update mlops', 2)
 
 
-@pytest.mark.parametrize('path', ['.git/hooks/pre-commit', '.mlops/local/journal/x', 'a/.GIT/config', 'git~1/x', '/etc/passwd', 'a/./b', 'a//b', './a'])
+@pytest.mark.parametrize(
+    'path',
+    ['.git/hooks/pre-commit', '.mlops/local/journal/x', 'a/.GIT/config', 'git~1/x', '/etc/passwd', 'a/./b', 'a//b', './a'],
+)
 def test_a_record_never_leads_to_where_data_may_not_be(path: str) -> None:
     with pytest.raises(UserError, match='damaged data record'):
         data.decode(data.encode(path, REF), data.record_path(path))

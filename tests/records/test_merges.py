@@ -1,4 +1,5 @@
 """Any two branches that ran stages merge without a conflict: real branches, real repositories, git's default settings."""
+
 from __future__ import annotations
 
 import os
@@ -33,7 +34,9 @@ def ref(text: str) -> ObjectRef:
 def pin_of(stage: str, state: str = '', result: str = '') -> Pin:
     """As like each other as pins get: a long command and many inputs, all the same but for one parameter."""
     entries = [value_entry('command', 'cmd', {'cmd': f'python train.py {"--option value " * 40}', 'shell': '/bin/sh -e'})]
-    entries += [Entry('code', f'src/package/of/some/depth/module_{number}.py', digest_of(b'%d' % number)) for number in range(12)]
+    entries += [
+        Entry('code', f'src/package/of/some/depth/module_{number}.py', digest_of(b'%d' % number)) for number in range(12)
+    ]
     entries += [value_entry('param', 'params.yaml:state', state), value_entry('output', f'{stage}.bin', {'persist': False})]
     return Pin(Manifest.of(entries), ((f'{stage}.bin', ref(result or stage + state)),), (('m.json', 'accuracy', 0.5),))
 
@@ -155,7 +158,8 @@ def test_different_results_of_one_key_stand_side_by_side(repository: Repository,
     combine(repository, how, 'main', 'other')
     with Root(repository.path) as root:
         assert {pin.outs8 for pin in Pins(root).of_key(pin_of('train').key)} == {
-            pin_of('train', result=result).outs8 for result in ('ours', 'theirs')}
+            pin_of('train', result=result).outs8 for result in ('ours', 'theirs')
+        }
 
 
 @ways
@@ -180,7 +184,8 @@ def test_a_stage_renamed_on_one_side(repository: Repository, how: str) -> None:
     combine(repository, how, 'main', 'other')
     assert repository.pins() == {
         *(pin_of('train', state).file_name('train') for state in ('', 'b', 'c')),
-        *(pin_of('train', state).file_name('fit') for state in ('', 'b'))}
+        *(pin_of('train', state).file_name('fit') for state in ('', 'b')),
+    }
 
 
 @ways
@@ -200,7 +205,8 @@ def test_pins_taken_away_on_the_default_branch_are_no_renames(repository: Reposi
     assert repository.pins() == {
         *(pin_of('train', f'our {number}').file_name(stage) for number in range(30)),
         *(pin_of('train', f'their {number}').file_name('train') for number in range(30)),
-        pin_of('train', 'both').file_name('train')}
+        pin_of('train', 'both').file_name('train'),
+    }
 
 
 @ways
@@ -243,7 +249,12 @@ def test_lines_of_gitignore_from_both_sides(repository: Repository, how: str, st
     combine(repository, how, 'main', 'other')
     lines = (repository.path / '.gitignore').read_bytes().split(b'\n')
     assert {line.strip() for line in lines if line} == {
-        *(line.encode() for line in (text or '').split()), b'/theirs-1.bin', b'/theirs-2.bin', b'/both.bin', b'/ours-1.bin'}
+        *(line.encode() for line in (text or '').split()),
+        b'/theirs-1.bin',
+        b'/theirs-2.bin',
+        b'/both.bin',
+        b'/ours-1.bin',
+    }
     assert (repository.path / '.gitattributes').read_text() == '.gitignore merge=union\n'
     for name in ('theirs-1.bin', 'ours-1.bin', 'both.bin'):
         repository.write(name, '')
@@ -273,9 +284,19 @@ def test_data_added_under_different_paths(repository: Repository, how: str) -> N
         repository.added(path, 'two')
     combine(repository, how, 'main', 'other')
     with Root(repository.path) as root:
-        assert list(data.tracked(root)) == sorted([
-            'data/raw/images', 'data/raw/labels', 'data/raw/images.json/x', 'data/Same', 'other', 'data/raw/tables', 'data/raw/images2',
-            'labels.json', 'data/same'])
+        assert list(data.tracked(root)) == sorted(
+            [
+                'data/raw/images',
+                'data/raw/labels',
+                'data/raw/images.json/x',
+                'data/Same',
+                'other',
+                'data/raw/tables',
+                'data/raw/images2',
+                'labels.json',
+                'data/same',
+            ]
+        )
 
 
 def test_the_same_data_changed_on_both_sides_does_conflict_and_says_so(repository: Repository) -> None:
@@ -284,7 +305,9 @@ def test_the_same_data_changed_on_both_sides_does_conflict_and_says_so(repositor
     repository.added('images', 'theirs')
     repository.git('switch', '-q', 'main')
     repository.added('images', 'ours')
-    done = subprocess.run(['git', 'merge', 'other'], cwd=repository.path, env=repository.environ, capture_output=True, check=False)
+    done = subprocess.run(
+        ['git', 'merge', 'other'], cwd=repository.path, env=repository.environ, capture_output=True, check=False
+    )
     assert done.returncode == 1
     with Root(repository.path) as root, pytest.raises(UserError, match='two branches changed this data record') as raised:
         data.tracked(root)
@@ -337,7 +360,22 @@ def test_a_squash_and_a_merge_back(repository: Repository) -> None:
 
 
 def test_stages_with_names_that_git_is_careful_about(repository: Repository, tmp_path: Path) -> None:
-    names = ['git', 'git~1', '.git', 'mlops', '.gitmodules', 'gitmod~1', '-x', 'con', 'a:b', '🚀', 'x' * 300, 'Train', 'train', '..']
+    names = [
+        'git',
+        'git~1',
+        '.git',
+        'mlops',
+        '.gitmodules',
+        'gitmod~1',
+        '-x',
+        'con',
+        'a:b',
+        '🚀',
+        'x' * 300,
+        'Train',
+        'train',
+        '..',
+    ]
     repository.git('config', 'core.protectNTFS', 'true')
     repository.git('config', 'core.protectHFS', 'true')
     repository.ran(*[(name, pin_of('a', name)) for name in names])

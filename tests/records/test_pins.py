@@ -1,4 +1,5 @@
 """Pins: exact bytes, strict reading, names that never collide, quick listings."""
+
 from __future__ import annotations
 
 import json
@@ -31,13 +32,21 @@ def ref(text: str, kind: str = 'file') -> ObjectRef:
 
 
 def make(rate: float = 0.1, result: str = 'model', metrics: bool = True) -> Pin:
-    manifest = Manifest.of([
-        value_entry('command', 'cmd', {'cmd': 'python train.py', 'shell': '/bin/sh -e'}),
-        Entry('code', 'train.py', digest_of(b'code')), Entry('data', 'data/train', digest_of(b'data')),
-        value_entry('param', 'params.yaml:train.rate', rate), value_entry('output', 'model.bin', {'persist': False}),
-        value_entry('output', 'metrics.json', {'persist': False})])
-    return Pin(manifest, (('metrics.json', ref(f'{result} metrics')), ('model.bin', ref(result))),
-               (('metrics.json', 'accuracy', 0.95), ('metrics.json', 'steps', 100)) if metrics else ())
+    manifest = Manifest.of(
+        [
+            value_entry('command', 'cmd', {'cmd': 'python train.py', 'shell': '/bin/sh -e'}),
+            Entry('code', 'train.py', digest_of(b'code')),
+            Entry('data', 'data/train', digest_of(b'data')),
+            value_entry('param', 'params.yaml:train.rate', rate),
+            value_entry('output', 'model.bin', {'persist': False}),
+            value_entry('output', 'metrics.json', {'persist': False}),
+        ]
+    )
+    return Pin(
+        manifest,
+        (('metrics.json', ref(f'{result} metrics')), ('model.bin', ref(result))),
+        (('metrics.json', 'accuracy', 0.95), ('metrics.json', 'steps', 100)) if metrics else (),
+    )
 
 
 @pytest.fixture
@@ -58,6 +67,7 @@ def place(pin: Pin, stage: str = 'train') -> str:
 
 
 # The format
+
 
 def test_the_page_shows_a_pin_that_is_one() -> None:
     found = re.search(r'`(\.mlops/stages/[^`\n]+\.json)`\n+```json\n(.*?)```', PAGE.read_text(), re.DOTALL)
@@ -89,19 +99,26 @@ def test_what_was_pinned_as_a_metric_or_not_is_another_file_with_the_same_result
     assert with_numbers.file_name('a') != without.file_name('a')
 
 
-numbers = st.integers(-2**63, 2**63 - 1) | st.floats(allow_nan=False, allow_infinity=False)
+numbers = st.integers(-(2**63), 2**63 - 1) | st.floats(allow_nan=False, allow_infinity=False)
 names = st.text(st.characters(exclude_categories=['Cs']) | st.sampled_from('\udc80\udcff"\\\n\u2028'), min_size=1, max_size=20)
-values = st.recursive(st.none() | st.booleans() | numbers | names, lambda inner: st.lists(inner, max_size=3) | st.dictionaries(
-    names, inner, max_size=3), max_leaves=6)
+values = st.recursive(
+    st.none() | st.booleans() | numbers | names,
+    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(names, inner, max_size=3),
+    max_leaves=6,
+)
 refs = st.builds(lambda text, kind: ref(text, kind), st.text(max_size=5), st.sampled_from(['file', 'exec', 'tree']))
 kinds = st.sampled_from(['command', 'code', 'data', 'param', 'environment', 'output'])
 entries = st.builds(value_entry, kinds, names, values) | st.builds(
-    lambda kind, name, text: Entry(kind, name, digest_of(text.encode())), kinds, names, st.text(max_size=5))
+    lambda kind, name, text: Entry(kind, name, digest_of(text.encode())), kinds, names, st.text(max_size=5)
+)
 pins = st.builds(
     lambda entries, outputs, metrics: Pin(
-        Manifest.of(entries), tuple(sorted(outputs.items())), tuple(sorted((f, n, v) for (f, n), v in metrics.items()))),
-    st.lists(entries, max_size=6, unique_by=lambda entry: entry.sort_key), st.dictionaries(names, refs, max_size=3),
-    st.dictionaries(st.tuples(names, names), numbers, max_size=4))
+        Manifest.of(entries), tuple(sorted(outputs.items())), tuple(sorted((f, n, v) for (f, n), v in metrics.items()))
+    ),
+    st.lists(entries, max_size=6, unique_by=lambda entry: entry.sort_key),
+    st.dictionaries(names, refs, max_size=3),
+    st.dictionaries(st.tuples(names, names), numbers, max_size=4),
+)
 
 
 @settings(deadline=None)
@@ -122,6 +139,7 @@ def test_no_number_that_json_lacks_gets_into_a_pin() -> None:
 
 # Damage
 
+
 def lines_of(pin: Pin) -> list[str]:
     return pin.encode().decode().split('\n')
 
@@ -131,10 +149,13 @@ def replace_line(number: int, change: Callable[[str], str]) -> Callable[[bytes],
         lines = data.decode().split('\n')
         lines[number - 1] = change(lines[number - 1])
         return '\n'.join(lines).encode()
+
     return damage
 
 
-DAMAGES: dict[str, tuple[Callable[[bytes], bytes], int]] = {  # what -> (how, the line that is to be named; 0: none in particular)
+DAMAGES: dict[
+    str, tuple[Callable[[bytes], bytes], int]
+] = {  # what -> (how, the line that is to be named; 0: none in particular)
     'empty': (lambda data: b'', 1),
     'cut in a line': (lambda data: data[:300], 5),
     'cut at a line': (lambda data: b'\n'.join(data.split(b'\n')[:4]), 4),
@@ -212,9 +233,53 @@ def test_a_pin_of_a_later_version_asks_for_an_update() -> None:
 
 # Names
 
-HOSTILE_NAMES = ['train', 'Train', 'TRAIN', 'train@forest-1', 'train@{a: 1}', 'a b', 'a/b', 'a-b', 'a\\b', '.hidden', '..', '.', '-x', '~', 'a~b',
-                 '🚀', '🚀🚀', 'é', 'e\u0301', 'naïve', '[x]', '[y]', '*', 'x' * 60, 'x' * 61, 'x' * 300, 'X' * 300, 'git', 'git~1', 'mlops', 'con',
-                 'a\nb', 'a\udcffb', 'a.', 'a ', 'a-12345678', 'A-12345678', '$(touch x)', 'a.json', 'a..b', '\u202egnp', 'ſ', 's', 'K', 'k']
+HOSTILE_NAMES = [
+    'train',
+    'Train',
+    'TRAIN',
+    'train@forest-1',
+    'train@{a: 1}',
+    'a b',
+    'a/b',
+    'a-b',
+    'a\\b',
+    '.hidden',
+    '..',
+    '.',
+    '-x',
+    '~',
+    'a~b',
+    '🚀',
+    '🚀🚀',
+    'é',
+    'e\u0301',
+    'naïve',
+    '[x]',
+    '[y]',
+    '*',
+    'x' * 60,
+    'x' * 61,
+    'x' * 300,
+    'X' * 300,
+    'git',
+    'git~1',
+    'mlops',
+    'con',
+    'a\nb',
+    'a\udcffb',
+    'a.',
+    'a ',
+    'a-12345678',
+    'A-12345678',
+    '$(touch x)',
+    'a.json',
+    'a..b',
+    '\u202egnp',
+    'ſ',
+    's',
+    'K',
+    'k',
+]
 
 
 def test_names_of_files_are_plain_short_and_tell_stages_apart_also_without_case() -> None:
@@ -252,6 +317,7 @@ def test_stages_that_differ_in_case_only_and_have_one_key_do_not_meet(root: Root
 
 
 # The folder
+
 
 def test_a_pin_is_written_once(root: Root) -> None:
     pins = Pins(root)
@@ -339,10 +405,12 @@ def test_a_pipe_in_place_of_a_pin_does_not_hang(root: Root) -> None:
 def test_threads_may_add_while_others_look(root: Root) -> None:
     pins = Pins(root)
     with Batch('none') as batch:
+
         def work(start: int) -> None:
             for number in range(start, start + 20):
                 pins.add('train', make(rate=number), batch)
                 pins.refresh()
+
         threads = [threading.Thread(target=work, args=(start,)) for start in (0, 100, 200)]
         for thread in threads:
             thread.start()
@@ -362,4 +430,3 @@ def test_a_thousand_pins_are_listed_and_looked_up_quickly(root: Root) -> None:
     read = time.process_time() - start
     assert listed < 0.05, f'{listed:.3f} s of processor to list 1,000 pins'
     assert read < 1, f'{read:.3f} s of processor to read 1,000 pins'
-

@@ -1,4 +1,5 @@
 """Run records: exact bytes, strict reading, a bound on their size, and finding one by what people type."""
+
 from __future__ import annotations
 
 import json
@@ -25,11 +26,26 @@ PAGE = Path(__file__).resolve().parents[2] / 'docs' / 'formats' / 'runs.md'
 KEY = digest_of(b'key')
 USED = {'cpu_seconds': 10.25, 'memory_peak_bytes': 123456789, 'read_bytes': 4096, 'write_bytes': 8192}
 RUN = Run(
-    '20261120T101522Z-7k2m9q4c', '2026-11-20T10:15:22Z', 12.5, 'failed',
-    (StageRun('prepare', 'restored', KEY, '0123abcd', 0.0), StageRun('train@forest-1', 'done', KEY, '4567cdef', 11.25, 0, USED),
-     StageRun('select', 'failed', KEY, '', 0.125, 1, {'cpu_seconds': 0.1})),
-    3, 60.5, ('mlops', 'run', '--set', 'train.rate=0.2'), 'ada', 'host', 'c' * 40, 'main', (('params.yaml', 'train.rate', 0.2),),
-    (('train@forest-1', 'metrics.json', 'accuracy', 0.95),), {'python': '3.11.7', 'platform': 'Linux'})
+    '20261120T101522Z-7k2m9q4c',
+    '2026-11-20T10:15:22Z',
+    12.5,
+    'failed',
+    (
+        StageRun('prepare', 'restored', KEY, '0123abcd', 0.0),
+        StageRun('train@forest-1', 'done', KEY, '4567cdef', 11.25, 0, USED),
+        StageRun('select', 'failed', KEY, '', 0.125, 1, {'cpu_seconds': 0.1}),
+    ),
+    3,
+    60.5,
+    ('mlops', 'run', '--set', 'train.rate=0.2'),
+    'ada',
+    'host',
+    'c' * 40,
+    'main',
+    (('params.yaml', 'train.rate', 0.2),),
+    (('train@forest-1', 'metrics.json', 'accuracy', 0.95),),
+    {'python': '3.11.7', 'platform': 'Linux'},
+)
 
 
 @pytest.fixture
@@ -62,16 +78,37 @@ texts = st.text(st.characters(exclude_categories=['Cs']) | st.sampled_from('\udc
 positive = st.floats(0, 1e9) | st.integers(0, 2**62)
 thousandths = st.integers(0, 10**9).map(lambda number: number / 1000)
 stage_runs = st.builds(
-    StageRun, texts, st.sampled_from(STATES), st.none() | st.binary(max_size=4).map(digest_of),
-    st.sampled_from(['', '0123abcd']), thousandths, st.none() | st.integers(-255, 255),
-    st.dictionaries(st.sampled_from(USAGE), positive))
+    StageRun,
+    texts,
+    st.sampled_from(STATES),
+    st.none() | st.binary(max_size=4).map(digest_of),
+    st.sampled_from(['', '0123abcd']),
+    thousandths,
+    st.none() | st.integers(-255, 255),
+    st.dictionaries(st.sampled_from(USAGE), positive),
+)
 many = st.builds(
-    Run, st.builds(clock.run_id, st.floats(0, 4e9), st.binary(min_size=8, max_size=8)), st.floats(0, 4e9).map(clock.iso), thousandths,
-    st.sampled_from(ENDINGS), st.lists(stage_runs, max_size=4).map(tuple), st.integers(0, 10**6), thousandths,
-    st.lists(texts, max_size=4).map(tuple), texts, texts, texts, texts,
-    st.lists(st.tuples(texts, texts, texts | st.integers(-2**63, 2**63 - 1) | st.none() | st.lists(st.booleans(), max_size=2)), max_size=3).map(
-        tuple), st.lists(st.tuples(texts, texts, texts, thousandths), max_size=3).map(tuple), st.dictionaries(texts, texts, max_size=3),
-    st.integers(0, 3))
+    Run,
+    st.builds(clock.run_id, st.floats(0, 4e9), st.binary(min_size=8, max_size=8)),
+    st.floats(0, 4e9).map(clock.iso),
+    thousandths,
+    st.sampled_from(ENDINGS),
+    st.lists(stage_runs, max_size=4).map(tuple),
+    st.integers(0, 10**6),
+    thousandths,
+    st.lists(texts, max_size=4).map(tuple),
+    texts,
+    texts,
+    texts,
+    texts,
+    st.lists(
+        st.tuples(texts, texts, texts | st.integers(-(2**63), 2**63 - 1) | st.none() | st.lists(st.booleans(), max_size=2)),
+        max_size=3,
+    ).map(tuple),
+    st.lists(st.tuples(texts, texts, texts, thousandths), max_size=3).map(tuple),
+    st.dictionaries(texts, texts, max_size=3),
+    st.integers(0, 3),
+)
 
 
 @settings(deadline=None)
@@ -90,32 +127,45 @@ def test_what_a_later_version_adds_is_passed_over() -> None:
 
 # Damage
 
+
 def change(key: str, value: Any) -> Callable[[dict[str, Any]], None]:
     def damage(found: dict[str, Any]) -> None:
         found[key] = value
+
     return damage
 
 
 def row(key: str, position: int, value: Any) -> Callable[[dict[str, Any]], None]:
     def damage(found: dict[str, Any]) -> None:
         found[key][position] = value
+
     return damage
 
 
 STAGE = json.loads(RUN.encode())['stages'][1]
-DAMAGES: dict[str, tuple[Callable[[dict[str, Any]], None], str, int | None]] = {  # what -> (how, the entry and item to be named)
-    'another id': (change('id', '20261120T101522Z-00000000'), 'id', None), 'a wrong id': (change('id', '../../x'), 'id', None),
-    'no id': (lambda found: found.pop('id'), 'schema', None), 'no stages': (lambda found: found.pop('stages'), 'schema', None),
-    'no time': (change('started', 'yesterday'), 'started', None), 'seconds as text': (change('seconds', '1'), 'seconds', None),
-    'negative seconds': (change('seconds', -1), 'seconds', None), 'seconds of true': (change('seconds', True), 'seconds', None),
-    'another end': (change('ended', 'exploded'), 'ended', None), 'stages of another type': (change('stages', {}), 'stages', None),
-    'a stage that is text': (row('stages', 1, 'x'), 'stages', 1), 'a short stage': (row('stages', 1, ['x', 'done']), 'stages', 1),
+DAMAGES: dict[
+    str, tuple[Callable[[dict[str, Any]], None], str, int | None]
+] = {  # what -> (how, the entry and item to be named)
+    'another id': (change('id', '20261120T101522Z-00000000'), 'id', None),
+    'a wrong id': (change('id', '../../x'), 'id', None),
+    'no id': (lambda found: found.pop('id'), 'schema', None),
+    'no stages': (lambda found: found.pop('stages'), 'schema', None),
+    'no time': (change('started', 'yesterday'), 'started', None),
+    'seconds as text': (change('seconds', '1'), 'seconds', None),
+    'negative seconds': (change('seconds', -1), 'seconds', None),
+    'seconds of true': (change('seconds', True), 'seconds', None),
+    'another end': (change('ended', 'exploded'), 'ended', None),
+    'stages of another type': (change('stages', {}), 'stages', None),
+    'a stage that is text': (row('stages', 1, 'x'), 'stages', 1),
+    'a short stage': (row('stages', 1, ['x', 'done']), 'stages', 1),
     'another state': (row('stages', 1, [STAGE[0], 'lost', *STAGE[2:]]), 'stages', 1),
     'a short key': (row('stages', 1, [*STAGE[:2], 'ab', *STAGE[3:]]), 'stages', 1),
     'a wrong outs8': (row('stages', 2, [*STAGE[:3], 'xyz', *STAGE[4:]]), 'stages', 2),
     'usage as text': (row('stages', 0, [*STAGE[:6], 'much']), 'stages', 0),
-    'a fraction of fresh stages': (change('fresh', 1.5), 'fresh', None), 'a command of numbers': (row('command', 1, 5), 'command', 1),
-    'a command that is text': (change('command', 'mlops run'), 'command', None), 'who as number': (change('who', 7), 'who', None),
+    'a fraction of fresh stages': (change('fresh', 1.5), 'fresh', None),
+    'a command of numbers': (row('command', 1, 5), 'command', 1),
+    'a command that is text': (change('command', 'mlops run'), 'command', None),
+    'who as number': (change('who', 7), 'who', None),
     'set without value': (row('set', 0, ['params.yaml', 'a']), 'set', 0),
     'a metric that is text': (row('metrics', 0, ['a', 'b', 'c', 'd']), 'metrics', 0),
     'an environment of numbers': (change('environment', {'python': 3}), 'environment', None),
@@ -141,11 +191,25 @@ def test_damage_is_told_with_its_line(name: str) -> None:
     assert error.where.line == (start if item is None else start + 1 + item)
 
 
-@pytest.mark.parametrize('data', [
-    b'', b'[]', b'{}', b'null', b'{"schema":"mlops/run/v1"}', b'{' * 100_000, RUN.encode()[:-3], RUN.encode()[:200],
-    RUN.encode().replace(b'12.5', b'NaN'), RUN.encode().replace(b'12.5', b'1e999'), RUN.encode().replace(b'12.5', b'9' * 5000),
-    RUN.encode().replace(b'ada', b'\xff'), RUN.encode().replace(b'"who"', b'"host"'), b'\xef\xbb\xbf' + RUN.encode(),
-])
+@pytest.mark.parametrize(
+    'data',
+    [
+        b'',
+        b'[]',
+        b'{}',
+        b'null',
+        b'{"schema":"mlops/run/v1"}',
+        b'{' * 100_000,
+        RUN.encode()[:-3],
+        RUN.encode()[:200],
+        RUN.encode().replace(b'12.5', b'NaN'),
+        RUN.encode().replace(b'12.5', b'1e999'),
+        RUN.encode().replace(b'12.5', b'9' * 5000),
+        RUN.encode().replace(b'ada', b'\xff'),
+        RUN.encode().replace(b'"who"', b'"host"'),
+        b'\xef\xbb\xbf' + RUN.encode(),
+    ],
+)
 def test_what_is_no_record_is_refused(data: bytes) -> None:
     with pytest.raises(UserError, match='damaged run record') as raised:
         decode(data, layout.run_record(RUN.id))
@@ -173,10 +237,13 @@ def test_a_later_version_asks_for_an_update() -> None:
 
 # Size
 
+
 def large(stages: int, name: str = 'train@some-model-{:04}-and-seed-{:04}', **more: Any) -> Run:
     used = dict(zip(USAGE, (123456.789, 2**40, 2**42, 2**42), strict=True))
-    rows = tuple(StageRun(name.format(number, number), 'interrupted', digest_of(b'%d' % number), '01234567', 12345.678, 137, used)
-                 for number in range(stages))
+    rows = tuple(
+        StageRun(name.format(number, number), 'interrupted', digest_of(b'%d' % number), '01234567', 12345.678, 137, used)
+        for number in range(stages)
+    )
     return replace(RUN, stages=rows, **more)
 
 
@@ -184,8 +251,11 @@ def large(stages: int, name: str = 'train@some-model-{:04}-and-seed-{:04}', **mo
 def test_a_record_keeps_to_4_KiB_and_200_bytes_a_stage(root: Root, stages: int) -> None:
     name = 'train@model-{:04}-seed-{:04}'
     command = ('mlops', 'run', *(name.format(number, number) for number in range(stages)))
-    metrics = tuple((name.format(number, number), 'metrics/some/file.json', f'test.score.{index}', 0.123456789)
-                    for number in range(stages) for index in range(10))
+    metrics = tuple(
+        (name.format(number, number), 'metrics/some/file.json', f'test.score.{index}', 0.123456789)
+        for number in range(stages)
+        for index in range(10)
+    )
     run = large(stages, name, command=command, metrics=metrics, host='h' * 64, branch='b' * 200)
     add(root, run)
     path = root.full(layout.run_record(run.id))
@@ -193,7 +263,7 @@ def test_a_record_keeps_to_4_KiB_and_200_bytes_a_stage(root: Root, stages: int) 
     found = Runs(root).get(run.id)
     assert found.stages == run.stages
     assert len(found.metrics) + found.left_out == len(metrics)
-    assert found.metrics == metrics[:len(found.metrics)]
+    assert found.metrics == metrics[: len(found.metrics)]
     assert found.left_out or len(metrics) < 100
     assert found.command[:2] == ('mlops', 'run')
     assert found.command[-1] == '...' or stages < 50
@@ -211,18 +281,30 @@ def test_what_was_set_is_never_cut() -> None:
 
 # Finding
 
+
 def named(*times_and_parts: tuple[str, str]) -> list[Run]:
     return [replace(RUN, id=f'{time}-{part}') for time, part in times_and_parts]
 
 
-TIMES = named(('20261231T235959Z', 'aaaa1111'), ('20270101T000000Z', 'aabb2222'), ('20261120T101522Z', '7k2m9q4c'),
-              ('20261120T101522Z', '7k2m0000'), ('20251231T000000Z', '99999999'))
+TIMES = named(
+    ('20261231T235959Z', 'aaaa1111'),
+    ('20270101T000000Z', 'aabb2222'),
+    ('20261120T101522Z', '7k2m9q4c'),
+    ('20261120T101522Z', '7k2m0000'),
+    ('20251231T000000Z', '99999999'),
+)
 
 
 def test_ids_come_newest_first_without_opening_anything(root: Root, monkeypatch: pytest.MonkeyPatch) -> None:
     add(root, *TIMES)
-    for name in ('2026-11/README.md', '2026-11/notes.json', '2026-11/.mlops-tmp-1', '2025-12/20261120T101522Z-7k2m9q4c.json',
-                 'other/20261120T101522Z-7k2m9q4c.json', '2024-01'):
+    for name in (
+        '2026-11/README.md',
+        '2026-11/notes.json',
+        '2026-11/.mlops-tmp-1',
+        '2025-12/20261120T101522Z-7k2m9q4c.json',
+        'other/20261120T101522Z-7k2m9q4c.json',
+        '2024-01',
+    ):
         path = Path(root.full(f'{layout.RUNS}/{name}'))
         path.parent.mkdir(exist_ok=True)
         path.touch()
@@ -242,10 +324,20 @@ def test_none_where_there_are_none(root: Root) -> None:
     assert raised.value.hint == 'there are none yet: mlops run'
 
 
-@pytest.mark.parametrize(('text', 'part'), [
-    ('7k2m9q4c', '7k2m9q4c'), ('7k2m9', '7k2m9q4c'), ('7K2M9Q4C', '7k2m9q4c'), ('7k2m0', '7k2m0000'), ('7k2mo', '7k2m0000'),
-    ('aaaaiilI', 'aaaa1111'), ('9', '99999999'), ('20261120T101522Z-7k2m9q4c', '7k2m9q4c'), ('20270101T', 'aabb2222'),
-])
+@pytest.mark.parametrize(
+    ('text', 'part'),
+    [
+        ('7k2m9q4c', '7k2m9q4c'),
+        ('7k2m9', '7k2m9q4c'),
+        ('7K2M9Q4C', '7k2m9q4c'),
+        ('7k2m0', '7k2m0000'),
+        ('7k2mo', '7k2m0000'),
+        ('aaaaiilI', 'aaaa1111'),
+        ('9', '99999999'),
+        ('20261120T101522Z-7k2m9q4c', '7k2m9q4c'),
+        ('20270101T', 'aabb2222'),
+    ],
+)
 def test_a_run_is_found_by_what_people_type(root: Root, text: str, part: str) -> None:
     add(root, *TIMES)
     assert Runs(root).find(text).short == part
@@ -262,9 +354,14 @@ def test_a_beginning_of_several_is_refused_with_them(root: Root) -> None:
     assert raised.value.hint.endswith('and 8 more')
 
 
-@pytest.mark.parametrize(('text', 'hint'), [
-    ('7k2m9q4d', 'did you mean 7k2m9q4c?'), ('zzzz', 'the last one is aabb2222'), ('', 'the last one is aabb2222'),
-])
+@pytest.mark.parametrize(
+    ('text', 'hint'),
+    [
+        ('7k2m9q4d', 'did you mean 7k2m9q4c?'),
+        ('zzzz', 'the last one is aabb2222'),
+        ('', 'the last one is aabb2222'),
+    ],
+)
 def test_a_run_that_is_not_there_has_a_hint(root: Root, text: str, hint: str) -> None:
     add(root, *TIMES)
     with pytest.raises(UserError, match='no run') as raised:

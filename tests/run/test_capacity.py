@@ -1,0 +1,239 @@
+"""What stages share: never given twice, never more than there is, and never withheld when nothing runs."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from mlops_cli.core.errors import Where
+from mlops_cli.pipeline.spec import Command, Resources, Stage
+from mlops_cli.run.capacity import Capacity, Machine, refusal
+
+GIB = 1 << 30
+
+
+def stage(name: str = 'train', mutex: tuple[str, ...] = (), **resources: Any) -> Stage:
+    return Stage(
+        name,
+        name,
+        Command('shell', ('true',)),
+        mutex=mutex,
+        resources=Resources(**resources),
+        where=Where('pipeline.yaml', 3, 3),
+        places={'resources': Where('pipeline.yaml', 9, 5)},
+    )
+
+
+def started(capacity: Capacity, *stages: Stage) -> list[str]:
+    return [one.name for one in stages if capacity.take(one) is not None]
+
+
+def test_as_many_as_jobs() -> None:
+    capacity = Capacity(2, Machine(8))
+    assert started(capacity, stage('a'), stage('b'), stage('c')) == ['a', 'b']
+    capacity.give_back('a')
+    capacity.give_back('a')
+    assert started(capacity, stage('c'), stage('d')) == ['c']
+    assert list(capacity.running) == ['b', 'c']
+
+
+def test_a_stage_that_runs_cannot_be_taken_again() -> None:
+    capacity = Capacity(4, Machine(8))
+    capacity.take(stage('a'))
+    with pytest.raises(ValueError, match='runs already'):
+        capacity.take(stage('a'))
+
+
+def test_processors_add_up_to_what_there_is() -> None:
+    capacity = Capacity(8, Machine(4))
+    assert started(capacity, stage('a', cpus=2.0), stage('b', cpus=2.0), stage('c', cpus=2.0)) == ['a', 'b']
+    assert started(capacity, stage('d'), stage('e')) == ['d', 'e'], '-j 8 on 4 processors: more of those that ask for one'
+    capacity.give_back('a')
+    assert started(capacity, stage('f', cpus=2.5), stage('g', cpus=2.0)) == ['g']
+
+
+def test_more_jobs_than_processors_are_meant_so() -> None:
+    capacity = Capacity(16, Machine(2))
+    assert len(started(capacity, *[stage(f's{number}') for number in range(20)])) == 16
+
+
+def test_fewer_jobs_than_processors_leave_the_rest_to_those_who_want_many() -> None:
+    capacity = Capacity(2, Machine(16))
+    assert started(capacity, stage('a', cpus=8.0), stage('b', cpus=8.0)) == ['a', 'b']
+
+
+def test_who_wants_more_processors_than_there_are_runs_alone() -> None:
+    for jobs in (1, 4, 64):
+        capacity = Capacity(jobs, Machine(4))
+        assert started(capacity, stage('a', cpus=64.0), stage('b'), stage('c', cpus=0.1)) == ['a']
+        capacity.give_back('a')
+        assert started(capacity, stage('b'), stage('a', cpus=64.0)) == ['b']
+
+
+def test_parts_of_a_processor_add_up_exactly() -> None:
+    capacity = Capacity(64, Machine(1))
+    capacity.jobs = 10
+    assert len(started(capacity, *[stage(f's{number}', cpus=0.1) for number in range(12)])) == 10
+
+
+def test_part_of_a_processor_is_enough_for_ordinary_stages() -> None:
+    """A container with half a processor still runs what was asked for."""
+    assert started(Capacity(3, Machine(0.5)), stage('a'), stage('b'), stage('c')) == ['a', 'b', 'c']
+
+
+def test_memory() -> None:
+    capacity = Capacity(8, Machine(8, 16 * GIB))
+    assert started(
+        capacity,
+        stage('a', memory_bytes=10 * GIB),
+        stage('b', memory_bytes=10 * GIB),
+        stage('c', memory_bytes=6 * GIB),
+        stage('d', memory_bytes=1),
+        stage('e'),
+    ) == ['a', 'c', 'e']
+    assert started(Capacity(8, Machine(8)), stage('a', memory_bytes=10**15), stage('b', memory_bytes=10**15)) == ['a', 'b']
+
+
+def test_gpus_are_given_to_one_at_a_time() -> None:
+    capacity = Capacity(8, Machine(8, None, 4))
+    first = capacity.take(stage('a', gpus=1))
+    second = capacity.take(stage('b', gpus=2))
+    assert first and second and (first.gpus, second.gpus) == (('0',), ('1', '2'))
+    assert capacity.take(stage('c', gpus=2)) is None
+    capacity.give_back('a')
+    third = capacity.take(stage('c', gpus=2))
+    assert third and third.gpus == ('0', '3')
+    free = capacity.take(stage('d'))
+    assert free and free.gpus == ()
+
+
+def test_gpus_have_the_names_that_they_have_here() -> None:
+    capacity = Capacity(8, Machine(8, None, 2, {}, ('3', 'GPU-abc')))
+    grants = [capacity.take(stage(name, gpus=1)) for name in 'abc']
+    assert [grant and grant.gpus for grant in grants] == [('3',), ('GPU-abc',), None]
+
+
+def test_tokens() -> None:
+    capacity = Capacity(8, Machine(8, None, 0, {'licence': 3, 'seat': 1}))
+    assert started(
+        capacity,
+        stage('a', tokens={'licence': 2}),
+        stage('b', tokens={'licence': 2}),
+        stage('c', tokens={'licence': 1, 'seat': 1}),
+        stage('d', tokens={'seat': 1}),
+        stage('e', tokens={}),
+    ) == ['a', 'c', 'e']
+    capacity.give_back('c')
+    assert started(capacity, stage('d', tokens={'seat': 1})) == ['d']
+
+
+def test_mutexes() -> None:
+    capacity = Capacity(8, Machine(8))
+    assert started(
+        capacity, stage('a', ('x', 'y')), stage('b', ('y', 'z')), stage('c', ('z',)), stage('d', ('x',)), stage('e')
+    ) == ['a', 'c', 'e']
+
+
+def test_who_is_refused_leaves_nothing_taken() -> None:
+    capacity = Capacity(8, Machine(8, 8 * GIB, 2, {'licence': 1}))
+    capacity.take(stage('a', gpus=2))
+    assert capacity.take(stage('b', ('x',), gpus=1, memory_bytes=8 * GIB, tokens={'licence': 1})) is None
+    assert capacity.take(stage('c', ('x',), memory_bytes=8 * GIB, tokens={'licence': 1})) is not None
+
+
+@pytest.mark.parametrize(
+    ('wanted', 'message', 'hint'),
+    [
+        ({'gpus': 3}, 'stage train needs 3 GPUs, this machine has 2', 'lower resources.gpus'),
+        ({'tokens': {'licenses': 1}}, 'needs 1 token "licenses", and no config says', 'did you mean licence?'),
+        ({'tokens': {'licence': 5}}, 'needs 5 tokens "licence", there are 2', 'raise tokens in .mlops/config.yaml'),
+        ({'memory_bytes': 65 * GIB}, 'needs 70 GB of memory, this machine has 69 GB', 'lower resources.memory'),
+    ],
+)
+def test_what_can_never_run_here_is_told_with_its_place(wanted: dict[str, Any], message: str, hint: str) -> None:
+    error = refusal(stage(**wanted), Machine(4, 64 * GIB, 2, {'licence': 2}))
+    assert error is not None
+    assert message in error.message
+    assert hint in error.hint
+    assert str(error.where) == 'pipeline.yaml:9:5'
+
+
+def test_without_tokens_or_gpus_at_all() -> None:
+    error = refusal(stage(tokens={'licence': 2}), Machine(4))
+    assert error and error.hint == 'write to .mlops/config.yaml: tokens: {licence: 2}'
+    error = refusal(stage(gpus=1), Machine(4))
+    assert error and error.message == 'stage train needs 1 GPU, this machine has none'
+
+
+def test_what_can_run_here_is_not_refused() -> None:
+    machine = Machine(4, 64 * GIB, 2, {'licence': 2})
+    for wanted in ({}, {'cpus': 128.0}, {'gpus': 2}, {'memory_bytes': 64 * GIB}, {'tokens': {'licence': 2}}):
+        assert refusal(stage(**wanted), machine) is None
+    assert refusal(stage(memory_bytes=10**18), Machine(4)) is None
+
+
+machines = st.builds(
+    lambda cpus, memory, gpus, tokens, named: Machine(
+        cpus, memory, gpus, tokens, tuple(f'GPU-{n}' for n in range(gpus)) if named else ()
+    ),
+    st.sampled_from([0.5, 1.0, 2.0, 3.5, 8.0]),
+    st.none() | st.integers(1, 20),
+    st.integers(0, 4),
+    st.dictionaries(st.sampled_from('xyz'), st.integers(1, 4)),
+    st.booleans(),
+)
+resources = st.fixed_dictionaries(
+    {
+        'cpus': st.sampled_from([0.0, 0.1, 0.5, 1.0, 1.5, 2.0, 4.0, 100.0]),
+        'memory_bytes': st.none() | st.integers(1, 20),
+        'gpus': st.integers(0, 4),
+        'tokens': st.dictionaries(st.sampled_from('xyz'), st.integers(1, 4), max_size=2),
+    }
+)
+wishes = st.lists(st.tuples(resources, st.lists(st.sampled_from('mno'), unique=True, max_size=2)), min_size=1, max_size=12)
+
+
+@settings(deadline=None, max_examples=300)
+@given(machines, st.integers(1, 8), wishes, st.randoms(use_true_random=False))
+def test_never_oversubscribed_and_never_starved(
+    machine: Machine, jobs: int, wanted: list[tuple[dict[str, Any], list[str]]], random: Any
+) -> None:
+    capacity = Capacity(jobs, machine)
+    stages = [stage(f's{number}', tuple(mutex), **needs) for number, (needs, mutex) in enumerate(wanted)]
+    waiting = [one for one in stages if refusal(one, machine) is None]
+    for one in stages:
+        if one not in waiting:
+            assert Capacity(jobs, machine).take(one) is None
+    done = 0
+    possible = len(waiting)
+    while waiting:
+        nothing_ran = not capacity.running
+        taken = [one for one in list(waiting) if capacity.take(one) is not None]
+        waiting = [one for one in waiting if one not in taken]
+        assert taken or not nothing_ran, 'nothing runs, and nothing may start'
+        check(capacity, machine, jobs)
+        for name in random.sample(sorted(capacity.running), random.randint(1, len(capacity.running))):
+            capacity.give_back(name)
+            done += 1
+    assert done + len(capacity.running) == possible
+
+
+def check(capacity: Capacity, machine: Machine, jobs: int) -> None:
+    held = [grant.stage for grant in capacity.running.values()]
+    assert len(held) <= jobs
+    heavy = [one.resources.cpus for one in held if one.resources.cpus > 1]
+    assert len(held) == 1 or sum(heavy) <= machine.cpus + 1e-6
+    assert len(held) == 1 or sum(one.resources.cpus for one in held) <= max(machine.cpus, jobs) + 1e-6
+    if machine.memory_bytes is not None:
+        assert sum(one.resources.memory_bytes or 0 for one in held) <= machine.memory_bytes
+    given_out = [name for grant in capacity.running.values() for name in grant.gpus]
+    assert len(given_out) == len(set(given_out))
+    assert set(given_out) <= {machine.gpu(number) for number in range(machine.gpus)}
+    assert all(len(grant.gpus) == grant.stage.resources.gpus for grant in capacity.running.values())
+    for name in 'xyz':
+        assert sum(one.resources.tokens.get(name, 0) for one in held) <= machine.tokens.get(name, 0)
+    mutexes = [name for one in held for name in one.mutex]
+    assert len(mutexes) == len(set(mutexes))

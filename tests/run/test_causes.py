@@ -1,0 +1,70 @@
+"""Which cause a failure has, by what was printed last."""
+
+from __future__ import annotations
+
+import pytest
+
+from mlops_cli.core.events import StageEnded
+from mlops_cli.run.causes import ADVICE, CAUSES, cause_of
+
+
+def ended(*tail: str, code: int | None = 1, message: str = 'exit 1') -> StageEnded:
+    return StageEnded('train', 'failed', 1.0, code, message=message, tail=tail)
+
+
+@pytest.mark.parametrize(
+    ('line', 'cause'),
+    [
+        ('torch.cuda.OutOfMemoryError: CUDA out of memory. Tried to allocate 2.00 GiB', 'oom'),
+        ('RuntimeError: CUDA error: out of memory', 'oom'),
+        ('MemoryError', 'oom'),
+        ('numpy.core._exceptions._ArrayMemoryError: Unable to allocate 7.5 TiB', 'error'),
+        ('jaxlib.xla_extension.XlaRuntimeError: RESOURCE_EXHAUSTED: Out of memory while trying to allocate', 'oom'),
+        ('fork: Cannot allocate memory', 'oom'),
+        ('slurmstepd: error: Detected 1 oom-kill event(s)', 'oom'),
+        ('RuntimeError: CUDA error: device-side assert triggered', 'cuda'),
+        ('CUBLAS_STATUS_EXECUTION_FAILED', 'cuda'),
+        ('torch.distributed.DistBackendError: NCCL error in: ../torch/csrc', 'cuda'),
+        ('[1.2] NVRM: Xid (PCI:0000:3b:00): 79, GPU has fallen off', 'cuda'),
+        ('the peroxide oxidation of transaction xid=17', 'error'),
+        ("OSError: [Errno 28] No space left on device: 'model.bin'", 'disk'),
+        ('write error: Disk quota exceeded', 'disk'),
+        ("requests.exceptions.ConnectionError: HTTPSConnectionPool(host='x'): Max retries exceeded with url", 'network'),
+        ('curl: (7) Failed to connect: Connection refused', 'network'),
+        ('Temporary failure in name resolution', 'network'),
+        ('ConnectionResetError: [Errno 104] Connection reset by peer', 'network'),
+        ('ValueError: loss is nan at step 17', 'nan'),
+        ('Losses are NaN', 'nan'),
+        ('gradients became nan', 'nan'),
+        ('RuntimeError: non-finite loss', 'nan'),
+        ('warning: 3 non-finite values were dropped', 'error'),
+        ('KeyError: "lr"', 'error'),
+        ('', 'error'),
+        ('banana is nan', 'error'),
+    ],
+)
+def test_a_line_tells_the_cause(line: str, cause: str) -> None:
+    assert cause_of(ended('Traceback (most recent call last):', line, '')) == cause
+
+
+def test_the_last_line_that_tells_one_counts() -> None:
+    assert (
+        cause_of(ended('Connection refused, trying again', 'ok', 'CUDA error: device-side assert triggered', 'bye')) == 'cuda'
+    )
+    assert cause_of(ended('CUDA error: device-side assert triggered', 'Connection refused')) == 'network'
+
+
+def test_without_a_line_the_way_it_ended_counts() -> None:
+    assert cause_of(ended(code=137, message='ended by signal 9')) == 'killed'
+    assert cause_of(ended('MemoryError', code=137, message='ended by signal 9')) == 'oom'
+    assert cause_of(ended(code=1)) == 'error'
+    assert cause_of(ended(code=None, message='the machine is gone')) == 'error'
+
+
+def test_a_timeout_is_told_by_the_message_and_by_no_file_of_that_name() -> None:
+    assert cause_of(ended('CUDA out of memory', code=143, message='took longer than its timeout')) == 'timeout'
+    assert cause_of(ended(message='its inputs changed while it ran: timeout.csv')) == 'error'
+
+
+def test_every_cause_has_advice_and_there_is_none_for_others() -> None:
+    assert set(CAUSES) - {'error'} == ADVICE.keys()
