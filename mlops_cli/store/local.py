@@ -137,7 +137,8 @@ class LocalStore(Shelf):
         return run.written
 
     def missing(self, refs: Iterable[ObjectRef], *, sure: bool = False) -> builtins.list[Digest]:
-        """Every object these need that is not here, children of trees included; one of a wrong size is put aside and missing.
+        """Every object these need that is not here, children of trees included; one of a wrong size is missing, and put aside
+        if its bytes are wrong too.
 
         ``sure``: so is one whose bytes are wrong: ask for that before destroying the only other copy.  Else a tree once found
         whole is not looked at again by this store."""
@@ -154,8 +155,7 @@ class LocalStore(Shelf):
             return self.sound(ref.digest, ref.size)
         facts = self.stat(ref.digest)
         if facts is not None and facts.st_size != ref.size:
-            self.quarantine(ref.digest, f'it has {facts.st_size} bytes, not {ref.size}')
-            return False
+            return self.sound(ref.digest, ref.size)
         return facts is not None
 
     def _missing_below(self, ref: ObjectRef, found: dict[Digest, None], sure: bool, depth: int = 0) -> bool:

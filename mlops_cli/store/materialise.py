@@ -107,7 +107,10 @@ class Materialise:
         if self.shelf.is_pending(ref.digest):
             return False
         if not self.shelf.sound(ref.digest, ref.size):
-            os.close(self.shelf.open(ref.digest)[0])  # raises MissingObject unless it was put back meanwhile
+            fd, facts = self.shelf.open(ref.digest)  # raises MissingObject unless it was put back meanwhile
+            os.close(fd)
+            if facts.st_size != ref.size:
+                raise self._damaged(ref, facts, ref.digest)
         return True
 
     def _copy(self, ref: ObjectRef, folder: int, name: str, *, reflink: bool) -> bool:

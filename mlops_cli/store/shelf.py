@@ -137,16 +137,16 @@ class Shelf:
 
     def sound(self, digest: Digest, size: int | None = None) -> bool:
         """Whether the object is here and its bytes are right; damaged ones are put aside.  Reads it unless it was found sound
-        in this very state.  ``size``: what it must have, if known."""
+        in this very state.  ``size``: what it must have, if known; one of another size is not the one that is meant."""
         moment = self.verified.moment() if self.verified else None
         facts = self.stat(digest)
         if facts is None:
             return False
+        if size is not None and facts.st_size != size:
+            self.sound(digest)  # damaged, it goes; else it is the size that is wrong, as a forged record may have it
+            return False
         if self.is_pending(digest):
             return True
-        if size is not None and facts.st_size != size:
-            self.quarantine(digest, f'it has {facts.st_size} bytes, not {size}')
-            return False
         if self.verified and self.verified.is_verified(digest, facts):
             return True
         try:

@@ -21,7 +21,7 @@ from mlops_cli.core.refs import ObjectRef
 
 PREFIX = b'mlops tree-v1\n'
 PATH_LIMIT = 4096  # characters of a path within a tree
-DEPTH_LIMIT = 256  # folders below folders: what a descriptor and a call each can hold open
+DEPTH_LIMIT = 128  # folders below folders: a descriptor each, and some four calls of Python's 1,000
 
 SIZE_LIMIT = 1 << 63
 

@@ -8,10 +8,12 @@ from pathlib import Path
 import pytest
 
 from mlops_cli.core.digest import Digest
+from mlops_cli.core.errors import UserError
 from mlops_cli.core.refs import ObjectRef
 from mlops_cli.fsio.durable import Batch
 from mlops_cli.fsio.paths import Root
 from mlops_cli.store.local import LocalStore
+from mlops_cli.store.materialise import LinkMode
 from mlops_cli.store.objects import Damaged, MissingObject
 
 COUNT = 200
@@ -161,3 +163,36 @@ def test_what_was_found_sound_is_not_read_again_until_its_state_changes(tmp_path
     with pytest.raises(MissingObject):
         store.materialise(ref, root, 'out', links=['hardlink'])
     store.close()
+
+
+@pytest.mark.parametrize('link', ['copy', 'hardlink', 'symlink'])
+def test_a_reference_with_a_wrong_size_does_not_take_a_sound_object_away(store: LocalStore, root: Root, link: LinkMode) -> None:
+    ref = store.add_bytes(b'content')
+    forged = ObjectRef(ref.digest, ref.size + 5, 'file')
+    assert store.missing([forged]) == [ref.digest]
+    store.batch.flush()
+    assert store.missing([forged]) == store.missing([forged], sure=True) == [ref.digest]
+    with pytest.raises(Damaged):
+        store.materialise(forged, root, 'out', links=[link])
+    assert root.stat('out') is None
+    assert store.missing([ref], sure=True) == []
+    assert store.read(ref.digest) == b'content'
+
+
+def test_an_object_cut_short_is_put_aside_when_it_is_asked_for(store: LocalStore) -> None:
+    ref = store.add_bytes(b'content')
+    store.batch.flush()
+    path = path_of(store, ref.digest)
+    path.chmod(0o644)
+    path.write_bytes(b'cont')
+    assert store.missing([ref]) == [ref.digest]
+    assert not path.exists()
+
+
+def test_a_folder_deeper_than_a_tree_may_be_is_refused_and_not_a_crash(store: LocalStore, root: Root, folder: Path) -> None:
+    deep = folder / 'out'
+    for _ in range(300):
+        deep = deep / 'd'
+    deep.mkdir(parents=True)
+    with pytest.raises(UserError, match='folders deep'):
+        store.add_path(root, 'out')
