@@ -126,7 +126,6 @@ def bring(
 
     Raises MissingObject, Damaged, OSError; a kill in between is undone by the next command."""
     stale = {path: ref for path, ref in wanted.items() if bench.workspace.ref(path, ignore=False) != ref}
-    before = {path: bench.workspace.ref(path, ignore=False) for path in stale}
     stayed: list[str] = []
     kept: list[str] = []
     with Journal(bench.root.full(layout.JOURNAL), identity) as journal:
@@ -135,7 +134,9 @@ def bring(
             journal.append(
                 {'do': 'begin', 'attempt': attempt, 'stage': path, 'run': identity, 'outputs': [path], 'kind': 'checkout'}
             )
-            extras = [] if clean else _extras(bench, path, before[path], ref)
+            bench.workspace.forget(path)  # the paths before it may have taken an hour
+            held = bench.workspace.ref(path, ignore=False)
+            extras = [] if clean else _extras(bench, path, held, ref)
             aside.move(bench.root, attempt, [path])
             bench.workspace.forget(path)
             bench.index.put_many(bench.store.materialise(ref, bench.root, path))
@@ -143,7 +144,6 @@ def bring(
                 _back(bench, attempt, path, name)
             stayed += [f'{path}/{name}' for name in extras]
             known = (lambda _: True) if not backup else lambda refs: not bench.store.missing(refs, sure=True)
-            held = before[path]
             only_extras = (
                 bool(extras) and held is not None and held.kind == 'tree' and not _lost_beside(bench, path, attempt, ref)
             )

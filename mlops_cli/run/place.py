@@ -14,6 +14,8 @@ def place(session: Session, attempt: str, outputs: Iterable[tuple[str, ObjectRef
 
     A kill in between is undone by the next command, from the journal.  Raises MissingObject, Damaged, OSError."""
     wanted = dict(outputs)
+    for path in wanted:  # it may have been looked at hours ago, when the run was planned
+        session.workspace.forget(path)
     before = {path: session.held(path) for path in wanted}
     stale = [path for path, ref in wanted.items() if before[path] != ref]
     if not stale:

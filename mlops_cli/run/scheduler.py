@@ -34,6 +34,7 @@ from mlops_cli.store.objects import Damaged, MissingObject
 LARGE = 4 << 20  # bytes of outputs from which taking in goes to a thread of its own
 TICK = 0.2  # seconds between looks at locks, threads and interruptions
 LONG = 2.0  # seconds of work that are worth a flush of their own
+AGAIN = 3  # times that one stage is decided again because its inputs turned out damaged
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,6 +55,7 @@ class Progress:
     step: Step | None = None
     settled: Settled | None = None
     tries: int = 0
+    again: int = 0
     queued_since: float | None = None
     told_waiting: float = 0.0
     blockers: set[str] = field(default_factory=set)
@@ -183,6 +185,7 @@ class Scheduler:
             self.capacity.give_back(name)
             self._tell_waiting(progress)
             return False
+        self._forget_outputs(progress.draft)  # what stands there now is what must not be lost
         try:
             if self.claims.enabled and self._changed_meanwhile(name):
                 self._give_back(name)
@@ -192,22 +195,22 @@ class Scheduler:
                 self._restore(name, step)
                 return True
             assert grant is not None
-            progress.tries += 1
             made = inputs_of(progress.draft, self.steps, self.facts)
             attempt = attempts.begin(
-                self.session, step, progress.draft, {p: r for p, r in made.items() if r is not None}, grant, progress.tries
+                self.session, step, progress.draft, {p: r for p, r in made.items() if r is not None}, grant, progress.tries + 1
             )
-        except (MissingObject, Damaged) as error:
-            # The store has put a damaged object aside by now, so the next decision is another one.
-            self._give_back(name)
-            self.session.note(f'{error.message}; deciding again', name)
-            self._make_ready(name)
-            return True
         except UserError as error:
             self._give_back(name)
+            if isinstance(error, MissingObject | Damaged) and progress.again < AGAIN:
+                # The store has put a damaged object aside by now, so the next decision may be another one.
+                progress.again += 1
+                self.session.note(f'{error.message}; deciding again', name)
+                self._make_ready(name)
+                return True
             ended = StageEnded(name, State.FAILED, 0.0, message=error.message, hint=error.hint)
             self._conclude(name, Settled(name, State.FAILED, 0.0, event=ended))
             return True
+        progress.tries += 1
         progress.state = State.RUNNING
         self.running[attempt.id] = attempt
         self.session.emit(StageStarted(name, progress.tries, attempt.log, step.estimate.typical))
