@@ -6,7 +6,9 @@ import os
 import sys
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
+from functools import lru_cache
 
+from mlops_cli.core.paths import ancestors
 from mlops_cli.fingerprint import interpreter as interpreters
 from mlops_cli.fingerprint.folders import EXTENSIONS, Folders
 from mlops_cli.fingerprint.importcache import ImportCache
@@ -69,6 +71,12 @@ class _Loaded:
     distributions: set[str] = field(default_factory=set)
     tops: set[str] = field(default_factory=set)
     found: bool = True
+
+
+@lru_cache(maxsize=8)
+def _folders_of(made: frozenset[str]) -> frozenset[str]:
+    """The folders that the paths lie in."""
+    return frozenset(folder for path in made for folder in ancestors(path))
 
 
 class Search:
@@ -372,6 +380,8 @@ class Search:
                 probed.append(f'{stem}/__init__.py')
         elif inside:
             probed.append(stem)
+            if stem in _folders_of(self.made):
+                portions.append(f'{folder}/{name}')  # there once a stage has made what lies in it
         if chosen := self._chosen(folder, name):
             if inside and chosen.endswith('.py'):
                 probed += [stem + suffix for suffix in self._built]

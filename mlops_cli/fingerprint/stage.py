@@ -10,6 +10,7 @@ import os
 import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
+from typing import Literal
 
 from mlops_cli.core.digest import Digest
 from mlops_cli.core.manifest import ABSENT, Entry, Manifest, absent_entry, value_entry
@@ -17,31 +18,22 @@ from mlops_cli.core.refs import ObjectRef
 from mlops_cli.fingerprint.closure import Found, ImportCache, find_code
 from mlops_cli.fingerprint.files import Workspace
 from mlops_cli.fingerprint.globs import fixed_part, glob_pattern, is_glob
+from mlops_cli.fingerprint.holes import Hole as Hole
+from mlops_cli.fingerprint.holes import Reader
+from mlops_cli.fingerprint.holes import fill as fill_entries
 from mlops_cli.fingerprint.params import MISSING, Params
 from mlops_cli.fingerprint.pyast import meaning
+from mlops_cli.fingerprint.tracked import Recorded, Tracked
 from mlops_cli.pipeline.spec import Dep, Pipeline, Stage
-from mlops_cli.store.tree import find, walk
-
-Reader = Callable[[Digest], bytes]
-
-
-@dataclass(frozen=True, slots=True)
-class Hole:
-    """An input that ``producer`` makes.  ``output``: the path it declares.  ``subpath``: the part of that folder that is
-    meant, '' for all of it; ``pattern``: only its files that match (a regular expression over whole relative paths)."""
-
-    path: str
-    producer: str
-    output: str
-    subpath: str = ''
-    pattern: str = ''
 
 
 @dataclass(frozen=True, slots=True)
 class Draft:
     """A stage's manifest with holes.  ``inputs``: path -> reference of what was read from the workspace (data and code).
     ``code``: path -> digest of the bytes of each code entry.  ``missing``: inputs that are not here and nobody makes.
-    ``elsewhere``: tracked inputs that are not here, taken from their record.  ``unknown``: what of the code could not be followed."""
+    ``elsewhere``: tracked inputs of which nothing is here, taken from their record, and folders with such in them;
+    ``tracked``: what has to be brought for that, path -> reference; ``nodes``: of folders that are nowhere as a whole yet.
+    ``unknown``: what of the code could not be followed."""
 
     stage: Stage
     entries: tuple[Entry, ...]
@@ -50,6 +42,8 @@ class Draft:
     code: Mapping[str, Digest] = field(default_factory=dict)
     missing: tuple[str, ...] = ()
     elsewhere: Mapping[str, ObjectRef] = field(default_factory=dict)
+    tracked: Mapping[str, ObjectRef] = field(default_factory=dict)
+    nodes: Mapping[Digest, bytes] = field(default_factory=dict)
     unknown: tuple[str, ...] = ()
     found: Found | None = None
 
@@ -71,12 +65,15 @@ class Describer:
         *,
         tracked: Mapping[str, ObjectRef],
         in_git: Callable[[str], tuple[str, ...]],
+        read: Reader,
     ) -> None:
+        """``tracked``: tracked data by path.  ``in_git``: folder -> files below it that git tracks.  ``read``: bytes of a tree
+        node in the store; raises MissingObject, Damaged."""
         self.pipeline = pipeline
         self.workspace = workspace
         self.params = params
         self.environ = environ
-        self.tracked = tracked
+        self.tracked = Tracked(tracked, workspace, read)
         self.in_git = in_git
         self.makers = {output.path: stage.name for stage in pipeline.stages.values() for output in stage.outputs}
         self.made = frozenset(self.makers)
@@ -122,6 +119,8 @@ class _Walk:
         self.code_bytes: dict[str, Digest] = {}
         self.missing: list[str] = []
         self.elsewhere: dict[str, ObjectRef] = {}
+        self.tracked: dict[str, ObjectRef] = {}
+        self.nodes: dict[Digest, bytes] = {}
         self.found: Found | None = None
         self.unknown: tuple[str, ...] = ()
 
@@ -147,56 +146,80 @@ class _Walk:
             else:
                 self._path_dep(dep.value)
 
+    def hole(self, hole: Hole) -> None:
+        """An input is open once, however it is declared."""
+        self.holes[f'{hole.kind}:{hole.entry_name}{hole.pattern}'] = hole
+
     def _stage_dep(self, dep: Dep) -> None:
         for name in self.shared.groups.get(dep.value, (dep.value,)):
             for output in self.shared.pipeline.stages[name].outputs:
-                self.holes[output.path] = Hole(output.path, name, output.path)
+                self.hole(Hole(output.path, name, output.path))
 
     def _path_dep(self, path: str) -> None:
         if made := self.shared.maker_of(path):
             producer, output = made
-            self.holes[path] = Hole(path, producer, output, path[len(output) + 1 :])
+            self.hole(Hole(path, producer, output, path[len(output) + 1 :]))
         elif path in self.shared._folders:
             self._shared_folder(path)
         else:
             self._file_or_folder(path)
 
     def _shared_folder(self, folder: str) -> None:
-        """A folder that stages write into means their outputs plus what git tracks there; the rest is nobody's input."""
+        """A folder that stages write into means their outputs plus what is tracked there; the rest is nobody's input."""
         self.put(value_entry('data', f'{folder}/', {'folder': 'outputs and tracked files'}))
         for path, maker in self.shared.makers.items():
             if path.startswith(folder + '/'):
-                self.holes[path] = Hole(path, maker, path)
-        for path in self.shared.in_git(folder):
+                self.hole(Hole(path, maker, path))
+        tracked = [path for path in self.shared.tracked.records if path.startswith(folder + '/')]
+        for path in (*self.shared.in_git(folder), *tracked):
             if not self.shared.maker_of(path):
                 self._file_or_folder(path)
 
     def _glob_dep(self, pattern: str) -> None:
         self.put(value_entry('data', pattern, {'glob': pattern}))
+        self._glob_holes(pattern, 'data')
+        for path in self.shared.workspace.glob(pattern):
+            if not self.shared.maker_of(path):
+                self._file_or_folder(path)
+        for recorded in self.shared.tracked.matching(glob_pattern(pattern)):
+            self._recorded(recorded)
+
+    def _glob_holes(self, pattern: str, kind: Literal['data', 'code']) -> None:
+        """What matches of other stages' outputs."""
         expression = glob_pattern(pattern)
         matches = re.compile(expression).fullmatch
         fixed = fixed_part(pattern)
         for path, maker in self.shared.makers.items():
             if matches(path):
-                self.holes[path] = Hole(path, maker, path)
-            elif fixed == path or fixed.startswith(path + '/') or path.startswith(fixed + '/' if fixed else ''):
-                if not any(matches(parent) for parent in _parents(path)):
-                    self.holes[f'{path}::{pattern}'] = Hole(f'{path}::{pattern}', maker, path, pattern=expression)
-        for path in self.shared.workspace.glob(pattern):
-            if not self.shared.maker_of(path):
-                self._file_or_folder(path)
+                self.hole(Hole(path, maker, path, kind=kind))
+            elif (fixed == path or fixed.startswith(path + '/') or path.startswith(fixed + '/' if fixed else '')) and not any(
+                matches(parent) for parent in _parents(path)
+            ):
+                self.hole(Hole(path, maker, path, pattern=expression, kind=kind))
 
     def _file_or_folder(self, path: str) -> None:
         ref = self.shared.workspace.ref(path)
-        if ref is None and (ref := self.shared.tracked.get(path)) is not None:
-            self.elsewhere[path] = ref
+        lacking = self.shared.tracked.below(path) if ref is None or ref.kind == 'tree' else []
+        if ref is None and (recorded := self.shared.tracked.of(path)) is not None:
+            self._recorded(recorded)
+        elif lacking:
+            whole, nodes = self.shared.tracked.completed(path, ref, lacking)
+            self.nodes |= nodes
+            self.tracked |= {one.holder: one.whole for one in lacking}
+            self.elsewhere[path] = whole
+            self.put(Entry('data', path, whole.identity))
         elif ref is not None:
             self.inputs[path] = ref
-        if ref is None:
+            self.put(Entry('data', path, ref.identity))
+        else:
             self.missing.append(path)
             self.put(absent_entry('data', path))
-        else:
-            self.put(Entry('data', path, ref.identity))
+
+    def _recorded(self, recorded: Recorded) -> None:
+        """Data that is not here, as it is recorded."""
+        self.elsewhere[recorded.path] = recorded.ref
+        self.tracked[recorded.holder] = recorded.whole
+        self.put(Entry('data', recorded.path, recorded.ref.identity))
 
     def code(self) -> None:
         spec = self.stage.code
@@ -215,7 +238,7 @@ class _Walk:
             self.unknown = self.found.unknown
             paths |= dict.fromkeys(path for path in self.found.files if not made(path))
         for declared in spec.paths:
-            paths |= dict.fromkeys(self._expand(declared))
+            paths |= dict.fromkeys(path for path in self._expand(declared) if not self.shared.maker_of(path))
         for path in paths:
             self._code_entry(path)
 
@@ -226,12 +249,22 @@ class _Walk:
         return declared or any(ref.file == path for ref in self.stage.params)
 
     def _expand(self, declared: str) -> tuple[str, ...]:
-        """The files that ``code: [path]`` means: a file, all files of a folder, or a glob's."""
+        """The files that ``code: [path]`` means: a file, all files of a folder, or a glob's.
+
+        What of it stages make is left open, and counts by its bytes: its meaning cannot be known before it is there."""
         workspace = self.shared.workspace
         if is_glob(declared):
             self.put(value_entry('code', declared, {'glob': declared}))
+            self._glob_holes(declared, 'code')
             return workspace.glob(declared)
-        if os.path.isdir(os.path.join(workspace.root.path, declared)):
+        if made := self.shared.maker_of(declared):
+            producer, output = made
+            self.hole(Hole(declared, producer, output, declared[len(output) + 1 :], kind='code'))
+            return ()
+        if os.path.isdir(os.path.join(workspace.root.path, declared)) or declared in self.shared._folders:
+            for path, maker in self.shared.makers.items():
+                if path.startswith(declared + '/'):
+                    self.hole(Hole(path, maker, path, kind='code'))
             return workspace.glob(f'{declared}/**')
         return (declared,)
 
@@ -253,8 +286,13 @@ class _Walk:
 
     def parameters(self) -> None:
         for ref in self.stage.params:
-            value = self.shared.params.value(ref.file, ref.key)
             name = f'{ref.file}:{ref.key}' if ref.key is not None else ref.file
+            if made := self.shared.maker_of(ref.file):
+                producer, output = made
+                below = ref.file[len(output) + 1 :]
+                self.hole(Hole(ref.file, producer, output, below, kind='param', name=name, key=ref.key))
+                continue
+            value = self.shared.params.value(ref.file, ref.key)
             self.put(absent_entry('param', name) if value is MISSING else value_entry('param', name, value))
 
     def surroundings(self) -> None:
@@ -265,12 +303,19 @@ class _Walk:
         for name in self.stage.secrets:
             self.put(value_entry('environment', f'secret:{name}', True))
         if lock := self.stage.environment:
-            ref = self.shared.workspace.ref(lock.path)
-            if ref is None:
-                self.missing.append(lock.path)
-            else:
-                self.inputs[lock.path] = ref
-            self.put(Entry('environment', f'{lock.kind}:{lock.path}', ref.identity if ref else ABSENT))
+            self._lock_file(lock.path, f'{lock.kind}:{lock.path}')
+
+    def _lock_file(self, path: str, name: str) -> None:
+        if made := self.shared.maker_of(path):
+            producer, output = made
+            self.hole(Hole(path, producer, output, path[len(output) + 1 :], kind='environment', name=name))
+            return
+        ref = self.shared.workspace.ref(path)
+        if ref is None:
+            self.missing.append(path)
+        else:
+            self.inputs[path] = ref
+        self.put(Entry('environment', name, ref.identity if ref else ABSENT))
 
     def outputs(self) -> None:
         for output in self.stage.outputs:
@@ -285,37 +330,20 @@ class _Walk:
             self.code_bytes,
             tuple(dict.fromkeys(self.missing)),
             self.elsewhere,
+            self.tracked,
+            self.nodes,
             self.unknown,
             self.found,
         )
 
 
 def fill(draft: Draft, made: Mapping[str, ObjectRef], read: Reader) -> Manifest:
-    """The manifest, with each hole closed by what its producer made.
-
-    ``made``: declared output path -> reference, of every producer.  ``read``: bytes of a tree node by digest.
-    Raises KeyError where a producer's output is unknown, OSError or ValueError from ``read``."""
-    entries = {entry.sort_key: entry for entry in draft.entries}
-
-    def put(entry: Entry) -> None:
-        entries[entry.sort_key] = entry
-
-    for hole in draft.holes:
-        ref = made[hole.output]
-        if hole.pattern:
-            matches = re.compile(hole.pattern).fullmatch
-            for relative, node in walk(ref, read) if ref.kind == 'tree' else ():
-                path = f'{hole.output}/{relative}'
-                if node.digest is not None and node.kind in ('file', 'exec') and matches(path):
-                    put(Entry('data', path, ObjectRef(node.digest, node.size, node.kind).identity))
-            continue
-        part = find(ref, hole.subpath, read) if hole.subpath else ref
-        put(absent_entry('data', hole.path) if part is None else Entry('data', hole.path, part.identity))
-    return Manifest.of(entries.values())
+    """The manifest, with each hole closed by what its producer made; see holes.fill."""
+    return fill_entries(draft.entries, draft.holes, made, read)
 
 
 def read_file(workspace: Workspace, path: str) -> bytes:
-    """The bytes of a regular file of the project, followed to where a link inside the project leads.  Raises OSError, UserError."""
+    """The bytes of a regular file of the project, followed to where a link inside it leads.  Raises OSError, UserError."""
     with open(workspace.open(path), 'rb') as file:
         return file.read()
 

@@ -113,6 +113,9 @@ def decide(draft: Draft, made: Mapping[str, ObjectRef | None], facts: Facts, wis
     wished = _wished(draft, wishes)
     if not wished and (known := _known(draft, manifest, facts, wishes)):
         return known
+    if lost := tuple(path for path, ref in draft.tracked.items() if not facts.stored((ref,))):
+        reasons = tuple(Reason('data', path, detail='tracked, but neither here nor in this cache') for path in lost)
+        return Step(stage.name, Verdict.BLOCKED, reasons, notes=draft.unknown)
     return _to_run(draft, manifest, wished, facts)
 
 

@@ -52,10 +52,15 @@ def reasons_for(manifest: Manifest, old: Known, facts: Facts) -> tuple[Reason, .
 
 def static_reasons(draft: Draft, history: tuple[Known, ...], facts: Facts) -> tuple[Reason, ...]:
     """Reasons of a stage whose inputs from other stages are still undecided: those entries are left out."""
-    open_names = {hole.path for hole in draft.holes} | {hole.output for hole in draft.holes}
+    open_paths = {hole.path for hole in draft.holes} | {hole.output for hole in draft.holes}
+    open_entries = {(hole.kind, hole.entry_name) for hole in draft.holes}
 
     def settled(entries: Iterable[Entry]) -> Manifest:
-        return Manifest.of(entry for entry in entries if entry.kind != 'data' or not _inside(entry.name, open_names))
+        return Manifest.of(
+            entry
+            for entry in entries
+            if entry.sort_key not in open_entries and not (entry.kind in ('data', 'code') and _inside(entry.name, open_paths))
+        )
 
     mine = settled(draft.entries)
     best = min(history, key=lambda old: len(mine.changes_since(settled(old.manifest.entries))), default=None)

@@ -5,14 +5,17 @@ from __future__ import annotations
 import os
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from typing import Any
 
 from mlops_cli.core import layout
 from mlops_cli.core.digest import Digest
 from mlops_cli.core.job import Job, Process
 from mlops_cli.core.refs import ObjectRef
 from mlops_cli.core.secrets import environment_secrets
+from mlops_cli.fingerprint.holes import parameter_in, part_of
+from mlops_cli.fingerprint.params import MISSING
 from mlops_cli.fingerprint.stage import Draft
-from mlops_cli.pipeline.spec import Command, Stage
+from mlops_cli.pipeline.spec import Command, ParamRef, Stage
 from mlops_cli.pipeline.template import parameter_variables
 from mlops_cli.plan.model import Step
 from mlops_cli.records.pins import slug
@@ -78,7 +81,7 @@ def begin(session: Session, step: Step, draft: Draft, inputs: Mapping[str, Objec
         folder=base,
         directory=stage.wdir,
         processes=processes(stage.command),
-        environment=environment(session, stage, step.manifest.digest, grant, number, own),
+        environment=environment(session, stage, step.manifest.digest, inputs, grant, number, own),
         log=os.path.join(session.root.path, log),
         outputs=tuple(output.path for output in stage.outputs),
         timeout_seconds=stage.timeout_seconds,
@@ -101,7 +104,7 @@ def processes(command: Command) -> tuple[Process, ...]:
 
 def _inputs_in_place(session: Session, identity: str, draft: Draft, inputs: Mapping[str, ObjectRef]) -> None:
     """What other stages made, and tracked data that is not here, is put where the stage will read it."""
-    wanted = [*inputs.items(), *draft.elsewhere.items()]
+    wanted = [*inputs.items(), *draft.tracked.items()]
     kept = place(session, f'{identity}-inputs', wanted, draft.stage.name)
     for path in kept:
         session.note(f'what stood at an input and is nowhere else was kept: {path}', draft.stage.name)
@@ -133,15 +136,33 @@ def _clear(session: Session, identity: str, stage: Stage) -> dict[str, ObjectRef
     return there
 
 
-def environment(session: Session, stage: Stage, key: Digest, grant: Grant, number: int, own: str) -> dict[str, str]:
+def _parameters(session: Session, stage: Stage, inputs: Mapping[str, ObjectRef]) -> dict[str, Any]:
+    """Key -> value of what the stage declares; without keys that mean different things in different files."""
+    values: dict[str, Any] = {}
+    unclear = set()
+    for ref in stage.params:
+        if ref.key is not None:
+            value = _parameter(session, ref, inputs)
+            if ref.key in values and values[ref.key] != value:
+                unclear.add(ref.key)
+            values[ref.key] = value
+    return {key: value for key, value in values.items() if key not in unclear}
+
+
+def _parameter(session: Session, ref: ParamRef, inputs: Mapping[str, ObjectRef]) -> Any:
+    if (made := session.describer.maker_of(ref.file)) is None:
+        return session.describer.params.value(ref.file, ref.key)
+    output = made[1]
+    part = part_of(inputs[output], ref.file[len(output) + 1 :], session.store.read)
+    return MISSING if part is None else parameter_in(part, ref.file, ref.key, session.store.read)
+
+
+def environment(
+    session: Session, stage: Stage, key: Digest, inputs: Mapping[str, ObjectRef], grant: Grant, number: int, own: str
+) -> dict[str, str]:
     """What the stage's processes see: this environment, and what tells them of their attempt."""
     found = dict(session.environ)
-    values = {}
-    for ref in stage.params:
-        value = session.describer.params.value(ref.file, ref.key)
-        if ref.key is not None:
-            values[ref.key] = value
-    found |= parameter_variables(values)
+    found |= parameter_variables(_parameters(session, stage, inputs))
     found |= {'MLOPS_STAGE': stage.name, 'MLOPS_RUN': session.run, 'MLOPS_ATTEMPT_NUMBER': str(number)}
     if stage.resources.gpus:
         found['CUDA_VISIBLE_DEVICES'] = ','.join(map(str, grant.gpus))

@@ -3,34 +3,44 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from contextlib import contextmanager
+from typing import Any
 
 from mlops_cli.core import layout
+from mlops_cli.core.digest import Digest
+from mlops_cli.core.paths import ancestors
 from mlops_cli.core.refs import ObjectRef
-from mlops_cli.fingerprint.params import render_file
+from mlops_cli.fingerprint.holes import matching, part_of
+from mlops_cli.fingerprint.params import MISSING, render_file
 from mlops_cli.fingerprint.stage import Draft, read_file
 from mlops_cli.fsio import ops
 from mlops_cli.fsio.atomic import write_file
+from mlops_cli.run import aside
 from mlops_cli.run.session import Session
+from mlops_cli.store.ingest import add_open_file
+from mlops_cli.store.tree import walk
 
 
 def build(session: Session, own: str, draft: Draft, inputs: Mapping[str, ObjectRef]) -> None:
-    """Fills the folder: what other stages made, data, code, and parameter files with the overlay written in.
+    """Fills the folder: what other stages made, data, code, and the declared parameters' files with the overlay written in.
 
     Raises OSError, UserError, MissingObject, Damaged."""
     stage = draft.stage
     session.root.remove_tree(own)
     session.root.makedirs(own, mode=0o700)
-    parameters = {ref.file for ref in stage.params} | {file for file, _ in session.overlay}
-    for path, ref in {**draft.inputs, **draft.elsewhere, **inputs}.items():
+    parameters = {ref.file for ref in stage.params if session.describer.maker_of(ref.file) is None}
+    for path, ref in inputs.items():
+        _keep(session, path, ref, session.workspace.nodes, ignore=False)
+    for path, ref in {**draft.inputs, **draft.elsewhere}.items():
+        _keep(session, path, ref, lambda path, ignore: {**session.workspace.nodes(path, ignore=ignore), **draft.nodes})
+    wanted = {**draft.inputs, **draft.elsewhere, **dict(_declared(session, draft, inputs))}
+    for path in _outermost(wanted):
         if path not in parameters:
-            _bring(session, own, path, ref)
-    for file in sorted(parameters | set(session.describer.pipeline.files)):
-        data = read_file(session.workspace, file) if session.workspace.ref(file) is not None else b''
-        changes = {key: value for (overlaid, key), value in session.overlay.items() if overlaid == file}
-        if data or changes:
-            _parents(session, f'{own}/{file}')
-            write_file(session.root, f'{own}/{file}', render_file(file, data, changes) if changes else data)
+            _parents(session, f'{own}/{path}')
+            session.store.materialise(wanted[path], session.root, f'{own}/{path}')
+    for file in sorted(parameters):
+        _parameters(session, own, file, [ref.key for ref in stage.params if ref.file == file])
     for output in stage.outputs:
         _parents(session, f'{own}/{output.path}')
     for path in stage.caches:
@@ -38,8 +48,51 @@ def build(session: Session, own: str, draft: Draft, inputs: Mapping[str, ObjectR
     session.root.makedirs(f'{own}/{stage.wdir}' if stage.wdir != '.' else own)
 
 
+def _declared(session: Session, draft: Draft, inputs: Mapping[str, ObjectRef]) -> Iterator[tuple[str, ObjectRef]]:
+    """What the stage declares of what other stages made, and no more."""
+    for hole in draft.holes:
+        ref = inputs[hole.output]
+        if hole.pattern:
+            yield from matching(hole, ref, session.store.read)
+        elif (part := part_of(ref, hole.subpath, session.store.read)) is not None:
+            yield hole.path, part
+
+
+def _outermost(paths: Iterable[str]) -> list[str]:
+    """Those that lie in none of the others: what is declared twice is brought once."""
+    known = set(paths)
+    return sorted(path for path in known if known.isdisjoint(ancestors(path)))
+
+
 def _parents(session: Session, path: str) -> None:
     session.root.makedirs(path.rpartition('/')[0])
+
+
+def _parameters(session: Session, own: str, file: str, declared: list[str | None]) -> None:
+    """A parameter file as the workspace has it, with the overlay in what the stage declares: what it reads beyond that is no
+    part of its key, so a trial must not change it."""
+    data = read_file(session.workspace, file) if session.workspace.ref(file) is not None else b''
+    changes = declared_changes(session, file, declared)
+    if data or changes:
+        _parents(session, f'{own}/{file}')
+        write_file(session.root, f'{own}/{file}', render_file(file, data, changes) if changes else data)
+
+
+def declared_changes(session: Session, file: str, declared: list[str | None]) -> dict[str, Any]:
+    """Key -> value of the overlay, as far as it touches declared keys (None: all of the file)."""
+    changes: dict[str, Any] = {}
+    for (overlaid, key), value in session.overlay.items():
+        plain = key.removeprefix('+')
+        if overlaid != file:
+            continue
+        if any(name is None or plain == name or plain.startswith(f'{name}.') for name in declared):
+            changes[key] = value
+            continue
+        for name in declared:  # a mapping was set, of which only a part is declared
+            if name is not None and name.startswith(f'{plain}.'):
+                below = session.describer.params.value(file, name)
+                changes |= {f'+{name}': below} if below is not MISSING else {key: value}
+    return changes
 
 
 def _share(session: Session, own: str, path: str) -> None:
@@ -50,12 +103,39 @@ def _share(session: Session, own: str, path: str) -> None:
         ops.symlink(session.root.full(path), name, dir_fd=folder)
 
 
-def _bring(session: Session, own: str, path: str, ref: ObjectRef) -> None:
-    """From the store; what is only in the workspace (data that git keeps) is stored first."""
-    if not session.stored((ref,)):
-        session.store.add_path(session.root, path, known=session.known)
-    _parents(session, f'{own}/{path}')
-    session.store.materialise(ref, session.root, f'{own}/{path}')
+def _keep(
+    session: Session, path: str, ref: ObjectRef, nodes: Callable[..., Mapping[Digest, bytes]], *, ignore: bool = True
+) -> None:
+    """Stores an input that is only in the workspace (data that git keeps), as its key has it: without what is ignored, and
+    links that leave it by what they lead to.  ``nodes``: of a folder."""
+    if session.stored((ref,)):
+        return
+    if ref.kind != 'tree':
+        _store_file(session, path)
+        return
+    known = nodes(path, ignore=ignore)
+
+    def read(digest: Digest) -> bytes:
+        return known[digest] if digest in known else session.store.read(digest)
+
+    for name, entry in walk(ref, read):
+        if entry.kind in ('file', 'exec') and entry.digest is not None and not session.store.has([entry.digest]):
+            _store_file(session, f'{path}/{name}')
+    session.store.add_nodes(known.values())
+
+
+def _store_file(session: Session, path: str) -> None:
+    with _opened(session, path) as source:
+        add_open_file(session.store, source, path, reflink='reflink' in session.store.links)
+
+
+@contextmanager
+def _opened(session: Session, path: str) -> Iterator[int]:
+    descriptor = session.workspace.open(path)
+    try:
+        yield descriptor
+    finally:
+        os.close(descriptor)
 
 
 def python_path(session: Session, own: str, inherited: str) -> str:
@@ -74,10 +154,10 @@ def _inside(path: str, folder: str) -> bool:
     return os.path.isabs(path) and os.path.commonpath([path, folder]) == folder
 
 
-def keep_failed(session: Session, attempt: str, own: str, stage: str) -> None:
-    """What a failed attempt made stays where it can be looked at.  Raises OSError."""
-    target = f'{layout.FAILED}/{session.run}/{stage.replace("/", "-")}'
-    session.root.makedirs(target.rpartition('/')[0], mode=0o700)
-    if session.root.stat(target) is None:
-        session.root.rename(own, target)
+def keep_failed(session: Session, attempt: str, own: str, stage: str, outputs: Iterable[str]) -> tuple[str, ...]:
+    """What a failed attempt made stays where it can be looked at; the paths that were kept.  Raises OSError, UserError."""
+    there = [path for path in outputs if session.root.stat(f'{own}/{path}') is not None]
+    for path in there:
+        aside.keep(session.root, aside.failed_folder(session.run, stage), path, f'{own}/{path}')
     session.root.remove_tree(f'{layout.WORK}/{attempt}')
+    return tuple(there)

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 from itertools import islice
 
 from mlops_cli.core.digest import Digest
@@ -14,6 +15,7 @@ from mlops_cli.plan.forecast import estimate
 from mlops_cli.plan.model import UNKNOWN, Estimate, Plan
 from mlops_cli.plan.planner import make_plan
 from mlops_cli.run.workbench import Workbench
+from mlops_cli.store.objects import Damaged, MissingObject
 from mlops_cli.store.results import ResultEntry
 from mlops_cli.store.tree import find
 
@@ -53,12 +55,40 @@ def facts_of(bench: Workbench) -> Facts:
         history=bench.pins.of_stage,
         held=lambda path: bench.workspace.ref(path, ignore=False),
         stored=lambda refs: not bench.store.missing(refs),
-        read=bench.store.read,
+        read=_Reader(bench).read,
         source=source,
         present=lambda path: read_file(bench.workspace, path) if bench.workspace.ref(path) is not None else None,
         folder=lambda path: os.path.isdir(bench.root.full(path)),
         estimate=history.estimate,
     )
+
+
+class _Reader:
+    """Objects by digest, from the store; what it has lost but the workspace's outputs still hold, from these."""
+
+    def __init__(self, bench: Workbench) -> None:
+        self.bench = bench
+        self.held: dict[Digest, Callable[[], bytes]] | None = None
+
+    def read(self, digest: Digest) -> bytes:
+        """Raises MissingObject, Damaged."""
+        try:
+            return self.bench.store.read(digest)
+        except (MissingObject, Damaged):
+            if self.held is None:
+                self.held = dict(self._outputs())
+            if digest not in self.held:
+                raise
+            return self.held[digest]()
+
+    def _outputs(self) -> Iterator[tuple[Digest, Callable[[], bytes]]]:
+        workspace = self.bench.workspace
+        for path in self.bench.describer.makers:
+            ref = workspace.ref(path, ignore=False)
+            if ref is not None and ref.kind != 'tree':
+                yield ref.digest, partial(read_file, workspace, path)
+            for digest, node in workspace.nodes(path, ignore=False).items():
+                yield digest, partial(bytes, node)
 
 
 def _origin(entry: ResultEntry) -> str:

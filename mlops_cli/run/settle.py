@@ -27,6 +27,7 @@ from mlops_cli.store.ingest import Added
 from mlops_cli.store.results import ResultEntry
 
 TAIL_LINES = 20
+APART = 'it ran in a folder of its own, which holds only what it declares: deps, code, params'
 Metrics = tuple[tuple[str, str, float | int], ...]
 
 
@@ -94,7 +95,7 @@ def settle(session: Session, attempt: Attempt, outcome: Outcome, taken: Taken | 
     if outcome.ending == 'cancelled':
         return _failed(session, attempt, outcome, 'interrupted', state=State.INTERRUPTED)
     if not outcome.succeeded:
-        return _failed(session, attempt, outcome, *_what_failed(outcome))
+        return _failed(session, attempt, outcome, *_what_failed(attempt, outcome))
     if taken is None:
         gone = ', '.join(outputs_missing(session, attempt)[:3])
         where = f', with wdir {attempt.stage.wdir} in front' if attempt.stage.wdir != '.' else ''
@@ -123,7 +124,7 @@ def settle(session: Session, attempt: Attempt, outcome: Outcome, taken: Taken | 
     return _record(session, attempt, outcome, taken, suspect=changed)
 
 
-def _what_failed(outcome: Outcome) -> tuple[str, str]:
+def _what_failed(attempt: Attempt, outcome: Outcome) -> tuple[str, str]:
     if outcome.ending == 'timeout':
         return 'took longer than its timeout', 'raise timeout, or set checkpoint so that it can go on where it stopped'
     if outcome.ending in ('lost', 'not-started'):
@@ -131,7 +132,7 @@ def _what_failed(outcome: Outcome) -> tuple[str, str]:
     code = outcome.exit_code or 0
     if code > 128:
         return f'ended by signal {code - 128}', 'signal 9 is often the kernel, out of memory' if code == 137 else ''
-    return f'exit {code}', ''
+    return f'exit {code}', APART if attempt.folder else ''
 
 
 def _changed_inputs(session: Session, attempt: Attempt) -> tuple[str, ...]:
@@ -139,7 +140,7 @@ def _changed_inputs(session: Session, attempt: Attempt) -> tuple[str, ...]:
     if attempt.folder:
         return ()
     changed = []
-    for path, ref in attempt.draft.inputs.items():
+    for path, ref in {**attempt.draft.inputs, **attempt.draft.elsewhere}.items():
         session.workspace.forget(path)
         if session.workspace.ref(path) != ref:
             changed.append(path)
@@ -230,15 +231,15 @@ def _failed(
     stage = attempt.stage
     left: tuple[str, ...] = ()
     _checkpoint_back(session, attempt, succeeded=False)
+    paths = [output.path for output in stage.outputs if not output.persist or attempt.folder]
     if attempt.folder:
-        folder.keep_failed(session, attempt.id, attempt.folder, stage.name)
+        left = folder.keep_failed(session, attempt.id, attempt.folder, stage.name, paths)
     else:
-        paths = [output.path for output in stage.outputs if not output.persist]
         left = aside.put_back(session.root, attempt.id, session.run, stage.name, paths)
         for path in paths:
             session.workspace.forget(path)
         session.tell_journal({'do': 'end', 'attempt': attempt.id})
-    notes = (f'partial outputs are in {layout.FAILED}/{session.run}/{stage.name}',) if left else ()
+    notes = (f'partial outputs are in {aside.failed_folder(session.run, stage.name)}',) if left else ()
     kept = [path for path, ref in attempt.before.items() if ref is not None]
     if kept:
         notes = (*notes, 'the outputs it had before are back in place')

@@ -32,7 +32,7 @@ def keep_sources(session: Session, draft: Draft, manifest: Manifest) -> tuple[Ob
         if not session.store.has([ref.digest]):
             ref = session.store.add_file(session.root, path)
         kept[path] = ref
-    for path, ref in draft.inputs.items():
+    for path, ref in {**draft.inputs, **draft.elsewhere}.items():
         if ref.kind == 'tree' and not session.store.has([ref.digest]):
             for node in session.workspace.nodes(path).values():
                 session.store.add_bytes(node)

@@ -99,6 +99,7 @@ def open_workbench(
         environ,
         tracked=data.tracked(root),
         in_git=in_git or (lambda folder: git.tracked(path, [folder])),
+        read=store.read,
     )
     return Workbench(
         root, config, pipeline, workspace, index, store, results, Pins(root), Runs(root), batch, describer, environ, overlay
