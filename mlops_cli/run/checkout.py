@@ -134,23 +134,42 @@ def bring(
             journal.append(
                 {'do': 'begin', 'attempt': attempt, 'stage': path, 'run': identity, 'outputs': [path], 'kind': 'checkout'}
             )
-            bench.workspace.forget(path)  # the paths before it may have taken an hour
-            held = bench.workspace.ref(path, ignore=False)
-            extras = [] if clean else _extras(bench, path, held, ref)
-            aside.move(bench.root, attempt, [path])
-            bench.workspace.forget(path)
-            bench.index.put_many(bench.store.materialise(ref, bench.root, path))
-            for name in extras:
-                _back(bench, attempt, path, name)
-            stayed += [f'{path}/{name}' for name in extras]
-            known = (lambda _: True) if not backup else lambda refs: not bench.store.missing(refs, sure=True)
-            only_extras = (
-                bool(extras) and held is not None and held.kind == 'tree' and not _lost_beside(bench, path, attempt, ref)
-            )
-            kept += aside.finish(bench.root, attempt, identity, {path: held}, (lambda _: True) if only_extras else known)
+            try:
+                one = _bring_one(bench, path, ref, attempt, identity, backup=backup, clean=clean)
+            except BaseException:  # an object is missing, the disk is full: nothing may be gone that was there
+                aside.put_back(bench.root, attempt, identity, path, [path])
+                bench.workspace.forget(path)
+                journal.append({'do': 'end', 'attempt': attempt})
+                raise
+            kept += one[0]
+            stayed += one[1]
             journal.append({'do': 'end', 'attempt': attempt})
-            bench.workspace.forget(path)
     return Outcome(tuple(stale), len(wanted) - len(stale), tuple(kept), tuple(stayed))
+
+
+def _bring_one(
+    bench: Workbench, path: str, ref: ObjectRef, attempt: str, identity: str, *, backup: bool, clean: bool
+) -> tuple[tuple[str, ...], list[str]]:
+    """One path, as :func:`bring`: (where what was there is kept, untracked files that stay)."""
+    bench.workspace.forget(path)  # the paths before it may have taken an hour
+    held = bench.workspace.ref(path, ignore=False)
+    extras = [] if clean else _extras(bench, path, held, ref)
+    aside.move(bench.root, attempt, [path])
+    bench.workspace.forget(path)
+    bench.index.put_many(bench.store.materialise(ref, bench.root, path))
+    for name in extras:
+        _back(bench, attempt, path, name)
+    only_extras = bool(extras) and held is not None and held.kind == 'tree' and not _lost_beside(bench, path, attempt, ref)
+    needless = not backup or only_extras
+    kept = aside.finish(
+        bench.root,
+        attempt,
+        identity,
+        {path: held},
+        lambda refs: needless or not bench.store.missing(refs, sure=True),
+    )
+    bench.workspace.forget(path)
+    return kept, [f'{path}/{name}' for name in extras]
 
 
 def _extras(bench: Workbench, path: str, held: ObjectRef | None, ref: ObjectRef) -> list[str]:

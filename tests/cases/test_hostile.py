@@ -45,3 +45,20 @@ def edited_while_a_runs(project: Project, **options: bool) -> list[str]:
 
 def test_an_output_edited_while_other_stages_run_is_kept_when_its_stage_runs(project: Project) -> None:
     assert '.mlops/local/rescue' in edited_while_a_runs(project, lookup=False)[0]
+
+
+def test_a_checkout_that_cannot_be_done_leaves_everything_where_it_was(project: Project) -> None:
+    project.write('pipeline.yaml', 'stages:\n  a: {cmd: "true"}\n')
+    project.write('data/one', '1')
+    project.write('data/two', '2')
+    project.mlops('add', 'data')
+    first = project.read('.mlops/data/data.json')
+    project.write('data/two', 'another')
+    project.mlops('add', 'data')
+    project.write('.mlops/data/data.json', first)
+    for path in (project.path / '.mlops/cache/objects-v1').rglob('*'):
+        if path.is_file() and path.read_bytes() == b'2':
+            path.unlink()
+    project.mlops('checkout', code=None)
+    assert (project.read('data/one'), project.read('data/two')) == ('1', 'another')
+    assert 'killed' not in project.mlops('checkout', code=None).err
