@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from dataclasses import fields
 from typing import Any
 
 from mlops_cli.cli.standing import Working
 from mlops_cli.core.clock import iso
+from mlops_cli.core.events import Event, Note, RunEnded, RunStarted, StageEnded, StageStarted, StageWaiting
 from mlops_cli.core.refs import ObjectRef
 from mlops_cli.plan.model import Plan, Reason, Step, Verdict
 from mlops_cli.run.invoke import Report
@@ -68,6 +70,31 @@ def settled_document(one: Settled) -> dict[str, Any]:
         'message': event.message if event else '',
         'notes': list(event.notes) if event else [],
     }
+
+
+EVENTS = {
+    RunStarted: 'run-started',
+    StageStarted: 'stage-started',
+    StageWaiting: 'stage-waiting',
+    StageEnded: 'stage-ended',
+    Note: 'note',
+    RunEnded: 'run-ended',
+}
+
+
+def event_document(event: Event, now: float) -> dict[str, Any]:
+    """``now``: seconds since 1970."""
+    found: dict[str, Any] = {'event': EVENTS[type(event)], 'at': round(now, 3)}
+    for field in fields(event):
+        value = getattr(event, field.name)
+        if field.name == 'outputs':
+            value = [ref_document(path, ref) for path, ref in value]
+        elif field.name == 'metrics':
+            value = {f'{file}:{name}': number for file, name, number in value}
+        elif field.name == 'usage':
+            value = dict(value)
+        found[field.name] = value
+    return found
 
 
 def run_document(report: Report) -> dict[str, Any]:

@@ -11,6 +11,7 @@ from mlops_cli.cli.console import say
 from mlops_cli.core import layout
 from mlops_cli.core.errors import UserError
 from mlops_cli.fsio.paths import Root
+from mlops_cli.records import data
 from mlops_cli.records.config import Config, load_config
 from mlops_cli.run.workbench import Workbench, open_workbench
 
@@ -85,3 +86,18 @@ def writing(bench: Workbench) -> Iterator[None]:
 
     with begin_writing(bench, note, who(), platform.node()):
         yield
+
+
+def output_words(bench: Workbench, words: Sequence[str]) -> tuple[str, ...]:
+    """Stages and paths as the user typed them, paths from where the user stands; paths come back from the root."""
+    if os.path.realpath(os.getcwd()) == os.path.realpath(bench.root.path):
+        return tuple(words)
+    known = {*bench.pipeline.stages, *bench.pipeline.groups}
+    return tuple(word if word in known else _from_root(bench, word) for word in words)
+
+
+def _from_root(bench: Workbench, word: str) -> str:
+    """The path that a word means here, if it is one that the project knows; else the word."""
+    path = os.path.relpath(os.path.join(os.getcwd(), word), bench.root.path).replace(os.sep, '/')
+    paths = {output.path for stage in bench.pipeline.stages.values() for output in stage.outputs}
+    return path if path in paths or path in data.tracked(bench.root) else word

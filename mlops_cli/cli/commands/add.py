@@ -2,19 +2,38 @@
 
 from __future__ import annotations
 
+import os
+import shlex
+from dataclasses import dataclass
 from typing import Annotated
 
 import typer
 
+from mlops_cli import git
 from mlops_cli.cli import exits, options
-from mlops_cli.cli.console import out, print_json
+from mlops_cli.cli.console import Line, one_line, out, print_json, say
 from mlops_cli.cli.documents import ref_document
+from mlops_cli.cli.progress import Progress
 from mlops_cli.cli.wiring import project_relative, workbench, writing
+from mlops_cli.cli.words import output
 from mlops_cli.core.errors import ExitCode, UserError
+from mlops_cli.core.refs import ObjectRef
 from mlops_cli.core.units import show_size
 from mlops_cli.records import data, gitignore
+from mlops_cli.run.workbench import Workbench
 
 EXITS = exits.line(ExitCode.REFUSED)
+SHOWN = 5  # paths in the line that says what to keep
+
+
+@dataclass(frozen=True, slots=True)
+class Added:
+    """``record``: where what it is was written."""
+
+    path: str
+    ref: ObjectRef
+    record: str
+    changed: bool
 
 
 def command(
@@ -23,29 +42,59 @@ def command(
 ) -> int:
     """Track data that no stage makes: its content goes to the store, its record to git, the data itself stays where it is.
 
-    Example:  mlops add data/images && git add .mlops/data data/.gitignore
+    Example:  mlops add data/images data/labels.csv
     """
-    found = []
     with workbench() as bench, writing(bench):
-        for path in [project_relative(bench.root.path, word) for word in paths]:
-            made = bench.describer.maker_of(path)
-            if made:
-                raise UserError(
-                    f'{path} is made by stage {made[0]}', hint='outputs are stored by mlops run; only add what no stage makes'
-                )
-            if bench.root.stat(path) is None:
-                raise UserError(f'{path} does not exist')
-            added = bench.store.add_path(bench.root, path, known=bench.index.get)
-            bench.index.put_many(added.files, moment=added.moment)
-            found.append((path, added.ref, data.add(bench.root, path, added.ref, bench.batch)))
+        wanted = list(dict.fromkeys(project_relative(bench.root.path, word) for word in paths))
+        for path in wanted:
+            refuse(bench, path)
+        before = data.tracked(bench.root)
+        found = [_add(bench, path, before.get(path)) for path in wanted]
         bench.batch.flush()
-        lines = gitignore.cover(bench.root, [path for path, _, _ in found])
-    if json:
-        print_json(
-            {'schema': 'mlops/add/v1', 'rows': [{**ref_document(path, ref), 'record': record} for path, ref, record in found]}
-        )
-        return 0
-    for path, ref, _ in found:
-        out(f'  added     {path}  {show_size(ref.size)}  {ref.digest.short}')
-    out(f'Keep it: git add {" ".join(record for _, _, record in found[:3])}{" .gitignore" if lines else ""} && git commit')
+        ignored = gitignore.cover(bench.root, wanted)
+        if json:
+            rows = [{**ref_document(one.path, one.ref), 'record': one.record, 'changed': one.changed} for one in found]
+            print_json({'schema': 'mlops/add/v1', 'rows': rows})
+            return 0
+        for one in found:
+            word = 'added' if one.changed else 'same'
+            out(Line(f'  {word:<9} {output(one.path, one.ref, bench.store)}', 'done'))
+        for path in wanted:
+            if git.tracked(bench.root.path, [path]):
+                say(Line(f'note: git has {path} too; to leave it to mlops: git rm -r --cached {shlex.quote(path)}', 'note:'))
+    if any(one.changed for one in found) or ignored:
+        records = [one.record for one in found] if len(found) <= SHOWN else ['.mlops/data']
+        files = [*records, *(['.gitignore', '.gitattributes'] if ignored else [])]
+        out(f'Keep it: git add {" ".join(map(shlex.quote, files))} && git commit')
     return 0
+
+
+def refuse(bench: Workbench, path: str) -> None:
+    """Raises UserError for what cannot be tracked data, before anything is read."""
+    if made := bench.describer.maker_of(path):
+        raise UserError(
+            f'{path} is made by stage {made[0]}', hint='outputs are stored by mlops run; only add what no stage makes'
+        )
+    inside = [output.path for stage in bench.pipeline.stages.values() for output in stage.outputs]
+    if held := next((one for one in inside if one.startswith(f'{path}/')), None):
+        raise UserError(f'{path} holds {held}, which a stage makes', hint='add the files beside it one by one')
+    if bench.root.stat(path) is None:
+        parent = os.path.dirname(path)
+        near = f'ls {shlex.quote(parent)} shows what is there' if parent else 'ls shows what is here'
+        raise UserError(f'{path} does not exist', hint=near)
+
+
+def _add(bench: Workbench, path: str, before: ObjectRef | None) -> Added:
+    files = size = 0
+
+    def known(file: str, status: os.stat_result) -> ObjectRef | None:
+        nonlocal files, size
+        files, size = files + 1, size + status.st_size
+        progress.step()
+        return bench.index.get(file, status)
+
+    with Progress(lambda: f'  adding    {one_line(path)}: {files:,} files, {show_size(size)}') as progress:
+        added = bench.store.add_path(bench.root, path, known=known)
+    bench.index.put_many(added.files, moment=added.moment)
+    record = data.add(bench.root, path, added.ref, bench.batch)
+    return Added(path, added.ref, record, added.ref != before)

@@ -3,23 +3,27 @@
 from __future__ import annotations
 
 import os
+import sys
 import time
-from collections.abc import Mapping
-from typing import Annotated
+from collections.abc import Mapping, Sequence
+from typing import Annotated, Any
 
 import typer
 
-from mlops_cli.cli import exits, options
-from mlops_cli.cli.console import out, print_json
-from mlops_cli.cli.wiring import workbench, writing
-from mlops_cli.cli.words import count
+from mlops_cli.cli import context, exits, options
+from mlops_cli.cli.console import Line, one_line, out_lines, print_json, width, wrap
+from mlops_cli.cli.wiring import output_words, workbench, writing
+from mlops_cli.cli.words import fold, output, some
 from mlops_cli.core.clock import run_id
 from mlops_cli.core.errors import ExitCode, UserError
+from mlops_cli.core.units import plural, show_size
 from mlops_cli.plan.select import matching
 from mlops_cli.run.checkout import Outcome, Targets, at_revision, bring, recorded, tracked_targets, unsaved
 from mlops_cli.run.workbench import Workbench
 
 EXITS = exits.line(ExitCode.REFUSED, failed='nothing recorded for a stage')
+
+MOST = 40  # paths of a kind that are listed
 
 
 def command(
@@ -44,29 +48,31 @@ def command(
     Example:  git checkout v1.2 && mlops checkout        the models of that version, byte for byte
     """
     with workbench() as bench, writing(bench):
+        words = output_words(bench, paths or ())
         if revision:
             with at_revision(bench, revision) as other:
-                targets = _targets(other, paths or ())
+                targets = _targets(other, words)
         else:
-            targets = _targets(bench, paths or ())
+            targets = _targets(bench, words)
         _refuse_loss(unsaved(bench, targets.wanted, clean=clean), force)
         identity = run_id(time.time(), os.urandom(16))
         done = bring(bench, targets.wanted, identity, backup=not (force and no_backup), clean=clean)
-    if json:
-        rows = [{'stage': stage, 'reason': why} for stage, why in targets.unknown]
-        print_json(
-            {
-                'schema': 'mlops/checkout/v1',
-                'placed': list(done.placed),
-                'same': done.same,
-                'kept': list(done.kept),
-                'stayed': list(done.stayed),
-                'unknown': rows,
-            }
-        )
-    else:
-        _show(done, targets)
+        if json:
+            print_json(_document(done, targets))
+        else:
+            out_lines(_lines(bench, done, targets, width(sys.stdout)))
     return ExitCode.FAILED if targets.unknown else ExitCode.DONE
+
+
+def _document(done: Outcome, targets: Targets) -> dict[str, Any]:
+    return {
+        'schema': 'mlops/checkout/v1',
+        'placed': list(done.placed),
+        'same': done.same,
+        'kept': list(done.kept),
+        'stayed': list(done.stayed),
+        'unknown': [{'stage': stage, 'reason': why} for stage, why in targets.unknown],
+    }
 
 
 def _refuse_loss(lost: Mapping[str, str], force: bool) -> None:
@@ -79,19 +85,33 @@ def _refuse_loss(lost: Mapping[str, str], force: bool) -> None:
         )
 
 
-def _show(done: Outcome, targets: Targets) -> None:
-    for path in done.placed:
-        out(f'  placed    {path}')
-    for path in done.kept:
-        out(f'  kept      {path}: what stood there before (mv it back to undo)')
-    for path in done.stayed:
-        out(f'  stayed    {path}: not tracked (--clean takes it away)')
+def _lines(bench: Workbench, done: Outcome, targets: Targets, columns: int) -> list[Line]:
+    """What went where; of many paths the first ones, unless more is asked for."""
+    lines = _listed('placed', [output(path, targets.wanted[path], bench.store) for path in done.placed])
+    lines += _listed('kept', [f'{one_line(path)}   (what stood there before; mv it back to undo)' for path in done.kept])
+    lines += _listed('stayed', [f'{one_line(path)}   (not tracked; --clean takes it away)' for path in done.stayed])
+    reasons: dict[str, list[str]] = {}
     for stage, why in targets.unknown:
-        out(f'  nothing   {stage}: {why} (mlops run {stage})')
-    out(f'{count(len(done.placed), "path")} placed, {done.same} already right.')
+        reasons.setdefault(why, []).append(stage)
+    for why, stages in reasons.items():
+        names = fold(stages, bench.pipeline.groups)
+        for index, text in enumerate(wrap(f'{", ".join(some(names, MOST))}: {one_line(why)}', columns - 12)):
+            lines.append(Line(f'  {"" if index else "nothing":<9} {text}'))
+    size = sum(targets.wanted[path].size for path in done.placed)
+    sized = f', {show_size(size)}' if done.placed else ''
+    lines.append(Line(f'{plural(len(done.placed), "path")} placed{sized}, {done.same:,} already right.'))
+    if targets.unknown:
+        lines.append(Line(f'{plural(len(targets.unknown), "stage")} without a recorded result for this state: mlops run'))
+    return lines
 
 
-def _targets(bench: Workbench, words: list[str] | tuple[()]) -> Targets:
+def _listed(word: str, texts: Sequence[str]) -> list[Line]:
+    shown = texts if context.current.verbose else texts[:MOST]
+    lines = [Line(f'  {word:<9} {text}', word) for text in shown]
+    return lines + ([Line(f'  {"":<9} and {len(texts) - len(shown):,} more')] if len(shown) < len(texts) else [])
+
+
+def _targets(bench: Workbench, words: Sequence[str]) -> Targets:
     """Everything, or what the words mean: paths of tracked data, outputs, stages.  Raises UserError."""
     tracked = tracked_targets(bench)
     if not words:

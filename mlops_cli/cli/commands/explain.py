@@ -12,7 +12,7 @@ from mlops_cli.cli.console import out, out_lines, print_json, width
 from mlops_cli.cli.documents import step_document
 from mlops_cli.cli.explain_screen import explain_lines
 from mlops_cli.cli.explanation import Explanation, Row, explanation
-from mlops_cli.cli.wiring import workbench
+from mlops_cli.cli.wiring import output_words, workbench
 from mlops_cli.cli.words import reason
 from mlops_cli.plan.facts import Wishes
 from mlops_cli.plan.select import matching, select
@@ -31,7 +31,7 @@ def command(
     Example:  mlops explain train@forest-1
     """
     with workbench(assignments or ()) as bench:
-        names = matching(bench.pipeline, stage)
+        names = matching(bench.pipeline, *output_words(bench, [stage]))
         plan = look(bench, select(bench.pipeline, bench.edges, bench.order, names), Wishes(trial=bool(bench.overlay))).plan
         found = [explanation(bench, plan.by_name[name]) for name in names]
         if json:

@@ -9,7 +9,7 @@ import typer
 
 from mlops_cli.cli import exits, options
 from mlops_cli.cli.console import out, print_json
-from mlops_cli.cli.wiring import workbench
+from mlops_cli.cli.wiring import output_words, workbench
 from mlops_cli.pipeline import graph
 from mlops_cli.plan.select import select
 
@@ -33,7 +33,7 @@ def command(
     Example:  mlops graph --format mermaid > docs/pipeline.mmd
     """
     with workbench() as bench:
-        names = select(bench.pipeline, bench.edges, bench.order, tuple(stages or ()))
+        names = select(bench.pipeline, bench.edges, bench.order, output_words(bench, stages or ()))
         if json or form is Format.JSON:
             print_json(graph.document(bench.pipeline, names))
         else:

@@ -16,7 +16,7 @@ import typer
 from mlops_cli.cli import exits, options
 from mlops_cli.cli.console import one_line, out, plain, print_json
 from mlops_cli.cli.standing import working
-from mlops_cli.cli.wiring import workbench
+from mlops_cli.cli.wiring import output_words, workbench
 from mlops_cli.core.digest import Digest
 from mlops_cli.core.errors import UserError
 from mlops_cli.plan.select import matching
@@ -54,7 +54,7 @@ def command(
     Example:  mlops logs train@forest-2 --lines 50
     """
     with workbench() as bench:
-        names = matching(bench.pipeline, stage)
+        names = matching(bench.pipeline, *output_words(bench, [stage]))
         logs = [log for name in names for log in find_logs(bench, name, run)]
         if not logs:
             raise _nothing(bench, names, run)

@@ -11,7 +11,7 @@ from mlops_cli.cli.commands.status import verdict_code
 from mlops_cli.cli.console import print_json
 from mlops_cli.cli.documents import plan_document
 from mlops_cli.cli.showing import show_plan
-from mlops_cli.cli.wiring import workbench
+from mlops_cli.cli.wiring import output_words, workbench
 from mlops_cli.core.errors import ExitCode
 from mlops_cli.run.invoke import Request, chosen, wishes_of
 from mlops_cli.run.outlook import look
@@ -35,7 +35,7 @@ def command(
     Example:  mlops plan --set train.depth=12
     """
     with workbench(assignments or ()) as bench:
-        request = Request(tuple(stages or ()), force=force, downstream=downstream, only=only)
+        request = Request(output_words(bench, stages or ()), force=force, downstream=downstream, only=only)
         plan = look(bench, chosen(bench, request), wishes_of(bench, request)).plan
         print_json(plan_document(plan, 'plan')) if json else show_plan(plan, bench, jobs)
     return verdict_code(plan, exit_code, strict)

@@ -12,7 +12,7 @@ from mlops_cli.cli.documents import plan_document, working_document
 from mlops_cli.cli.standing import Standing, data_changes, in_git, last_run, working
 from mlops_cli.cli.status_screen import status_lines
 from mlops_cli.cli.unchanged import cosmetic
-from mlops_cli.cli.wiring import workbench
+from mlops_cli.cli.wiring import output_words, workbench
 from mlops_cli.core.errors import ExitCode
 from mlops_cli.plan.model import Plan
 from mlops_cli.run.invoke import Request, chosen, wishes_of
@@ -33,7 +33,7 @@ def command(
     Example:  mlops status --exit-code && echo all is fresh
     """
     with workbench() as bench:
-        request = Request(tuple(stages or ()))
+        request = Request(output_words(bench, stages or ()))
         if json:
             plan = planned(bench, request)
             print_json({**plan_document(plan, 'status'), 'running': [working_document(one) for one in working(bench)]})

@@ -8,11 +8,12 @@ from typing import Annotated
 import typer
 
 from mlops_cli.cli import exits, options
-from mlops_cli.cli.console import out, print_json
+from mlops_cli.cli.console import Line, one_line, out, print_json
+from mlops_cli.cli.progress import Progress
 from mlops_cli.cli.wiring import workbench
-from mlops_cli.cli.words import count
 from mlops_cli.core.digest import Digest
 from mlops_cli.core.errors import ExitCode, UserError
+from mlops_cli.core.units import plural, show_size
 
 EXITS = exits.line(failed='damage found')
 
@@ -28,22 +29,26 @@ def command(
     Example:  mlops verify --sample 1/7        another seventh every day
     """
     share = parse_sample(sample)
-    with workbench() as bench:
-        seen: list[int] = []
-        damage = list(bench.store.verify(in_sample(share), seen=lambda _, size: seen.append(size)))
-    checked = len(seen)
+    checked = size = 0
+
+    def seen(_: Digest, of: int) -> None:
+        nonlocal checked, size
+        checked, size = checked + 1, size + of
+        progress.step()
+
+    with workbench() as bench, Progress(lambda: f'  verifying {plural(checked, "object")}, {show_size(size)}') as progress:
+        damage = list(bench.store.verify(in_sample(share), seen=seen))
     if json:
-        print_json(
-            {
-                'schema': 'mlops/verify/v1',
-                'checked': checked,
-                'damaged': [{'digest': str(one.digest), 'problem': one.problem} for one in damage],
-            }
-        )
-    else:
-        for one in damage:
-            out(f'  damaged   {one.digest}: {one.problem}')
-        out(f'{count(checked, "object")} read, {len(damage)} damaged.')
+        rows = [{'digest': str(one.digest), 'problem': one.problem, 'unreadable': one.unreadable} for one in damage]
+        print_json({'schema': 'mlops/verify/v1', 'checked': checked, 'bytes': size, 'damaged': rows})
+        return ExitCode.FAILED if damage else ExitCode.DONE
+    for one in damage:
+        out(Line(f'  {"unreadable" if one.unreadable else "damaged":<10} {one.digest}: {one_line(one.problem)}', 'damaged'))
+    part = f' (part {share[0]} of {share[1]})' if share else ''
+    found = f'{len(damage)} damaged' if damage else 'all sound'
+    out(f'{plural(checked, "object")}, {show_size(size)} read{part}, {found}.')
+    if any(not one.unreadable for one in damage):
+        out('Damaged objects were put aside: mlops run makes them again, or put a sound copy into the cache.')
     return ExitCode.FAILED if damage else ExitCode.DONE
 
 

@@ -1,0 +1,98 @@
+"""Runs a request under the eyes of a screen: signals are counted, events are shown and, if asked, written down."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from typing import TextIO
+
+from mlops_cli.cli.documents import event_document
+from mlops_cli.cli.run_screen import RunScreen
+from mlops_cli.core.errors import ExitCode, UserError
+from mlops_cli.core.events import Event
+from mlops_cli.run.invoke import Report, Request, execute
+from mlops_cli.run.states import State
+from mlops_cli.run.workbench import Workbench
+
+
+class Interruptions:
+    """How often, and by which signal, this command was asked to stop."""
+
+    def __init__(self) -> None:
+        self.count = 0
+        self.signal = 0
+
+    def level(self) -> int:
+        return min(self.count, 2)
+
+    def take(self, number: int, _frame: object) -> None:
+        self.count += 1
+        self.signal = number
+
+
+@contextmanager
+def signals() -> Iterator[Interruptions]:
+    """While it lasts INT, TERM and HUP are counted, not obeyed; the run ends what runs and records it.  What was ignored, as
+    nohup has it, stays so."""
+    found = Interruptions()
+    numbers = [n for n in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP) if signal.getsignal(n) != signal.SIG_IGN]
+    old = {number: signal.signal(number, found.take) for number in numbers}
+    try:
+        yield found
+    finally:
+        for number, handler in old.items():
+            signal.signal(number, handler)
+
+
+def perform(
+    bench: Workbench, request: Request, *, silent: bool, then: Callable[[Report, RunScreen], None], events: str = ''
+) -> int:
+    """Runs it; the exit code.  ``then``: told the report, before the end is reached.  ``events``: a file that takes one JSON
+    document a line while it happens."""
+    with signals() as asked, RunScreen(bench, silent=silent, interrupted=asked.level) as screen, _writer(events) as write:
+
+        def emit(event: Event) -> None:
+            write(event)
+            screen.listen(event)
+
+        report = execute(
+            bench,
+            request,
+            emit=emit,
+            now=time.time,
+            clock=time.monotonic,
+            random_bytes=os.urandom(16),
+            interrupted=asked.level,
+        )
+        then(report, screen)
+    return exit_code(report, asked.signal)
+
+
+def exit_code(report: Report, signal_number: int) -> int:
+    """Of several causes: interruption first, then a failed stage."""
+    if report.ended == 'interrupted':
+        return ExitCode.TERMINATED if signal_number == signal.SIGTERM else ExitCode.INTERRUPTED
+    return ExitCode.FAILED if report.count(State.FAILED) else ExitCode.DONE
+
+
+@contextmanager
+def _writer(path: str) -> Iterator[Callable[[Event], None]]:
+    """Writes events to a file, each at once; to nothing where no file is named.  Raises UserError."""
+    if not path:
+        yield lambda _: None
+        return
+    try:
+        opened: TextIO = open(path, 'w', encoding='utf-8')  # noqa: SIM115 -- closed by the with below
+    except OSError as error:
+        raise UserError(f'--events {path}: {error.strerror}', hint='name a file that can be written') from error
+    with opened:
+
+        def write(event: Event) -> None:
+            opened.write(json.dumps(event_document(event, time.time()), ensure_ascii=True, default=str) + '\n')
+            opened.flush()
+
+        yield write
