@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import stat
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from functools import cached_property
@@ -11,6 +12,7 @@ from typing import Any
 
 from mlops_cli import git
 from mlops_cli.core import layout
+from mlops_cli.core.errors import ExitCode, UserError
 from mlops_cli.fingerprint.files import Workspace
 from mlops_cli.fingerprint.ignore import Ignore
 from mlops_cli.fingerprint.index import Index, database_path
@@ -85,6 +87,7 @@ def open_workbench(
     overlay = overlay or {}
     pipeline = load(Path(path), environ=environ, overlay=overlay)
     root = Root(path)
+    _refuse_links(root, config.cache)
     index = Index(database_path(root, environ), root, warn=warn)
     workspace = Workspace(root, index, Ignore.load(root), objects=os.path.join(config.cache, layout.OBJECTS))
     cache = Path(config.cache)
@@ -104,3 +107,21 @@ def open_workbench(
     return Workbench(
         root, config, pipeline, workspace, index, store, results, Pins(root), Runs(root), batch, describer, environ, overlay
     )
+
+
+def _refuse_links(root: Root, cache: str) -> None:
+    """What is written by any command must be in the project: a branch may bring links in its place.
+
+    Raises UserError (exit 5)."""
+    ours = [layout.LOCAL, *(layout.INDEX + suffix for suffix in ('', '-wal', '-shm'))]
+    if cache == root.full(layout.CACHE):
+        inside = (layout.OBJECTS, layout.RESULTS, layout.TEMPORARY, layout.CACHE_LOCKS)
+        ours += [layout.CACHE, *(f'{layout.CACHE}/{name}' for name in inside)]
+    for path in ours:
+        status = root.stat(path)
+        if status is not None and stat.S_ISLNK(status.st_mode):
+            raise UserError(
+                f'{path} is a symbolic link, through which mlops would write elsewhere',
+                exit_code=ExitCode.REFUSED,
+                hint=f'remove it; for a cache on another disk, write cache: {{dir: ...}} to {layout.CONFIG_LOCAL}',
+            )

@@ -4,6 +4,9 @@ from __future__ import annotations
 
 import threading
 import time
+from pathlib import Path
+
+import pytest
 
 from tests.support.project import Project
 
@@ -62,3 +65,25 @@ def test_a_checkout_that_cannot_be_done_leaves_everything_where_it_was(project: 
     project.mlops('checkout', code=None)
     assert (project.read('data/one'), project.read('data/two')) == ('1', 'another')
     assert 'killed' not in project.mlops('checkout', code=None).err
+
+
+OURS = 'cache local cache/objects-v1 cache/results-v1 cache/tmp local/index-v1.sqlite stages runs data'.split()
+
+
+@pytest.mark.parametrize('name', OURS)
+def test_no_command_writes_through_a_link_that_a_branch_brings(project: Project, tmp_path: Path, name: str) -> None:
+    outside = tmp_path / 'outside'
+    outside.mkdir()
+    target = outside if '.' not in name else outside / 'file'
+    if target != outside:
+        target.write_bytes(b'')
+    project.write('pipeline.yaml', 'stages:\n  a: {cmd: "touch ../ran", deps: [in.txt], outs: [a.txt]}\n')
+    project.write('in.txt', '1')
+    link = project.path / '.mlops' / name
+    link.parent.mkdir(parents=True, exist_ok=True)
+    link.symlink_to(target)
+    for command in (['status'], ['add', 'in.txt'], ['run']):
+        project.mlops(*command, code=None)
+    assert [path for path in outside.rglob('*') if path != target] == []
+    assert target == outside or target.read_bytes() == b''
+    assert name in ('stages', 'runs', 'data') or not (tmp_path / 'ran').exists()
