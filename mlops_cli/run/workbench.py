@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import stat
 from collections.abc import Callable, Mapping
+from contextlib import ExitStack
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -65,9 +66,10 @@ class Workbench:
         return {name: self.describer.describe(self.pipeline.stages[name]) for name in self.order}
 
     def close(self) -> None:
-        self.batch.close()
-        self.index.close()
-        self.root.close()
+        """Flushes what waits, and lets go of everything.  Raises OSError, after all else is let go of."""
+        with ExitStack() as stack:
+            for thing in (self.root, self.store, self.results, self.index, self.batch):
+                stack.callback(thing.close)
 
 
 def open_workbench(
