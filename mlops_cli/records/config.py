@@ -17,9 +17,9 @@ from mlops_cli.core.document import Document
 from mlops_cli.core.errors import ExitCode, UserError, UserErrors, Where
 from mlops_cli.core.near import did_you_mean
 from mlops_cli.core.scalars import kind
+from mlops_cli.fsio.atomic import read_file
 from mlops_cli.fsio.durable import Durability
 from mlops_cli.fsio.paths import Root
-from mlops_cli.records.files import read_small
 from mlops_cli.store.materialise import LinkMode
 from mlops_cli.yamlfile import read
 
@@ -168,7 +168,7 @@ def _bytes(root: Root, file: str) -> bytes | None:
     """A file of the project is read without following links; the user's own is the user's own."""
     try:
         if not os.path.isabs(file):
-            return read_small(root, file, LIMIT + 1)
+            return read_file(root, file, LIMIT)
         fd = os.open(file, os.O_RDONLY | os.O_CLOEXEC | os.O_NONBLOCK)
     except (FileNotFoundError, NotADirectoryError):
         return None

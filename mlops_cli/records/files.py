@@ -62,7 +62,7 @@ def read_small(root: Root, path: str, limit: int = LIMIT) -> bytes:
     try:
         return read_file(root, path, limit)
     except UserError as error:
-        if 'larger' not in error.message:
+        if error.exit_code == ExitCode.REFUSED:
             raise
         raise UserError(
             f'larger than {limit >> 20} MiB: not a record of ours', where=Where(path), exit_code=ExitCode.FAILED
