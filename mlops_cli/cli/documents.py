@@ -3,15 +3,17 @@
 from __future__ import annotations
 
 from dataclasses import fields
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from mlops_cli.cli.standing import Working
 from mlops_cli.core.clock import iso
 from mlops_cli.core.events import Event, Note, RunEnded, RunStarted, StageEnded, StageStarted, StageWaiting
 from mlops_cli.core.refs import ObjectRef
 from mlops_cli.plan.model import Plan, Reason, Step, Verdict
-from mlops_cli.run.invoke import Report
-from mlops_cli.run.settle import Settled
+
+if TYPE_CHECKING:
+    from mlops_cli.cli.standing import Working
+    from mlops_cli.run.invoke import Report
+    from mlops_cli.run.settle import Settled
 
 
 def reason_document(one: Reason) -> dict[str, Any]:

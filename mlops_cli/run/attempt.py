@@ -21,6 +21,7 @@ from mlops_cli.plan.model import Step
 from mlops_cli.records.pins import slug
 from mlops_cli.run import aside, checkpoint, folder
 from mlops_cli.run.capacity import Grant
+from mlops_cli.run.logs import log_path
 from mlops_cli.run.place import place
 from mlops_cli.run.session import Session
 
@@ -89,11 +90,6 @@ def begin(session: Session, step: Step, draft: Draft, inputs: Mapping[str, Objec
         redact=tuple(environment_secrets(session.environ, stage.secrets)) or None,
     )
     return Attempt(identity, number, step, draft, job, log, dict(inputs), before, own)
-
-
-def log_path(run: str, stage: str, number: int = 1) -> str:
-    """Project-relative path of what an attempt prints."""
-    return f'{layout.LOGS}/{run}/{slug(stage)}{"" if number == 1 else f".{number}"}.log'
 
 
 def processes(command: Command) -> tuple[Process, ...]:

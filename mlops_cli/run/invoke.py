@@ -16,10 +16,8 @@ from mlops_cli.core.events import Event, RunEnded, RunStarted
 from mlops_cli.executors import all as executors
 from mlops_cli.fsio.journal import Journal
 from mlops_cli.fsio.locks import LockFile
-from mlops_cli.plan.facts import Wishes
 from mlops_cli.plan.forecast import forecast
 from mlops_cli.plan.model import Plan, Step, Verdict
-from mlops_cli.plan.select import select
 from mlops_cli.records import gitignore
 from mlops_cli.records.runs import Run, StageRun
 from mlops_cli.run.capacity import Capacity, Machine, refusal
@@ -27,27 +25,14 @@ from mlops_cli.run.claims import Claims
 from mlops_cli.run.heal import begin_writing
 from mlops_cli.run.machine import machine
 from mlops_cli.run.outlook import Outlook, look
+from mlops_cli.run.request import Request as Request
+from mlops_cli.run.request import chosen as chosen
+from mlops_cli.run.request import wishes_of as wishes_of
 from mlops_cli.run.scheduler import Options, Scheduler
 from mlops_cli.run.session import Session
 from mlops_cli.run.settle import Settled
 from mlops_cli.run.states import State
 from mlops_cli.run.workbench import Workbench
-
-
-@dataclass(frozen=True, slots=True)
-class Request:
-    """What the user asked of ``run``.  ``jobs`` 0: as config says, else as many as processors."""
-
-    stages: tuple[str, ...] = ()
-    jobs: int = 0
-    force: bool = False
-    lookup: bool = True
-    keep_going: bool = False
-    only: bool = False
-    downstream: bool = False
-    isolate: str = ''
-    lock_timeout: float | None = None
-    command: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,16 +52,6 @@ class Report:
 
     def count(self, *states: State) -> int:
         return sum(one.state in states for one in self.settled.values())
-
-
-def chosen(bench: Workbench, request: Request) -> tuple[str, ...]:
-    """The stages a request is about, topological.  Raises UserError."""
-    return select(bench.pipeline, bench.edges, bench.order, request.stages, only=request.only, downstream=request.downstream)
-
-
-def wishes_of(bench: Workbench, request: Request) -> Wishes:
-    named = select(bench.pipeline, bench.edges, bench.order, request.stages, only=True, downstream=request.downstream)
-    return Wishes(frozenset(named) if request.force else frozenset(), request.lookup, bool(bench.overlay))
 
 
 def execute(

@@ -8,9 +8,14 @@ from mlops_cli.core import layout
 from mlops_cli.fsio import locks
 from mlops_cli.fsio.journal import SUFFIX
 from mlops_cli.fsio.paths import Root
-from mlops_cli.run.attempt import log_path
+from mlops_cli.records.pins import slug
 
 ATTEMPTS = 100  # of a stage in one run, at most
+
+
+def log_path(run: str, stage: str, number: int = 1) -> str:
+    """Project-relative path of what an attempt prints."""
+    return f'{layout.LOGS}/{run}/{slug(stage)}{"" if number == 1 else f".{number}"}.log'
 
 
 def runs_with_logs(root: Root) -> list[str]:

@@ -13,8 +13,8 @@ from mlops_cli.cli.documents import plan_document
 from mlops_cli.cli.showing import show_plan
 from mlops_cli.cli.wiring import output_words, workbench
 from mlops_cli.core.errors import ExitCode
-from mlops_cli.run.invoke import Request, chosen, wishes_of
 from mlops_cli.run.outlook import look
+from mlops_cli.run.request import Request, chosen, wishes_of
 
 EXITS = exits.line(ExitCode.OUT_OF_DATE)
 

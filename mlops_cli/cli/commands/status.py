@@ -15,8 +15,8 @@ from mlops_cli.cli.unchanged import cosmetic
 from mlops_cli.cli.wiring import output_words, workbench
 from mlops_cli.core.errors import ExitCode
 from mlops_cli.plan.model import Plan
-from mlops_cli.run.invoke import Request, chosen, wishes_of
 from mlops_cli.run.outlook import look
+from mlops_cli.run.request import Request, chosen, wishes_of
 from mlops_cli.run.workbench import Workbench
 
 EXITS = exits.line(ExitCode.OUT_OF_DATE)

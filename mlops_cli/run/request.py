@@ -1,0 +1,35 @@
+"""What was asked, and which stages and wishes that means.  Needs nothing of what makes it happen, so that status is quick."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from mlops_cli.plan.facts import Wishes
+from mlops_cli.plan.select import select
+from mlops_cli.run.workbench import Workbench
+
+
+@dataclass(frozen=True, slots=True)
+class Request:
+    """What the user asked of ``run``.  ``jobs`` 0: as config says, else as many as processors."""
+
+    stages: tuple[str, ...] = ()
+    jobs: int = 0
+    force: bool = False
+    lookup: bool = True
+    keep_going: bool = False
+    only: bool = False
+    downstream: bool = False
+    isolate: str = ''
+    lock_timeout: float | None = None
+    command: tuple[str, ...] = ()
+
+
+def chosen(bench: Workbench, request: Request) -> tuple[str, ...]:
+    """The stages a request is about, topological.  Raises UserError."""
+    return select(bench.pipeline, bench.edges, bench.order, request.stages, only=request.only, downstream=request.downstream)
+
+
+def wishes_of(bench: Workbench, request: Request) -> Wishes:
+    named = select(bench.pipeline, bench.edges, bench.order, request.stages, only=True, downstream=request.downstream)
+    return Wishes(frozenset(named) if request.force else frozenset(), request.lookup, bool(bench.overlay))
