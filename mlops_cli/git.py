@@ -108,11 +108,14 @@ class Head:
 
 def head(folder: str) -> Head | None:
     """None outside a repository."""
-    found = _run(folder, ['rev-parse', '--verify', '-q', 'HEAD'], accept=(0, 1))
-    if found is None:
-        return None
-    branch = _run(folder, ['symbolic-ref', '-q', '--short', 'HEAD'], accept=(0, 1)) or b''
-    return Head(found.decode().strip(), branch.decode(errors='replace').strip())
+    found = _run(folder, ['rev-parse', 'HEAD', '--symbolic-full-name', 'HEAD'])
+    if found is None:  # no commit yet, or no repository
+        found = _run(folder, ['symbolic-ref', '-q', 'HEAD'], accept=(0, 1))
+        if found is None:
+            return None
+        found = b'\n' + found
+    commit, _, name = found.decode(errors='replace').partition('\n')
+    return Head(commit, name.strip().removeprefix('refs/heads/') if name.startswith('refs/heads/') else '')
 
 
 def top(folder: str) -> str | None:

@@ -156,6 +156,16 @@ def test_no_commit_yet(project: Project) -> None:
             git.resolve(folder, revision)
 
 
+def test_files_called_as_git_calls_things_do_not_confuse_it(committed: Project) -> None:
+    for name in ('HEAD', 'main', 'refs', '--', 'feature'):
+        committed.write(name, '')
+    folder = str(committed.path)
+    assert git.head(folder) == git.Head(committed.git('rev-parse', '--verify', 'HEAD').strip(), 'feature/x')
+    assert git.resolve(folder, 'main') == git.resolve(folder, 'HEAD')
+    committed.git('tag', 'feature/x', 'HEAD~1')
+    assert git.head(folder) == git.Head(committed.git('rev-parse', '--verify', 'HEAD').strip(), 'feature/x')
+
+
 def test_a_detached_head(committed: Project) -> None:
     commit = committed.git('rev-parse', 'HEAD~1').strip()
     committed.git('switch', '-q', '--detach', commit)
