@@ -48,19 +48,13 @@ def failure(event: StageEnded, stage: Stage, step: Step | None, columns: int) ->
     reasons = [reason(one) for one in step.reasons] if step else []
     more = [f'and {len(reasons) - REASONS} more: mlops explain {event.stage}'] if len(reasons) > REASONS else []
     lines += _rows('ran because', [*reasons[:REASONS], *more], columns)
-    lines += _rows('try', [_advice(event, stage)], columns)
+    where = place(event, stage)
+    shown = f'({one_line(str(where))})' if where.file else ''
+    advice = one_line(event.hint or ADVICE.get(cause_of(event), ''))
+    lines += _rows('try', [f'{advice}   {shown}'.rstrip()], columns) if advice else _rows('where', [shown.strip('()')], columns)
     lines += _rows('whole log', [f'mlops logs {one_line(event.stage)}'] if event.log else [], columns)
     lines += _rows('kept' if event.log else 'note', [one_line(note) for note in event.notes], columns)
     return lines
-
-
-def _advice(event: StageEnded, stage: Stage) -> str:
-    where = place(event, stage)
-    text = one_line(event.hint or ADVICE.get(cause_of(event), ''))
-    shown = one_line(str(where)) if where.file else ''
-    if not text:
-        return f'look at its command   ({shown})' if shown else ''
-    return f'{text}   ({shown})' if shown else text
 
 
 def _rows(name: str, texts: Sequence[str], columns: int) -> list[Line]:

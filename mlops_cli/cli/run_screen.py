@@ -178,7 +178,8 @@ class RunScreen:
                 continue
             text = ', '.join(fold([event.stage for event in members], self.groups))
             saved = sum(event.seconds for event in members)
-            self._print(run_lines.restored_group(f'{text}, {len(members):,} instances', saved, self.columns))
+            whole = f', {len(members):,} instances' if text.endswith('@*') else ''
+            self._print(run_lines.restored_group(text + whole, saved, self.columns))
 
     # What moves
 
