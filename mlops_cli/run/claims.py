@@ -9,6 +9,7 @@ from mlops_cli.core.units import show_seconds
 from mlops_cli.fingerprint.stage import Draft
 from mlops_cli.fsio.locks import LockFile
 from mlops_cli.plan.model import Step, Verdict
+from mlops_cli.records.metrics import recorded
 from mlops_cli.records.pins import Pin
 from mlops_cli.run.session import Session
 
@@ -86,7 +87,7 @@ class Claims:
         numbers: tuple[tuple[str, str, float | int], ...] = ()
         for entry in self.session.results.lookup(step.manifest.digest):
             if entry.outputs == step.outputs:
-                numbers = tuple(sorted((*name.rpartition(':')[::2], value) for name, value in entry.metrics.items()))
+                numbers = recorded(entry.metrics, [path for path, _ in entry.outputs])
         pins = [pin for pin in self.session.pins.of_key(step.manifest.digest) if pin.outputs == step.outputs]
         pin = pins[0] if pins else Pin(step.manifest, step.outputs, numbers)
         path = '' if self.session.trial else self.session.pins.add(stage, pin, self.session.batch) or ''

@@ -5,7 +5,7 @@ from __future__ import annotations
 import getpass
 import os
 import platform
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 
 from mlops_cli import git
@@ -13,6 +13,7 @@ from mlops_cli.core import layout
 from mlops_cli.core.clock import iso, run_id
 from mlops_cli.core.errors import UserError, UserErrors
 from mlops_cli.core.events import Event, RunEnded, RunStarted
+from mlops_cli.core.secrets import Redactor, environment_secrets
 from mlops_cli.executors import all as executors
 from mlops_cli.fsio.journal import Journal
 from mlops_cli.fsio.locks import LockFile
@@ -90,7 +91,9 @@ def _execute(
     jobs = request.jobs or bench.config.jobs or os.cpu_count() or 1
     emit(_announcement(bench, outlook.plan, identity, jobs))
     with Journal(bench.root.full(layout.JOURNAL), identity) as journal:
-        journal.append({'do': 'run', 'run': identity, 'started': iso(started), 'command': list(request.command)})
+        journal.append(
+            {'do': 'run', 'run': identity, 'started': iso(started), 'command': list(_without_secrets(bench, request.command))}
+        )
         session = open_session(bench, identity, journal, request, key_locks, emit, now)
         try:
             scheduler = _scheduler(session, bench, outlook, request, jobs, interrupted)
@@ -229,7 +232,7 @@ def _record(
         rows,
         sum(one.state is State.FRESH for one in settled.values()),
         saved,
-        request.command,
+        _without_secrets(bench, request.command),
         str(session.origin['who']),
         str(session.origin['host']),
         head.commit if head else '',
@@ -244,13 +247,28 @@ def _record(
         session.tell_journal({'do': 'recorded'})
     lines: tuple[str, ...] = ()
     if not session.trial:
-        lines = gitignore.cover(bench.root, _to_ignore(bench, settled))
-        if lines and (tracked := git.tracked(bench.root.path, [*_to_ignore(bench, settled)])):
-            session.note(
-                f'git tracks the output {tracked[0]}, so branches will conflict in it: git rm -r --cached {tracked[0]}'
-            )
+        lines = _cover(bench, session, [*_to_ignore(bench, settled)])
     pins = tuple(one.pin for one in settled.values() if one.pin)
     return Report(outlook.plan, settled, seconds, run, saved, ended, pins, record, lines, steps)
+
+
+def _cover(bench: Workbench, session: Session, paths: list[str]) -> tuple[str, ...]:
+    """Lines for git to ignore.  Where they cannot be written the run still counts: a note says what to mend."""
+    try:
+        lines = gitignore.cover(bench.root, paths)
+    except (UserError, OSError) as error:
+        session.note(f'git will see the outputs: {error}')
+        return ()
+    if lines and (tracked := git.tracked(bench.root.path, paths)):
+        session.note(f'git tracks the output {tracked[0]}, so branches will conflict in it: git rm -r --cached {tracked[0]}')
+    return lines
+
+
+def _without_secrets(bench: Workbench, words: Sequence[str]) -> tuple[str, ...]:
+    """A command line as it may be kept: values of secret variables, and what looks like a secret, are blanked."""
+    declared = {name for stage in bench.pipeline.stages.values() for name in stage.secrets}
+    redactor = Redactor(environment_secrets(bench.environ, declared))
+    return tuple(redactor.redact(word) for word in words)
 
 
 def _stage_run(name: str, one: Settled, steps: Mapping[str, Step]) -> StageRun:

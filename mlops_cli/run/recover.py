@@ -49,7 +49,7 @@ def recover(
                 open_attempts[record['attempt']] = record
             elif record.get('do') == 'end':
                 open_attempts.pop(record['attempt'], None)
-        for record in open_attempts.values():
+        for record in reversed(open_attempts.values()):  # what was moved last goes back first
             aside.put_back(root, record['attempt'], record['run'], record['stage'], record['outputs'])
             undone.append((record['stage'], record['run']))
         on_run(tuple(records))
