@@ -108,6 +108,13 @@ def test_names_with_a_meaning_for_git_are_names(committed: Project) -> None:
     assert git.ignored(folder, names) == set(names)
 
 
+def test_a_commit_describes_itself(committed: Project) -> None:
+    commit = committed.commit('First line\n\nmore')
+    assert git.describe(str(committed.path), commit) == git.Described('First line', 'Ada')
+    for other in ('', '0' * 40, '--help', 'HEAD'):
+        assert git.describe(str(committed.path), other) is None
+
+
 def test_outside_a_repository(tmp_path: Path) -> None:
     folder = str(tmp_path)
     assert (git.head(folder), git.top(folder), git.tracked(folder), git.ignored(folder, ['a']), git.changed(folder)) == (

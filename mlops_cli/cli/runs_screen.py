@@ -10,6 +10,7 @@ from mlops_cli.cli.tables import Column, table
 from mlops_cli.cli.words import ago, number, value
 from mlops_cli.core.clock import from_iso
 from mlops_cli.core.units import plural, show_seconds, show_size
+from mlops_cli.git import Described
 from mlops_cli.records.runs import StageRun
 
 METRICS = 3  # columns
@@ -40,13 +41,14 @@ def _stages(past: Past) -> str:
     return ', '.join(f'{found[state]} {ENDED.get(state, state)}' for state in found if found[state])
 
 
-def show_lines(past: Past, columns: int) -> list[Line]:
+def show_lines(past: Past, columns: int, described: Described | None = None) -> list[Line]:
     """One run: who, where, what it was asked, its stages with what they took and made."""
     run = past.run
     ended = ENDED.get(run.ended, run.ended)
     lines = [Line(f'Run {run.short}: {ended}, {show_seconds(run.seconds)}, started {run.started.replace("T", " ")}', ended)]
     where = f'branch {one_line(run.branch)}' if run.branch else 'no branch'
     commit = f', commit {run.commit[:12]}' if run.commit else ''
+    commit += f' "{value(described.subject, 60)}" by {one_line(described.author)}' if described else ''
     lines.append(Line(f'  by {one_line(run.who) or "nobody"} on {one_line(run.host) or "nowhere"}, {where}{commit}'))
     command = value(' '.join(run.command), 400)
     lines += [Line(f'  {"" if not index else "  "}{text}') for index, text in enumerate(wrap(command, columns - 4))]

@@ -9,6 +9,7 @@ from typing import Annotated, Any
 
 import typer
 
+from mlops_cli import git
 from mlops_cli.cli import exits, options
 from mlops_cli.cli.console import Line, out, out_lines, print_json, width
 from mlops_cli.cli.documents import run_document
@@ -57,10 +58,11 @@ def show(run: RunId, json: options.Json = False) -> int:
     with workbench() as bench:
         found = past(bench, bench.runs.find(run))
         metrics = primary(bench.pipeline, found)
+        described = None if json else git.describe(bench.root.path, found.run.commit)
     if json:
         print_json(_document(found, row(found.run, metrics)))
     else:
-        out_lines(show_lines(found, width(sys.stdout)))
+        out_lines(show_lines(found, width(sys.stdout), described))
     return 0
 
 
