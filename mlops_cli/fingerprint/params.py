@@ -10,6 +10,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from mlops_cli.core import layout
+from mlops_cli.core.digest import Digest, digest_of
 from mlops_cli.core.errors import UserError, UserErrors, Where
 from mlops_cli.core.paths import check_path
 from mlops_cli.core.scalars import plain_scalar
@@ -34,6 +35,7 @@ class Params:
         self.root = root
         self.overlay: Overlay = overlay or {}
         self._documents: dict[str, dict[str, Any] | Missing] = {}
+        self._digests: dict[str, Digest | None] = {}
 
     def load(self, file: str) -> dict[str, Any]:
         """All parameters of a file, with the overlay.  Raises UserError if it is not there, is not what paramfile.read takes,
@@ -48,10 +50,16 @@ class Params:
         found = self._load(file)
         return found if key is None or isinstance(found, Missing) else lookup(found, key)
 
+    def forget_unless(self, file: str, digest: Digest | None) -> None:
+        """Read a file again, when next asked, if it was read with other content than this.  None: it is not there."""
+        if file in self._documents and self._digests[file] != digest:
+            del self._documents[file]
+
     def _load(self, file: str) -> dict[str, Any] | Missing:
         if file not in self._documents:
             changes = {key: value for (overlaid, key), value in self.overlay.items() if overlaid == file}
             data = _read(self.root, file)
+            self._digests[file] = None if data is None else digest_of(data)
             document: Any = MISSING
             if data is not None:
                 document = paramfile.read(data, file)

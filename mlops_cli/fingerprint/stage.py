@@ -8,12 +8,14 @@ from __future__ import annotations
 
 import os
 import re
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Literal
 
+from mlops_cli.core import layout
 from mlops_cli.core.digest import Digest
 from mlops_cli.core.manifest import ABSENT, Entry, Manifest, absent_entry, value_entry
+from mlops_cli.core.paths import inside
 from mlops_cli.core.refs import ObjectRef
 from mlops_cli.fingerprint.closure import Found, ImportCache, find_code
 from mlops_cli.fingerprint.files import Workspace
@@ -24,7 +26,7 @@ from mlops_cli.fingerprint.holes import fill as fill_entries
 from mlops_cli.fingerprint.params import MISSING, Params
 from mlops_cli.fingerprint.pyast import meaning
 from mlops_cli.fingerprint.tracked import Recorded, Tracked
-from mlops_cli.pipeline.spec import Dep, Pipeline, Stage
+from mlops_cli.pipeline.spec import Dep, ParamRef, Pipeline, Stage
 
 
 @dataclass(frozen=True, slots=True)
@@ -99,6 +101,13 @@ class Describer:
         draft.surroundings()
         draft.outputs()
         return draft.result()
+
+    def parameters_of(self, stage: Stage) -> Iterator[Entry]:
+        """The entries of the parameters that no stage makes.  Raises UserError."""
+        for ref in stage.params:
+            if self.maker_of(ref.file) is None:
+                name, value = _parameter_name(ref), self.params.value(ref.file, ref.key)
+                yield absent_entry('param', name) if value is MISSING else value_entry('param', name, value)
 
     def meaning_of(self, path: str, ref: ObjectRef, docstrings: bool) -> Digest | None:
         known = (ref.digest, docstrings)
@@ -243,7 +252,11 @@ class _Walk:
             self._code_entry(path)
 
     def _covered(self, path: str) -> bool:
-        """An input already, by its own name or that of a folder around it, or a file whose parameters are declared."""
+        """An input already, by its own name or that of a folder around it, or a file whose parameters are declared; or what
+        the stage keeps for itself, which is no input."""
+        kept = (layout.ROOT, *self.stage.caches, *([self.stage.checkpoint] if self.stage.checkpoint else ()))
+        if any(inside(path, folder) for folder in kept):
+            return True
         inputs = self.entries.keys() | {('data', hole.path) for hole in self.holes.values()}
         declared = any(('data', name) in inputs for name in (path, *_parents(path)))
         return declared or any(ref.file == path for ref in self.stage.params)
@@ -286,14 +299,12 @@ class _Walk:
 
     def parameters(self) -> None:
         for ref in self.stage.params:
-            name = f'{ref.file}:{ref.key}' if ref.key is not None else ref.file
             if made := self.shared.maker_of(ref.file):
                 producer, output = made
                 below = ref.file[len(output) + 1 :]
-                self.hole(Hole(ref.file, producer, output, below, kind='param', name=name, key=ref.key))
-                continue
-            value = self.shared.params.value(ref.file, ref.key)
-            self.put(absent_entry('param', name) if value is MISSING else value_entry('param', name, value))
+                self.hole(Hole(ref.file, producer, output, below, kind='param', name=_parameter_name(ref), key=ref.key))
+        for entry in self.shared.parameters_of(self.stage):
+            self.put(entry)
 
     def surroundings(self) -> None:
         environ = self.shared.environ
@@ -346,6 +357,10 @@ def read_file(workspace: Workspace, path: str) -> bytes:
     """The bytes of a regular file of the project, followed to where a link inside it leads.  Raises OSError, UserError."""
     with open(workspace.open(path), 'rb') as file:
         return file.read()
+
+
+def _parameter_name(ref: ParamRef) -> str:
+    return f'{ref.file}:{ref.key}' if ref.key is not None else ref.file
 
 
 def _parents(path: str) -> tuple[str, ...]:

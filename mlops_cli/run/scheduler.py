@@ -15,6 +15,7 @@ from mlops_cli.core.errors import UserError
 from mlops_cli.core.events import StageEnded, StageStarted, StageWaiting
 from mlops_cli.core.job import Outcome
 from mlops_cli.executors.base import Handle
+from mlops_cli.fingerprint.moved import moved
 from mlops_cli.fingerprint.stage import Draft
 from mlops_cli.plan.facts import Facts, Wishes
 from mlops_cli.plan.forecast import critical_paths
@@ -224,7 +225,7 @@ class Scheduler:
         progress.queued_since = None
         draft = progress.draft
         fresh = draft
-        if waited or self._inputs_moved(draft):
+        if waited or moved(self.session.describer, draft, draft.inputs):
             self.session.pins.refresh()
             self.session.workspace.forget()
             fresh = self.session.describer.describe(draft.stage)
@@ -242,13 +243,6 @@ class Scheduler:
         self._forget_outputs(draft)
         step = decide(fresh, inputs_of(fresh, self.steps, self.facts), self.facts, self.wishes)
         return step != progress.step
-
-    def _inputs_moved(self, draft: Draft) -> bool:
-        for path, ref in draft.inputs.items():
-            self.session.workspace.forget(path)
-            if self.session.workspace.ref(path) != ref:
-                return True
-        return False
 
     def _forget_outputs(self, draft: Draft) -> None:
         for output in draft.stage.outputs:

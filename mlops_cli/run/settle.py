@@ -14,6 +14,7 @@ from mlops_cli.core.events import StageEnded
 from mlops_cli.core.job import Outcome
 from mlops_cli.core.refs import ObjectRef
 from mlops_cli.fingerprint.environment import environment_of
+from mlops_cli.fingerprint.moved import moved
 from mlops_cli.job.log import tail
 from mlops_cli.records import metrics
 from mlops_cli.records.pins import Pin
@@ -136,18 +137,19 @@ def _what_failed(attempt: Attempt, outcome: Outcome) -> tuple[str, str]:
 
 
 def _changed_inputs(session: Session, attempt: Attempt) -> tuple[str, ...]:
-    """Paths that are no longer what the key was made of."""
+    """Paths and parameters that are no longer what the key was made of."""
     if attempt.folder:
         return ()
-    changed = []
-    for path, ref in {**attempt.draft.inputs, **attempt.draft.elsewhere}.items():
-        session.workspace.forget(path)
-        if session.workspace.ref(path) != ref:
-            changed.append(path)
+    draft = attempt.draft
+    changed = [*moved(session.describer, draft, {**draft.inputs, **draft.elsewhere})]
     for path, ref in attempt.inputs.items():
         session.workspace.forget(path)
-        if session.held(path) != ref:
-            changed.append(path)
+        try:
+            if session.held(path) == ref:
+                continue
+        except UserError:  # such as a link in its place
+            pass
+        changed.append(path)
     return tuple(changed)
 
 

@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 
+from mlops_cli.run.invoke import Report
 from tests.support.project import Project
 
 TWO = """\
@@ -67,10 +68,11 @@ def test_a_checkout_that_cannot_be_done_leaves_everything_where_it_was(project: 
     assert 'killed' not in project.mlops('checkout', code=None).err
 
 
-OURS = 'cache local cache/objects-v1 cache/results-v1 cache/tmp local/index-v1.sqlite stages runs data'.split()
+RECORDS = ['stages', 'runs', 'data']
+OURS = ['cache', 'local', 'cache/objects-v1', 'cache/results-v1', 'cache/tmp', 'local/index-v1.sqlite']
 
 
-@pytest.mark.parametrize('name', OURS)
+@pytest.mark.parametrize('name', [*OURS, *RECORDS])
 def test_no_command_writes_through_a_link_that_a_branch_brings(project: Project, tmp_path: Path, name: str) -> None:
     outside = tmp_path / 'outside'
     outside.mkdir()
@@ -86,4 +88,75 @@ def test_no_command_writes_through_a_link_that_a_branch_brings(project: Project,
         project.mlops(*command, code=None)
     assert [path for path in outside.rglob('*') if path != target] == []
     assert target == outside or target.read_bytes() == b''
-    assert name in ('stages', 'runs', 'data') or not (tmp_path / 'ran').exists()
+    assert name in RECORDS or not (tmp_path / 'ran').exists()
+
+
+def edited_while_running(project: Project, stages: str, edits: dict[str, str]) -> Report:
+    """Runs; once a stage has started, makes the edits, then lets it go on."""
+    project.write('pipeline.yaml', stages)
+
+    def edit() -> None:
+        while not project.exists('../started'):
+            time.sleep(0.02)
+        for path, text in edits.items():
+            project.write(path, text)
+        project.write('../go', '')
+
+    editor = threading.Thread(target=edit)
+    editor.start()
+    try:
+        return project.run(keep_going=True)
+    finally:
+        editor.join()
+
+
+WAIT = 'touch ../started; while [ ! -e ../go ]; do sleep 0.02; done'
+FIRST = f'  first: {{cmd: "{WAIT}; echo 1 > first", outs: [first]}}\n'
+NOW = {'params.yaml': 'lr: 2\nother: 1\n', 'data/2.csv': 'new'}
+
+
+def test_a_parameter_edited_before_its_stage_starts_is_not_recorded_as_the_old_one(project: Project) -> None:
+    project.write('params.yaml', 'lr: 1\n')
+    last = '  last: {cmd: "cp params.yaml out", deps: [first], params: [lr], outs: [out]}\n'
+    edited_while_running(project, f'stages:\n{FIRST}{last}', NOW)
+    assert 'lr: 2' in project.read('out')
+    assert project.verdicts() == {'first': 'fresh', 'last': 'fresh'}
+    project.write('params.yaml', 'lr: 1\n')
+    assert project.verdicts()['last'] == 'run'
+
+
+def test_a_parameter_edited_while_its_stage_runs_leaves_no_result(project: Project) -> None:
+    project.write('params.yaml', 'lr: 1\n')
+    only = f'  only: {{cmd: "{WAIT}; cp params.yaml out", params: [lr], outs: [out]}}\n'
+    report = edited_while_running(project, f'stages:\n{only}', NOW)
+    event = report.settled['only'].event
+    assert event is not None and 'params.yaml:lr' in event.message
+    project.write('params.yaml', 'lr: 1\n')
+    assert project.verdicts() == {'only': 'run'}
+
+
+def test_a_parameter_that_a_stage_does_not_declare_may_be_edited_while_it_runs(project: Project) -> None:
+    project.write('params.yaml', 'lr: 1\nother: 0\n')
+    only = f'  only: {{cmd: "{WAIT}; echo 1 > out", params: [other], outs: [out]}}\n'
+    report = edited_while_running(project, f'stages:\n{only}', {'params.yaml': 'lr: 7\nother: 0\n'})
+    assert report.ended == 'done'
+
+
+def test_a_file_that_joins_a_glob_before_its_stage_starts_is_part_of_its_key(project: Project) -> None:
+    project.write('data/1.csv', '1')
+    last = '  last: {cmd: "cat data/*.csv first > out", deps: [first, "data/*.csv"], outs: [out]}\n'
+    edited_while_running(project, f'stages:\n{FIRST}{last}', NOW)
+    assert 'new' in project.read('out')
+    assert project.verdicts() == {'first': 'fresh', 'last': 'fresh'}
+    (project.path / 'data/2.csv').unlink()
+    assert project.verdicts()['last'] == 'run'
+
+
+def test_a_file_that_joins_a_glob_while_its_stage_runs_leaves_no_result(project: Project) -> None:
+    project.write('data/1.csv', '1')
+    only = f'  only: {{cmd: "{WAIT}; cat data/*.csv > out", deps: ["data/*.csv"], outs: [out]}}\n'
+    report = edited_while_running(project, f'stages:\n{only}', NOW)
+    event = report.settled['only'].event
+    assert event is not None and 'data/2.csv' in event.message
+    (project.path / 'data/2.csv').unlink()
+    assert project.verdicts() == {'only': 'run'}
