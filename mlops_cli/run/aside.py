@@ -89,7 +89,7 @@ def put_back(root: Root, attempt: str, run: str, stage: str, outputs: Iterable[s
     if root.stat(f'{work}.done') is not None:
         _settle_done(root, work, run, paths)
     if root.stat(work) is not None:
-        failed = [path for path in paths if root.stat(path) is not None]
+        failed = list(dict.fromkeys(there for path in paths if (there := _in_the_way(root, path))))
         _keep_all(root, failed_folder(run, stage), failed)
         root.rename(work, f'{work}.back')
     for folder in (f'{work}.back', f'{work}.to'):
@@ -163,14 +163,25 @@ def _restore(root: Root, work: str, run: str, stage: str, paths: list[str]) -> l
         for path in paths:
             if root.stat(f'{work}/{part}/{path}') is None:
                 continue
-            if root.stat(path) is not None:
-                _keep_all(root, failed_folder(run, stage), [path])
-                used.append(path)
+            if there := _in_the_way(root, path):
+                _keep_all(root, failed_folder(run, stage), [there])
+                used.append(there)
             _rename(root, f'{work}/{part}/{path}', path)
         if _holds_something(root, f'{work}/{part}'):  # of no output: whoever called did not say all of them
             keep(root, f'{layout.RESCUE}/{run}', slug(stage), f'{work}/{part}')
     root.remove_tree(work)
     return used
+
+
+def _in_the_way(root: Root, path: str) -> str:
+    """What stands at a path: itself, or the file or link that stands where a folder on the way would be; '' if nothing does."""
+    for folder in reversed([*ancestors(path)]):
+        status = root.stat(folder)
+        if status is None:
+            return ''
+        if not S_ISDIR(status.st_mode):
+            return folder
+    return path if root.stat(path) is not None else ''
 
 
 def _holds_something(root: Root, folder: str) -> bool:

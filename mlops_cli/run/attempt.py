@@ -70,11 +70,16 @@ def begin(session: Session, step: Step, draft: Draft, inputs: Mapping[str, Objec
     isolated = session.trial or (session.isolate or stage.isolate) == 'folder'
     own = f'{layout.WORK}/{identity}/project' if isolated else ''
     before: dict[str, ObjectRef | None] = {}
-    if own:
-        folder.build(session, own, draft, inputs)
-    else:
-        _inputs_in_place(session, identity, draft, inputs)
-        before = _clear(session, identity, stage)
+    try:
+        if own:
+            folder.build(session, own, draft, inputs)
+        else:
+            _inputs_in_place(session, identity, draft, inputs)
+            before = _clear(session, identity, stage)
+        variables = environment(session, stage, step.manifest.digest, inputs, grant, number, own)
+    except BaseException:
+        _undo(session, identity, stage, own)
+        raise
     base = os.path.join(session.root.path, own) if own else session.root.path
     job = Job(
         attempt=identity,
@@ -82,7 +87,7 @@ def begin(session: Session, step: Step, draft: Draft, inputs: Mapping[str, Objec
         folder=base,
         directory=stage.wdir,
         processes=processes(stage.command),
-        environment=environment(session, stage, step.manifest.digest, inputs, grant, number, own),
+        environment=variables,
         log=os.path.join(session.root.path, log),
         outputs=tuple(output.path for output in stage.outputs),
         timeout_seconds=stage.timeout_seconds,
@@ -90,6 +95,18 @@ def begin(session: Session, step: Step, draft: Draft, inputs: Mapping[str, Objec
         redact=tuple(environment_secrets(session.environ, stage.secrets)) or None,
     )
     return Attempt(identity, number, step, draft, job, log, dict(inputs), before, own)
+
+
+def _undo(session: Session, identity: str, stage: Stage, own: str) -> None:
+    """An attempt that could not begin leaves all as it was.  Raises OSError, UserError; then the next command does it."""
+    if own:
+        session.root.remove_tree(f'{layout.WORK}/{identity}')
+        return
+    paths = [output.path for output in stage.outputs if not output.persist]
+    aside.put_back(session.root, identity, session.run, stage.name, paths)
+    for path in paths:
+        session.workspace.forget(path)
+    session.tell_journal({'do': 'end', 'attempt': identity})
 
 
 def processes(command: Command) -> tuple[Process, ...]:

@@ -277,7 +277,12 @@ class Scheduler:
     def _ended(self, outcome: Outcome) -> None:
         attempt = self.running.pop(outcome.attempt)
         del self.handles[outcome.attempt]
-        if not outcome.succeeded or outputs_missing(self.session, attempt):
+        try:
+            complete = outcome.succeeded and not outputs_missing(self.session, attempt)
+        except UserError as error:  # a link stands where a folder of an output should
+            self._settle(attempt, outcome, Taken(error=error))
+            return
+        if not complete:
             self._settle(attempt, outcome, None)
         elif self._is_large(attempt):
             self.pool = self.pool or ThreadPoolExecutor(2, 'take-in')

@@ -15,6 +15,7 @@ from mlops_cli.core.job import Outcome
 from mlops_cli.core.refs import ObjectRef
 from mlops_cli.fingerprint.environment import environment_of
 from mlops_cli.fingerprint.moved import moved
+from mlops_cli.fsio.ops import machine_error
 from mlops_cli.job.log import tail
 from mlops_cli.records import metrics
 from mlops_cli.records.pins import Pin
@@ -78,6 +79,8 @@ def take_in(session: Session, attempt: Attempt) -> Taken:
             added = session.store.add_path(session.root, prefix + output.path, known=session.known)
         except UserError as error:
             return Taken(error=error)
+        except PermissionError as error:  # the stage's doing, so not the end of the stages beside it
+            return Taken(error=machine_error(error, f'keep {output.path}'))
         all_added.append(added)
         found.append((output.path, added.ref))
         if output.role == 'metric' and added.ref.kind != 'tree':

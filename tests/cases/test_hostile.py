@@ -2,13 +2,18 @@
 
 from __future__ import annotations
 
+import errno
 import threading
 import time
 from pathlib import Path
+from typing import Any
 
 import pytest
 
+from mlops_cli.fsio.paths import Root
 from mlops_cli.run.invoke import Report
+from mlops_cli.store.ingest import Added
+from mlops_cli.store.local import LocalStore
 from tests.support.project import Project
 
 TWO = """\
@@ -160,3 +165,41 @@ def test_a_file_that_joins_a_glob_while_its_stage_runs_leaves_no_result(project:
     assert event is not None and 'data/2.csv' in event.message
     (project.path / 'data/2.csv').unlink()
     assert project.verdicts() == {'only': 'run'}
+
+
+def test_a_stage_that_puts_a_link_in_the_way_fails_alone_and_loses_nothing(project: Project, tmp_path: Path) -> None:
+    slow = '  slow: {cmd: "sleep 0.7; echo 1 > slow.txt", outs: [slow.txt]}\n'
+    bad = '  bad: {cmd: "cat in.txt; mkdir -p out; echo good > out/f", deps: [in.txt], outs: [out/f]}\n'
+    project.write('pipeline.yaml', f'stages:\n{slow}{bad}')
+    project.write('in.txt', '1')
+    project.run()
+    bad = f'  bad: {{cmd: "rm -rf out; ln -s {tmp_path} out; echo bad > out/f", deps: [in.txt], outs: [out/f]}}\n'
+    project.write('pipeline.yaml', f'stages:\n{slow}{bad}')
+    report = project.run(force=True, keep_going=True, jobs=2)
+    assert {name: str(one.state) for name, one in report.settled.items()} == {'slow': 'done', 'bad': 'failed'}
+    assert project.read('out/f') == 'good\n'
+    assert not (project.path / 'out').is_symlink()
+
+
+def test_a_stage_that_cannot_begin_leaves_its_outputs_in_place(project: Project) -> None:
+    project.write('pipeline.yaml', 'stages:\n  a: {cmd: "echo 1 > a.txt", outs: [a.txt]}\n')
+    project.run()
+    project.write('pipeline.yaml', 'stages:\n  a: {cmd: "echo 2 > a.txt", outs: [a.txt], caches: [hub]}\n')
+    (project.path / 'hub').symlink_to('/tmp')
+    assert project.run().ended == 'failed'
+    assert project.read('a.txt') == '1\n'
+
+
+def test_an_output_that_cannot_be_read_fails_its_stage_alone(project: Project, monkeypatch: pytest.MonkeyPatch) -> None:
+    slow = '  slow: {cmd: "sleep 0.7; echo 1 > slow.txt", outs: [slow.txt]}\n'
+    project.write('pipeline.yaml', f'stages:\n{slow}  bad: {{cmd: "echo 1 > bad", outs: [bad]}}\n')
+    real = LocalStore.add_path
+
+    def add_path(self: LocalStore, root: Root, rel: str, **options: Any) -> Added:
+        if rel == 'bad':
+            raise PermissionError(errno.EACCES, 'Permission denied', rel)  # what root would not get
+        return real(self, root, rel, **options)
+
+    monkeypatch.setattr(LocalStore, 'add_path', add_path)
+    report = project.run(keep_going=True, jobs=2)
+    assert {name: str(one.state) for name, one in report.settled.items()} == {'slow': 'done', 'bad': 'failed'}
