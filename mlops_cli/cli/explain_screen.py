@@ -16,6 +16,7 @@ from mlops_cli.plan.model import Reason, Verdict
 
 KIND = 12  # columns
 NAMES = 36
+NARROW = 24
 SHOWN = 14  # unchanged components that are listed where nothing changed
 FILES = 6  # found files that are named
 MARKS = {'same': ' ', 'changed': '~', 'new': '+', 'gone': '-'}
@@ -31,18 +32,19 @@ SENTENCES = {
 def explain_lines(one: Explanation, groups: Groups, columns: int, *, everything: bool = False) -> list[Line]:
     """``everything``: unchanged components too, one by one, and every file."""
     step = one.step
-    key = f'   key {step.manifest.digest.hex[:16]}' if step.manifest else ''
-    lines = [Line(f'{one_line(step.stage)}: {step.verdict}, {SENTENCES[step.verdict]}{key}', str(step.verdict))]
+    head = wrap(f'{one_line(step.stage)}: {step.verdict}, {SENTENCES[step.verdict]}', columns)
+    lines = [Line(text, '' if index else str(step.verdict)) for index, text in enumerate(head)]
     lines += _head(one, groups, columns)
-    lines += _changes(one, columns, everything)
-    lines += _same(one, columns, everything)
+    names = min(NAMES if columns >= 100 else NARROW, max([cells(one_line(row.name)) for row in one.rows], default=0))
+    lines += _changes(one, columns, names, everything)
+    lines += _same(one, columns, names, everything)
     lines += _code(one, columns, everything)
     return lines
 
 
 def _head(one: Explanation, groups: Groups, columns: int) -> list[Line]:
     step = one.step
-    texts = []
+    texts = [f'key {step.manifest.digest.hex[:16]}'] if step.manifest else []
     if step.waits_for:
         texts.append(f'waits for {", ".join(some(fold(step.waits_for, groups), 6))}')
     if step.verdict is Verdict.RESTORE and step.origin:
@@ -56,7 +58,7 @@ def _head(one: Explanation, groups: Groups, columns: int) -> list[Line]:
     return [Line(f'  {line}') for text in texts for line in wrap(one_line(text), columns - 2)]
 
 
-def _changes(one: Explanation, columns: int, everything: bool) -> list[Line]:
+def _changes(one: Explanation, columns: int, names: int, everything: bool) -> list[Line]:
     """In the words of the plan where there is a state to compare with; a change of digests alone says little."""
     if not one.compared_with:
         return []
@@ -68,7 +70,7 @@ def _changes(one: Explanation, columns: int, everything: bool) -> list[Line]:
     reasons = list(one.changes) if one.step.manifest else []
     for row in changed:
         mine = [_detail(row, reasons.pop(0)) for _ in range(_belonging(row, reasons))]
-        lines += _change_lines(row, mine, columns) if mine else [_row_line(row, columns, everything)]
+        lines += _change_lines(row, mine, columns, names) if mine else [_row_line(row, columns, names, everything)]
     return lines
 
 
@@ -92,31 +94,32 @@ def _detail(row: Row, one: Reason) -> str:
     return f'{one_line(leaf)} {before} -> {after}'.strip()
 
 
-def _change_lines(row: Row, details: Sequence[str], columns: int) -> list[Line]:
+def _change_lines(row: Row, details: Sequence[str], columns: int, names: int) -> list[Line]:
     name = one_line(row.name)
-    head = f'  {MARKS[row.state]} {pad(row.kind, KIND)} {pad(name, NAMES)} '
+    head = f'  {MARKS[row.state]} {pad(row.kind, KIND)} {pad(name, names)}  '
     room = columns - cells(head)
     texts = [line for text in details for line in ([text] if cells(text) <= room else wrap(text, max(room, 24)))]
-    if cells(name) > NAMES:
+    if cells(name) > names:
         return [Line(head.rstrip()), *(Line(f'{"":<{KIND + 6}}{text}') for text in texts)]
     return [Line(f'{"" if index else head:<{cells(head)}}{text}') for index, text in enumerate(texts)]
 
 
-def _same(one: Explanation, columns: int, everything: bool) -> list[Line]:
+def _same(one: Explanation, columns: int, names: int, everything: bool) -> list[Line]:
     rows = [row for row in one.rows if row.state == 'same']
     changed = len(rows) < len(one.rows)
+    names = max([names, *(min(NARROW, cells(one_line(path))) for path in one.undecided)])
     undecided = [
-        Line(f'  ? {pad("data", KIND)} {pad(clip(one_line(path), NAMES), NAMES)} made by a stage that is not settled')
+        Line(f'  ? {pad("data", KIND)} {pad(clip(one_line(path), names), names)}  made by a stage that is not settled')
         for path in one.undecided
     ]
     if not rows:
         return undecided
     counted = ', '.join(_nouns(kind, number) for kind, number in Counter(row.kind for row in rows).items())
     if changed and not everything:
-        return [Line(f'Unchanged: {counted} (mlops explain -v shows them)'), *undecided]
+        return [*map(Line, wrap(f'Unchanged: {counted} (mlops explain -v shows them)', columns)), *undecided]
     shown = rows if everything or len(rows) <= SHOWN else rows[:SHOWN]
-    lines = [Line(f'{"Unchanged" if changed else "Made of"}: {counted}')]
-    lines += [_row_line(row, columns, everything) for row in shown]
+    lines = [*map(Line, wrap(f'{"Unchanged" if changed else "Made of"}: {counted}', columns))]
+    lines += [_row_line(row, columns, names, everything) for row in shown]
     if len(shown) < len(rows):
         lines.append(Line(f'    and {len(rows) - len(shown):,} more (mlops explain -v)'))
     return lines + undecided
@@ -124,13 +127,13 @@ def _same(one: Explanation, columns: int, everything: bool) -> list[Line]:
 
 def _nouns(kind: EntryKind, number: int) -> str:
     """``1 command``, ``3 code files``."""
-    many = {'code': 'code files', 'data': 'data', 'environment': 'of the environment'}.get(kind, f'{kind}s')
+    many = {'code': 'code files', 'data': 'data', 'environment': 'environment values'}.get(kind, f'{kind}s')
     return f'{number:,} {many if number != 1 else many.removesuffix("s")}'
 
 
-def _row_line(row: Row, columns: int, everything: bool) -> Line:
+def _row_line(row: Row, columns: int, names: int, everything: bool) -> Line:
     name = one_line(row.name)
-    head = f'  {MARKS[row.state]} {pad(row.kind, KIND)} {pad(clip(name, NAMES) if not everything else name, NAMES)} '
+    head = f'  {MARKS[row.state]} {pad(row.kind, KIND)} {pad(name if everything else clip(name, names), names)}  '
     before, after = _short(row, row.before), _short(row, row.after)
     text = f'{before} -> {after}' if row.state == 'changed' else before if row.state == 'gone' else after
     return Line((head + (text if everything else clip(text, max(20, columns - cells(head))))).rstrip())

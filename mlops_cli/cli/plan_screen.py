@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 
 from mlops_cli.cli.console import Line, cells, clip, one_line, pad, wrap
@@ -21,13 +21,15 @@ ORDER = (Verdict.FRESH, Verdict.RESTORE, Verdict.RUN, Verdict.MAYBE, Verdict.BLO
 
 @dataclass(frozen=True, slots=True)
 class View:
-    """How to show it.  ``jobs``: stages at once; ``machine``: where, in words; ``everything``: nothing folded or left out."""
+    """How to show it.  ``jobs``: stages at once; ``machine``: where, in words; ``everything``: nothing folded or left out;
+    ``unknown_code``: those of the plan's notes that are about code which could not be followed."""
 
     groups: Groups
     columns: int
     jobs: int
     machine: str = 'this machine'
     everything: bool = False
+    unknown_code: Collection[str] = ()
 
 
 def plan_lines(plan: Plan, view: View) -> list[Line]:
@@ -106,10 +108,12 @@ def advice(kind: str, subject: str, detail: str) -> str:
 
 
 def note_lines(plan: Plan, view: View) -> list[Line]:
+    """What else is worth knowing, each sentence once, with the stages it is about."""
     lines: list[Line] = []
     for sentence, stages in notes(plan, view.groups):
-        text = wrap(f'note: {stages}: {one_line(sentence)}', view.columns)
-        lines += [Line(line if not index else f'      {line}', '' if index else 'note:') for index, line in enumerate(text)]
+        word = 'code unknown:' if sentence in view.unknown_code else 'note:'
+        first, *more = wrap(f'{word} {stages}: {one_line(sentence)}', view.columns)
+        lines += [Line(first, word), *(Line(f'  {text}') for text in wrap(' '.join(more), view.columns - 2))]
     return [*lines, Line('')] if lines else []
 
 

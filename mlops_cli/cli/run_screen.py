@@ -277,6 +277,7 @@ class RunScreen:
                 self._print(line, always=True)
         if len(failed) > SHOWN_FAILURES:
             names = some(list(map(one_line, failed[SHOWN_FAILURES:])), 8)
+            self._print(always=True)
             self._print(f'Failed too: {", ".join(names)} (mlops logs STAGE)', always=True)
         word = 'failed' if failed else 'stopped' if report.ended == 'interrupted' else 'done'
         self._print(Line(run_lines.summary(report), word), always=bool(failed))

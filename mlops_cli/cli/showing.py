@@ -8,6 +8,7 @@ import sys
 from mlops_cli.cli import context
 from mlops_cli.cli.console import out_lines, width
 from mlops_cli.cli.plan_screen import View, plan_lines
+from mlops_cli.cli.standing import unknown_code
 from mlops_cli.core.units import plural
 from mlops_cli.plan.model import Plan
 from mlops_cli.run.machine import machine
@@ -25,5 +26,6 @@ def show_plan(plan: Plan, bench: Workbench, jobs: int = 0) -> None:
         jobs or bench.config.jobs or os.cpu_count() or 1,
         place,
         context.current.verbose,
+        unknown_code(bench),
     )
     out_lines(plan_lines(plan, view))

@@ -4,7 +4,7 @@ nothing, and waits for nobody."""
 from __future__ import annotations
 
 import os
-from collections.abc import Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass
 
 from mlops_cli import git
@@ -39,7 +39,8 @@ class Working:
 @dataclass(frozen=True, slots=True)
 class Standing:
     """``branch`` None outside git, empty on no branch.  ``uncommitted``: paths, as git has them.  ``data``: path of tracked
-    data -> how it differs from its record."""
+    data -> how it differs from its record.  ``cosmetic``: code that was edited and means the same.  ``unknown_code``: those of
+    the plan's notes that are about code which could not be followed."""
 
     now: float
     branch: str | None = None
@@ -49,6 +50,7 @@ class Standing:
     uncommitted: tuple[str, ...] = ()
     data: Mapping[str, str] | None = None
     cosmetic: tuple[str, ...] = ()
+    unknown_code: Collection[str] = ()
 
 
 def in_git(bench: Workbench) -> tuple[git.Head | None, tuple[str, ...]]:
@@ -106,6 +108,11 @@ def _counts(bench: Workbench, path: str, before: ObjectRef, after: ObjectRef) ->
     except UserError:  # the recorded state is not in this cache
         return ''
     return ', '.join(f'{count:,} {word}' for word, count in counts.items() if count)
+
+
+def unknown_code(bench: Workbench) -> frozenset[str]:
+    """Sentences about code that could not be followed."""
+    return frozenset(sentence for draft in bench.drafts.values() for sentence in draft.unknown)
 
 
 def last_run(bench: Workbench) -> Run | None:

@@ -14,10 +14,8 @@ from mlops_cli.core.units import plural, show_seconds
 from mlops_cli.plan.model import Plan, Step, Verdict
 
 INDENT = 22  # columns before what is said about something
-NAMES = 18
 MOST_ROWS = 30
 REASONS = 4
-UNKNOWN = 'code unknown'
 
 
 def status_lines(plan: Plan, standing: Standing, groups: Groups, columns: int, *, everything: bool = False) -> list[Line]:
@@ -30,7 +28,7 @@ def status_lines(plan: Plan, standing: Standing, groups: Groups, columns: int, *
     page.running(standing)
     page.data(standing)
     page.by_hand()
-    page.notes()
+    page.notes(standing)
     page.uncommitted(standing)
     page.cosmetic(standing)
     return page.lines
@@ -52,9 +50,11 @@ class _Page:
         if len(texts) == 2 and texts[1].startswith('(') and cells(texts[0]) + cells(texts[1]) + 3 <= room:
             texts = [f'{texts[0]}   {texts[1]}']
         lines = [line for text in texts for line in ([text] if cells(text) <= room else _hanging(text, room))] or ['']
-        shown = clip(name, self.indent - 1)
-        self.put(f'{pad(shown, self.indent)}{lines[0]}', word)
-        for line in lines[1:]:
+        if cells(name) >= self.indent:
+            self.put(name, word)
+        else:
+            self.put(f'{pad(name, self.indent)}{lines.pop(0)}', word)
+        for line in lines:
             self.put(' ' * self.indent + line)
 
     def with_command(self, text: str, command: str) -> None:
@@ -158,13 +158,18 @@ class _Page:
             texts = [f'not what {one_line(stage)} made', f'(mlops checkout --force {one_line(path)})']
             self.beside(f'  {one_line(path)}', texts)
 
-    def notes(self) -> None:
+    def notes(self, standing: Standing) -> None:
+        """What of the code could not be followed, then the rest that the planner noted."""
         found = notes(self.plan, self.groups)
-        if found:
-            self.put('')
-            self.put('Worth knowing')
-        for sentence, stages in found if self.everything else found[:MOST_ROWS]:
-            self.beside(f'  {clip(stages, self.indent - 3)}', [one_line(sentence)])
+        for title, mine in (
+            ('Code unknown', [one for one in found if one[0] in standing.unknown_code]),
+            ('Worth knowing', [one for one in found if one[0] not in standing.unknown_code]),
+        ):
+            if mine:
+                self.put('')
+                self.put(title)
+            for sentence, stages in mine if self.everything else mine[:MOST_ROWS]:
+                self.beside(f'  {stages}', [one_line(sentence)])
 
     def uncommitted(self, standing: Standing) -> None:
         records = [path for path in standing.uncommitted if path.startswith('.mlops/')]

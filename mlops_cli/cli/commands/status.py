@@ -9,7 +9,7 @@ from concurrent.futures import ThreadPoolExecutor
 from mlops_cli.cli import context, exits, options
 from mlops_cli.cli.console import out_lines, print_json, width
 from mlops_cli.cli.documents import plan_document, working_document
-from mlops_cli.cli.standing import Standing, data_changes, in_git, last_run, working
+from mlops_cli.cli.standing import Standing, data_changes, in_git, last_run, unknown_code, working
 from mlops_cli.cli.status_screen import status_lines
 from mlops_cli.cli.unchanged import cosmetic
 from mlops_cli.cli.wiring import output_words, workbench
@@ -63,6 +63,7 @@ def _show(bench: Workbench, request: Request) -> Plan:
         uncommitted,
         data,
         tuple(edited),
+        unknown_code(bench),
     )
     out_lines(status_lines(plan, standing, bench.pipeline.groups, width(sys.stdout), everything=context.current.verbose))
     return plan

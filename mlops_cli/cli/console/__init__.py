@@ -61,6 +61,7 @@ STYLES = {
     'stopped': 'yellow',
     'waiting': 'yellow',
     'note:': 'yellow',
+    'code unknown:': 'yellow',
     'hint:': 'cyan',
 }
 _CODES = {'green': '32', 'cyan': '36', 'red': '31', 'yellow': '33'}

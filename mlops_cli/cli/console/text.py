@@ -85,10 +85,3 @@ def fill(words: Iterable[str], columns: int, *, separator: str = ', ') -> list[s
 def wrap(text: str, columns: int) -> list[str]:
     """A sentence in lines of at most so many columns, broken at blanks."""
     return fill(text.split(), columns, separator=' ')
-
-
-def label(name: str, text: str, columns: int, *, indent: int = 22) -> list[str]:
-    """``Fresh, 1      prepare``: a label, and text beside it that goes on under itself."""
-    head = name if cells(name) < indent - 1 else name + '  '
-    lines = wrap(text, max(columns - indent, 20)) or ['']
-    return [pad(head, indent) + lines[0], *(' ' * indent + line for line in lines[1:])]

@@ -1,0 +1,75 @@
+"""What runs now, as lines."""
+
+from __future__ import annotations
+
+import pytest
+
+from mlops_cli.cli.console import cells
+from mlops_cli.cli.run_board import BAR, Board, bar
+from mlops_cli.core.events import Note, RunStarted, StageStarted, StageWaiting
+from tests.cli.values import RUN, ended
+
+
+def board(total: int = 8) -> Board:
+    made = Board()
+    made.listen(RunStarted(RUN, 'digits', total, 0, 4), 0.0)
+    return made
+
+
+def test_half_way(pinned) -> None:
+    now = board()
+    now.listen(StageStarted('prepare', 1, 'log'), 0.0)
+    now.listen(ended('prepare'), 1.8)
+    now.listen(StageStarted('train@logistic-1', 1, 'log', 30.0), 2.0)
+    now.listen(StageStarted('train@logistic-2', 1, 'log', None), 2.0)
+    now.listen(StageStarted('train@forest-1', 1, 'log', 0.2), 4.9)
+    now.listen(Note('x'), 5.0)
+    last = {'train@logistic-1': 'epoch 7  loss 0.412', 'train@logistic-2': '\x1b[31mred\x1b[0m\u202e'}
+    lines = now.lines(14.0, 80, 20, last)
+    pinned('board-80', lines)
+    pinned('board-200', now.lines(3700.0, 200, 20, {'train@logistic-1': 'x' * 300}, stopping=True))
+    assert [one.stage for one in now.long_ones(5.0)] == ['train@logistic-1', 'train@logistic-2']
+
+
+@pytest.mark.parametrize('columns', [40, 80, 200])
+@pytest.mark.parametrize('rows', [3, 10, 50])
+def test_it_never_takes_more_room_than_there_is(columns: int, rows: int) -> None:
+    now = board(1000)
+    for number in range(40):
+        now.listen(StageStarted(f'{"数据" * number}-{number}', 1, 'log', float(number)), 0.0)
+    lines = now.lines(99.0, columns, rows, {f'{"数据" * 3}-3': '🎉' * 99})
+    assert len(lines) <= max(rows, 2) and all(cells(line.text) <= columns for line in lines)
+    assert sum('more' in line.text for line in lines) == (rows < 42)
+
+
+def test_nothing_runs_nothing_moves() -> None:
+    assert board().lines(1.0, 80, 20, {}) == []
+
+
+def test_waiting_for_another_command_is_counted() -> None:
+    now = board(2)
+    now.listen(StageWaiting('a', 'pid 1', 0.0), 0.0)
+    assert now.lines(1.0, 80, 20, {})[-1].text == '  0 of 2 done, 2 waiting'
+
+
+def test_counts_name_failures_apart() -> None:
+    now = board(3)
+    now.listen(StageStarted('a', 1, 'l'), 0.0)
+    now.listen(ended('a', 'failed'), 1.0)
+    now.listen(StageStarted('b', 1, 'l'), 1.0)
+    assert now.counts() == '  0 of 3 done, 1 failed, 1 running, 1 waiting'
+
+
+def test_a_heartbeat_says_how_long() -> None:
+    now = board()
+    assert now.heartbeat(0.0) == ''
+    for number in range(6):
+        now.listen(StageStarted(f't@{number}', 1, 'l', 1200.0 if not number else None), 0.0)
+    assert now.heartbeat(725.0) == (
+        'running t@0 12m of ~20m00s, t@1 12m, t@2 12m, t@3 12m and 2 more; 0 of 8 done, 6 running, 2 waiting'
+    )
+
+
+@pytest.mark.parametrize('share', [-1.0, 0.0, 0.5, 0.99, 1.0, 25.0])
+def test_a_bar_is_never_full_before_the_end(share: float) -> None:
+    assert len(bar(share)) == BAR + 2 and '.' in bar(share)
