@@ -96,7 +96,7 @@ def _not_its_own(stage: Stage, problems: Problems) -> None:
 
 
 def _kept_apart(stage: Stage, problems: Problems) -> None:
-    """Checkpoints and caches are no outputs."""
+    """Checkpoints and caches are neither outputs nor inputs."""
     kept = [('checkpoint', stage.checkpoint)] if stage.checkpoint else []
     kept += [('caches', path) for path in stage.caches]
     for name, path in kept:
@@ -104,6 +104,10 @@ def _kept_apart(stage: Stage, problems: Problems) -> None:
             if inside(path, output.path) or inside(output.path, path):
                 problems.add(f'stage {stage.name}: {name}: {path} and the output {output.path} overlap',
                              stage.places.get(name, stage.where), 'keep them apart: they are kept in different ways')
+        for dep in stage.deps:
+            if dep.kind == 'path' and (inside(path, dep.value) or inside(dep.value, path)):
+                problems.add(f'stage {stage.name}: {name}: {path} and the dependency {dep.value} overlap', dep.where,
+                             'keep them apart: what a stage keeps for itself is no input, or it would never be up to date')
 
 
 def _names(pipeline: Pipeline, broken: set[str], problems: Problems) -> None:

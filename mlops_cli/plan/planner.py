@@ -61,7 +61,7 @@ def _undecided(draft: Draft, waits_for: tuple[str, ...], steps: Mapping[str, Ste
     stage = draft.stage
     estimate = facts.estimate(stage.name)
     if stage.frozen:
-        return _frozen(draft, None, facts)
+        return _frozen(draft, None, facts, wishes)
     if (draft.missing and not _all_recorded(draft)) or any(steps[name].verdict is Verdict.BLOCKED for name in waits_for):
         return Step(stage.name, Verdict.BLOCKED, _missing_reasons(draft), waits_for, notes=draft.unknown, estimate=estimate)
     reasons = _wished(draft, wishes) or static_reasons(draft, facts.history(stage.name), facts)
@@ -100,7 +100,7 @@ def decide(draft: Draft, made: Mapping[str, ObjectRef | None], facts: Facts, wis
     missing = tuple(path for path in draft.missing if path not in draft.elsewhere)
     if lost or missing:
         if stage.frozen:
-            return _frozen(draft, None, facts)
+            return _frozen(draft, None, facts, wishes)
         reasons = tuple(
             Reason('data', path, detail='missing; the stage that makes it is not part of this run') for path in lost
         )
@@ -109,7 +109,7 @@ def decide(draft: Draft, made: Mapping[str, ObjectRef | None], facts: Facts, wis
         )
     manifest = fill(draft, {path: ref for path, ref in made.items() if ref is not None}, facts.read)
     if stage.frozen:
-        return _frozen(draft, manifest, facts)
+        return _frozen(draft, manifest, facts, wishes)
     wished = _wished(draft, wishes)
     if not wished and (known := _known(draft, manifest, facts, wishes)):
         return known
@@ -119,12 +119,14 @@ def decide(draft: Draft, made: Mapping[str, ObjectRef | None], facts: Facts, wis
     return _to_run(draft, manifest, wished, facts)
 
 
-def _frozen(draft: Draft, manifest: Manifest | None, facts: Facts) -> Step:
-    """A frozen stage is what the workspace holds."""
+def _frozen(draft: Draft, manifest: Manifest | None, facts: Facts, wishes: Wishes) -> Step:
+    """A frozen stage is what the workspace holds; where that is not all there, what its key is known to lead to."""
     stage = draft.stage
     held = tuple((output.path, ref) for output in stage.outputs if (ref := facts.held(output.path)) is not None)
     if len(held) == len(stage.outputs):
         return Step(stage.name, Verdict.FRESH, (), (), manifest, held, notes=('frozen: not checked, never run',))
+    if manifest is not None and (known := _known(draft, manifest, facts, wishes)):
+        return known
     absent = {output.path for output in stage.outputs} - {path for path, _ in held}
     reasons = tuple(Reason('output', path, detail='absent, and the stage is frozen') for path in sorted(absent))
     return Step(stage.name, Verdict.BLOCKED, reasons, notes=('frozen: not checked, never run',))

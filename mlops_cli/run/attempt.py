@@ -61,7 +61,7 @@ def attempt_id(run: str, stage: str, number: int) -> str:
 def begin(session: Session, step: Step, draft: Draft, inputs: Mapping[str, ObjectRef], grant: Grant, number: int) -> Attempt:
     """Clears the way for a stage: inputs in place, previous outputs aside, a log; the job is ready to be submitted.
 
-    Raises OSError, UserError, MissingObject, Damaged."""
+    Raises OSError, UserError, MissingObject, Damaged; then everything is as it was."""
     assert step.manifest is not None
     stage = draft.stage
     identity = attempt_id(session.run, stage.name, number)
@@ -69,22 +69,23 @@ def begin(session: Session, step: Step, draft: Draft, inputs: Mapping[str, Objec
     session.root.makedirs(log.rpartition('/')[0], mode=0o700)
     isolated = session.trial or (session.isolate or stage.isolate) == 'folder'
     own = f'{layout.WORK}/{identity}/project' if isolated else ''
+    if not own:
+        _inputs_in_place(session, identity, draft, inputs)
+    _announce(session, identity, stage, own)
     before: dict[str, ObjectRef | None] = {}
     try:
         if own:
             folder.build(session, own, draft, inputs)
         else:
-            _inputs_in_place(session, identity, draft, inputs)
             before = _clear(session, identity, stage)
         variables = environment(session, stage, step.manifest.digest, inputs, grant, number, own)
     except BaseException:
-        _undo(session, identity, stage, own)
+        undo(session, identity, stage, step.manifest.digest, own)
         raise
-    base = os.path.join(session.root.path, own) if own else session.root.path
     job = Job(
         attempt=identity,
         stage=stage.name,
-        folder=base,
+        folder=os.path.join(session.root.path, own) if own else session.root.path,
         directory=stage.wdir,
         processes=processes(stage.command),
         environment=variables,
@@ -97,16 +98,41 @@ def begin(session: Session, step: Step, draft: Draft, inputs: Mapping[str, Objec
     return Attempt(identity, number, step, draft, job, log, dict(inputs), before, own)
 
 
-def _undo(session: Session, identity: str, stage: Stage, own: str) -> None:
-    """An attempt that could not begin leaves all as it was.  Raises OSError, UserError; then the next command does it."""
+def _announce(session: Session, identity: str, stage: Stage, own: str) -> None:
+    """Tells the journal what a killed attempt leaves: outputs aside, a link to a checkpoint, or a folder of its own."""
+    session.tell_journal(
+        {
+            'do': 'begin',
+            'attempt': identity,
+            'stage': stage.name,
+            'run': session.run,
+            'outputs': [] if own else replaced(stage),
+            'links': [stage.checkpoint] if stage.checkpoint and not own else [],
+            'kind': 'run',
+            'at': round(session.now(), 3),
+        }
+    )
+
+
+def replaced(stage: Stage) -> list[str]:
+    """The outputs that make way before an attempt."""
+    return [output.path for output in stage.outputs if not output.persist]
+
+
+def undo(session: Session, identity: str, stage: Stage, key: Digest, own: str) -> tuple[str, ...]:
+    """Puts back what was there before an attempt that has no result; the paths of what it left, which are kept as failed.
+
+    Raises OSError, UserError; then the next command does it."""
+    if stage.checkpoint:
+        checkpoint.take_back(session, key, f'{own}/{stage.checkpoint}' if own else stage.checkpoint, succeeded=False)
     if own:
-        session.root.remove_tree(f'{layout.WORK}/{identity}')
-        return
-    paths = [output.path for output in stage.outputs if not output.persist]
-    aside.put_back(session.root, identity, session.run, stage.name, paths)
-    for path in paths:
-        session.workspace.forget(path)
+        left = folder.keep_failed(session, identity, own, stage.name, [output.path for output in stage.outputs])
+    else:
+        left = aside.put_back(session.root, identity, session.run, stage.name, replaced(stage))
+        for path in replaced(stage):
+            session.workspace.forget(path)
     session.tell_journal({'do': 'end', 'attempt': identity})
+    return left
 
 
 def processes(command: Command) -> tuple[Process, ...]:
@@ -124,23 +150,11 @@ def _inputs_in_place(session: Session, identity: str, draft: Draft, inputs: Mapp
 
 
 def _clear(session: Session, identity: str, stage: Stage) -> dict[str, ObjectRef | None]:
-    paths = [output.path for output in stage.outputs if not output.persist]
-    there = {path: session.held(path) for path in paths if session.root.stat(path) is not None}
-    session.tell_journal(
-        {
-            'do': 'begin',
-            'attempt': identity,
-            'stage': stage.name,
-            'run': session.run,
-            'outputs': paths,
-            'kind': 'run',
-            'at': round(session.now(), 3),
-        }
-    )
+    there = {path: session.held(path) for path in replaced(stage) if session.root.stat(path) is not None}
     aside.move(session.root, identity, there)
-    for path in [output.path for output in stage.outputs]:
-        session.workspace.forget(path)
-        if parent := path.rpartition('/')[0]:
+    for output in stage.outputs:
+        session.workspace.forget(output.path)
+        if parent := output.path.rpartition('/')[0]:
             session.root.makedirs(parent)
     if stage.wdir != '.':
         session.root.makedirs(stage.wdir)

@@ -11,6 +11,7 @@ import stat
 from mlops_cli.core import layout
 from mlops_cli.core.digest import Digest
 from mlops_cli.fsio import ops
+from mlops_cli.fsio.paths import Root
 from mlops_cli.run import aside
 from mlops_cli.run.session import Session
 
@@ -26,10 +27,8 @@ def lend(session: Session, key: Digest, path: str, stage: str) -> str:
     What stands at ``path`` and is no link of ours is kept under ``.mlops/local/rescue``.  Raises OSError."""
     folder = folder_of(key)
     session.root.makedirs(folder, mode=0o700)
-    status = session.root.stat(path)
-    if status is not None and stat.S_ISLNK(status.st_mode):
-        _unlink(session, path)
-    elif status is not None:
+    drop_link(session.root, path)
+    if session.root.stat(path) is not None:
         kept = aside.keep(session.root, f'{layout.RESCUE}/{session.run}', path, path)
         session.note(f'what stood where its checkpoint goes was kept: {kept}', stage)
     if parent := path.rpartition('/')[0]:
@@ -42,13 +41,16 @@ def lend(session: Session, key: Digest, path: str, stage: str) -> str:
 
 def take_back(session: Session, key: Digest, path: str, *, succeeded: bool) -> None:
     """Removes the link, and after success the folder too.  Idempotent.  Raises OSError."""
-    status = session.root.stat(path)
-    if status is not None and stat.S_ISLNK(status.st_mode):
-        _unlink(session, path)
+    drop_link(session.root, path)
     if succeeded:
         session.root.remove_tree(folder_of(key))
 
 
-def _unlink(session: Session, path: str) -> None:
-    with session.root.parent(path) as (parent_fd, name):
-        ops.unlink(name, dir_fd=parent_fd)
+def drop_link(root: Root, path: str) -> None:
+    """Removes the link that an attempt stood at ``path``; anything else stays.  Idempotent.  Raises OSError, UserError."""
+    status = root.stat(path)
+    if status is None or not stat.S_ISLNK(status.st_mode):
+        return
+    if root.readlink(path).startswith(root.full(layout.CHECKPOINTS) + '/'):
+        with root.parent(path) as (parent, name):
+            ops.unlink(name, dir_fd=parent)

@@ -43,6 +43,9 @@ def build(session: Session, own: str, draft: Draft, inputs: Mapping[str, ObjectR
         _parameters(session, own, file, [ref.key for ref in stage.params if ref.file == file])
     for output in stage.outputs:
         _parents(session, f'{own}/{output.path}')
+        if output.persist and session.root.stat(output.path) is not None:
+            added = session.store.add_path(session.root, output.path, known=session.known)
+            session.store.materialise(added.ref, session.root, f'{own}/{output.path}')
     for path in stage.caches:
         _share(session, own, path)
     session.root.makedirs(f'{own}/{stage.wdir}' if stage.wdir != '.' else own)

@@ -280,5 +280,10 @@ def _stage_run(name: str, one: Settled, steps: Mapping[str, Step]) -> StageRun:
 
 def _to_ignore(bench: Workbench, settled: Mapping[str, Settled]) -> Iterable[str]:
     for name, one in settled.items():
+        stage = bench.pipeline.stages[name]
         if one.state.good:
-            yield from (output.path for output in bench.pipeline.stages[name].outputs if output.cache)
+            yield from (output.path for output in stage.outputs if output.cache)
+        if one.state is not State.SKIPPED:
+            yield from stage.caches
+            if stage.checkpoint:
+                yield stage.checkpoint  # while the stage runs, and after a kill

@@ -13,7 +13,7 @@ from typing import Any
 from mlops_cli.core import layout
 from mlops_cli.fsio.journal import leftovers
 from mlops_cli.fsio.paths import Root
-from mlops_cli.run import aside
+from mlops_cli.run import aside, checkpoint
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,6 +50,8 @@ def recover(
             elif record.get('do') == 'end':
                 open_attempts.pop(record['attempt'], None)
         for record in reversed(open_attempts.values()):  # what was moved last goes back first
+            for path in record.get('links', ()):
+                checkpoint.drop_link(root, path)
             aside.put_back(root, record['attempt'], record['run'], record['stage'], record['outputs'])
             undone.append((record['stage'], record['run']))
         on_run(tuple(records))

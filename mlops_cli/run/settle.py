@@ -13,14 +13,15 @@ from mlops_cli.core.errors import UserError
 from mlops_cli.core.events import StageEnded
 from mlops_cli.core.job import Outcome
 from mlops_cli.core.refs import ObjectRef
+from mlops_cli.core.units import show_size
 from mlops_cli.fingerprint.environment import environment_of
 from mlops_cli.fingerprint.moved import moved
 from mlops_cli.fsio.ops import machine_error
 from mlops_cli.job.log import tail
 from mlops_cli.records import metrics
 from mlops_cli.records.pins import Pin
-from mlops_cli.run import aside, checkpoint, folder
-from mlops_cli.run.attempt import Attempt
+from mlops_cli.run import aside, checkpoint
+from mlops_cli.run.attempt import Attempt, undo
 from mlops_cli.run.place import place
 from mlops_cli.run.session import Session
 from mlops_cli.run.sources import keep_sources
@@ -85,11 +86,16 @@ def take_in(session: Session, attempt: Attempt) -> Taken:
         found.append((output.path, added.ref))
         if output.role == 'metric' and added.ref.kind != 'tree':
             try:
-                scalars = metrics.scalars(session.store.read(added.ref.digest), output.path)
-                numbers += [(output.path, name, value) for name, value in scalars]
+                numbers += [(output.path, name, value) for name, value in _scalars(session, output.path, added.ref)]
             except UserError as error:
-                notes.append(error.message)
+                notes.append(str(error))
     return Taken(tuple(sorted(found)), tuple(sorted(numbers)), tuple(notes), tuple(all_added))
+
+
+def _scalars(session: Session, path: str, ref: ObjectRef) -> tuple[tuple[str, float | int], ...]:
+    if ref.size > metrics.LIMIT:
+        raise UserError(f'{path} has {show_size(ref.size)}, too much for a file of metrics')
+    return metrics.scalars(session.store.read(ref.digest), path)
 
 
 def settle(session: Session, attempt: Attempt, outcome: Outcome, taken: Taken | None) -> Settled:
@@ -213,19 +219,15 @@ def _record(session: Session, attempt: Attempt, outcome: Outcome, taken: Taken, 
     return Settled(name, state, seconds, outputs, ended, entry.entry8, usage, outcome.exit_code, pin)
 
 
-def _checkpoint_back(session: Session, attempt: Attempt, *, succeeded: bool) -> None:
-    if path := attempt.stage.checkpoint:
-        checkpoint.take_back(session, attempt.key, f'{attempt.folder}/{path}' if attempt.folder else path, succeeded=succeeded)
-
-
 def _finish(session: Session, attempt: Attempt) -> None:
     """The result is durable: what was aside is dropped or kept, checkpoints go, the attempt is over."""
-    _checkpoint_back(session, attempt, succeeded=True)
+    if path := attempt.stage.checkpoint:
+        checkpoint.take_back(session, attempt.key, f'{attempt.folder}/{path}' if attempt.folder else path, succeeded=True)
     if attempt.folder:
         session.root.remove_tree(f'{layout.WORK}/{attempt.id}')
-        return
-    for path in aside.finish(session.root, attempt.id, session.run, dict(attempt.before), session.saved):
-        session.note(f'an output that was nowhere else was kept: {path}', attempt.stage.name)
+    else:
+        for path in aside.finish(session.root, attempt.id, session.run, dict(attempt.before), session.saved):
+            session.note(f'an output that was nowhere else was kept: {path}', attempt.stage.name)
     session.tell_journal({'do': 'end', 'attempt': attempt.id, 'key': str(attempt.key)})
 
 
@@ -234,16 +236,7 @@ def _failed(
 ) -> Settled:
     """Puts the previous outputs back; what the attempt left goes to ``.mlops/local/failed``."""
     stage = attempt.stage
-    left: tuple[str, ...] = ()
-    _checkpoint_back(session, attempt, succeeded=False)
-    paths = [output.path for output in stage.outputs if not output.persist or attempt.folder]
-    if attempt.folder:
-        left = folder.keep_failed(session, attempt.id, attempt.folder, stage.name, paths)
-    else:
-        left = aside.put_back(session.root, attempt.id, session.run, stage.name, paths)
-        for path in paths:
-            session.workspace.forget(path)
-        session.tell_journal({'do': 'end', 'attempt': attempt.id})
+    left = undo(session, attempt.id, stage, attempt.key, attempt.folder)
     notes = (f'partial outputs are in {aside.failed_folder(session.run, stage.name)}',) if left else ()
     kept = [path for path, ref in attempt.before.items() if ref is not None]
     if kept:

@@ -313,3 +313,49 @@ def test_names_of_every_kind_can_be_depended_on(project: Project) -> None:
         assert reasons(project, 'r') == [('data', name)]
         project.write(name, name)
     assert verdict(project, 'r') == 'fresh'
+
+
+def test_tracked_data_that_is_nowhere_is_told_before_anything_runs(project: Project) -> None:
+    project.write('data/a', 'one')
+    lay(project, {'first': {'cmd': 'echo ran > ../ran'}, 'r': reader('data')})
+    track(project, 'data')
+    shutil.rmtree(project.path / 'data')
+    shutil.rmtree(project.path / '.mlops/cache/objects-v1')
+    with pytest.raises(UserError, match='data.*neither here nor in this cache'):
+        project.run()
+    assert not project.exists('../ran')
+
+
+def test_without_the_cache_parts_of_outputs_are_still_known_from_the_workspace(project: Project) -> None:
+    lay(
+        project,
+        {
+            'make': {'cmd': 'mkdir -p data/s; echo 1 > data/s/a.csv; ln -s s/a.csv data/latest', 'outs': ['data']},
+            'part': {'cmd': 'cat data/s/a.csv > part', 'deps': ['data/s/a.csv'], 'outs': ['part']},
+            'glob': {'cmd': 'cat data/s/*.csv > glob', 'deps': ['data/**/*.csv'], 'outs': ['glob']},
+            'link': {'cmd': 'cat data/latest > link', 'deps': ['data/latest'], 'outs': ['link']},
+        },
+    )
+    assert set(run(project).values()) == {'done'}
+    shutil.rmtree(project.path / '.mlops/cache')
+    assert set(project.verdicts().values()) == {'fresh'}
+
+
+def test_a_link_in_another_stages_folder_counts_by_what_it_leads_to(project: Project) -> None:
+    project.write('in', '1')
+    lay(
+        project,
+        {
+            'make': {
+                'cmd': 'mkdir -p data/v1; cp in data/v1/a; date +%N > data/n; ln -s v1 data/latest',
+                'deps': ['in'],
+                'outs': ['data'],
+            },
+            'r': {'cmd': 'cat data/latest/a > out.txt', 'deps': ['data/latest/a'], 'outs': ['out.txt']},
+        },
+    )
+    assert run(project) == {'make': 'done', 'r': 'done'}
+    assert run(project, 'make', force=True) == {'make': 'done'}
+    assert verdict(project, 'r') == 'fresh'
+    project.write('in', '2')
+    assert run(project) == {'make': 'done', 'r': 'done'} and project.read('out.txt') == '2'
