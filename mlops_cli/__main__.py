@@ -11,8 +11,12 @@ def main() -> None:
         from mlops_cli import __version__
         print(f'mlops {__version__}')
         sys.exit(0)
-    from mlops_cli.cli.app import run
-    sys.exit(run(arguments))
+    try:
+        from mlops_cli.cli.app import run
+        code = run(arguments)
+    except KeyboardInterrupt:  # while it is still being loaded
+        code = 130
+    sys.exit(code)
 
 
 if __name__ == '__main__':

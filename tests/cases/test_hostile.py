@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import errno
+import os
+import subprocess
+import sys
 import threading
 import time
 from pathlib import Path
@@ -10,6 +13,7 @@ from typing import Any
 
 import pytest
 
+import mlops_cli
 from mlops_cli.fsio.paths import Root
 from mlops_cli.run.invoke import Report
 from mlops_cli.store.ingest import Added
@@ -203,3 +207,13 @@ def test_an_output_that_cannot_be_read_fails_its_stage_alone(project: Project, m
     monkeypatch.setattr(LocalStore, 'add_path', add_path)
     report = project.run(keep_going=True, jobs=2)
     assert {name: str(one.state) for name, one in report.settled.items()} == {'slow': 'done', 'bad': 'failed'}
+
+
+def test_ctrl_c_while_the_program_is_being_loaded_shows_no_traceback(tmp_path: Path) -> None:
+    package = tmp_path / 'typer'
+    package.mkdir()
+    (package / '__init__.py').write_text('raise KeyboardInterrupt')
+    source = str(Path(mlops_cli.__file__).parent.parent)
+    environ = {'PYTHONPATH': f'{tmp_path}:{source}', 'PATH': os.defpath}
+    done = subprocess.run([sys.executable, '-m', 'mlops_cli', 'status'], env=environ, capture_output=True, check=False)
+    assert (done.returncode, done.stdout, done.stderr) == (130, b'', b'')
