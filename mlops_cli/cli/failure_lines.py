@@ -44,9 +44,9 @@ def failure(event: StageEnded, stage: Stage, step: Step | None, columns: int) ->
     """The paragraph about one failed stage."""
     lines = [Line(text) for text in wrap(f'{one_line(event.stage)} failed: {command_line(stage.command)}', columns)[:4]]
     lines[0] = Line(lines[0].text, 'failed')
-    lines += [Line(f'  | {clip(plain(text).expandtabs(4), max(columns - 4, 76))}') for text in tail(event.tail)]
+    lines += [Line(f'  | {clip(one_line(plain(text).expandtabs(4)), max(columns - 4, 76))}') for text in tail(event.tail)]
     reasons = [reason(one) for one in step.reasons] if step else []
-    more = [f'and {len(reasons) - REASONS} more: mlops explain {event.stage}'] if len(reasons) > REASONS else []
+    more = [f'and {len(reasons) - REASONS} more: mlops explain {one_line(event.stage)}'] if len(reasons) > REASONS else []
     lines += _rows('ran because', [*reasons[:REASONS], *more], columns)
     where = place(event, stage)
     shown = f'({one_line(str(where))})' if where.file else ''

@@ -113,7 +113,7 @@ def note_lines(plan: Plan, view: View) -> list[Line]:
     for sentence, stages in notes(plan, view.groups):
         word = 'code unknown:' if sentence in view.unknown_code else 'note:'
         first, *more = wrap(f'{word} {stages}: {one_line(sentence)}', view.columns)
-        lines += [Line(first, word), *(Line(f'  {text}') for text in wrap(' '.join(more), view.columns - 2))]
+        lines += [Line(first, word), *(Line(f'  {text}') for text in (wrap(' '.join(more), view.columns - 2) if more else ()))]
     return [*lines, Line('')] if lines else []
 
 

@@ -147,7 +147,7 @@ class _Page:
             self.put('Data')
         for path, text in list(changes.items())[:MOST_ROWS]:
             command = f'mlops checkout {path}' if text == 'not here' else f'mlops add {path}'
-            self.beside(f'  {one_line(path)}', [text, f'({one_line(command)})'])
+            self.beside(f'  {one_line(path)}', [one_line(text), f'({one_line(command)})'])
 
     def by_hand(self) -> None:
         changed = [(path, step.stage) for step in self.plan.steps for path in step.changed_by_hand]

@@ -83,5 +83,5 @@ def fill(words: Iterable[str], columns: int, *, separator: str = ', ') -> list[s
 
 
 def wrap(text: str, columns: int) -> list[str]:
-    """A sentence in lines of at most so many columns, broken at blanks."""
-    return fill(text.split(), columns, separator=' ')
+    """A sentence in lines of at most so many columns, broken at blanks; one at least."""
+    return fill(text.split(), columns, separator=' ') or ['']
