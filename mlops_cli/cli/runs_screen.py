@@ -51,7 +51,8 @@ def show_lines(past: Past, columns: int, described: Described | None = None) -> 
     commit += f' "{value(described.subject, 60)}" by {one_line(described.author)}' if described else ''
     lines.append(Line(f'  by {one_line(run.who) or "nobody"} on {one_line(run.host) or "nowhere"}, {where}{commit}'))
     command = value(' '.join(run.command), 400)
-    lines += [Line(f'  {"" if not index else "  "}{text}') for index, text in enumerate(wrap(command, columns - 4))]
+    if command:
+        lines += [Line(f'  {"" if not index else "  "}{text}') for index, text in enumerate(wrap(command, columns - 4))]
     if run.overlay:
         lines.append(Line(f'  trial with {one_line(", ".join(assignments(run.overlay)))}'))
     if past.run.stages:
