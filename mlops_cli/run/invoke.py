@@ -6,6 +6,7 @@ import getpass
 import os
 import platform
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field
 
 from mlops_cli import git
@@ -102,6 +103,10 @@ def _execute(
                 bench, session, outlook, settled, request, started, clock() - began, interrupted(), scheduler.steps
             )
             bench.batch.close()
+        except BaseException:
+            with suppress(OSError, UserError):  # what is done counts; its attempts end while there is a journal to tell
+                bench.batch.close()
+            raise
         finally:
             session.executor.close()
             session.stage_locks.close()

@@ -14,7 +14,10 @@ from typing import Any
 import pytest
 
 import mlops_cli
+from mlops_cli.core.events import Event, Note
+from mlops_cli.fsio.durable import Batch
 from mlops_cli.fsio.paths import Root
+from mlops_cli.records.runs import Run, Runs
 from mlops_cli.run.invoke import Report
 from mlops_cli.store.ingest import Added
 from mlops_cli.store.local import LocalStore
@@ -217,3 +220,21 @@ def test_ctrl_c_while_the_program_is_being_loaded_shows_no_traceback(tmp_path: P
     environ = {'PYTHONPATH': f'{tmp_path}:{source}', 'PATH': os.defpath}
     done = subprocess.run([sys.executable, '-m', 'mlops_cli', 'status'], env=environ, capture_output=True, check=False)
     assert (done.returncode, done.stdout, done.stderr) == (130, b'', b'')
+
+
+def test_a_full_disk_at_the_end_is_told_as_such_and_what_is_done_counts(
+    project: Project, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    project.write('pipeline.yaml', 'stages:\n  a: {cmd: "echo 1 > a.txt", outs: [a.txt]}\n')
+
+    def add(self: Runs, run: Run, batch: Batch) -> str:
+        raise OSError(errno.ENOSPC, 'No space left on device', 'record')
+
+    with monkeypatch.context() as patched:
+        patched.setattr(Runs, 'add', add)
+        with pytest.raises(OSError, match='No space left'):
+            project.run()
+    events: list[Event] = []
+    assert project.verdicts() == {'a': 'fresh'}
+    project.run(events=events, force=True)
+    assert not any('killed' in event.text for event in events if isinstance(event, Note))
