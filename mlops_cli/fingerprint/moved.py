@@ -6,6 +6,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 
 from mlops_cli.core.errors import UserError
+from mlops_cli.core.manifest import Entry
 from mlops_cli.core.refs import ObjectRef
 from mlops_cli.fingerprint.globs import is_glob
 from mlops_cli.fingerprint.stage import Describer, Draft
@@ -15,6 +16,16 @@ def moved(describer: Describer, draft: Draft, inputs: Mapping[str, ObjectRef]) -
     """Names of what differs now: paths of ``inputs`` (path -> content), files that a glob finds in addition, and
     ``file:key`` of parameters.  What can no longer be read differs.  Raises OSError."""
     return tuple(dict.fromkeys([*_contents(describer, inputs), *_found(describer, draft), *_parameters(describer, draft)]))
+
+
+def means_the_same(describer: Describer, draft: Draft, path: str) -> bool:
+    """Whether a code file that differs still means what it did: a comment was edited, or its layout.  Raises OSError."""
+    try:
+        ref = describer.workspace.ref(path)
+        digest = None if ref is None else describer.code_meaning(draft.stage, path, ref)
+    except UserError:
+        return False
+    return digest is not None and Entry('code', path, digest) in draft.entries
 
 
 def _contents(describer: Describer, inputs: Mapping[str, ObjectRef]) -> Iterator[str]:

@@ -109,7 +109,11 @@ class Describer:
                 name, value = _parameter_name(ref), self.params.value(ref.file, ref.key)
                 yield absent_entry('param', name) if value is MISSING else value_entry('param', name, value)
 
-    def meaning_of(self, path: str, ref: ObjectRef, docstrings: bool) -> Digest | None:
+    def code_meaning(self, stage: Stage, path: str, ref: ObjectRef) -> Digest | None:
+        """What counts of a code file where that is not its bytes; None where it is, or where it cannot be parsed."""
+        if not _has_meaning(stage, path, ref):
+            return None
+        docstrings = stage.code.docstrings
         known = (ref.digest, docstrings)
         if known not in self._meanings:
             self._meanings[known] = meaning(read_file(self.workspace, path), docstrings=docstrings)
@@ -290,11 +294,9 @@ class _Walk:
         self.entries.pop(('data', path), None)
         self.inputs[path] = ref
         self.code_bytes[path] = ref.identity
-        digest = None
-        if path.endswith('.py') and self.stage.code.mode == 'meaning' and ref.kind != 'tree':
-            digest = self.shared.meaning_of(path, ref, self.stage.code.docstrings)
-            if digest is None:
-                self.unknown = (*self.unknown, f'{path} is Python that this interpreter cannot parse: its bytes count')
+        digest = self.shared.code_meaning(self.stage, path, ref)
+        if digest is None and _has_meaning(self.stage, path, ref):
+            self.unknown = (*self.unknown, f'{path} is Python that this interpreter cannot parse: its bytes count')
         self.put(Entry('code', path, digest or ref.identity))
 
     def parameters(self) -> None:
@@ -346,6 +348,10 @@ class _Walk:
             self.unknown,
             self.found,
         )
+
+
+def _has_meaning(stage: Stage, path: str, ref: ObjectRef) -> bool:
+    return path.endswith('.py') and stage.code.mode == 'meaning' and ref.kind != 'tree'
 
 
 def fill(draft: Draft, made: Mapping[str, ObjectRef], read: Reader) -> Manifest:

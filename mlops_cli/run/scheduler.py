@@ -206,7 +206,7 @@ class Scheduler:
                 # The store has put a damaged object aside by now, so the next decision may be another one.
                 progress.again += 1
                 self.session.note(f'{error.message}; deciding again', name)
-                self._make_ready(name)
+                self._again(name)
                 return True
             ended = StageEnded(name, State.FAILED, 0.0, message=error.message, hint=error.hint)
             self._conclude(name, Settled(name, State.FAILED, 0.0, event=ended))
@@ -217,6 +217,25 @@ class Scheduler:
         self.session.emit(StageStarted(name, progress.tries, attempt.log, step.estimate.typical))
         self.handles[attempt.id] = self.session.executor.submit(attempt.job)
         return True
+
+    def _again(self, name: str) -> None:
+        """Decides a stage again; after the stages before it whose outputs turned out to be nowhere, which then run."""
+        progress = self.stages[name]
+        held, stored = self.session.held, self.session.stored
+        lost = [
+            other
+            for other in self.after[name]
+            if other in self.steps and any(held(path) != ref and not stored((ref,)) for path, ref in self.steps[other].outputs)
+        ]
+        progress.state, progress.blockers = State.WAITING, set(lost)
+        for other in lost:
+            del self.steps[other]
+            self.stages[other].settled = None
+            self._again(other)
+        if not lost:
+            self.session.workspace.forget()
+            progress.draft = self.session.describer.describe(progress.draft.stage)
+            self._make_ready(name)
 
     def _changed_meanwhile(self, name: str) -> bool:
         """With the locks held: did another command, or the user, change what this was decided on?  Then decide again."""

@@ -15,7 +15,7 @@ from mlops_cli.core.job import Outcome
 from mlops_cli.core.refs import ObjectRef
 from mlops_cli.core.units import show_size
 from mlops_cli.fingerprint.environment import environment_of
-from mlops_cli.fingerprint.moved import moved
+from mlops_cli.fingerprint.moved import means_the_same, moved
 from mlops_cli.fsio.ops import machine_error
 from mlops_cli.job.log import tail
 from mlops_cli.records import metrics
@@ -150,7 +150,11 @@ def _changed_inputs(session: Session, attempt: Attempt) -> tuple[str, ...]:
     if attempt.folder:
         return ()
     draft = attempt.draft
-    changed = [*moved(session.describer, draft, {**draft.inputs, **draft.elsewhere})]
+    changed = [
+        name
+        for name in moved(session.describer, draft, {**draft.inputs, **draft.elsewhere})
+        if name not in draft.code or not means_the_same(session.describer, draft, name)
+    ]
     for path, ref in attempt.inputs.items():
         session.workspace.forget(path)
         try:

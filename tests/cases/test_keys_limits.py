@@ -5,6 +5,7 @@ from __future__ import annotations
 import subprocess
 import sys
 import time
+from textwrap import dedent
 from typing import Any
 
 import pytest
@@ -103,14 +104,20 @@ def test_a_stage_that_takes_too_long_is_ended(project: Project) -> None:
 
 
 def test_a_stage_that_ignores_the_request_to_end_is_killed_with_its_children_after_grace(project: Project) -> None:
-    deaf = 'import os, signal, time\nsignal.signal(signal.SIGTERM, signal.SIG_IGN)\nos.fork()\nprint(os.getpid(), flush=True)\ntime.sleep(60)\n'
-    project.write('deaf.py', deaf)
+    deaf = """
+        import os, signal, time
+        signal.signal(signal.SIGTERM, signal.SIG_IGN)
+        os.fork()
+        print(os.getpid(), flush=True)
+        time.sleep(60)
+    """
+    project.write('deaf.py', dedent(deaf))
     lay(project, {'a': {'cmd': 'trap "" TERM; python deaf.py', 'timeout': 0.5, 'grace': 0.3}})
     began = time.monotonic()
     report = project.run()
     assert 'timeout' in failure(report, 'a') and 0.7 < time.monotonic() - began < 8
     for pid in printed(project, report, 'a').split():
-        assert not subprocess.run(['kill', '-0', pid], check=False, capture_output=True).returncode == 0, 'still there'
+        assert subprocess.run(['kill', '-0', pid], check=False, capture_output=True).returncode != 0, 'still there'
 
 
 def test_a_stage_that_ends_in_time_when_asked_may_tidy_up(project: Project) -> None:

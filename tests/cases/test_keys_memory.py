@@ -1,4 +1,4 @@
-"""``frozen``, ``always_changed``, ``needs``, ``checkpoint``, ``caches`` and ``environment``: what a stage keeps, and what it waits for."""
+"""``frozen``, ``always_changed``, ``needs``, ``checkpoint``, ``caches`` and ``environment``: what a stage keeps and waits for."""
 
 from __future__ import annotations
 
