@@ -37,7 +37,7 @@ def guarded(call: Callable[[], Any], arguments: Sequence[str]) -> int:
         say(Line('interrupted'))
         return ExitCode.INTERRUPTED
     except Exception as error:  # noqa: BLE001 -- whatever it is, it is a bug of ours: a log, an invitation, exit 70
-        return _usage(error) if _is_usage(error) else _crash(arguments)
+        return _usage(error, arguments) if _is_usage(error) else _crash(arguments)
 
 
 def _is_usage(error: Exception) -> bool:
@@ -45,10 +45,11 @@ def _is_usage(error: Exception) -> bool:
     return hasattr(error, 'format_message') and hasattr(error, 'exit_code')
 
 
-def _usage(error: Any) -> int:
+def _usage(error: Any, arguments: Sequence[str]) -> int:
     """What is wrong with the options, in our words."""
     ctx, kind = getattr(error, 'ctx', None), type(error).__name__
-    path = ctx.command_path if ctx else 'mlops'
+    command = next((word for word in arguments if not word.startswith('-')), '')
+    path = ctx.command_path if ctx else f'mlops {command}'.strip()
     if kind == 'NoArgsIsHelpError':
         print(error.format_message())
         return ExitCode.DONE
@@ -63,6 +64,8 @@ def _usage(error: Any) -> int:
         name = str(error.param.metavar or error.param.human_readable_name)
         return _tell(UserError(f'{name} is missing', hint=f'{path} {name}   ({path} -h shows more)'))
     message = error.format_message().rstrip('.')
+    if message.startswith('Got unexpected extra argument'):
+        message = f'{path} has no use for {message.partition(" (")[2].rstrip(")")}'
     if kind == 'BadParameter' and error.param is not None:
         message = f'{" / ".join(error.param.opts)}: {_plainly(error)}'
     return _tell(UserError(message[:1].lower() + message[1:], hint=hint))

@@ -45,7 +45,7 @@ def command(
 ) -> int:
     """Put recorded outputs of the present state into the workspace.  Never runs a stage, never destroys unsaved work.
 
-    Example:  git checkout v1.2 && mlops checkout        the models of that version, byte for byte
+    Example:  mlops checkout --at v1.2 best.skops        byte for byte
     """
     with workbench() as bench, writing(bench):
         words = output_words(bench, paths or ())

@@ -22,8 +22,7 @@ def _text(line: Line) -> Text:
 
 
 class Moving:
-    """The moving part on ``stream``, a terminal.  Not thread safe: whoever draws holds a lock.  Close it, or the cursor
-    stays hidden."""
+    """The moving part on ``stream``, a terminal.  Not thread safe: whoever draws holds a lock."""
 
     def __init__(self, stream: TextIO) -> None:
         self._console = Console(
@@ -39,6 +38,7 @@ class Moving:
             console=self._console, auto_refresh=False, transient=True, redirect_stdout=False, redirect_stderr=False
         )
         self._live.start()
+        self._console.show_cursor(True)  # a run that is killed must not leave the terminal without one
 
     def show(self, lines: Sequence[Line]) -> None:
         """Draws these in place of what moved before."""

@@ -1,0 +1,139 @@
+"""The whole program, in a process of its own, where that is the question: a terminal, signals, locks, heartbeats."""
+
+from __future__ import annotations
+
+import os
+import re
+import select
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+
+from mlops_cli.cli import run_screen
+from mlops_cli.cli.run_screen import RunScreen
+from mlops_cli.core.events import RunStarted, StageStarted
+from tests.cli.values import RUN, bench, ended
+from tests.support.project import Project
+
+SLOW = """\
+version: 1
+stages:
+  slow:
+    cmd: echo begun > ready; for i in 1 2 3 4 5 6 7 8 9; do echo step $i; sleep {pause}; done; echo made > out
+    outs: [out]
+"""
+
+
+def start(project: Project, *arguments: str) -> subprocess.Popen[str]:
+    return subprocess.Popen(
+        [sys.executable, '-m', 'mlops_cli', *arguments],
+        cwd=project.path,
+        env=project.environ,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+    )
+
+
+def wait_for(path: Path) -> None:
+    for _ in range(400):
+        if path.exists():
+            return
+        time.sleep(0.05)
+    raise AssertionError(f'{path} never came')
+
+
+def on_a_terminal(project: Project, *arguments: str, columns: int = 80, **environ: str) -> tuple[int, str]:
+    """What a terminal of so many columns is sent."""
+    main, other = os.openpty()
+    os.set_blocking(main, False)
+    import fcntl
+    import struct
+    import termios
+
+    fcntl.ioctl(other, termios.TIOCSWINSZ, struct.pack('HHHH', 24, columns, 0, 0))
+    process = subprocess.Popen(
+        [sys.executable, '-m', 'mlops_cli', *arguments],
+        cwd=project.path,
+        env={**project.environ, 'TERM': 'xterm-256color', **environ},
+        stdin=other,
+        stdout=other,
+        stderr=other,
+    )
+    os.close(other)
+    found = b''
+    while process.poll() is None or select.select([main], [], [], 0)[0]:
+        if select.select([main], [], [], 0.1)[0]:
+            try:
+                found += os.read(main, 65536)
+            except OSError:  # nobody writes to it any more
+                break
+    os.close(main)
+    return process.wait(), found.decode()
+
+
+@pytest.mark.parametrize('environ', [{}, {'NO_COLOR': '1'}], ids=['colour', 'no colour'])
+def test_on_a_terminal_something_moves_and_goes_away(project: Project, environ: dict[str, str]) -> None:
+    project.write('pipeline.yaml', SLOW.format(pause=0.2))
+    code, text = on_a_terminal(project, 'run', **environ)
+    assert code == 0
+    assert '  running   slow' in text and '0 of 1 done, 1 running' in text and '\x1b[2K' in text
+    assert 'no history yet' in text or text.count('running   slow') > 1
+    last = re.sub('\x1b\\[[0-9]*m', '', text.rpartition('\x1b[2K')[2])
+    assert '1 done in ' in last and 'running' not in last
+    assert text.rfind('\x1b[?25h') > text.rfind('\x1b[?25l')
+    assert ('\x1b[32m' in text) == (not environ)
+
+
+def test_a_dumb_terminal_sees_lines_only(project: Project) -> None:
+    project.write('pipeline.yaml', SLOW.format(pause=0.1))
+    code, text = on_a_terminal(project, 'run', TERM='dumb')
+    assert code == 0 and '\x1b' not in text and 'running' not in text
+
+
+@pytest.mark.parametrize(
+    ('number', 'code'),
+    [(signal.SIGINT, 130), pytest.param(signal.SIGTERM, 143, marks=pytest.mark.full)],
+    ids=['INT', 'TERM'],
+)
+def test_asked_to_stop_it_stops_what_runs_and_says_so(project: Project, number: int, code: int) -> None:
+    project.write('pipeline.yaml', SLOW.format(pause=5))
+    process = start(project, 'run')
+    wait_for(project.path / 'ready')
+    process.send_signal(number)
+    out, _ = process.communicate(timeout=60)
+    assert process.returncode == code
+    assert '  stopped   slow' in out and out.rstrip().endswith('To go on: mlops run')
+    assert project.mlops('runs', 'list', '--json').json['rows'][0]['interrupted'] == 1
+
+
+def test_while_another_command_runs_a_stage(project: Project) -> None:
+    project.write('pipeline.yaml', SLOW.format(pause=0.5))
+    process = start(project, 'run')
+    try:
+        wait_for(project.path / 'ready')
+        status = project.mlops('status').out
+        assert 'Running now' in status and '(mlops logs slow --follow)' in status and 'step ' in status
+        assert project.mlops('status', '--json').json['running'][0]['pid'] == process.pid
+        late = project.mlops('run', '--lock-timeout', '0.1', code=11)
+        assert f'pid {process.pid}' in late.err
+        followed = project.mlops('logs', 'slow', '--follow').out
+        assert followed == ''.join(f'step {n}\n' for n in range(1, 10))
+    finally:
+        process.communicate(timeout=60)
+    assert process.returncode == 0
+
+
+def test_without_a_terminal_a_long_run_is_heard_of(capsys, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Once a minute; here the minutes are short."""
+    monkeypatch.setattr(run_screen, 'HEARTBEAT', 0.5)
+    with RunScreen(bench()) as screen:
+        screen.listen(RunStarted(RUN, 'digits', 8, 0, 4))
+        screen.listen(StageStarted('prepare', 1, 'log'))
+        time.sleep(2.5)
+        screen.listen(ended('prepare'))
+    assert 'running prepare 0m; 0 of 8 done, 1 running, 7 waiting' in capsys.readouterr().err
