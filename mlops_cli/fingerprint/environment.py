@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import platform
 from collections.abc import Mapping
 from functools import lru_cache
@@ -9,6 +10,7 @@ from typing import Any
 
 from mlops_cli.fingerprint.closure import Found
 from mlops_cli.fingerprint.interpreter import packages, version
+from mlops_cli.pipeline.spec import Environment
 
 DRIVER = '/proc/driver/nvidia/version'
 
@@ -26,6 +28,19 @@ def environment_of(found: Found | None, environ: Mapping[str, str]) -> dict[str,
             _packages(found.python, found.distributions, environ.get('PYTHONUSERBASE', environ.get('HOME', '')))
         )
     return made
+
+
+def variables(environment: Environment | None, root: str, environ: Mapping[str, str]) -> Mapping[str, str]:
+    """The variables of a stage's command: with the ``.venv`` beside its lock file first on PATH, if that is there.
+
+    ``root``: absolute path of the project."""
+    if environment is None:
+        return environ
+    home = os.path.join(root, os.path.dirname(environment.path), '.venv')
+    if not os.path.exists(os.path.join(home, 'bin', 'python')):
+        return environ
+    path = os.path.join(home, 'bin') + os.pathsep + environ.get('PATH', os.defpath)
+    return {**environ, 'PATH': path, 'VIRTUAL_ENV': home}
 
 
 @lru_cache(1)

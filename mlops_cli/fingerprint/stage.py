@@ -18,6 +18,7 @@ from mlops_cli.core.manifest import ABSENT, Entry, Manifest, absent_entry, value
 from mlops_cli.core.paths import inside
 from mlops_cli.core.refs import ObjectRef
 from mlops_cli.fingerprint.closure import Found, ImportCache, find_code
+from mlops_cli.fingerprint.environment import variables
 from mlops_cli.fingerprint.files import Workspace
 from mlops_cli.fingerprint.globs import fixed_part, glob_pattern, is_glob
 from mlops_cli.fingerprint.holes import Hole as Hole
@@ -243,7 +244,7 @@ class _Walk:
                 self.stage.command,
                 self.stage.wdir,
                 self.shared.workspace.root.path,
-                environ=self.shared.environ,
+                environ=variables(self.stage.environment, self.shared.workspace.root.path, self.shared.environ),
                 declared_outputs=self.shared.made,
                 covered=self._covered,
                 cache=self.shared._imports,

@@ -12,6 +12,7 @@ from mlops_cli.core.digest import Digest
 from mlops_cli.core.job import Job, Process
 from mlops_cli.core.refs import ObjectRef
 from mlops_cli.core.secrets import environment_secrets
+from mlops_cli.fingerprint.environment import variables
 from mlops_cli.fingerprint.holes import parameter_in, part_of
 from mlops_cli.fingerprint.params import MISSING
 from mlops_cli.fingerprint.stage import Draft
@@ -78,7 +79,7 @@ def begin(session: Session, step: Step, draft: Draft, inputs: Mapping[str, Objec
             folder.build(session, own, draft, inputs)
         else:
             before = _clear(session, identity, stage)
-        variables = environment(session, stage, step.manifest.digest, inputs, grant, number, own)
+        seen = environment(session, stage, step.manifest.digest, inputs, grant, number, own)
     except BaseException:
         undo(session, identity, stage, step.manifest.digest, own)
         raise
@@ -88,7 +89,7 @@ def begin(session: Session, step: Step, draft: Draft, inputs: Mapping[str, Objec
         folder=os.path.join(session.root.path, own) if own else session.root.path,
         directory=stage.wdir,
         processes=processes(stage.command),
-        environment=variables,
+        environment=seen,
         log=os.path.join(session.root.path, log),
         outputs=tuple(output.path for output in stage.outputs),
         timeout_seconds=stage.timeout_seconds,
@@ -188,7 +189,7 @@ def environment(
     session: Session, stage: Stage, key: Digest, inputs: Mapping[str, ObjectRef], grant: Grant, number: int, own: str
 ) -> dict[str, str]:
     """What the stage's processes see: this environment, and what tells them of their attempt."""
-    found = dict(session.environ)
+    found = dict(variables(stage.environment, session.root.path, session.environ))
     found |= parameter_variables(_parameters(session, stage, inputs))
     found |= {'MLOPS_STAGE': stage.name, 'MLOPS_RUN': session.run, 'MLOPS_ATTEMPT_NUMBER': str(number)}
     if stage.resources.gpus:
@@ -196,11 +197,6 @@ def environment(
     if stage.checkpoint:
         place = f'{own}/{stage.checkpoint}' if own else stage.checkpoint
         found['MLOPS_CHECKPOINT_DIR'] = checkpoint.lend(session, key, place, stage.name)
-    if stage.environment is not None:
-        home = os.path.join(session.root.path, os.path.dirname(stage.environment.path), '.venv')
-        if os.path.exists(os.path.join(home, 'bin', 'python')):
-            found['PATH'] = os.path.join(home, 'bin') + os.pathsep + found.get('PATH', os.defpath)
-            found['VIRTUAL_ENV'] = home
     if own:
         found['PYTHONPATH'] = folder.python_path(session, own, found.get('PYTHONPATH', ''))
     return found

@@ -1,4 +1,4 @@
-"""``frozen``, ``always_changed``, ``needs``, ``checkpoint``, ``caches`` and ``environment``: what a stage keeps and waits for."""
+"""``frozen``, ``always_changed``, ``needs``, ``checkpoint``, ``caches``, ``environment``: what a stage keeps and waits for."""
 
 from __future__ import annotations
 
@@ -11,6 +11,8 @@ import time
 import pytest
 
 from mlops_cli.core.errors import UserError
+from mlops_cli.fingerprint.environment import environment_of
+from tests.support.layout import pretended_python
 from tests.support.project import Project
 from tests.support.stages import everything, lay, printed, reasons, run, verdict
 
@@ -231,6 +233,21 @@ def test_the_environment_beside_the_lock_file_is_used_if_it_is_there(project: Pr
     report = project.run(force=True)
     assert printed(project, report, 'a').splitlines() == [str(python.parents[1]), str(python)]
     assert not any(b'tools/.venv' in data for name, data in everything(project).items() if 'stages' in name)
+
+
+def test_the_versions_recorded_are_those_of_the_environment(project: Project) -> None:
+    project.write('uv.lock', 'x')
+    project.write('main.py', 'import numpy\n')
+    pretended_python(project.path / '.venv', minor='3.13')
+    project.write('.venv/lib/python3.13/site-packages/numpy-9.9.dist-info/METADATA', 'Name: numpy\nVersion: 9.9\n')
+    project.write('.venv/lib/python3.13/site-packages/numpy-9.9.dist-info/top_level.txt', 'numpy\n')
+    lay(project, {'a': {'cmd': 'python main.py', 'environment': {'uv': 'uv.lock'}}})
+    bench = project.open()
+    draft = bench.drafts['a']
+    made = environment_of(draft.found, project.environ)
+    bench.close()
+    assert draft.found is not None and draft.found.python == str(project.path / '.venv/bin/python')
+    assert made['python'].startswith('3.13') and made['packages'] == {'numpy': '9.9'}
 
 
 def test_a_lock_file_that_another_stage_makes(project: Project) -> None:
