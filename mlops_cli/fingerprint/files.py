@@ -19,7 +19,7 @@ from mlops_cli.fingerprint.index import Index, pack
 from mlops_cli.fingerprint.scan import Scan
 from mlops_cli.fsio.paths import FolderEntry, Root
 from mlops_cli.store.ingest import hash_open_file, special_file
-from mlops_cli.store.shelf import linked_object
+from mlops_cli.store.shelf import linked_digest, linked_object
 
 HOPS = 40  # links followed for one path, as the kernel has it
 
@@ -128,6 +128,9 @@ class Workspace:
             if (stored := self._stored(self.root.readlink(place))) is not None:
                 self.seen.files[place] = pack(facts)
                 return stored
+            if not ignore and self._lost(self.root.readlink(place)):
+                self.seen.files[place] = b''
+                return None
             if not ignore:
                 raise UserError(f'{rel} is a symbolic link', exit_code=ExitCode.REFUSED,
                                 hint='an output must be a regular file or a folder: a link has no content of its own to keep')
@@ -164,7 +167,7 @@ class Workspace:
                             hint='remove the link, or name it in .mlopsignore')
         self._active.add(rel)
         try:
-            scan = Scan(self.index, self.ignore if ignore else None, stored=self._stored, nodes=nodes,
+            scan = Scan(self.index, self.ignore if ignore else None, stored=self._stored, lost=self._lost, nodes=nodes,
                         follow=lambda link: self._follow(link, nodes))
             ref = scan.folder(self.root.open_dir(rel), '' if rel == '.' else rel)
         finally:
@@ -186,6 +189,10 @@ class Workspace:
     def _stored(self, target: str) -> ObjectRef | None:
         """The object that a link of ours into the cache stands for."""
         return linked_object(self._objects, target) if self._objects else None
+
+    def _lost(self, target: str) -> bool:
+        """Whether a link of ours leads into the cache to an object that is no longer there."""
+        return bool(self._objects) and linked_digest(self._objects or '', target) is not None and not os.path.lexists(target)
 
     def _resolve(self, rel: str) -> tuple[str, os.stat_result | None]:
         """(path without any link in it, its lstat or None if there is nothing).  Raises UserError if it leaves the project."""

@@ -51,12 +51,14 @@ class _Listing:
 class Scan:
     """``ignore``: what does not count; None for the complete content.  ``follow``: the content behind a link that leaves
     the tree; used only with ``ignore``, else such links are refused.  ``stored``: the object that a link into the cache
-    means.  ``nodes``: takes all tree nodes; without it, nodes of unchanged folders are not made.  ``unsettled``: afterwards,
-    files that must be hashed again at the next look."""
+    means; ``lost``: whether that is gone: in the complete content its file then counts as absent.  ``nodes``: takes all
+    tree nodes; without it, nodes of unchanged folders are not made.  ``unsettled``: afterwards, files that must be hashed
+    again at the next look."""
 
-    def __init__(self, index: Index, ignore: Ignore | None, *, follow: Follow, stored: Follow,
+    def __init__(self, index: Index, ignore: Ignore | None, *, follow: Follow, stored: Follow, lost: Callable[[str], bool],
                  nodes: dict[Digest, bytes] | None = None) -> None:
         self.index, self.ignore, self.follow, self.stored, self.nodes = index, ignore, follow, stored, nodes
+        self.lost = lost
         self.unsettled: set[str] = set()
         self._view = bytes.fromhex(ignore.digest.hex) if ignore else b''
         self._moment = index.moment()
@@ -122,6 +124,8 @@ class Scan:
         if is_folder:
             found = tree.entry_of(name, self.folder(os.open(name, _FOLDER, dir_fd=fd), path, depth + 1))
         elif entry.is_symlink():
+            if self.ignore is None and self.lost(os.readlink(name, dir_fd=fd)):
+                return
             found = self._link(fd, name, path, depth)
         else:
             raise special_file(path, entry.stat(follow_symlinks=False))

@@ -20,7 +20,7 @@ def place(session: Session, attempt: str, outputs: Iterable[tuple[str, ObjectRef
     stale = [path for path, ref in wanted.items() if before[path] != ref]
     if not stale:
         return ()
-    there = [path for path in stale if before[path] is not None]
+    there = [path for path in stale if session.root.stat(path) is not None]
     if there:
         session.tell_journal(
             {'do': 'begin', 'attempt': attempt, 'stage': stage, 'run': session.run, 'outputs': stale, 'kind': 'restore'}

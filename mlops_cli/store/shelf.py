@@ -51,16 +51,27 @@ def object_path(digest: Digest) -> str:
 
 
 def linked_object(objects: str, target: str) -> ObjectRef | None:
-    """What a symbolic link stands for that we made into the folder of objects (an absolute path); None for any other link."""
+    """What a symbolic link stands for that we made into the folder of objects (an absolute path); None for any other link,
+    and where the object is gone."""
+    digest = linked_digest(objects, target)
+    if digest is None:
+        return None
+    try:
+        facts = os.lstat(target)
+    except FileNotFoundError:
+        return None
+    return ObjectRef(digest, facts.st_size, 'file') if stat.S_ISREG(facts.st_mode) else None
+
+
+def linked_digest(objects: str, target: str) -> Digest | None:
+    """The object that a link of ours names, be it there or not; None for any other link."""
     folder, _, name = target.removeprefix(f'{objects}/').partition('/')
     if not target.startswith(f'{objects}/') or len(folder) != 2:
         return None
     try:
-        digest = Digest.parse(f'blake3:{folder}{name}')
-        facts = os.lstat(target)
-    except (ValueError, FileNotFoundError):
+        return Digest.parse(f'blake3:{folder}{name}')
+    except ValueError:
         return None
-    return ObjectRef(digest, facts.st_size, 'file') if stat.S_ISREG(facts.st_mode) else None
 
 
 class Shelf:

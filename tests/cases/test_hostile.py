@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import errno
 import os
+import shutil
 import subprocess
 import sys
 import threading
@@ -238,3 +239,29 @@ def test_a_full_disk_at_the_end_is_told_as_such_and_what_is_done_counts(
     assert project.verdicts() == {'a': 'fresh'}
     project.run(events=events, force=True)
     assert not any('killed' in event.text for event in events if isinstance(event, Note))
+
+
+@pytest.mark.parametrize('lost', ['cache', 'objects'])
+def test_links_into_a_cache_that_is_gone_are_outputs_that_are_gone(project: Project, lost: str) -> None:
+    project.environ['MLOPS_CACHE_LINKS'] = 'symlink'
+    folder = '  d: {cmd: "mkdir d; cp a.txt d/x; echo y > d/y", deps: [a.txt], outs: [d]}\n'
+    project.write('pipeline.yaml', f'stages:\n  a: {{cmd: "echo 1 > a.txt", outs: [a.txt]}}\n{folder}')
+    project.run()
+    shutil.rmtree(project.path / 'd')
+    (project.path / 'a.txt').unlink()
+    project.run()
+    assert (project.path / 'a.txt').is_symlink() and (project.path / 'd/x').is_symlink()
+    shutil.rmtree(project.path / '.mlops/cache' if lost == 'cache' else project.path / '.mlops/cache/objects-v1')
+    assert project.mlops('status', '--exit-code', code=3).err == ''
+    assert project.verdicts() == {'a': 'run', 'd': 'maybe'}
+    assert project.run().ended == 'done'
+    assert (project.read('a.txt'), project.read('d/x'), project.read('d/y')) == ('1\n', '1\n', 'y\n')
+    shutil.rmtree(project.path / 'd')
+    project.run()
+    for path in (project.path / '.mlops/cache/objects-v1').rglob('*'):
+        if path.is_file() and path.read_bytes() == b'y\n':
+            path.unlink()
+    assert project.verdicts() == {'a': 'fresh', 'd': 'run'}
+    project.mlops('checkout', code=1)
+    assert project.run().ended == 'done'
+    assert project.verdicts() == {'a': 'fresh', 'd': 'fresh'}
