@@ -11,7 +11,6 @@ from mlops_cli.core import layout
 from mlops_cli.core.digest import Digest
 from mlops_cli.core.job import Job, Process
 from mlops_cli.core.refs import ObjectRef
-from mlops_cli.core.secrets import environment_secrets
 from mlops_cli.fingerprint.environment import variables
 from mlops_cli.fingerprint.holes import parameter_in, part_of
 from mlops_cli.fingerprint.params import MISSING
@@ -94,7 +93,7 @@ def begin(session: Session, step: Step, draft: Draft, inputs: Mapping[str, Objec
         outputs=tuple(output.path for output in stage.outputs),
         timeout_seconds=stage.timeout_seconds,
         grace_seconds=stage.grace_seconds,
-        redact=tuple(environment_secrets(session.environ, stage.secrets)) or None,
+        redact=tuple(sorted({name for name in stage.secrets if session.environ.get(name)} | session.guessed_secrets)) or None,
     )
     return Attempt(identity, number, step, draft, job, log, dict(inputs), before, own)
 

@@ -84,6 +84,11 @@ class Capacity:
         self.machine = machine
         self.running: dict[str, Grant] = {}
 
+    @property
+    def full(self) -> bool:
+        """No stage at all could start."""
+        return len(self.running) >= self.jobs
+
     def take(self, stage: Stage) -> Grant | None:
         """A grant, or None if the stage has to wait.
 
@@ -91,7 +96,7 @@ class Capacity:
         that :func:`refusal` lets pass gets one.  Raises ValueError for a stage that runs."""
         if stage.name in self.running:
             raise ValueError(f'stage {stage.name} runs already')
-        if len(self.running) >= self.jobs:
+        if self.full:
             return None
         held = [grant.stage for grant in self.running.values()]
         if not self._has_processors(stage, held) or not self._has_memory(stage, held) or not self._may_share(stage, held):

@@ -91,7 +91,7 @@ class Scheduler:
         self.priority = critical_paths(self.order, typical, self.following)
         self.steps: dict[str, Step] = {}
         self.ready: list[tuple[float, str]] = []
-        self.queued: list[str] = []
+        self.queued: list[tuple[bool, float, str]] = []  # a heap: (to run, not restored; priority; stage)
         self.running: dict[str, Attempt] = {}
         self.handles: dict[str, Handle] = {}
         self.taking_in: dict[Future[Taken], tuple[Attempt, Outcome]] = {}
@@ -163,16 +163,24 @@ class Scheduler:
         elif self.stopping:
             progress.state = State.SKIPPED
         else:
-            progress.state = State.QUEUED
-            self.queued.append(name)
+            self._queue(name)
 
     def _start_queued(self) -> None:
-        """Longest remaining path first; what does not fit, or is held by another command, waits."""
-        waiting: list[str] = []
-        for name in sorted(self.queued, key=lambda one: -self.priority[one]):
-            if not self._try_start(name):
-                waiting.append(name)
-        self.queued = waiting
+        """What is only to be restored first, then the longest remaining path; what does not fit, or is held by another
+        command, waits.  Looks no further once all places are taken: the queue may be long, and this happens often."""
+        waiting: list[tuple[bool, float, str]] = []
+        while self.queued and not (self.queued[0][0] and self.capacity.full):
+            entry = heappop(self.queued)
+            if not self._try_start(entry[2]):
+                waiting.append(entry)
+        for entry in waiting:
+            heappush(self.queued, entry)
+
+    def _queue(self, name: str) -> None:
+        progress = self.stages[name]
+        progress.state = State.QUEUED
+        runs = progress.step is not None and progress.step.verdict is Verdict.RUN
+        heappush(self.queued, (runs, -self.priority[name], name))
 
     def _try_start(self, name: str) -> bool:
         progress = self.stages[name]
@@ -332,8 +340,7 @@ class Scheduler:
             cause = cause_of(settled.event)
             if not retry.causes or cause in retry.causes:
                 self.session.note(f'{settled.event.message}: attempt {progress.tries + 1} of {retry.maximum + 1}', name)
-                progress.state = State.QUEUED
-                self.queued.append(name)
+                self._queue(name)
                 return
         if settled.seconds >= LONG:
             self.session.batch.flush()

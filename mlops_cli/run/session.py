@@ -6,10 +6,12 @@ import os
 import threading
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
+from functools import cached_property
 from typing import Any
 
 from mlops_cli.core.events import Event, Note
 from mlops_cli.core.refs import ObjectRef
+from mlops_cli.core.secrets import environment_secrets
 from mlops_cli.executors.base import Executor
 from mlops_cli.fingerprint.files import Workspace
 from mlops_cli.fingerprint.index import Index
@@ -48,6 +50,11 @@ class Session:
     overlay: Mapping[tuple[str, str], Any] = field(default_factory=dict)
     isolate: str = ''
     lock: threading.Lock = field(default_factory=threading.Lock)
+
+    @cached_property
+    def guessed_secrets(self) -> frozenset[str]:
+        """Variables that nobody declared and whose name and value say that they are secrets."""
+        return frozenset(environment_secrets(self.environ, ()))
 
     @property
     def trial(self) -> bool:
