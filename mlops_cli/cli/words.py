@@ -94,9 +94,10 @@ def number(figure: float | int) -> str:
     return f'{figure:,.0f}' if 1e4 <= abs(figure) < 1e15 else f'{figure:.4g}'
 
 
-def metric(name: str, now: float | int, before: float | int | None) -> str:
-    """``accuracy 0.9694 (was 0.9667)``."""
-    was = '' if before is None else ' (unchanged)' if before == now else f' (was {number(before)})'
+def metric(name: str, now: float | int, before: float | int | None, *, primary: bool = True) -> str:
+    """``accuracy 0.9694 (was 0.9667)``; that it is as it was is only worth saying of a primary one."""
+    same = ' (unchanged)' if primary else ''
+    was = '' if before is None else same if before == now else f' (was {number(before)})'
     return f'{one_line(name)} {number(now)}{was}'
 
 
@@ -139,7 +140,11 @@ def made(
 ) -> list[str]:
     """What a stage made, in a few words each: its metrics with their values before, then its outputs."""
     known = before or {}
-    words = [metric(name, now, known.get((file, name))) for file, name, now in shown_metrics(stage, metrics)]
+    primary = {(output.path, output.metric.primary) for output in stage.outputs if output.metric}
+    words = [
+        metric(name, now, known.get((file, name)), primary=(file, name) in primary)
+        for file, name, now in shown_metrics(stage, metrics)
+    ]
     measured = {file for file, _, _ in metrics}
     things = [(path, ref) for path, ref in outputs if path not in measured]
     most = 1 if words else 2

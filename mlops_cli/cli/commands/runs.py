@@ -108,10 +108,11 @@ def apply(run: RunId, json: options.Json = False) -> int:
     def then(report: Report, screen: RunScreen) -> None:
         if json:
             print_json({**run_document(report), 'schema': 'mlops/runs-apply/v1', 'changed': list(changed)})
-            return
-        for file in changed:
-            out(Line(f'  {"wrote":<9} {file}', 'wrote'))
-        screen.finish(report)
+        else:
+            screen.finish(report)
+
+    for file in () if json else changed:
+        out(Line(f'  {"wrote":<9} {file}'))
 
     with workbench() as bench:
         names = tuple(stage.name for stage in found.stages if stage.name in bench.pipeline.stages)
