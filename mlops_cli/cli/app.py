@@ -32,7 +32,7 @@ COMMANDS = {
     'gate': ('gate', 'an expression over metrics that must hold'),
 }
 # What other tools call them -> how it is called here.
-HABITS = {'repro': 'run', 'dag': 'graph', 'exp': 'runs list', 'diff': 'plan', 'build': 'run', 'make': 'run'}
+HABITS = {'repro': 'run', 'dag': 'graph', 'exp': 'runs list', 'diff': 'plan', 'build': 'run', 'make': 'run', 'help': '-h'}
 
 
 class Lazy(TyperGroup):  # the arguments' names are the base class's

@@ -11,7 +11,15 @@ Stages = Annotated[
     typer.Argument(metavar='[STAGE]...', help='Stages: a name, an instance, a glob, or the path of an output. Default: all.'),
 ]
 Jobs = Annotated[
-    int, typer.Option('--jobs', '-j', metavar='N', min=0, help='Stages at once. Default: one per processor, or as config says.')
+    int,
+    typer.Option(
+        '--jobs',
+        '-j',
+        metavar='N',
+        min=0,
+        show_default=False,
+        help='Stages at once. Default: one per processor, or as config says.',
+    ),
 ]
 Json = Annotated[bool, typer.Option('--json', help='One JSON document on standard output.')]
 Set = Annotated[
@@ -33,4 +41,3 @@ LockTimeout = Annotated[
         help='Exit 11 instead of waiting longer for another command.',
     ),
 ]
-Yes = Annotated[bool, typer.Option('--yes', '-y', envvar='MLOPS_YES', help='Answer yes to what would be asked.')]

@@ -58,7 +58,7 @@ class Board:
         """Those that run for a while, so that what they print is worth reading."""
         return [one for one in self.running.values() if now - one.since >= LONG]
 
-    def lines(self, now: float, columns: int, rows: int, last: Mapping[str, str], stopping: bool = False) -> list[Line]:
+    def lines(self, now: float, columns: int, rows: int, last: Mapping[str, str]) -> list[Line]:
         """The moving part.  ``rows``: lines there is room for; ``last``: stage -> the last line it printed."""
         if not self.running and not self.waiting:
             return []
@@ -68,7 +68,7 @@ class Board:
         found = [self._line(one, now, columns, names, last.get(one.stage, '')) for one in shown]
         if len(shown) < len(self.running):
             found.append(Line(clip(f'  {"":<9} and {len(self.running) - len(shown)} more', columns)))
-        return [*found, Line(clip(self.counts(stopping), columns))]
+        return [*found, Line(clip(self.counts(), columns))]
 
     def _line(self, one: Running, now: float, columns: int, names: int, said: str) -> Line:
         passed = now - one.since
@@ -79,14 +79,13 @@ class Board:
             text += '  no history yet'
         return Line(clip(f'{text}  {one_line(plain(said)).strip()}'.rstrip(), columns))
 
-    def counts(self, stopping: bool = False) -> str:
+    def counts(self) -> str:
         """``2 of 8 done, 2 running, 4 waiting``."""
         left = max(0, self.total - self.ended - len(self.running))
         parts = [f'{self.ended - self.failed:,} of {self.total:,} done']
         parts += [f'{self.failed} failed'] if self.failed else []
         parts += [f'{len(self.running)} running'] if self.running else []
         parts += [f'{left:,} waiting'] if left else []
-        parts += ['stopping: once more to end them at once'] if stopping else []
         return '  ' + ', '.join(parts)
 
     def heartbeat(self, now: float) -> str:

@@ -20,7 +20,7 @@ from mlops_cli.core import layout
 from mlops_cli.core.errors import UserError
 from mlops_cli.core.events import Event, Note, RunStarted, StageEnded, StageStarted, StageWaiting
 from mlops_cli.core.refs import ObjectRef
-from mlops_cli.core.units import show_seconds
+from mlops_cli.core.units import plural, show_seconds
 from mlops_cli.job.log import tail
 from mlops_cli.pipeline.spec import Stage
 from mlops_cli.run.invoke import Report
@@ -64,7 +64,7 @@ class RunScreen:
         self.thread: threading.Thread | None = None
         self.moving: Moving | None = None
         self.watched = terminal(sys.stderr)
-        self.deaf = False
+        self.deaf = self.told_stopping = False
         self.last_line = clock()
 
     def __enter__(self) -> RunScreen:
@@ -197,10 +197,17 @@ class RunScreen:
                 if self.over.is_set():
                     return
                 self._flush_restored()
+                self._say_stopping()
                 if self.moving is not None:
                     self._draw(now, last)
                 elif now - self.last_line >= HEARTBEAT and (text := self.board.heartbeat(now)):
                     self._tell(Line(text))
+
+    def _say_stopping(self) -> None:
+        if self.interrupted() and not self.told_stopping:
+            self.told_stopping = True
+            running = plural(len(self.board.running), 'stage')
+            self._tell(Line(f'stopping: {running} being ended; once more to end them at once', 'stopping'))
 
     def _start_moving(self) -> None:
         from mlops_cli.cli.console.moving import Moving
@@ -212,7 +219,7 @@ class RunScreen:
     def _draw(self, now: float, last: Mapping[str, str]) -> None:
         assert self.moving is not None
         columns = width(sys.stderr)
-        lines = self.board.lines(now, columns - 1, height(sys.stderr) - 2, last, bool(self.interrupted()))
+        lines = self.board.lines(now, columns - 1, height(sys.stderr) - 2, last)
         try:
             self.moving.show(lines)
         except OSError:  # the terminal is gone; the run goes on

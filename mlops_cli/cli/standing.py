@@ -3,6 +3,7 @@ nothing, and waits for nobody."""
 
 from __future__ import annotations
 
+import errno
 import os
 from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass
@@ -67,7 +68,13 @@ def working(bench: Workbench, stages: Iterable[str] | None = None) -> tuple[Work
     path = bench.root.full(layout.LOCKS)
     if not os.path.exists(path):
         return ()
-    with LockFile(path) as locks:
+    try:
+        locks = LockFile(path)
+    except OSError as error:
+        if error.errno in (errno.EACCES, errno.EPERM, errno.EROFS):
+            return ()  # somebody else's project, or a read-only disk: what runs here cannot be asked
+        raise
+    with locks:
         return tuple(_work(bench, locks, name) for name in stages or bench.pipeline.stages if locks.is_taken(f'stage/{name}'))
 
 

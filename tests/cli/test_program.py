@@ -101,11 +101,12 @@ def test_a_dumb_terminal_sees_lines_only(project: Project) -> None:
     ids=['INT', 'TERM'],
 )
 def test_asked_to_stop_it_stops_what_runs_and_says_so(project: Project, number: int, code: int) -> None:
-    project.write('pipeline.yaml', SLOW.format(pause=5))
+    project.write('pipeline.yaml', SLOW.format(pause=5).replace('echo begun', "trap 'sleep 2; exit 1' TERM; echo begun"))
     process = start(project, 'run')
     wait_for(project.path / 'ready')
     process.send_signal(number)
-    out, _ = process.communicate(timeout=60)
+    out, err = process.communicate(timeout=60)
+    assert 'stopping: 1 stage being ended; once more to end them at once' in err
     assert process.returncode == code
     assert '  stopped   slow' in out and out.rstrip().endswith('To go on: mlops run')
     assert project.mlops('runs', 'list', '--json').json['rows'][0]['interrupted'] == 1

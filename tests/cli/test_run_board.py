@@ -27,7 +27,7 @@ def test_half_way(pinned) -> None:
     last = {'train@logistic-1': 'epoch 7  loss 0.412', 'train@logistic-2': '\x1b[31mred\x1b[0m\u202e'}
     lines = now.lines(14.0, 80, 20, last)
     pinned('board-80', lines)
-    pinned('board-200', now.lines(3700.0, 200, 20, {'train@logistic-1': 'x' * 300}, stopping=True))
+    pinned('board-200', now.lines(3700.0, 200, 20, {'train@logistic-1': 'x' * 300}))
     assert [one.stage for one in now.long_ones(5.0)] == ['train@logistic-1', 'train@logistic-2']
 
 

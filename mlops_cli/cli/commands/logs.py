@@ -44,7 +44,9 @@ def command(
     run: Annotated[
         str, typer.Option('--run', metavar='ID', help='Of this run. Default: the last one in which the stage ran.')
     ] = '',
-    lines: Annotated[int, typer.Option('--lines', '-n', metavar='N', min=0, help='Only the last N lines. 0: all.')] = 0,
+    lines: Annotated[
+        int, typer.Option('--lines', '-n', metavar='N', min=0, show_default=False, help='Only the last N lines.')
+    ] = 0,
     follow: Annotated[bool, typer.Option('--follow', '-f', help='Go on while the stage runs.')] = False,
     raw: Annotated[bool, typer.Option('--raw', help='The bytes as they came, control characters too.')] = False,
     json: options.Json = False,
