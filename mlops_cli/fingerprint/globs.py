@@ -28,10 +28,3 @@ def glob_pattern(pattern: str) -> str:
         hidden = '' if part.startswith('.') else r'(?!\.)'
         expression += hidden + ('(?!)' if one is None else one) + ('' if last else '/')
     return expression
-
-
-def fixed_part(pattern: str) -> str:
-    """The folders of a glob before its first wildcard."""
-    parts = pattern.split('/')
-    wild = next((number for number, part in enumerate(parts) if is_glob(part)), len(parts))
-    return '/'.join(parts[:wild])

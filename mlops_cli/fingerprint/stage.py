@@ -15,12 +15,12 @@ from typing import Literal
 from mlops_cli.core import layout
 from mlops_cli.core.digest import Digest
 from mlops_cli.core.manifest import ABSENT, Entry, Manifest, absent_entry, value_entry
-from mlops_cli.core.paths import inside
+from mlops_cli.core.paths import Pattern, inside
 from mlops_cli.core.refs import ObjectRef
 from mlops_cli.fingerprint.closure import Found, ImportCache, find_code
 from mlops_cli.fingerprint.environment import variables
 from mlops_cli.fingerprint.files import Workspace
-from mlops_cli.fingerprint.globs import fixed_part, glob_pattern, is_glob
+from mlops_cli.fingerprint.globs import glob_pattern, is_glob
 from mlops_cli.fingerprint.holes import Hole as Hole
 from mlops_cli.fingerprint.holes import Reader
 from mlops_cli.fingerprint.holes import fill as fill_entries
@@ -202,13 +202,11 @@ class _Walk:
         """What matches of other stages' outputs."""
         expression = glob_pattern(pattern)
         matches = re.compile(expression).fullmatch
-        fixed = fixed_part(pattern)
+        reaches = Pattern(pattern).reaches  # as the order of the stages has it
         for path, maker in self.shared.makers.items():
             if matches(path):
                 self.hole(Hole(path, maker, path, kind=kind))
-            elif (fixed == path or fixed.startswith(path + '/') or path.startswith(fixed + '/' if fixed else '')) and not any(
-                matches(parent) for parent in _parents(path)
-            ):
+            elif reaches(path) and not any(matches(parent) for parent in _parents(path)):
                 self.hole(Hole(path, maker, path, pattern=expression, kind=kind))
 
     def _file_or_folder(self, path: str) -> None:

@@ -265,3 +265,17 @@ def test_links_into_a_cache_that_is_gone_are_outputs_that_are_gone(project: Proj
     project.mlops('checkout', code=1)
     assert project.run().ended == 'done'
     assert project.verdicts() == {'a': 'fresh', 'd': 'fresh'}
+
+
+@pytest.mark.parametrize('pattern', ['*.csv', 'data/*.csv', '[a-z].csv', '?.csv', 'data/**/*.csv'])
+def test_a_glob_is_not_kept_waiting_by_outputs_that_it_cannot_match(project: Project, pattern: str) -> None:
+    for path in ('x.csv', 'data/x.csv'):
+        project.write(path, '1')
+    a = f'  a: {{cmd: "echo 1 > out.txt", deps: ["{pattern}"], outs: [out.txt]}}\n'
+    project.write('pipeline.yaml', f'stages:\n{a}  b: {{cmd: "echo 1 > b.bin", deps: [x.csv], outs: [b.bin]}}\n')
+    assert project.verdicts() == {'a': 'run', 'b': 'run'}
+    assert project.run('a', only=True).ended == 'done'
+    project.run()
+    assert project.verdicts() == {'a': 'fresh', 'b': 'fresh'}
+    project.write('x.csv' if not pattern.startswith('data') else 'data/x.csv', '2')
+    assert project.verdicts()['a'] == 'run'
