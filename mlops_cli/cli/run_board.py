@@ -58,13 +58,14 @@ class Board:
         """Those that run for a while, so that what they print is worth reading."""
         return [one for one in self.running.values() if now - one.since >= LONG]
 
-    def lines(self, now: float, columns: int, rows: int, last: Mapping[str, str]) -> list[Line]:
-        """The moving part.  ``rows``: lines there is room for; ``last``: stage -> the last line it printed."""
+    def lines(self, now: float, columns: int, rows: int, last: Mapping[str, str], names: int = 0) -> list[Line]:
+        """The moving part.  ``rows``: lines there is room for; ``last``: stage -> the last line it printed; ``names``: columns
+        for names, as in the lines above it."""
         if not self.running and not self.waiting:
             return []
         room = max(1, min(len(self.running), rows - 2))
         shown = list(self.running.values())[: room if len(self.running) <= room else room - 1]
-        names = min(NAMES, max((cells(one_line(one.stage)) for one in shown), default=8))
+        names = min(NAMES, max([names, *(cells(one_line(one.stage)) for one in shown)]))
         found = [self._line(one, now, columns, names, last.get(one.stage, '')) for one in shown]
         if len(shown) < len(self.running):
             found.append(Line(clip(f'  {"":<9} and {len(self.running) - len(shown)} more', columns)))

@@ -133,7 +133,9 @@ def to_fix(report: Report, groups: Groups) -> str:
     """What to do after a failure, and what need not be feared."""
     done = [name for name, one in report.settled.items() if one.state in (State.DONE, State.RESTORED)]
     stays = f'      ({", ".join(some(fold(done, groups), 3))} will not run again)' if done else ''
-    return f'Fix, then: mlops run{stays}'
+    run = report.run
+    command = shlex.join(run.command) if run is not None and run.overlay and run.command else 'mlops run'
+    return f'Fix, then: {one_line(command)}{stays}'
 
 
 def keep_it(folder: str, paths: Sequence[str]) -> str:

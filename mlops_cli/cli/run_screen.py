@@ -219,7 +219,7 @@ class RunScreen:
     def _draw(self, now: float, last: Mapping[str, str]) -> None:
         assert self.moving is not None
         columns = width(sys.stderr)
-        lines = self.board.lines(now, columns - 1, height(sys.stderr) - 2, last)
+        lines = self.board.lines(now, columns - 1, height(sys.stderr) - 2, last, self.names)
         try:
             self.moving.show(lines)
         except OSError:  # the terminal is gone; the run goes on
@@ -238,7 +238,7 @@ class RunScreen:
     # Lines that stay
 
     def _print(self, line: Line | str = '', *, always: bool = False) -> None:
-        """A line of data.  A reader that went away does not end the run.  ``always``: also with --quiet."""
+        """A line of data.  A reader that went away, or a full disk, does not end the run.  ``always``: also with --quiet."""
         line = line if isinstance(line, Line) else Line(line)
         if self.deaf or (self.quiet and not always):
             return
@@ -250,9 +250,11 @@ class RunScreen:
             out(line)
             if sys.stdout is not None:
                 sys.stdout.flush()
-        except BrokenPipeError:
+        except OSError as error:
             self.deaf = True
             hung_up()
+            if not isinstance(error, BrokenPipeError):
+                self._tell(Line(f'note: what a run prints cannot be written any more ({error.strerror}); it goes on', 'note:'))
 
     def _tell(self, line: Line) -> None:
         if self.quiet:

@@ -146,7 +146,9 @@ class _Page:
             self.put('')
             self.put('Data')
         for path, text in list(changes.items())[:MOST_ROWS]:
-            command = f'mlops checkout {path}' if text == 'not here' else f'mlops add {path}'
+            command = f'mlops checkout {path}'
+            if text != 'not here':
+                command += f' goes back, mlops add {path} keeps it'
             self.beside(f'  {one_line(path)}', [one_line(text), f'({one_line(command)})'])
 
     def by_hand(self) -> None:

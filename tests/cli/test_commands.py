@@ -224,7 +224,7 @@ def test_add_and_verify(mlops: Mlops, project: Project) -> None:
     (project.path / 'labels.csv').unlink()
     mlops('run')
     status = mlops('status').out
-    assert '  raw                 1 new   (mlops add raw)' in status
+    assert '  raw                 1 new   (mlops checkout raw goes back, mlops add raw keeps it)' in status
     assert '  labels.csv          not here   (mlops checkout labels.csv)' in status
     for word, message in (('data', 'is made by stage prepare'), ('nowhere', 'does not exist'), ('../x', 'inside the project')):
         assert message in mlops('add', word, code=2).err
@@ -235,6 +235,29 @@ def test_add_and_verify(mlops: Mlops, project: Project) -> None:
     found.write_bytes(found.read_bytes() + b'!')
     damage = mlops('verify', code=1)
     assert '  damaged    blake3:' in damage.out and '1 damaged.' in damage.out
+
+
+def test_checkout_after_going_back_in_git_places_data_and_what_belongs_to_it(mlops: Mlops, project: Project) -> None:
+    project.write('pipeline.yaml', 'version: 1\nstages:\n  sum:\n    cmd: cat raw/* > sum\n    deps: [raw]\n    outs: [sum]\n')
+    project.write('raw/a', '1\n')
+    mlops('add', 'raw')
+    mlops('run')
+    project.commit('one')
+    project.write('raw/b', '2\n')
+    mlops('add', 'raw')
+    mlops('run')
+    project.commit('two')
+    project.git('checkout', '-q', 'HEAD~1')
+    assert '1 new   (mlops checkout raw goes back, mlops add raw keeps it)' in mlops('status').out
+    placed = mlops('checkout').lines
+    assert placed[:2] == ['  placed    raw, 1 file, 2 B', '  placed    sum, 2 B'] and len(placed) == 3
+    assert (project.path / 'sum').read_text() == '1\n' and not (project.path / 'raw/b').exists()
+    assert 'Up to date: 1 stage.' in mlops('status').out
+    project.git('checkout', '-q', '-')
+    project.write('sum', 'by hand')
+    refused = mlops('checkout', code=5)
+    assert refused.lines[0] == '  placed    raw, 2 files, 4 B' and 'left alone: sum' in refused.err
+    assert mlops('checkout', 'nowhere', code=2).out == ''
 
 
 def test_the_graph_in_every_form(mlops: Mlops) -> None:

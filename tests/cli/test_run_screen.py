@@ -235,6 +235,24 @@ def test_a_reader_that_went_away_does_not_end_the_run(capsys, monkeypatch) -> No
     assert shown(capsys, *everything_done()) == []
 
 
+def test_a_full_disk_behind_the_output_does_not_end_the_run(capsys, monkeypatch) -> None:
+    def full(_: object) -> None:
+        raise OSError(28, 'No space left on device')
+
+    monkeypatch.setattr(run_screen, 'out', full)
+    monkeypatch.setattr(run_screen, 'hung_up', lambda: None)
+    assert shown(capsys, *everything_done()) == [
+        'stderr: note: what a run prints cannot be written any more (No space left on device); it goes on'
+    ]
+
+
+def test_a_failed_trial_is_repeated_as_a_trial(capsys) -> None:
+    record = run_record('failed', overlay=(('params.yaml', 'a', 'b c'),), command=('mlops', 'run', '--set', 'a=b c'))
+    failed = ended('prepare', 'failed', message='exit 1')
+    end = report(plan(step('prepare', 'run', DEPTH)), settled(failed), 'failed', run=record)
+    assert shown(capsys, [STARTED, failed], end)[-1] == "Fix, then: mlops run --set 'a=b c'"
+
+
 def test_where_the_user_stands_elsewhere_git_is_told_the_folder(capsys) -> None:
     context.current.started_in = '/somewhere'
     events, end = everything_done()

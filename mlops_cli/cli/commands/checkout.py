@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import sys
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Annotated, Any
 
 import typer
@@ -49,14 +49,18 @@ def command(
     """
     with workbench() as bench, writing(bench):
         words = output_words(bench, paths or ())
+
+        def place(targets: Targets) -> Outcome:
+            _refuse_loss(unsaved(bench, targets.wanted, clean=clean), force)
+            identity = run_id(time.time(), os.urandom(16))
+            return bring(bench, targets.wanted, identity, backup=not (force and no_backup), clean=clean)
+
         if revision:
             with at_revision(bench, revision) as other:
-                targets = _targets(other, words)
+                targets = _both(_data(other, words), _outputs(other, words))
+            done = place(targets)
         else:
-            targets = _targets(bench, words)
-        _refuse_loss(unsaved(bench, targets.wanted, clean=clean), force)
-        identity = run_id(time.time(), os.urandom(16))
-        done = bring(bench, targets.wanted, identity, backup=not (force and no_backup), clean=clean)
+            targets, done = _in_turn(bench, words, place)
         if json:
             print_json(_document(done, targets))
         else:
@@ -111,25 +115,65 @@ def _listed(word: str, texts: Sequence[str]) -> list[Line]:
     return lines + ([Line(f'  {"":<9} and {len(texts) - len(shown):,} more')] if len(shown) < len(texts) else [])
 
 
-def _targets(bench: Workbench, words: Sequence[str]) -> Targets:
-    """Everything, or what the words mean: paths of tracked data, outputs, stages.  Raises UserError."""
+def _in_turn(bench: Workbench, words: Sequence[str], place: Callable[[Targets], Outcome]) -> tuple[Targets, Outcome]:
+    """Tracked data first: which outputs belong to the present state follows from it."""
+    _stages_and_paths(bench, words)  # a wrong word is told before anything is placed
+    data = _data(bench, words)
+    first = place(data)
+    outputs = _outputs(bench, words)
+    try:
+        second = place(outputs)
+    except UserError:
+        if first.placed and not context.current.json:
+            out_lines(_lines(bench, first, data, width(sys.stdout)))
+        raise
+    done = Outcome(
+        first.placed + second.placed, first.same + second.same, first.kept + second.kept, first.stayed + second.stayed
+    )
+    return _both(data, outputs), done
+
+
+def _both(data: Targets, outputs: Targets) -> Targets:
+    return Targets({**data.wanted, **outputs.wanted}, outputs.unknown)
+
+
+def _data(bench: Workbench, words: Sequence[str]) -> Targets:
+    """Tracked data: all of it, or what the words name."""
     tracked = tracked_targets(bench)
+    paths = {_path(word) for word in words}
+    return Targets({path: ref for path, ref in tracked.items() if not words or path in paths})
+
+
+def _outputs(bench: Workbench, words: Sequence[str]) -> Targets:
+    """Outputs: all of them, or those that the words mean.  Raises UserError."""
     if not words:
-        found = recorded(bench, bench.order)
-        return Targets({**found.wanted, **tracked}, found.unknown)
+        return recorded(bench, bench.order)
+    stages, paths = _stages_and_paths(bench, words)
+    if not stages:
+        return Targets({})
+    found = recorded(bench, bench.order)
+    wanted = {path: ref for path, ref in found.wanted.items() if path in paths}
+    return Targets(wanted, tuple(item for item in found.unknown if item[0] in stages))
+
+
+def _stages_and_paths(bench: Workbench, words: Sequence[str]) -> tuple[set[str], set[str]]:
+    """The stages and outputs that the words mean, which are no tracked data.  Raises UserError."""
+    tracked = tracked_targets(bench)
     makers = {output.path: stage.name for stage in bench.pipeline.stages.values() for output in stage.outputs}
-    wanted, stages, single = {}, set(), set()
+    stages, paths = set[str](), set[str]()
     for word in words:
-        path = word.removeprefix('./').rstrip('/')
+        path = _path(word)
         if path in tracked:
-            wanted[path] = tracked[path]
-        elif path in makers:
-            single.add(path)
+            continue
+        if path in makers:
+            paths.add(path)
             stages.add(makers[path])
         else:
             names = matching(bench.pipeline, word)
             stages.update(names)
-            single.update(output.path for name in names for output in bench.pipeline.stages[name].outputs)
-    found = recorded(bench, bench.order)
-    wanted |= {path: ref for path, ref in found.wanted.items() if path in single}
-    return Targets(wanted, tuple(item for item in found.unknown if item[0] in stages))
+            paths.update(output.path for name in names for output in bench.pipeline.stages[name].outputs)
+    return stages, paths
+
+
+def _path(word: str) -> str:
+    return word.removeprefix('./').rstrip('/')
