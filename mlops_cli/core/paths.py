@@ -103,6 +103,8 @@ def join_pattern(folder: str, text: str) -> str:
             raise ValueError('has "**" beside other characters; between slashes it stands alone')
         if '[' in _SET.sub('', part):
             raise ValueError('has a "[" that nothing closes')
+        if '[^' in part or '[[' in part:
+            raise ValueError('has "[^" or "[[", which mean one thing here and another there; "[!a-z]" is all but a to z')
     return join_path(folder, text)
 
 

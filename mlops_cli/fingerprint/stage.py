@@ -14,6 +14,7 @@ from typing import Literal
 
 from mlops_cli.core import layout
 from mlops_cli.core.digest import Digest
+from mlops_cli.core.errors import UserError
 from mlops_cli.core.manifest import ABSENT, Entry, Manifest, absent_entry, value_entry
 from mlops_cli.core.paths import Pattern, inside
 from mlops_cli.core.refs import ObjectRef
@@ -192,11 +193,22 @@ class _Walk:
     def _glob_dep(self, pattern: str) -> None:
         self.put(value_entry('data', pattern, {'glob': pattern}))
         self._glob_holes(pattern, 'data')
+        self._refuse_name(pattern)
         for path in self.shared.workspace.glob(pattern):
             if not self.shared.maker_of(path):
                 self._file_or_folder(path)
         for recorded in self.shared.tracked.matching(glob_pattern(pattern)):
             self._recorded(recorded)
+
+    def _refuse_name(self, pattern: str) -> None:
+        """A file ``data [1].csv`` is not what the pattern ``data [1].csv`` matches: its edits would go unnoticed."""
+        matches = re.compile(glob_pattern(pattern)).fullmatch
+        if not matches(pattern) and os.path.lexists(os.path.join(self.shared.workspace.root.path, pattern)):
+            raise UserError(
+                f'stage {self.stage.name}: {pattern} is there, but as a pattern it means other names',
+                where=self.stage.places.get('deps', self.stage.where),
+                hint=f'write {{path: {pattern!r}}} for the file itself, or give it a name without brackets',
+            )
 
     def _glob_holes(self, pattern: str, kind: Literal['data', 'code']) -> None:
         """What matches of other stages' outputs."""

@@ -15,6 +15,7 @@ from typing import Any
 import pytest
 
 import mlops_cli
+from mlops_cli.core.errors import UserError
 from mlops_cli.core.events import Event, Note
 from mlops_cli.fsio.durable import Batch
 from mlops_cli.fsio.paths import Root
@@ -279,3 +280,16 @@ def test_a_glob_is_not_kept_waiting_by_outputs_that_it_cannot_match(project: Pro
     assert project.verdicts() == {'a': 'fresh', 'b': 'fresh'}
     project.write('x.csv' if not pattern.startswith('data') else 'data/x.csv', '2')
     assert project.verdicts()['a'] == 'run'
+
+
+def test_a_file_whose_name_looks_like_a_pattern_is_never_left_out_in_silence(project: Project) -> None:
+    project.write('in [1].csv', '1')
+    stage = '  a: {{cmd: "cat in* > out", deps: [{}], outs: [out]}}\n'
+    project.write('pipeline.yaml', 'stages:\n' + stage.format('"in [1].csv"'))
+    with pytest.raises(UserError, match='as a pattern it means other names') as caught:
+        project.run()
+    assert caught.value.where is not None and caught.value.where.line == 2
+    project.write('pipeline.yaml', 'stages:\n' + stage.format('{path: "in [1].csv"}'))
+    project.run()
+    project.write('in [1].csv', '2')
+    assert project.verdicts() == {'a': 'run'}

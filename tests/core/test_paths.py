@@ -99,6 +99,8 @@ def test_is_pattern(text: str, answer: bool) -> None:
 
 @pytest.mark.parametrize(('text', 'reason'), [
     ('data/[ab', 'nothing closes'),
+    ('[^a].csv', 'all but a to z'),
+    ('d/[[:alpha:]]', 'all but a to z'),
     ('data/a**', 'stands alone'),
     ('../*.csv', 'leaves the project'),
     ('.git/*', 'into .git'),
