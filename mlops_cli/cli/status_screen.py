@@ -146,10 +146,10 @@ class _Page:
             self.put('')
             self.put('Data')
         for path, text in list(changes.items())[:MOST_ROWS]:
-            command = f'mlops checkout {path}'
-            if text != 'not here':
-                command += f' goes back, mlops add {path} keeps it'
-            self.beside(f'  {one_line(path)}', [one_line(text), f'({one_line(command)})'])
+            name = one_line(path)
+            there = [] if text == 'not here' else [f'(keep: mlops add {name})']
+            back = f'(mlops checkout {name})' if text == 'not here' else f'(go back: mlops checkout {name})'
+            self.beside(f'  {name}', [one_line(text), *there, back])
 
     def by_hand(self) -> None:
         changed = [(path, step.stage) for step in self.plan.steps for path in step.changed_by_hand]

@@ -224,7 +224,8 @@ def test_add_and_verify(mlops: Mlops, project: Project) -> None:
     (project.path / 'labels.csv').unlink()
     mlops('run')
     status = mlops('status').out
-    assert '  raw                 1 new   (mlops checkout raw goes back, mlops add raw keeps it)' in status
+    data = '  raw                 1 new\n                      (keep: mlops add raw)\n                      (go back: mlops checkout raw)\n'
+    assert data in status
     assert '  labels.csv          not here   (mlops checkout labels.csv)' in status
     for word, message in (('data', 'is made by stage prepare'), ('nowhere', 'does not exist'), ('../x', 'inside the project')):
         assert message in mlops('add', word, code=2).err
@@ -248,7 +249,7 @@ def test_checkout_after_going_back_in_git_places_data_and_what_belongs_to_it(mlo
     mlops('run')
     project.commit('two')
     project.git('checkout', '-q', 'HEAD~1')
-    assert '1 new   (mlops checkout raw goes back, mlops add raw keeps it)' in mlops('status').out
+    assert '(go back: mlops checkout raw)' in mlops('status').out
     placed = mlops('checkout').lines
     assert placed[:2] == ['  placed    raw, 1 file, 2 B', '  placed    sum, 2 B'] and len(placed) == 3
     assert (project.path / 'sum').read_text() == '1\n' and not (project.path / 'raw/b').exists()
