@@ -82,6 +82,14 @@ class Folders:
         self._relative[real_folder] = found
         return found
 
+    def foreign(self, name: str, file: str, places: tuple[str, ...]) -> frozenset[str]:
+        """A sentence if a module comes from one of these folders that lies outside the project and that nobody installed:
+        what stands on PYTHONPATH gets edited."""
+        return frozenset(
+            f'{name} is imported from {place}, which lies outside the project, so it is not followed' for place in places
+            if file.startswith(f'{place}/') and not f'{place}/'.startswith(self._inside)
+            and _ENVIRONMENT_NAMES.isdisjoint(place.split('/')))
+
     def relative_file(self, real_file: str) -> str | None:
         """As :meth:`relative`, of a file."""
         folder, _, name = real_file.rpartition('/')

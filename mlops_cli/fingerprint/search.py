@@ -426,7 +426,9 @@ class Search:
         """A module loaded from a resolved file: of the project, or outside."""
         path = self.folders.relative_file(file)
         if path is None:
-            return Module(dotted, outside=True, distributions=frozenset((dotted.partition('.')[0],)))
+            top = dotted.partition('.')[0]
+            foreign = self.folders.foreign(top, file, self.first)
+            return Module(dotted, outside=True, unknown=foreign, distributions=frozenset((top,)))
         return Module(dotted, file, path, generated=self.is_made(path))
 
     def is_made(self, path: str) -> bool:

@@ -220,12 +220,13 @@ def test_editable_namespaces(layout: Layout) -> None:
     assert layout.files('python tools/run.py') == ['code/ns/one.py', 'more/two/__init__.py', 'tools/run.py']
 
 
-def test_folders_outside_the_project_are_packages_of_others(layout: Layout, tmp_path: Path) -> None:
+def test_folders_outside_the_project_are_not_followed_and_said_if_not_installed(layout: Layout, tmp_path: Path) -> None:
     write(tmp_path, {'other/theirs/__init__.py': 'import digits', 'lib/mine.py': 'import digits'})
     write(layout.site, {'o.pth': f'{tmp_path}/other\n'})
     layout.write({'run.py': 'import theirs.x, mine', 'digits.py': ''})
     found = layout.find(f'PYTHONPATH={tmp_path}/lib python run.py')
-    assert found.files == ('run.py',) and found.distributions == ('mine', 'theirs') and found.unknown == ()
+    assert found.files == ('run.py',) and found.distributions == ('mine', 'theirs')
+    assert found.unknown == (f'mine is imported from {tmp_path}/lib, which lies outside the project, so it is not followed',)
 
 
 def test_an_environment_inside_the_project_is_no_code(tmp_path: Path) -> None:
