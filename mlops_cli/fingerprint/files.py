@@ -296,5 +296,5 @@ def _above(rel: str) -> list[str]:
 
 def _leaves(rel: str) -> UserError:
     return UserError(f'{rel} leads out of the project by a symbolic link', exit_code=ExitCode.REFUSED,
-                     hint='what lies outside cannot be part of a result that others shall reproduce: take it in with '
-                          'mlops import, or put a copy in its place')
+                     hint='what lies outside cannot be part of a result that others shall reproduce: put a copy in '
+                          'its place, and track that with mlops add')

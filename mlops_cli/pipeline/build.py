@@ -156,7 +156,8 @@ class Builder:
     def _path(self, text: str, path: Path, what: str, *, folder: str | None = None, pattern: bool = False) -> str | None:
         """The path from the project's root, None with a mistake noted."""
         if '://' in text:
-            self.fail(path, f'{what}: "{text[:80]}" is a URL', 'bring it in with mlops import URL PATH, and list PATH')
+            self.fail(path, f'{what}: "{text[:80]}" is a URL',
+                      'download it into the project, track it with mlops add PATH, and list PATH')
             return None
         if text.startswith('~/'):
             self.fail(path, f'{what}: "{text[:80]}" starts with ~, which nothing expands here', 'paths lie inside the project')
@@ -164,7 +165,8 @@ class Builder:
         try:
             return (join_pattern if pattern else join_path)(self.wdir if folder is None else folder, text)
         except ValueError as error:
-            hint = 'paths are relative to wdir and lie inside the project; mlops import brings in data from elsewhere'
+            hint = ('paths are relative to wdir and lie in the project, '
+                    f'the folder of {layout.PIPELINE_FILE}: copy the data in, or move that file up')
             root = self.sources.root.path
             if text.startswith(root + '/'):
                 hint = f'write {os.path.relpath(text, os.path.join(root, self.wdir))}'

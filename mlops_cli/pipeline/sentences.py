@@ -26,8 +26,9 @@ _ELSEWHERE = {
     'memory': 'resources: {memory: ...}', 'gpu': 'resources: {gpus: ...}', 'gpus': 'resources: {gpus: ...}',
     'threads': 'resources: {cpus: ...}', 'conda': 'environment: takes venv or uv',
     'lock': 'it is called mutex here', 'strategy': 'it is called matrix here', 'for': 'it is called foreach here',
-    'datasets': 'data that no stage makes is tracked by mlops add and mlops import',
-    'push': 'everything is pushed, to the remotes that the config names', 'remote': 'remotes are named by the config',
+    'datasets': 'data that no stage makes is tracked by mlops add',
+    'push': 'there are no remotes yet; projects can share a cache: cache.dir in .mlops/config.local.yaml',
+    'remote': 'there are no remotes yet; projects can share a cache: cache.dir in .mlops/config.local.yaml',
     'live': 'list the file under metrics or plots',
 }
 _STAGE_KEYS = ('cmd', 'deps', 'outs', 'params', 'metrics', 'plots')
