@@ -84,7 +84,7 @@ class Scan:
         take_name, take_part = listing.names.append, listing.parts.append
         ignore, stat_filter, device, newest = self.ignore, self.index.stat_filter, self._moment.device, 0
         may_ignore = ignore.may_ignore if ignore else str
-        packed, temporary = SIGNATURE.pack, temporaries.PREFIX
+        packed = SIGNATURE.pack
         with os.scandir(fd) as found:
             entries = list(found)
         for entry in entries:
@@ -92,7 +92,7 @@ class Scan:
                 self._list_other(fd, entry, rel, depth, listing)
                 continue
             name = entry.name
-            if may_ignore(name) and ((ignore and ignore.entry_ignored(rel, name, False)) or name.startswith(temporary)):
+            if may_ignore(name) and ((ignore and ignore.entry_ignored(rel, name, False)) or _is_ours(name)):
                 continue
             try:
                 facts = entry.stat(follow_symlinks=False)
@@ -118,7 +118,7 @@ class Scan:
         is_folder = entry.is_dir(follow_symlinks=False)
         if self.ignore is not None and self.ignore.entry_ignored(rel, name, is_folder):
             return
-        if name.startswith(temporaries.PREFIX):
+        if _is_ours(name):
             return
         path = f'{rel}/{name}' if rel else name
         if is_folder:
@@ -187,3 +187,8 @@ class Scan:
         if not settled:
             self.unsettled.add(path)
         return make_record(pack(facts), ref, settled)
+
+
+def _is_ours(name: str) -> bool:
+    """Whether a killed command of ours left it behind; a name that only looks a little like one is the user's."""
+    return name.startswith(temporaries.PREFIX) and bool(temporaries.owner_in(name))

@@ -293,3 +293,13 @@ def test_a_file_whose_name_looks_like_a_pattern_is_never_left_out_in_silence(pro
     project.run()
     project.write('in [1].csv', '2')
     assert project.verdicts() == {'a': 'run'}
+
+
+def test_a_file_named_a_little_like_our_temporaries_counts(project: Project) -> None:
+    project.write('d/.mlops-tmp-mine', '1')
+    stages = '  a: {cmd: "mkdir o; echo 1 > o/.mlops-tmp-mine", outs: [o]}\n  b: {cmd: "cp -r d b", deps: [d], outs: [b]}\n'
+    project.write('pipeline.yaml', f'stages:\n{stages}')
+    project.run()
+    assert project.verdicts() == {'a': 'fresh', 'b': 'fresh'}
+    project.write('d/.mlops-tmp-mine', '2')
+    assert project.verdicts() == {'a': 'fresh', 'b': 'run'}
