@@ -10,8 +10,10 @@ from dataclasses import dataclass, replace
 from mlops_cli import git
 from mlops_cli.core import layout
 from mlops_cli.core.digest import Digest
+from mlops_cli.core.errors import ExitCode, UserError
 from mlops_cli.core.refs import ObjectRef
 from mlops_cli.fsio.journal import Journal
+from mlops_cli.fsio.locks import LockFile, LockTimeout
 from mlops_cli.plan.facts import Wishes
 from mlops_cli.plan.model import Verdict
 from mlops_cli.records import data
@@ -19,6 +21,8 @@ from mlops_cli.run import aside
 from mlops_cli.run.outlook import look
 from mlops_cli.run.workbench import Workbench, open_workbench
 from mlops_cli.store.tree import walk
+
+WAIT_SECONDS = 3.0  # for stages of another command to end that use what is to be placed
 
 
 @dataclass(frozen=True, slots=True)
@@ -124,18 +128,20 @@ def bring(
 ) -> Outcome:
     """Places the content.  What is there and nowhere else goes to ``.mlops/local/rescue`` unless ``backup`` is False.
 
-    Raises MissingObject, Damaged, OSError; a kill in between is undone by the next command."""
+    Raises MissingObject, Damaged, OSError, UserError (exit 11) for what a running stage uses; a kill in between is undone
+    by the next command."""
     stale = {path: ref for path, ref in wanted.items() if bench.workspace.ref(path, ignore=False) != ref}
     stayed: list[str] = []
     kept: list[str] = []
-    with Journal(bench.root.full(layout.JOURNAL), identity) as journal:
+    with LockFile(layout.LOCKS, root=bench.root) as locks, Journal(bench.root.full(layout.JOURNAL), identity) as journal:
         for number, (path, ref) in enumerate(stale.items()):
             attempt = f'{identity}-{number}'
             journal.append(
                 {'do': 'begin', 'attempt': attempt, 'stage': path, 'run': identity, 'outputs': [path], 'kind': 'checkout'}
             )
             try:
-                one = _bring_one(bench, path, ref, attempt, identity, backup=backup, clean=clean)
+                with _unused(locks, path):
+                    one = _bring_one(bench, path, ref, attempt, identity, backup=backup, clean=clean)
             except BaseException:  # an object is missing, the disk is full: nothing may be gone that was there
                 aside.put_back(bench.root, attempt, identity, path, [path])
                 bench.workspace.forget(path)
@@ -145,6 +151,18 @@ def bring(
             stayed += one[1]
             journal.append({'do': 'end', 'attempt': attempt})
     return Outcome(tuple(stale), len(wanted) - len(stale), tuple(kept), tuple(stayed))
+
+
+@contextmanager
+def _unused(locks: LockFile, path: str) -> Iterator[None]:
+    """While no stage of another command writes or reads the path.  Raises UserError (exit 11) if one does for long."""
+    try:
+        with locks.holding(f'path/{path}', timeout=WAIT_SECONDS):
+            yield
+    except LockTimeout as error:
+        raise UserError(
+            f'{path} is in use by a stage that runs', hint='wait for the run to end', exit_code=ExitCode.LOCK_TIMEOUT
+        ) from error
 
 
 def _bring_one(

@@ -15,7 +15,7 @@ from typing import Any
 import pytest
 
 import mlops_cli
-from mlops_cli.core.errors import UserError
+from mlops_cli.core.errors import ExitCode, UserError
 from mlops_cli.core.events import Event, Note
 from mlops_cli.fsio.durable import Batch
 from mlops_cli.fsio.paths import Root
@@ -303,3 +303,26 @@ def test_a_file_named_a_little_like_our_temporaries_counts(project: Project) -> 
     assert project.verdicts() == {'a': 'fresh', 'b': 'fresh'}
     project.write('d/.mlops-tmp-mine', '2')
     assert project.verdicts() == {'a': 'fresh', 'b': 'run'}
+
+
+def test_a_checkout_puts_nothing_where_a_stage_is_writing(project: Project) -> None:
+    project.write('../go', '')
+    project.write('pipeline.yaml', f'stages:\n  a: {{cmd: "{WAIT}; echo 1 >> a.txt", outs: [a.txt]}}\n')
+    project.run()
+    for name in ('go', 'started'):
+        (project.path.parent / name).unlink()
+    codes: list[int] = []
+
+    def checkout() -> None:
+        while not project.exists('../started'):
+            time.sleep(0.02)
+        codes.append(project.mlops('checkout', code=None).code)
+        project.write('../go', '')
+
+    other = threading.Thread(target=checkout)
+    other.start()
+    project.run(force=True)
+    other.join()
+    assert codes == [ExitCode.LOCK_TIMEOUT]
+    assert project.read('a.txt') == '1\n'
+    assert project.mlops('checkout').code == 0
