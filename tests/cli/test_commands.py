@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import shutil
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -160,7 +161,8 @@ def test_status_and_plan_and_their_codes(mlops: Mlops, project: Project) -> None
     assert 'no run yet' in mlops('status', '--exit-code', code=3).out
     mlops('run')
     status = mlops('status')
-    assert status.lines[1] == 'Up to date: 5 stages.' and 'Not committed' in status.out
+    assert status.lines[1] == 'Up to date: 5 stages.'
+    assert '(git add .mlops .gitattributes .gitignore params.yaml pipeline.yaml)' in status.out
     assert mlops('status', '-q', '--exit-code').out == ''
     (project.path / 't1.bin').unlink()
     assert mlops('status', '--exit-code').code == 0
@@ -224,8 +226,9 @@ def test_add_and_verify(mlops: Mlops, project: Project) -> None:
     (project.path / 'labels.csv').unlink()
     mlops('run')
     status = mlops('status').out
-    data = '  raw                 1 new\n                      (keep: mlops add raw)\n                      (go back: mlops checkout raw)\n'
-    assert data in status
+    lines = [line.strip() for line in status.splitlines()]
+    found = next(index for index, line in enumerate(lines) if line.split() == ['raw', '1', 'new'])
+    assert lines[found + 1 : found + 3] == ['(keep: mlops add raw)', '(go back: mlops checkout raw)']
     assert '  labels.csv          not here   (mlops checkout labels.csv)' in status
     for word, message in (('data', 'is made by stage prepare'), ('nowhere', 'does not exist'), ('../x', 'inside the project')):
         assert message in mlops('add', word, code=2).err
@@ -236,6 +239,17 @@ def test_add_and_verify(mlops: Mlops, project: Project) -> None:
     found.write_bytes(found.read_bytes() + b'!')
     damage = mlops('verify', code=1)
     assert '  damaged    blake3:' in damage.out and '1 damaged.' in damage.out
+
+
+def test_tracked_data_that_no_cache_has_is_told_with_a_way_out(mlops: Mlops, project: Project) -> None:
+    project.write('pipeline.yaml', 'version: 1\nstages:\n  a:\n    cmd: cat x > a\n    deps: [x]\n    outs: [a]\n')
+    project.write('x', 'x')
+    mlops('add', 'x')
+    (project.path / 'x').unlink()
+    shutil.rmtree(project.path / '.mlops/cache')
+    assert 'not in this cache, so nothing was placed: x\n' in mlops('checkout', 'x', code=1).err
+    text = ' '.join(mlops('plan').out.split())
+    assert 'or mlops checkout x with a cache that has it (cache: dir: in .mlops/config.local.yaml).' in text
 
 
 def test_checkout_after_going_back_in_git_places_data_and_what_belongs_to_it(mlops: Mlops, project: Project) -> None:
