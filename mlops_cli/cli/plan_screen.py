@@ -102,6 +102,8 @@ def advice(kind: str, subject: str, detail: str) -> str:
         return 'Leave --only away, or run that stage first.'
     if kind == 'output':
         return f'Restore it (mlops checkout {path}), or let the stage run: take frozen away.'
+    if 'neither here nor in this cache' in detail:
+        return f'Copy it here, or mlops checkout {path} with a cache that has it (cache: dir: in .mlops/config.local.yaml).'
     if kind == 'code':
         return 'Put it back, or correct the command or code: of the stage.'
     return f'Put it there (mlops checkout {path} if it was tracked), or list it under the outs of the stage that makes it.'

@@ -46,6 +46,8 @@ def reason(one: Reason) -> str:
     if one.kind == 'forced':
         return one.detail
     head = f'{one.kind} {one_line(one.subject)}'.strip()
+    if one.kind == 'output' and (one.before is None) != (one.after is None):
+        return f'{head} is {"newly" if one.before is None else "no longer"} declared'
     if one.kind in ('param', 'environment', 'command', 'output') and (one.before is not None or one.after is not None):
         before = 'none' if one.before is None else value(one.before)
         after = 'none' if one.after is None else value(one.after)

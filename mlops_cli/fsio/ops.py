@@ -382,8 +382,8 @@ def remove_quietly(path: str, *, dir_fd: int | None = None) -> None:
 # Words
 
 _ADVICE = {
-    errno.ENOSPC: 'the disk is full (or out of inodes: see df -i): free some space, for instance with: mlops gc',
-    errno.EDQUOT: 'your disk quota is used up: free some space, for instance with: mlops gc',
+    errno.ENOSPC: 'the disk is full (or out of inodes: see df -i): free some space',
+    errno.EDQUOT: 'your disk quota is used up: free some space',
     errno.EIO: 'the disk reports an error: look at dmesg and at its health before you go on, then run: mlops verify',
     errno.EACCES: 'check who owns it and what its folder permits (ls -ld)',
     errno.EPERM: 'check who owns it and whether it is immutable (lsattr)',

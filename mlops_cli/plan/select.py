@@ -28,7 +28,7 @@ def matching(pipeline: Pipeline, pattern: str) -> tuple[str, ...]:
     near = get_close_matches(
         pattern, [*pipeline.stages, *groups, *(o.path for s in pipeline.stages.values() for o in s.outputs)], 3
     )
-    hint = f'did you mean {" or ".join(near)}?' if near else f'stages are {_some(list(groups))}'
+    hint = f'did you mean {" or ".join(dict.fromkeys(near))}?' if near else f'stages are {_some(list(groups))}'
     raise UserError(f'no stage, instance or output {pattern!r} in this pipeline', hint=hint)
 
 

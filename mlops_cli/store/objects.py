@@ -17,7 +17,7 @@ class MissingObject(UserError):
 
     def __init__(self, digest: Digest, where: str = 'the cache') -> None:
         super().__init__(f'{where} does not have the object {digest}', exit_code=ExitCode.FAILED,
-                         hint='fetch it from a remote (mlops fetch), or run the stage that makes it again')
+                         hint='use a cache that has it (cache: dir: in .mlops/config.local.yaml), or make it again: mlops run')
         self.digest = digest
 
 

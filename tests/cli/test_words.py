@@ -2,12 +2,32 @@
 
 from __future__ import annotations
 
+import ast
+import re
+from pathlib import Path
+
 import pytest
 
 from mlops_cli.cli import words
+from mlops_cli.cli.app import COMMANDS
 from mlops_cli.plan.model import Estimate, Reason
 from mlops_cli.store.tree import TreeEntry, encode
 from tests.cli.values import DEPTH, FIT, GROUPS, TRAIN, Objects, ref, stage, step, took
+
+PROSE = {'can', 'has', 'knows', 'reads', 'that', 'would', 'writes', 'wrote'}  # what follows the name in a sentence
+
+
+def test_no_text_names_a_command_that_does_not_exist() -> None:
+    wrong = set()
+    for path in (Path(__file__).parents[2] / 'mlops_cli').rglob('*.py'):
+        tree = ast.parse(path.read_text())
+        prose = {id(node.value) for node in ast.walk(tree) if isinstance(node, ast.Expr)}
+        for node in ast.walk(tree):
+            if isinstance(node, ast.Constant) and isinstance(node.value, str) and id(node) not in prose:
+                named = re.findall(r'\bmlops (?:-C \S+ )?([a-z]+)(?![a-z]*-v[0-9])', node.value)
+                wrong |= {(path.name, name) for name in named if name not in COMMANDS and name not in PROSE}
+    wrong.discard(('launchers.py', 'jq'))  # a list of programs
+    assert not wrong
 
 
 @pytest.mark.parametrize(
@@ -21,6 +41,8 @@ from tests.cli.values import DEPTH, FIT, GROUPS, TRAIN, Objects, ref, stage, ste
         (Reason('data', 'd', 'x', 'y', '3 changed, 1 new'), 'data d: 3 changed, 1 new'),
         (Reason('command', '', 'python a.py', 'python b.py'), 'command python a.py -> python b.py'),
         (Reason('output', 'm.bin', detail='changed by hand'), 'output m.bin: changed by hand'),
+        (Reason('output', 'm.bin', None, '{"persist":false}'), 'output m.bin is newly declared'),
+        (Reason('output', 'm.bin', '{"persist":false}', None), 'output m.bin is no longer declared'),
         (Reason('never-run', '', detail='never run'), 'never run'),
         (Reason('forced', '', detail='asked for with --force'), 'asked for with --force'),
         (Reason('environment', 'SEED', 'absent', '7'), 'environment SEED absent -> 7'),

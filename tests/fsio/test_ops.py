@@ -202,7 +202,7 @@ def test_injected_failure_happens_instead_and_is_not_recorded(tmp_path: Path) ->
 
 
 @pytest.mark.parametrize(('number', 'word'), [
-    (errno.ENOSPC, 'mlops gc'), (errno.EDQUOT, 'quota'), (errno.EIO, 'dmesg'), (errno.EACCES, 'permits'),
+    (errno.ENOSPC, 'df -i'), (errno.EDQUOT, 'quota'), (errno.EIO, 'dmesg'), (errno.EACCES, 'permits'),
     (errno.EROFS, 'read-only'), (errno.EMFILE, 'ulimit'), (errno.ENOLCK, 'local disk'), (errno.ELOOP, 'try again')])
 def test_machine_error_says_where_what_and_what_next(number: int, word: str) -> None:
     error = ops.machine_error(OSError(number, os.strerror(number), '/data/x'), 'store the output')

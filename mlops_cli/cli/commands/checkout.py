@@ -16,6 +16,7 @@ from mlops_cli.cli.wiring import output_words, workbench, writing
 from mlops_cli.cli.words import fold, output, some
 from mlops_cli.core.clock import run_id
 from mlops_cli.core.errors import ExitCode, UserError
+from mlops_cli.core.refs import ObjectRef
 from mlops_cli.core.units import plural, show_size
 from mlops_cli.plan.select import matching
 from mlops_cli.run.checkout import Outcome, Targets, at_revision, bring, recorded, tracked_targets, unsaved
@@ -51,6 +52,7 @@ def command(
         words = output_words(bench, paths or ())
 
         def place(targets: Targets) -> Outcome:
+            _refuse_absent(bench, targets.wanted)
             _refuse_loss(unsaved(bench, targets.wanted, clean=clean), force)
             identity = run_id(time.time(), os.urandom(16))
             return bring(bench, targets.wanted, identity, backup=not (force and no_backup), clean=clean)
@@ -77,6 +79,17 @@ def _document(done: Outcome, targets: Targets) -> dict[str, Any]:
         'stayed': list(done.stayed),
         'unknown': [{'stage': stage, 'reason': why} for stage, why in targets.unknown],
     }
+
+
+def _refuse_absent(bench: Workbench, wanted: Mapping[str, ObjectRef]) -> None:
+    gone = [p for p, ref in wanted.items() if bench.workspace.ref(p, ignore=False) != ref and bench.store.missing([ref])]
+    if gone:
+        more = f' and {plural(len(gone) - 5, "other path")}' if len(gone) > 5 else ''
+        raise UserError(
+            f'not in this cache, so nothing was placed: {", ".join(gone[:5])}{more}',
+            exit_code=ExitCode.FAILED,
+            hint='use a cache that has it (cache: dir: in .mlops/config.local.yaml), or name what else to place',
+        )
 
 
 def _refuse_loss(lost: Mapping[str, str], force: bool) -> None:
