@@ -59,7 +59,7 @@ def in_git(bench: Workbench) -> tuple[git.Head | None, tuple[str, ...]]:
     head = git.head(bench.root.path)
     if head is None:
         return None, ()
-    mine = [layout.ROOT, *bench.pipeline.files]
+    mine = [layout.ROOT, '.gitignore', '.gitattributes', *bench.pipeline.files]
     return head, git.changed(bench.root.path, [path for path in mine if os.path.lexists(bench.root.full(path))])
 
 
