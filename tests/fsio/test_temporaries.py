@@ -54,7 +54,8 @@ def test_alive_dead_used_again_and_unknown() -> None:
     child.kill()
     child.wait()
     assert process_alive(theirs) is False
-    assert process_alive(f'{boot}-{os.getppid()}-{start}') is False
+    later = (temporaries.start_time(os.getppid()) or 0) + 1
+    assert process_alive(f'{boot}-{os.getppid()}-{later:x}') is False
     assert process_alive(f'00000000-{pid}-{start}') is None
 
 
