@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable, Iterable, Iterator, Mapping
-from contextlib import contextmanager
 from typing import Any
 
 from mlops_cli.core import layout
@@ -18,7 +17,7 @@ from mlops_cli.fsio import ops
 from mlops_cli.fsio.atomic import write_file
 from mlops_cli.run import aside
 from mlops_cli.run.session import Session
-from mlops_cli.store.ingest import add_open_file
+from mlops_cli.run.sources import store_file
 from mlops_cli.store.tree import walk
 
 
@@ -39,6 +38,7 @@ def build(session: Session, own: str, draft: Draft, inputs: Mapping[str, ObjectR
         if path not in parameters:
             _parents(session, f'{own}/{path}')
             session.store.materialise(wanted[path], session.root, f'{own}/{path}')
+    _links(session, own, draft)
     for file in sorted(parameters):
         _parameters(session, own, file, [ref.key for ref in stage.params if ref.file == file])
     for output in stage.outputs:
@@ -65,6 +65,22 @@ def _outermost(paths: Iterable[str]) -> list[str]:
     """Those that lie in none of the others: what is declared twice is brought once."""
     known = set(paths)
     return sorted(path for path in known if known.isdisjoint(ancestors(path)))
+
+
+def _links(session: Session, own: str, draft: Draft) -> None:
+    """Links through which code was found, where what they lead to is there too."""
+    base = session.root.full(own)
+    for folder in draft.found.folders if draft.found is not None else ():
+        for entry in session.root.scandir(folder):
+            path = entry.name if folder == '.' else f'{folder}/{entry.name}'
+            if not entry.is_symlink() or session.root.stat(f'{own}/{path}') is not None:
+                continue
+            target = session.root.readlink(path)
+            leads_to = os.path.normpath(os.path.join(base, folder, target))
+            if not os.path.isabs(target) and leads_to.startswith(base + '/') and os.path.exists(leads_to):
+                _parents(session, f'{own}/{path}')
+                with session.root.parent(f'{own}/{path}') as (parent, name):
+                    ops.symlink(target, name, dir_fd=parent)
 
 
 def _parents(session: Session, path: str) -> None:
@@ -114,7 +130,7 @@ def _keep(
     if session.stored((ref,)):
         return
     if ref.kind != 'tree':
-        _store_file(session, path)
+        store_file(session, path)
         return
     known = nodes(path, ignore=ignore)
 
@@ -123,22 +139,8 @@ def _keep(
 
     for name, entry in walk(ref, read):
         if entry.kind in ('file', 'exec') and entry.digest is not None and not session.store.has([entry.digest]):
-            _store_file(session, f'{path}/{name}')
+            store_file(session, f'{path}/{name}')
     session.store.add_nodes(known.values())
-
-
-def _store_file(session: Session, path: str) -> None:
-    with _opened(session, path) as source:
-        add_open_file(session.store, source, path, reflink='reflink' in session.store.links)
-
-
-@contextmanager
-def _opened(session: Session, path: str) -> Iterator[int]:
-    descriptor = session.workspace.open(path)
-    try:
-        yield descriptor
-    finally:
-        os.close(descriptor)
 
 
 def python_path(session: Session, own: str, inherited: str) -> str:

@@ -312,6 +312,8 @@ class Scheduler:
         if not complete:
             self._settle(attempt, outcome, None)
         elif self._is_large(attempt):
+            if not attempt.stage.mutex:
+                self.capacity.give_back(attempt.stage.name)  # the next one runs while this one's outputs are taken in
             self.pool = self.pool or ThreadPoolExecutor(2, 'take-in')
             self.taking_in[self.pool.submit(take_in, self.session, attempt)] = (attempt, outcome)
         else:

@@ -28,7 +28,8 @@ from mlops_cli.store.results import Results
 @dataclass(frozen=True)
 class Session:
     """``run``: the id.  ``overlay``: (file, key) -> value of a trial, which leaves the workspace alone.
-    ``isolate``: overrides the stages' own, unless empty.  ``now``: seconds since 1970.  ``environ``: what stages inherit."""
+    ``isolate``: overrides the stages' own, unless empty.  ``now``: seconds since 1970.  ``environ``: what stages inherit.
+    ``trees``: files -> the tree of them that is stored already."""
 
     run: str
     root: Root
@@ -50,6 +51,7 @@ class Session:
     overlay: Mapping[tuple[str, str], Any] = field(default_factory=dict)
     isolate: str = ''
     lock: threading.Lock = field(default_factory=threading.Lock)
+    trees: dict[tuple[tuple[str, ObjectRef], ...], ObjectRef] = field(default_factory=dict)
 
     @cached_property
     def guessed_secrets(self) -> frozenset[str]:

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import json
+import os
 
 from mlops_cli.core.canonical import document
 from mlops_cli.core.manifest import Manifest
 from mlops_cli.core.refs import ObjectRef
 from mlops_cli.fingerprint.stage import Draft
 from mlops_cli.run.session import Session
+from mlops_cli.store.ingest import add_open_file
 from mlops_cli.store.tree import build
 
 MANIFEST_SCHEMA = 'mlops/manifest/v1'
@@ -29,17 +31,32 @@ def keep_sources(session: Session, draft: Draft, manifest: Manifest) -> tuple[Ob
         ref = session.workspace.ref(path)
         if ref is None or ref.kind == 'tree':
             continue
-        if not session.store.has([ref.digest]):
-            ref = session.store.add_file(session.root, path)
-        kept[path] = ref
+        kept[path] = ref if session.store.has([ref.digest]) else store_file(session, path)
     for path, ref in {**draft.inputs, **draft.elsewhere}.items():
         if ref.kind == 'tree' and not session.store.has([ref.digest]):
             for node in session.workspace.nodes(path).values():
                 session.store.add_bytes(node)
     described = session.store.add_bytes(manifest_document(manifest))
-    if not kept:
-        return None, described
-    tree, nodes = build(kept)
-    for node in nodes.values():
-        session.store.add_bytes(node)
-    return tree, described
+    return (_tree(session, kept) if kept else None), described
+
+
+def _tree(session: Session, kept: dict[str, ObjectRef]) -> ObjectRef:
+    """The tree of some files.  Many stages of a run have the same: it is made once."""
+    known = tuple(kept.items())
+    if known not in session.trees:
+        tree, nodes = build(kept)
+        session.store.add_nodes(nodes.values())
+        session.trees[known] = tree
+    return session.trees[known]
+
+
+def store_file(session: Session, path: str) -> ObjectRef:
+    """Stores a file of the project as the workspace sees it: followed to where a link inside the project leads.
+
+    Raises OSError, UserError."""
+    source = session.workspace.open(path)
+    try:
+        return add_open_file(session.store, source, path, reflink='reflink' in session.store.links)[0]
+    finally:
+        os.close(source)
+

@@ -195,3 +195,19 @@ def test_code_that_a_stage_makes_can_be_named_under_code_too(project: Project, c
     project.write('value', '2')
     assert run(project) == {'generate': 'done', 'use': 'done'} and project.read('o') == 'VALUE = 2\n'
     assert run(project) == {'generate': 'fresh', 'use': 'fresh'}
+
+
+@pytest.mark.parametrize('isolate', ['none', 'folder'])
+def test_code_may_be_a_link_inside_the_project(project: Project, isolate: str) -> None:
+    lay(
+        project,
+        {'a': {'cmd': 'python main.py > o; cat conf.ini >> o', 'code': ['more.sql'], 'outs': ['o'], 'isolate': isolate}},
+    )
+    for name in ('main.py', 'conf.ini', 'more.sql'):
+        project.write(f'real/{name}', 'print(1)\n')
+        (project.path / name).symlink_to(f'real/{name}')
+    assert run(project) == {'a': 'done'} and project.read('o') == '1\nprint(1)\n'
+    for name in ('main.py', 'conf.ini', 'more.sql'):
+        project.write(f'real/{name}', 'print(2)\n')
+        assert verdict(project, 'a') == 'run', name
+        assert run(project) == {'a': 'done'}
