@@ -36,8 +36,8 @@ class Facts:
     """``pins``: recorded in git for a key.  ``results``: in the store for a key, best first, none of them suspect.
     ``history``: pins of earlier states of a stage.  ``held``: what the workspace holds at an output's path.
     ``stored``: all objects of these references are in the store.  ``read``: bytes of a tree node.
-    ``source``: the bytes of a code file as they were for an earlier key.  ``present``: a file's bytes now; ``folder``: a path is a
-    folder now."""
+    ``source``: the bytes of a code file as they were for an earlier key.  ``present``: a file's bytes now; ``folder``: a path
+    is a folder now."""
 
     pins: Callable[[Digest], tuple[Known, ...]]
     results: Callable[[Digest], tuple[Computed, ...]]

@@ -142,8 +142,10 @@ def _known(draft: Draft, manifest: Manifest, facts: Facts, wishes: Wishes) -> St
     if len(pins) > 1:
         notes = (
             *notes,
-            f'not deterministic: {len(pins)} different results are recorded for the same inputs '
-            '(to keep one, delete the pins of the others in .mlops/stages)',
+            (
+                f'not deterministic: {len(pins)} different results are recorded for the same inputs '
+                '(to keep one, delete the pins of the others in .mlops/stages)'
+            ),
         )
     for pin in pins:
         if all(facts.held(path) == ref for path, ref in pin.outputs):

@@ -30,8 +30,10 @@ def test_a_page_with_every_section(pinned, columns: int) -> None:
         Reason('output', 'models/logistic-1.skops', detail='changed by hand'),
         changed_by_hand=('models/logistic-1.skops',),
         notes=(
-            'not deterministic: 2 different results are recorded for the same inputs '
-            '(to keep one, delete the pins of the others in .mlops/stages)',
+            (
+                'not deterministic: 2 different results are recorded for the same inputs '
+                '(to keep one, delete the pins of the others in .mlops/stages)'
+            ),
         ),
     )
     steps[0] = step(
