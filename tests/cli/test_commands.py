@@ -241,6 +241,16 @@ def test_add_and_verify(mlops: Mlops, project: Project) -> None:
     assert '  damaged    blake3:' in damage.out and '1 damaged.' in damage.out
 
 
+def test_no_file_is_tracked_twice(mlops: Mlops, project: Project) -> None:
+    project.write('raw/a/x', '1')
+    mlops('add', 'raw/a')
+    said = mlops('add', 'raw', code=2).err
+    assert 'raw holds raw/a, which is tracked by itself' in said
+    (project.path / said.rpartition('first: rm ')[2].strip()).unlink()
+    mlops('add', 'raw')
+    assert 'raw/a/x lies in raw' in mlops('add', 'raw/a/x', code=2).err
+
+
 def test_tracked_data_that_no_cache_has_is_told_with_a_way_out(mlops: Mlops, project: Project) -> None:
     project.write('pipeline.yaml', 'version: 1\nstages:\n  a:\n    cmd: cat x > a\n    deps: [x]\n    outs: [a]\n')
     project.write('x', 'x')

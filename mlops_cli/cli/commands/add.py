@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import shlex
+from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Annotated
 
@@ -46,9 +47,10 @@ def command(
     """
     with workbench() as bench, writing(bench):
         wanted = list(dict.fromkeys(project_relative(bench.root.path, word) for word in paths))
+        before = data.tracked(bench.root)
         for path in wanted:
             refuse(bench, path)
-        before = data.tracked(bench.root)
+            _refuse_overlap(path, {*before, *wanted})
         found = [_add(bench, path, before.get(path)) for path in wanted]
         bench.batch.flush()
         ignored = gitignore.cover(bench.root, wanted)
@@ -82,6 +84,18 @@ def refuse(bench: Workbench, path: str) -> None:
         parent = os.path.dirname(path)
         near = f'ls {shlex.quote(parent)} shows what is there' if parent else 'ls shows what is here'
         raise UserError(f'{path} does not exist', hint=near)
+
+
+def _refuse_overlap(path: str, others: Iterable[str]) -> None:
+    """Two records of one file would each say what it has to be.  Raises UserError."""
+    for other in sorted(others):
+        if path.startswith(f'{other}/'):
+            raise UserError(f'{path} lies in {other}, which is tracked as a whole', hint=f'mlops add {shlex.quote(other)}')
+        if other.startswith(f'{path}/'):
+            raise UserError(
+                f'{path} holds {other}, which is tracked by itself',
+                hint=f'to track all of it instead, first: rm {shlex.quote(data.record_path(other))}',
+            )
 
 
 def _add(bench: Workbench, path: str, before: ObjectRef | None) -> Added:
