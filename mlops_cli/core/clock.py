@@ -15,7 +15,8 @@ def random_part(fraction: float, random_bytes: bytes) -> str:
     if len(random_bytes) < ID_LENGTH - 2:
         raise ValueError(f'{ID_LENGTH - 2} random bytes needed')
     ticks = int(fraction * 1024) & 1023
-    return ID_ALPHABET[ticks >> 5] + ID_ALPHABET[ticks & 31] + ''.join(ID_ALPHABET[byte & 31] for byte in random_bytes[:ID_LENGTH - 2])
+    rest = ''.join(ID_ALPHABET[byte & 31] for byte in random_bytes[:ID_LENGTH - 2])
+    return ID_ALPHABET[ticks >> 5] + ID_ALPHABET[ticks & 31] + rest
 
 
 def run_id(now: float, random_bytes: bytes) -> str:

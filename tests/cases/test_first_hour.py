@@ -50,7 +50,8 @@ FILES = {
         'json.dump({"accuracy": score(text, rate, seed) + bonus}, open(f"metrics/{model}-{seed}.json", "w"))\n'
     ),
     'select_best.py': (
-        'import glob, json, shutil\nbest = max(sorted(glob.glob("metrics/*.json")),\n           key=lambda p: json.load(open(p))["accuracy"])\n'
+        'import glob, json, shutil\nbest = max(sorted(glob.glob("metrics/*.json")),\n'
+        '           key=lambda p: json.load(open(p))["accuracy"])\n'
         'shutil.copy(best, "best.json")\nshutil.copy(best.replace("metrics", "models").replace("json", "bin"), "best.bin")\n'
     ),
 }
