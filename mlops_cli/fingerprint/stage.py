@@ -31,6 +31,9 @@ from mlops_cli.fingerprint.tracked import Recorded, Tracked
 from mlops_cli.pipeline.spec import Dep, ParamRef, Pipeline, Stage
 
 
+_WRITTEN = frozenset({'.gitignore', '.gitattributes'})  # at the top of the project, by mlops itself
+
+
 @dataclass(frozen=True, slots=True)
 class Draft:
     """A stage's manifest with holes.  ``inputs``: path -> reference of what was read from the workspace (data and code).
@@ -82,7 +85,7 @@ class Describer:
         self.makers = {output.path: stage.name for stage in pipeline.stages.values() for output in stage.outputs}
         self.made = frozenset(self.makers)
         self.groups = pipeline.groups
-        self._folders = {folder for path in self.makers for folder in _parents(path)}
+        self._folders = {folder for path in self.makers for folder in (*_parents(path), '.')}
         self._imports = ImportCache()
         self._meanings: dict[tuple[Digest, bool], Digest | None] = {}
 
@@ -180,14 +183,15 @@ class _Walk:
             self._file_or_folder(path)
 
     def _shared_folder(self, folder: str) -> None:
-        """A folder that stages write into means their outputs plus what is tracked there; the rest is nobody's input."""
+        """A folder that stages write into means their outputs plus what is tracked there; the rest is nobody's input, nor is
+        what mlops itself writes at the top."""
         self.put(value_entry('data', f'{folder}/', {'folder': 'outputs and tracked files'}))
         for path, maker in self.shared.makers.items():
-            if path.startswith(folder + '/'):
+            if inside(path, folder):
                 self.hole(Hole(path, maker, path))
-        tracked = [path for path in self.shared.tracked.records if path.startswith(folder + '/')]
+        tracked = [path for path in self.shared.tracked.records if inside(path, folder)]
         for path in (*self.shared.in_git(folder), *tracked):
-            if not self.shared.maker_of(path):
+            if not self.shared.maker_of(path) and not inside(path, layout.ROOT) and path not in _WRITTEN:
                 self._file_or_folder(path)
 
     def _glob_dep(self, pattern: str) -> None:
@@ -291,9 +295,9 @@ class _Walk:
             return ()
         if os.path.isdir(os.path.join(workspace.root.path, declared)) or declared in self.shared._folders:
             for path, maker in self.shared.makers.items():
-                if path.startswith(declared + '/'):
+                if inside(path, declared):
                     self.hole(Hole(path, maker, path, kind='code'))
-            return workspace.glob(f'{declared}/**')
+            return workspace.glob('**' if declared == '.' else f'{declared}/**')
         return (declared,)
 
     def _code_entry(self, path: str) -> None:

@@ -22,7 +22,7 @@ from mlops_cli.records.pins import slug
 from mlops_cli.run import aside, checkpoint, folder
 from mlops_cli.run.capacity import Grant
 from mlops_cli.run.logs import log_path
-from mlops_cli.run.place import place
+from mlops_cli.run.place import check_room, place
 from mlops_cli.run.session import Session
 
 SHELL = ('/bin/sh', '-e', '-c')
@@ -69,6 +69,8 @@ def begin(session: Session, step: Step, draft: Draft, inputs: Mapping[str, Objec
     session.root.makedirs(log.rpartition('/')[0], mode=0o700)
     isolated = session.trial or (session.isolate or stage.isolate) == 'folder'
     own = f'{layout.WORK}/{identity}/project' if isolated else ''
+    if not session.trial:
+        check_room(session.root, [output.path for output in stage.outputs])
     if not own:
         _inputs_in_place(session, identity, draft, inputs)
     _announce(session, identity, stage, own)

@@ -359,3 +359,18 @@ def test_a_link_in_another_stages_folder_counts_by_what_it_leads_to(project: Pro
     assert verdict(project, 'r') == 'fresh'
     project.write('in', '2')
     assert run(project) == {'make': 'done', 'r': 'done'} and project.read('out.txt') == '2'
+
+
+def test_the_whole_project_can_be_depended_on(project: Project) -> None:
+    project.write('in', '1')
+    lay(project, {'a': {'cmd': 'ls', 'deps': ['.']}})
+    assert run(project) == {'a': 'done'} and verdict(project, 'a') == 'fresh'
+    project.write('new', '1')
+    assert verdict(project, 'a') == 'run'
+    lay(project, {'a': {'cmd': 'ls', 'deps': ['.']}, 'make': {'cmd': 'cp in made/x', 'outs': ['made/x']}})
+    project.commit('first')
+    assert run(project) == {'make': 'done', 'a': 'done'}
+    project.commit('second')
+    assert set(run(project).values()) == {'fresh'}, 'what mlops and git write for themselves is no input'
+    project.write('in', '2')
+    assert verdict(project, 'a') == 'run'

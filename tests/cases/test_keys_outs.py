@@ -274,3 +274,18 @@ def test_two_files_of_one_folder_made_by_two_stages(project: Project) -> None:
     shutil.rmtree(project.path / 'd')
     assert run(project, 'd/b') == {'b': 'restored'}
     assert sorted(path.name for path in Path(project.path / 'd').iterdir()) == ['b']
+
+
+@pytest.mark.parametrize('isolate', ['none', 'folder'])
+def test_a_file_where_the_folder_of_an_output_has_to_be(project: Project, isolate: str) -> None:
+    stages = {'a': {'cmd': 'mkdir -p d/e; echo 1 > d/e/o', 'outs': ['d/e/o'], 'isolate': isolate}, 'b': {'cmd': 'true'}}
+    project.write('d', 'mine')
+    lay(project, stages)
+    report = project.run(keep_going=True)
+    assert 'd is a file, and d/e/o needs a folder there' in failure(report, 'a') and str(report.settled['b'].state) == 'done'
+    assert project.read('d') == 'mine'
+    gone(project, 'd')
+    assert run(project) == {'a': 'done', 'b': 'fresh'}
+    gone(project, 'd')
+    project.write('d', 'mine')
+    assert run(project)['a'] == 'failed' and project.read('d') == 'mine', 'nor does a restore take it away'
