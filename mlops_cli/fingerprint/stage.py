@@ -30,7 +30,6 @@ from mlops_cli.fingerprint.pyast import meaning
 from mlops_cli.fingerprint.tracked import Recorded, Tracked
 from mlops_cli.pipeline.spec import Dep, ParamRef, Pipeline, Stage
 
-
 _WRITTEN = frozenset({'.gitignore', '.gitattributes'})  # at the top of the project, by mlops itself
 
 

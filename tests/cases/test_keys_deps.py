@@ -373,4 +373,4 @@ def test_the_whole_project_can_be_depended_on(project: Project) -> None:
     project.commit('second')
     assert set(run(project).values()) == {'fresh'}, 'what mlops and git write for themselves is no input'
     project.write('in', '2')
-    assert verdict(project, 'a') == 'run'
+    assert reasons(project, 'a') == [('data', 'in')]
