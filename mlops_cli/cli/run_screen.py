@@ -11,10 +11,9 @@ from types import TracebackType
 from typing import TYPE_CHECKING
 
 from mlops_cli import git
-from mlops_cli.cli import context, failure_lines, run_lines
+from mlops_cli.cli import context, failure_lines, run_lines, unchanged
 from mlops_cli.cli.console import Line, cells, height, hung_up, one_line, out, plain, say, terminal, width
 from mlops_cli.cli.run_board import Board
-from mlops_cli.cli.unchanged import cosmetic
 from mlops_cli.cli.words import FOLD, Groups, command_line, fold, made, shown_metrics, some
 from mlops_cli.core import layout
 from mlops_cli.core.errors import UserError
@@ -295,8 +294,8 @@ class RunScreen:
     def _nothing_to_do(self, report: Report) -> None:
         last = next(self.bench.runs.ids(), '').partition('-')[2]
         self._print(run_lines.up_to_date(len(report.settled), report.seconds, last))
-        for path in cosmetic(self.bench, report.plan) if not self.quiet else ():
-            self._tell(Line(f'note: {path} changed since, but not in meaning (comments, formatting)', 'note:'))
+        if not self.quiet and (text := unchanged.note(unchanged.cosmetic(self.bench, report.plan))):
+            self._tell(Line(f'note: {text}', 'note:'))
 
     def _what_next(self, report: Report) -> None:
         if report.ended == 'interrupted':

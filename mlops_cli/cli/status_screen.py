@@ -9,6 +9,7 @@ from mlops_cli.cli.console import Line, cells, clip, one_line, pad, plain, wrap
 from mlops_cli.cli.plan_screen import advice
 from mlops_cli.cli.rows import Row, notes, rows
 from mlops_cli.cli.standing import Standing, Working, ended_at
+from mlops_cli.cli.unchanged import note
 from mlops_cli.cli.words import Groups, ago, fold, some
 from mlops_cli.core.units import plural, show_seconds
 from mlops_cli.plan.model import Plan, Step, Verdict
@@ -184,9 +185,11 @@ class _Page:
             self.beside('Not committed', [f'{", ".join(parts)}', f'(git add {adding})'])
 
     def cosmetic(self, standing: Standing) -> None:
-        for path in standing.cosmetic:
-            for line in wrap(f'note: {one_line(path)} changed since, but not in meaning (comments, formatting)', self.columns):
-                self.put(line, 'note:')
+        if text := note(list(standing.cosmetic)):
+            first, *more = wrap(f'note: {text}', self.columns)
+            self.put(first, 'note:')
+            for line in more:
+                self.put(line)
 
 
 def _doing(one: Working, now: float) -> str:

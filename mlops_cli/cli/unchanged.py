@@ -5,26 +5,30 @@ from __future__ import annotations
 import os
 from collections.abc import Iterator
 
-from mlops_cli.core.clock import from_iso
+from mlops_cli.cli.console import one_line
+from mlops_cli.cli.words import some
+from mlops_cli.core.digest import Digest
 from mlops_cli.plan.model import Plan, Verdict
 from mlops_cli.run.workbench import Workbench
 
-MOST = 20  # files that are looked into
+MOST = 20  # files that are looked into: those that were written last
+SHOWN = 3
 
 
 def cosmetic(bench: Workbench, plan: Plan) -> list[str]:
     """Files whose bytes are others than those that the recorded result was made with, though its key is the same."""
-    newest = next(bench.runs.ids(), '')
-    if not newest:
-        return []
-    date, clock = newest[:8], newest[9:15]
-    since = from_iso(f'{date[:4]}-{date[4:6]}-{date[6:]}T{clock[:2]}:{clock[2:4]}:{clock[4:]}Z')
-    edited = [(path, stage) for path, stage in _code(bench, plan) if _modified(bench, path) >= since][:MOST]
-    return sorted(path for path, stage in edited if _differs(bench, plan, path, stage))
+    latest = sorted(_code(bench, plan), key=lambda item: -_modified(bench, item[0]))[:MOST]
+    return sorted(path for path, stage, key in latest if _differs(bench, path, stage, key))
 
 
-def _code(bench: Workbench, plan: Plan) -> Iterator[tuple[str, str]]:
-    """Each code file, with one of the fresh stages that use it."""
+def note(paths: list[str]) -> str:
+    """``src/model.py changed since, but not in meaning (comments, formatting)``; nothing without a path."""
+    names = ', '.join(some(list(map(one_line, paths)), SHOWN))
+    return f'{names} changed since, but not in meaning (comments, formatting)' if paths else ''
+
+
+def _code(bench: Workbench, plan: Plan) -> Iterator[tuple[str, str, Digest]]:
+    """Each code file, with one of the fresh stages that use it, and that one's key."""
     seen: set[str] = set()
     for step in plan.steps:
         if step.verdict is not Verdict.FRESH or step.manifest is None:
@@ -32,7 +36,7 @@ def _code(bench: Workbench, plan: Plan) -> Iterator[tuple[str, str]]:
         for path in bench.drafts[step.stage].code:
             if path not in seen:
                 seen.add(path)
-                yield path, step.stage
+                yield path, step.stage, step.manifest.digest
 
 
 def _modified(bench: Workbench, path: str) -> float:
@@ -42,8 +46,6 @@ def _modified(bench: Workbench, path: str) -> float:
         return 0.0
 
 
-def _differs(bench: Workbench, plan: Plan, path: str, stage: str) -> bool:
-    manifest = next(step.manifest for step in plan.steps if step.stage == stage)
-    assert manifest is not None
-    then = [dict(entry.code_bytes).get(path) for entry in bench.results.lookup(manifest.digest)]
+def _differs(bench: Workbench, path: str, stage: str, key: Digest) -> bool:
+    then = [dict(entry.code_bytes).get(path) for entry in bench.results.lookup(key)]
     return bool(then) and all(digest is not None and digest != bench.drafts[stage].code[path] for digest in then)

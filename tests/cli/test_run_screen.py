@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from mlops_cli.cli import context, run_screen
+from mlops_cli.cli import context, run_screen, unchanged
 from mlops_cli.cli.run_screen import RunScreen
 from mlops_cli.core.events import Event, Note, RunStarted, StageStarted, StageWaiting
 from mlops_cli.core.manifest import Manifest
@@ -202,7 +202,7 @@ def nothing() -> Report:
 
 
 def test_nothing_to_do(capsys, monkeypatch) -> None:
-    monkeypatch.setattr(run_screen, 'cosmetic', lambda *_: ['src/digits/model.py'])
+    monkeypatch.setattr(unchanged, 'cosmetic', lambda *_: ['src/digits/model.py'])
     assert shown(capsys, [], nothing()) == [
         'Nothing to do: 8 stages are up to date (checked in 0.06s, run 7k2m9q4c).',
         'stderr: note: src/digits/model.py changed since, but not in meaning (comments, formatting)',
