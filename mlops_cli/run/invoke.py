@@ -13,14 +13,14 @@ from mlops_cli import git
 from mlops_cli.core import layout
 from mlops_cli.core.clock import iso, run_id
 from mlops_cli.core.errors import UserError, UserErrors
-from mlops_cli.core.events import Event, RunEnded, RunStarted
+from mlops_cli.core.events import Event, Note, RunEnded, RunStarted
 from mlops_cli.core.secrets import Redactor, environment_secrets
 from mlops_cli.executors import all as executors
 from mlops_cli.fsio.journal import Journal
 from mlops_cli.fsio.locks import LockFile
 from mlops_cli.plan.forecast import forecast
 from mlops_cli.plan.model import Plan, Step, Verdict
-from mlops_cli.records import gitignore
+from mlops_cli.records import data, gitignore
 from mlops_cli.records.runs import Run, StageRun
 from mlops_cli.run.capacity import Capacity, Machine, refusal
 from mlops_cli.run.claims import Claims
@@ -91,6 +91,7 @@ def _execute(
     identity = run_id(started, random_bytes)
     jobs = request.jobs or bench.config.jobs or os.cpu_count() or 1
     emit(_announcement(bench, outlook.plan, identity, jobs))
+    _tell_of_data(bench, emit)
     with Journal(bench.root.full(layout.JOURNAL), identity) as journal:
         journal.append(
             {'do': 'run', 'run': identity, 'started': iso(started), 'command': list(_without_secrets(bench, request.command))}
@@ -114,6 +115,19 @@ def _execute(
         journal.append({'do': 'done', 'run': identity})
     emit(RunEnded(identity, report.ended, report.seconds))
     return report
+
+
+def _tell_of_data(bench: Workbench, emit: Callable[[Event], None]) -> None:
+    """Data of another commit looks like data: say so before anything is computed from it."""
+    for path, recorded in data.tracked(bench.root).items():
+        here = bench.workspace.ref(path)
+        if here is not None and here.identity != recorded.identity:
+            emit(
+                Note(
+                    f'{path} is not what it was when it was added; stages use what is here '
+                    f'(mlops checkout {path} brings that back, mlops add {path} keeps this)'
+                )
+            )
 
 
 def _announcement(bench: Workbench, plan: Plan, identity: str, jobs: int) -> RunStarted:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from typing import Any
@@ -30,6 +31,7 @@ from mlops_cli.store.ingest import Added
 from mlops_cli.store.results import ResultEntry
 
 TAIL_LINES = 20
+MISSING = re.compile(r'No such file|not found|No module named|FileNotFoundError|does not exist', re.IGNORECASE)
 APART = 'it ran in a folder of its own, which holds only what it declares: deps, code, params'
 Metrics = tuple[tuple[str, str, float | int], ...]
 
@@ -245,6 +247,9 @@ def _failed(
     kept = [path for path, ref in attempt.before.items() if ref is not None]
     if kept:
         notes = (*notes, 'the outputs it had before are back in place')
+    said = tuple(tail(os.path.join(session.root.path, attempt.log), TAIL_LINES))
+    if hint == APART and not MISSING.search('\n'.join(said)):
+        hint = ''
     ended = StageEnded(
         stage.name,
         state,
@@ -253,7 +258,7 @@ def _failed(
         message=message,
         hint=hint,
         log=attempt.log,
-        tail=tuple(tail(os.path.join(session.root.path, attempt.log), TAIL_LINES)),
+        tail=said,
         notes=notes,
         usage=outcome.usage.to_json(),
     )

@@ -43,3 +43,24 @@ def test_an_output_that_git_tracks_is_told(project: Project) -> None:
     events: list[Event] = []
     project.run(events=events)
     assert any(isinstance(event, Note) and 'git rm -r --cached a.txt' in event.text for event in events)
+
+
+def test_data_of_another_commit_is_told_before_it_is_used(project: Project) -> None:
+    pipeline(project)
+    project.mlops('add', 'in.txt')
+    project.commit('one')
+    project.write('in.txt', 'y\n')
+    events: list[Event] = []
+    project.run(events=events)
+    assert any(isinstance(event, Note) and 'mlops checkout in.txt' in event.text for event in events)
+
+
+def test_an_isolated_failure_blames_isolation_only_where_something_is_missing(project: Project) -> None:
+    hints = {}
+    for name, command in (('gate', 'echo no; exit 1'), ('lost', 'cat und*.txt')):
+        project.write('undeclared.txt', '')
+        project.write('pipeline.yaml', f'stages:\n  a:\n    cmd: {command}\n    isolate: folder\n')
+        event = project.run().settled['a'].event
+        assert event is not None
+        hints[name] = event.hint
+    assert hints['gate'] == '' and 'folder of its own' in hints['lost']
