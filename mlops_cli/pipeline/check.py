@@ -23,6 +23,7 @@ def check(pipeline: Pipeline, axes: Mapping[str, Sequence[str]], broken: Iterabl
     for stage in pipeline.stages.values():
         _not_its_own(stage, problems)
         _kept_apart(stage, problems)
+        _leaves_its_rules(stage, pipeline.files, problems)
     _names(pipeline, set(broken), problems)
     if len(problems.errors) == before:
         problems.errors += graph.loops(pipeline, graph.edges(pipeline))
@@ -108,6 +109,17 @@ def _kept_apart(stage: Stage, problems: Problems) -> None:
             if dep.kind == 'path' and (inside(path, dep.value) or inside(dep.value, path)):
                 problems.add(f'stage {stage.name}: {name}: {path} and the dependency {dep.value} overlap', dep.where,
                              'keep them apart: what a stage keeps for itself is no input, or it would never be up to date')
+
+
+def _leaves_its_rules(stage: Stage, files: Sequence[str], problems: Problems) -> None:
+    """A stage must not make what says what the stages are."""
+    for output in stage.outputs:
+        for file in files:
+            if inside(file, output.path):
+                what = output.path if file == output.path else f'{output.path} holds {file}, which'
+                problems.add(f'stage {stage.group}: the pipeline is read from the output {what}' if file == output.path else
+                             f'stage {stage.group}: the output {what} the pipeline is read from', output.where,
+                             'give the output another path')
 
 
 def _names(pipeline: Pipeline, broken: set[str], problems: Problems) -> None:
