@@ -115,9 +115,12 @@ import os, sys, time
 from mlops_cli.fsio.journal import Journal
 mine = Journal(sys.argv[1], 'parent')
 mine.append({'do': 'begin'})
+ready, told = os.pipe()
 child = os.fork()
 if child == 0:
+    os.write(told, b'!')  # what is done in a forked child is done by now
     time.sleep(60)
+os.read(ready, 1)
 print(child, flush=True)
 time.sleep(60)
 """
