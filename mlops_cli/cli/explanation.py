@@ -1,4 +1,4 @@
-"""What a stage's key is made of, beside the state it is compared with.  Facts; explain_screen.py makes words of them."""
+"""What a stage's key is made of, beside the state it is compared with.  Facts; screens/explain.py makes words of them."""
 
 from __future__ import annotations
 

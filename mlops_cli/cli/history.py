@@ -1,4 +1,4 @@
-"""Runs that were, with the metrics and outputs that their records lead to.  Facts; runs_screen.py makes lines of them."""
+"""Runs that were, with the metrics and outputs that their records lead to.  Facts; screens/runs.py makes lines of them."""
 
 from __future__ import annotations
 

@@ -11,7 +11,7 @@ from contextlib import contextmanager
 from typing import TextIO
 
 from mlops_cli.cli.documents import event_document
-from mlops_cli.cli.run_screen import RunScreen
+from mlops_cli.cli.screens.run import RunScreen
 from mlops_cli.core.errors import ExitCode, UserError
 from mlops_cli.core.events import Event
 from mlops_cli.run.invoke import Report, Request, execute

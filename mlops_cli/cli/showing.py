@@ -7,7 +7,7 @@ import sys
 
 from mlops_cli.cli import context
 from mlops_cli.cli.console import out_lines, width
-from mlops_cli.cli.plan_screen import View, plan_lines
+from mlops_cli.cli.screens.plan import View, plan_lines
 from mlops_cli.cli.standing import unknown_code
 from mlops_cli.core.units import plural
 from mlops_cli.plan.model import Plan

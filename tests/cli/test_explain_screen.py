@@ -7,8 +7,8 @@ from typing import Any
 import pytest
 
 from mlops_cli.cli.console import cells
-from mlops_cli.cli.explain_screen import explain_lines
 from mlops_cli.cli.explanation import Explanation, Row
+from mlops_cli.cli.screens.explain import explain_lines
 from mlops_cli.plan.model import Reason
 from tests.cli.values import DEPTH, FIT, GROUPS, TRAIN, step
 

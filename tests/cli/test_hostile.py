@@ -7,17 +7,18 @@ from typing import Any
 
 import pytest
 
-from mlops_cli.cli import failure_lines, run_lines
 from mlops_cli.cli.console import Line, out, print_json, say
 from mlops_cli.cli.documents import event_document, plan_document, run_document
-from mlops_cli.cli.explain_screen import explain_lines
 from mlops_cli.cli.explanation import Explanation, Row
 from mlops_cli.cli.history import Past
-from mlops_cli.cli.plan_screen import View, plan_lines
-from mlops_cli.cli.run_board import Board
-from mlops_cli.cli.runs_screen import list_lines, show_lines
+from mlops_cli.cli.screens import failure as failure_lines
+from mlops_cli.cli.screens import run_lines
+from mlops_cli.cli.screens.explain import explain_lines
+from mlops_cli.cli.screens.plan import View, plan_lines
+from mlops_cli.cli.screens.run_board import Board
+from mlops_cli.cli.screens.runs import list_lines, show_lines
+from mlops_cli.cli.screens.status import status_lines
 from mlops_cli.cli.standing import Standing, Working
-from mlops_cli.cli.status_screen import status_lines
 from mlops_cli.core.errors import Where
 from mlops_cli.core.events import RunStarted, StageStarted, StageWaiting
 from mlops_cli.pipeline.spec import Command, Output, Stage

@@ -5,8 +5,8 @@ from __future__ import annotations
 import pytest
 
 from mlops_cli.cli.console import cells
-from mlops_cli.cli.plan_screen import View, plan_lines
 from mlops_cli.cli.rows import rows
+from mlops_cli.cli.screens.plan import View, plan_lines
 from mlops_cli.plan.model import Plan, Reason
 from tests.cli.values import DEPTH, FIT, GROUPS, TRAIN, blocked_plan, mixed_plan, plan, step, took
 

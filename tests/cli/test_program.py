@@ -13,8 +13,8 @@ from pathlib import Path
 
 import pytest
 
-from mlops_cli.cli import run_screen
-from mlops_cli.cli.run_screen import RunScreen
+from mlops_cli.cli.screens import run as run_screen
+from mlops_cli.cli.screens.run import RunScreen
 from mlops_cli.core.events import RunStarted, StageStarted
 from tests.cli.values import RUN, bench, ended
 from tests.support.project import Project

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from mlops_cli.cli.console import cells
-from mlops_cli.cli.run_board import BAR, Board, bar
+from mlops_cli.cli.screens.run_board import BAR, Board, bar
 from mlops_cli.core.events import Note, RunStarted, StageStarted, StageWaiting
 from tests.cli.values import RUN, ended
 

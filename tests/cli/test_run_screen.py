@@ -7,8 +7,9 @@ from typing import Any
 
 import pytest
 
-from mlops_cli.cli import context, run_screen, unchanged
-from mlops_cli.cli.run_screen import RunScreen
+from mlops_cli.cli import context, unchanged
+from mlops_cli.cli.screens import run as run_screen
+from mlops_cli.cli.screens.run import RunScreen
 from mlops_cli.core.events import Event, Note, RunStarted, StageStarted, StageWaiting
 from mlops_cli.core.manifest import Manifest
 from mlops_cli.plan.model import Plan

@@ -6,7 +6,7 @@ import pytest
 
 from mlops_cli.cli.console import cells
 from mlops_cli.cli.history import Past, assignments, primary, row
-from mlops_cli.cli.runs_screen import list_lines, show_lines
+from mlops_cli.cli.screens.runs import list_lines, show_lines
 from mlops_cli.cli.tables import Column, table
 from mlops_cli.core.digest import digest_of
 from mlops_cli.records.runs import StageRun

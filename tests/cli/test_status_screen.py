@@ -7,8 +7,8 @@ from typing import Any
 import pytest
 
 from mlops_cli.cli.console import cells
+from mlops_cli.cli.screens.status import status_lines
 from mlops_cli.cli.standing import Standing, Working
-from mlops_cli.cli.status_screen import status_lines
 from mlops_cli.plan.model import Plan, Reason
 from tests.cli.values import DEPTH, GROUPS, NOW, TRAIN, blocked_plan, mixed_plan, plan, run_record, step
 

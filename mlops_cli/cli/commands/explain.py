@@ -10,8 +10,8 @@ import typer
 from mlops_cli.cli import context, exits, options
 from mlops_cli.cli.console import out, out_lines, print_json, width
 from mlops_cli.cli.documents import step_document
-from mlops_cli.cli.explain_screen import explain_lines
 from mlops_cli.cli.explanation import Explanation, Row, explanation
+from mlops_cli.cli.screens.explain import explain_lines
 from mlops_cli.cli.wiring import output_words, workbench
 from mlops_cli.cli.words import reason
 from mlops_cli.plan.facts import Wishes

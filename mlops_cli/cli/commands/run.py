@@ -12,7 +12,7 @@ from mlops_cli.cli import exits, options
 from mlops_cli.cli.console import print_json
 from mlops_cli.cli.documents import plan_document, run_document
 from mlops_cli.cli.performing import perform
-from mlops_cli.cli.run_screen import RunScreen
+from mlops_cli.cli.screens.run import RunScreen
 from mlops_cli.cli.showing import show_plan
 from mlops_cli.cli.wiring import output_words, workbench
 from mlops_cli.core.errors import ExitCode

@@ -16,8 +16,8 @@ from mlops_cli.cli.documents import run_document
 from mlops_cli.cli.groups import group
 from mlops_cli.cli.history import Past, past, primary, row
 from mlops_cli.cli.performing import perform
-from mlops_cli.cli.run_screen import RunScreen
-from mlops_cli.cli.runs_screen import list_lines, show_lines
+from mlops_cli.cli.screens.run import RunScreen
+from mlops_cli.cli.screens.runs import list_lines, show_lines
 from mlops_cli.cli.wiring import workbench
 from mlops_cli.core.errors import ExitCode, UserError
 from mlops_cli.run.invoke import Report, Request

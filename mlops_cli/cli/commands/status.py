@@ -9,8 +9,8 @@ from concurrent.futures import ThreadPoolExecutor
 from mlops_cli.cli import context, exits, options
 from mlops_cli.cli.console import out_lines, print_json, width
 from mlops_cli.cli.documents import plan_document, working_document
+from mlops_cli.cli.screens.status import status_lines
 from mlops_cli.cli.standing import Standing, data_changes, in_git, last_run, unknown_code, working
-from mlops_cli.cli.status_screen import status_lines
 from mlops_cli.cli.unchanged import cosmetic
 from mlops_cli.cli.wiring import output_words, workbench
 from mlops_cli.core.errors import ExitCode

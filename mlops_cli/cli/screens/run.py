@@ -11,9 +11,11 @@ from types import TracebackType
 from typing import TYPE_CHECKING
 
 from mlops_cli import git
-from mlops_cli.cli import context, failure_lines, run_lines, unchanged
+from mlops_cli.cli import context, unchanged
 from mlops_cli.cli.console import Line, cells, height, hung_up, one_line, out, plain, say, terminal, width
-from mlops_cli.cli.run_board import Board
+from mlops_cli.cli.screens import failure as failure_lines
+from mlops_cli.cli.screens import run_lines
+from mlops_cli.cli.screens.run_board import Board
 from mlops_cli.cli.words import FOLD, Groups, command_line, fold, made, shown_metrics, some
 from mlops_cli.core import layout
 from mlops_cli.core.errors import UserError

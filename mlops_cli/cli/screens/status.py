@@ -6,8 +6,8 @@ import time
 from collections.abc import Iterable, Sequence
 
 from mlops_cli.cli.console import Line, cells, clip, one_line, pad, plain, wrap
-from mlops_cli.cli.plan_screen import advice
 from mlops_cli.cli.rows import Row, notes, rows
+from mlops_cli.cli.screens.plan import advice
 from mlops_cli.cli.standing import Standing, Working, ended_at
 from mlops_cli.cli.unchanged import note
 from mlops_cli.cli.words import Groups, ago, fold, some
