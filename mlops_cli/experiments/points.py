@@ -1,0 +1,201 @@
+"""States of the project that people name: the workspace, a git revision, a run."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+
+from mlops_cli import git
+from mlops_cli.core.digest import Digest
+from mlops_cli.core.errors import ExitCode, UserError
+from mlops_cli.core.near import did_you_mean
+from mlops_cli.core.paths import ancestors
+from mlops_cli.core.refs import ObjectRef
+from mlops_cli.core.units import show_size
+from mlops_cli.experiments.model import RECORDED, UNKNOWN
+from mlops_cli.experiments.model import Metrics as Metrics
+from mlops_cli.experiments.model import Point as Point
+from mlops_cli.experiments.model import StagePoint as StagePoint
+from mlops_cli.plan.facts import Wishes
+from mlops_cli.plan.model import Step, Verdict
+from mlops_cli.records import metrics
+from mlops_cli.records.files import read_small
+from mlops_cli.records.runs import Run, StageRun
+from mlops_cli.run.checkout import at_revision
+from mlops_cli.run.outlook import look
+from mlops_cli.run.workbench import Workbench
+from mlops_cli.store.objects import Damaged, MissingObject
+from mlops_cli.store.results import ResultEntry, outputs_digest
+from mlops_cli.store.tree import find
+
+WORKSPACE = 'workspace'
+_HEX = re.compile(r'[0-9a-f]{7,64}')
+
+
+def find_point(bench: Workbench, word: str) -> Point:
+    """``workspace``; a run; a git revision; an unambiguous beginning of a run's id.  The first that fits.
+
+    Raises UserError with the near name and what was tried."""
+    if word == WORKSPACE:
+        return workspace_point(bench)
+    exact = _exact_run(bench, word)
+    if exact is not None:
+        return run_point(bench, exact)
+    try:
+        commit = git.resolve(bench.root.path, word)
+    except UserError as error:
+        return run_point(bench, _begun(bench, word, error))
+    return revision_point(bench, word, commit)
+
+
+def _exact_run(bench: Workbench, word: str) -> Run | None:
+    ids = {run_id for run_id in bench.runs.ids() if word in (run_id, run_id.partition('-')[2])}
+    return bench.runs.get(ids.pop()) if len(ids) == 1 else None
+
+
+def _begun(bench: Workbench, word: str, no_revision: UserError) -> Run:
+    """The run whose id begins so, once ``word`` turned out to be no revision."""
+    shorts = [run_id.partition('-')[2] for run_id in bench.runs.ids()]
+    if word and not word.startswith('-') and any(short.startswith(word.lower()) for short in shorts):
+        return bench.runs.find(word)
+    near = did_you_mean(word.lower(), [WORKSPACE, *shorts[:200]])
+    near = f'{near[:-1]}?  ' if near.startswith('did you mean') else ''
+    raise UserError(
+        f'{word[:80]!r} is no run and no revision ({no_revision.message})',
+        hint=f'{near}name {WORKSPACE}, a run (mlops runs list), or a branch, tag or commit',
+    ) from no_revision
+
+
+def workspace_point(bench: Workbench) -> Point:
+    """The present state: what is recorded for it, with the numbers of the metrics files that the workspace holds now; of
+    those it lacks, the recorded ones.  Raises UserError."""
+    stages = {}
+    for step in look(bench, bench.order, Wishes()).plan.steps:
+        point = planned(bench, step)
+        held = _held_metrics(bench, step.stage, point)
+        stages[step.stage] = StagePoint(**{**vars(point), 'metrics': held})
+    head = git.head(bench.root.path)
+    return Point(WORKSPACE, 'workspace', stages, bench.pipeline, commit=head.commit if head else '')
+
+
+def _held_metrics(bench: Workbench, stage: str, point: StagePoint) -> Metrics:
+    found: list[tuple[str, str, float | int]] = []
+    for output in bench.pipeline.stages[stage].outputs:
+        if output.role != 'metric':
+            continue
+        held = bench.workspace.ref(output.path, ignore=False)
+        if held is None or held == point.outputs.get(output.path):
+            found += [metric for metric in point.metrics if metric[0] == output.path]
+        elif held.kind != 'tree' and held.size <= metrics.LIMIT:
+            try:
+                numbers = metrics.scalars(read_small(bench.root, output.path, metrics.LIMIT), output.path)
+            except UserError:  # it is being written, or holds no numbers: `metrics show` tells of that
+                continue
+            found += [(output.path, name, value) for name, value in numbers]
+    return tuple(sorted(found))
+
+
+def revision_point(bench: Workbench, word: str, commit: str) -> Point:
+    """What a commit is recorded to lead to.  Raises UserError where its pipeline cannot be read."""
+    with at_revision(bench, commit) as other:
+        stages = {step.stage: planned(other, step) for step in look(other, other.order, Wishes()).plan.steps}
+        label = f'{commit[:7]}' if _HEX.fullmatch(word) and commit.startswith(word) else f'{word} ({commit[:7]})'
+        return Point(label, 'revision', stages, other.pipeline, commit=commit)
+
+
+def planned(bench: Workbench, step: Step) -> StagePoint:
+    """A step of a plan as part of a state: recorded if its outputs are known, whether or not they are in place."""
+    key = step.manifest.digest if step.manifest is not None else None
+    if key is None or step.verdict not in (Verdict.FRESH, Verdict.RESTORE):
+        return StagePoint(step.stage, UNKNOWN, key, step.manifest)
+    outs8 = outputs_digest(step.outputs).hex[:8]
+    return recorded(bench, StagePoint(step.stage, RECORDED, key, step.manifest, step.made), outs8)
+
+
+def recorded(bench: Workbench, point: StagePoint, outs8: str) -> StagePoint:
+    """The same with what pin and result tell of these outputs."""
+    assert point.key is not None
+    pin = next((pin for pin in bench.pins.of_key(point.key) if pin.outs8 == outs8), None)
+    entry = next((e for e in bench.results.lookup(point.key) if e.entry8 == outs8 and not e.suspect), None)
+    found = dict(vars(point))
+    if pin is not None:
+        found |= {'manifest': pin.manifest, 'outputs': dict(pin.outputs), 'metrics': tuple(sorted(pin.metrics))}
+    if entry is not None:
+        found |= _of_result(entry, found)
+    return StagePoint(**found)
+
+
+def _of_result(entry: ResultEntry, found: Mapping[str, object]) -> dict[str, object]:
+    outputs = dict(entry.outputs)
+    return {
+        'outputs': found['outputs'] or outputs,
+        'metrics': found['metrics'] or metrics.recorded(entry.metrics, outputs),
+        'seconds': entry.seconds if found['seconds'] is None else found['seconds'],
+        'usage': found['usage'] or {name: value for name, value in entry.usage.items() if isinstance(value, int | float)},
+        'environment': dict(entry.environment),
+        'sources': entry.sources,
+        'origin': dict(entry.origin),
+    }
+
+
+def run_point(bench: Workbench, run: Run) -> Point:
+    """What a run made and used, as far as its record, the pins and this cache tell."""
+    stages = {one.name: _of_run(bench, run, one) for one in run.stages}
+    return Point(f'run {run.short}', 'run', stages, bench.pipeline, run, run.commit, run.fresh)
+
+
+def _of_run(bench: Workbench, run: Run, one: StageRun) -> StagePoint:
+    numbers = tuple(sorted((file, name, number) for stage, file, name, number in run.metrics if stage == one.name))
+    seconds = one.seconds if one.state == 'done' else None
+    point = StagePoint(one.name, one.state, one.key, metrics=numbers, seconds=seconds, usage=dict(one.usage))
+    return recorded(bench, point, one.outs8) if one.key is not None and one.outs8 else point
+
+
+def read_output(bench: Workbench, point: Point, path: str, limit: int) -> bytes | None:
+    """The bytes of a file that is, or lies in, an output at that point; None where it is not here, or is no file.
+
+    Raises UserError where it is larger than ``limit`` bytes; OSError."""
+    if point.kind == 'workspace':
+        return _of_workspace(bench, path, limit)
+    ref = output_ref(bench, point, path)
+    if ref is None or ref.kind == 'tree':
+        return None
+    if ref.size > limit:
+        raise UserError(f'{path} has {show_size(ref.size)}, more than the {show_size(limit)} that are read of such a file')
+    data = read_object(bench, ref.digest)
+    if data is None and bench.workspace.ref(path, ignore=False) == ref:
+        return _of_workspace(bench, path, limit)
+    return data
+
+
+def output_ref(bench: Workbench, point: Point, path: str) -> ObjectRef | None:
+    """What an output, or something in one, is at that point; None where that is not known here."""
+    for stage in point.stages.values():
+        for candidate in (path, *ancestors(path)):
+            if candidate in stage.outputs:
+                try:
+                    return find(stage.outputs[candidate], path[len(candidate) + 1 :], bench.store.read)
+                except (MissingObject, Damaged):
+                    return None
+    return None
+
+
+def read_object(bench: Workbench, digest: Digest) -> bytes | None:
+    """An object's bytes; None where this cache does not have them intact."""
+    try:
+        return bench.store.read(digest)
+    except (MissingObject, Damaged):
+        return None
+
+
+def _of_workspace(bench: Workbench, path: str, limit: int) -> bytes | None:
+    if not any(part in bench.describer.makers for part in (path, *ancestors(path))):
+        return None
+    try:
+        return read_small(bench.root, path, limit)
+    except (FileNotFoundError, NotADirectoryError):
+        return None
+    except UserError as error:
+        if error.exit_code == ExitCode.REFUSED:  # a folder, a link
+            return None
+        raise
