@@ -196,33 +196,53 @@ class Pins:
     def __init__(self, root: Root) -> None:
         self.root = root
         self._lock = threading.Lock()
-        self._by_key: dict[str, tuple[str, ...]] = {}
-        self._by_slug: dict[str, tuple[str, ...]] = {}
+        self._by_key: dict[str, dict[str, None]] = {}
+        self._by_slug: dict[str, dict[str, None]] = {}
+        self._listed = False
         self._opened: dict[str, Pin] = {}
         self._pending: set[str] = set()  # added, and named only by a coming flush
-        self.refresh()
 
     def refresh(self) -> None:
         """Look again: other commands add pins, and git puts others in their place."""
         with self._lock:
-            self._by_key, self._by_slug = {}, {}
-            for name in sorted({*names_in(self.root, layout.STAGES), *self._pending}):
-                self._list(name)
+            self._look()
+
+    def _look(self) -> None:
+        self._by_key, self._by_slug = {}, {}
+        for name in sorted({*self.names(), *self._pending}):
+            self._list(name)
+        self._listed = True
+
+    def names(self) -> list[str]:
+        """What there is, in no order, as it is now.  Others may keep pins elsewhere: they override this and :meth:`bytes_of`."""
+        return names_in(self.root, layout.STAGES)
+
+    def bytes_of(self, name: str) -> bytes | None:
+        """None if it has vanished since the listing: git took it away."""
+        try:
+            return read_small(self.root, f'{layout.STAGES}/{name}')
+        except FileNotFoundError:
+            return None
 
     def _list(self, name: str) -> None:
         if found := _NAME.fullmatch(name):
-            for names, of in ((self._by_key, found['key16']), (self._by_slug, found['slug'])):
-                names[of] = (*(other for other in names.get(of, ()) if other != name), name)
+            self._by_key.setdefault(found['key16'], {})[name] = None
+            self._by_slug.setdefault(found['slug'], {})[name] = None
+
+    def _of(self, names: str, of: str) -> tuple[str, ...]:
+        """Listed when first asked for: of ten thousand pins, who asks for none pays nothing."""
+        with self._lock:
+            if not self._listed:
+                self._look()
+            return tuple(getattr(self, names).get(of, ()))
 
     def _open(self, name: str) -> Pin | None:
         """None if it has vanished since the listing: git took it away."""
         if name not in self._opened:
-            path = f'{layout.STAGES}/{name}'
-            try:
-                data = read_small(self.root, path)
-            except FileNotFoundError:
+            data = self.bytes_of(name)
+            if data is None:
                 return None
-            self._opened[name] = decode(data, path)
+            self._opened[name] = decode(data, f'{layout.STAGES}/{name}')
         return self._opened[name]
 
     def _all(self, names: tuple[str, ...]) -> list[Pin]:
@@ -233,18 +253,18 @@ class Pins:
 
         Of pins that differ in metrics alone, the one that knows most of them."""
         found: dict[str, Pin] = {}
-        for pin in self._all(self._by_key.get(key.hex[:16], ())):
+        for pin in self._all(self._of('_by_key', key.hex[:16])):
             if pin.key == key and (pin.outs8 not in found or len(pin.metrics) > len(found[pin.outs8].metrics)):
                 found[pin.outs8] = pin
         return tuple(found[name] for name in sorted(found))
 
     def of_stage(self, stage: str) -> tuple[Pin, ...]:
         """All pins ever written for an instance, for telling what changed."""
-        return tuple(self._all(self._by_slug.get(slug(stage), ())))
+        return tuple(self._all(self._of('_by_slug', slug(stage))))
 
     def names_of_stage(self, stage: str) -> tuple[str, ...]:
         """File names of the pins of an instance, sorted."""
-        return self._by_slug.get(slug(stage), ())
+        return self._of('_by_slug', slug(stage))
 
     def add(self, stage: str, pin: Pin, batch: Batch, after: Callable[[], None] | None = None) -> str | None:
         """Adds a pin unless the very same stands there; its path, or None, and then ``after`` is not called.
@@ -253,6 +273,8 @@ class Pins:
         name = pin.file_name(stage)
         path = f'{layout.STAGES}/{name}'
         with self._lock:
+            if not self._listed:
+                self._look()
             if name in self._pending or (name in self._by_slug.get(slug(stage), ()) and self.root.stat(path) is not None):
                 return None
             self._pending.add(name)

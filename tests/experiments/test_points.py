@@ -46,7 +46,7 @@ def test_one_state_by_all_its_names(ran: Project, bench: Workbench, word: str) -
     assert read_output(bench, point, 'prepared/9.txt', 100) is None
     assert read_output(bench, point, 'prepared', 100) is None
     assert read_output(bench, point, 'params.yaml', 100) is None
-    with pytest.raises(UserError, match='more than|larger than'):
+    with pytest.raises(UserError, match=r'more than|larger than'):
         read_output(bench, point, 'prepared/2.txt', 3)
 
 
