@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Sequence
 from importlib import import_module
 from typing import Annotated, Any
@@ -23,9 +24,11 @@ COMMANDS = {
     'status': ('status', 'what is out of date, and why'),
     'plan': ('plan', 'what run would do, why, and how long it would take'),
     'explain': ('explain', "every component of a stage's key, before and after"),
+    'accept': ('accept', 'the present outputs become the recorded result, without running'),
     'graph': ('graph', 'the stages and what flows between them'),
     'logs': ('logs', 'what a stage printed'),
     'runs': ('runs', 'runs that were: list, show, apply'),
+    'metrics': ('metrics', 'the numbers that stages wrote: show, diff'),
     'checkout': ('checkout', 'put recorded outputs into the workspace'),
     'add': ('add', 'track data that no stage makes'),
     'verify': ('verify', 'check every stored object'),
@@ -59,14 +62,18 @@ class Lazy(TyperGroup):  # the arguments' names are the base class's
 
     def format_commands(self, ctx: Any, formatter: Any) -> None:
         with formatter.section('Commands'):
-            formatter.write_dl([(name, text) for name, (_, text) in COMMANDS.items()])
+            formatter.write_dl(self.overview())
+
+    def overview(self) -> list[tuple[str, str]]:
+        """(command, one line about it) without importing any."""
+        return [(name, text) for name, (_, text) in COMMANDS.items()]
 
 
 app = typer.Typer(
     cls=Lazy,
     rich_markup_mode=None,
     pretty_exceptions_enable=False,
-    add_completion=True,
+    add_completion=False,
     no_args_is_help=False,
     context_settings=SETTINGS,
 )
@@ -75,6 +82,23 @@ app = typer.Typer(
 def _version(value: bool) -> None:
     if value:
         print(f'mlops {__version__}')
+        raise typer.Exit
+
+
+def _install(value: bool) -> None:
+    if value:
+        from mlops_cli.cli.shell_files import install, shell_of_user
+
+        print(install(shell_of_user(os.environ), os.environ))
+        raise typer.Exit
+
+
+def _show(value: bool) -> None:
+    if value:
+        from mlops_cli.cli.shell_files import shell_of_user
+        from mlops_cli.cli.shells import SCRIPTS
+
+        print(SCRIPTS[shell_of_user(os.environ)], end='')
         raise typer.Exit
 
 
@@ -92,9 +116,15 @@ def main(
     version: Annotated[
         bool, typer.Option('--version', '-V', callback=_version, is_eager=True, help='Show the version.')
     ] = False,
+    install_completion: Annotated[
+        bool, typer.Option('--install-completion', callback=_install, is_eager=True, help='Let Tab complete, in your shell.')
+    ] = False,
+    show_completion: Annotated[
+        bool, typer.Option('--show-completion', callback=_show, is_eager=True, help='Print what makes Tab complete.')
+    ] = False,
 ) -> None:
     """Reproducible ML pipelines: nothing runs twice, every decision is explained, everything is recorded in git."""
-    del version
+    del version, install_completion, show_completion
     context.current.quiet, context.current.verbose = quiet, verbose
     context.enter(directory)
     if ctx.invoked_subcommand is None:

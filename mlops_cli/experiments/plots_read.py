@@ -1,8 +1,11 @@
-"""Bytes of a plot file as a table or a picture: CSV, TSV, JSON, JSON lines; PNG, JPEG, GIF, WebP, SVG.  Size-capped; runs nothing."""
+"""Bytes of a plot file as a table (CSV, TSV, JSON, JSON lines) or a picture (PNG, JPEG, GIF, WebP, SVG).
+
+They may come from a branch that nobody trusts: sizes are capped, nothing runs, nothing in a cell means anything."""
 
 from __future__ import annotations
 
 import csv
+import io
 import math
 import re
 from collections.abc import Iterable, Mapping
@@ -90,8 +93,10 @@ def _delimited(data: bytes, path: str, delimiter: str, header: bool) -> Table:
     try:
         text = data.decode('utf-8-sig')
     except UnicodeDecodeError as error:
-        raise UserError('not UTF-8', where=Where(path, data.count(b'\n', 0, error.start) + 1), hint='save it as UTF-8') from None
-    reader = csv.reader(text.splitlines(keepends=True), delimiter=delimiter, strict=True)
+        raise UserError(
+            'not UTF-8', where=Where(path, data.count(b'\n', 0, error.start) + 1), hint='save it as UTF-8'
+        ) from None
+    reader = csv.reader(io.StringIO(text, newline=''), delimiter=delimiter, strict=True)
     rows: list[list[str]] = []
     try:
         for row in reader:

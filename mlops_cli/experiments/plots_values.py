@@ -1,4 +1,4 @@
-"""What a plot is, as values: lines, points, bars, a histogram, a confusion matrix, a picture, or a sentence why there is none."""
+"""What a plot is, as values: lines, bars, a histogram, a confusion matrix, a picture, or a sentence why there is none."""
 
 from __future__ import annotations
 
