@@ -22,14 +22,18 @@ def test_the_wheel_holds_the_schema_and_runs(tmp_path: Path) -> None:
     (wheel,) = tmp_path.glob('*.whl')
     names = zipfile.ZipFile(wheel).namelist()
     assert 'mlops_cli/pipeline/pipeline.schema.yaml' in names
+    for folder in (ROOT / 'templates').iterdir():
+        files = {f'mlops_cli/{path.relative_to(ROOT)}' for path in folder.rglob('*') if path.is_file()}
+        assert {name for name in files if '__pycache__' not in name} <= set(names)
+    assert not [name for name in names if '__pycache__' in name]
     assert not [name for name in names if name.startswith('tests/')]
     venv = tmp_path / 'venv'
     subprocess.run([sys.executable, '-m', 'venv', '--without-pip', str(venv)], check=True)
     subprocess.run([*pip, '--python', str(venv / 'bin/python'), 'install', str(wheel)], check=True)
     environ = {'PATH': f'{venv}/bin:/usr/bin:/bin', 'HOME': str(tmp_path), 'LC_ALL': 'C.UTF-8'}
     mlops = str(venv / 'bin/mlops')
-    subprocess.run([mlops, 'init', 'project'], cwd=tmp_path, env=environ, check=True)
+    subprocess.run([mlops, 'init', 'project', '--template', 'minimal'], cwd=tmp_path, env=environ, check=True)
     run = [mlops, '-C', 'project', 'run']
     done = subprocess.run(run, cwd=tmp_path, env=environ, check=True, capture_output=True, text=True)
-    assert '1 done' in done.stdout
-    assert os.path.exists(tmp_path / 'project/hello.txt')
+    assert '3 done' in done.stdout
+    assert os.path.exists(tmp_path / 'project/model.json')

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import typer
 
 from mlops_cli import __version__
 from mlops_cli.cli import app, context, exits, failures
@@ -16,7 +17,19 @@ from mlops_cli.cli.performing import exit_code
 from mlops_cli.core.errors import ExitCode, UserError, UserErrors, Where
 from tests.cli.values import ended, plan, report, settled, step
 
-COMMANDS = [[name] for name in app.COMMANDS if name != 'runs'] + [['runs', name] for name in ('list', 'show', 'apply')]
+
+def _typed() -> list[list[str]]:
+    """The words of every command, those of groups too."""
+    group = typer.main.get_command(app.app)
+    found: list[list[str]] = []
+    for name in app.COMMANDS:
+        command = group.get_command(None, name)  # type: ignore[attr-defined, arg-type]
+        inner = getattr(command, 'commands', None)
+        found += [[name, one] for one in inner] if inner else [[name]]
+    return found
+
+
+COMMANDS = _typed()
 
 
 @pytest.fixture(autouse=True)

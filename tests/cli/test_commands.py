@@ -292,19 +292,6 @@ def test_the_graph_in_every_form(mlops: Mlops) -> None:
     assert mlops('graph', '--json').json == mlops('graph', '--format', 'json').json
 
 
-def test_init_makes_a_project_that_runs(mlops: Mlops, project: Project) -> None:
-    made = mlops('init', 'new')
-    assert made.lines[-1] == 'Next: mlops -C new run' and project.exists('new/pipeline.yaml')
-    assert '1 done' in mlops('-C', 'new', 'run').out
-    assert 'exists' in mlops('init', 'new', code=5).err
-    assert mlops('init', 'other', '--json').json['made'] == [
-        'pipeline.yaml',
-        'params.yaml',
-        '.gitattributes',
-        '.mlops/.gitignore',
-    ]
-
-
 def test_the_gate(mlops: Mlops, project: Project) -> None:
     project.write('m.json', '{"accuracy": 0.97}')
     assert 'passed' in mlops('gate', 'm.json:accuracy >= 0.95').out
