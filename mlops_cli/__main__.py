@@ -1,6 +1,7 @@
 """The console script.  What needs no command line library is answered before one is imported."""
 from __future__ import annotations
 
+import os
 import sys
 
 
@@ -10,6 +11,10 @@ def main() -> None:
     if arguments in (['--version'], ['-V']):
         from mlops_cli import __version__
         print(f'mlops {__version__}')
+        sys.exit(0)
+    if instruction := os.environ.get('_MLOPS_COMPLETE'):
+        from mlops_cli.cli.shells import answer
+        answer(instruction, os.environ)
         sys.exit(0)
     try:
         from mlops_cli.cli.app import run

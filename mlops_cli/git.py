@@ -46,7 +46,7 @@ _REVISION_LENGTH = 1000
 _CHUNK = 1 << 20
 _LINK_LENGTH = 4095
 # The parts of .mlops that are records; the rest of it is this machine's own, whatever a commit says.
-_RECORDS = (layout.CONFIG, layout.GITIGNORE, layout.STAGES, layout.DATA, layout.RUNS, layout.MODELS)
+_RECORDS = (layout.CONFIG, layout.GITIGNORE, layout.STAGES, layout.DATA, layout.RUNS, layout.MODELS, layout.ACCEPTED)
 
 
 @lru_cache(maxsize=8)
@@ -191,6 +191,19 @@ def resolve(folder: str, revision: str) -> str:
     if _run(folder, ['rev-parse', '--is-shallow-repository']) == b'true\n':
         raise UserError(f'this shallow clone has no revision {revision!r}', hint='git fetch --unshallow')
     raise UserError(f'git knows no revision {revision!r}', hint='mlops runs list, git log or git branch show what there is')
+
+
+def references(folder: str) -> tuple[tuple[str, str], ...]:
+    """(short name, ``branch`` or ``tag``) of every branch, here and of remotes, and tag; those last committed to first."""
+    kinds = {'refs/heads/': 'branch', 'refs/remotes/': 'branch', 'refs/tags/': 'tag'}
+    listing = ['for-each-ref', '--sort=-creatordate', '--count=1000', '--format=%(refname)%00%(symref)', *kinds]
+    found: list[tuple[str, str]] = []
+    for line in (_run(folder, listing) or b'').splitlines():
+        name, _, pointer = line.decode(errors='replace').partition('\0')
+        start = next(start for start in kinds if name.startswith(start))
+        if not pointer:  # such as origin/HEAD
+            found.append((name.removeprefix(start), kinds[start]))
+    return tuple(found)
 
 
 # Export

@@ -8,27 +8,12 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 
 from mlops_cli.cli.console import say
-from mlops_cli.core import layout
+from mlops_cli.cli.finding import project_folder
 from mlops_cli.core.errors import UserError
 from mlops_cli.fsio.paths import Root
 from mlops_cli.records import data
 from mlops_cli.records.config import Config, load_config
 from mlops_cli.run.workbench import Workbench, open_workbench
-
-
-def project_folder(start: str | None = None) -> str:
-    """The nearest folder, from ``start`` upwards, with a pipeline.yaml.  Raises UserError."""
-    here = folder = os.path.abspath(start or os.getcwd())
-    while True:
-        if os.path.isfile(os.path.join(folder, layout.PIPELINE_FILE)):
-            return folder
-        parent = os.path.dirname(folder)
-        if parent == folder:
-            raise UserError(
-                f'no {layout.PIPELINE_FILE} in {here} or above it',
-                hint='mlops init makes a project here, or name one: mlops -C DIR ...',
-            )
-        folder = parent
 
 
 @dataclass(frozen=True)

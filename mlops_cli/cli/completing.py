@@ -1,0 +1,267 @@
+"""What Tab offers for each kind of word: stages, outputs, runs, parameters, revisions.
+
+Each function takes the beginning of a word and gives (word, a few words about it).  They read names only: nothing is
+fingerprinted, planned or executed, and what cannot be read offers nothing.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from contextlib import suppress
+from itertools import islice
+from pathlib import Path
+from typing import Any
+
+from mlops_cli.core import layout
+from mlops_cli.core.errors import UserError
+
+Offers = list[tuple[str, str]]
+
+NEWEST = 50  # runs that are offered
+MOST_INSTANCES = 200  # beyond these, instances are offered once the word holds an @
+HELP = 60  # characters
+
+
+def stages(incomplete: str) -> Offers:
+    """Stages, groups and instances; with at least one character also outputs."""
+    return _stage_names(incomplete) + (outputs(incomplete) if incomplete else [])
+
+
+def stage_names(incomplete: str) -> Offers:
+    """Stages, groups and instances, not outputs."""
+    return _stage_names(incomplete)
+
+
+def outputs(incomplete: str) -> Offers:
+    """Paths that stages make, from where the user stands."""
+    pipeline = _pipeline()
+    if pipeline is None:
+        return []
+    made = ((output.path, f'made by {stage.name}') for stage in pipeline.stages.values() for output in stage.outputs)
+    return _beginning(incomplete, _from_here(made))
+
+
+def metrics_files(incomplete: str) -> Offers:
+    """Metrics files that stages make, from where the user stands."""
+    return _of_role('metric', incomplete)
+
+
+def plots_files(incomplete: str) -> Offers:
+    """Plots files that stages make, from where the user stands."""
+    return _of_role('plot', incomplete)
+
+
+def recorded(incomplete: str) -> Offers:
+    """What can be put into the workspace: stages, outputs and tracked data."""
+    found = _stage_names(incomplete) + outputs(incomplete)
+    folder = _folder()
+    if folder is not None:
+        from mlops_cli.fsio.paths import Root
+        from mlops_cli.records import data
+
+        with suppress(UserError, OSError), Root(folder) as root:
+            found += _beginning(incomplete, _from_here((path, 'tracked data') for path in data.tracked(root)))
+    return found
+
+
+def runs(incomplete: str) -> Offers:
+    """The newest runs, with when they started; of older ones those that begin like the word."""
+    folder = _folder()
+    if folder is None:
+        return []
+    from mlops_cli.fsio.paths import Root
+    from mlops_cli.records.runs import Runs
+
+    with suppress(UserError, OSError), Root(folder) as root:
+        ids = Runs(root).ids()
+        if not incomplete:
+            return [_run_offer(one) for one in islice(ids, NEWEST)]
+        short = ((one, one.partition('-')[2]) for one in ids)
+        return [_run_offer(one) for one, name in islice(((one, n) for one, n in short if n.startswith(incomplete)), NEWEST)]
+    return []
+
+
+def _run_offer(run_id: str) -> tuple[str, str]:
+    """An id begins with when the run started: no record is opened."""
+    moment, _, short = run_id.partition('-')
+    day, time = moment.partition('T')[::2]
+    return short, f'started {day[:4]}-{day[4:6]}-{day[6:]} {time[:2]}:{time[2:4]} UTC'
+
+
+def revisions(incomplete: str) -> Offers:
+    """Branches and tags."""
+    folder = _folder()
+    if folder is None:
+        return []
+    from mlops_cli import git
+
+    return _beginning(incomplete, (('HEAD', 'the last commit'), *git.references(folder)))
+
+
+def points(incomplete: str) -> Offers:
+    """What states are compared by: the workspace, revisions, runs."""
+    return _beginning(incomplete, [('workspace', 'what is here now')]) + revisions(incomplete) + runs(incomplete)
+
+
+def stages_or_runs(incomplete: str) -> Offers:
+    return stages(incomplete) + runs(incomplete)
+
+
+def params(incomplete: str) -> Offers:
+    """``train.depth=`` with its present value; behind the ``=`` that value.  Other files' with ``FILE:`` in front."""
+    folder = _folder()
+    if folder is None:
+        return []
+    word, equals, _ = incomplete.partition('=')
+    file, colon, key = word.rpartition(':')
+    values = _flat(_load_params(folder, file or layout.PARAMS_FILE))
+    if equals:
+        present = values.get(key.removeprefix('+'))
+        words = ['true', 'false'] if isinstance(present, bool) else [] if present is None else [_shown(present)]
+        return _beginning(incomplete, [(f'{word}={one}', 'now' if one == _shown(present) else '') for one in words])
+    start = f'{file}{colon}'
+    found = [(f'{start}{name}=', f'now {_shown(one)}') for name, one in values.items()]
+    if not colon and word:
+        found += [(f'{other}:', 'parameters') for other in _param_files() if other != layout.PARAMS_FILE]
+    return _beginning(incomplete, found)
+
+
+def settings(incomplete: str) -> Offers:
+    """Names that config knows."""
+    from mlops_cli.records.config import KNOWN, VARIABLES
+
+    return _beginning(incomplete, ((name, VARIABLES.get(name, '')) for name in KNOWN))
+
+
+# A parameter's metavar says what it takes, and so what Tab offers: no command does anything for it.
+BY_METAVAR: Mapping[str, Callable[[str], Offers]] = {
+    'STAGE': stages,
+    'RUN': runs,
+    'ID': runs,
+    'REV': revisions,
+    'POINT': points,
+    'METRICS': metrics_files,
+    'PLOT': plots_files,
+    'SETTING': settings,
+    'KEY=VALUE': params,
+}
+
+
+def by_metavar(metavar: str, incomplete: str) -> Offers:
+    """``[PATH|STAGE]...`` offers what can be checked out, ``STAGE|RUN`` both."""
+    kinds = words_of(metavar)
+    if 'PATH' in kinds and 'STAGE' in kinds:
+        return recorded(incomplete)
+    return [offer for kind in kinds if kind in BY_METAVAR for offer in BY_METAVAR[kind](incomplete)]
+
+
+def words_of(metavar: str) -> list[str]:
+    """``[PATH|STAGE]...`` is PATH and STAGE."""
+    return re.findall(r'[A-Z][A-Z=]*', metavar)
+
+
+# What they read
+
+
+def _folder() -> str | None:
+    """The project that the user stands in."""
+    from mlops_cli.cli.finding import project_folder
+
+    try:
+        return project_folder()
+    except (UserError, OSError):
+        return None
+
+
+def _pipeline() -> Any:
+    """The project's Pipeline, or None where there is none or it has mistakes."""
+    folder = _folder()
+    if folder is None:
+        return None
+    from mlops_cli.pipeline.load import load
+
+    try:
+        return load(Path(folder), environ=dict(os.environ))
+    except (UserError, OSError):
+        return None
+
+
+def _stage_names(incomplete: str) -> Offers:
+    pipeline = _pipeline()
+    if pipeline is None:
+        return []
+    every = '@' in incomplete or len(pipeline.stages) <= MOST_INSTANCES
+    found: dict[str, str] = {}
+    for group, names in pipeline.groups.items():
+        one = pipeline.stages[names[0]]
+        about = one.desc or ' '.join(one.command.words)
+        if names != (group,):
+            found[group] = f'{len(names):,} instances'
+        if every or names == (group,):
+            found |= dict.fromkeys(names, about)
+    return _beginning(incomplete, found.items())
+
+
+def _of_role(role: str, incomplete: str) -> Offers:
+    pipeline = _pipeline()
+    if pipeline is None:
+        return []
+    made = (
+        (output.path, f'made by {stage.name}')
+        for stage in pipeline.stages.values()
+        for output in stage.outputs
+        if output.role == role
+    )
+    return _beginning(incomplete, _from_here(made))
+
+
+def _from_here(found: Iterable[tuple[str, str]]) -> Iterator[tuple[str, str]]:
+    """Paths from the project's root, as they are typed where the user stands."""
+    folder = os.path.realpath(_folder() or '.')
+    here = os.path.realpath(os.getcwd())
+    for path, about in found:
+        yield (path if here == folder else os.path.relpath(os.path.join(folder, path), here)), about
+
+
+def _beginning(incomplete: str, found: Iterable[tuple[str, str]]) -> Offers:
+    return [(word, ' '.join(about.split())[:HELP]) for word, about in found if word.startswith(incomplete)]
+
+
+def _param_files() -> tuple[str, ...]:
+    pipeline = _pipeline()
+    if pipeline is None:
+        return ()
+    return tuple(dict.fromkeys(ref.file for stage in pipeline.stages.values() for ref in stage.params))
+
+
+def _load_params(folder: str, file: str) -> Mapping[str, Any]:
+    from mlops_cli.fingerprint.params import Params
+    from mlops_cli.fsio.paths import Root
+
+    try:
+        with Root(folder) as root:
+            return Params(root).load(file)
+    except (UserError, OSError, ValueError):
+        return {}
+
+
+def _flat(value: Any, start: str = '') -> dict[str, Any]:
+    """Dotted key -> scalar or list, for all of a document."""
+    found: dict[str, Any] = {}
+    for key, inner in value.items():
+        name = f'{start}{key}'
+        if isinstance(inner, Mapping):
+            found |= _flat(inner, f'{name}.')
+        else:
+            found[name] = inner
+    return found
+
+
+def _shown(value: Any) -> str:
+    import json
+
+    if isinstance(value, str):
+        return value
+    return json.dumps(value, ensure_ascii=False, default=str, separators=(',', ':'))
