@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-from dataclasses import fields
 from typing import TYPE_CHECKING, Any
 
 from mlops_cli.core.clock import iso
-from mlops_cli.core.events import Event, Note, RunEnded, RunStarted, StageEnded, StageStarted, StageWaiting
-from mlops_cli.core.refs import ObjectRef
-from mlops_cli.plan.model import Plan, Reason, Step, Verdict
+from mlops_cli.core.events import event_document as event_document
+from mlops_cli.core.events import ref_document as ref_document
+from mlops_cli.plan.model import Blessing, Plan, Reason, Rival, Step, Verdict
 
 if TYPE_CHECKING:
     from mlops_cli.cli.standing import Working
@@ -18,6 +17,31 @@ if TYPE_CHECKING:
 
 def reason_document(one: Reason) -> dict[str, Any]:
     return {'kind': one.kind, 'subject': one.subject, 'before': one.before, 'after': one.after, 'detail': one.detail}
+
+
+def rival_document(one: Rival) -> dict[str, Any]:
+    """Another result of the same key; ``differs`` are paths, ``here`` and ``there`` the numbers of both."""
+    return {
+        'outputs': one.outs8,
+        'run': one.run or None,
+        'differs': list(one.differs),
+        'metrics': [{'file': file, 'name': name, 'here': here, 'there': there} for file, name, here, there in one.metrics],
+        'within_tolerance': one.tolerated,
+    }
+
+
+def blessing_document(one: Blessing) -> dict[str, Any]:
+    """Who accepted a result, when, why, and what was different then."""
+    return {
+        'kind': one.kind,
+        'who': one.who,
+        'host': one.host,
+        'when': one.when,
+        'reason': one.reason,
+        'run': one.run or None,
+        'results': one.results,
+        'differed': [reason_document(Reason(*row)) for row in one.differed],  # type: ignore[arg-type]
+    }
 
 
 def step_document(step: Step) -> dict[str, Any]:
@@ -38,6 +62,10 @@ def step_document(step: Step) -> dict[str, Any]:
         },
         'notes': list(step.notes),
         'changed_by_hand': list(step.changed_by_hand),
+        'origin': {'run': step.run or None, 'text': step.origin} if step.verdict is Verdict.RESTORE else None,
+        'environment': [{'name': one.name, 'recorded': one.then, 'here': one.here} for one in step.surroundings],
+        'accepted': blessing_document(step.accepted) if step.accepted else None,
+        'other_results': [rival_document(one) for one in step.rivals],
     }
     if step.verdict is Verdict.MAYBE:
         found['certain'] = step.certain
@@ -51,10 +79,6 @@ def plan_document(plan: Plan, command: str) -> dict[str, Any]:
 def working_document(one: Working) -> dict[str, Any]:
     since = None if one.since is None else iso(one.since)
     return {'name': one.stage, 'since': since, 'host': one.host, 'pid': one.pid, 'said': one.said}
-
-
-def ref_document(path: str, ref: ObjectRef) -> dict[str, Any]:
-    return {'path': path, 'kind': ref.kind, 'digest': str(ref.digest), 'size': ref.size}
 
 
 def settled_document(one: Settled) -> dict[str, Any]:
@@ -72,31 +96,6 @@ def settled_document(one: Settled) -> dict[str, Any]:
         'message': event.message if event else '',
         'notes': list(event.notes) if event else [],
     }
-
-
-EVENTS = {
-    RunStarted: 'run-started',
-    StageStarted: 'stage-started',
-    StageWaiting: 'stage-waiting',
-    StageEnded: 'stage-ended',
-    Note: 'note',
-    RunEnded: 'run-ended',
-}
-
-
-def event_document(event: Event, now: float) -> dict[str, Any]:
-    """``now``: seconds since 1970."""
-    found: dict[str, Any] = {'event': EVENTS[type(event)], 'at': round(now, 3)}
-    for field in fields(event):
-        value = getattr(event, field.name)
-        if field.name == 'outputs':
-            value = [ref_document(path, ref) for path, ref in value]
-        elif field.name == 'metrics':
-            value = {f'{file}:{name}': number for file, name, number in value}
-        elif field.name == 'usage':
-            value = dict(value)
-        found[field.name] = value
-    return found
 
 
 def run_document(report: Report) -> dict[str, Any]:

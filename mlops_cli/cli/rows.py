@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 
 from mlops_cli.cli.console import one_line
-from mlops_cli.cli.words import Groups, estimate, fold, span, why
+from mlops_cli.cli.words import Groups, estimate, fold, sentences, span, why
 from mlops_cli.plan.model import Plan, Step, Verdict
 
 MANY = 5  # lines about one stage from which a likeness is enough to share one
@@ -95,6 +95,6 @@ def notes(plan: Plan, groups: Groups) -> list[tuple[str, str]]:
     """(sentence, stages it is about), each sentence once."""
     about: dict[str, list[str]] = {}
     for step in plan.steps:
-        for sentence in step.notes:
+        for sentence in sentences(step):
             about.setdefault(sentence, []).append(step.stage)
     return [(sentence, ', '.join(fold(names, groups))) for sentence, names in about.items()]

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
-from typing import Protocol
+from typing import Any, Protocol
 
 from mlops_cli.core.digest import Digest
 from mlops_cli.core.manifest import Manifest
 from mlops_cli.core.refs import ObjectRef
-from mlops_cli.plan.model import Estimate
+from mlops_cli.plan.model import Estimate, Metrics
 
 
 class Known(Protocol):
@@ -19,25 +19,65 @@ class Known(Protocol):
     def manifest(self) -> Manifest: ...
     @property
     def outputs(self) -> tuple[tuple[str, ObjectRef], ...]: ...
+    @property
+    def metrics(self) -> Metrics: ...
+
+
+class Acceptance(Protocol):
+    """Somebody said that a result counts.  ``outputs``: the digest of what it led to; the others as in records.accepted."""
+
+    @property
+    def outputs(self) -> Digest: ...
+    @property
+    def who(self) -> str: ...
+    @property
+    def host(self) -> str: ...
+    @property
+    def when(self) -> str: ...
+    @property
+    def reason(self) -> str: ...
+    @property
+    def run(self) -> str: ...
+    @property
+    def kind(self) -> str: ...
+    @property
+    def differed(self) -> tuple[tuple[str, str, str | None, str | None, str], ...]: ...
 
 
 @dataclass(frozen=True, slots=True)
 class Computed:
-    """A result in the store.  ``origin``: for people, as ``run 6hx2aa (ben, gpu1)``; ``code``: path -> digest of bytes."""
+    """A result in the store.  ``origin``: for people, as ``run 6hx2aa (ben, gpu1)``; ``code``: path -> digest of bytes.
+    ``run``: the id of the run that made it.  ``environment``: what it was made under, as results-v1 has it."""
 
     outputs: tuple[tuple[str, ObjectRef], ...]
     origin: str = ''
     code: Mapping[str, Digest] = field(default_factory=dict)
-    environment: str = ''
+    environment: Mapping[str, Any] = field(default_factory=dict)
+    run: str = ''
+    metrics: Metrics = ()
+
+
+def _none_accepted(_key: Digest) -> tuple[Acceptance, ...]:
+    return ()
+
+
+def _unknown_environment(_stage: str) -> Mapping[str, Any]:
+    return {}
+
+
+def _unknown_maker(_key: Digest, _outs8: str) -> str:
+    return ''
 
 
 @dataclass(frozen=True, slots=True)
 class Facts:
-    """``pins``: recorded in git for a key.  ``results``: in the store for a key, best first, none of them suspect.
+    """``pins``: recorded in git for a key.  ``results``: in the store for a key, earliest first, none of them suspect.
     ``history``: pins of earlier states of a stage.  ``held``: what the workspace holds at an output's path.
     ``stored``: all objects of these references are in the store.  ``read``: bytes of a tree node.
     ``source``: the bytes of a code file as they were for an earlier key.  ``present``: a file's bytes now; ``folder``: a path
-    is a folder now."""
+    is a folder now.  ``accepted``: who accepted what for a key, oldest first; the last one counts.  ``surroundings``: what a
+    stage would be run under here, as results-v1 has it.  ``maker``: the id of the run that led from a key to the outputs with
+    these eight digits, as far as run records tell."""
 
     pins: Callable[[Digest], tuple[Known, ...]]
     results: Callable[[Digest], tuple[Computed, ...]]
@@ -49,6 +89,9 @@ class Facts:
     present: Callable[[str], bytes | None]
     folder: Callable[[str], bool]
     estimate: Callable[[str], Estimate]
+    accepted: Callable[[Digest], tuple[Acceptance, ...]] = _none_accepted
+    surroundings: Callable[[str], Mapping[str, Any]] = _unknown_environment
+    maker: Callable[[Digest, str], str] = _unknown_maker
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,4 +102,3 @@ class Wishes:
     forced: frozenset[str] = frozenset()
     lookup: bool = True
     trial: bool = False
-    environment: str = ''

@@ -36,6 +36,7 @@ class Reason:
     detail: str = ''
 
 
+Metrics = tuple[tuple[str, str, float | int], ...]  # (file, dotted name, number)
 Basis = Literal['history', 'declared', 'unknown']
 
 
@@ -53,13 +54,54 @@ UNKNOWN = Estimate()
 
 
 @dataclass(frozen=True, slots=True)
+class Surrounding:
+    """One thing about an environment: ``name`` is Python, platform, GPU driver or a package; ``then`` and ``here``: its
+    versions where a result was made and here, None where it is not there."""
+
+    name: str
+    then: str | None
+    here: str | None
+
+
+@dataclass(frozen=True, slots=True)
+class Rival:
+    """Another result of the same key.  ``outs8``: tells it from the others.  ``run``: the id of the run that made it, empty
+    where unknown.  ``differs``: paths whose content is another.  ``metrics``: (file, name, here, there) of the numbers that
+    are others, None where one has no such number.  ``tolerated``: only metrics differ, and by no more than the pipeline says
+    does not matter."""
+
+    outs8: str
+    run: str = ''
+    differs: tuple[str, ...] = ()
+    metrics: tuple[tuple[str, str, float | int | None, float | int | None], ...] = ()
+    tolerated: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Blessing:
+    """Who accepted the result that counts, when (UTC, ISO 8601) and why.  ``kind``: accepted (as it lay there), trusted (its
+    code had changed while it ran) or chosen (of ``results`` different ones).  ``run``: the id of the run that made it."""
+
+    who: str
+    host: str
+    when: str
+    reason: str
+    kind: str = 'accepted'
+    run: str = ''
+    results: int = 1
+    differed: tuple[tuple[str, str, str | None, str | None, str], ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
 class Step:
     """One stage in a plan.
 
     ``manifest`` None while inputs are undecided (maybe) or missing (blocked).  ``outputs``: what the key is known to
     lead to, for fresh and restore.  ``source``: where a restore was learnt: pin or result.  ``origin``: who made that result,
-    for people.  ``certain``: with maybe, that it cannot end fresh.  ``notes``: sentences (code unknown, not
-    deterministic, changed by hand)."""
+    for people; ``run``: the id of the run that did.  ``certain``: with maybe, that it cannot end fresh.  ``notes``: sentences
+    (code unknown, frozen).  ``rivals``: other results of the same key, so the stage is not deterministic.  ``accepted``: the
+    result counts because somebody said so.  ``surroundings``: how the environment that a result to restore was made under
+    differs from the one here."""
 
     stage: str
     verdict: Verdict
@@ -73,6 +115,10 @@ class Step:
     notes: tuple[str, ...] = ()
     changed_by_hand: tuple[str, ...] = ()
     estimate: Estimate = UNKNOWN
+    run: str = ''
+    rivals: tuple[Rival, ...] = ()
+    accepted: Blessing | None = None
+    surroundings: tuple[Surrounding, ...] = ()
 
     @property
     def made(self) -> dict[str, ObjectRef]:

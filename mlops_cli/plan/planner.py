@@ -6,17 +6,20 @@ scheduler asks ``decide`` again for a stage once the stages before it are done (
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 
 from mlops_cli.core.manifest import Manifest
 from mlops_cli.core.refs import ObjectRef
 from mlops_cli.fingerprint.stage import Draft, fill
-from mlops_cli.plan.facts import Computed, Facts, Known, Wishes
+from mlops_cli.plan.facts import Facts, Known, Wishes
+from mlops_cli.plan.known import known
 from mlops_cli.plan.model import Plan, Reason, Step, Verdict
-from mlops_cli.plan.reasons import NEVER_RUN, held_state, nearest, reasons_for, static_reasons
+from mlops_cli.plan.reasons import NEVER_RUN, nearest, reasons_for, static_reasons
 
-Outputs = tuple[tuple[str, ObjectRef], ...]
+
+def _as_it_is(_draft: Draft, step: Step) -> Step:
+    return step
 
 
 def make_plan(
@@ -27,8 +30,10 @@ def make_plan(
     facts: Facts,
     wishes: Wishes,
     notes: tuple[str, ...] = (),
+    seen: Callable[[Draft, Step], Step] = _as_it_is,
 ) -> Plan:
     """``order``: stages to plan, topological.  ``edges``: stage -> stages it comes after (data and ``needs``).
+    ``seen``: takes each step as it is decided, and returns the one that the stages after it are to see.
 
     A producer outside ``order`` counts with what the workspace holds."""
     steps: dict[str, Step] = {}
@@ -40,9 +45,10 @@ def make_plan(
             if producer in steps and steps[producer].verdict in (Verdict.RUN, Verdict.MAYBE, Verdict.BLOCKED)
         )
         if undecided:
-            steps[stage] = _undecided(draft, undecided, steps, facts, wishes)
+            step = _undecided(draft, undecided, steps, facts, wishes)
         else:
-            steps[stage] = decide(draft, inputs_of(draft, steps, facts), facts, wishes)
+            step = decide(draft, inputs_of(draft, steps, facts), facts, wishes)
+        steps[stage] = seen(draft, step)
     return Plan(name, tuple(steps.values()), {stage: edges.get(stage, ()) for stage in order}, notes)
 
 
@@ -111,8 +117,8 @@ def decide(draft: Draft, made: Mapping[str, ObjectRef | None], facts: Facts, wis
     if stage.frozen:
         return _frozen(draft, manifest, facts, wishes)
     wished = _wished(draft, wishes)
-    if not wished and (known := _known(draft, manifest, facts, wishes)):
-        return known
+    if not wished and (found := known(draft, manifest, facts, wishes)):
+        return found
     if lost := tuple(path for path, ref in draft.tracked.items() if not facts.stored((ref,))):
         reasons = tuple(Reason('data', path, detail='tracked, but neither here nor in this cache') for path in lost)
         return Step(stage.name, Verdict.BLOCKED, reasons, notes=draft.unknown)
@@ -125,106 +131,11 @@ def _frozen(draft: Draft, manifest: Manifest | None, facts: Facts, wishes: Wishe
     held = tuple((output.path, ref) for output in stage.outputs if (ref := facts.held(output.path)) is not None)
     if len(held) == len(stage.outputs):
         return Step(stage.name, Verdict.FRESH, (), (), manifest, held, notes=('frozen: not checked, never run',))
-    if manifest is not None and (known := _known(draft, manifest, facts, wishes)):
-        return known
+    if manifest is not None and (found := known(draft, manifest, facts, wishes)):
+        return found
     absent = {output.path for output in stage.outputs} - {path for path, _ in held}
     reasons = tuple(Reason('output', path, detail='absent, and the stage is frozen') for path in sorted(absent))
     return Step(stage.name, Verdict.BLOCKED, reasons, notes=('frozen: not checked, never run',))
-
-
-def _known(draft: Draft, manifest: Manifest, facts: Facts, wishes: Wishes) -> Step | None:
-    """Fresh or restore, if the key is known and its outputs can be had."""
-    stage = draft.stage
-    declared = {output.path for output in stage.outputs}
-    persists = any(output.persist for output in stage.outputs)
-    pins = [pin for pin in facts.pins(manifest.digest) if {path for path, _ in pin.outputs} == declared]
-    notes = draft.unknown
-    if len(pins) > 1:
-        notes = (
-            *notes,
-            (
-                f'not deterministic: {len(pins)} different results are recorded for the same inputs '
-                '(to keep one, delete the pins of the others in .mlops/stages)'
-            ),
-        )
-    for pin in pins:
-        if all(facts.held(path) == ref for path, ref in pin.outputs):
-            return Step(stage.name, Verdict.FRESH, (), (), manifest, pin.outputs, 'pin', notes=notes)
-    if persists or not wishes.lookup:
-        return None
-    results = facts.results(manifest.digest)
-    for pin in pins:
-        if _stored(pin.outputs, facts):
-            origin = next((result.origin for result in results if result.outputs == pin.outputs), '')
-            return _restore(draft, manifest, pin.outputs, 'pin', origin, notes, facts, wishes)
-    for result in (*results, *_same_bytes(draft, manifest, facts)):
-        if {path for path, _ in result.outputs} == declared and _stored(result.outputs, facts):
-            if wishes.environment and result.environment not in ('', wishes.environment):
-                notes = (*notes, f'made in another environment: {result.environment}')
-            return _restore(draft, manifest, result.outputs, 'result', result.origin, notes, facts, wishes)
-    return None
-
-
-def _stored(outputs: Outputs, facts: Facts) -> bool:
-    return facts.stored(tuple(ref for _, ref in outputs))
-
-
-def _restore(
-    draft: Draft,
-    manifest: Manifest,
-    outputs: Outputs,
-    source: str,
-    origin: str,
-    notes: tuple[str, ...],
-    facts: Facts,
-    wishes: Wishes,
-) -> Step:
-    differing = [(path, facts.held(path)) for path, ref in outputs if facts.held(path) != ref] if not wishes.trial else []
-    by_hand = _changed_by_hand(draft.stage.name, differing, facts)
-    reasons: tuple[Reason, ...] = ()
-    if by_hand:
-        reasons = tuple(Reason('output', path, detail='changed by hand') for path in by_hand)
-    elif old := held_state(manifest, facts.history(draft.stage.name), facts.held):
-        reasons = reasons_for(manifest, old, facts)
-    if not reasons:
-        reasons = tuple(
-            Reason('output', path, detail='absent' if held is None else 'of an earlier state') for path, held in differing
-        )
-    return Step(
-        draft.stage.name,
-        Verdict.RESTORE,
-        reasons,
-        (),
-        manifest,
-        outputs,
-        'pin' if source == 'pin' else 'result',
-        origin,
-        notes=notes,
-        changed_by_hand=by_hand,
-        estimate=facts.estimate(draft.stage.name),
-    )
-
-
-def _changed_by_hand(stage: str, held: Iterable[tuple[str, ObjectRef | None]], facts: Facts) -> tuple[str, ...]:
-    """Paths whose content no recorded state of the stage ever had."""
-    there = [(path, ref) for path, ref in held if ref is not None]
-    if not there:
-        return ()
-    recorded = {item for pin in facts.history(stage) for item in pin.outputs}
-    return tuple(path for path, ref in there if (path, ref) not in recorded)
-
-
-def _same_bytes(draft: Draft, manifest: Manifest, facts: Facts) -> Iterable[Computed]:
-    """Results whose key differs only in code that has, byte for byte, not changed.
-
-    That happens when the interpreter that read it then, or now, could not parse it."""
-    for old in facts.history(draft.stage.name):
-        changes = manifest.changes_since(old.manifest)
-        if not changes or any(change.entry.kind != 'code' or None in (change.before, change.after) for change in changes):
-            continue
-        for result in facts.results(old.manifest.digest):
-            if all(result.code.get(c.entry.name) == draft.code.get(c.entry.name, ...) for c in changes):
-                yield result
 
 
 def _to_run(draft: Draft, manifest: Manifest, wished: tuple[Reason, ...], facts: Facts) -> Step:

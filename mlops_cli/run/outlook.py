@@ -5,15 +5,19 @@ from __future__ import annotations
 import os
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from functools import partial
+from functools import cached_property, partial
 from itertools import islice
+from typing import Any
 
 from mlops_cli.core.digest import Digest
-from mlops_cli.fingerprint.stage import read_file
+from mlops_cli.fingerprint.environment import environment_of
+from mlops_cli.fingerprint.stage import Draft, read_file
 from mlops_cli.plan.facts import Computed, Facts, Wishes
 from mlops_cli.plan.forecast import estimate
-from mlops_cli.plan.model import UNKNOWN, Estimate, Plan
+from mlops_cli.plan.model import UNKNOWN, Estimate, Plan, Step
 from mlops_cli.plan.planner import make_plan
+from mlops_cli.records.metrics import recorded
+from mlops_cli.records.runs import Run
 from mlops_cli.run.workbench import Workbench
 from mlops_cli.store.objects import Damaged, MissingObject
 from mlops_cli.store.results import ResultEntry
@@ -34,12 +38,17 @@ class Outlook:
 def facts_of(bench: Workbench) -> Facts:
     """What the planner may ask, answered from the project.  Nothing is asked before the planner asks it."""
     history = _History(bench)
+    places: dict[str, Mapping[str, Any]] = {}
 
     def results(key: Digest) -> tuple[Computed, ...]:
-        pinned = {pin.outs8 for pin in bench.pins.of_key(key)}
         entries = [entry for entry in bench.results.lookup(key) if not entry.suspect]
-        entries.sort(key=lambda entry: (entry.entry8 not in pinned, entry.created, entry.entry8))
-        return tuple(Computed(entry.outputs, _origin(entry), dict(entry.code_bytes)) for entry in entries)
+        entries.sort(key=lambda entry: (entry.created, entry.entry8))
+        return tuple(map(_computed, entries))
+
+    def surroundings(stage: str) -> Mapping[str, Any]:
+        if stage not in places:
+            places[stage] = environment_of(bench.drafts[stage].found, bench.environ)
+        return places[stage]
 
     def source(key: Digest, path: str) -> bytes | None:
         for entry in bench.results.lookup(key):
@@ -60,6 +69,9 @@ def facts_of(bench: Workbench) -> Facts:
         present=lambda path: read_file(bench.workspace, path) if bench.workspace.ref(path) is not None else None,
         folder=lambda path: os.path.isdir(bench.root.full(path)),
         estimate=history.estimate,
+        accepted=bench.accepted.of_key,
+        surroundings=surroundings,
+        maker=history.maker,
     )
 
 
@@ -91,32 +103,54 @@ class _Reader:
                 yield digest, partial(bytes, node)
 
 
+def _computed(entry: ResultEntry) -> Computed:
+    numbers = recorded(entry.metrics, [path for path, _ in entry.outputs])
+    run = str(entry.origin.get('run', ''))
+    return Computed(entry.outputs, _origin(entry), dict(entry.code_bytes), entry.environment, run, numbers)
+
+
 def _origin(entry: ResultEntry) -> str:
     run = str(entry.origin.get('run', '')).partition('-')[2]
     who = ', '.join(str(entry.origin[name]) for name in ('who', 'host') if entry.origin.get(name))
+    if not run and entry.origin.get('accepted'):
+        return f'what {who or "somebody"} accepted'
     return f'run {run}' + (f' ({who})' if who else '') if run else who
 
 
 class _History:
-    """Seconds that stages took, from the newest run records; read when first asked for."""
+    """What the newest run records tell; read when first asked for."""
 
     def __init__(self, bench: Workbench) -> None:
         self.bench = bench
-        self.seconds: Mapping[str, Sequence[float]] | None = None
+
+    @cached_property
+    def runs(self) -> tuple[Run, ...]:
+        return tuple(islice(self.bench.runs.newest(), HISTORY_RUNS))
+
+    @cached_property
+    def seconds(self) -> Mapping[str, Sequence[float]]:
+        found: dict[str, list[float]] = {}
+        for run in self.runs:
+            for one in run.stages:
+                if one.state == 'done':
+                    found.setdefault(one.name, []).append(one.seconds)
+        return found
 
     def estimate(self, stage: str) -> Estimate:
-        if self.seconds is None:
-            found: dict[str, list[float]] = {}
-            for run in islice(self.bench.runs.newest(), HISTORY_RUNS):
-                for one in run.stages:
-                    if one.state == 'done':
-                        found.setdefault(one.name, []).append(one.seconds)
-            self.seconds = found
         return estimate(self.seconds[stage]) if stage in self.seconds else UNKNOWN
 
+    def maker(self, key: Digest, outs8: str) -> str:
+        """The newest run that led from a key to these outputs, empty where none is among those read."""
+        rows = ((run.id, one) for run in self.runs for one in run.stages if one.outs8 == outs8 and one.state == 'done')
+        return next((run for run, one in rows if one.key == key), '')
 
-def look(bench: Workbench, stages: Sequence[str], wishes: Wishes) -> Outlook:
-    """Plans the stages (topological), with what the project knows now.  Raises UserError."""
+
+def look(
+    bench: Workbench, stages: Sequence[str], wishes: Wishes, seen: Callable[[Draft, Step], Step] = lambda _, step: step
+) -> Outlook:
+    """Plans the stages (topological), with what the project knows now.  ``seen``: as ``make_plan`` has it.
+
+    Raises UserError."""
     facts = facts_of(bench)
-    plan = make_plan(bench.pipeline.name, bench.drafts, stages, bench.edges, facts, wishes)
+    plan = make_plan(bench.pipeline.name, bench.drafts, stages, bench.edges, facts, wishes, seen=seen)
     return Outlook(plan, facts, wishes)

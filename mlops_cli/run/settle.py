@@ -28,6 +28,7 @@ from mlops_cli.run.session import Session
 from mlops_cli.run.sources import keep_sources
 from mlops_cli.run.states import State
 from mlops_cli.store.ingest import Added
+from mlops_cli.store.local import LocalStore
 from mlops_cli.store.results import ResultEntry
 
 TAIL_LINES = 20
@@ -88,16 +89,17 @@ def take_in(session: Session, attempt: Attempt) -> Taken:
         found.append((output.path, added.ref))
         if output.role == 'metric' and added.ref.kind != 'tree':
             try:
-                numbers += [(output.path, name, value) for name, value in _scalars(session, output.path, added.ref)]
+                numbers += [(output.path, name, value) for name, value in scalars(session.store, output.path, added.ref)]
             except UserError as error:
                 notes.append(str(error))
     return Taken(tuple(sorted(found)), tuple(sorted(numbers)), tuple(notes), tuple(all_added))
 
 
-def _scalars(session: Session, path: str, ref: ObjectRef) -> tuple[tuple[str, float | int], ...]:
+def scalars(store: LocalStore, path: str, ref: ObjectRef) -> tuple[tuple[str, float | int], ...]:
+    """The numbers in a stored file of metrics.  Raises UserError."""
     if ref.size > metrics.LIMIT:
         raise UserError(f'{path} has {show_size(ref.size)}, too much for a file of metrics')
-    return metrics.scalars(session.store.read(ref.digest), path)
+    return metrics.scalars(store.read(ref.digest), path)
 
 
 def settle(session: Session, attempt: Attempt, outcome: Outcome, taken: Taken | None) -> Settled:

@@ -4,16 +4,32 @@ from __future__ import annotations
 
 import json
 import os
+from typing import Protocol
 
-from mlops_cli.core.canonical import document
-from mlops_cli.core.manifest import Manifest
+from mlops_cli.core.canonical import canonical, document
+from mlops_cli.core.digest import Digest
+from mlops_cli.core.manifest import KINDS, Entry, Manifest
 from mlops_cli.core.refs import ObjectRef
-from mlops_cli.fingerprint.stage import Draft
-from mlops_cli.run.session import Session
+from mlops_cli.fingerprint.files import Workspace
+from mlops_cli.fingerprint.stage import Describer, Draft
 from mlops_cli.store.ingest import add_open_file
+from mlops_cli.store.local import LocalStore
 from mlops_cli.store.tree import build
 
 MANIFEST_SCHEMA = 'mlops/manifest/v1'
+
+
+class Keeper(Protocol):
+    """As much of a session as keeping sources needs.  ``trees``: files -> the tree of them that is stored already."""
+
+    @property
+    def workspace(self) -> Workspace: ...
+    @property
+    def describer(self) -> Describer: ...
+    @property
+    def store(self) -> LocalStore: ...
+    @property
+    def trees(self) -> dict[tuple[tuple[str, ObjectRef], ...], ObjectRef]: ...
 
 
 def manifest_document(manifest: Manifest) -> bytes:
@@ -22,7 +38,25 @@ def manifest_document(manifest: Manifest) -> bytes:
     return document({'schema': MANIFEST_SCHEMA, 'key': str(manifest.digest), 'entries': rows})
 
 
-def keep_sources(session: Session, draft: Draft, manifest: Manifest) -> tuple[ObjectRef | None, ObjectRef]:
+def manifest_from(data: bytes) -> Manifest:
+    """The inverse of :func:`manifest_document`.  Raises ValueError for anything else."""
+    try:
+        value = json.loads(data)
+    except (ValueError, RecursionError) as error:
+        raise ValueError(f'not JSON: {error}') from None
+    if not isinstance(value, dict) or value.get('schema') != MANIFEST_SCHEMA or not isinstance(value.get('entries'), list):
+        raise ValueError('not a manifest of this version')
+    entries = []
+    for row in value['entries']:
+        match row:
+            case [str(kind), str(name), str(digest), *rest] if kind in KINDS and len(rest) < 2:
+                entries.append(Entry(kind, name, Digest.parse(digest), canonical(rest[0]) if rest else None))
+            case _:
+                raise ValueError(f'not an entry: {str(row)[:80]}')
+    return Manifest.of(entries)
+
+
+def keep_sources(session: Keeper, draft: Draft, manifest: Manifest) -> tuple[ObjectRef | None, ObjectRef]:
     """(tree of the source files, manifest document).  Folders among the data are kept as their nodes only, so that a later
     difference can be told file by file.  Raises OSError, UserError."""
     kept: dict[str, ObjectRef] = {}
@@ -40,7 +74,7 @@ def keep_sources(session: Session, draft: Draft, manifest: Manifest) -> tuple[Ob
     return (_tree(session, kept) if kept else None), described
 
 
-def _tree(session: Session, kept: dict[str, ObjectRef]) -> ObjectRef:
+def _tree(session: Keeper, kept: dict[str, ObjectRef]) -> ObjectRef:
     """The tree of some files.  Many stages of a run have the same: it is made once."""
     known = tuple(kept.items())
     if known not in session.trees:
@@ -50,7 +84,7 @@ def _tree(session: Session, kept: dict[str, ObjectRef]) -> ObjectRef:
     return session.trees[known]
 
 
-def store_file(session: Session, path: str) -> ObjectRef:
+def store_file(session: Keeper, path: str) -> ObjectRef:
     """Stores a file of the project as the workspace sees it: followed to where a link inside the project leads.
 
     Raises OSError, UserError."""

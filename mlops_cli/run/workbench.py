@@ -25,6 +25,7 @@ from mlops_cli.pipeline import graph
 from mlops_cli.pipeline.load import load
 from mlops_cli.pipeline.spec import Pipeline
 from mlops_cli.records import data
+from mlops_cli.records.accepted import Acceptances
 from mlops_cli.records.config import Config
 from mlops_cli.records.pins import Pins
 from mlops_cli.records.runs import Runs
@@ -64,6 +65,10 @@ class Workbench:
     def drafts(self) -> dict[str, Draft]:
         """Stage -> draft, for the whole pipeline.  Raises UserError."""
         return {name: self.describer.describe(self.pipeline.stages[name]) for name in self.order}
+
+    @cached_property
+    def accepted(self) -> Acceptances:
+        return Acceptances(self.root)
 
     def close(self) -> None:
         """Flushes what waits, and lets go of everything.  Raises OSError, after all else is let go of."""

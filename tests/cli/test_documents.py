@@ -19,7 +19,8 @@ from mlops_cli.run.invoke import Report
 from tests.cli.values import DEPTH, NAMES, NOW, RUN, TRAIN, blocked_plan, ended, mixed_plan, plan, ref, report, settled, step
 
 STEP = {
-    'name', 'verdict', 'from', 'waits_for', 'reasons', 'key', 'estimate', 'notes', 'changed_by_hand',
+    'name', 'verdict', 'from', 'waits_for', 'reasons', 'key', 'estimate', 'notes', 'changed_by_hand', 'origin', 'environment',
+    'accepted', 'other_results',
 }  # fmt: skip
 STAGE = {
     'name', 'state', 'seconds', 'exit_code', 'usage', 'cost', 'log', 'outputs', 'metrics', 'message', 'notes',

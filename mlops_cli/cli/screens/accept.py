@@ -1,0 +1,84 @@
+"""What was accepted, or would be.  Values in, lines out."""
+
+from __future__ import annotations
+
+import shlex
+from collections.abc import Sequence
+
+from mlops_cli.cli.console import Line, cells, clip, one_line, pad, wrap
+from mlops_cli.cli.words import fitting, made, reason, run_name, some
+from mlops_cli.core import layout
+from mlops_cli.core.units import plural
+from mlops_cli.plan.model import Rival
+from mlops_cli.records.runs import Run
+from mlops_cli.run.accept import CHOSEN, TRUSTED, Author, Done, Proposal
+from mlops_cli.run.workbench import Workbench
+
+NAMES = 40  # columns for names, at most
+WORD = 9
+REASONS = 4  # differences that are named
+
+
+def accept_lines(
+    done: Sequence[Done], bench: Workbench, author: Author, run: Run | None, columns: int, *, dry_run: bool = False
+) -> list[Line]:
+    """A line for each stage with what is below it, what it comes to, and what git has to be told."""
+    names = min(NAMES, max(cells(one_line(one.proposal.stage)) for one in done))
+    lines: list[Line] = []
+    for one in done:
+        lines += _stage(one.proposal, bench, names, columns)
+    subject = f'{plural(len(done), "stage")} of run {run.short}' if run else plural(len(done), 'stage')
+    if dry_run:
+        return [*lines, *_wrapped(f'{subject} would be recorded so. Nothing was changed.', columns)]
+    verb = 'is' if len(done) == 1 else 'are'
+    lines += _wrapped(f'{subject} {verb} recorded so, by {one_line(author.who)}: {one_line(author.reason.strip())}', columns)
+    return [*lines, *_keep(bench, done)]
+
+
+def _stage(one: Proposal, bench: Workbench, names: int, columns: int) -> list[Line]:
+    head = f'  {one.kind:<{WORD}} {pad(clip(one_line(one.stage), names), names)}  '
+    stage = bench.pipeline.stages.get(one.stage)
+    parts = made(stage, one.outputs, one.metrics, None, bench.store) if stage and not _absent(one, bench) else []
+    if not one.outputs:
+        parts = ['no outputs: its command counts as having run']
+    text = fitting(parts, max(columns - cells(head), 20))
+    lines = [Line((head + text).rstrip(), one.kind)]
+    for said in _said(one, bench):
+        room = max(columns - WORD - 3, 30)
+        lines += [Line(f'{"":<{WORD + 3}}{line}') for line in wrap(said, room)]
+    return lines
+
+
+def _absent(one: Proposal, bench: Workbench) -> bool:
+    """A folder's files can be counted only where its nodes are."""
+    return bool(bench.store.missing([ref for _, ref in one.outputs if ref.kind == 'tree']))
+
+
+def _said(one: Proposal, bench: Workbench) -> list[str]:
+    if one.kind == TRUSTED:
+        return [f'of {run_name(one.run)}, for the code that it started with (the state now: mlops plan {one_line(one.stage)})']
+    said = [f'differs: {", ".join(some(list(map(reason, one.differs)), REASONS))}'] if one.differs else []
+    for other in one.instead[:REASONS]:
+        said.append(f'instead of {_other(other)}')
+    if one.kind == CHOSEN and one.run:
+        said.append(f'made by {run_name(one.run)}')
+    if one.kind == CHOSEN and bench.store.missing([ref for _, ref in one.outputs]):
+        said.append('its outputs are not in this cache')
+    return said
+
+
+def _other(other: Rival) -> str:
+    differs = f', which differs in {", ".join(some(list(map(one_line, other.differs)), 3))}' if other.differs else ''
+    whose = f"{run_name(other.run)}'s result" if other.run else f'the result {other.outs8}'
+    return f'{whose}{differs}'
+
+
+def _keep(bench: Workbench, done: Sequence[Done]) -> list[Line]:
+    if not (bench.root.stat('.git') or any(one.record for one in done)):
+        return []
+    ignored = [name for name in ('.gitignore', '.gitattributes') if bench.root.stat(name) is not None]
+    return [Line(f'Keep it: git add {" ".join(map(shlex.quote, [layout.ROOT, *ignored]))} && git commit')]
+
+
+def _wrapped(text: str, columns: int) -> list[Line]:
+    return [Line(line) for line in wrap(text, columns)]

@@ -1,0 +1,399 @@
+"""``mlops accept``: what lies there, or what a run made, becomes the recorded result.  Nothing is run.
+
+What this does to a project is a pin, a result and an acceptance: three files of which git has two.  To take it back, take
+these two out of git again.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, field, replace
+from typing import Any
+
+from mlops_cli.core import layout
+from mlops_cli.core.clock import iso
+from mlops_cli.core.errors import ExitCode, UserError, UserErrors
+from mlops_cli.core.events import Event
+from mlops_cli.core.manifest import Manifest
+from mlops_cli.core.refs import ObjectRef
+from mlops_cli.core.secrets import Redactor, environment_secrets
+from mlops_cli.fingerprint.moved import moved
+from mlops_cli.fingerprint.stage import Draft
+from mlops_cli.fsio.locks import LockFile
+from mlops_cli.plan.facts import Wishes
+from mlops_cli.plan.model import Metrics, Reason, Rival, Step, Verdict
+from mlops_cli.plan.select import select
+from mlops_cli.records import gitignore
+from mlops_cli.records.accepted import Accepted, check_reason, clipped, differences
+from mlops_cli.records.metrics import recorded
+from mlops_cli.records.pins import Pin
+from mlops_cli.records.runs import Run, StageRun
+from mlops_cli.run.heal import begin_writing
+from mlops_cli.run.outlook import facts_of, look
+from mlops_cli.run.settle import scalars
+from mlops_cli.run.sources import keep_sources, manifest_from
+from mlops_cli.run.workbench import Workbench
+from mlops_cli.store.results import ResultEntry, outputs_digest
+
+Outputs = tuple[tuple[str, ObjectRef], ...]
+ACCEPTED, TRUSTED, CHOSEN = 'accepted', 'trusted', 'chosen'
+
+
+@dataclass(frozen=True, slots=True)
+class Author:
+    """``now``: seconds since 1970."""
+
+    who: str
+    host: str
+    now: float
+    reason: str
+
+
+@dataclass(frozen=True, slots=True)
+class Proposal:
+    """What would be recorded for a stage.  ``kind``: accepted, trusted or chosen.  ``was``: the plan's verdict.  ``differs``:
+    what differs from the state that was recorded.  ``instead``: the results it is preferred to.  ``run``: the id of the run
+    that made the outputs, as far as that is known."""
+
+    stage: str
+    kind: str
+    manifest: Manifest
+    outputs: Outputs
+    metrics: Metrics = ()
+    was: str = ''
+    differs: tuple[Reason, ...] = ()
+    instead: tuple[Rival, ...] = ()
+    run: str = ''
+    entry: ResultEntry | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Done:
+    """``pin`` and ``record``: paths of what was written, ``pin`` empty where it stood there before."""
+
+    proposal: Proposal
+    pin: str = ''
+    record: str = ''
+
+
+@dataclass
+class Keeper:
+    """What keeping the sources of a result needs."""
+
+    bench: Workbench
+    trees: dict[tuple[tuple[str, ObjectRef], ...], ObjectRef] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        self.workspace, self.describer, self.store = self.bench.workspace, self.bench.describer, self.bench.store
+
+
+# The present outputs
+
+
+def propose(bench: Workbench, names: Sequence[str]) -> tuple[Proposal, ...]:
+    """What accepting the stages would record, topological.  Changes nothing.
+
+    Raises UserErrors naming every stage that cannot be accepted, and what to do first."""
+    wanted = frozenset(names)
+    found: dict[str, Proposal] = {}
+    errors: list[UserError] = []
+    fresh: list[UserError] = []
+    steps: dict[str, Step] = {}
+
+    def seen(draft: Draft, step: Step) -> Step:
+        steps[step.stage] = step
+        if step.stage in wanted:
+            try:
+                if step.verdict is Verdict.FRESH and not step.rivals:
+                    fresh.append(_nothing(draft, step))
+                else:
+                    found[step.stage] = _proposal(bench, draft, step, steps)
+                    step = replace(step, verdict=Verdict.FRESH, outputs=found[step.stage].outputs)
+            except UserError as error:
+                errors.append(error)
+        steps[step.stage] = step
+        return step
+
+    order = select(bench.pipeline, bench.edges, bench.order, names)
+    look(bench, order, Wishes(), seen)
+    if errors or not found:
+        raise UserErrors(errors or fresh) if len(errors or fresh) > 1 else (errors or fresh)[0]
+    return tuple(found.values())
+
+
+def _nothing(draft: Draft, step: Step) -> UserError:
+    if draft.stage.frozen:
+        return UserError(f'{step.stage} is frozen: what lies there counts already', where=draft.stage.where)
+    if step.accepted is not None:
+        text = f'{step.stage} is up to date: {step.accepted.who or "somebody"} accepted it on {step.accepted.when[:10]}'
+        return UserError(text, hint='there is nothing to accept')
+    return UserError(f'{step.stage} is up to date: there is nothing to accept', hint='mlops status tells what is not')
+
+
+def _proposal(bench: Workbench, draft: Draft, step: Step, steps: Mapping[str, Step]) -> Proposal:
+    """Raises UserError with what stands in the way."""
+    stage = draft.stage
+    if stage.always_changed:
+        raise UserError(
+            f'{stage.name} is always_changed: it runs each time, whatever is recorded',
+            where=stage.places.get('always_changed', stage.where),
+            hint='take always_changed away to have its results count',
+        )
+    if step.verdict is Verdict.BLOCKED and step.reasons:
+        gone = ', '.join(dict.fromkeys(reason.subject for reason in step.reasons[:3]))
+        raise _refused(f'{stage.name} cannot be accepted: its input {gone} is missing', 'bring it back, or take it out of deps')
+    if step.verdict in (Verdict.MAYBE, Verdict.BLOCKED) or step.manifest is None:
+        raise _upstream(stage.name, step, steps)
+    stale = [name for name in draft.producers if name in steps and steps[name].verdict is not Verdict.FRESH]
+    if stale:
+        raise _upstream(stage.name, replace(step, waits_for=tuple(stale)), steps)
+    held = {output.path: bench.workspace.ref(output.path, ignore=False) for output in stage.outputs}
+    if missing := [path for path, ref in held.items() if ref is None]:
+        raise _refused(
+            f'{stage.name} cannot be accepted: its output {", ".join(missing[:3])} is missing',
+            f'mlops run {stage.name} makes it',
+        )
+    outputs = tuple(sorted((path, ref) for path, ref in held.items() if ref is not None))
+    kind = CHOSEN if step.verdict is Verdict.FRESH else ACCEPTED
+    instead = step.rivals
+    if step.verdict is Verdict.RESTORE:
+        differs = tuple(path for path, ref in outputs if step.made.get(path) != ref)
+        instead = (Rival(outputs_digest(step.outputs).hex[:8], step.run, differs), *instead)
+    maker = step.run if kind == CHOSEN else _maker(bench, stage.name, outputs)
+    return Proposal(stage.name, kind, step.manifest, outputs, (), str(step.verdict), step.reasons, instead, maker)
+
+
+def _refused(message: str, hint: str) -> UserError:
+    return UserError(message, hint=hint, exit_code=ExitCode.REFUSED)
+
+
+def _upstream(name: str, step: Step, steps: Mapping[str, Step]) -> UserError:
+    """The stages before it that have to be settled first: the first of each chain, for the others follow."""
+    causes: dict[str, None] = {}
+    todo = list(step.waits_for)
+    while todo:
+        one = steps.get(todo.pop(0))
+        if one is None:
+            continue
+        if one.waits_for:
+            todo += one.waits_for
+        else:
+            causes[one.stage] = None
+    first = ' '.join(list(causes)[:3] or step.waits_for[:3])
+    return _refused(
+        f'{name} cannot be accepted before {first.replace(" ", ", ")}: what it was made from is not up to date',
+        f'mlops run {first}, or accept both: mlops accept {first} {name} --reason ...',
+    )
+
+
+def _maker(bench: Workbench, stage: str, outputs: Outputs) -> str:
+    """The run that made these bytes for another key, as far as the store tells; empty where they were made by hand."""
+    for pin in bench.pins.of_stage(stage):
+        if tuple(sorted(pin.outputs)) == outputs:
+            for entry in bench.results.lookup(pin.key):
+                if entry.outputs == outputs and (run := str(entry.origin.get('run', ''))):
+                    return run
+    return ''
+
+
+def accept(bench: Workbench, names: Sequence[str], author: Author, emit: Callable[[Event], None]) -> tuple[Done, ...]:
+    """Records the present outputs of the stages as the results of their present state.  All of them or none.
+
+    Raises UserError, OSError."""
+    reason = _reason(bench, author.reason)
+    propose(bench, names)  # what cannot be is told before anything is touched
+    with begin_writing(bench, emit, author.who, author.host), _locked(bench, names):
+        bench.pins.refresh()
+        proposals = propose(bench, names)
+        keeper = Keeper(bench)
+        taken = [_take_in(bench, one) for one in proposals]
+        for one in proposals:
+            draft = bench.drafts[one.stage]
+            if changed := moved(bench.describer, draft, {**draft.inputs, **draft.elsewhere}):
+                raise _refused(f'{one.stage}: {changed[0]} changed while it was being accepted', 'try again')
+        done = tuple(_record(bench, one, replace(author, reason=reason), keeper) for one in taken)
+        bench.batch.flush()
+        bench.index.flush()
+        gitignore.cover(bench.root, [output.path for one in done for output in _cached(bench, one.proposal.stage)])
+    return done
+
+
+def _cached(bench: Workbench, stage: str) -> Iterator[Any]:
+    return (output for output in bench.pipeline.stages[stage].outputs if output.cache)
+
+
+def _reason(bench: Workbench, text: str) -> str:
+    """As it may be recorded: what looks like a secret is blanked.  Raises UserError."""
+    declared = {name for stage in bench.pipeline.stages.values() for name in stage.secrets}
+    return Redactor(environment_secrets(bench.environ, declared)).redact(check_reason(text))
+
+
+@contextmanager
+def _locked(bench: Workbench, names: Sequence[str]) -> Iterator[None]:
+    """While no other command runs the stages, or writes what they read.  Raises UserError (exit 5) if one does."""
+    with LockFile(layout.LOCKS, root=bench.root) as locks:
+        held: list[str] = []
+        try:
+            for name, exclusive in _locks(bench, names):
+                if not (locks.try_exclusive(name) if exclusive else locks.try_shared(name)):
+                    raise running(locks, name)
+                held.append(name)
+            yield
+        finally:
+            for name in reversed(held):
+                locks.release(name)
+
+
+def _locks(bench: Workbench, names: Sequence[str]) -> list[tuple[str, bool]]:
+    """(name, exclusive) of the locks that running the stages would take."""
+    mine = {output.path for name in names for output in bench.pipeline.stages[name].outputs}
+    inputs = {hole.output for name in names for hole in bench.drafts[name].holes} - mine
+    paths = [(f'path/{path}', path in mine) for path in sorted(mine | inputs)]
+    return [*((f'stage/{name}', True) for name in names), *paths]
+
+
+def running(locks: LockFile, name: str) -> UserError:
+    """The error for a lock that somebody holds."""
+    kind, _, what = name.partition('/')
+    found = locks.holder(name)
+    who = f' ({found.get("command", "mlops")}, pid {found.get("pid")} on {found.get("host")})' if found else ''
+    text = f'{what} runs right now{who}' if kind == 'stage' else f'a stage that runs right now uses {what}{who}'
+    return _refused(text, 'wait for it to end: mlops status shows what runs')
+
+
+def _take_in(bench: Workbench, one: Proposal) -> Proposal:
+    """The outputs into the store, and the numbers in them.  Raises UserError where they change meanwhile."""
+    stage = bench.pipeline.stages[one.stage]
+    found: list[tuple[str, ObjectRef]] = []
+    numbers: list[tuple[str, str, float | int]] = []
+    for output in stage.outputs:
+        bench.workspace.forget(output.path)
+        added = bench.store.add_path(bench.root, output.path, known=bench.index.get)
+        bench.index.put_many(added.files, moment=added.moment)
+        bench.workspace.forget(output.path)
+        found.append((output.path, added.ref))
+        if output.role == 'metric' and added.ref.kind != 'tree':
+            numbers += [(output.path, name, value) for name, value in scalars(bench.store, output.path, added.ref)]
+    outputs = tuple(sorted(found))
+    if outputs != one.outputs:
+        path = next(path for path, ref in outputs if dict(one.outputs)[path] != ref)
+        raise _refused(f'{one.stage}: {path} changed while it was being accepted', 'try again when nothing writes there')
+    return replace(one, outputs=outputs, metrics=tuple(sorted(numbers)))
+
+
+def _record(bench: Workbench, one: Proposal, author: Author, keeper: Keeper) -> Done:
+    """Result, pin and acceptance on their way to the disk."""
+    key = one.manifest.digest
+    if not any(entry.outputs == one.outputs and not entry.suspect for entry in bench.results.lookup(key)):
+        sources, manifest = keep_sources(keeper, bench.drafts[one.stage], one.manifest)
+        said = {'who': author.who, 'when': iso(author.now), 'reason': author.reason, 'run': one.run}
+        origin = {'run': '', 'who': author.who, 'host': author.host, 'ci': bool(bench.environ.get('CI')), 'accepted': said}
+        bench.results.put(
+            ResultEntry(
+                key,
+                one.outputs,
+                iso(author.now),
+                metrics={f'{file}:{name}': value for file, name, value in one.metrics},
+                manifest=manifest,
+                sources=sources,
+                origin=origin,
+                code_bytes=tuple(sorted(bench.drafts[one.stage].code.items())),
+            )
+        )
+    return _write(bench, one, author)
+
+
+def _write(bench: Workbench, one: Proposal, author: Author) -> Done:
+    pin = Pin(one.manifest, one.outputs, one.metrics)
+    path = bench.pins.add(one.stage, pin, bench.batch) or ''
+    accepted = Accepted(
+        one.stage,
+        one.manifest.digest,
+        outputs_digest(one.outputs),
+        pin.file_name(one.stage),
+        clipped(author.who),
+        clipped(author.host),
+        iso(author.now),
+        author.reason,
+        one.run,
+        one.kind,
+        differences([(r.kind, r.subject, r.before, r.after, r.detail) for r in one.differs]),
+    )
+    return Done(one, path, bench.accepted.add(accepted, bench.batch))
+
+
+# The results of a run
+
+
+def propose_run(bench: Workbench, run: Run) -> tuple[Proposal, ...]:
+    """What accepting a run would record: its suspect results, and those of its results that are one of several.
+
+    Raises UserError where there are none."""
+    found = [one for row in run.stages if (one := _of_run(bench, run, row)) is not None]
+    if not found:
+        raise UserError(
+            f'run {run.short} has nothing to accept: no result of it is in doubt, none is one of several',
+            hint='to have what lies here now recorded: mlops accept STAGE --reason ...',
+        )
+    return tuple(found)
+
+
+def _of_run(bench: Workbench, run: Run, row: StageRun) -> Proposal | None:
+    if row.key is None or not row.outs8:
+        return None
+    entries = bench.results.lookup(row.key)
+    pins = bench.pins.of_key(row.key)
+    entry = next((one for one in entries if one.entry8 == row.outs8 and not one.suspect), None)
+    pin = next((one for one in pins if one.outs8 == row.outs8), None)
+    last = next(reversed(bench.accepted.of_key(row.key)), None)
+    if entry is None and pin is None:
+        suspect = next((one for one in entries if one.entry8 == row.outs8 and one.suspect), None)
+        return None if suspect is None else _trusted(bench, run, row.name, suspect)
+    outputs = pin.outputs if pin is not None else entry.outputs if entry is not None else ()
+    others = {one.outs8 for one in pins} | {one.entry8 for one in entries if not one.suspect}
+    if others == {row.outs8} or (last is not None and last.outputs == outputs_digest(outputs)):
+        return None
+    manifest = pins[0].manifest if pins else _manifest(bench, row.name, entry)
+    numbers = pin.metrics if pin is not None else recorded(entry.metrics, [path for path, _ in outputs]) if entry else ()
+    facts = facts_of(bench)
+    instead = tuple(Rival(outs8, facts.maker(row.key, outs8)) for outs8 in sorted(others - {row.outs8}))
+    return Proposal(row.name, CHOSEN, manifest, tuple(sorted(outputs)), numbers, '', (), instead, run.id, entry)
+
+
+def _trusted(bench: Workbench, run: Run, stage: str, entry: ResultEntry) -> Proposal:
+    if bench.store.missing([ref for _, ref in entry.outputs]):
+        raise _refused(
+            f'what {stage} made in run {run.short} is no longer in this cache, so it cannot be accepted',
+            f'mlops run {stage} makes it again',
+        )
+    numbers = recorded(entry.metrics, [path for path, _ in entry.outputs])
+    return Proposal(stage, TRUSTED, _manifest(bench, stage, entry), entry.outputs, numbers, run=run.id, entry=entry)
+
+
+def _manifest(bench: Workbench, stage: str, entry: ResultEntry | None) -> Manifest:
+    """Raises UserError where the store has lost what the key was made of."""
+    if entry is None or entry.manifest is None or bench.store.missing([entry.manifest]):
+        raise _refused(f'what the key of {stage} was made of is no longer in this cache', f'mlops run {stage} makes it again')
+    try:
+        manifest = manifest_from(bench.store.read(entry.manifest.digest))
+    except ValueError as error:
+        raise _refused(f'what the key of {stage} was made of cannot be read: {error}', 'mlops verify') from error
+    if manifest.digest != entry.key:
+        raise _refused(f'what the store has of {stage} does not give its key', 'mlops verify')
+    return manifest
+
+
+def accept_run(bench: Workbench, run: Run, author: Author, emit: Callable[[Event], None]) -> tuple[Done, ...]:
+    """Records what :func:`propose_run` says.  Raises UserError, OSError."""
+    author = replace(author, reason=_reason(bench, author.reason))
+    propose_run(bench, run)
+    with begin_writing(bench, emit, author.who, author.host):
+        done = []
+        for one in propose_run(bench, run):
+            if one.kind == TRUSTED and one.entry is not None:
+                said = {'who': author.who, 'when': iso(author.now), 'reason': author.reason}
+                bench.results.put(replace(one.entry, suspect=False, origin={**one.entry.origin, 'accepted': said}))
+            done.append(_write(bench, one, author))
+        bench.batch.flush()
+    return tuple(done)
