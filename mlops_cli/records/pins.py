@@ -45,6 +45,11 @@ def slug(name: str) -> str:
     return f'{safe}-{digest_of(name.encode("utf-8", "surrogateescape")).hex[:8]}'
 
 
+def is_pin(name: str) -> bool:
+    """Whether a file of this name may be a pin."""
+    return _NAME.fullmatch(name) is not None
+
+
 @dataclass(frozen=True)
 class Pin:
     """``outputs``: (path, ref).  ``metrics``: (file, dotted name, number).  Both in any order."""
@@ -214,7 +219,7 @@ class Pins:
         self._listed = True
 
     def names(self) -> list[str]:
-        """What there is, in no order, as it is now.  Others may keep pins elsewhere: they override this and :meth:`bytes_of`."""
+        """What there is now, in no order.  Pins that lie elsewhere override this and :meth:`bytes_of`."""
         return names_in(self.root, layout.STAGES)
 
     def bytes_of(self, name: str) -> bytes | None:

@@ -247,6 +247,18 @@ def decode(data: bytes, file: str) -> Run:
     )
 
 
+def is_month(name: str) -> bool:
+    """Whether a folder of this name may hold run records."""
+    return _MONTH.fullmatch(name) is not None
+
+
+def id_of(name: str, month: str) -> str | None:
+    """The id of the run whose record has this file name in the folder of this month; None if it is none of ours."""
+    run_id = name.removesuffix(SUFFIX)
+    ours = name.endswith(SUFFIX) and _ID.fullmatch(run_id) and f'{run_id[:4]}-{run_id[4:6]}' == month
+    return run_id if ours else None
+
+
 class Runs:
     """The folders of run records, newest first.  Raises OSError, and UserError for symbolic links."""
 
@@ -255,10 +267,9 @@ class Runs:
 
     def ids(self) -> Iterator[str]:
         """All ids, newest first, from listings alone.  Files that are named otherwise are none of ours."""
-        for month in sorted(filter(_MONTH.fullmatch, names_in(self.root, layout.RUNS)), reverse=True):
+        for month in sorted(filter(is_month, names_in(self.root, layout.RUNS)), reverse=True):
             for name in sorted(names_in(self.root, f'{layout.RUNS}/{month}'), reverse=True):
-                run_id = name.removesuffix(SUFFIX)
-                if name.endswith(SUFFIX) and _ID.fullmatch(run_id) and f'{run_id[:4]}-{run_id[4:6]}' == month:
+                if (run_id := id_of(name, month)) is not None:
                     yield run_id
 
     def get(self, run_id: str) -> Run:

@@ -1,0 +1,65 @@
+"""The history of runs of a project, opened with what this machine's store adds to it."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Mapping
+from pathlib import Path
+
+from mlops_cli.core.canonical import canonical
+from mlops_cli.core.digest import Digest
+from mlops_cli.core.manifest import Entry, Manifest
+from mlops_cli.core.refs import ObjectRef
+from mlops_cli.fsio.durable import Batch
+from mlops_cli.fsio.paths import Root
+from mlops_cli.records.config import Config
+from mlops_cli.records.database import Database, local_path
+from mlops_cli.records.history import NAME, TABLES, VERSION, History, Progress
+from mlops_cli.store.local import LocalStore
+from mlops_cli.store.objects import Damaged, MissingObject
+from mlops_cli.store.results import Results
+
+MANIFEST_SCHEMA = 'mlops/manifest/v1'
+MANIFEST_LIMIT = 16 << 20  # bytes
+
+
+def open_history(
+    root: Root, config: Config, environ: Mapping[str, str], progress: Progress = lambda _what, _done, _all: None
+) -> History:
+    """Close its database when done.  Writes only what can be made again."""
+    database = Database(local_path(root, environ, NAME), TABLES, version=VERSION)
+    return History(root, database, progress, _Explainer(config).manifest)
+
+
+class _Explainer:
+    """Manifests of results, from the store; opened when the first is asked for."""
+
+    def __init__(self, config: Config) -> None:
+        self.config = config
+        self.opened: tuple[LocalStore, Results] | None = None
+
+    def manifest(self, key: Digest, outs8: str) -> Manifest | None:
+        if self.opened is None:
+            cache = Path(self.config.cache)
+            batch = Batch(self.config.durability)
+            self.opened = LocalStore(cache, links=self.config.links, batch=batch, verified=None), Results(cache, batch)
+        store, results = self.opened
+        entry = next((entry for entry in results.lookup(key) if entry.entry8 == outs8), None)
+        return manifest_of(entry.manifest, store.read) if entry is not None else None
+
+
+def manifest_of(ref: ObjectRef | None, read: Callable[[Digest], bytes]) -> Manifest | None:
+    """The manifest that a result keeps; None where this cache does not have it, or it is no manifest of ours."""
+    if ref is None or ref.size > MANIFEST_LIMIT:
+        return None
+    try:
+        found = json.loads(read(ref.digest))
+        if found['schema'] != MANIFEST_SCHEMA:
+            return None
+        entries = [
+            Entry(kind, name, Digest.parse(digest), canonical(value[0]) if value else None)
+            for kind, name, digest, *value in found['entries']
+        ]
+        return Manifest.of(entries)
+    except (MissingObject, Damaged, ValueError, TypeError, KeyError, RecursionError):
+        return None

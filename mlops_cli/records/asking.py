@@ -1,0 +1,360 @@
+"""Which runs, in which order: filters and sorting over the tables of history.py.  Asks; changes nothing but what is stale."""
+
+from __future__ import annotations
+
+import json
+import re
+import sqlite3
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from fnmatch import fnmatchcase
+from typing import Any
+
+from mlops_cli.core.clock import iso
+from mlops_cli.core.errors import UserError
+from mlops_cli.core.near import did_you_mean
+from mlops_cli.pipeline.spec import Metric, Pipeline
+from mlops_cli.records.history import History, Problem, metric_names, overlay_parameters, parameter_names
+from mlops_cli.records.runs import STATES
+
+# What rows are filtered and sorted by besides metrics and parameters -> how the tables call it.
+FIELDS = {
+    'run': "substr(id, instr(id, '-') + 1)", 'id': 'id', 'started': 'started', 'ended': 'ended', 'seconds': 'seconds',
+    'who': 'who', 'host': 'host', 'branch': 'branch', 'commit': 'commit_id', 'trial': 'trial', 'fresh': 'fresh',
+    'saved_seconds': 'saved_seconds', 'cpu_seconds': 'cpu_seconds', **{state: state for state in STATES},
+}  # fmt: skip
+METRIC, PARAM = 'metric.', 'param.'
+OPERATORS: Mapping[str, Callable[[Any, Any], bool]] = {
+    '<=': lambda one, two: bool(one <= two),
+    '>=': lambda one, two: bool(one >= two),
+    '!=': lambda one, two: bool(one != two),
+    '==': lambda one, two: bool(one == two),
+    '=': lambda one, two: bool(one == two),
+    '<': lambda one, two: bool(one < two),
+    '>': lambda one, two: bool(one > two),
+    '~': lambda one, two: fnmatchcase(str(one), str(two)),
+}
+_CONDITION = re.compile(r'\s*(?P<name>[^\s<>=!~][^<>=!~]*?)\s*(?P<operator><=|>=|!=|==|=|<|>|~)\s*(?P<value>.*?)\s*', re.DOTALL)
+_AND = re.compile(r'\s+and\s+(?=(?:[^"\']|"[^"]*"|\'[^\']*\')*\Z)')
+_CHUNK = 500  # runs asked about at once: SQLite takes no more than some values
+
+
+@dataclass(frozen=True, slots=True)
+class Condition:
+    """``NAME OPERATOR VALUE``.  ``value``: as JSON, else text."""
+
+    name: str
+    operator: str
+    value: Any
+
+
+@dataclass(frozen=True, slots=True)
+class Query:
+    """``states``: how runs ended, or a state that a stage of theirs is in.  ``stages``, ``branches``, ``whos``, ``hosts``:
+    globs, any of which fits.  ``since``, ``until``: seconds since 1970.  ``among``: ids.  ``sort``: a field, metric or
+    parameter; empty: newest first.  ``descending`` None: as suits what is sorted by.  ``most`` 0: all."""
+
+    states: tuple[str, ...] = ()
+    stages: tuple[str, ...] = ()
+    branches: tuple[str, ...] = ()
+    whos: tuple[str, ...] = ()
+    hosts: tuple[str, ...] = ()
+    since: float | None = None
+    until: float | None = None
+    trials: bool | None = None
+    among: frozenset[str] | None = None
+    where: tuple[Condition, ...] = ()
+    sort: str = ''
+    descending: bool | None = None
+    reverse: bool = False
+    most: int = 20
+
+
+@dataclass(frozen=True, slots=True)
+class Row:
+    """A run as the tables know it.  ``metrics``: name -> number; of a name that several stages have, that of the last, and of
+    its instances the best.  ``params``: name -> value.  ``primary``: those of the metrics that tables show first."""
+
+    id: str
+    started: str
+    ended: str
+    seconds: float
+    who: str
+    host: str
+    branch: str
+    commit: str
+    fresh: int
+    saved_seconds: float
+    cpu_seconds: float
+    counts: Mapping[str, int]
+    overlay: tuple[tuple[str, str, Any], ...] = ()
+    metrics: Mapping[str, float] = field(default_factory=dict)
+    params: Mapping[str, Any] = field(default_factory=dict)
+    primary: tuple[str, ...] = ()
+
+    @property
+    def short(self) -> str:
+        return self.id.partition('-')[2]
+
+
+@dataclass(frozen=True, slots=True)
+class Answer:
+    """``rows``: at most so many as were asked for; ``matching``: how many there are; ``all``: how many without filters."""
+
+    rows: tuple[Row, ...]
+    matching: int
+    all: int
+    problems: tuple[Problem, ...] = ()
+
+
+def conditions(text: str) -> tuple[Condition, ...]:
+    """``accuracy > 0.9 and train.depth <= 8`` taken apart.  Raises UserError."""
+    found = []
+    for part in _AND.split(text):
+        match = _CONDITION.fullmatch(part)
+        if match is None or not match['value']:
+            raise UserError(
+                f'--where {text[:200]!r}: {part.strip()[:80]!r} is no condition',
+                hint="NAME OPERATOR VALUE, such as 'accuracy > 0.9 and train.depth <= 8'; operators: " + ' '.join(OPERATORS),
+            )
+        found.append(Condition(match['name'], match['operator'], _value(match['value'])))
+    return tuple(found)
+
+
+def _value(text: str) -> Any:
+    if len(text) > 1 and text[0] == text[-1] and text[0] in '\'"':
+        return text[1:-1]
+    try:
+        return json.loads(text)
+    except (ValueError, RecursionError):
+        return text
+
+
+def ask(history: History, pipeline: Pipeline | None, query: Query) -> Answer:
+    """What fits.  ``pipeline``: what its metrics mean.  Raises UserError for names that nothing has."""
+
+    def work(connection: sqlite3.Connection) -> Answer:
+        history.refresh(connection)
+        while True:
+            asked = _Asked(connection, pipeline, query)
+            ids = asked.ids()
+            shown = ids[: query.most or len(ids)]
+            if not history.recheck(connection, shown):
+                every = connection.execute("SELECT count(*) FROM runs WHERE problem = ''").fetchone()[0]
+                return Answer(tuple(asked.rows(shown)), len(ids), every, tuple(history.problems(connection)))
+
+    return history.database.use(work)
+
+
+class _Asked:
+    """One question, put to the tables as they are."""
+
+    def __init__(self, connection: sqlite3.Connection, pipeline: Pipeline | None, query: Query) -> None:
+        self.connection, self.query = connection, query
+        self.meaning = Meaning(pipeline)
+        self.known: tuple[set[str], set[str]] | None = None
+
+    # Which
+
+    def ids(self) -> list[str]:
+        query = self.query
+        tests, values = self._tests()
+        clause = ' AND '.join(["problem = ''", *tests])
+        rows = self.connection.execute(f'SELECT id FROM runs WHERE {clause} ORDER BY id DESC', values)
+        found = [run_id for (run_id,) in rows]
+        if query.among is not None:
+            found = [run_id for run_id in found if run_id in query.among]
+        for condition in query.where:
+            having = self.values_of(condition.name)
+            found = [run_id for run_id in found if run_id in having and _holds(condition, having[run_id])]
+        if query.sort:
+            return self._sorted(found)
+        return found[::-1] if query.reverse or query.descending is False else found
+
+    def _tests(self) -> tuple[list[str], list[Any]]:
+        """Conditions that the tables answer themselves."""
+        query = self.query
+        tests: list[str] = []
+        values: list[Any] = []
+        for column, globs in (('branch', query.branches), ('who', query.whos), ('host', query.hosts)):
+            if globs:
+                tests.append('(' + ' OR '.join([f'{column} GLOB ?'] * len(globs)) + ')')
+                values += globs
+        if query.states:
+            ended = ', '.join('?' * len(query.states))
+            of_stage = [f'{state} > 0' for state in query.states if state in STATES and state not in ('done', 'failed')]
+            tests.append('(' + ' OR '.join([f'ended IN ({ended})', *of_stage]) + ')')
+            values += query.states
+        if query.stages:
+            tests.append('number IN (SELECT run FROM stages WHERE ' + ' OR '.join(['name GLOB ?'] * len(query.stages)) + ')')
+            values += query.stages
+        for test, value in (('started >= ?', query.since), ('started <= ?', query.until), ('trial = ?', query.trials)):
+            if value is not None:
+                tests.append(test)
+                values.append(value)
+        return tests, values
+
+    def _sorted(self, ids: list[str]) -> list[str]:
+        name, goal = self.query.sort, self.meaning.goal(self.query.sort.removeprefix(METRIC))
+        having = self.values_of(name)
+        descending = self.query.descending
+        if descending is None:
+            descending = self._is_metric(name) and goal == 'max'
+        if self.query.reverse:
+            descending = not descending
+        with_value = [run_id for run_id in ids if having.get(run_id) is not None]
+        with_value.sort(key=lambda run_id: _order(having[run_id]), reverse=descending)
+        return with_value + [run_id for run_id in ids if having.get(run_id) is None]
+
+    # What they have
+
+    def _names(self) -> tuple[set[str], set[str]]:
+        if self.known is None:
+            self.known = set(metric_names(self.connection)), set(parameter_names(self.connection))
+        return self.known
+
+    def _is_metric(self, name: str) -> bool:
+        if name in FIELDS or name.startswith(PARAM):
+            return False
+        return name.startswith(METRIC) or name in self._names()[0]
+
+    def values_of(self, name: str) -> dict[str, Any]:
+        """Id -> value of a field, metric or parameter, for all runs that have one.  Raises UserError for an unknown name."""
+        if name in FIELDS:
+            found = self.connection.execute(f"SELECT id, {FIELDS[name]} FROM runs WHERE problem = ''").fetchall()
+            return {run_id: bool(value) if name == 'trial' else value for run_id, value in found}
+        metrics, params = self._names()
+        if name.removeprefix(METRIC) in metrics and not name.startswith(PARAM):
+            return self._metric(name.removeprefix(METRIC))
+        if name.removeprefix(PARAM) in params:
+            return self._param(name.removeprefix(PARAM))
+        near = did_you_mean(name, [*FIELDS, *metrics, *params], what='there are')
+        raise UserError(f'no run has a metric, parameter or field {name[:80]!r}', hint=near)
+
+    def _metric(self, name: str) -> dict[str, float]:
+        found: dict[str, list[tuple[str, str, float]]] = {}
+        of_pins = self.connection.execute(
+            'SELECT runs.id, stages.name, numbers.file, numbers.value FROM numbers '
+            'JOIN stages ON stages.result = numbers.result JOIN runs ON runs.number = stages.run '
+            'WHERE numbers.name = ? AND NOT runs.trial',
+            (name,),
+        )
+        of_trials = self.connection.execute(
+            'SELECT runs.id, stage, file, value FROM trial_numbers JOIN runs ON runs.number = run WHERE name = ?', (name,)
+        )
+        for cursor in (of_pins, of_trials):
+            for run_id, stage, file, value in cursor:
+                found.setdefault(run_id, []).append((stage, file, value))
+        return {run_id: rows[0][2] if len(rows) == 1 else self.meaning.best(name, rows) for run_id, rows in found.items()}
+
+    def _param(self, name: str) -> dict[str, Any]:
+        found = {
+            run_id: json.loads(value)
+            for run_id, value in self.connection.execute(
+                'SELECT runs.id, params.value FROM params JOIN stages ON stages.result = params.result '
+                'JOIN runs ON runs.number = stages.run WHERE params.name = ?',
+                (name,),
+            )
+        }
+        for run_id, overlay in self.connection.execute('SELECT id, overlay FROM runs WHERE trial'):
+            set_ = overlay_parameters(json.loads(overlay))
+            if name in set_:
+                found[run_id] = set_[name]
+        return found
+
+    def rows(self, ids: Sequence[str]) -> Iterable[Row]:
+        for start in range(0, len(ids), _CHUNK):
+            yield from self._rows(ids[start : start + _CHUNK])
+
+    def _rows(self, ids: Sequence[str]) -> Iterable[Row]:
+        marks = ', '.join('?' * len(ids))
+        states = ', '.join(STATES)
+        basic = {
+            row[0]: row
+            for row in self.connection.execute(
+                'SELECT id, started, ended, seconds, who, host, branch, commit_id, fresh, saved_seconds, cpu_seconds, overlay, '
+                f'{states} FROM runs WHERE id IN ({marks})',
+                ids,
+            )
+        }
+        numbers: dict[str, dict[str, list[tuple[str, str, float]]]] = {run_id: {} for run_id in ids}
+        for statement in (
+            ('SELECT runs.id, stages.name, numbers.file, numbers.name, numbers.value FROM runs '
+            'JOIN stages ON stages.run = runs.number JOIN numbers ON numbers.result = stages.result '
+            f'WHERE NOT runs.trial AND runs.id IN ({marks})'),
+            ('SELECT runs.id, stage, file, name, value FROM runs JOIN trial_numbers ON run = runs.number '
+            f'WHERE runs.id IN ({marks})'),
+        ):
+            for run_id, stage, file, name, value in self.connection.execute(statement, ids):
+                numbers[run_id].setdefault(name, []).append((stage, file, value))
+        params: dict[str, dict[str, Any]] = {run_id: {} for run_id in ids}
+        for run_id, name, value in self.connection.execute(
+            'SELECT runs.id, params.name, params.value FROM runs JOIN stages ON stages.run = runs.number '
+            f'JOIN params ON params.result = stages.result WHERE runs.id IN ({marks})',
+            ids,
+        ):
+            params[run_id][name] = json.loads(value)
+        for run_id in ids:
+            yield self._row(basic[run_id], numbers[run_id], params[run_id])
+
+    def _row(self, basic: Sequence[Any], numbers: Mapping[str, list[tuple[str, str, float]]], params: dict[str, Any]) -> Row:
+        run_id, started, ended, seconds, who, host, branch, commit, fresh, saved, cpu, overlay, *counts = basic
+        items = tuple((file, key, value) for file, key, value in json.loads(overlay))
+        metrics = {name: self.meaning.best(name, rows) for name, rows in sorted(numbers.items())}
+        primary = tuple(name for name, rows in numbers.items() if self.meaning.is_primary(name, rows))
+        merged = dict(sorted((params | overlay_parameters(items)).items()))
+        return Row(
+            run_id, iso(started), ended, seconds, who, host, branch, commit, fresh, saved, cpu,
+            dict(zip(STATES, counts, strict=True)), items, metrics, merged, primary,
+        )  # fmt: skip
+
+
+class Meaning:
+    """What a pipeline says about its metrics."""
+
+    def __init__(self, pipeline: Pipeline | None) -> None:
+        self.declared: dict[tuple[str, str], Metric] = {}
+        self.goals: dict[str, str] = {}
+        self.place: dict[str, int] = {}
+        for position, stage in enumerate(pipeline.stages.values() if pipeline else ()):
+            self.place.setdefault(stage.group, position)
+            for output in stage.outputs:
+                if output.metric is not None:
+                    self.declared[stage.name, output.path] = output.metric
+                    self.goals |= output.metric.goals
+
+    def goal(self, name: str) -> str:
+        """``max``, ``min`` or nothing."""
+        return self.goals.get(name, '')
+
+    def best(self, name: str, rows: Sequence[tuple[str, str, float]]) -> float:
+        """Of (stage, file, number): those of the last stage of the pipeline, and of its instances the best."""
+        last = max((self.place.get(stage.partition('@')[0], -1), stage.partition('@')[0]) for stage, _, _ in rows)[1]
+        numbers = [number for stage, _, number in rows if stage.partition('@')[0] == last]
+        return min(numbers) if self.goal(name) == 'min' else max(numbers)
+
+    def is_primary(self, name: str, rows: Sequence[tuple[str, str, float]]) -> bool:
+        return any((found := self.declared.get((stage, file))) and found.primary == name for stage, file, _ in rows)
+
+
+def _holds(condition: Condition, value: Any) -> bool:
+    """What cannot be compared differs."""
+    wanted = condition.value
+    if condition.operator != '~' and isinstance(wanted, str) != isinstance(value, str):
+        wanted, value = str(wanted), value if isinstance(value, str) else json.dumps(value)
+        return condition.operator not in ('<', '>', '<=', '>=') and _compare(condition, value, wanted)
+    return _compare(condition, value, wanted)
+
+
+def _compare(condition: Condition, value: Any, wanted: Any) -> bool:
+    try:
+        return OPERATORS[condition.operator](value, wanted)
+    except TypeError:
+        return condition.operator == '!='
+
+
+def _order(value: Any) -> tuple[int, Any]:
+    """Numbers before texts, texts before all else."""
+    if isinstance(value, int | float):
+        return 0, value
+    return (1, value) if isinstance(value, str) else (2, json.dumps(value, sort_keys=True))
