@@ -7,9 +7,11 @@ from pathlib import Path
 
 import typer
 
-from mlops_cli.cli import app, grammar
+from mlops_cli import __version__
+from mlops_cli.cli import app, exits, grammar, manual
 from mlops_cli.pipeline.load import schema
 from mlops_cli.pipeline.manual import page
+from mlops_cli.records.config import VARIABLES
 
 ROOT = Path(__file__).resolve().parent.parent
 
@@ -19,10 +21,25 @@ def tree() -> grammar.Node:
     return grammar.node(typer.main.get_command(app.app), 'mlops')
 
 
+def variables(commands: grammar.Node) -> list[tuple[str, str]]:
+    """(name, what it is) of every variable that stands for an option or a setting."""
+    found = {name: f'The setting {setting}.' for setting, name in VARIABLES.items()}
+    for params in (commands['params'], *(of['params'] for _, of in grammar.walk(commands))):
+        for one in params:
+            if one['variable']:
+                found.setdefault(one['variable'], f'The option {one["names"][-1]}.')
+    found['NO_COLOR'] = 'Set to anything: no colours.'
+    return sorted(found.items())
+
+
 def made() -> dict[str, str]:
     """Path from the repository's root -> what has to stand there."""
     commands = tree()
+    schemas = {path.name for path in (ROOT / 'docs' / 'schemas').glob('*.json')}
+    meanings = {int(code): f'{text[:1].upper()}{text[1:]}.' for code, text in exits.MEANING.items()}
     return {
+        'docs/cli.md': manual.markdown(commands, schemas),
+        'docs/man/mlops.1': manual.man(commands, __version__, meanings, variables(commands)),
         'docs/pipeline.md': page(schema()),
         'mlops_cli/cli/grammar.json': json.dumps(grammar.compact(commands), ensure_ascii=False, separators=(',', ':')) + '\n',
     }

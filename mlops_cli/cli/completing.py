@@ -105,8 +105,9 @@ def points(incomplete: str) -> Offers:
     return _beginning(incomplete, [('workspace', 'what is here now')]) + revisions(incomplete) + runs(incomplete)
 
 
-def stages_or_runs(incomplete: str) -> Offers:
-    return stages(incomplete) + runs(incomplete)
+def targets(incomplete: str) -> Offers:
+    """What a lineage can be asked of: stages, outputs, tracked data, runs."""
+    return recorded(incomplete) + runs(incomplete)
 
 
 def params(incomplete: str) -> Offers:
@@ -142,6 +143,9 @@ BY_METAVAR: Mapping[str, Callable[[str], Offers]] = {
     'ID': runs,
     'REV': revisions,
     'POINT': points,
+    'A': points,
+    'B': points,
+    'TARGET': targets,
     'METRICS': metrics_files,
     'PLOT': plots_files,
     'SETTING': settings,
