@@ -26,6 +26,7 @@ COMMANDS = {
     'explain': ('explain', "every component of a stage's key, before and after"),
     'accept': ('accept', 'the present outputs become the recorded result, without running'),
     'graph': ('graph', 'the stages and what flows between them'),
+    'lineage': ('lineage', 'where something came from, what was made from it'),
     'logs': ('logs', 'what a stage printed'),
     'runs': ('runs', 'runs that were: list, show, apply'),
     'metrics': ('metrics', 'the numbers that stages wrote: show, diff'),

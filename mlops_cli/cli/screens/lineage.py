@@ -1,0 +1,349 @@
+"""Where something came from, and what was made from it, as a tree.  Values in, lines out."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+
+from mlops_cli.cli.console import Line, cells, clip, fill, one_line, wrap
+from mlops_cli.cli.words import metric, some, value
+from mlops_cli.core import layout
+from mlops_cli.core.manifest import Entry
+from mlops_cli.core.units import plural, show_seconds, show_size
+from mlops_cli.experiments.lineage_model import Downstream, Made, Source, Target, Upstream, Use
+
+LABEL = 12  # columns of the word in front of a fact
+FOLD = 3  # results of one group from which they share a branch
+NAMES = 6  # files, parameters, packages that are named
+MOST = 40  # branches that are shown below one another
+
+
+@dataclass
+class Branch:
+    """A branch of a drawn tree: its head, facts as (word, texts), and what hangs below it.  ``word``: the stage, which stands
+    in the head.  ``lead``: what stands in front of it."""
+
+    head: str
+    word: str = ''
+    facts: list[tuple[str, list[str]]] = field(default_factory=list)
+    below: list[Branch] = field(default_factory=list)
+    lead: str = ''
+
+
+def draw(branch: Branch, columns: int) -> Iterator[Line]:
+    """The lines of a tree; long facts are broken beneath themselves."""
+    stack: list[tuple[Branch, str, str]] = [(branch, '', '')]
+    while stack:
+        one, first, rest = stack.pop()
+        under = rest + ('│  ' if one.below else '   ')
+        for number, text in enumerate(wrap(one.head, max(columns - cells(first), 24))):
+            lead = first if number == 0 else under
+            yield Line(f'{lead}{text}', one.word if number == 0 else '')
+        for word, texts in one.facts:
+            room = max(columns - cells(under) - LABEL - 1, 24)
+            rows = [row for text in fill(texts, room) for row in ([text] if cells(text) <= room else _broken(text, room))]
+            for number, row in enumerate(rows):
+                yield Line(f'{under}{word if number == 0 else "":<{LABEL}} {row}'.rstrip())
+        for number, child in reversed(list(enumerate(one.below))):
+            last = number == len(one.below) - 1
+            stack.append((child, rest + ('└─ ' if last else '├─ '), rest + ('   ' if last else '│  ')))
+
+
+def _broken(text: str, room: int) -> list[str]:
+    """A text that is too long for a line: at blanks, and where there are none, anywhere."""
+    rows: list[str] = []
+    for row in wrap(text, room):
+        while cells(row) > room:
+            part = clip(row, room)[:-1]
+            rows.append(part)
+            row = row[len(part) :]
+        rows.append(row)
+    return rows
+
+
+def head_lines(target: Target, columns: int) -> list[Line]:
+    """What was asked about, and how it was found."""
+    lines = [Line(text) for text in wrap(one_line(target.title), columns)]
+    return lines + [Line(f'  {text}') for said in target.said for text in wrap(one_line(said), columns - 2)]
+
+
+def note_lines(notes: Sequence[str], columns: int) -> list[Line]:
+    lines = []
+    for note in notes:
+        rows = wrap(f'note: {one_line(note)}', columns)
+        lines += [Line(row, '' if number else 'note:') for number, row in enumerate(rows)]
+    return lines
+
+
+# Upstream
+
+
+def upstream_lines(found: Upstream, columns: int, *, full: bool = False) -> list[Line]:
+    """``full``: every file, parameter and package, every instance."""
+    lines = head_lines(found.target, columns)
+    tree = _UpstreamTree(found, full)
+    for branch in _folded([tree.branch(identity) for identity in found.target.makers], full):
+        lines += [Line(''), *draw(branch, columns)]
+    return lines + note_lines(found.notes, columns)
+
+
+class _UpstreamTree:
+    """Makes branches of results; what stood there before is named, not drawn again."""
+
+    def __init__(self, found: Upstream, full: bool) -> None:
+        self.found, self.full = found, full
+        self.drawn: set[str] = set()
+        self.runs: set[str] = set()
+
+    def branch(self, identity: str, lead: str = '') -> Branch:
+        made = self.found.results[identity]
+        name = one_line(made.name)
+        start = f'{lead} from {name}' if lead else name
+        if identity in self.drawn:
+            return Branch(f'{start}, as above', name, lead=lead)
+        self.drawn.add(identity)
+        branch = Branch(f'{start}  {maker_words(made, self.runs)}', name, result_facts(made, self.full), lead=lead)
+        sources = self.found.sources.get(identity, ())
+        branch.facts += source_facts(sources, self.full)
+        children: dict[str, list[Source]] = {}
+        for source in sources:
+            if source.makers:
+                children.setdefault(source.makers[0], []).append(source)
+        if identity in self.found.cut:
+            more = plural(len(children), 'more result')
+            branch.facts.append(('from', [f'{more}: a greater --depth shows them']))
+            children = {}
+        below = [self.branch(maker, _inputs(inputs)) for maker, inputs in children.items()]
+        branch.below = _folded(below, self.full) + list(_data(sources))
+        return branch
+
+
+def maker_words(made: Made, said: set[str]) -> str:
+    """``run 7k2m9q4c, 2026-11-20 10:15 UTC, by ada on host, commit 1a2b3c4 (main)``; of a run that was told of, its name."""
+    maker = made.maker
+    state = '' if made.present is None else 'the present state' if made.present else 'no longer the present state'
+    words = [f'run {maker.short}' if maker.short else 'made by nobody recorded here']
+    if not maker.run or maker.run not in said:
+        said.add(maker.run)
+        words += [f'{maker.at[:10]} {maker.at[11:16]} UTC'] if maker.at else []
+        by = ' on '.join(one_line(text) for text in (maker.who, maker.host) if text)
+        words += [f'by {by}' if maker.who else f'on {by}'] if by else []
+        words += ['in CI'] if maker.ci else []
+        branch = f' ({one_line(maker.branch)})' if maker.branch else ''
+        words += [f'commit {maker.commit[:7]}{branch}'] if maker.commit else []
+        words += ['a trial'] if maker.trial else []
+    return ', '.join([*words, *([state] if state else [])])
+
+
+def result_facts(made: Made, full: bool) -> list[tuple[str, list[str]]]:
+    """What a result is, apart from where its inputs came from."""
+    facts: list[tuple[str, list[str]]] = []
+    if made.maker.edited:
+        facts.append(('not in git', [f'{one_line(path)} differed from the commit' for path in _few(made.maker.edited, full)]))
+    for who, when, reason in made.accepted:
+        facts.append(('accepted', [f'{when[:10]} by {one_line(who)}: {one_line(reason)}']))
+    if made.entry is not None and made.entry.suspect:
+        facts.append(('suspect', ['its code changed while it ran; mlops never uses this result']))
+    if made.manifest is None:
+        facts.append(('made of', ['not recorded here']))
+    commands = [_command(entry) for entry in made.entries if entry.kind == 'command']
+    if commands:
+        facts.append(('command', commands))
+    code = [one_line(entry.name) for entry in made.entries if entry.kind == 'code']
+    if code:
+        facts.append(('code', _few(code, full)))
+    params = [_param(entry) for entry in made.entries if entry.kind == 'param']
+    if params:
+        facts.append(('params', _few(params, full)))
+    facts += _surroundings(made, full)
+    outputs = [f'{one_line(path)} ({show_size(ref.size)})' for path, ref in made.outputs]
+    if outputs:
+        took = f'  in {show_seconds(made.seconds)}' if made.seconds is not None else ''
+        few = _few(outputs, full)
+        facts.append(('made', [*few[:-1], few[-1] + took]))
+    if made.metrics:
+        facts.append(('metrics', _few([metric(name, number, None) for _, name, number in made.metrics], full)))
+    if full:
+        facts.append(('key', [str(made.key)]))
+        facts += [('pin', [one_line(path)]) for path in made.pins]
+        again = [f'{run.run.partition("-")[2]} ({run.state})' for run in made.runs if run.run != made.maker.run]
+        if again:
+            facts.append(('also in', again))
+    return facts
+
+
+def _surroundings(made: Made, full: bool) -> list[tuple[str, list[str]]]:
+    texts = [f'{one_line(entry.name)}={_plain(entry)}' for entry in made.entries if entry.kind == 'environment']
+    python = made.environment.get('python')
+    if isinstance(python, str) and python:
+        texts.append(f'Python {one_line(python)}')
+    packages = made.environment.get('packages')
+    if isinstance(packages, Mapping):
+        texts += [f'{one_line(str(name))} {one_line(str(version))}' for name, version in packages.items()]
+    texts += [one_line(str(made.environment[name])) for name in ('platform', 'gpu_driver') if made.environment.get(name)]
+    return [('environment', _few(texts, full))] if texts else []
+
+
+def source_facts(sources: Sequence[Source], full: bool) -> list[tuple[str, list[str]]]:
+    """Inputs that cannot be drawn as branches: rules, and what was not there."""
+    rules = [one_line(source.entry.name) for source in sources if source.kind == 'rule']
+    absent = [one_line(source.entry.name) for source in sources if source.kind == 'absent']
+    facts = [('all of', _few(rules, full))] if rules else []
+    return facts + ([('not there', _few(absent, full))] if absent else [])
+
+
+def _data(sources: Sequence[Source]) -> Iterator[Branch]:
+    """Data that no recorded stage made."""
+    found = [s for s in sources if s.kind in ('tracked', 'file', 'unknown') and s.entry.kind == 'data' and not s.makers]
+    for source in found[:MOST]:
+        size = f', {show_size(source.ref.size)}' if source.ref is not None else ''
+        what = {
+            'tracked': 'tracked data' if source.output == source.entry.name else f'in {one_line(source.output)}, tracked data',
+            'file': 'a file of the project',
+            'unknown': 'made by nobody recorded here',
+        }[source.kind]
+        now = {'changed': '; now it is another', 'gone': '; now it is gone'}.get(source.now, '')
+        yield Branch(f'{one_line(source.entry.name)}{size}, {what}, {source.entry.digest.short}{now}')
+    if len(found) > MOST:
+        yield Branch(f'and {len(found) - MOST:,} more files')
+
+
+def _inputs(sources: Sequence[Source]) -> str:
+    """``data/a and 2 more`` of what one result was read."""
+    names = [_input(source) for source in sources]
+    more = f' and {names[1]}' if len(names) == 2 else f' and {len(names) - 1} more' if len(names) > 2 else ''
+    return names[0] + more
+
+
+def _input(source: Source) -> str:
+    name = one_line(source.entry.name)
+    how = {
+        'content': f' (the same content as {one_line(source.output)})',
+        'name': ' (by its name alone)',
+        'inside': f' (in {one_line(source.output)})',
+    }.get(source.through, '')
+    return name + how
+
+
+def _folded(branches: Sequence[Branch], full: bool) -> list[Branch]:
+    """Branches of many instances of one stage become one; leaves that say nothing new are counted."""
+    if full:
+        return list(branches)
+    groups: dict[tuple[str, int], list[Branch]] = {}
+    for number, branch in enumerate(branches):
+        group = branch.word.partition('@')[0] if '@' in branch.word else ''
+        groups.setdefault((group, 0 if group else number), []).append(branch)
+    found: list[Branch] = []
+    for (group, _), members in groups.items():
+        found += [_merged(group, members)] if group and len(members) >= FOLD else members
+    return found
+
+
+def _merged(group: str, members: Sequence[Branch]) -> Branch:
+    first = members[0]
+    head = first.head.replace(first.word, f'{group}@* ({len(members)})', 1)
+    if first.lead:
+        head = head.replace(first.lead, f'{first.lead} and {len(members) - 1} more', 1)
+    facts: dict[str, dict[str, None]] = {'instances': dict.fromkeys(one.word.partition('@')[2] for one in members)}
+    for one in members:
+        for word, texts in one.facts:
+            facts.setdefault(word, {}).update(dict.fromkeys(texts))
+    below = [branch for one in members for branch in one.below]
+    heads = dict.fromkeys(branch.head for branch in below if not branch.word)
+    leaves = [Branch(head) for head in _few(list(heads), False)]
+    shown = [(word, _few(list(texts), False)) for word, texts in facts.items()]
+    return Branch(head, f'{group}@*', shown, _folded([one for one in below if one.word], False) + leaves)
+
+
+def _few(texts: Sequence[str], full: bool) -> list[str]:
+    return list(texts) if full else some(texts, NAMES)
+
+
+def _command(entry: Entry) -> str:
+    try:
+        found = json.loads(entry.value or '')
+        shown = found.get('cmd') or ' '.join(found.get('argv', ()))
+        return value(shown + (f' (in {found["wdir"]})' if 'wdir' in found else ''), 200)
+    except (ValueError, AttributeError, TypeError):
+        return entry.digest.short
+
+
+def _param(entry: Entry) -> str:
+    return f'{one_line(entry.name.removeprefix(f"{layout.PARAMS_FILE}:"))} {_plain(entry)}'
+
+
+def _plain(entry: Entry) -> str:
+    if entry.value is None:
+        return entry.digest.short
+    if entry.kind == 'environment' and entry.name.startswith('secret:'):
+        return '(a secret)'
+    found = json.loads(entry.value)
+    return value(found if isinstance(found, str) else entry.value)
+
+
+# Downstream
+
+
+def downstream_lines(found: Downstream, columns: int, *, full: bool = False) -> list[Line]:
+    """``full``: every result, not only those of the present state and a count of the others."""
+    lines = head_lines(found.target, columns)
+    children: dict[str, list[Use]] = {}
+    for use in found.uses:
+        children.setdefault(use.of, []).append(use)
+    tree = _DownstreamTree(found, children, full)
+    tops = [tree.branch(use) for use in _once(children.get('', []))]
+    if not tops:
+        lines.append(Line('  Nothing recorded here was made from it.'))
+    for branch in _folded(tops, full):
+        lines += [Line(''), *draw(branch, columns)]
+    return lines + _summary(found, columns) + note_lines(found.notes, columns)
+
+
+def _once(uses: Sequence[Use]) -> list[Use]:
+    return list({use.by: use for use in uses}.values())
+
+
+class _DownstreamTree:
+    def __init__(self, found: Downstream, children: Mapping[str, Sequence[Use]], full: bool) -> None:
+        self.found, self.children, self.full = found, children, full
+        self.drawn: set[str] = set()
+        self.runs: set[str] = set()
+
+    def branch(self, use: Use) -> Branch:
+        made = self.found.results[use.by]
+        name, read = one_line(made.name), one_line(use.entry.name)
+        how = {'content': f' (read the same content as {read})', 'inside': f' (read {read})'}.get(use.through, '')
+        if use.by in self.drawn:
+            return Branch(f'{name}{how}, as above', name)
+        self.drawn.add(use.by)
+        branch = Branch(f'{name}{how}  {maker_words(made, self.runs)}', name)
+        outputs = [f'{one_line(path)} ({show_size(ref.size)})' for path, ref in made.outputs]
+        if outputs:
+            branch.facts.append(('made', _few(outputs, self.full)))
+        if made.metrics:
+            texts = [metric(name, number, None) for _, name, number in made.metrics]
+            branch.facts.append(('metrics', _few(texts, self.full)))
+        branch.below = _folded([self.branch(one) for one in _once(self.children.get(use.by, []))], self.full)
+        if use.by in self.found.cut:
+            branch.facts.append(('further', ['a greater --depth shows more']))
+        return branch
+
+
+def _summary(found: Downstream, columns: int) -> list[Line]:
+    results = list(found.results.values())
+    runs = {run.run for made in results for run in made.runs}
+    stages = {made.stage for made in results}
+    lines = []
+    if results:
+        present = sum(1 for made in results if made.present)
+        text = (
+            f'{plural(len(results), "result")} of {plural(len(stages), "stage")} in {plural(len(runs), "run")}, '
+            f'{present} of them the present state.'
+        )
+        lines += [Line(''), *map(Line, wrap(text, columns))]
+    if found.others:
+        were = 'was' if found.others == 1 else 'were'
+        text = f'{plural(found.others, "more result")} {were} made from other contents or values of it: --any shows them.'
+        lines += [Line(text) for text in wrap(text, columns)]
+    return lines

@@ -1,0 +1,406 @@
+"""What a word means that somebody asks the lineage of: a stage, a parameter, a file here or elsewhere, a digest, a run."""
+
+from __future__ import annotations
+
+import os
+import re
+import stat
+from collections.abc import Iterable, Sequence
+from difflib import get_close_matches
+
+from mlops_cli.core import layout
+from mlops_cli.core.digest import Digest, digest_of
+from mlops_cli.core.errors import ExitCode, UserError
+from mlops_cli.core.manifest import ABSENT, value_entry
+from mlops_cli.core.near import did_you_mean
+from mlops_cli.core.paths import ancestors, check_path, inside
+from mlops_cli.core.refs import ObjectRef
+from mlops_cli.core.units import show_size
+from mlops_cli.experiments.lineage import ranked_makers
+from mlops_cli.experiments.lineage_model import Content, Made, Target
+from mlops_cli.experiments.lineage_records import Records
+from mlops_cli.experiments.points import Point, find_point, output_ref, workspace_point
+from mlops_cli.fingerprint.params import MISSING
+from mlops_cli.fingerprint.pyast import meaning
+from mlops_cli.fingerprint.stage import read_file
+from mlops_cli.fsio.paths import Root
+from mlops_cli.records.lineage import RecordName
+from mlops_cli.store.ingest import hash_open_file
+from mlops_cli.store.tree import Link, build
+
+DIGEST = re.compile(r'blake3:[0-9a-f]{4,64}|[0-9a-f]{64}')
+FILES = 200_000  # in a folder outside the project that is hashed
+
+
+class Targets:
+    """``here``: the folder that paths are relative to.  Raises UserError for a word that means nothing, OSError."""
+
+    def __init__(self, records: Records, here: str) -> None:
+        self.records, self.here = records, here
+        self.bench = records.bench
+        self._present: Point | None = None
+
+    @property
+    def present(self) -> Point:
+        """What is recorded for the present state; looked at when first asked for."""
+        if self._present is None:
+            self._present = workspace_point(self.bench)
+        return self._present
+
+    def is_present(self, made: Made) -> bool:
+        """Whether the present state of the project leads to this result."""
+        state = self.present.stages.get(made.stage)
+        return state is not None and state.key == made.key and dict(state.outputs) == made.made
+
+    def find(self, word: str) -> Target:
+        """The first that fits: a stage or group, a digest, a parameter, a path, a run, ``POINT:`` and one of the others."""
+        stages = self.bench.pipeline.stages
+        if word in stages or word in self.bench.pipeline.groups:
+            names = (word,) if word in stages else self.bench.pipeline.groups[word]
+            return self.stages(word, names, self.present)
+        if DIGEST.fullmatch(word):
+            return self.digest(word.removeprefix('blake3:'))
+        found = self.parameter(word) or self.path(word) or self.run(word) or self.at_point(word)
+        if found is None:
+            raise self._unknown(word)
+        return found
+
+    def _unknown(self, word: str) -> UserError:
+        paths = [output.path for stage in self.bench.pipeline.stages.values() for output in stage.outputs]
+        paths += [*self.bench.pipeline.stages, *self.bench.pipeline.groups, *self.records.tracked]
+        near = get_close_matches(word, paths, 2)
+        hint = f'did you mean {" or ".join(near)}?' if near else (
+            'name a file or folder, here or elsewhere, a stage, a run, FILE:KEY of a parameter, or blake3:DIGEST; '
+            'of another state with POINT: in front, as HEAD~1:FILE'
+        )  # fmt: skip
+        return UserError(f'{word[:200]!r} is no file, stage, run, parameter or digest that is known here', hint=hint)
+
+    # Stages and runs
+
+    def stages(self, word: str, names: Sequence[str], point: Point) -> Target:
+        """What a point leads to for some stages; of one that is not recorded, the last result that is."""
+        makers, said = [], []
+        for name in names:
+            state = point.stages.get(name)
+            if state is not None and state.key is not None:
+                found = [made for made in self.records.of_key(state.key) if state.outputs in ({}, made.made)]
+                if state.state != 'unknown' and found:
+                    makers.append(ranked_makers([(made, 'path', '') for made in found], None)[0][0])
+                    continue
+            last = self._last(name)
+            if last is None:
+                said.append(f'{name} has no recorded result.')
+            else:
+                said.append(f'{name} has no result for the present state; this is its last one.')
+                makers.append(last)
+        title = f'{word}, a stage' if len(names) == 1 else f'{word}, {len(names)} instances'
+        contents = tuple(Content(path, ref) for made in makers for path, ref in made.outputs)
+        found_any = bool(makers)
+        return Target(word, 'stage', title, tuple(said), tuple(made.id for made in makers), contents, found=found_any)
+
+    def _last(self, stage: str) -> Made | None:
+        names = self.bench.pins.names_of_stage(stage)
+        found = [made for made in self.records.opened(_pin_names(names)) if stage in (made.stage, '')]
+        return max(found, default=None, key=lambda made: (made.maker.at, made.id))
+
+    def run(self, word: str) -> Target | None:
+        """A run, by its id or the beginning of it."""
+        if not re.fullmatch(r'[0-9A-Za-z-]{2,40}', word):
+            return None
+        try:
+            run = self.bench.runs.find(word)
+        except UserError as error:
+            if 'could mean' in error.message:
+                raise
+            return None
+        made: dict[str, Made] = {}
+        for stage in run.stages:
+            if stage.key is not None and stage.outs8:
+                found = [one for one in self.records.of_key(stage.key) if one.outs8 == stage.outs8]
+                made |= {one.id: one for one in found}
+        contents = tuple(Content(path, ref) for one in made.values() for path, ref in one.outputs)
+        ran = sum(1 for stage in run.stages if stage.outs8)
+        said = [f'{ran - len(made)} of its results are not recorded here.'] if ran > len(made) else []
+        if run.fresh:
+            said.append(f'{run.fresh} stages were fresh, so the run has no part in their results.')
+        title = f'run {run.short}, {run.started}, by {run.who or "nobody known"} on {run.host or "an unknown host"}'
+        return Target(word, 'run', title, tuple(said), tuple(made), contents, found=bool(made))
+
+    def at_point(self, word: str) -> Target | None:
+        """``POINT:`` and a stage or path: as it was there."""
+        start, colon, rest = word.rpartition(':')
+        if not colon or not start or not rest:
+            return None
+        point = find_point(self.bench, start)
+        stages = point.pipeline.stages
+        groups = point.pipeline.groups
+        if rest in stages or rest in groups:
+            return self.stages(rest, (rest,) if rest in stages else groups[rest], point)
+        path = _checked(rest)
+        ref = output_ref(self.bench, point, path) if path else None
+        if ref is None or path is None:
+            raise UserError(
+                f'{point.label} has no stage {rest!r}, and no recorded output at that path',
+                hint='paths after POINT: are from the project\'s root',
+            )
+        return self._of_content(word, path, ref, f'{path} of {point.label}')
+
+    # Digests
+
+    def digest(self, digits: str) -> Target:
+        """Content, or a key, by its digest or the beginning of it."""
+        mentions = self.records.index.with_digest(digits)
+        refs: dict[tuple[str, Digest], Content] = {}
+        for mention in mentions:
+            made = self.records.open(mention.record)
+            ref = made.made.get(mention.path) if made and mention.role == 'out' else None
+            if ref is not None and digits in (ref.digest.hex[: len(digits)], ref.identity.hex[: len(digits)]):
+                refs.setdefault((mention.path, ref.digest), Content(mention.path, ref))
+        digests = {digest for _, digest in refs}
+        if len(digests) > 1:
+            hint = 'type more of it: ' + ', '.join(f'blake3:{one.hex[:16]}' for one in sorted(digests)[:4])
+            raise UserError(f'blake3:{digits} could mean {len(digests)} contents', hint=hint)
+        if refs:
+            content = next(iter(refs.values()))
+            return self._of_content(f'blake3:{digits}', content.path, content.ref, f'blake3:{content.ref.digest.hex[:16]}')
+        return self._rare_digest(digits)
+
+    def _rare_digest(self, digits: str) -> Target:
+        """A key, something that only inputs have, or a file inside a stored folder."""
+        word = f'blake3:{digits}'
+        keyed = self.records.opened(self.records.index.of_key(digits), lambda made: made.key.hex.startswith(digits))
+        if keyed:
+            contents = tuple(Content(path, ref) for made in keyed for path, ref in made.outputs)
+            return Target(word, 'stage', f'key {word[:23]}', (), tuple(made.id for made in keyed), contents)
+        for path, ref in self.records.tracked.items():
+            if ref.digest.hex.startswith(digits):
+                return self._of_content(word, path, ref, f'{path}, tracked data')
+        read = self.records.index.with_digest(digits)
+        exact = Digest(digits) if len(digits) == 64 else None
+        for mention in read:
+            made = self.records.open(mention.record)
+            for entry in made.entries if made else ():
+                if entry.name == mention.path and entry.digest.hex.startswith(digits):
+                    names = ((entry.kind, entry.name, entry.digest),)
+                    title = f'{entry.name}, an input by its digest'
+                    return Target(word, 'digest', title, ('Made by nobody recorded here.',), names=names)
+        makers = self.records.makers('', exact, deep=True) if exact else []
+        if makers:
+            made, _, output = ranked_makers(makers, None)[0]
+            said = (f'It lies in {output} as {made.name} made it.',)
+            return Target(word, 'digest', word, said, (made.id,), (Content('', ObjectRef(exact, 0, 'file')),))  # type: ignore[arg-type]
+        return Target(word, 'digest', word, ('No recorded result has this content.',), found=False)
+
+    # Parameters
+
+    def parameter(self, word: str) -> Target | None:
+        """``FILE:KEY``, or a key alone of the file that declares it."""
+        declared = {(ref.file, ref.key) for stage in self.bench.pipeline.stages.values() for ref in stage.params}
+        files = dict.fromkeys(file for file, _ in declared)
+        file, colon, key = word.rpartition(':')
+        if not colon:
+            file, key = next((file for file, known in declared if known == word), ''), word
+        names = [mention.role == 'param' for mention in self.records.index.with_name(f'{file}:{key}')]
+        if not file or not (file in files or any(names) or file == layout.PARAMS_FILE):
+            return None
+        value = self.bench.describer.params.value(file, key)
+        if value is MISSING and not any(names):
+            near = did_you_mean(key, [known for of, known in declared if of == file and known])
+            raise UserError(f'{file} has no {key!r}, and no stage ever used it', hint=near)
+        wanted: list[tuple[str, str, Digest | None]] = []
+        parts = key.split('.')
+        for length in range(len(parts), -1, -1):  # whoever reads all of train reads train.rate
+            of = '.'.join(parts[:length])
+            now = self.bench.describer.params.value(file, of or None)
+            digest = ABSENT if now is MISSING else value_entry('param', '', now).digest
+            wanted.append(('param', f'{file}:{of}' if of else file, digest))
+        for mention in self.records.index.below(f'{file}:{key}.'):
+            now = self.bench.describer.params.value(file, mention.path[len(file) + 1 :])
+            digest = ABSENT if now is MISSING else value_entry('param', '', now).digest
+            wanted.append(('param', mention.path, digest))
+        said: tuple[str, ...] = ()
+        if not any(names) and not any(known == key for of, known in declared if of == file):
+            said = ('No stage lists it under params. Where ${...} uses it, its value is part of the command or of paths.',)
+        shown = 'not set now' if value is MISSING else f'now {value_entry("param", "", value).value or "a long value"}'
+        return Target(word, 'parameter', f'parameter {file}:{key}, {shown}', said, names=tuple(dict.fromkeys(wanted)))
+
+    # Paths
+
+    def path(self, word: str) -> Target | None:
+        """A file or folder of the project, there or only recorded, or one outside it, found by its hash."""
+        full = os.path.normpath(os.path.join(self.here, word))
+        relative = os.path.relpath(os.path.realpath(os.path.dirname(full)), os.path.realpath(self.bench.root.path))
+        path = _checked(os.path.normpath(os.path.join(relative, os.path.basename(full))).replace(os.sep, '/'))
+        if path is None:
+            return self._outside(word, full) if os.path.lexists(full) else None
+        ref = self.bench.workspace.ref(path, ignore=path not in self.bench.describer.made)
+        if ref is not None:
+            if ref.kind == 'tree':
+                self.records.learn(path)
+            said = () if path != '.' else ('The whole project.',)
+            return self._of_content(word, path, ref, path, said)
+        return self._recorded(word, path)
+
+    def _recorded(self, word: str, path: str) -> Target | None:
+        """A path at which nothing is now, from the present state's records, tracked data, or the last result that had it."""
+        tracked = next((folder for folder in (path, *ancestors(path)) if folder in self.records.tracked), None)
+        ref = self.records.part(self.records.tracked[tracked], path[len(tracked) + 1 :]) if tracked else None
+        if ref is not None:
+            return self._of_content(word, path, ref, path, ('It is not in the workspace; this is what was added.',))
+        if self.bench.describer.maker_of(path) is not None:
+            ref = output_ref(self.bench, self.present, path)
+            if ref is not None:
+                return self._of_content(word, path, ref, path, ('It is not in the workspace; this is the present state.',))
+        outputs = [mention.record for mention in self.records.index.with_name(path) if mention.role == 'out']
+        last = max(self.records.opened(outputs), default=None, key=lambda made: (made.maker.at, made.id))
+        if last is not None:
+            said = ('It is not in the workspace; this is the last result.',)
+            return self._of_content(word, path, last.made[path], path, said)
+        used = [m for m in self.records.index.with_name(path) if m.role in ('data', 'code')]
+        if used:
+            names = tuple(dict.fromkeys((mention.role, path, None) for mention in used))
+            said = ('It is not in the workspace; this is about all that it ever was.',)
+            return Target(word, 'input', path, said, names=names)
+        return None
+
+    def _outside(self, word: str, full: str) -> Target:
+        """Hashed as the store would, without following links."""
+        facts = os.lstat(full)
+        if stat.S_ISLNK(facts.st_mode):
+            full = os.path.realpath(full)
+            facts = os.lstat(full)
+        with Root(full if stat.S_ISDIR(facts.st_mode) else os.path.dirname(full)) as root:
+            ref = _hash_folder(root, word) if stat.S_ISDIR(facts.st_mode) else _hash_file(root, os.path.basename(full))
+        makers = self.records.makers('', ref.digest, deep=True)
+        if not makers:
+            makers = self.records.makers('', ref.identity, deep=True)
+        for path, tracked in self.records.tracked.items():
+            if not makers and tracked.digest == ref.digest:
+                return self._of_content(word, path, tracked, f'{word}, {_size(ref)}', (f'It is {path}, tracked data.',))
+        title = f'{word}, {_size(ref)}, blake3:{ref.digest.hex[:16]}'
+        contents = (Content('', ref),)
+        if not makers:
+            said = ['No recorded result has this content.']
+            if not self.records.index.searched_all:
+                said.append('Not every recorded folder could be looked into: some are not in this cache, or very large.')
+            return Target(word, 'file', title, tuple(said), (), contents, found=any(self._is_read(c) for c in contents))
+        made, _, output = ranked_makers(makers, None)[0]
+        where = self._where_in(made, output, ref)
+        said = [f'This is {where} as {origin(made)}.']
+        return Target(word, 'file', title, tuple(said), (made.id,), (*contents, Content(where, ref)))
+
+    def _where_in(self, made: Made, output: str, ref: ObjectRef) -> str:
+        for folder, below in self.records.index.holders(ref.digest) if made.made[output].kind == 'tree' else ():
+            if folder == made.made[output].digest:
+                return f'{output}/{below}'
+        return output
+
+    def _is_read(self, content: Content) -> bool:
+        return any(mention.role != 'out' for mention in self.records.index.with_digest(content.ref.identity.hex))
+
+    def _of_content(self, word: str, path: str, ref: ObjectRef, title: str, said: Iterable[str] = ()) -> Target:
+        sentences = list(said)
+        title = f'{title}, {_size(ref)}, blake3:{ref.digest.hex[:16]}' if 'blake3:' not in title else f'{title}, {_size(ref)}'
+        makers = self.records.makers(path, ref.identity)
+        contents = [Content(path, ref)]
+        names = self._code_names(path, ref)
+        if makers:
+            made, through, output = ranked_makers(makers, None)[0]
+            what = {'content': output, 'inside': f'{path}, in {output},'}.get(through, path)
+            sentences.append(f'This is {what} as {origin(made)}.')
+            if len(makers) > 1:
+                sentences.append(f'{len(makers) - 1} other recorded results have the same content.')
+            return Target(word, 'output', title, tuple(sentences), (made.id,), tuple(contents), names)
+        if ref.kind == 'tree' and (inner := self._outputs_in(path)):
+            return Target(word, 'output', title, tuple(sentences), tuple(m.id for m in inner), tuple(contents), names)
+        sentences.append(self._nobody(path, ref))
+        return Target(word, 'code' if names else 'input', title, tuple(sentences), (), tuple(contents), names)
+
+    def _outputs_in(self, folder: str) -> list[Made]:
+        """The results whose outputs lie in a folder and are what the workspace holds."""
+        found: dict[str, Made] = {}
+        for path in self.bench.describer.made:
+            ref = self.bench.workspace.ref(path, ignore=False) if folder == '.' or inside(path, folder) else None
+            makers = self.records.makers(path, ref.identity) if ref is not None else []
+            if makers:
+                made = ranked_makers(makers, None)[0][0]
+                found[made.id] = made
+        return list(found.values())
+
+    def _nobody(self, path: str, ref: ObjectRef) -> str:
+        for holder in (path, *ancestors(path)):
+            if holder in self.records.tracked:
+                whole = self.records.part(self.records.tracked[holder], path[len(holder) + 1 :])
+                where = '' if holder == path else f', in {holder}'
+                same = whole is not None and whole.identity == ref.identity
+                return f'Tracked data{where}{"" if same else ", changed since it was added"}: no stage made it.'
+        made = self.bench.describer.maker_of(path)
+        if made is not None:
+            return f'Made by nobody recorded here: {made[0]} makes this path, but no recorded result has this content.'
+        return 'A file of the project: no stage made it.' if ref.kind != 'tree' else 'A folder that no stage made.'
+
+    def _code_names(self, path: str, ref: ObjectRef) -> tuple[tuple[str, str, Digest | None], ...]:
+        """How keys name a code file: by its bytes, or by what it means."""
+        if not any(mention.role == 'code' for mention in self.records.index.with_name(path)):
+            return ()
+        digests = {ref.identity}
+        if path.endswith('.py') and ref.kind != 'tree' and self.bench.root.exists(path):
+            source = read_file(self.bench.workspace, path)
+            if digest_of(source) == ref.digest:
+                digests |= {found for kept in (True, False) if (found := meaning(source, docstrings=kept)) is not None}
+        return tuple(('code', path, digest) for digest in sorted(digests))
+
+
+def origin(made: Made) -> str:
+    """``train@forest-2 made it in run 7k2m9q4c (pinned on this branch)``."""
+    run = f' in run {made.maker.short}' if made.maker.short else ''
+    pinned = ' (pinned on this branch)' if made.pins else ' (in this cache, pinned nowhere on this branch)'
+    return f'{made.name} made it{run}{pinned}'
+
+
+def _pin_names(names: Iterable[str]) -> list[RecordName]:
+    return [RecordName('pin', name) for name in names]
+
+
+def _checked(path: str) -> str | None:
+    """The path as it is written in the project; None for one outside of it, or that no project has."""
+    try:
+        return check_path(path)
+    except ValueError:
+        return None
+
+
+def _size(ref: ObjectRef) -> str:
+    return f'{"a folder, " if ref.kind == "tree" else ""}{show_size(ref.size)}'
+
+
+def _hash_file(root: Root, name: str) -> ObjectRef:
+    fd = root.open(name, os.O_RDONLY | os.O_NONBLOCK)
+    try:
+        return hash_open_file(fd, name)[0]
+    finally:
+        os.close(fd)
+
+
+def _hash_folder(root: Root, word: str) -> ObjectRef:
+    content: dict[str, ObjectRef | Link] = {}
+    waiting = ['']
+    while waiting:
+        folder = waiting.pop()
+        entries = root.scandir(folder)
+        if folder and not entries:
+            content[folder] = build({})[0]
+        for entry in entries:
+            path = f'{folder}/{entry.name}' if folder else entry.name
+            if len(content) > FILES:
+                raise UserError(f'{word} has more than {FILES:,} files', exit_code=ExitCode.REFUSED, hint='name one in it')
+            if entry.is_symlink():
+                content[path] = Link(root.readlink(path))
+            elif entry.is_dir():
+                waiting.append(path)
+            else:
+                content[path] = _hash_file(root, path)
+    try:
+        return build(content)[0]
+    except ValueError as error:
+        raise UserError(f'{word} is no folder that could be stored: {error}', exit_code=ExitCode.REFUSED) from error
