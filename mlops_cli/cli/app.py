@@ -14,7 +14,7 @@ from mlops_cli import __version__
 from mlops_cli.cli import context
 from mlops_cli.cli.console import prepare
 from mlops_cli.cli.failures import guarded
-from mlops_cli.cli.groups import SETTINGS, with_globals
+from mlops_cli.cli.groups import LOCK_TIMEOUT, SETTINGS, YES, with_globals
 
 # Command -> (module, one line for the overview).  A folder of commands is a module with ``app``, a Typer of its own; every
 # other one has ``command`` and, for its help, ``EXITS``.
@@ -30,8 +30,10 @@ COMMANDS = {
     'logs': ('logs', 'what a stage printed'),
     'runs': ('runs', 'runs that were: list, show, apply'),
     'metrics': ('metrics', 'the numbers that stages wrote: show, diff'),
+    'plots': ('plots', 'what stages drew or wrote, as charts: show, diff'),
     'checkout': ('checkout', 'put recorded outputs into the workspace'),
     'add': ('add', 'track data that no stage makes'),
+    'config': ('config', 'settings, and where each value comes from'),
     'verify': ('verify', 'check every stored object'),
     'gate': ('gate', 'an expression over metrics that must hold'),
 }
@@ -114,6 +116,10 @@ def main(
     ] = '',
     quiet: Annotated[bool, typer.Option('--quiet', '-q', envvar='MLOPS_QUIET', help='Only data, failures and errors.')] = False,
     verbose: Annotated[bool, typer.Option('--verbose', '-v', envvar='MLOPS_VERBOSE', help='More about everything.')] = False,
+    yes: Annotated[bool, typer.Option('--yes', '-y', envvar='MLOPS_YES', help=YES)] = False,
+    lock_timeout: Annotated[
+        float | None, typer.Option('--lock-timeout', metavar='SECONDS', envvar='MLOPS_LOCK_TIMEOUT', help=LOCK_TIMEOUT)
+    ] = None,
     version: Annotated[
         bool, typer.Option('--version', '-V', callback=_version, is_eager=True, help='Show the version.')
     ] = False,
@@ -126,7 +132,8 @@ def main(
 ) -> None:
     """Reproducible ML pipelines: nothing runs twice, every decision is explained, everything is recorded in git."""
     del version, install_completion, show_completion
-    context.current.quiet, context.current.verbose = quiet, verbose
+    context.current.quiet, context.current.verbose, context.current.yes = quiet, verbose, yes
+    context.wait_at_most(lock_timeout)
     context.enter(directory)
     if ctx.invoked_subcommand is None:
         print(ctx.get_help())

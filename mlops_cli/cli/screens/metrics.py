@@ -135,6 +135,8 @@ def _diff_group(rows: Sequence[Change], groups: Groups, columns: int, everything
         names = dict.fromkeys(row.name for row in sorted(rows, key=lambda row: not row.primary))
         blocks = [[row for row in rows if row.name == name] for name in names]
         heading = Line(f'  {clip(", ".join(fold(members, groups)), columns - 2)}')
+        if not everything and all(row.verdict == 'same' for row in rows):
+            return [heading, Line(f'    {plural(len(rows), "number")}, all the same')]
         return [heading, *_blocks(blocks, columns, everything)]
     lines: list[Line] = []
     for stage, file in files:
