@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 from mlops_cli.core.clock import iso
 from mlops_cli.core.events import event_document as event_document
 from mlops_cli.core.events import ref_document as ref_document
-from mlops_cli.plan.model import Blessing, Plan, Reason, Rival, Step, Verdict
+from mlops_cli.plan.model import Blessing, Plan, Reason, Rival, Step, Surrounding, Verdict
 
 if TYPE_CHECKING:
     from mlops_cli.cli.standing import Working
@@ -28,6 +28,11 @@ def rival_document(one: Rival) -> dict[str, Any]:
         'metrics': [{'file': file, 'name': name, 'here': here, 'there': there} for file, name, here, there in one.metrics],
         'within_tolerance': one.tolerated,
     }
+
+
+def surrounding_document(one: Surrounding) -> dict[str, Any]:
+    """Something about the environment that a result was made under, and here; null where it is not there."""
+    return {'name': one.name, 'recorded': one.then, 'here': one.here}
 
 
 def blessing_document(one: Blessing) -> dict[str, Any]:
@@ -63,7 +68,7 @@ def step_document(step: Step) -> dict[str, Any]:
         'notes': list(step.notes),
         'changed_by_hand': list(step.changed_by_hand),
         'origin': {'run': step.run or None, 'text': step.origin} if step.verdict is Verdict.RESTORE else None,
-        'environment': [{'name': one.name, 'recorded': one.then, 'here': one.here} for one in step.surroundings],
+        'environment': [surrounding_document(one) for one in step.surroundings],
         'accepted': blessing_document(step.accepted) if step.accepted else None,
         'other_results': [rival_document(one) for one in step.rivals],
     }
@@ -81,8 +86,11 @@ def working_document(one: Working) -> dict[str, Any]:
     return {'name': one.stage, 'since': since, 'host': one.host, 'pid': one.pid, 'said': one.said}
 
 
-def settled_document(one: Settled) -> dict[str, Any]:
+def settled_document(one: Settled, step: Step | None = None) -> dict[str, Any]:
+    """``step``: what was decided about the stage, which tells of a restored result where it comes from."""
     event = one.event
+    restored = step if step is not None and str(one.state) == 'restored' else None
+    others = restored.rivals if restored else one.rivals
     return {
         'name': one.stage,
         'state': str(one.state),
@@ -95,6 +103,10 @@ def settled_document(one: Settled) -> dict[str, Any]:
         'metrics': {f'{file}:{name}': value for file, name, value in event.metrics} if event else {},
         'message': event.message if event else '',
         'notes': list(event.notes) if event else [],
+        'origin': {'run': restored.run or None, 'text': restored.origin} if restored else None,
+        'environment': [surrounding_document(each) for each in restored.surroundings] if restored else [],
+        'accepted': blessing_document(restored.accepted) if restored and restored.accepted else None,
+        'other_results': [rival_document(each) for each in others],
     }
 
 
@@ -103,7 +115,7 @@ def run_document(report: Report) -> dict[str, Any]:
         'schema': 'mlops/run/v1',
         'run': report.run.id if report.run else None,
         'ended': report.ended,
-        'stages': [settled_document(one) for one in report.settled.values()],
+        'stages': [settled_document(one, report.steps.get(one.stage)) for one in report.settled.values()],
         'seconds': round(report.seconds, 3),
         'saved_seconds': round(report.saved_seconds, 3),
         'record': report.record,

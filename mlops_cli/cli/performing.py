@@ -12,10 +12,9 @@ from typing import TextIO
 
 from mlops_cli.cli.documents import event_document
 from mlops_cli.cli.screens.run import RunScreen
-from mlops_cli.core.errors import ExitCode, UserError
-from mlops_cli.core.events import Event
+from mlops_cli.core.errors import UserError
+from mlops_cli.core.events import Event, RunStarted
 from mlops_cli.run.invoke import Report, Request, execute
-from mlops_cli.run.states import State
 from mlops_cli.run.workbench import Workbench
 
 
@@ -49,14 +48,26 @@ def signals() -> Iterator[Interruptions]:
 
 
 def perform(
-    bench: Workbench, request: Request, *, silent: bool, then: Callable[[Report, RunScreen], None], events: str = ''
+    bench: Workbench,
+    request: Request,
+    *,
+    silent: bool,
+    then: Callable[[Report, RunScreen], None],
+    events: str = '',
+    begun: Callable[[RunStarted], None] | None = None,
 ) -> int:
     """Runs it; the exit code.  ``then``: told the report, before the end is reached.  ``events``: a file that takes one JSON
-    document a line while it happens."""
-    with signals() as asked, RunScreen(bench, silent=silent, interrupted=asked.level) as screen, _writer(events) as write:
+    document a line while it happens.  ``begun``: of a run that nobody watches, told before anything is said of it."""
+    with (
+        signals() as asked,
+        RunScreen(bench, silent=silent, interrupted=asked.level, unseen=begun is not None) as screen,
+        _writer(events) as write,
+    ):
 
         def emit(event: Event) -> None:
             write(event)
+            if begun is not None and isinstance(event, RunStarted):
+                begun(event)
             screen.listen(event)
 
         report = execute(
@@ -67,16 +78,11 @@ def perform(
             clock=time.monotonic,
             random_bytes=os.urandom(16),
             interrupted=asked.level,
+            terminated=lambda: asked.signal == signal.SIGTERM,
+            detached=begun is not None,
         )
         then(report, screen)
-    return exit_code(report, asked.signal)
-
-
-def exit_code(report: Report, signal_number: int) -> int:
-    """Of several causes: interruption first, then a failed stage."""
-    if report.ended == 'interrupted':
-        return ExitCode.TERMINATED if signal_number == signal.SIGTERM else ExitCode.INTERRUPTED
-    return ExitCode.FAILED if report.count(State.FAILED) else ExitCode.DONE
+    return report.exit_code
 
 
 @contextmanager

@@ -7,10 +7,11 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 
-from mlops_cli.cli.console import say
+from mlops_cli.cli.console import Line, say
 from mlops_cli.cli.finding import project_folder
-from mlops_cli.core.errors import UserError
+from mlops_cli.core.errors import ExitCode, UserError
 from mlops_cli.fsio.paths import Root
+from mlops_cli.pipeline.spec import Pipeline
 from mlops_cli.records import data
 from mlops_cli.records.config import Config, load_config
 from mlops_cli.run.workbench import Workbench, open_workbench
@@ -31,8 +32,11 @@ def open_project() -> Project:
 
 
 @contextmanager
-def workbench(assignments: Sequence[str] = ()) -> Iterator[Workbench]:
-    """The project around the current folder, open.  ``assignments``: the ``--set`` options.  Raises UserError, OSError."""
+def workbench(assignments: Sequence[str] = (), *, tolerant: bool = False) -> Iterator[Workbench]:
+    """The project around the current folder, open.  ``assignments``: the ``--set`` options.  ``tolerant``: what is asked for
+    does not need the pipeline, which may be half written just now: it is empty then, and that is told.
+
+    Raises UserError, OSError."""
     project = open_project()
     overlay = {}
     if assignments:
@@ -40,9 +44,24 @@ def workbench(assignments: Sequence[str] = ()) -> Iterator[Workbench]:
 
         with Root(project.folder) as root:
             overlay = parse_assignments(root, assignments)
-    bench = open_workbench(
-        project.folder, project.config, dict(os.environ), overlay=overlay, warn=lambda text: say(f'note: {text}')
-    )
+
+    def opened(pipeline: Pipeline | None = None) -> Workbench:
+        return open_workbench(
+            project.folder,
+            project.config,
+            dict(os.environ),
+            overlay=overlay,
+            warn=lambda text: say(f'note: {text}'),
+            pipeline=pipeline,
+        )
+
+    try:
+        bench = opened()
+    except UserError as error:
+        if not tolerant or error.exit_code != ExitCode.WRONG_INPUT:
+            raise
+        say(Line(f'note: without what the pipeline says: {str(error).partition(chr(10))[0]}', 'note:'))
+        bench = opened(Pipeline(os.path.basename(project.folder), {}))
     try:
         yield bench
     finally:

@@ -8,17 +8,18 @@ from typing import Protocol
 
 from mlops_cli.cli.console import cells, clip, one_line
 from mlops_cli.core.digest import Digest
+from mlops_cli.core.events import StageProgress
 from mlops_cli.core.refs import ObjectRef
 from mlops_cli.core.units import plural, show_seconds, show_size
 from mlops_cli.pipeline.spec import Command, Stage
-from mlops_cli.plan.model import Blessing, Estimate, Reason, Rival, Step, Surrounding, Verdict
+from mlops_cli.plan.model import Estimate, Reason, Step, Verdict
+from mlops_cli.plan.sentences import restored_from
 from mlops_cli.store.tree import decode
 
 VALUE_WIDTH = 60  # columns of a value
 FOLD = 3  # instances of a group from which they may share a line
 SHORT = 0.1  # seconds below which nobody cares
 COUNTED = 20_000  # files of a folder that are worth counting
-SURROUNDINGS = 3  # differences between environments that are named in a line
 NODE_LIMIT = 2 << 20  # bytes of a folder's node that are worth reading for that
 
 Groups = Mapping[str, tuple[str, ...]]
@@ -62,93 +63,13 @@ def why(step: Step) -> list[str]:
     """The sentences of a plan's WHY column."""
     lines = [reason(one) for one in step.reasons]
     if step.verdict is Verdict.RESTORE:
-        return [restored_from(step), *lines]
+        return [one_line(restored_from(step)), *lines]
     waits = ', '.join(some(list(dict.fromkeys(one_line(name.partition('@')[0]) for name in step.waits_for)), 4))
     if step.verdict is Verdict.MAYBE:
         return [*lines, f'then after {waits}' if lines else f'if an output of {waits} changes']
     if step.verdict is Verdict.BLOCKED and not lines:
         return [f'waits for {waits}']
     return lines
-
-
-def restored_from(step: Step) -> str:
-    """``same key as run 6hx2aa (ben, gpu1; Python 3.12.1, here 3.11.7; numpy 2.1, here 2.2)``."""
-    origin = one_line(step.origin)
-    text = f'same key as {origin}' if origin else 'recorded before'
-    if not step.surroundings:
-        return text
-    under = '; '.join(some(list(map(surrounding, step.surroundings)), SURROUNDINGS))
-    return f'{text[:-1]}; {under})' if text.endswith(')') else f'{text} ({under})'
-
-
-def surrounding(one: Surrounding) -> str:
-    """``Python 3.12.1, here 3.11.7``: what a result was made under, and what is here instead."""
-    return f'{value(one.name)} {value(one.then or "none")}, here {value(one.here or "none")}'
-
-
-def blessing(one: Blessing) -> str:
-    """``accepted by ada on 2026-11-20: only log messages changed``."""
-    who, when = one_line(one.who) or 'somebody', one_line(one.when[:10])
-    how = {
-        'trusted': f'trusted by {who} on {when}, though its code changed while it ran',
-        'chosen': f'chosen by {who} on {when}, of {plural(one.results, "result")}',
-    }.get(one.kind, f'accepted by {who} on {when}')
-    return f'{how}: {one_line(one.reason)}'
-
-
-def rivalry(step: Step) -> str:
-    """Which results the same inputs led to, how they differ, and what to do; nothing where there is one."""
-    if not step.rivals:
-        return ''
-    every = f'{len(step.rivals) + 1} results'
-    if all(one.tolerated for one in step.rivals):
-        return f'{every} are recorded for the same inputs; they differ in metrics alone, within their tolerance'
-    paths = list(dict.fromkeys(path for one in step.rivals for path in one.differs))
-    runs = [run_name(one.run) for one in step.rivals]
-    whose = f'{run_name(step.run)} made the one here, {", ".join(some(list(dict.fromkeys(runs)), 3))} the other'
-    choice = next((one.run for one in step.rivals if one.run), step.run).partition('-')[2] or one_line(step.stage)
-    differ = ', '.join(some([*map(one_line, paths), *map(apart, numbers_apart(step.rivals))], 4))
-    return (
-        f'not deterministic: {every} are recorded for the same inputs, which differ in {differ}; '
-        f'{whose}{"s" if len(runs) > 1 else ""}. Fix what is random (a seed), or choose one: '
-        f'mlops accept {choice} --reason TEXT'
-    )
-
-
-def run_name(run: str) -> str:
-    """``run 7k2m9q4c``, of an id."""
-    return f'run {one_line(run.partition("-")[2])}' if run else 'an unknown run'
-
-
-Apart = tuple[str, float | int | None, float | int | None]
-
-
-def numbers_apart(rivals: Iterable[Rival]) -> list[Apart]:
-    """(name, here, there) of the metrics in which results differ, each name once."""
-    found: dict[str, Apart] = {}
-    for one in rivals:
-        for _, name, here, there in one.metrics:
-            found.setdefault(name, (name, here, there))
-    return list(found.values())
-
-
-def apart(one: Apart) -> str:
-    """``accuracy (0.9694, 0.9667)``, with as many digits as it takes to see the difference."""
-    name, *both = one
-    shown = ['none' if figure is None else number(figure) for figure in both]
-    if shown[0] == shown[1]:
-        shown = ['none' if figure is None else repr(figure) for figure in both]
-    return f'{one_line(name)} ({", ".join(shown)})'
-
-
-def sentences(step: Step) -> list[str]:
-    """What is worth knowing of a step beside its verdict and the reasons for it."""
-    said = [*step.notes]
-    if step.accepted is not None:
-        said.append(blessing(step.accepted))
-    if text := rivalry(step):
-        said.append(text)
-    return said
 
 
 def fold(names: Iterable[str], groups: Groups) -> list[str]:
@@ -289,3 +210,18 @@ def minutes(seconds: float) -> str:
     """``12m``, ``3h05m``: time that ran, for lines that come once a minute."""
     whole = round(seconds / 60)
     return f'{whole // 60}h{whole % 60:02}m' if whole >= 60 else f'{whole}m'
+
+
+def progress_words(one: StageProgress, most: int = 5) -> list[str]:
+    """``epoch 7 of 40``, ``loss 0.412``: how far a stage says it is, what counts first."""
+    parts = []
+    for name, figure in one.figures[:most]:
+        text = value(figure, 24) if isinstance(figure, str) else number(_whole(figure))
+        total = f' of {number(_whole(one.total))}' if not parts and one.total is not None and figure == one.done else ''
+        parts.append(f'{value(name, 24)} {text}{total}')
+    return parts
+
+
+def _whole(figure: float | int) -> float | int:
+    """``7`` for 7.0: counters come as either."""
+    return int(figure) if isinstance(figure, float) and figure.is_integer() and abs(figure) < 1e15 else figure

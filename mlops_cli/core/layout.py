@@ -11,6 +11,7 @@ CONFIG = '.mlops/config.yaml'
 STAGES = '.mlops/stages'
 DATA = '.mlops/data'
 RUNS = '.mlops/runs'
+KEPT = '.mlops/kept'
 MODELS = '.mlops/models'
 ACCEPTED = '.mlops/accepted'
 EDITOR_SCHEMA = '.mlops/pipeline.schema.json'
@@ -37,6 +38,7 @@ RESCUE = '.mlops/local/rescue'
 WORK = '.mlops/local/work'
 CHECKPOINTS = '.mlops/local/checkpoints'
 CRASHES = '.mlops/local/crashes'
+TRUST = '.mlops/local/trust.json'
 
 
 def run_record(run_id: str) -> str:

@@ -272,7 +272,7 @@ class _Walk:
     def _covered(self, path: str) -> bool:
         """An input already, by its own name or that of a folder around it, or a file whose parameters are declared; or what
         the stage keeps for itself, which is no input."""
-        kept = (layout.ROOT, *self.stage.caches, *([self.stage.checkpoint] if self.stage.checkpoint else ()))
+        kept = (layout.ROOT, *self.stage.caches, *filter(None, (self.stage.checkpoint, self.stage.progress)))
         if any(inside(path, folder) for folder in kept):
             return True
         inputs = self.entries.keys() | {('data', hole.path) for hole in self.holes.values()}

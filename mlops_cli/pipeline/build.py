@@ -19,6 +19,7 @@ from mlops_cli.pipeline.template import Scope, TemplateError, render_argv, rende
 
 _OWN_WAY = ('cmd', 'argv', 'vars', 'matrix', 'wdir')  # keys whose templates are not simply replaced
 _PLOT_KEYS = ('x', 'y', 'x_label', 'y_label', 'title', 'template', 'header')
+PROGRESS_SUFFIXES = ('.jsonl', '.ndjson', '.csv', '.tsv')
 # Names that would silently be tokens.
 _RESOURCE_NAMES = {'cpu': 'cpus', 'core': 'cpus', 'cores': 'cpus', 'threads': 'cpus', 'mem': 'memory', 'ram': 'memory',
                    'memory_bytes': 'memory', 'gpu': 'gpus', 'accelerators': 'gpus'}
@@ -75,6 +76,7 @@ class Builder:
             mutex=tuple(values.get('mutex', ())), frozen=values.get('frozen', False),
             always_changed=values.get('always_changed', False),
             checkpoint=get('checkpoint', self._one_path, None), caches=get('caches', self._paths, ()),
+            progress=get('progress', self._progress, None),
             isolate=values.get('isolate', 'none'), model=get('model', self._model, None), desc=values.get('desc', ''),
             meta=values.get('meta', {}), where=self.part.where(('stages', instance.group), key=True), places=places,
             axes={} if item is None else dict(item) if isinstance(item, Mapping) else {'item': item})
@@ -175,6 +177,12 @@ class Builder:
 
     def _one_path(self, value: Any, path: Path) -> str | None:
         return self._path(value, path, str(path[-1]))
+
+    def _progress(self, value: Any, path: Path) -> str | None:
+        text = self._one_path(value, path)
+        if text is not None and not text.endswith(PROGRESS_SUFFIXES):
+            self.fail(path, f'progress: {text} is no file of lines', f'those end in {", ".join(PROGRESS_SUFFIXES)}')
+        return text
 
     def _paths(self, value: Any, path: Path) -> tuple[str, ...]:
         found = (self._path(text, here, str(path[-1])) for here, text in _numbered(value, *path))

@@ -23,6 +23,7 @@ def check(pipeline: Pipeline, axes: Mapping[str, Sequence[str]], broken: Iterabl
     for stage in pipeline.stages.values():
         _not_its_own(stage, problems)
         _kept_apart(stage, problems)
+        _reports_apart(stage, problems)
         _leaves_its_rules(stage, pipeline.files, problems)
     _names(pipeline, set(broken), problems)
     if len(problems.errors) == before:
@@ -109,6 +110,28 @@ def _kept_apart(stage: Stage, problems: Problems) -> None:
             if dep.kind == 'path' and (inside(path, dep.value) or inside(dep.value, path)):
                 problems.add(f'stage {stage.name}: {name}: {path} and the dependency {dep.value} overlap', dep.where,
                              'keep them apart: what a stage keeps for itself is no input, or it would never be up to date')
+
+
+def _reports_apart(stage: Stage, problems: Problems) -> None:
+    """The file of progress may be an output, or lie in one; it is no input, and nothing that outlives the attempt."""
+    path = stage.progress
+    if path is None:
+        return
+    kept = [('checkpoint', stage.checkpoint)] if stage.checkpoint else []
+    kept += [('caches', folder) for folder in stage.caches]
+    for dep in stage.deps:
+        if (dep.kind == 'path' and inside(path, dep.value)) or (dep.kind == 'glob' and Pattern(dep.value).reaches(path)):
+            problems.add(f'stage {stage.name}: the dependency {dep.value} holds its progress: {path}', dep.where,
+                         'keep them apart: a stage that changes its own inputs would never be up to date')
+    for name, folder in kept:
+        if inside(path, folder):
+            where = stage.places.get('progress', stage.where)
+            problems.add(f'stage {stage.name}: progress: {path} lies in {name}: {folder}', where,
+                         'keep them apart: it tells of one attempt only')
+    for output in stage.outputs:
+        if inside(output.path, path) and output.path != path:
+            problems.add(f'stage {stage.name}: the output {output.path} lies below the file progress: {path}', output.where,
+                         'give one of them another path')
 
 
 def _leaves_its_rules(stage: Stage, files: Sequence[str], problems: Problems) -> None:

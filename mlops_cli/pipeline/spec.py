@@ -134,6 +134,7 @@ class Stage:
     always_changed: bool = False
     checkpoint: str | None = None
     caches: tuple[str, ...] = ()
+    progress: str | None = None  # a file that it appends to while it runs: how far it is
     isolate: Literal['none', 'folder'] = 'none'
     model: Model | None = None
     desc: str = ''

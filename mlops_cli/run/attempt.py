@@ -160,6 +160,8 @@ def _clear(session: Session, identity: str, stage: Stage) -> dict[str, ObjectRef
             session.root.makedirs(parent)
     if stage.wdir != '.':
         session.root.makedirs(stage.wdir)
+    if stage.progress and (parent := stage.progress.rpartition('/')[0]):
+        session.root.makedirs(parent)
     for path in stage.caches:
         session.root.makedirs(path)
     return there

@@ -48,3 +48,16 @@ def cause_of(ended: StageEnded) -> str:
             if pattern.search(line):
                 return cause
     return 'killed' if ended.exit_code == 137 else 'error'
+
+
+def advice(kind: str, subject: str, detail: str) -> str:
+    """What to do about an input that is missing; ``kind``, ``subject`` and ``detail`` of the reason that tells of it."""
+    if 'not part of this run' in detail:
+        return 'leave --only away, or run that stage first'
+    if kind == 'output':
+        return f'restore it (mlops checkout {subject}), or let the stage run: take frozen away'
+    if 'neither here nor in this cache' in detail:
+        return f'copy it here, or mlops checkout {subject} with a cache that has it (cache: dir: in .mlops/config.local.yaml)'
+    if kind == 'code':
+        return 'put it back, or correct the command or code: of the stage'
+    return f'put it there (mlops checkout {subject} if it was tracked), or list it under the outs of the stage that makes it'

@@ -46,6 +46,8 @@ def build(session: Session, own: str, draft: Draft, inputs: Mapping[str, ObjectR
         if output.persist and session.root.stat(output.path) is not None:
             added = session.store.add_path(session.root, output.path, known=session.known)
             session.store.materialise(added.ref, session.root, f'{own}/{output.path}')
+    if stage.progress:
+        _parents(session, f'{own}/{stage.progress}')
     for path in stage.caches:
         _share(session, own, path)
     session.root.makedirs(f'{own}/{stage.wdir}' if stage.wdir != '.' else own)

@@ -5,15 +5,18 @@ from __future__ import annotations
 import getpass
 import os
 import platform
+import shlex
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from contextlib import suppress
-from dataclasses import dataclass, field
+from dataclasses import replace
 
 from mlops_cli import git
 from mlops_cli.core import layout
 from mlops_cli.core.clock import iso, run_id
 from mlops_cli.core.errors import UserError, UserErrors
 from mlops_cli.core.events import Event, Note, RunEnded, RunStarted
+from mlops_cli.core.paths import inside
+from mlops_cli.core.refs import ObjectRef
 from mlops_cli.core.secrets import Redactor, environment_secrets
 from mlops_cli.executors import all as executors
 from mlops_cli.fsio.journal import Journal
@@ -23,10 +26,15 @@ from mlops_cli.plan.model import Plan, Step, Verdict
 from mlops_cli.records import data, gitignore
 from mlops_cli.records.runs import Run, StageRun
 from mlops_cli.run.capacity import Capacity, Machine, refusal
+from mlops_cli.run.causes import advice
 from mlops_cli.run.claims import Claims
 from mlops_cli.run.heal import begin_writing
 from mlops_cli.run.machine import machine
 from mlops_cli.run.outlook import Outlook, look
+from mlops_cli.run.recorder import Recorder, prune
+from mlops_cli.run.remarks import remarks
+from mlops_cli.run.replay import report_document
+from mlops_cli.run.report import Report as Report
 from mlops_cli.run.request import Request as Request
 from mlops_cli.run.request import chosen as chosen
 from mlops_cli.run.request import wishes_of as wishes_of
@@ -35,25 +43,6 @@ from mlops_cli.run.session import Session
 from mlops_cli.run.settle import Settled
 from mlops_cli.run.states import State
 from mlops_cli.run.workbench import Workbench
-
-
-@dataclass(frozen=True, slots=True)
-class Report:
-    """What came of it.  ``run`` None: there was nothing to do.  ``saved_seconds``: what restored stages once took."""
-
-    plan: Plan
-    settled: Mapping[str, Settled]
-    seconds: float
-    run: Run | None = None
-    saved_seconds: float = 0.0
-    ended: str = 'done'
-    pins: tuple[str, ...] = ()
-    record: str = ''
-    ignored: tuple[str, ...] = ()
-    steps: Mapping[str, Step] = field(default_factory=dict)
-
-    def count(self, *states: State) -> int:
-        return sum(one.state in states for one in self.settled.values())
 
 
 def execute(
@@ -65,11 +54,14 @@ def execute(
     clock: Callable[[], float],
     random_bytes: bytes,
     interrupted: Callable[[], int] = lambda: 0,
+    terminated: Callable[[], bool] = lambda: False,
+    detached: bool = False,
 ) -> Report:
-    """Runs it.  ``clock``: monotonic seconds.  Raises UserError before anything is touched, OSError when this machine fails."""
+    """Runs it.  ``clock``: monotonic seconds.  ``interrupted``: how often it was asked to stop; ``terminated``: by TERM.
+    ``detached``: from its terminal.  Raises UserError before anything is touched, OSError when this machine fails."""
     chosen(bench, request)  # an unknown stage is told before anything is touched
     with begin_writing(bench, emit, who(), platform.node()) as key_locks:
-        return _execute(bench, request, key_locks, emit, now, clock, random_bytes, interrupted)
+        return _execute(bench, request, key_locks, emit, now, clock, random_bytes, interrupted, terminated, detached)
 
 
 def _execute(
@@ -81,6 +73,8 @@ def _execute(
     clock: Callable[[], float],
     random_bytes: bytes,
     interrupted: Callable[[], int],
+    terminated: Callable[[], bool],
+    detached: bool,
 ) -> Report:
     started, began = now(), clock()
     outlook = look(bench, chosen(bench, request), wishes_of(bench, request))
@@ -90,19 +84,25 @@ def _execute(
         return Report(outlook.plan, settled, clock() - began)
     identity = run_id(started, random_bytes)
     jobs = request.jobs or bench.config.jobs or os.cpu_count() or 1
-    emit(_announcement(bench, outlook.plan, identity, jobs))
-    _tell_of_data(bench, emit)
-    with Journal(bench.root.full(layout.JOURNAL), identity) as journal:
-        journal.append(
-            {'do': 'run', 'run': identity, 'started': iso(started), 'command': list(_without_secrets(bench, request.command))}
-        )
-        session = open_session(bench, identity, journal, request, key_locks, emit, now)
+    command = _without_secrets(bench, request.command)
+    about = {'host': platform.node(), 'who': who(), 'command': list(command), 'detached': detached}
+    with suppress(OSError, UserError):  # old folders that cannot be removed do no harm
+        prune(bench.root)
+    with (
+        Journal(bench.root.full(layout.JOURNAL), identity) as journal,
+        Recorder(bench.root, identity, about, emit, now) as recorder,
+    ):
+        journal.append({'do': 'run', 'run': identity, 'started': iso(started), 'command': list(command)})
+        session = open_session(bench, identity, journal, request, key_locks, recorder.emit, now)
         try:
-            scheduler = _scheduler(session, bench, outlook, request, jobs, interrupted)
+            recorder.emit(_announcement(bench, outlook.plan, identity, jobs))
+            _tell_of_data(bench, recorder.emit)
+            scheduler = _scheduler(session, bench, outlook, request, jobs, interrupted, recorder.pulse)
             settled = scheduler.run()
             report = _record(
                 bench, session, outlook, settled, request, started, clock() - began, interrupted(), scheduler.steps
             )
+            report = replace(report, terminated=terminated())
             bench.batch.close()
         except BaseException:
             with suppress(OSError, UserError):  # what is done counts; its attempts end while there is a journal to tell
@@ -113,7 +113,8 @@ def _execute(
             session.stage_locks.close()
             bench.index.flush()
         journal.append({'do': 'done', 'run': identity})
-    emit(RunEnded(identity, report.ended, report.seconds))
+        recorder.report(report_document(report))
+        recorder.emit(RunEnded(identity, report.ended, report.seconds, int(report.exit_code)))
     return report
 
 
@@ -148,32 +149,43 @@ def _announcement(bench: Workbench, plan: Plan, identity: str, jobs: int) -> Run
         low=low,
         high=high,
         trial=bool(bench.overlay),
+        stages=tuple(step.stage for step in stale),
+        held=tuple(_held(bench, stale)),
     )
 
 
+def _held(bench: Workbench, steps: Iterable[Step]) -> Iterable[tuple[str, ObjectRef]]:
+    """What the workspace holds of the files of metrics, before stages make them anew."""
+    for step in steps:
+        for output in bench.pipeline.stages[step.stage].outputs:
+            if output.role == 'metric' and (ref := bench.workspace.ref(output.path, ignore=False)) is not None:
+                yield output.path, ref
+
+
 def _refuse(bench: Workbench, plan: Plan, request: Request) -> None:
-    """What can be known to fail is told before anything runs."""
+    """What can be known to fail is told before anything runs; with ``keep_going`` it fails in its turn, beside the others.
+
+    A stage whose outputs may come from the cache, or turn out to be right, is not known to fail."""
+    if request.keep_going:
+        return
     errors: list[UserError] = []
     available = machine(bench.config.tokens)
     for step in plan.steps:
         stage = bench.pipeline.stages[step.stage]
-        if step.verdict in (Verdict.RUN, Verdict.MAYBE) and (error := refusal(stage, available)):
+        runs = step.verdict is Verdict.RUN or (step.verdict is Verdict.MAYBE and step.certain)
+        if runs and (error := refusal(stage, available)):
             errors.append(error)
-        if step.verdict is Verdict.BLOCKED and not request.keep_going:
+        if step.verdict is Verdict.BLOCKED:
             errors += [
                 UserError(
                     f'stage {step.stage} needs {reason.subject}: {reason.detail}',
                     where=stage.places.get('deps', stage.where),
-                    hint=_missing_hint(reason.subject),
+                    hint=advice(reason.kind, reason.subject, reason.detail),
                 )
                 for reason in step.reasons
             ]
     if errors:
         raise UserErrors(errors)
-
-
-def _missing_hint(subject: str) -> str:
-    return f'put it there, track it with mlops add {subject}, or list it under the outs of the stage that makes it'
 
 
 def open_session(
@@ -196,7 +208,7 @@ def open_session(
         bench.pins,
         bench.batch,
         journal,
-        LockFile(bench.root.full(layout.LOCKS)),
+        LockFile(bench.root.full(layout.LOCKS), command=shlex.join(_without_secrets(bench, request.command))),
         key_locks,
         executors.find('local').create(bench.root.full(layout.LOCAL)),
         emit,
@@ -209,10 +221,16 @@ def open_session(
 
 
 def _scheduler(
-    session: Session, bench: Workbench, outlook: Outlook, request: Request, jobs: int, interrupted: Callable[[], int]
+    session: Session,
+    bench: Workbench,
+    outlook: Outlook,
+    request: Request,
+    jobs: int,
+    interrupted: Callable[[], int],
+    pulse: Callable[[], None],
 ) -> Scheduler:
     available: Machine = machine(bench.config.tokens)
-    options = Options(request.keep_going, interrupted, request.lock_timeout)
+    options = Options(request.keep_going, interrupted, request.lock_timeout, pulse)
     return Scheduler(
         session, outlook.plan, bench.drafts, outlook.facts, outlook.wishes, Capacity(jobs, available), Claims(session), options
     )
@@ -267,6 +285,8 @@ def _record(
     lines: tuple[str, ...] = ()
     if not session.trial:
         lines = _cover(bench, session, [*_to_ignore(bench, settled)])
+    for note in remarks(session.run, settled, steps, bench.accepted.of_key, outlook.facts.maker):
+        session.emit(note)
     pins = tuple(one.pin for one in settled.values() if one.pin)
     return Report(outlook.plan, settled, seconds, run, saved, ended, pins, record, lines, steps)
 
@@ -306,3 +326,5 @@ def _to_ignore(bench: Workbench, settled: Mapping[str, Settled]) -> Iterable[str
             yield from stage.caches
             if stage.checkpoint:
                 yield stage.checkpoint  # while the stage runs, and after a kill
+            if stage.progress and not any(inside(stage.progress, output.path) for output in stage.outputs):
+                yield stage.progress

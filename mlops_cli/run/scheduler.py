@@ -12,7 +12,7 @@ from dataclasses import dataclass, field, replace
 from heapq import heappop, heappush
 
 from mlops_cli.core.errors import UserError
-from mlops_cli.core.events import StageEnded, StageStarted, StageWaiting
+from mlops_cli.core.events import RunStopping, StageEnded, StageRetried, StageStarted, StageWaiting
 from mlops_cli.core.job import Outcome
 from mlops_cli.executors.base import Handle
 from mlops_cli.fingerprint.moved import moved
@@ -23,10 +23,11 @@ from mlops_cli.plan.model import Plan, Step, Verdict
 from mlops_cli.plan.planner import decide, inputs_of
 from mlops_cli.run import attempt as attempts
 from mlops_cli.run.attempt import Attempt
-from mlops_cli.run.capacity import Capacity
-from mlops_cli.run.causes import cause_of
+from mlops_cli.run.capacity import Capacity, refusal
+from mlops_cli.run.causes import advice, cause_of
 from mlops_cli.run.claims import Claims
 from mlops_cli.run.place import place
+from mlops_cli.run.progress import Watch
 from mlops_cli.run.session import Session
 from mlops_cli.run.settle import Settled, Taken, outputs_missing, settle, take_in
 from mlops_cli.run.states import State
@@ -40,11 +41,12 @@ AGAIN = 3  # times that one stage is decided again because its inputs turned out
 
 @dataclass(frozen=True, slots=True)
 class Options:
-    """``interrupted``: 0 none, 1 stop starting and end what runs, 2 end it now."""
+    """``interrupted``: 0 none, 1 stop starting and end what runs, 2 end it now.  ``pulse``: called several times a second."""
 
     keep_going: bool = False
     interrupted: Callable[[], int] = lambda: 0
     lock_timeout: float | None = None
+    pulse: Callable[[], None] = lambda: None
 
 
 @dataclass
@@ -79,6 +81,8 @@ class Scheduler:
         self.session, self.facts, self.wishes = session, facts, wishes
         self.capacity, self.claims, self.options = capacity, claims, options
         self.plan = plan
+        self.planned_fresh = {step.stage for step in plan.steps if step.verdict is Verdict.FRESH}
+        self.watch = Watch(session.root)
         self.order: Sequence[str] = [step.stage for step in plan.steps]
         self.stages = {name: Progress(drafts[name]) for name in self.order}
         self.after = {name: [other for other in plan.edges.get(name, ()) if other in self.stages] for name in self.order}
@@ -135,6 +139,9 @@ class Scheduler:
 
     def _wait(self) -> None:
         """For whatever comes first; shorter where something else than a stage's end may come."""
+        self.options.pulse()
+        for found in self.watch.look(time.monotonic()):
+            self.session.emit(found)
         others = bool(self.taking_in) or (bool(self.queued) and not self.stopping)
         if self.running:
             for outcome in self.session.executor.poll(TICK / 8 if others else TICK):
@@ -154,16 +161,24 @@ class Scheduler:
         step = decide(progress.draft, inputs_of(progress.draft, self.steps, self.facts), self.facts, self.wishes)
         progress.step = self.steps[name] = step
         if step.verdict is Verdict.FRESH:
-            self._conclude(name, Settled(name, State.FRESH, 0.0, step.outputs))
+            ended = None if name in self.planned_fresh else StageEnded(name, State.FRESH, 0.0, outputs=step.outputs)
+            self._conclude(name, Settled(name, State.FRESH, 0.0, step.outputs, ended))
         elif step.verdict is Verdict.BLOCKED:
             reason = step.reasons[0] if step.reasons else None
             message = f'{reason.subject}: {reason.detail}' if reason else 'an input is missing'
-            ended = StageEnded(name, State.FAILED, 0.0, message=message, hint='mlops plan tells which inputs are missing')
-            self._conclude(name, Settled(name, State.FAILED, 0.0, event=ended))
+            hint = advice(reason.kind, reason.subject, reason.detail) if reason else 'mlops plan tells which'
+            self._block(name, message, hint)
+        elif step.verdict is Verdict.RUN and (error := refusal(progress.draft.stage, self.capacity.machine)):
+            self._block(name, error.message, error.hint)
         elif self.stopping:
             progress.state = State.SKIPPED
         else:
             self._queue(name)
+
+    def _block(self, name: str, message: str, hint: str) -> None:
+        """It cannot be started at all."""
+        ended = StageEnded(name, State.FAILED, 0.0, message=message, hint=hint, blocked=True)
+        self._conclude(name, Settled(name, State.FAILED, 0.0, event=ended))
 
     def _start_queued(self) -> None:
         """What is only to be restored first, then the longest remaining path; what does not fit, or is held by another
@@ -222,7 +237,10 @@ class Scheduler:
         progress.tries += 1
         progress.state = State.RUNNING
         self.running[attempt.id] = attempt
-        self.session.emit(StageStarted(name, progress.tries, attempt.log, step.estimate.typical))
+        stage = attempt.stage
+        where = (f'{attempt.folder}/{stage.progress}' if attempt.folder else stage.progress) if stage.progress else ''
+        self.watch.begin(name, where, self.session.now())
+        self.session.emit(StageStarted(name, progress.tries, attempt.log, step.estimate.typical, where))
         self.handles[attempt.id] = self.session.executor.submit(attempt.job)
         return True
 
@@ -303,6 +321,7 @@ class Scheduler:
 
     def _ended(self, outcome: Outcome) -> None:
         attempt = self.running.pop(outcome.attempt)
+        self.watch.end(attempt.stage.name)
         del self.handles[outcome.attempt]
         try:
             complete = outcome.succeeded and not outputs_missing(self.session, attempt)
@@ -341,7 +360,7 @@ class Scheduler:
         ):
             cause = cause_of(settled.event)
             if not retry.causes or cause in retry.causes:
-                self.session.note(f'{settled.event.message}: attempt {progress.tries + 1} of {retry.maximum + 1}', name)
+                self.session.emit(_retried(settled, progress.tries, retry.maximum + 1))
                 self._queue(name)
                 return
         if settled.seconds >= LONG:
@@ -374,6 +393,7 @@ class Scheduler:
             return
         self.killed = level
         self.stopping = True
+        self.session.emit(RunStopping(self.session.run, level))
         for handle in self.handles.values():
             self.session.executor.cancel(handle, force=level > 1)
 
@@ -387,3 +407,8 @@ class Scheduler:
             if progress.settled is None:
                 progress.state = State.SKIPPED
                 progress.settled = Settled(name, State.SKIPPED, 0.0)
+
+
+def _retried(settled: Settled, attempt: int, most: int) -> StageRetried:
+    message = settled.event.message if settled.event else ''
+    return StageRetried(settled.stage, attempt, most, settled.seconds, settled.exit_code, message)

@@ -85,14 +85,15 @@ def open_workbench(
     overlay: Overlay | None = None,
     in_git: Callable[[str], tuple[str, ...]] | None = None,
     warn: Callable[[str], None] = lambda _: None,
+    pipeline: Pipeline | None = None,
 ) -> Workbench:
     """Opens the project in the folder ``path``.  Executes nothing of it, writes only what can be made again.
 
-    ``in_git``: folder -> files below it that git tracks; by default, git is asked.
+    ``in_git``: folder -> files below it that git tracks; by default, git is asked.  ``pipeline``: in place of the file's.
 
     Raises UserError for what is wrong with the pipeline, OSError."""
     overlay = overlay or {}
-    pipeline = load(Path(path), environ=environ, overlay=overlay)
+    pipeline = pipeline or load(Path(path), environ=environ, overlay=overlay)
     root = Root(path)
     _refuse_links(root, config.cache)
     index = Index(database_path(root, environ), root, warn=warn)

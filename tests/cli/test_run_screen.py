@@ -151,11 +151,10 @@ def test_the_value_before_is_that_of_the_state_the_workspace_held(capsys) -> Non
     pipeline = SimpleNamespace(stages={'train': stage('train', outs=[], metric='m.json')}, groups={'train': ('train',)})
     project = bench(
         pipeline,  # type: ignore[arg-type]
-        workspace=SimpleNamespace(ref=lambda path, ignore=True: old if path == 'm.json' else None),
         pins=SimpleNamespace(of_stage=lambda name: made),
     )
     done = ended('train', outputs=(('m.json', ref('new')),), metrics=(('m.json', 'accuracy', 0.9694),))
-    lines = shown(capsys, [RunStarted(RUN, 'p', 1, 0, 1), done], on=project)
+    lines = shown(capsys, [RunStarted(RUN, 'p', 1, 0, 1, held=(('m.json', old),)), done], on=project)
     assert lines[-1] == '  done      train    1.8s  accuracy 0.9694 (was 0.9667)'
 
 

@@ -3,21 +3,27 @@
 from __future__ import annotations
 
 import sys
+from collections.abc import Callable, Sequence
+from dataclasses import replace
 from enum import StrEnum
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 
-from mlops_cli.cli import exits, options
-from mlops_cli.cli.console import print_json
+from mlops_cli.cli import context, exits, options
+from mlops_cli.cli.console import out_lines, print_json, width
+from mlops_cli.cli.detaching import Begun, detach
 from mlops_cli.cli.documents import plan_document, run_document
 from mlops_cli.cli.performing import perform
 from mlops_cli.cli.screens.run import RunScreen
+from mlops_cli.cli.screens.runs_live import detached_lines
 from mlops_cli.cli.showing import show_plan
 from mlops_cli.cli.wiring import output_words, workbench
 from mlops_cli.core.errors import ExitCode
+from mlops_cli.core.events import RunStarted
 from mlops_cli.run.invoke import Report, Request, chosen, wishes_of
 from mlops_cli.run.outlook import look
+from mlops_cli.run.recorder import printed_file
 
 EXITS = exits.line(ExitCode.REFUSED, ExitCode.LOCK_TIMEOUT, ExitCode.INTERRUPTED, ExitCode.TERMINATED, failed='a stage failed')
 
@@ -42,7 +48,9 @@ def command(
         Isolate | None, typer.Option(help='Run stages in the workspace, or each in a folder of its own.')
     ] = None,
     dry_run: Annotated[bool, typer.Option('--dry-run', '-n', help='Show the plan, run nothing.')] = False,
-    lock_timeout: options.LockTimeout = None,
+    detached: Annotated[
+        bool, typer.Option('--detach', help='Begin it, then let it go on without this terminal (mlops runs attach shows it).')
+    ] = False,
     events: Annotated[
         str, typer.Option('--events', metavar='FILE', help='Write what happens to FILE, a JSON document a line.')
     ] = '',
@@ -52,25 +60,72 @@ def command(
 
     Example:  mlops run train -j 4        only what train needs, four at once
     """
-    with workbench(assignments or ()) as bench:
-        request = Request(
-            output_words(bench, stages or ()),
-            jobs,
-            force,
-            not no_cache,
-            keep_going,
-            only,
-            downstream,
-            str(isolate or ''),
-            lock_timeout,
-            ('mlops', *sys.argv[1:]),
-        )
-        if dry_run:
+    request = Request(
+        tuple(stages or ()),
+        jobs,
+        force,
+        not no_cache,
+        keep_going,
+        only,
+        downstream,
+        str(isolate or ''),
+        context.current.lock_timeout,
+        ('mlops', *sys.argv[1:]),
+    )
+    if dry_run:
+        with workbench(assignments or ()) as bench:
+            request = replace(request, stages=output_words(bench, request.stages))
             plan = look(bench, chosen(bench, request), wishes_of(bench, request)).plan
             print_json(plan_document(plan, 'run-plan')) if json else show_plan(plan, bench, jobs)
-            return ExitCode.DONE
+        return ExitCode.DONE
+    if detached:
+        return _detach(request, assignments or (), events, json=json)
+    return perform_request(request, assignments or (), events, json=json)
+
+
+def perform_request(
+    request: Request,
+    assignments: Sequence[str],
+    events: str,
+    *,
+    json: bool,
+    begun: Callable[[RunStarted, int], None] | None = None,
+) -> int:
+    """Runs it and shows it; the exit code.  ``begun``: of a run that leaves its terminal, told with the descriptor of the file
+    that takes what it prints from then on."""
+    with workbench(assignments) as bench:
 
         def then(report: Report, screen: RunScreen) -> None:
             print_json(run_document(report)) if json else screen.finish(report)
 
-        return perform(bench, request, silent=json, then=then, events=events)
+        def leave(event: RunStarted) -> None:
+            assert begun is not None
+            begun(event, printed_file(bench.root, event.run))
+
+        request = replace(request, stages=output_words(bench, request.stages))
+        return perform(bench, request, silent=json, then=then, events=events, begun=leave if begun else None)
+
+
+def _detach(request: Request, assignments: Sequence[str], events: str, *, json: bool) -> int:
+    result = detach(request, assignments, events)
+    if isinstance(result, int):
+        return result
+    if json:
+        print_json(detached_document(result))
+    else:
+        out_lines(detached_lines(result.started, result.pid, width()))
+    return ExitCode.DONE
+
+
+def detached_document(one: Begun) -> dict[str, Any]:
+    """As ``run --json``, of a run that goes on."""
+    return {
+        'schema': 'mlops/run/v1',
+        'run': one.started.run,
+        'ended': 'detached',
+        'stages': [],
+        'seconds': 0.0,
+        'saved_seconds': 0.0,
+        'record': '',
+        'pid': one.pid,
+    }

@@ -11,6 +11,7 @@ from mlops_cli.cli.words import Groups, fold, some
 from mlops_cli.core.units import plural, show_seconds
 from mlops_cli.plan.forecast import forecast
 from mlops_cli.plan.model import Plan, Step, Verdict
+from mlops_cli.run import causes
 
 WHAT = 8  # columns
 TIME = 12
@@ -82,13 +83,13 @@ def _reason_lines(reasons: Sequence[str], room: int, everything: bool) -> list[s
 
 def blocked_lines(plan: Plan, view: View) -> list[Line]:
     """What is missing, and what can be done about it."""
-    causes: dict[tuple[str, str, str], list[str]] = {}
+    missing: dict[tuple[str, str, str], list[str]] = {}
     for step in plan.steps:
         if step.verdict is Verdict.BLOCKED:
             for reason in step.reasons:
-                causes.setdefault((reason.kind, reason.subject, reason.detail), []).append(step.stage)
+                missing.setdefault((reason.kind, reason.subject, reason.detail), []).append(step.stage)
     lines: list[Line] = []
-    for (kind, subject, detail), stages in causes.items():
+    for (kind, subject, detail), stages in missing.items():
         needed = ', '.join(some(fold(stages, view.groups), 4))
         text = f'blocked: {needed}: {one_line(subject)}: {one_line(detail)}.  {advice(kind, subject, detail)}'
         lines += [Line(line, '' if index else 'blocked') for index, line in enumerate(wrap(text, view.columns))]
@@ -96,17 +97,9 @@ def blocked_lines(plan: Plan, view: View) -> list[Line]:
 
 
 def advice(kind: str, subject: str, detail: str) -> str:
-    """What to do about something that is missing."""
-    path = one_line(subject)
-    if 'not part of this run' in detail:
-        return 'Leave --only away, or run that stage first.'
-    if kind == 'output':
-        return f'Restore it (mlops checkout {path}), or let the stage run: take frozen away.'
-    if 'neither here nor in this cache' in detail:
-        return f'Copy it here, or mlops checkout {path} with a cache that has it (cache: dir: in .mlops/config.local.yaml).'
-    if kind == 'code':
-        return 'Put it back, or correct the command or code: of the stage.'
-    return f'Put it there (mlops checkout {path} if it was tracked), or list it under the outs of the stage that makes it.'
+    """What to do about something that is missing, as a sentence."""
+    text = one_line(causes.advice(kind, subject, detail))
+    return f'{text[:1].upper()}{text[1:]}.'
 
 
 def note_lines(plan: Plan, view: View) -> list[Line]:

@@ -19,11 +19,11 @@ from mlops_cli.cli.screens.run_board import Board
 from mlops_cli.cli.words import FOLD, Groups, command_line, fold, made, shown_metrics, some
 from mlops_cli.core import layout
 from mlops_cli.core.errors import UserError
-from mlops_cli.core.events import Event, Note, RunStarted, StageEnded, StageStarted, StageWaiting
+from mlops_cli.core.events import Event, Note, RunStarted, RunStopping, StageEnded, StageRetried, StageStarted, StageWaiting
 from mlops_cli.core.refs import ObjectRef
 from mlops_cli.core.units import plural, show_seconds
 from mlops_cli.job.log import tail
-from mlops_cli.pipeline.spec import Stage
+from mlops_cli.pipeline.spec import Command, Stage
 from mlops_cli.run.invoke import Report
 from mlops_cli.run.states import State
 from mlops_cli.run.workbench import Workbench
@@ -40,7 +40,7 @@ SHOWN_FAILURES = 3
 
 class RunScreen:
     """Listens to a run.  ``silent``: shows nothing (machine output was asked for).  ``interrupted``: how often it was asked
-    to stop.  ``clock``: monotonic seconds."""
+    to stop.  ``unseen``: nobody watches, whatever the streams are now.  ``clock``: monotonic seconds."""
 
     def __init__(
         self,
@@ -48,12 +48,14 @@ class RunScreen:
         *,
         silent: bool = False,
         interrupted: Callable[[], int] = lambda: 0,
+        unseen: bool = False,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
         self.bench, self.interrupted, self.clock = bench, interrupted, clock
         self.silent, self.quiet, self.verbose = silent, context.current.quiet, context.current.verbose
         self.groups: Groups = bench.pipeline.groups
-        self.columns = width(sys.stdout) if terminal(sys.stdout) else None
+        self.unseen = unseen
+        self.columns = width(sys.stdout) if terminal(sys.stdout) and not unseen else None
         widest = max((cells(one_line(name)) for name in bench.pipeline.stages), default=8)
         self.names = min(run_lines.NAMES if not self.columns else max(16, self.columns * 3 // 8), widest)
         self.board = Board()
@@ -64,7 +66,7 @@ class RunScreen:
         self.over = threading.Event()
         self.thread: threading.Thread | None = None
         self.moving: Moving | None = None
-        self.watched = terminal(sys.stderr)
+        self.watched = terminal(sys.stderr) and not unseen
         self.deaf = self.told_stopping = False
         self.last_line = clock()
 
@@ -78,17 +80,17 @@ class RunScreen:
 
     # While it runs
 
-    def listen(self, event: Event) -> None:
-        """Takes an event of the run; called from the thread that runs it."""
+    def listen(self, event: Event, ago: float = 0.0) -> None:
+        """Takes an event of the run; called from the thread that runs it.  ``ago``: seconds since it happened."""
         if self.silent:
             return
         with self.lock:
-            self.board.listen(event, self.clock())
+            self.board.listen(event, self.clock() - ago)
             match event:
                 case RunStarted():
                     self._started(event)
                 case StageStarted() if self.verbose:
-                    command = command_line(self.bench.pipeline.stages[event.stage].command)
+                    command = command_line(self._stage(event.stage).command)
                     self._tell(Line(f'  {"started":<9} {one_line(event.stage)}  {command}'))
                 case StageEnded():
                     self._ended(event)
@@ -97,32 +99,35 @@ class RunScreen:
                     self._tell(
                         Line(f'  {"waiting":<9} {name}: held by {event.holder}, {show_seconds(event.seconds)}', 'waiting')
                     )
+                case StageRetried():
+                    again = f'attempt {event.attempt + 1} of {event.most}'
+                    self._tell(Line(f'note: {event.stage}: {event.message}: {again}', 'note:'))
                 case Note():
                     self._tell(Line(f'note: {event.stage + ": " if event.stage else ""}{event.text}', 'note:'))
+                case RunStopping():
+                    self._say_stopping()
                 case _:
                     pass
 
+    def _stage(self, name: str) -> Stage:
+        """As the pipeline has it; whoever follows a run may have another pipeline by now."""
+        found = self.bench.pipeline.stages.get(name)
+        return found if found is not None else Stage(name, name.partition('@')[0], Command('shell', ()))
+
     def _started(self, event: RunStarted) -> None:
-        self.held = dict(self._held_metrics())
+        self.held = dict(event.held)
         self._print(run_lines.started(event, self.columns or width()))
-        if not self.quiet:
+        if not self.quiet and not self.unseen:
             self.thread = threading.Thread(target=self._watch, name='screen', daemon=True)
             self.thread.start()
-
-    def _held_metrics(self) -> list[tuple[str, ObjectRef]]:
-        """What the workspace holds of the metrics files, before a stage makes them anew."""
-        found = []
-        for stage in self.bench.pipeline.stages.values():
-            for output in stage.outputs:
-                if output.role == 'metric' and (ref := self.bench.workspace.ref(output.path, ignore=False)) is not None:
-                    found.append((output.path, ref))
-        return found
 
     def _ended(self, event: StageEnded) -> None:
         state = State(event.state)
         if state is State.RESTORED and not event.notes:
             self.restored.append(event)
             return
+        if state is State.FRESH:
+            return  # told at the end, all in one line
         self._flush_restored()
         if state is State.FAILED:
             self.failures.append(event)
@@ -139,7 +144,7 @@ class RunScreen:
         state = State(event.state)
         if not state.good:
             return [failure_lines.message(event)]
-        stage = self.bench.pipeline.stages[event.stage]
+        stage = self._stage(event.stage)
         parts = made(stage, event.outputs, event.metrics, self._before(stage, event), self.bench.store)
         if not parts and event.log:
             parts = [line.strip() for line in self._last_line(event.log)]
@@ -169,7 +174,7 @@ class RunScreen:
         events, self.restored = self.restored, []
         by_group: dict[str, list[StageEnded]] = {}
         for event in events:
-            by_group.setdefault(self.bench.pipeline.stages[event.stage].group, []).append(event)
+            by_group.setdefault(self._stage(event.stage).group, []).append(event)
         for members in by_group.values():
             if self.quiet:
                 continue
@@ -193,22 +198,26 @@ class RunScreen:
                 self._start_moving()
             with self.lock:
                 long_ones = self.board.long_ones(now) if self.moving else []
-            last = {one.stage: ''.join(self._last_line(one.log)) for one in long_ones}
+            last = {one.stage: ''.join(self._last_line(one.log)) for one in long_ones if one.progress is None}
             with self.lock:
                 if self.over.is_set():
                     return
                 self._flush_restored()
-                self._say_stopping()
+                if self.interrupted():
+                    self._say_stopping()
                 if self.moving is not None:
                     self._draw(now, last)
                 elif now - self.last_line >= HEARTBEAT and (text := self.board.heartbeat(now)):
                     self._tell(Line(text))
 
     def _say_stopping(self) -> None:
-        if self.interrupted() and not self.told_stopping:
-            self.told_stopping = True
-            running = plural(len(self.board.running), 'stage')
-            self._tell(Line(f'stopping: {running} being ended; once more to end them at once', 'stopping'))
+        """Once; as soon as it is asked, where that is here."""
+        if self.told_stopping:
+            return
+        self.told_stopping = True
+        running = plural(len(self.board.running), 'stage')
+        more = 'once more to end them at once' if self.interrupted() else 'mlops runs cancel --now ends them at once'
+        self._tell(Line(f'stopping: {running} being ended; {more}', 'stopping'))
 
     def _start_moving(self) -> None:
         from mlops_cli.cli.console.moving import Moving
@@ -268,6 +277,10 @@ class RunScreen:
 
     # The end
 
+    def leave(self) -> None:
+        """The run goes on; what moves here goes away."""
+        self._stop()
+
     def finish(self, report: Report) -> None:
         """The last lines, once the run is over."""
         self._stop()
@@ -282,7 +295,7 @@ class RunScreen:
             self._print(line)
         for event in self.failures[:SHOWN_FAILURES]:
             self._print(always=True)
-            stage = self.bench.pipeline.stages[event.stage]
+            stage = self._stage(event.stage)
             for line in failure_lines.failure(event, stage, report.steps.get(event.stage), columns):
                 self._print(line, always=True)
         if len(failed) > SHOWN_FAILURES:

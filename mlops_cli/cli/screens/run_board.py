@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 from mlops_cli.cli.console import Line, cells, clip, one_line, pad, plain
-from mlops_cli.cli.words import clock, minutes
-from mlops_cli.core.events import Event, RunStarted, StageEnded, StageStarted, StageWaiting
+from mlops_cli.cli.words import clock, minutes, progress_words
+from mlops_cli.core.events import Event, RunStarted, StageEnded, StageProgress, StageRetried, StageStarted, StageWaiting
 from mlops_cli.core.units import show_seconds
 from mlops_cli.run.states import State
 
@@ -18,12 +18,23 @@ NAMES = 28  # columns for names, at most
 
 @dataclass(frozen=True, slots=True)
 class Running:
-    """``since``: on the screen's clock.  ``typical``: seconds it took before.  ``log``: project-relative path."""
+    """``since``: on the screen's clock.  ``typical``: seconds it took before.  ``log``: project-relative path.
+    ``progress``: how far it says it is; ``first``: (when, how far) it was when that was first seen."""
 
     stage: str
     since: float
     typical: float | None
     log: str
+    progress: StageProgress | None = None
+    first: tuple[float, float] | None = None
+
+    def whole(self, now: float) -> float | None:
+        """Seconds it will have taken in the end, by its progress or else by its history; None where neither tells."""
+        one = self.progress
+        if one is None or one.done is None or one.total is None:
+            return self.typical
+        left = remaining(one, self.since, self.first, now)
+        return self.typical if left is None else now - self.since + left
 
 
 @dataclass
@@ -44,6 +55,12 @@ class Board:
             case StageStarted():
                 self.waiting.pop(event.stage, None)
                 self.running[event.stage] = Running(event.stage, now, event.typical_seconds, event.log)
+            case StageProgress():
+                if (one := self.running.get(event.stage)) is not None:
+                    first = one.first or (None if event.done is None else (now, event.done))
+                    self.running[event.stage] = replace(one, progress=event, first=first)
+            case StageRetried():
+                self.running.pop(event.stage, None)
             case StageWaiting():
                 self.waiting[event.stage] = event.holder
             case StageEnded():
@@ -72,13 +89,14 @@ class Board:
         return [*found, Line(clip(self.counts(), columns))]
 
     def _line(self, one: Running, now: float, columns: int, names: int, said: str) -> Line:
-        passed = now - one.since
+        passed, whole = now - one.since, one.whole(now)
         text = f'  {"running":<9} {pad(clip(one_line(one.stage), names), names)} {clock(passed):>7}'
-        if one.typical is not None and one.typical >= 1:
-            text += f' of ~{clock(one.typical)} {bar(passed / one.typical)}'
-        elif one.typical is None and passed >= LONG:
+        if whole is not None and whole >= 1:
+            text += f' of ~{clock(whole)} {bar(passed / whole)}'
+        elif one.typical is None and one.progress is None and passed >= LONG:
             text += '  no history yet'
-        return Line(clip(f'{text}  {one_line(plain(said)).strip()}'.rstrip(), columns))
+        said = '  '.join(progress_words(one.progress)) if one.progress else one_line(plain(said)).strip()
+        return Line(clip(f'{text}  {said}'.rstrip(), columns))
 
     def counts(self) -> str:
         """``2 of 8 done, 2 running, 4 waiting``."""
@@ -91,13 +109,27 @@ class Board:
 
     def heartbeat(self, now: float) -> str:
         """``running train@x 12m of ~20m, train@y 3m; 2 of 8 done``: for logs, where nothing can move."""
-        texts = [
-            f'{one_line(one.stage)} {minutes(now - one.since)}'
-            + (f' of ~{show_seconds(one.typical)}' if one.typical is not None and one.typical >= 60 else '')
-            for one in list(self.running.values())[:4]
-        ]
+        texts = [self._heard(one, now) for one in list(self.running.values())[:4]]
         more = f' and {len(self.running) - 4} more' if len(self.running) > 4 else ''
         return f'running {", ".join(texts)}{more};{self.counts()[1:]}' if texts else ''
+
+
+    @staticmethod
+    def _heard(one: Running, now: float) -> str:
+        whole = one.whole(now)
+        about = f' of ~{show_seconds(whole)}' if whole is not None and whole >= 60 else ''
+        said = f' ({", ".join(progress_words(one.progress)[:3])})' if one.progress else ''
+        return f'{one_line(one.stage)} {minutes(now - one.since)}{about}{said}'
+
+
+def remaining(one: StageProgress, since: float, first: tuple[float, float] | None, now: float) -> float | None:
+    """Seconds until ``done`` is ``total``, at the speed so far.  ``since``: when the stage began; ``first``: (when, how far) it
+    was first seen to be; None where that cannot be told."""
+    if one.done is None or one.total is None or one.total <= 0:
+        return None
+    if first is not None and one.done > first[1]:
+        return max(0.0, (now - first[0]) / (one.done - first[1]) * (one.total - one.done))
+    return max(0.0, (now - since) / one.done * (one.total - one.done)) if one.done > 0 else None
 
 
 def bar(share: float) -> str:

@@ -1,0 +1,157 @@
+"""``mlops runs attach`` and ``cancel``: runs that go on, of this terminal or another."""
+
+from __future__ import annotations
+
+import sys
+import time
+from typing import Annotated, Any
+
+import typer
+
+from mlops_cli.cli import exits, options
+from mlops_cli.cli.console import Line, one_line, out, out_lines, print_json, say, width
+from mlops_cli.cli.documents import run_document
+from mlops_cli.cli.screens.run import RunScreen
+from mlops_cli.cli.screens.runs_live import cancelled_lines, live_lines
+from mlops_cli.cli.watching import Asked, ask_to_stop, follow, past_run, pick
+from mlops_cli.cli.wiring import workbench
+from mlops_cli.cli.words import ago
+from mlops_cli.core.clock import from_iso
+from mlops_cli.core.errors import ExitCode, UserError
+from mlops_cli.records.runs import Run
+from mlops_cli.run import live
+from mlops_cli.run.live import Live
+from mlops_cli.run.report import Report
+from mlops_cli.run.states import State
+from mlops_cli.run.workbench import Workbench
+
+Which = Annotated[
+    str, typer.Argument(metavar='[RUN]', help='A run, or the beginning of its id. Default: the only one that goes on.')
+]
+CODES = {'done': ExitCode.DONE, 'interrupted': ExitCode.INTERRUPTED}
+
+attach_epilog = exits.line(ExitCode.INTERRUPTED, ExitCode.TERMINATED, failed='a stage failed, or the run died')
+cancel_epilog = exits.line(ExitCode.REFUSED, ExitCode.INTERRUPTED)
+
+
+def attach(run: Which = '', json: options.Json = False) -> int:
+    """Show a run that goes on, until it ends; its exit code. Ctrl-C leaves the run alone.
+
+    Example:  mlops run --detach && mlops runs attach
+    """
+    with workbench(tolerant=True) as bench:
+        going_on = live.running(bench)
+        one = _choose(going_on, run)
+        wanted = one.run if one else past_run(bench, run) if run else None
+        if wanted is None:
+            return _recorded(_find(bench, run)) if run else _nothing(bench)
+        return _watch(bench, wanted, json=json)
+
+
+def _watch(bench: Workbench, run: str, *, json: bool) -> int:
+    report: Report | None = None
+    with RunScreen(bench, silent=json) as screen:
+        try:
+            report = follow(bench, run, screen)
+        except KeyboardInterrupt:
+            screen.leave()
+        else:
+            print_json(_attached(report)) if json else screen.finish(report)
+    if report is None:
+        short = run.partition('-')[2]
+        say(Line(f'Run {short} goes on without you.  (mlops runs cancel {short} stops it, mlops runs attach {short} shows it)'))
+        return ExitCode.INTERRUPTED
+    return report.exit_code
+
+
+def _attached(report: Report) -> dict[str, Any]:
+    return {**run_document(report), 'schema': 'mlops/runs-attach/v1', 'exit_code': int(report.exit_code)}
+
+
+def _choose(runs: tuple[Live, ...], word: str) -> Live | None:
+    """Raises UserError; of several, they are shown first."""
+    try:
+        return pick(runs, word)
+    except UserError:
+        for line in live_lines(runs, time.time(), width(sys.stderr)):
+            say(line)
+        raise
+
+
+def _find(bench: Workbench, word: str) -> Run:
+    return bench.runs.find(word)
+
+
+def _recorded(run: Run) -> int:
+    """A run of which there is no more here than its record."""
+    when = ago(max(0.0, time.time() - from_iso(run.started) - run.seconds))
+    out(f'Run {run.short} ended {when}: {one_line(run.ended)}.  mlops runs show {run.short}')
+    return CODES.get(run.ended, ExitCode.FAILED)
+
+
+def _nothing(bench: Workbench) -> int:
+    known = live.known(bench.root)
+    last = known[0].partition('-')[2] if known else ''
+    hint = f'mlops runs attach {last} shows how the last one ended' if last else 'mlops run --detach begins one'
+    raise UserError('no run goes on here', hint=hint)
+
+
+def cancel(
+    run: Which = '',
+    now: Annotated[bool, typer.Option('--now', help='End its stages at once, without the time they have to end well.')] = False,
+    json: options.Json = False,
+) -> int:
+    """Stop a run that goes on, as Ctrl-C would, and wait until it has ended. What is done stays.
+
+    Example:  mlops runs cancel 7k2m
+    """
+    with workbench(tolerant=True) as bench:
+        one = _choose(live.running(bench), run)
+        if one is None:
+            raise _not_running(bench, run)
+        try:
+            asked = ask_to_stop(bench, one, now=now)
+        except KeyboardInterrupt:
+            say(Line(f'Run {one.short} was asked to stop, and goes on stopping.  At once: mlops runs cancel {one.short} --now'))
+            return ExitCode.INTERRUPTED
+        if json:
+            print_json(_cancelled(one, asked))
+        elif asked.report is not None:
+            out_lines(cancelled_lines(one.short, asked.report, bench.pipeline.groups, asked.seconds))
+        else:
+            out(f'Run {one.short} ended: {one_line(asked.message)}')
+    return ExitCode.DONE
+
+
+def _not_running(bench: Workbench, word: str) -> UserError:
+    if not word:
+        return UserError('no run goes on here: there is nothing to cancel', hint='mlops runs list shows those that were')
+    known = past_run(bench, word)
+    short = known.partition('-')[2] if known else _find(bench, word).short
+    hint = f'mlops runs attach {short} shows how it ended'
+    return UserError(f'run {short} does not go on any more: there is nothing to cancel', hint=hint)
+
+
+def _cancelled(one: Live, asked: Asked) -> dict[str, Any]:
+    report = asked.report
+
+    def names(state: State) -> list[str]:
+        return [name for name, settled in report.settled.items() if settled.state is state] if report else []
+
+    return {
+        'schema': 'mlops/runs-cancel/v1',
+        'run': one.run,
+        'cancelled': report is not None and report.ended == 'interrupted',
+        'ended': report.ended if report else 'killed',
+        'seconds': round(asked.seconds, 3),
+        'interrupted': names(State.INTERRUPTED),
+        'done': names(State.DONE) + names(State.RESTORED),
+        'skipped': names(State.SKIPPED),
+        'message': asked.message,
+    }
+
+
+def register(app: typer.Typer) -> None:
+    """Adds both commands to the group ``runs``."""
+    app.command('attach', epilog=attach_epilog)(attach)
+    app.command('cancel', epilog=cancel_epilog)(cancel)

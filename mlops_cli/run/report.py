@@ -1,0 +1,43 @@
+"""What came of a run, as a value."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+
+from mlops_cli.core.errors import ExitCode
+from mlops_cli.plan.model import Plan, Step
+from mlops_cli.records.runs import Run
+from mlops_cli.run.settle import Settled
+from mlops_cli.run.states import State
+
+
+@dataclass(frozen=True, slots=True)
+class Report:
+    """What came of it.  ``run`` None: there was nothing to do.  ``saved_seconds``: what restored stages once took.
+    ``terminated``: it was stopped by TERM."""
+
+    plan: Plan
+    settled: Mapping[str, Settled]
+    seconds: float
+    run: Run | None = None
+    saved_seconds: float = 0.0
+    ended: str = 'done'
+    pins: tuple[str, ...] = ()
+    record: str = ''
+    ignored: tuple[str, ...] = ()
+    steps: Mapping[str, Step] = field(default_factory=dict)
+    terminated: bool = False
+
+    def count(self, *states: State) -> int:
+        return sum(one.state in states for one in self.settled.values())
+
+    @property
+    def exit_code(self) -> ExitCode:
+        """Of several causes: interruption first, then a stage that failed, then one that could not be started."""
+        if self.ended == 'interrupted':
+            return ExitCode.TERMINATED if self.terminated else ExitCode.INTERRUPTED
+        failed = [one for one in self.settled.values() if one.state is State.FAILED]
+        if not failed:
+            return ExitCode.DONE
+        return ExitCode.WRONG_INPUT if all(one.event and one.event.blocked for one in failed) else ExitCode.FAILED
