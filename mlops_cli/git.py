@@ -45,8 +45,19 @@ _KEPT = re.compile(r'GIT_(CEILING_DIRECTORIES|DISCOVERY_ACROSS_FILESYSTEM|EXEC_P
 _REVISION_LENGTH = 1000
 _CHUNK = 1 << 20
 _LINK_LENGTH = 4095
+_PATHSPECS = 200  # beyond which git is quicker without: it compares each file with each of them
+_PATHS = 500  # in one command line
 # The parts of .mlops that are records; the rest of it is this machine's own, whatever a commit says.
-_RECORDS = (layout.CONFIG, layout.GITIGNORE, layout.STAGES, layout.DATA, layout.RUNS, layout.MODELS, layout.ACCEPTED)
+_RECORDS = (
+    layout.CONFIG,
+    layout.GITIGNORE,
+    layout.STAGES,
+    layout.DATA,
+    layout.RUNS,
+    layout.KEPT,
+    layout.MODELS,
+    layout.ACCEPTED,
+)
 
 
 @lru_cache(maxsize=8)
@@ -166,6 +177,34 @@ def changed(folder: str, paths: Sequence[str] = ()) -> tuple[str, ...]:
     return tuple(sorted(os.fsdecode(name.removeprefix(start)) for name in names if name.startswith(start)))
 
 
+def lacking(folder: str, paths: Sequence[str]) -> tuple[frozenset[str], frozenset[str]] | None:
+    """Of some files and folders below ``folder``, relative to it: those that are untracked or differ from HEAD (folders with
+    such a file in them, too), and those that git ignores.  None outside a repository.
+
+    Looks into no folder of which git has nothing, however much lies there.  Filters as in :func:`changed`."""
+    prefix = _run(folder, ['rev-parse', '--show-prefix'])
+    if prefix is None or not paths:
+        return None if prefix is None else (frozenset(), frozenset())
+    limits = ['--', *(paths if len(paths) <= _PATHSPECS else ['.'])]
+    status = ['--literal-pathspecs', 'status', '--porcelain=v1', '-z', '--untracked-files=normal', '--no-renames']
+    found = _run(folder, [*status, '--ignore-submodules=all', *limits], environ=_environ(_own_filters(folder))) or b''
+    start = prefix.removesuffix(b'\n')
+    items = [os.fsdecode(item[3 + len(start) :]) for item in found.split(b'\0') if item[3:].startswith(start)]
+    whole = {item.rstrip('/') for item in items}
+    around = {folder for item in whole for folder in _around(item)}
+    missing = frozenset(p for p in paths if p in whole or p in around or any(up in whole for up in _around(p)))
+    listed = _run(folder, ['--literal-pathspecs', 'ls-files', '-z', *limits]) or b''
+    known = {os.fsdecode(name) for name in listed.split(b'\0') if name}
+    known |= {folder for name in known for folder in _around(name)}
+    return missing, frozenset(path for path in paths if path not in missing and path not in known)
+
+
+def _around(path: str) -> Iterator[str]:
+    while '/' in path:
+        path = path.rpartition('/')[0]
+        yield path
+
+
 def _own_filters(folder: str) -> list[str]:
     """The names of all settings by which the repository (not its user) has programs run over the content of files."""
     found = _run(folder, ['config', '-z', '--show-scope', '--name-only', '--get-regexp', r'^filter\..*'], accept=(0, 1))
@@ -204,6 +243,19 @@ def references(folder: str) -> tuple[tuple[str, str], ...]:
         if not pointer:  # such as origin/HEAD
             found.append((name.removeprefix(start), kinds[start]))
     return tuple(found)
+
+
+def blobs(folder: str, commit: str, paths: Sequence[str] = ()) -> dict[str, str] | None:
+    """Path -> git's name of its content, of the files below ``folder`` (or below the paths) in a commit; None where this clone
+    does not have that commit."""
+    found: dict[str, str] = {}
+    for start in range(0, max(len(paths), 1), _PATHS):
+        listing = _run(folder, ['ls-tree', '-r', '-z', commit, '--', *(paths[start : start + _PATHS] or ['.'])])
+        if listing is None:
+            return None
+        entries = map(_entry_of, listing.split(b'\0')[:-1])
+        found |= {entry.path: entry.blob for entry in entries if entry.mode.startswith('100')}
+    return found
 
 
 # Export

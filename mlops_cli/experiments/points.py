@@ -16,6 +16,7 @@ from mlops_cli.experiments.model import RECORDED, UNKNOWN
 from mlops_cli.experiments.model import Metrics as Metrics
 from mlops_cli.experiments.model import Point as Point
 from mlops_cli.experiments.model import StagePoint as StagePoint
+from mlops_cli.experiments.past import manifest_of
 from mlops_cli.plan.facts import Wishes
 from mlops_cli.plan.model import Step, Verdict
 from mlops_cli.records import metrics
@@ -121,13 +122,14 @@ def recorded(bench: Workbench, point: StagePoint, outs8: str) -> StagePoint:
     if pin is not None:
         found |= {'manifest': pin.manifest, 'outputs': dict(pin.outputs), 'metrics': tuple(sorted(pin.metrics))}
     if entry is not None:
-        found |= _of_result(entry, found)
+        found |= _of_result(bench, entry, found)
     return StagePoint(**found)
 
 
-def _of_result(entry: ResultEntry, found: Mapping[str, object]) -> dict[str, object]:
+def _of_result(bench: Workbench, entry: ResultEntry, found: Mapping[str, object]) -> dict[str, object]:
     outputs = dict(entry.outputs)
     return {
+        'manifest': found['manifest'] or manifest_of(entry.manifest, bench.store.read),
         'outputs': found['outputs'] or outputs,
         'metrics': found['metrics'] or metrics.recorded(entry.metrics, outputs),
         'seconds': entry.seconds if found['seconds'] is None else found['seconds'],
@@ -141,7 +143,9 @@ def _of_result(entry: ResultEntry, found: Mapping[str, object]) -> dict[str, obj
 def run_point(bench: Workbench, run: Run) -> Point:
     """What a run made and used, as far as its record, the pins and this cache tell."""
     stages = {one.name: _of_run(bench, run, one) for one in run.stages}
-    return Point(f'run {run.short}', 'run', stages, bench.pipeline, run, run.commit, run.fresh)
+    for name, key, outs8 in run.fresh_stages:
+        stages.setdefault(name, recorded(bench, StagePoint(name, 'fresh', key), outs8))
+    return Point(f'run {run.short}', 'run', stages, bench.pipeline, run, run.commit, run.fresh - len(run.fresh_stages))
 
 
 def _of_run(bench: Workbench, run: Run, one: StageRun) -> StagePoint:

@@ -83,7 +83,8 @@ class Run:
     """``ended``: done, failed, interrupted, or killed (written by the next command from the journal).
     ``overlay``: (file, key, value) of ``--set``; with any, the run was a trial and left the workspace alone.
     ``metrics``: (stage, file, name, number), for trials only: those of other runs stand in the pins.
-    ``left_out``: how many metrics the record had no room for; they are in the store, with the results."""
+    ``left_out``: how many metrics the record had no room for; they are in the store, with the results.
+    ``fresh_stages``: (name, key, outs8) of the fresh ones; empty where there was no room for all, and in older records."""
 
     id: str
     started: str
@@ -101,6 +102,7 @@ class Run:
     metrics: tuple[tuple[str, str, str, float], ...] = ()
     environment: Mapping[str, str] = field(default_factory=dict)
     left_out: int = 0
+    fresh_stages: tuple[tuple[str, Digest, str], ...] = ()
 
     @property
     def short(self) -> str:
@@ -127,13 +129,18 @@ class Run:
             'metrics': [list(item) for item in self.metrics],
             'environment': dict(self.environment),
         }
-        return document(value | ({'metrics_left_out': self.left_out} if self.left_out else {}))
+        if self.left_out:
+            value['metrics_left_out'] = self.left_out
+        if self.fresh_stages:
+            value['fresh_stages'] = [[name, key.hex, outs8] for name, key, outs8 in self.fresh_stages]
+        return document(value)
 
 
 def fitted(run: Run) -> Run:
     """The run as it is recorded: at most 4 KiB and 200 bytes a stage, unless what was set or names need more.
 
-    A command longer than 1 KiB loses its end, and metrics that find no room are counted in place of recorded."""
+    A command longer than 1 KiB loses its end, metrics that find no room are counted in place of recorded, and fresh stages are
+    named all or not at all."""
     words: list[str] = []
     room = COMMAND_BYTES
     for word in run.command:
@@ -142,7 +149,8 @@ def fitted(run: Run) -> Run:
             words.append('...')
             break
         words.append(word)
-    run = replace(run, command=tuple(words))
+    fresh = run.fresh_stages
+    run = replace(run, command=tuple(words), fresh_stages=())
     room = BASE_BYTES + STAGE_BYTES * len(run.stages) - len(replace(run, metrics=(), left_out=1).encode()) - 16
     kept = []
     for metric in run.metrics:
@@ -150,7 +158,9 @@ def fitted(run: Run) -> Run:
         if room < 0:
             break
         kept.append(metric)
-    return replace(run, metrics=tuple(kept), left_out=run.left_out + len(run.metrics) - len(kept))
+    run = replace(run, metrics=tuple(kept), left_out=run.left_out + len(run.metrics) - len(kept))
+    whole = replace(run, fresh_stages=fresh)
+    return whole if len(whole.encode()) <= BASE_BYTES + STAGE_BYTES * len(run.stages) else run
 
 
 def _is_number(value: object) -> bool:
@@ -215,6 +225,13 @@ class _Reader:
             except ValueError as error:
                 raise self.refuse(error, 'stages', position) from error
 
+    def fresh_stages(self) -> Iterator[tuple[str, Digest, str]]:
+        for position, (name, key, outs8) in enumerate(self.rows('fresh_stages', str, str, str)):
+            try:
+                yield name, Digest.parse(f'blake3:{key}'), outs8
+            except ValueError as error:
+                raise self.refuse(error, 'fresh_stages', position) from error
+
 
 def decode(data: bytes, file: str) -> Run:
     """``file``: where it stands; its name must be its id.  Entries that a later version added are passed over.
@@ -244,6 +261,7 @@ def decode(data: bytes, file: str) -> Run:
         tuple((s, f, n, v) for s, f, n, v in reader.rows('metrics', str, str, str, int | float)),  # type: ignore[arg-type]
         environment,
         reader.whole('metrics_left_out') if 'metrics_left_out' in reader.found else 0,
+        tuple(reader.fresh_stages()) if 'fresh_stages' in reader.found else (),
     )
 
 

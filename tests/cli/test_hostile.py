@@ -10,13 +10,13 @@ import pytest
 from mlops_cli.cli.console import Line, out, print_json, say
 from mlops_cli.cli.documents import event_document, plan_document, run_document
 from mlops_cli.cli.explanation import Explanation, Row
-from mlops_cli.cli.history import Past
 from mlops_cli.cli.screens import failure as failure_lines
 from mlops_cli.cli.screens import run_lines
 from mlops_cli.cli.screens.explain import explain_lines
 from mlops_cli.cli.screens.plan import View, plan_lines
 from mlops_cli.cli.screens.run_board import Board
-from mlops_cli.cli.screens.runs import list_lines, show_lines
+from mlops_cli.cli.screens.runs_list import list_lines
+from mlops_cli.cli.screens.runs_show import show_lines
 from mlops_cli.cli.screens.status import status_lines
 from mlops_cli.cli.standing import Standing, Working
 from mlops_cli.core.errors import Where
@@ -25,7 +25,7 @@ from mlops_cli.pipeline.spec import Command, Output, Stage
 from mlops_cli.plan.model import Reason
 from mlops_cli.records.runs import StageRun
 from tests.cli.hostile import HOSTILE, harmless
-from tests.cli.values import NOW, RUN, ended, plan, ref, report, run_record, settled, step, took
+from tests.cli.values import NOW, RUN, ended, listed, plan, ref, report, run_record, settled, step, told, took
 
 FORGED = 'x\n  done      forged        0.1s'
 
@@ -54,12 +54,13 @@ def screens(text: str) -> list[Line]:
     standing = Standing(NOW, text, text, last, working, (text, f'.mlops/{text}'), {text: text}, (text,), (text,))
     lines += status_lines(of, standing, groups, 80) + status_lines(of, standing, groups, 200, everything=True)
     lines += events(text, of)
-    past = Past(
+    past = told(
         run_record(stages=(StageRun(text, 'failed', None, '', 1.0, 3, {}),), who=text, branch=text, host=text, command=(text,)),
-        ((text, text, text, 0.5),),
-        {text: 3},
+        text,
     )
-    lines += show_lines(past, 80) + list_lines([(past, {text: 0.5}), (Past(last, (), {}), {})], NOW, 200)
+    lines += show_lines(past, 80)
+    runs = [listed(metrics={text: 0.5}, params={text: text}, who=text, branch=text, overlay=((text, text, text),)), listed()]
+    lines += list_lines(runs, frozenset(), (), NOW, 200) + list_lines(runs, frozenset(), (f'param.{text}', 'set'), NOW, 80)
     rows = (
         Row('param', text, 'changed', '1', '2'),
         Row('code', text, 'new', None, 'absent'),

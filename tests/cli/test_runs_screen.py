@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import pytest
 
 from mlops_cli.cli.console import cells
-from mlops_cli.cli.history import Past, assignments, primary, row
-from mlops_cli.cli.screens.runs import list_lines, show_lines
+from mlops_cli.cli.screens.runs_list import assignments, list_lines
+from mlops_cli.cli.screens.runs_show import show_lines
 from mlops_cli.cli.tables import Column, table
 from mlops_cli.core.digest import digest_of
+from mlops_cli.records.asking import Row
 from mlops_cli.records.runs import StageRun
-from tests.cli.values import NOW, TRAIN, digits, run_record
+from tests.cli.values import NOW, TRAIN, listed, run_record, told
 
 KEY = digest_of(b'key')
 USAGE = {'cpu_seconds': 12.5, 'memory_peak_bytes': 310_000_000}
@@ -20,49 +23,96 @@ STAGES = (
     StageRun(TRAIN[1], 'failed', KEY, '', 3.0, 3, USAGE),
     StageRun('select', 'skipped', None, '', 0.0),
 )
-NUMBERS = (
-    (TRAIN[0], 'metrics/logistic-1.json', 'accuracy', 0.95),
-    (TRAIN[1], 'metrics/logistic-2.json', 'accuracy', 0.97),
-    (TRAIN[0], 'metrics/logistic-1.json', 'loss', 0.3),
-)
 
 
-def some_runs() -> list[tuple[Past, dict[str, float]]]:
-    one = Past(run_record('failed', stages=STAGES, fresh=2), NUMBERS, {TRAIN[0]: 310_000})
-    two = Past(run_record(overlay=(('params.yaml', 'train.depth', 12), ('other.toml', 'x', 'y'))), (), {})
-    three = Past(run_record('interrupted', who='', branch='', host=''), (), {})
-    return [(past, primary(digits(), past)) for past in (one, two, three)]
+def some_runs() -> list[Row]:
+    """What differs: the metrics, one parameter of two, who and where."""
+    metrics = {'accuracy': 0.97, 'loss': 0.3}
+    one = listed(
+        id='20261120T101522Z-7k2m9q4c', ended='failed', metrics=metrics, params={'rate': 0.1, 'depth': 8}, primary=('accuracy',)
+    )
+    two = listed(
+        id='20261119T101522Z-6hx2aa8k',
+        overlay=(('params.yaml', 'rate', 0.2), ('other.toml', 'x', 'y')),
+        metrics={'accuracy': 0.95, 'loss': 0.4},
+        params={'rate': 0.2, 'depth': 8, 'other.toml:x': 'y'},
+        primary=('accuracy',),
+    )
+    three = listed(id='20261118T101522Z-83fzt5na', ended='interrupted', who='', branch='', host='')
+    return [one, two, three]
 
 
 @pytest.mark.parametrize('columns', [50, 80, 200])
 def test_the_list(pinned, columns: int) -> None:
-    lines = list_lines(some_runs(), NOW, columns)
+    rows = some_runs()
+    lines = list_lines(rows, frozenset([rows[1].id]), (), NOW, columns)
     assert columns == 50 or all(cells(line.text) <= columns for line in lines)
     pinned(f'runs-list-{columns}', lines)
 
 
+def test_parameters_are_shown_that_differ() -> None:
+    head = list_lines(some_runs(), frozenset(), (), NOW, 200)[0].text
+    assert 'rate' in head and 'accuracy' in head and 'loss' in head
+    assert 'depth' not in head, 'it is 8 in both'
+    alone = list_lines(some_runs()[:1], frozenset(), (), NOW, 200)[0].text
+    assert 'accuracy' in alone and 'loss' not in alone, 'nothing to compare: the primary metric only'
+
+
+def test_what_was_set_is_shown_once() -> None:
+    """A column of its own says what was set only where no column of a parameter does."""
+    one, two, _ = some_runs()
+    other = replace(one, params={**one.params, 'other.toml:x': 'z'})
+    assert 'SET' in list_lines([one, two], frozenset(), (), NOW, 200)[0].text
+    assert 'SET' not in list_lines([other, two], frozenset(), (), NOW, 200)[0].text
+
+
+def test_columns_asked_for_are_there_however_narrow_it_is() -> None:
+    chosen = ('who', 'param.rate', 'metric.loss', 'started', 'kept', 'set', 'id', 'trial', 'commit', 'interrupted')
+    lines = list_lines(some_runs(), frozenset(), chosen, NOW, 40)
+    head = ['RUN', 'BY', 'rate', 'loss', 'STARTED', 'KEPT', 'SET', 'ID', 'TRIAL', 'COMMIT', 'INTERRUPTED']
+    assert lines[0].text.split() == head
+    assert lines[1].text.split()[:4] == ['7k2m9q4c', 'ada', '0.1', '0.3']
+
+
 @pytest.mark.parametrize('columns', [80, 200])
 def test_one_run(pinned, columns: int) -> None:
-    lines = show_lines(some_runs()[0][0], columns)
+    run = run_record('failed', stages=STAGES, fresh=2, commit='c' * 40, command=('mlops', 'run', '-j', '4'), saved_seconds=70.0)
+    lines = show_lines(told(run), columns)
     assert all(cells(line.text) <= columns for line in lines)
     pinned(f'runs-show-{columns}', lines)
 
 
-def test_a_trial_tells_what_was_set() -> None:
-    text = [line.text for line in show_lines(some_runs()[1][0], 80)]
+def test_a_trial_tells_what_was_set_and_how_to_take_it_over() -> None:
+    run = run_record(overlay=(('params.yaml', 'train.depth', 12), ('other.toml', 'x', 'y')))
+    text = [line.text for line in show_lines(told(run, kept=(), edited=()), 80)]
     assert '  trial with train.depth=12, other.toml:x=y' in text
+    assert f'  take over  mlops runs apply {run.short}' in text
+    assert f'  keep       mlops runs keep {run.short}' in text
 
 
-def test_the_best_instance_stands_for_all_of_a_stage() -> None:
-    past, metrics = some_runs()[0]
-    assert metrics == {'accuracy': 0.97}
-    later = Past(past.run, (*NUMBERS, ('select', 'best.json', 'accuracy', 0.96)), {})
-    assert primary(digits(), later) == {'accuracy': 0.96}
-    assert row(past.run, metrics)['metric.accuracy'] == 0.97
+def test_where_results_are_gone_that_is_told_and_nothing_to_keep() -> None:
+    run = run_record(stages=STAGES[:2])
+    found = told(run, kept=())
+    gone = replace(found, stages=(found.stages[0], replace(found.stages[1], stored=False)))
+    text = '\n'.join(line.text for line in show_lines(gone, 200))
+    assert f'this cache no longer has all that {TRAIN[0]} made' in text
+    assert ', gone' in text and 'runs keep' not in text
+
+
+def test_a_commit_that_is_not_here() -> None:
+    run = run_record(commit='c' * 40)
+    for edited, described, said in (
+        (None, None, 'cccccccccccc, which this clone does not have'),
+        ((), None, 'cccccccccccc, as committed'),
+        (('a.py', 'b.py', 'c.py', 'd.py', 'e.py'), None, 'with changes in a.py, b.py, c.py, d.py, 1 more'),
+    ):
+        text = '\n'.join(line.text for line in show_lines(told(run, edited=edited, described=described), 200))
+        assert said in text
 
 
 def test_assignments() -> None:
-    assert assignments([('params.yaml', 'a.b', 1), ('x.toml', 'c', 'd')]) == ['a.b=1', 'x.toml:c=d']
+    found = assignments([('params.yaml', 'a.b', 1), ('x.toml', 'c', 'd'), ('params.yaml', 'e', True)])
+    assert found == ['a.b=1', 'x.toml:c=d', 'e=true']
 
 
 def test_columns_give_way_from_the_last() -> None:

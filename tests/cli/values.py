@@ -11,8 +11,13 @@ from mlops_cli.core.errors import Where
 from mlops_cli.core.events import StageEnded
 from mlops_cli.core.manifest import Manifest, value_entry
 from mlops_cli.core.refs import ObjectRef
+from mlops_cli.experiments.points import Point, StagePoint
+from mlops_cli.experiments.told import StageTold, Told
+from mlops_cli.git import Described
 from mlops_cli.pipeline.spec import Command, Metric, Output, Pipeline, Stage
 from mlops_cli.plan.model import Estimate, Plan, Reason, Step, Verdict
+from mlops_cli.records.asking import Row
+from mlops_cli.records.kept import Keep
 from mlops_cli.records.runs import Run, StageRun
 from mlops_cli.run.invoke import Report
 from mlops_cli.run.settle import Settled
@@ -163,3 +168,30 @@ def bench(pipeline: Pipeline | None = None, **more: Any) -> Any:
         'root': SimpleNamespace(path='/project', full=lambda path: f'/nowhere/{path}'),
     }
     return SimpleNamespace(**{**parts, **more})
+
+
+def listed(**more: Any) -> Row:
+    """A run as the tables know it."""
+    counts = {'done': 1, 'restored': 1, 'failed': 0, 'skipped': 0, 'interrupted': 0}
+    usual: dict[str, Any] = {
+        'id': RUN, 'started': '2026-11-20T10:15:22Z', 'ended': 'done', 'seconds': 9.4, 'who': 'ada', 'host': 'gpu1',
+        'branch': 'main', 'commit': 'c' * 40, 'fresh': 2, 'saved_seconds': 60.0, 'cpu_seconds': 12.5, 'counts': counts,
+    }  # fmt: skip
+    return Row(**{**usual, **more})
+
+
+def told(run: Run, text: str = '', **more: Any) -> Told:
+    """What is known of a run; ``text``: a name that each of its stages' outputs, metrics and reasons has."""
+    stages = []
+    for one in run.stages:
+        good = one.state in ('done', 'restored')
+        outputs = {text or f'{one.name}.out': ref(one.name, 310_000)} if good else {}
+        numbers = ((text or 'metrics.json', text or 'accuracy', 0.95),) if good or text else ()
+        point = StagePoint(one.name, one.state, one.key, None, outputs, numbers)
+        why = (Reason('param', text or 'train.depth', '8', text or '12'), FIT) if one.state == 'done' or text else ()
+        stages.append(StageTold(one, point, good or None, 'here', why, '6hx2aa8k' if why else ''))
+    described = Described(text or 'Try a higher rate', text or 'Ada')
+    kept = (Keep(run.id, text or 'the paper', 'ada', '2026-11-20T10:15:22Z'),)
+    facts: dict[str, Any] = {'kept': kept, 'described': described}
+    point = Point(f'run {run.short}', 'run', {one.run.name: one.point for one in stages}, digits(), run, run.commit)
+    return Told(run, point, tuple(stages), **{**facts, 'edited': (text or 'src/train.py',), **more})

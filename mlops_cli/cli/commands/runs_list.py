@@ -1,0 +1,172 @@
+"""``mlops runs list``."""
+
+from __future__ import annotations
+
+import sys
+import time
+from typing import Annotated, Any
+
+import typer
+
+from mlops_cli.cli import exits, options
+from mlops_cli.cli.console import Line, out, out_lines, print_json, say, width
+from mlops_cli.cli.history import history, tell_problems
+from mlops_cli.cli.when import moment
+from mlops_cli.core.errors import UserError
+from mlops_cli.core.near import did_you_mean
+from mlops_cli.core.units import plural
+from mlops_cli.records.asking import FIELDS, METRIC, PARAM, Answer, Query, Row, ask, conditions
+from mlops_cli.records.runs import ENDINGS, STATES
+
+EXITS = exits.line()
+Words = list[str] | None
+
+
+def command(
+    state: Annotated[
+        Words,
+        typer.Option(
+            '--state', metavar='STATE', help='That ended so, or in which a stage did: done, failed, interrupted, killed, ...'
+        ),
+    ] = None,
+    stage: Annotated[Words, typer.Option('--stage', metavar='GLOB', help='In which such a stage ran or was restored.')] = None,
+    branch: Annotated[Words, typer.Option('--branch', metavar='GLOB', help='On such a branch.')] = None,
+    who: Annotated[Words, typer.Option('--who', metavar='GLOB', help='Started by such a person.')] = None,
+    host: Annotated[Words, typer.Option('--host', metavar='GLOB', help='On such a machine.')] = None,
+    since: Annotated[str, typer.Option('--since', metavar='WHEN', help='Not before: 2026-11-20, 2h, 3d, 1w, today.')] = '',
+    until: Annotated[str, typer.Option('--until', metavar='WHEN', help='Not after; a date counts whole.')] = '',
+    trials: Annotated[
+        bool | None, typer.Option('--trials/--no-trials', help='Only trials (run --set), or none.', show_default=False)
+    ] = None,
+    kept: Annotated[bool, typer.Option('--kept', help='Only runs that are kept.')] = False,
+    where: Annotated[
+        Words, typer.Option('--where', '-w', metavar='CONDITION', help="Such as 'accuracy > 0.9 and train.depth <= 8'.")
+    ] = None,
+    sort: Annotated[
+        str,
+        typer.Option(
+            '--sort', '-s', metavar='NAME', help='By a field, metric or parameter; -NAME: largest first. Default: newest first.'
+        ),
+    ] = '',
+    reverse: Annotated[bool, typer.Option('--reverse', '-r', help='The other way round.')] = False,
+    columns: Annotated[
+        str, typer.Option('--columns', '-c', metavar='NAME,...', help='These fields, metrics and parameters, in this order.')
+    ] = '',
+    most: Annotated[int, typer.Option('--most', '-n', metavar='N', min=0, help='So many; 0: all.')] = 20,
+    json: options.Json = False,
+) -> int:
+    """Runs, newest first, with their metrics and with the parameters that differ between them.
+
+    Options may be repeated: any of their values fits.  Of several --where, all must hold.
+
+    Example:  mlops runs list --where 'accuracy > 0.9' --sort accuracy --since 1w
+    """
+    now = time.time()
+    query = Query(
+        _states(_parts(state)), _parts(stage), _parts(branch), _parts(who), _parts(host),
+        moment(since, now, '--since') if since else None,
+        moment(until, now, '--until', end=True) if until else None,
+        trials, None,
+        tuple(condition for text in where or () for condition in conditions(text)),
+        sort.removeprefix('-'), True if sort.startswith('-') else None, reverse, most,
+    )  # fmt: skip
+    with history() as opened:
+        files = opened.kept.files()
+        if kept:
+            query = _among(query, frozenset(files))
+        answer = ask(opened.history, opened.pipeline, query)
+    tell_problems(answer.problems)
+    chosen = _columns(columns, answer)
+    if json:
+        print_json(_document(answer, files, chosen))
+    elif answer.rows:
+        _print(answer, files, chosen, now)
+    else:
+        out(_nothing(answer))
+    return 0
+
+
+def _among(query: Query, ids: frozenset[str]) -> Query:
+    from dataclasses import replace
+
+    return replace(query, among=ids)
+
+
+def _parts(words: Words) -> tuple[str, ...]:
+    """``--who ada,ben`` is ``--who ada --who ben``."""
+    return tuple(part.strip() for word in words or () for part in word.split(',') if part.strip())
+
+
+def _states(states: tuple[str, ...]) -> tuple[str, ...]:
+    known = dict.fromkeys([*ENDINGS, *STATES])
+    said = {'stopped': 'interrupted'}  # as the table calls it
+    for state in states:
+        if state not in known and state not in said:
+            raise UserError(f'--state {state[:40]!r} is no state of a run', hint=did_you_mean(state, known, what='there are'))
+    return tuple(said.get(state, state) for state in states)
+
+
+def _columns(typed: str, answer: Answer) -> tuple[str, ...]:
+    """The names after ``--columns``, metrics and parameters with what they are in front.  Raises UserError."""
+    metrics = dict.fromkeys(name for row in answer.rows for name in row.metrics)
+    params = dict.fromkeys(name for row in answer.rows for name in row.params)
+    found = []
+    for name in (part.strip() for part in typed.split(',') if part.strip()):
+        if name in FIELDS or name in OWN:
+            found.append(name)
+        elif name.removeprefix(METRIC) in metrics and not name.startswith(PARAM):
+            found.append(METRIC + name.removeprefix(METRIC))
+        elif name.removeprefix(PARAM) in params:
+            found.append(PARAM + name.removeprefix(PARAM))
+        elif answer.rows:
+            near = did_you_mean(name, [*FIELDS, *OWN, *metrics, *params], what='there are')
+            raise UserError(f'--columns: no run here has a field, metric or parameter {name[:80]!r}', hint=near)
+    return tuple(found)
+
+
+OWN = ('kept', 'set', 'stages', 'when')  # what the table makes itself
+
+
+def _print(answer: Answer, kept: dict[str, tuple[str, ...]], chosen: tuple[str, ...], now: float) -> None:
+    from mlops_cli.cli.screens.runs_list import list_lines
+
+    out_lines(list_lines(answer.rows, frozenset(kept), chosen, now, width(sys.stdout)))
+    more = answer.matching - len(answer.rows)
+    if more > 0:
+        say(Line(f'{plural(more, "more run")}: mlops runs list -n 0 shows all'))
+
+
+def _nothing(answer: Answer) -> str:
+    if not answer.all:
+        return 'No runs yet: mlops run'
+    return f'None of {plural(answer.all, "run")} fits: leave a filter out, or mlops runs list shows the newest'
+
+
+def _document(answer: Answer, kept: dict[str, tuple[str, ...]], chosen: tuple[str, ...]) -> dict[str, Any]:
+    rows = [row_document(row, row.id in kept) for row in answer.rows]
+    if chosen:
+        rows = [{name: row.get(name) for name in ('run', *chosen) if name in row or name not in OWN} for row in rows]
+    return {'schema': 'mlops/runs-list/v1', 'rows': rows, 'matching': answer.matching, 'all': answer.all}
+
+
+def row_document(row: Row, kept: bool) -> dict[str, Any]:
+    """A flat object for ``--json``."""
+    return {
+        'run': row.short,
+        'id': row.id,
+        'started': row.started,
+        'ended': row.ended,
+        'seconds': row.seconds,
+        'who': row.who,
+        'host': row.host,
+        'branch': row.branch,
+        'commit': row.commit,
+        'trial': bool(row.overlay),
+        'kept': kept,
+        'fresh': row.fresh,
+        **row.counts,
+        'saved_seconds': row.saved_seconds,
+        'cpu_seconds': round(row.cpu_seconds, 3),
+        **{f'{METRIC}{name}': number for name, number in row.metrics.items()},
+        **{f'{PARAM}{name}': value for name, value in row.params.items()},
+    }

@@ -1,0 +1,95 @@
+"""``mlops runs show``."""
+
+from __future__ import annotations
+
+import sys
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from mlops_cli.cli import exits, options
+from mlops_cli.cli.console import out_lines, print_json, width
+from mlops_cli.core import layout
+
+if TYPE_CHECKING:
+    from mlops_cli.experiments.told import StageTold, Told
+
+EXITS = exits.line()
+RunId = Annotated[str, typer.Argument(metavar='RUN', help="A run's id, or an unambiguous beginning of it.")]
+
+
+def command(run: RunId, json: options.Json = False) -> int:
+    """One run: what was asked, on which code, what its stages took and made, where that is now, and what next.
+
+    Example:  mlops runs show 7k2m
+    """
+    from mlops_cli.cli.screens.runs_show import show_lines
+    from mlops_cli.cli.wiring import workbench
+    from mlops_cli.experiments.told import tell
+
+    with workbench() as bench:
+        told = tell(bench, bench.runs.find(run))
+    if json:
+        print_json(document(told))
+    else:
+        out_lines(show_lines(told, width(sys.stdout)))
+    return 0
+
+
+def document(told: Told) -> dict[str, Any]:
+    """``mlops/runs-show/v1``."""
+    run = told.run
+    states = [one.state for one in run.stages]
+    return {
+        'schema': 'mlops/runs-show/v1',
+        'run': run.short,
+        'id': run.id,
+        'record': layout.run_record(run.id),
+        'started': run.started,
+        'ended': run.ended,
+        'seconds': run.seconds,
+        'who': run.who,
+        'host': run.host,
+        'branch': run.branch,
+        'commit': run.commit,
+        'edited': None if told.edited is None else list(told.edited),
+        'trial': bool(run.overlay),
+        'kept': [{'reason': one.reason, 'who': one.who, 'when': one.when} for one in told.kept],
+        'fresh': run.fresh,
+        **{state: states.count(state) for state in ('done', 'restored', 'failed', 'skipped', 'interrupted')},
+        'saved_seconds': run.saved_seconds,
+        'cpu_seconds': round(sum(one.usage.get('cpu_seconds', 0) for one in run.stages), 3),
+        'command': list(run.command),
+        'set': [list(item) for item in run.overlay],
+        'environment': dict(run.environment),
+        'stages': [_stage(one) for one in told.stages],
+        'fresh_stages': [name for name, _, _ in run.fresh_stages],
+        'metrics': {
+            f'{one.run.name}:{file}:{name}': value for one in told.stages for file, name, value in one.point.metrics
+        },
+        'metrics_left_out': run.left_out,
+    }
+
+
+def _stage(one: StageTold) -> dict[str, Any]:
+    return {
+        'name': one.run.name,
+        'state': one.run.state,
+        'seconds': one.run.seconds,
+        'exit_code': one.run.exit_code,
+        'key': str(one.run.key) if one.run.key else None,
+        'stored': one.stored,
+        'log': one.log,
+        'bytes': sum(ref.size for ref in one.point.outputs.values()) if one.point.outputs else None,
+        'outputs': [
+            {'path': path, 'kind': ref.kind, 'digest': str(ref.digest), 'size': ref.size}
+            for path, ref in sorted(one.point.outputs.items())
+        ],
+        'metrics': {f'{file}:{name}': value for file, name, value in one.point.metrics},
+        'reasons': [
+            {'kind': why.kind, 'subject': why.subject, 'before': why.before, 'after': why.after, 'detail': why.detail}
+            for why in one.reasons
+        ],
+        'since': one.since,
+        'usage': dict(one.run.usage),
+    }

@@ -1,0 +1,36 @@
+"""Moments as people type them: a date, a date and time, or how long ago."""
+
+from __future__ import annotations
+
+import re
+from datetime import datetime, timedelta
+
+from mlops_cli.core.errors import UserError
+
+_AGO = re.compile(r'(\d+(?:\.\d+)?)\s*(s|sec|m|min|h|hours?|d|days?|w|weeks?)')
+_SECONDS = {'s': 1, 'm': 60, 'h': 3600, 'd': 86400, 'w': 604800}
+_DATE = re.compile(r'\d{4}-\d{2}-\d{2}')
+_WORDS = {'today': 0, 'yesterday': 1}
+
+
+def moment(text: str, now: float, option: str, *, end: bool = False) -> float:
+    """Seconds since 1970 of ``2026-11-20``, ``2026-11-20T10:15``, ``2h``, ``3d``, ``1w``, ``today`` or ``yesterday``; without a
+    zone, times are those of this machine.  ``end``: of a date the end of that day.  Raises UserError."""
+    typed = text.strip().lower()
+    ago = _AGO.fullmatch(typed.removesuffix(' ago'))
+    if ago:
+        return now - float(ago[1]) * _SECONDS[ago[2][0]]
+    try:
+        if typed in _WORDS:
+            found = datetime.fromtimestamp(now).replace(hour=0, minute=0, second=0, microsecond=0)
+            found -= timedelta(days=_WORDS[typed])
+        else:
+            found = datetime.fromisoformat(typed.upper())
+        whole_day = typed in _WORDS or _DATE.fullmatch(typed)
+        if end and whole_day:
+            found += timedelta(days=1)
+        return found.timestamp()
+    except (ValueError, OverflowError, OSError) as error:
+        raise UserError(
+            f'{option} {text[:40]!r} is no date and no time ago', hint='such as 2026-11-20, 2026-11-20T10:15, 2h, 3d, 1w, today'
+        ) from error
