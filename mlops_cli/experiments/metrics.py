@@ -51,7 +51,7 @@ class Missing:
 @dataclass(frozen=True, slots=True)
 class Change:
     """One number at two points.  ``verdict``: ``within`` is a difference within the tolerance, ``changed`` one without a goal.
-    ``lost``: ``after`` should have it by its own pipeline, and has no number."""
+    The notes: why there is no number on a side.  ``lost``: it has a goal, and no number after."""
 
     stage: str
     file: str
@@ -62,7 +62,8 @@ class Change:
     goal: Goal | None
     tolerance: float
     verdict: Verdict
-    note: str = ''
+    before_note: str = ''
+    after_note: str = ''
     lost: bool = False
 
     @property
@@ -163,20 +164,16 @@ def _compared(bench: Workbench, before: _Side, after: _Side, metric: Metric) -> 
     for name in _order(names, metric):
         one, two = before.numbers.get(name), after.numbers.get(name)
         goal, tolerance = metric.goals.get(name), metric.tolerance.get(name, 0.0)
-        notes = [
-            f'{word}: {side.why(name)}'
-            for word, side, number in (('before', before, one), ('after', after, two))
-            if number is None
-        ]
+        notes = (before.why(name) if one is None else '', after.why(name) if two is None else '')
         lost = two is None and goal is not None and after.declared and not (one is None and name not in after.broken)
         verdict = _verdict(one, two, goal, tolerance)
         primary = name == metric.primary
-        yield Change(after.stage, after.file, name, one, two, primary, goal, tolerance, verdict, '; '.join(notes), lost)
+        yield Change(after.stage, after.file, name, one, two, primary, goal, tolerance, verdict, *notes, lost)
 
 
 def _verdict(before: float | None, after: float | None, goal: Goal | None, tolerance: float) -> Verdict:
     if before is None or after is None:
-        return 'new' if before is None and after is not None else 'gone'
+        return 'same' if before is after else 'new' if before is None else 'gone'
     difference = after - before
     if difference == 0:
         return 'same'

@@ -40,6 +40,7 @@ PREDICTED = ('predicted', 'y_pred', 'pred', 'prediction', 'predictions', 'predic
 COUNTS = ('count', 'counts', 'n', 'number', 'support')
 _SPLITS = {'train', 'training', 'val', 'valid', 'validation', 'test', 'testing', 'eval', 'evaluation', 'dev'}
 _PIECES = re.compile(r'[_\-./ ]+')
+_DATE = re.compile(r'\d{4}-\d\d(-\d\d)?([T ]\d\d:\d\d|$)')
 _SMALL_SET = 50  # different whole numbers that may be labels
 
 
@@ -108,7 +109,7 @@ def _chosen(table: Table, settings: Mapping[str, Any]) -> tuple[Kind, str | None
     x = None if ys == [x] else x
     ys = ys or [name for name in numeric if name != x]
     if kind is None:
-        kind = 'bar' if x is not None and not _is_numeric(table.columns[x]) and _distinct(table.columns[x]) else 'line'
+        kind = 'bar' if x is not None and _are_categories(table.columns[x]) else 'line'
     return kind, x, _all_numeric(ys, table)
 
 
@@ -147,6 +148,13 @@ def _is_step(name: str) -> bool:
 
 def _distinct(cells: Sequence[Cell]) -> bool:
     return len(set(cells)) == len(cells) <= CATEGORIES
+
+
+def _are_categories(cells: Sequence[Cell]) -> bool:
+    """Different texts, and no dates, which follow each other as numbers do."""
+    if _is_numeric(cells) or not _distinct(cells):
+        return False
+    return not all(isinstance(cell, str) and _DATE.match(cell) for cell in cells)
 
 
 def _names_rows(table: Table) -> bool:

@@ -14,6 +14,7 @@ from typing import Any
 
 from mlops_cli.core import strictjson
 from mlops_cli.core.errors import UserError, Where
+from mlops_cli.core.units import plural
 from mlops_cli.experiments.plots_values import Picture
 
 LIMIT = 16 << 20  # bytes of a plot file
@@ -103,13 +104,13 @@ def _delimited(data: bytes, path: str, delimiter: str, header: bool) -> Table:
             if not row:
                 continue
             if rows and len(row) != len(rows[0]):
-                counts = f'{len(row)} cells, the first row has {len(rows[0])}'
+                counts = f'{plural(len(row), "cell")}, the first row has {len(rows[0]):,}'
                 raise UserError(f'a row has {counts}', where=Where(path, reader.line_num), hint='quote cells that hold a comma')
             rows.append(row)
     except csv.Error as error:
         raise UserError(f'not CSV: {error}', where=Where(path, reader.line_num)) from None
     if not rows:
-        raise UserError('empty', where=Where(path))
+        raise UserError('the file is empty', where=Where(path))
     names = [name.strip() for name in rows.pop(0)] if header else [str(number) for number in range(len(rows[0]))]
     if header and len(set(names)) != len(names):
         twice = next(name for position, name in enumerate(names) if name in names[:position])

@@ -5,30 +5,30 @@ from __future__ import annotations
 from base64 import b64encode
 from collections.abc import Sequence
 
-from mlops_cli.experiments.metrics import Change, Comparison, Missing, Value, Values
-from mlops_cli.experiments.plots_values import Picture, Plot
+from mlops_cli.experiments.metrics import Comparison, Values
+from mlops_cli.experiments.plots_values import Drawing, Lines, Picture, Plot
 from mlops_cli.report import svg
+from mlops_cli.report.metrics_tables import metrics_tables
 from mlops_cli.report.page import escape, page
-from mlops_cli.report.plots_draw import Panel, panels
-from mlops_cli.report.scale import figure
+from mlops_cli.report.plots_draw import Panel, panels, together
 
 Pair = tuple[Plot | None, Plot | None]
 
 PICTURES = 48 << 20  # bytes of pictures in one page
 INDEXED = 6  # plots from which the page begins with a list of them
-ROWS = 300  # of the table of metrics
-WORDS = {'better': 'better', 'worse': 'worse', 'within': 'within tolerance', 'new': 'new', 'gone': 'gone'}
+INSTANCES = 8  # of a matrix that are drawn over each other, at most
 
 STYLE = (
     svg.STYLE
     + """
-.plots{display:grid;grid-template-columns:repeat(auto-fill,minmax(min(100%,28rem),1fr));gap:1rem;align-items:start}
+.plots{display:grid;grid-template-columns:repeat(auto-fill,minmax(min(100%,28rem),1fr));gap:1rem;align-items:start;
+grid-auto-flow:dense}
 .plots .wide{grid-column:1/-1}
 .side{display:grid;grid-template-columns:repeat(auto-fit,minmax(min(100%,18rem),1fr));gap:1rem;align-items:start}
 .side>div{min-width:0}
 .side img,figure>img{background:#fff;border-radius:4px}
 .plots svg.chart{width:100%}
-.matrix svg.chart{max-width:30rem}
+.plots.plots .matrix svg.chart{width:auto}
 nav ul{columns:18rem;padding-left:1.1rem;margin:.5rem 0}
 """
 )
@@ -46,12 +46,13 @@ def plots_page(
     left = [PICTURES]
     figures = [_figure(pair, labels, f'plot-{number}', left, single) for number, pair in enumerate(pairs, 1)]
     head = f'<h1>{escape(title)}</h1>' + _of(labels, single)
-    body = [f'<header>{head}</header>', _metrics(metrics)]
+    body = [f'<header>{head}</header>', metrics_tables(metrics)]
     if len(pairs) > INDEXED:
         body.append(_index(pairs))
-    for stage, members in _by_stage(pairs).items():
-        body.append(f'<h2>{escape(stage or "files of the workspace")}</h2>')
-        body.append(f'<div class="plots">{"".join(figures[number] for number in members)}</div>')
+    for group, members in _by_group(pairs).items():
+        body.append(f'<h2>{escape(group or "files of the workspace")}</h2>')
+        shared = _shared([pairs[number] for number in members]) if single else ''
+        body.append(f'<div class="plots">{shared}{"".join(figures[number] for number in members)}</div>')
     if not pairs:
         body.append('<p class="note">No stage lists a file under plots.</p>')
     body.append('<footer>Made by mlops. This page is one file: it needs no network and runs no script.</footer>')
@@ -71,21 +72,44 @@ def _key(pair: Pair) -> Plot:
     return plot
 
 
-def _by_stage(pairs: Sequence[Pair]) -> dict[str, list[int]]:
+def _by_group(pairs: Sequence[Pair]) -> dict[str, list[int]]:
+    """The instances of a matrix are told together."""
     found: dict[str, list[int]] = {}
     for number, pair in enumerate(pairs):
-        found.setdefault(_key(pair).stage, []).append(number)
+        found.setdefault(_key(pair).stage.partition('@')[0], []).append(number)
     return found
+
+
+def _shared(pairs: Sequence[Pair]) -> str:
+    """The lines of all instances in one chart, for each plot that they have in common."""
+    alike: dict[tuple[str, str, str], list[Plot]] = {}
+    for pair in pairs:
+        plot = _key(pair)
+        if '@' in plot.stage and isinstance(plot.drawing.content, Lines):
+            alike.setdefault((plot.drawing.title, plot.drawing.part, plot.drawing.y_label), []).append(plot)
+    found = []
+    for (title, part, _), plots in alike.items():
+        stages = [plot.stage.partition('@')[2] for plot in plots]
+        if 1 < len(plots) <= INSTANCES and len(set(stages)) == len(stages):
+            drawings: list[tuple[str, Drawing]] = [(name, plot.drawing) for name, plot in zip(stages, plots, strict=True)]
+            if chart := together(drawings):
+                told = f'{part} · ' if part else ''
+                caption = (
+                    f'<figcaption>{escape(title)}<small>{escape(told)}{len(plots)} instances together</small></figcaption>'
+                )
+                found.append(f'<figure class="plot">{caption}{chart}</figure>')
+    return ''.join(found)
 
 
 def _index(pairs: Sequence[Pair]) -> str:
     entries = []
+    several = len({_key(pair).stage for pair in pairs}) > 1
     for number, pair in enumerate(pairs, 1):
         plot = _key(pair)
         broken = any(one is not None and one.broken for one in pair)
-        note = ' <span class="bad">(something is wrong)</span>' if broken else ''
+        note = ' <span class="bad">(broken)</span>' if broken else ''
         name = f'{plot.drawing.title}: {plot.drawing.part}' if plot.drawing.part else plot.drawing.title
-        told = f' <span class="soft">{escape(plot.stage)}</span>' if plot.stage else ''
+        told = f' <span class="soft">{escape(plot.stage)}</span>' if several else ''
         entries.append(f'<li><a href="#plot-{number}">{escape(name)}</a>{told}{note}</li>')
     return f'<nav><details open><summary>{len(pairs)} plots</summary><ul>{"".join(entries)}</ul></details></nav>'
 
@@ -96,16 +120,27 @@ def _index(pairs: Sequence[Pair]) -> str:
 def _figure(pair: Pair, labels: tuple[str, str], name: str, left: list[int], single: bool) -> str:
     before, after = pair
     plot = _key(pair)
-    found = panels(before.drawing if before else None, after.drawing if after else None, labels, single=single)
+    if before is not None and after is not None and _same(before, after):
+        pair, found = (None, after), panels(None, after.drawing, labels, single=True)
+        same = '<p class="caption">the same at both</p>'
+    else:
+        found = panels(before.drawing if before else None, after.drawing if after else None, labels, single=single)
+        same = ''
     made = [_panel(one, left) for one in found]
     inner = made[0] if len(made) == 1 else f'<div class="side">{"".join(f"<div>{text}</div>" for text in made)}</div>'
     part = f' · {escape(plot.drawing.part)}' if plot.drawing.part else ''
-    path = '' if plot.drawing.title == plot.path and not part else f'<small>{escape(plot.path)}{part}</small>'
-    notes = ''.join(f'<p class="caption">{escape(text)}</p>' for text in _notes(pair, single))
+    instance = plot.stage.partition('@')[2]
+    told = [escape(one) for one in (instance, plot.path if plot.drawing.title != plot.path else '') if one]
+    path = f'<small>{" · ".join(told)}{part}</small>' if told or part else ''
+    notes = same + ''.join(f'<p class="caption">{escape(text)}</p>' for text in _notes(pair, single or bool(same)))
     kind = ' wide' if len(made) > 1 else ''
     kind += ' matrix' if any('class="cell"' in one.chart for one in found) else ''
     caption = f'<figcaption>{escape(plot.drawing.title)}{path}</figcaption>'
     return f'<figure id="{name}" class="plot{kind}">{caption}{inner}{notes}</figure>'
+
+
+def _same(before: Plot, after: Plot) -> bool:
+    return before.drawing.content == after.drawing.content
 
 
 def _notes(pair: Pair, single: bool) -> list[str]:
@@ -138,53 +173,3 @@ def _picture(picture: Picture, left: list[int]) -> str:
     size = f' width="{picture.size[0]}" height="{picture.size[1]}"' if picture.size else ''
     data = b64encode(picture.data).decode()
     return f'<img src="data:{picture.media};base64,{data}"{size} alt="">'
-
-
-# Metrics
-
-
-def _metrics(found: Comparison | Values | None) -> str:
-    if found is None or not (found.rows or found.missing):
-        return ''
-    if isinstance(found, Values):
-        head = '<th>stage</th><th>metric</th><th class="number">value</th><th>goal</th>'
-        rows = [_value_row(row) for row in found.rows[:ROWS]]
-    else:
-        head = '<th>stage</th><th>metric</th><th class="number">before</th><th class="number">after</th>'
-        head += '<th class="number">change</th><th></th>'
-        rows = [_change_row(row) for row in found.rows[:ROWS]]
-    more = f'<p class="soft">and {len(found.rows) - ROWS:,} more</p>' if len(found.rows) > ROWS else ''
-    table = f'<div class="scroll"><table><thead><tr>{head}</tr></thead><tbody>{"".join(rows)}</tbody></table></div>'
-    missing = ''.join(f'<li>{_missing(one)}</li>' for one in found.missing[:ROWS])
-    missing = f'<ul class="soft">{missing}</ul>' if missing else ''
-    return f'<h2>Metrics</h2>{table if rows else ""}{more}{missing}'
-
-
-def _missing(one: Missing) -> str:
-    return escape(f'{one.file or one.stage} at {one.point}: {one.reason}')
-
-
-def _name(name: str, primary: bool) -> str:
-    return f'<strong>{escape(name)}</strong>' if primary else escape(name)
-
-
-def _number(value: float | int | None, note: str = '') -> str:
-    return f'<td class="number">{escape(note or "–") if value is None else figure(value)}</td>'
-
-
-def _value_row(row: Value) -> str:
-    goal = {'max': 'more is better', 'min': 'less is better'}.get(row.goal or '', '')
-    name = f'<td>{escape(row.stage)}</td><td>{_name(row.name, row.primary)}</td>'
-    return f'<tr>{name}{_number(row.value, row.note)}<td class="soft">{goal}</td></tr>'
-
-
-def _change_row(row: Change) -> str:
-    colour = ' class="good"' if row.verdict == 'better' else ' class="bad"' if row.failing else ' class="soft"'
-    change = row.change
-    shown = '' if change is None else '0' if change == 0 else f'{"+" if change > 0 else ""}{figure(change)}'
-    said = WORDS.get(row.verdict, '')
-    told = f'{said} ({row.note})' if row.note and said else said or row.note
-    return (
-        f'<tr><td>{escape(row.stage)}</td><td>{_name(row.name, row.primary)}</td>{_number(row.before)}{_number(row.after)}'
-        f'<td class="number">{shown}</td><td{colour}>{escape(told)}</td></tr>'
-    )

@@ -73,6 +73,8 @@ def tick_labels(ticks: Sequence[float]) -> tuple[str, ...]:
     largest = max((abs(tick) for tick in ticks), default=0.0)
     if largest and (largest >= 1e7 or largest < 1e-4):
         return tuple('0' if tick == 0 else _short(f'{tick:.3g}') for tick in ticks)
+    if largest >= 1e6 and all(float(tick).is_integer() and tick % 1e5 == 0 for tick in ticks):
+        return tuple('0' if tick == 0 else f'{tick / 1e6:g}M' for tick in ticks)
     if largest >= 1e4 and all(float(tick).is_integer() and tick % 100 == 0 for tick in ticks):
         return tuple('0' if tick == 0 else f'{tick / 1000:g}k' for tick in ticks)
     for digits in range(13):

@@ -104,6 +104,10 @@ def _n(number: float) -> str:
     return f'{number:.1f}'.rstrip('0').rstrip('.')
 
 
+def _grey(kind: str) -> str:
+    return f'{kind}="#5b6570" style="{kind}:var(--axis)"'
+
+
 def _fill(colour: int, kind: str = 'fill') -> str:
     return f'{kind}="{LIGHT[colour % len(LIGHT)]}" style="{kind}:var(--c{colour % len(LIGHT)})"'
 
@@ -125,8 +129,10 @@ def clipped(text: str, most: int = LABEL) -> str:
 # The frame: title, legend, axes
 
 
-def _frame(axes: Axes, wide: Scale, tall: Scale, legend: Sequence[tuple[str, int, str]], *, ticks_below: bool = True) -> _Frame:
-    """``legend``: (name, colour, kind: line, old, point or box)."""
+def _frame(
+    axes: Axes, wide: Scale, tall: Scale, legend: Sequence[tuple[str, int, str]], *, ticks_below: bool = True, foot: float = 0.0
+) -> _Frame:
+    """``legend``: (name, colour, kind: line, old, point or box).  ``foot``: more pixels for names below the axis."""
     parts: list[str] = []
     top = 14.0
     if axes.title:
@@ -138,9 +144,9 @@ def _frame(axes: Axes, wide: Scale, tall: Scale, legend: Sequence[tuple[str, int
         top += height
     if axes.y:
         parts.append(_text(12, top + 4, clipped(axes.y, 60), more=' class="name"'))
-        top += 16
+        top += 20
     left = 20 + max((_width(label) for label in tall.labels), default=0)
-    frame = _Frame(wide, tall, left, top, WIDTH - 18, HEIGHT - (44 if axes.x else 28), parts)
+    frame = _Frame(wide, tall, left, top, WIDTH - 18, HEIGHT - (44 if axes.x else 28) - foot, parts)
     for tick, label in zip(tall.ticks, tall.labels, strict=True):
         y = frame.down(tick)
         parts.append(f'<line class="grid" x1="{_n(left)}" x2="{_n(frame.right)}" y1="{_n(y)}" y2="{_n(y)}" stroke="#e3e7ec"/>')
@@ -183,7 +189,9 @@ def _swatch(x: float, y: float, colour: int, kind: str) -> str:
     if kind == 'point':
         return f'<circle cx="{_n(x + 9)}" cy="{_n(y)}" r="4" {_fill(colour)}/>'
     if kind == 'hollow':
-        return f'<circle cx="{_n(x + 9)}" cy="{_n(y)}" r="4" fill="none" stroke-width="1.6" {_fill(colour, "stroke")}/>'
+        return f'<circle cx="{_n(x + 9)}" cy="{_n(y)}" r="4" fill="none" stroke-width="1.6" {_grey("stroke")}/>'
+    if kind == 'outline':
+        return f'<rect x="{_n(x + 3)}" y="{_n(y - 6)}" width="12" height="12" fill="none" {_fill(colour, "stroke")}/>'
     light = ' fill-opacity=".4"' if kind == 'lightbox' else ''
     return f'<rect x="{_n(x + 3)}" y="{_n(y - 6)}" width="12" height="12" rx="2"{light} {_fill(colour)}/>'
 
@@ -215,13 +223,24 @@ def _positions(names: Sequence[str]) -> Scale:
     return Scale(0.0, last, tuple(float(n) for n in range(len(names))))
 
 
-def _named_ticks(frame: _Frame, names: Sequence[str]) -> None:
+def _named_ticks(frame: _Frame, names: Sequence[str], *, tilted: bool = False) -> None:
     """As many names as there is room for."""
     room = (frame.right - frame.left) / max(1, len(names))
-    widest = max((_width(clipped(name, 16)) for name in names), default=0) + 10
+    widest = 16 if tilted else max((_width(clipped(name, 16)) for name in names), default=0) + 10
     every = max(1, math.ceil(widest / max(room, 0.01)))
     for position in range(0, len(names), every):
-        frame.parts.append(_text(frame.across(float(position)), frame.bottom + 17, clipped(names[position], 16), 'middle'))
+        x, y = frame.across(float(position)), frame.bottom + 17
+        if tilted:
+            turned = f' transform="rotate(-35 {_n(x + 4)} {_n(y - 4)})"'
+            frame.parts.append(_text(x + 4, y - 4, clipped(names[position], 16), 'end', turned))
+        else:
+            frame.parts.append(_text(x, y, clipped(names[position], 16), 'middle'))
+
+
+def _foot(names: Sequence[str]) -> float:
+    """Pixels that names need below the axis, tilted where they do not fit beside each other; else 0."""
+    widest = max((_width(clipped(name, 16)) for name in names), default=0)
+    return widest * 0.6 - 4 if (widest + 10) * len(names) > WIDTH - 80 else 0.0
 
 
 def _path(frame: _Frame, one: Line) -> list[str]:
@@ -246,7 +265,7 @@ def _path(frame: _Frame, one: Line) -> list[str]:
 
 
 def _cloud(frame: _Frame, one: Line) -> list[str]:
-    paint = f'fill="none" stroke-width="1.4" {_fill(one.colour, "stroke")}' if one.old else f'{_fill(one.colour)}'
+    paint = f'fill="none" stroke-width="1.4" {_grey("stroke")}' if one.old else _fill(one.colour)
     found = []
     for x, y in zip(one.x, one.y, strict=True):
         if not math.isnan(x) and not math.isnan(y):
@@ -321,8 +340,9 @@ def bars(categories: Sequence[str], groups: Sequence[Group], axes: Axes) -> str:
     tall = scale((n for group in groups for n in group.numbers), 6, zero=True)
     count = max(1, len(categories))
     wide = Scale(-0.5, count - 0.5, tuple(float(n) for n in range(count)))
-    frame = _frame(axes, wide, tall, _boxes(groups), ticks_below=False)
-    _named_ticks(frame, categories)
+    foot = _foot(categories)
+    frame = _frame(axes, wide, tall, _boxes(groups), ticks_below=False, foot=foot)
+    _named_ticks(frame, categories, tilted=foot > 0)
     room = (frame.right - frame.left) / count
     width = min(room * 0.8 / max(1, len(groups)), 48)
     for place, category in enumerate(categories):
@@ -349,15 +369,19 @@ def _box(frame: _Frame, x: float, width: float, number: float, group: Group, tol
 
 
 def histogram(series: Sequence[Group], axes: Axes) -> str:
-    """``numbers``: the values; all series share their bins.  Several lie over each other."""
+    """``numbers``: the values; all series share their bins.  Several lie over each other, old ones as outlines."""
     low, high, count = bins([n for one in series for n in one.numbers])
     heights = [counted(one.numbers, low, high, count) for one in series]
     wide = scale((low, high), 7, tight=True)
     tall = scale((float(n) for one in heights for n in one), 5, zero=True)
-    frame = _frame(axes, wide, tall, _boxes(series))
+    legend = [(one.name, one.colour, 'outline' if one.old else 'box' if len(series) == 1 else 'lightbox') for one in series]
+    frame = _frame(axes, wide, tall, legend)
     step = (high - low) / count
-    for group, numbers in zip(series, heights, strict=True):
-        see_through = Group(group.name, (), group.colour, group.old or len(series) > 1)
+    for group, numbers in sorted(zip(series, heights, strict=True), key=lambda pair: pair[0].old):
+        if group.old:
+            frame.parts.append(_outline(frame, numbers, low, step, group))
+            continue
+        see_through = Group(group.name, (), group.colour, len(series) > 1)
         for place, number in enumerate(numbers):
             if number:
                 start = low + place * step
@@ -365,6 +389,17 @@ def histogram(series: Sequence[Group], axes: Axes) -> str:
                 x, end = frame.across(start), frame.across(start + step)
                 frame.parts.append(_box(frame, x, end - x, float(number), see_through, told))
     return _svg(frame.parts, _spoken(axes, [one.name for one in series]))
+
+
+def _outline(frame: _Frame, heights: Sequence[int], low: float, step: float, group: Group) -> str:
+    """The upper edge of a histogram."""
+    words = [f'M{_n(frame.across(low))} {_n(frame.bottom)}']
+    for place, height in enumerate(heights):
+        y = _n(frame.down(float(height)))
+        words.append(f'L{_n(frame.across(low + place * step))} {y}L{_n(frame.across(low + (place + 1) * step))} {y}')
+    words.append(f'L{_n(frame.across(low + len(heights) * step))} {_n(frame.bottom)}')
+    told = escape(clipped(group.name, 40))
+    return f'<path class="line" d="{"".join(words)}" {_fill(group.colour, "stroke")}><title>{told}</title></path>'
 
 
 # Confusion matrices
@@ -385,7 +420,7 @@ def confusion(labels: Sequence[str], counts: Sequence[Sequence[float]], axes: Ax
         for across, number in enumerate(row):
             x, y = margin + across * side, top + down * side
             told = f'actual {labels[down]}, predicted {labels[across]}: {_count(number, difference)}'
-            better = (number > 0) == (down == across)
+            better = number == 0 or (number > 0) == (down == across)
             colour = 0 if better or not difference else 1
             parts.append(_cell(x, y, side, abs(number) / total, colour, _count(number, difference), told))
         parts.append(_text(margin - 6, top + down * side + side / 2 + 4, clipped(labels[down], 18), 'end'))

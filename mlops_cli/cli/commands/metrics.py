@@ -182,7 +182,8 @@ def _diff_document(found: Comparison, before: str, after: str) -> dict[str, Any]
                 'primary': row.primary,
                 'goal': row.goal,
                 'tolerance': row.tolerance,
-                'note': row.note,
+                'before_note': row.before_note,
+                'after_note': row.after_note,
             }
             for row in found.rows
         ],

@@ -186,9 +186,9 @@ def _deliver(bench: Workbench, found: Found, wishes: Wishes) -> int:
         _write_page(found, target)
         if wishes.open:
             _open(target)
-    for plot in plots:
-        if isinstance(plot.drawing.content, Broken):
-            out(Line(f'  {"broken":<9} {one_line(plot.path)}: {one_line(plot.drawing.content.problem)}'))
+    broken = [(plot.path, plot.drawing.content) for plot in plots if isinstance(plot.drawing.content, Broken)]
+    for path, content in dict.fromkeys(broken):
+        out(Line(f'  {"broken":<9} {one_line(path)}: {one_line(content.problem)}'))
     return 0
 
 

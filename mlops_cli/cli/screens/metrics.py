@@ -13,6 +13,7 @@ from mlops_cli.experiments.metrics import Change, Comparison, Missing, Value, Va
 
 Row = TypeVar('Row', Value, Change)
 
+NO_NUMBERS = ('NaN', 'inf', '-inf')
 MOST = 24  # rows of one stage, unless everything is asked for
 WORDS: dict[Verdict, str] = {
     'better': 'better',
@@ -199,7 +200,7 @@ def _telling(rows: Sequence[Change], everything: bool) -> list[Change]:
 def _figures(row: Change) -> list[str]:
     """Before, after and the difference, with as many digits as the difference needs to be seen."""
     before, after, change = row.before, row.after, row.change
-    one, two = ('-' if figure is None else number(figure) for figure in (before, after))
+    one, two = (_figure(figure, note) for figure, note in ((before, row.before_note), (after, row.after_note)))
     if one == two and change and before is not None and after is not None:
         one, two = f'{before:.8g}', f'{after:.8g}'
     if change is None:
@@ -215,8 +216,9 @@ def signed(change: float | int) -> str:
 
 def _said(row: Change) -> str:
     word = WORDS[row.verdict]
-    note = one_line(row.note)
-    return f'{word}: {note.partition(": ")[2]}' if note and row.verdict == 'gone' else word or note
+    if row.verdict == 'gone' and row.after_note not in NO_NUMBERS:
+        return f'{word}: {one_line(row.after_note)}'
+    return 'no number' if row.lost else word
 
 
 def _sum(rows: Sequence[Change]) -> Line:
@@ -244,7 +246,10 @@ def _instance(stage: str) -> str:
 
 
 def _figure(value: float | int | None, note: str) -> str:
-    return note or '-' if value is None else number(value)
+    """A number; NaN and infinities as what they are, nothing as a dash."""
+    if value is None:
+        return note if note in NO_NUMBERS else '-'
+    return number(value)
 
 
 def _left_out(count: int, noun: str) -> list[Line]:
