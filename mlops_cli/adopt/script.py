@@ -18,15 +18,46 @@ from mlops_cli.fsio.paths import Root
 LIMIT = 1 << 20  # bytes of a script
 _PATH_FIRST_WRITES = frozenset(
     (
-        'to_csv', 'to_parquet', 'to_json', 'to_pickle', 'to_feather', 'to_excel', 'to_html', 'to_markdown', 'savefig',
-        'savetxt', 'savez', 'savez_compressed', 'save_model', 'save_pretrained', 'write_image', 'write_html',
-        'write_csv', 'write_parquet', 'write_ndjson', 'sink_parquet', 'imwrite',
+        'to_csv',
+        'to_parquet',
+        'to_json',
+        'to_pickle',
+        'to_feather',
+        'to_excel',
+        'to_html',
+        'to_markdown',
+        'savefig',
+        'savetxt',
+        'savez',
+        'savez_compressed',
+        'save_model',
+        'save_pretrained',
+        'write_image',
+        'write_html',
+        'write_csv',
+        'write_parquet',
+        'write_ndjson',
+        'sink_parquet',
+        'imwrite',
     )
 )
 _PATH_FIRST_READS = frozenset(
     (
-        'read_csv', 'read_parquet', 'read_json', 'read_pickle', 'read_feather', 'read_excel', 'read_table',
-        'scan_csv', 'scan_parquet', 'loadtxt', 'genfromtxt', 'load', 'imread', 'from_csv', 'load_model',
+        'read_csv',
+        'read_parquet',
+        'read_json',
+        'read_pickle',
+        'read_feather',
+        'read_excel',
+        'read_table',
+        'scan_csv',
+        'scan_parquet',
+        'loadtxt',
+        'genfromtxt',
+        'load',
+        'imread',
+        'from_csv',
+        'load_model',
     )
 )
 _PATH_SECOND_WRITES = frozenset(('dump', 'save'))  # joblib.dump(model, path), torch.save(state, path)
@@ -188,4 +219,3 @@ class _Calls:
             name = node.func.attr if isinstance(node.func, ast.Attribute) else getattr(node.func, 'id', '')
             return self._text(node.args[0], depth + 1) if name in ('Path', 'PurePath') else ''
         return ''
-

@@ -116,7 +116,7 @@ def main(
     ] = '',
     quiet: Annotated[bool, typer.Option('--quiet', '-q', envvar='MLOPS_QUIET', help='Only data, failures and errors.')] = False,
     verbose: Annotated[bool, typer.Option('--verbose', '-v', envvar='MLOPS_VERBOSE', help='More about everything.')] = False,
-    yes: Annotated[bool, typer.Option('--yes', '-y', envvar='MLOPS_YES', help=YES)] = False,
+    yes: Annotated[bool, typer.Option('--yes', envvar='MLOPS_YES', help=YES)] = False,
     lock_timeout: Annotated[
         float | None, typer.Option('--lock-timeout', metavar='SECONDS', envvar='MLOPS_LOCK_TIMEOUT', help=LOCK_TIMEOUT)
     ] = None,

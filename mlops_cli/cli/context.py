@@ -8,16 +8,20 @@ from dataclasses import dataclass
 
 from mlops_cli.core.errors import UserError
 from mlops_cli.core.near import did_you_mean
+from mlops_cli.fsio.locks import limit_waiting
 
 
 @dataclass
 class Globals:
-    """``json``: machine output was asked for, so errors take that form too.  ``started_in``: where the user stands, which
-    ``-C`` does not change."""
+    """``json``: machine output was asked for, so errors take that form too.  ``yes``: what would be asked is answered so.
+    ``lock_timeout``: seconds to wait for another command at most; None: as long as it takes.  ``started_in``: where the user
+    stands, which ``-C`` does not change."""
 
     quiet: bool = False
     verbose: bool = False
     json: bool = False
+    yes: bool = False
+    lock_timeout: float | None = None
     started_in: str = ''
 
 
@@ -26,7 +30,8 @@ current = Globals()
 
 def begin(arguments: Collection[str]) -> None:
     """A fresh start, before the arguments are understood."""
-    current.quiet = current.verbose = False
+    current.quiet = current.verbose = current.yes = False
+    wait_at_most(None)
     current.json = '--json' in arguments
     try:
         current.started_in = os.path.realpath(os.getcwd())
@@ -41,6 +46,14 @@ def enter(directory: str) -> None:
             os.chdir(directory)
         except OSError as error:
             raise UserError(f'-C {directory}: {error.strerror}', hint='name a folder that exists') from error
+
+
+def wait_at_most(seconds: float | None) -> None:
+    """As ``--lock-timeout`` says, whatever the command waits for.  Raises UserError for less than nothing."""
+    if seconds is not None and not seconds >= 0:
+        raise UserError(f'--lock-timeout {seconds:g} is below 0', hint='0 waits for nobody')
+    current.lock_timeout = seconds
+    limit_waiting(seconds)
 
 
 def refuse_unknown(name: str, commands: Collection[str], habits: Mapping[str, str], of: str = 'mlops') -> None:

@@ -9,6 +9,8 @@ from typer.core import TyperGroup, TyperOption
 
 from mlops_cli.cli import context
 
+YES = 'Answer yes to what would be asked.'
+LOCK_TIMEOUT = 'Exit 11 instead of waiting longer for another command.'
 SETTINGS = {'help_option_names': ['-h', '--help']}
 
 
@@ -24,6 +26,13 @@ def global_options() -> list[TyperOption]:
     def verbose(_ctx: Any, _param: Any, value: bool) -> None:
         context.current.verbose |= bool(value)
 
+    def yes(_ctx: Any, _param: Any, value: bool) -> None:
+        context.current.yes |= bool(value)
+
+    def lock_timeout(_ctx: Any, _param: Any, value: float | None) -> None:
+        if value is not None:
+            context.wait_at_most(value)
+
     silent: dict[str, Any] = {'expose_value': False}
     return [
         TyperOption(param_decls=['-C', 'cd'], metavar='DIR', callback=directory, help='Run as if started in DIR.', **silent),
@@ -31,6 +40,15 @@ def global_options() -> list[TyperOption]:
             param_decls=['--quiet', '-q'], is_flag=True, callback=quiet, help='Only data, failures and errors.', **silent
         ),
         TyperOption(param_decls=['--verbose', '-v'], is_flag=True, callback=verbose, help='More about everything.', **silent),
+        TyperOption(param_decls=['--yes'], is_flag=True, callback=yes, help=YES, **silent),
+        TyperOption(
+            param_decls=['--lock-timeout'],
+            type=float,
+            metavar='SECONDS',
+            callback=lock_timeout,
+            help=LOCK_TIMEOUT,
+            **silent,
+        ),
     ]
 
 

@@ -32,12 +32,3 @@ Set = Annotated[
 ]
 ExitCodeFlag = Annotated[bool, typer.Option('--exit-code', help='Exit 3 if something is out of date.')]
 Strict = Annotated[bool, typer.Option('--strict', help='A restore counts as out of date too.')]
-LockTimeout = Annotated[
-    float | None,
-    typer.Option(
-        '--lock-timeout',
-        metavar='SECONDS',
-        envvar='MLOPS_LOCK_TIMEOUT',
-        help='Exit 11 instead of waiting longer for another command.',
-    ),
-]

@@ -20,12 +20,15 @@ from mlops_cli.core.scalars import kind
 from mlops_cli.fsio.atomic import read_file
 from mlops_cli.fsio.durable import Durability
 from mlops_cli.fsio.paths import Root
+from mlops_cli.records.destinations import Host, Remote, check_name, read_host, read_remote
 from mlops_cli.store.materialise import LinkMode
 from mlops_cli.yamlfile import read
 
 LINKS: tuple[LinkMode, ...] = ('reflink', 'copy', 'hardlink', 'symlink')
 DURABILITIES: tuple[Durability, ...] = ('batch', 'full', 'none')
 TOKENS = 'tokens'
+REMOTES, HOSTS = 'remotes', 'hosts'
+NAMED = (TOKENS, REMOTES, HOSTS)  # mappings from names that the user gives
 LOCAL_ONLY = ('cache.dir', 'cache.links', 'durability')  # refused in what git tracks
 VARIABLES = {
     'cache.dir': 'MLOPS_CACHE_DIR',
@@ -35,18 +38,27 @@ VARIABLES = {
 }
 LIMIT = 1 << 20
 JOBS_LIMIT = 10_000
+DEFAULTS: Mapping[str, Any] = {
+    'cache.dir': layout.CACHE,
+    'cache.links': ('reflink', 'copy'),
+    'durability': 'batch',
+    'jobs': 0,
+}
 
 
 @dataclass(frozen=True, slots=True)
 class Config:
     """``cache``: absolute path.  ``links``: ways to bring an object into the workspace, first that works.
-    ``tokens``: name -> how many there are.  ``jobs`` 0: as many as processors."""
+    ``tokens``: name -> how many there are.  ``jobs`` 0: as many as processors.  ``remotes``, ``hosts``: some may have come
+    with a branch; before one is used, trust.py is asked."""
 
     cache: str
     links: tuple[LinkMode, ...] = ('reflink', 'copy')
     durability: Durability = 'batch'
     jobs: int = 0
     tokens: Mapping[str, int] = field(default_factory=dict)
+    remotes: Mapping[str, Remote] = field(default_factory=dict)
+    hosts: Mapping[str, Host] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,6 +69,15 @@ class Setting:
     value: Any
     source: str
     where: Where | None = None
+
+    @property
+    def came_by_git(self) -> bool:
+        return self.source == layout.CONFIG
+
+    @property
+    def leads_out(self) -> bool:
+        """Whether it names something outside this machine or project, to which things would be sent."""
+        return self.name.partition('.')[0] in (REMOTES, HOSTS)
 
 
 def _cache_dir(value: Any) -> str:
@@ -103,6 +124,8 @@ READERS: Mapping[str, tuple[Callable[[Any], Any], str]] = {
     'durability': (_durability, 'batch is safe and quick'),
     'jobs': (_jobs, '0 means as many as there are processors'),
     TOKENS: (_count, 'such as tokens: {licence: 2}'),
+    REMOTES: (read_remote, 'such as remotes: {origin: {url: s3://bucket/prefix}}'),
+    HOSTS: (read_host, 'such as hosts: {gpu1: {address: ada@gpu1.example.org}}'),
 }
 KNOWN = tuple(READERS)
 
@@ -113,46 +136,56 @@ def load_config(root: Root, environ: Mapping[str, str], flags: Mapping[str, Any]
     Raises UserErrors naming file, line and column of everything that is wrong, or the variable; OSError."""
     found = load_settings(root, environ, flags)
     values = {name: setting.value for name, setting in found.items()}
+
+    def named(outer: str) -> dict[str, Any]:
+        return {name.removeprefix(f'{outer}.'): value for name, value in values.items() if name.startswith(f'{outer}.')}
+
     return Config(
         os.path.normpath(os.path.join(root.path, os.path.expanduser(values['cache.dir']))),
         values['cache.links'],
         values['durability'],
         values['jobs'],
-        {name.removeprefix('tokens.'): value for name, value in values.items() if name.startswith('tokens.')},
+        named(TOKENS),
+        named(REMOTES),
+        named(HOSTS),
     )
 
 
 def load_settings(root: Root, environ: Mapping[str, str], flags: Mapping[str, Any] | None = None) -> dict[str, Setting]:
-    """Every setting with where its value comes from; tokens one by one, as ``tokens.<name>``.  Raises as load_config."""
-    found = {
-        name: Setting(name, value, 'default')
-        for name, value in (
-            ('cache.dir', layout.CACHE),
-            ('cache.links', ('reflink', 'copy')),
-            ('durability', 'batch'),
-            ('jobs', 0),
-        )
-    }
+    """Every setting with where its value comes from; tokens, remotes and hosts one by one, as ``tokens.<name>``.
+
+    Raises as load_config."""
+    return {name: found[0] for name, found in load_origins(root, environ, flags).items()}
+
+
+def load_origins(
+    root: Root | None, environ: Mapping[str, str], flags: Mapping[str, Any] | None = None
+) -> dict[str, tuple[Setting, ...]]:
+    """Every setting with all the values it is given, the one that counts first, the default last.  ``root`` None: outside a
+    project.  Raises as load_config."""
+    found: dict[str, list[Setting]] = {name: [Setting(name, value, 'default')] for name, value in DEFAULTS.items()}
     errors: list[UserError] = []
-    for file, tracked in _files(environ):
-        data = _bytes(root, file)
+    for file, tracked in files(environ):
+        if root is None and not os.path.isabs(file):
+            continue
+        data = read_config_file(root, file)
         if data is not None:
-            for setting in _of_file(root, data, file, tracked, errors):
-                found[setting.name] = setting
+            for setting in of_file(root, data, file, tracked, errors):
+                found.setdefault(setting.name, []).insert(0, setting)
     outside = [(name, environ[variable], variable) for name, variable in VARIABLES.items() if environ.get(variable)]
     outside += [(name, value, 'flag') for name, value in (flags or {}).items()]
     for name, value, source in outside:
         try:
-            found[name] = Setting(name, READERS[name][0](value), source)
+            found[name].insert(0, Setting(name, READERS[name][0](value), source))
         except ValueError as error:
             shown = source if source in VARIABLES.values() else name
             errors.append(UserError(f'{shown} {str(value)[:80]!r} {error}', hint=READERS[name][1]))
     if errors:
         raise errors[0] if len(errors) == 1 else UserErrors(errors)
-    return found
+    return {name: tuple(settings) for name, settings in found.items()}
 
 
-def _files(environ: Mapping[str, str]) -> Iterable[tuple[str, bool]]:
+def files(environ: Mapping[str, str]) -> Iterable[tuple[str, bool]]:
     """(file, whether it comes with the project), the weakest first."""
     yield layout.CONFIG, True
     home = environ.get('HOME', '')
@@ -164,10 +197,12 @@ def _files(environ: Mapping[str, str]) -> Iterable[tuple[str, bool]]:
     yield layout.CONFIG_LOCAL, False
 
 
-def _bytes(root: Root, file: str) -> bytes | None:
-    """A file of the project is read without following links; the user's own is the user's own."""
+def read_config_file(root: Root | None, file: str) -> bytes | None:
+    """A file of the project is read without following links; the user's own is the user's own.  None: there is none.
+
+    Raises UserError for what is no file, OSError."""
     try:
-        if not os.path.isabs(file):
+        if root is not None and not os.path.isabs(file):
             return read_file(root, file, LIMIT)
         fd = os.open(file, os.O_RDONLY | os.O_CLOEXEC | os.O_NONBLOCK)
     except (FileNotFoundError, NotADirectoryError):
@@ -178,7 +213,8 @@ def _bytes(root: Root, file: str) -> bytes | None:
         return opened.read(LIMIT + 1)
 
 
-def _of_file(root: Root, data: bytes, file: str, tracked: bool, errors: list[UserError]) -> list[Setting]:
+def of_file(root: Root | None, data: bytes, file: str, tracked: bool, errors: list[UserError]) -> list[Setting]:
+    """The settings in a file's text; what is wrong with it goes into ``errors``.  ``tracked``: it comes with the project."""
     try:
         document = read(data, file)
     except UserErrors as error:
@@ -192,17 +228,20 @@ def _of_file(root: Root, data: bytes, file: str, tracked: bool, errors: list[Use
     for path, value in _leaves(document, errors):
         name = '.'.join(path)
         where = document.where(path)
-        reader, hint = READERS[TOKENS if path[0] == TOKENS else name]
+        reader, hint = READERS[path[0] if path[0] in NAMED else name]
         if name in LOCAL_ONLY and tracked:
             where = document.where(path, key=True)
             hint = f'write it to {layout.CONFIG_LOCAL}, which git ignores'
             errors.append(UserError(f'{name} may not come with a branch', where=where, hint=hint))
             continue
         try:
+            if path[0] in (REMOTES, HOSTS):
+                check_name(path[1])
             found.append(Setting(name, reader(value), file, where))
         except ValueError as error:
             errors.append(UserError(f'{name} {error}', where=where, hint=hint))
-    if file == layout.CONFIG_LOCAL and any(setting.name in LOCAL_ONLY for setting in found):
+    own = [setting for setting in found if setting.name in LOCAL_ONLY or setting.leads_out]
+    if root is not None and file == layout.CONFIG_LOCAL and own:
         _refuse_tracked(root, file, errors)
     return found
 
@@ -222,7 +261,7 @@ def _refuse_tracked(root: Root, file: str, errors: list[UserError]) -> None:
 
 def _leaves(document: Document, errors: list[UserError]) -> list[tuple[tuple[str, ...], Any]]:
     """(names that lead to it, value) of each known setting of a file."""
-    groups = {name.partition('.')[0] for name in KNOWN if '.' in name} | {TOKENS}
+    groups = {name.partition('.')[0] for name in KNOWN if '.' in name} | {*NAMED}
     found: list[tuple[tuple[str, ...], Any]] = []
     for name, value in (document.value or {}).items():
         if name in groups and isinstance(value, dict):
@@ -242,7 +281,7 @@ def _leaves(document: Document, errors: list[UserError]) -> list[tuple[tuple[str
 
 def _known(document: Document, path: tuple[str, ...], errors: list[UserError]) -> bool:
     name = '.'.join(path)
-    if path[0] == TOKENS or (name in KNOWN and len(path) == name.count('.') + 1):
+    if (path[0] in NAMED and len(path) == 2) or (name in KNOWN and len(path) == name.count('.') + 1):
         return True
     outer, _, inner = name.partition('.')
     hint = f'write it as {outer}: {{{inner}: ...}}' if name in KNOWN else did_you_mean(name, KNOWN, what='settings are')

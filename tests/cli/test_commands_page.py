@@ -18,7 +18,7 @@ from tests.support.project import Project
 
 ROOT = Path(__file__).resolve().parents[2]
 PAGE = ROOT / 'docs' / 'commands.md'
-GLOBAL = {'-C', '-q', '--quiet', '-v', '--verbose', '-h', '--help', '-V', '--version'}
+GLOBAL = {'-C', '-q', '--quiet', '-v', '--verbose', '-h', '--help', '-V', '--version', '--yes', '--lock-timeout'}
 SHELLS = {'--install-completion', '--show-completion'}
 IDS = ('6hx2aa8k', '7k2p01dm', '7m3q9w2x', '83fzt5na', '8c0r6vke', '9q1b7h4j')  # what runs are called on the page, in order
 

@@ -91,8 +91,10 @@ def advice_lines(made: Made) -> list[Line]:
         lines += ['Begin with one script; what it reads and writes is found in its text:', f'  mlops init --script {first}']
     elif here.notebooks:
         first = one_line(shlex.quote(here.notebooks[0]))
-        lines += ['A stage runs a notebook as a script; make one of it, then begin with that:',
-                  f'  jupyter nbconvert --to script {first}']
+        lines += [
+            'A stage runs a notebook as a script; make one of it, then begin with that:',
+            f'  jupyter nbconvert --to script {first}',
+        ]
     if here.notebooks and here.scripts:
         lines.append('  a notebook becomes a script by: jupyter nbconvert --to script NOTEBOOK')
     lines += ['Or see a whole pipeline first, in a folder of its own:', '  mlops init example --template minimal']

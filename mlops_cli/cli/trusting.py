@@ -1,0 +1,43 @@
+"""Before something that came with a branch is used: has this person, in this clone, said that it may be?"""
+
+from __future__ import annotations
+
+import sys
+import time
+
+from mlops_cli.cli import context
+from mlops_cli.cli.console import Line, one_line, say, terminal
+from mlops_cli.core.errors import ExitCode, UserError
+from mlops_cli.fsio.paths import Root
+from mlops_cli.records import trust
+from mlops_cli.records.config import Setting
+
+
+def require_confirmed(root: Root, setting: Setting, *, yes: bool = False) -> None:
+    """Returns if a remote or host may be used: it is this person's own, or confirmed, or is confirmed now.
+
+    ``yes``: the answer, given beforehand; so is the option ``--yes``.  On a terminal it is asked for.  Raises UserError
+    (exit 5) where the answer is no, or nobody can be asked."""
+    if not trust.needs_confirmation(root, setting):
+        return
+    subject = trust.subject_of(setting)
+    said = f'{subject.kind} {subject.name} leads to {one_line(subject.value.leads_to)}'
+    if not (yes or context.current.yes):
+        if not (terminal(sys.stdin) and terminal(sys.stderr)):
+            raise UserError(
+                f'{said}, which came with git and nobody here has confirmed',
+                where=setting.where,
+                exit_code=ExitCode.REFUSED,
+                hint=f'if that is right: mlops config confirm {setting.name} --yes',
+            )
+        say(Line(f'{setting.where}: {said}', ''))
+        if not _asked("It came with git. Send this project's data there, from this clone? [y/N] "):
+            raise UserError(f'{setting.name} is not confirmed', exit_code=ExitCode.REFUSED, hint='nothing was sent or changed')
+    trust.confirm(root, subject, time.time())
+
+
+def _asked(question: str) -> bool:
+    """Whether the answer is yes; no answer is no."""
+    sys.stderr.write(question)
+    sys.stderr.flush()
+    return sys.stdin.readline().strip().lower() in ('y', 'yes')

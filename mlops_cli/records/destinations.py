@@ -1,0 +1,131 @@
+"""Where a project may send things and run them: remotes and hosts, as config files name them.  Connects to nothing.
+
+What stands here may come with a branch, and so from anybody: see trust.py."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from mlops_cli.core.near import did_you_mean
+from mlops_cli.core.scalars import kind
+from mlops_cli.core.secrets import looks_secret
+
+SCHEMES = ('s3', 'gs', 'az', 'ssh', 'https', 'file')
+_NAME = re.compile(r'[A-Za-z0-9][A-Za-z0-9_-]{0,62}')
+# Neither begins with a hyphen: a program that is given one must not take it for an option.
+_URL = re.compile(r'(?P<scheme>[a-z][a-z0-9+.-]*)://(?P<host>[^/]*)(?P<path>/?.*)')
+_ADDRESS = re.compile(r'(?:[A-Za-z0-9_][\w.-]{0,63}@)?(?:[A-Za-z0-9][A-Za-z0-9._-]{0,252}|\[[0-9A-Fa-f:.]{2,45}\])')
+_LONGEST = 2048  # characters
+
+
+@dataclass(frozen=True, slots=True)
+class Remote:
+    """``url``: ``s3://bucket/prefix``, ``gs://``, ``az://``, ``ssh://host/folder``, ``https://``, ``file:///folder``, or the
+    absolute path of a folder."""
+
+    url: str
+    desc: str = ''
+
+    def to_json(self) -> dict[str, Any]:
+        return {'url': self.url, **({'desc': self.desc} if self.desc else {})}
+
+    @property
+    def leads_to(self) -> str:
+        return self.url
+
+
+@dataclass(frozen=True, slots=True)
+class Host:
+    """``address``: ``[user@]host``, or a name that the user's own ssh configuration knows.  ``folder``: the one to work in
+    there, absolute or below the home; empty: the home."""
+
+    address: str
+    port: int | None = None
+    folder: str = ''
+    desc: str = ''
+
+    def to_json(self) -> dict[str, Any]:
+        found: dict[str, Any] = {'address': self.address}
+        for name, value in (('port', self.port), ('folder', self.folder), ('desc', self.desc)):
+            if value:
+                found[name] = value
+        return found
+
+    @property
+    def leads_to(self) -> str:
+        port = f' port {self.port}' if self.port else ''
+        return f'{self.address}{port}' + (f', folder {self.folder}' if self.folder else '')
+
+
+Destination = Remote | Host
+
+
+def check_name(name: str) -> str:
+    """Raises ValueError for what no remote or host can be called."""
+    if not _NAME.fullmatch(name):
+        raise ValueError('is no name: letters, digits, - and _, a letter or digit in front')
+    return name
+
+
+def read_remote(value: Any) -> Remote:
+    """Raises ValueError."""
+    found = _entry(value, {'url': str, 'desc': str}, 'url')
+    return Remote(_url(found['url']), _line(found.get('desc', ''), 'desc'))
+
+
+def read_host(value: Any) -> Host:
+    """Raises ValueError."""
+    found = _entry(value, {'address': str, 'port': int, 'folder': str, 'desc': str}, 'address')
+    address, port, folder = found['address'], found.get('port'), _line(found.get('folder', ''), 'folder')
+    if not _ADDRESS.fullmatch(address):
+        raise ValueError(f'has the address {address[:80]!r}, which is not [user@]host')
+    if port is not None and not 0 < port < 65536:
+        raise ValueError('has a port that is not a number from 1 to 65535')
+    if folder.startswith('-') or '..' in folder.split('/'):
+        raise ValueError('has a folder that is not a plain path')
+    return Host(address, port, folder, _line(found.get('desc', ''), 'desc'))
+
+
+def _entry(value: Any, types: Mapping[str, type], required: str) -> dict[str, Any]:
+    if not isinstance(value, dict):
+        raise ValueError(f'is {kind(value)}, not a mapping')
+    for name, inner in value.items():
+        if name not in types:
+            raise ValueError(f'has no {str(name)[:80]!r} ({did_you_mean(str(name), types, what="there are")})')
+        if not isinstance(inner, types[name]) or isinstance(inner, bool):
+            raise ValueError(f'has a {name} that is {kind(inner)}')
+    if required not in value:
+        raise ValueError(f'lacks its {required}')
+    return value
+
+
+def _line(text: str, what: str) -> str:
+    if any(ord(character) < 32 or ord(character) == 127 for character in text) or len(text) > _LONGEST:
+        raise ValueError(f'has a {what} that is not one line of text')
+    return text
+
+
+def _url(text: str) -> str:
+    """The address as it is; raises ValueError for what could be misread, or tells a secret to all who have the file."""
+    _line(text, 'url')
+    if looks_secret(text):
+        raise ValueError(f'has a url that holds {looks_secret(text)}: keep it out of files')
+    if text.startswith('/') and ' ' not in text and '..' not in text.split('/'):
+        return text
+    found = _URL.fullmatch(text)
+    if found is None or ' ' in text:
+        raise ValueError(f'has the url {text[:80]!r}, which is neither SCHEME://... nor the absolute path of a folder')
+    if found['scheme'] not in SCHEMES:
+        known = did_you_mean(found['scheme'], SCHEMES, what='there are')
+        raise ValueError(f'has a url with {found["scheme"][:20]}:// ({known})')
+    if found['scheme'] == 'file':
+        if found['host'] or not found['path'].startswith('/'):
+            raise ValueError('has a url of a file that is not file:///folder')
+    elif not found['host'] or found['host'].startswith('-') or '@-' in found['host']:
+        raise ValueError('has a url without a host or bucket')
+    if found['scheme'] == 'ssh' and not _ADDRESS.fullmatch(re.sub(r':\d{1,5}\Z', '', found['host'])):
+        raise ValueError('has a url whose host is not [user@]host[:port]')
+    return text

@@ -1,0 +1,62 @@
+"""Where a remote or host may lead, and what is no address."""
+
+from __future__ import annotations
+
+import pytest
+
+from mlops_cli.records.destinations import Host, Remote, check_name, read_host, read_remote
+
+
+@pytest.mark.parametrize(
+    'url',
+    [
+        's3://bucket', 's3://bucket/a/b', 'gs://bucket/x', 'az://container', 'ssh://ada@gpu1:2222/srv/x', 'ssh://gpu1/srv',
+        'https://example.org/x?y=1', 'file:///srv/cache', '/srv/cache', 's3://bücket/ä',
+    ],
+)  # fmt: skip
+def test_addresses(url: str) -> None:
+    assert read_remote({'url': url}) == Remote(url)
+
+
+@pytest.mark.parametrize(
+    ('url', 'problem'),
+    [
+        ('', 'neither'), ('bucket', 'neither'), ('relative/path', 'neither'), ('-x', 'neither'), ('s3://', 'without a host'),
+        ('s3:///x', 'without a host'), ('ftp://x/y', 'ftp'), ('http://x/y', 'http'), ('s3://a b', 'neither'),
+        ('s3://a\nb', 'one line'), ('s3://a\x1b', 'one line'), ('ssh://-oProxyCommand=x/y', 'without a host'),
+        ('ssh://ada@-o/x', 'without a host'), ('ssh://a;b/x', '[user@]host'), ('file://host/x', 'file:///'),
+        ('s3://key:secretsecret@bucket/x', 'a password in a URL'), ('https://ada:hunter2x@h/x', 'a password'),
+        ('/a/../b', 'neither'),
+        ('s3://' + 'x' * 3000, 'one line'), ('ext::sh -c x', 'neither'),
+    ],
+)  # fmt: skip
+def test_what_is_no_address(url: str, problem: str) -> None:
+    with pytest.raises(ValueError, match='url') as raised:
+        read_remote({'url': url})
+    assert problem in str(raised.value)
+    assert 'secretsecret' not in str(raised.value) and 'hunter2x' not in str(raised.value)
+
+
+@pytest.mark.parametrize('address', ['gpu1', 'ada@gpu1.example.org', '10.0.0.7', '[fe80::1]', 'ada@[::1]', 'my-alias_2'])
+def test_hosts(address: str) -> None:
+    assert read_host({'address': address, 'port': 22, 'folder': '/scratch/ada'}) == Host(address, 22, '/scratch/ada')
+
+
+@pytest.mark.parametrize('address', ['', '-oX', 'a b', 'a@-b', '@x', 'a@b@c', 'x;y', '$(x)', 'a\n', 'ssh://x', 'x/y', 'x:22'])
+def test_what_is_no_host(address: str) -> None:
+    with pytest.raises(ValueError, match='address'):
+        read_host({'address': address})
+
+
+@pytest.mark.parametrize('name', ['', '-a', 'a.b', 'a/b', 'a b', 'é', 'a' * 64, '_a'])
+def test_what_is_no_name(name: str) -> None:
+    with pytest.raises(ValueError, match='is no name'):
+        check_name(name)
+
+
+def test_as_json_and_for_people() -> None:
+    host = read_host({'address': 'g', 'port': 2, 'folder': 'x', 'desc': 'ours'})
+    assert host.to_json() == {'address': 'g', 'port': 2, 'folder': 'x', 'desc': 'ours'}
+    assert host.leads_to == 'g port 2, folder x' and read_host(host.to_json()) == host
+    remote = read_remote({'url': 's3://b', 'desc': 'ours'})
+    assert read_remote(remote.to_json()) == remote and remote.leads_to == 's3://b'
