@@ -114,15 +114,13 @@ def _chosen(table: Table, settings: Mapping[str, Any]) -> tuple[Kind, str | None
 
 
 def _declared(settings: Mapping[str, Any]) -> Kind | None:
-    """Raises UserError for a template that there is none of."""
+    """None, too, for a template of somebody's own: then what the columns hold decides."""
     kind, template = settings.get('kind'), settings.get('template')
     if kind is not None:
         return TEMPLATES[str(kind)]
     if template is None:
         return None
-    if template not in TEMPLATES:
-        raise UserError(f'no template {str(template)[:80]!r}', hint=did_you_mean(str(template), TEMPLATES, what='templates'))
-    return TEMPLATES[str(template)]
+    return TEMPLATES.get(str(template))
 
 
 def _all_numeric(names: list[str], table: Table) -> list[str]:

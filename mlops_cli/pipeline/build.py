@@ -18,7 +18,7 @@ from mlops_cli.pipeline.spec import Code, Command, Dep, Environment, Metric, Mod
 from mlops_cli.pipeline.template import Scope, TemplateError, render_argv, render_command, resolve
 
 _OWN_WAY = ('cmd', 'argv', 'vars', 'matrix', 'wdir')  # keys whose templates are not simply replaced
-_PLOT_KEYS = ('x', 'y', 'x_label', 'y_label', 'title', 'template', 'header')
+_PLOT_KEYS = ('x', 'y', 'x_label', 'y_label', 'title', 'kind', 'template', 'header')
 PROGRESS_SUFFIXES = ('.jsonl', '.ndjson', '.csv', '.tsv')
 # Names that would silently be tokens.
 _RESOURCE_NAMES = {'cpu': 'cpus', 'core': 'cpus', 'cores': 'cpus', 'threads': 'cpus', 'mem': 'memory', 'ram': 'memory',
