@@ -236,12 +236,7 @@ def _others(records: Records, target: Target, results: dict[str, Made]) -> int:
     """How many results read something else at the same place."""
     names = {(kind, name) for kind, name, _ in target.names}
     names |= {('data', content.path) for content in target.contents if content.path}
-    found = {
-        mention.record
-        for kind, name in names
-        for mention in records.index.with_name(name)
-        if mention.role == kind
-    }
+    found = {mention.record for kind, name in names for mention in records.index.with_name(name) if mention.role == kind}
     return len({made.id for made in records.opened(found) if made.id not in results})
 
 

@@ -141,7 +141,7 @@ class Targets:
         if ref is None or path is None:
             raise UserError(
                 f'{point.label} has no stage {rest!r}, and no recorded output at that path',
-                hint='paths after POINT: are from the project\'s root',
+                hint="paths after POINT: are from the project's root",
             )
         return self._of_content(word, path, ref, f'{path} of {point.label}')
 

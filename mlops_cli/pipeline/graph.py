@@ -1,10 +1,9 @@
-"""Which stage comes after which, and pictures of it.  Looks only at what is declared, never at files.
+"""Which stage comes after which.  Looks only at what is declared, never at files; draws nothing.
 
-Edges are found by paths; the order is kept close to that of the file.  networkx is loaded only to draw.
+Edges are found by paths; the order is kept close to that of the file.  networkx is loaded only for drawings.
 """
 from __future__ import annotations
 
-import json
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from heapq import heapify, heappop, heappush
 from typing import Any
@@ -191,7 +190,7 @@ def _through(stage: Stage, maker: Stage) -> str:
     return maker.name
 
 
-# Pictures
+# For others to draw
 
 def document(pipeline: Pipeline, names: Sequence[str] | None = None) -> dict[str, Any]:
     """The graph as ``mlops graph --json`` prints it; ``names``: only these stages."""
@@ -207,66 +206,30 @@ def document(pipeline: Pipeline, names: Sequence[str] | None = None) -> dict[str
     return {'schema': 'mlops/graph/v1', 'nodes': nodes, 'edges': pairs}
 
 
-def render(pipeline: Pipeline, form: str, names: Sequence[str] | None = None) -> str:
-    """A picture without the edges that others imply.  ``form``: text, mermaid, dot or json; ``names``: only these stages.
-
-    Raises ValueError for another form."""
-    if form == 'json':
-        return json.dumps(document(pipeline, names), indent=1) + '\n'
-    drawers = {'text': _text, 'mermaid': _mermaid, 'dot': _dot}
-    if form not in drawers:
-        raise ValueError(f'unknown form {form!r}')
-    chosen = list(pipeline.stages) if names is None else list(names)
-    return drawers[form](_reduced(edges(pipeline), chosen))
-
-
-def _reduced(before: Edges, chosen: list[str]) -> dict[str, tuple[str, ...]]:
-    """The edges between the chosen stages that no longer path implies, in topological order."""
+def reduced(before: Mapping[str, Sequence[str]]) -> dict[str, tuple[str, ...]]:
+    """The edges that no longer path implies; ``before``: name -> names before it.  Raises ValueError for a cycle."""
     import networkx
 
     graph: networkx.DiGraph[str] = networkx.DiGraph()
-    wanted = set(chosen)
-    graph.add_nodes_from(chosen)
-    graph.add_edges_from((other, name) for name in chosen for other in before[name] if other in wanted)
-    reduced = networkx.transitive_reduction(graph)
-    found = {name: tuple(other for other in before[name] if reduced.has_edge(other, name)) for name in chosen}
-    return {name: found[name] for name in _order(found)}
+    graph.add_nodes_from(before)
+    graph.add_edges_from((other, name) for name, above in before.items() for other in above)
+    if not networkx.is_directed_acyclic_graph(graph):
+        raise ValueError('names that wait for each other')
+    kept = networkx.transitive_reduction(graph)
+    return {name: tuple(other for other in above if kept.has_edge(other, name)) for name, above in before.items()}
 
 
-def _text(before: Edges) -> str:
-    """A tree of what comes after what; a stage that comes after several hangs below the last of them, and names the rest."""
-    position = {name: number for number, name in enumerate(before)}
-    below: dict[str, list[str]] = {name: [] for name in before}
-    rest: dict[str, list[str]] = {}
-    tops = []
-    for name, above in before.items():
-        if above:
-            parent = max(above, key=position.__getitem__)
-            below[parent].append(name)
-            rest[name] = [other for other in above if other != parent]
-        else:
-            tops.append(name)
-    lines: list[str] = []
-    stack = [(name, '', '') for name in reversed(tops)]
-    while stack:
-        name, first, further = stack.pop()
-        also = rest.get(name)
-        lines.append(f'{first}{name}' + (f'  (also after {", ".join(also)})' if also else ''))
-        children = below[name]
-        for number, child in reversed(list(enumerate(children))):
-            last = number == len(children) - 1
-            stack.append((child, further + ('└─ ' if last else '├─ '), further + ('   ' if last else '│  ')))
-    return '\n'.join(lines) + '\n' if lines else ''
-
-
-def _mermaid(before: Edges) -> str:
-    ids = {name: f's{number}' for number, name in enumerate(before)}
-    lines = ['flowchart TD', *(f'    {ids[name]}["{name}"]' for name in before)]
-    lines += [f'    {ids[other]} --> {ids[name]}' for name, above in before.items() for other in above]
-    return '\n'.join(lines) + '\n'
-
-
-def _dot(before: Edges) -> str:
-    lines = ['digraph pipeline {', '    node [shape=box];', *(f'    "{name}";' for name in before)]
-    lines += [f'    "{other}" -> "{name}";' for name, above in before.items() for other in above]
-    return '\n'.join([*lines, '}']) + '\n'
+def flows(pipeline: Pipeline) -> dict[tuple[str, str], tuple[str, ...]]:
+    """(maker, reader) -> what the reader declares to read of it: paths, patterns; nothing where it only waits for it."""
+    makers = Makers(pipeline.stages.values())
+    groups = pipeline.groups
+    found: dict[tuple[str, str], dict[str, None]] = {}
+    for stage in pipeline.stages.values():
+        read = [(path, name) for path in _read(stage) for name in makers.of(path)]
+        read += [(pattern, name) for pattern in _globbed(stage) for name in makers.of_pattern(pattern)]
+        for dep in stage.deps:
+            if dep.kind == 'stage':
+                read += [(f'all of {dep.value}', name) for name in groups.get(dep.value, (dep.value,))]
+        for label, maker in read:
+            found.setdefault((maker, stage.name), {})[label] = None
+    return {pair: tuple(labels) for pair, labels in found.items()}

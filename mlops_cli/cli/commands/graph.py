@@ -2,16 +2,26 @@
 
 from __future__ import annotations
 
+import sys
+from collections.abc import Mapping, Sequence
 from enum import StrEnum
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 
 from mlops_cli.cli import exits, options
-from mlops_cli.cli.console import out, print_json
+from mlops_cli.cli.console import out_lines, print_json, width
+from mlops_cli.cli.screens.graph import graph_lines
 from mlops_cli.cli.wiring import output_words, workbench
 from mlops_cli.pipeline import graph
+from mlops_cli.pipeline.spec import Pipeline
+from mlops_cli.plan.facts import Wishes
 from mlops_cli.plan.select import select
+from mlops_cli.report import dag_page, dag_svg, dag_text
+from mlops_cli.report.dag import Drawing
+from mlops_cli.report.stage_graph import STATES, made_by, stage_drawing, summary
+from mlops_cli.run.outlook import look
+from mlops_cli.run.workbench import Workbench
 
 EXITS = exits.line()
 
@@ -20,12 +30,17 @@ class Format(StrEnum):
     TEXT = 'text'
     MERMAID = 'mermaid'
     DOT = 'dot'
+    SVG = 'svg'
+    HTML = 'html'
     JSON = 'json'
 
 
 def command(
     stages: options.Stages = None,
     form: Annotated[Format, typer.Option('--format', help='How to draw it.')] = Format.TEXT,
+    instances: Annotated[bool, typer.Option('--instances', help='Each instance on its own.')] = False,
+    data: Annotated[bool, typer.Option('--data', help='Data that no stage makes, too.')] = False,
+    status: Annotated[bool, typer.Option('--status', help='With what a run would do.')] = False,
     json: options.Json = False,
 ) -> int:
     """The stages and what flows between them.
@@ -34,9 +49,46 @@ def command(
     """
     with workbench() as bench:
         names = select(bench.pipeline, bench.edges, bench.order, output_words(bench, stages or ()))
+        states = _states(bench, names) if status else None
         if json or form is Format.JSON:
-            print_json(graph.document(bench.pipeline, names))
-        else:
-            for line in graph.render(bench.pipeline, str(form), names).splitlines():
-                out(line)
+            print_json(_document(bench.pipeline, names, states))
+            return 0
+        tracked = list(bench.describer.tracked.records) if data else None
+        drawing = stage_drawing(
+            bench.pipeline,
+            bench.edges,
+            names,
+            instances=instances,
+            states=states,
+            tracked=tracked,
+            notes=form is not Format.TEXT,
+        )
+        out_lines(_shown(bench.pipeline, drawing, form, summary(names, states)))
     return 0
+
+
+def _states(bench: Workbench, names: Sequence[str]) -> dict[str, str]:
+    """Stage -> what a run of these stages would do with it."""
+    return {step.stage: str(step.verdict) for step in look(bench, names, Wishes()).plan.steps}
+
+
+def _document(pipeline: Pipeline, names: Sequence[str], states: Mapping[str, str] | None) -> dict[str, Any]:
+    found = graph.document(pipeline, names)
+    if states is not None:
+        found['nodes'] = [{**node, 'verdict': states[node['name']]} for node in found['nodes']]
+    return found
+
+
+def _shown(pipeline: Pipeline, drawing: Drawing, form: Format, said: str) -> Any:
+    if form is Format.MERMAID:
+        return dag_text.mermaid(drawing).splitlines()
+    if form is Format.DOT:
+        return dag_text.dot(drawing).splitlines()
+    if form is Format.SVG:
+        return dag_svg.svg(drawing, alone=True).splitlines()
+    if form is Format.HTML:
+        return dag_page.dag_page(drawing, [said], STATES).splitlines()
+    groups = {f'{group}@*': members for group, members in pipeline.groups.items()} | {name: (name,) for name in pipeline.stages}
+    known = {node.id for node in drawing.nodes}
+    made = {node: made_by([pipeline.stages[name] for name in members]) for node, members in groups.items() if node in known}
+    return graph_lines(drawing, made, width(sys.stdout))
