@@ -10,8 +10,10 @@ from mlops_cli.core.clock import iso
 from mlops_cli.run.accept import Author, Done
 
 
-def accept_document(done: Sequence[Done], author: Author, run: str | None, *, dry_run: bool) -> dict[str, Any]:
-    """``run``: the id of the run that was accepted, None for stages."""
+def accept_document(
+    done: Sequence[Done], author: Author, run: str | None, named: Sequence[str] = (), *, dry_run: bool = False
+) -> dict[str, Any]:
+    """``run``: the id of the run that was accepted, None for stages.  ``named``: the stages that were asked for."""
     return {
         'schema': 'mlops/accept/v1',
         'dry_run': dry_run,
@@ -21,7 +23,14 @@ def accept_document(done: Sequence[Done], author: Author, run: str | None, *, dr
         'when': iso(author.now),
         'reason': author.reason.strip(),
         'stages': [_stage(one) for one in done],
+        'up_to_date': up_to_date(done, named),
     }
+
+
+def up_to_date(done: Sequence[Done], named: Sequence[str]) -> list[str]:
+    """Stages that were asked for, and had nothing to accept."""
+    accepted = {one.proposal.stage for one in done}
+    return [name for name in named if name not in accepted]
 
 
 def _stage(one: Done) -> dict[str, Any]:

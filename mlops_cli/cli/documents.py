@@ -11,6 +11,7 @@ from mlops_cli.plan.model import Blessing, Plan, Reason, Rival, Step, Surroundin
 
 if TYPE_CHECKING:
     from mlops_cli.cli.standing import Working
+    from mlops_cli.cli.uncommitted import Uncommitted
     from mlops_cli.run.invoke import Report
     from mlops_cli.run.settle import Settled
 
@@ -84,6 +85,10 @@ def plan_document(plan: Plan, command: str) -> dict[str, Any]:
 def working_document(one: Working) -> dict[str, Any]:
     since = None if one.since is None else iso(one.since)
     return {'name': one.stage, 'since': since, 'host': one.host, 'pid': one.pid, 'said': one.said}
+
+
+def uncommitted_document(one: Uncommitted) -> dict[str, Any]:
+    return {'records': list(one.records), 'files': list(one.files), 'data': list(one.data), 'ignored': list(one.ignored)}
 
 
 def settled_document(one: Settled, step: Step | None = None) -> dict[str, Any]:

@@ -7,8 +7,9 @@ from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 
 from mlops_cli.cli.console import one_line
-from mlops_cli.cli.words import Groups, estimate, fold, sentences, span, why
+from mlops_cli.cli.words import Groups, estimate, fold, span, why
 from mlops_cli.plan.model import Plan, Step, Verdict
+from mlops_cli.plan.sentences import sentences
 
 MANY = 5  # lines about one stage from which a likeness is enough to share one
 

@@ -9,6 +9,7 @@ from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass
 
 from mlops_cli import git
+from mlops_cli.cli.uncommitted import NOTHING, Uncommitted, recorded
 from mlops_cli.core import layout
 from mlops_cli.core.clock import from_iso
 from mlops_cli.core.digest import Digest
@@ -39,16 +40,16 @@ class Working:
 
 @dataclass(frozen=True, slots=True)
 class Standing:
-    """``branch`` None outside git, empty on no branch.  ``uncommitted``: paths, as git has them.  ``data``: path of tracked
-    data -> how it differs from its record.  ``cosmetic``: code that was edited and means the same.  ``unknown_code``: those of
-    the plan's notes that are about code which could not be followed."""
+    """``branch`` None outside git, empty on no branch.  ``uncommitted``: what git does not have as it is.  ``data``: path of
+    tracked data -> how it differs from its record.  ``cosmetic``: code that was edited and means the same.  ``unknown_code``:
+    those of the plan's notes that are about code which could not be followed."""
 
     now: float
     branch: str | None = None
     commit: str = ''
     last: Run | None = None
     running: tuple[Working, ...] = ()
-    uncommitted: tuple[str, ...] = ()
+    uncommitted: Uncommitted = NOTHING
     data: Mapping[str, str] | None = None
     cosmetic: tuple[str, ...] = ()
     unknown_code: Collection[str] = ()
@@ -57,10 +58,7 @@ class Standing:
 def in_git(bench: Workbench) -> tuple[git.Head | None, tuple[str, ...]]:
     """Where the repository is, and what of the records and the pipeline it does not have."""
     head = git.head(bench.root.path)
-    if head is None:
-        return None, ()
-    mine = [layout.ROOT, '.gitignore', '.gitattributes', *bench.pipeline.files]
-    return head, git.changed(bench.root.path, [path for path in mine if os.path.lexists(bench.root.full(path))])
+    return (head, recorded(bench)) if head is not None else (None, ())
 
 
 def working(bench: Workbench, stages: Iterable[str] | None = None) -> tuple[Working, ...]:
@@ -90,12 +88,12 @@ def _work(bench: Workbench, locks: LockFile, stage: str) -> Working:
 def data_changes(bench: Workbench) -> dict[str, str]:
     """Tracked data that is not as its record says."""
     found = {}
-    for path, recorded in data.tracked(bench.root).items():
+    for path, record in data.tracked(bench.root).items():
         here = bench.workspace.ref(path)
         if here is None:
             found[path] = 'not here'
-        elif here.identity != recorded.identity:
-            found[path] = _counts(bench, path, recorded, here) or 'changed'
+        elif here.identity != record.identity:
+            found[path] = _counts(bench, path, record, here) or 'changed'
     return found
 
 

@@ -214,7 +214,7 @@ def minutes(seconds: float) -> str:
 
 def progress_words(one: StageProgress, most: int = 5) -> list[str]:
     """``epoch 7 of 40``, ``loss 0.412``: how far a stage says it is, what counts first."""
-    parts = []
+    parts: list[str] = []
     for name, figure in one.figures[:most]:
         text = value(figure, 24) if isinstance(figure, str) else number(_whole(figure))
         total = f' of {number(_whole(one.total))}' if not parts and one.total is not None and figure == one.done else ''

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import platform
+import re
 from collections.abc import Mapping
 from functools import lru_cache
 from typing import Any
@@ -13,6 +14,8 @@ from mlops_cli.fingerprint.interpreter import packages, version
 from mlops_cli.pipeline.spec import Environment
 
 DRIVER = '/proc/driver/nvidia/version'
+HOMES = ('HOME', 'PYTHONUSERBASE', 'PYTHONNOUSERSITE')  # they say where a user's own packages are
+_DRIVER = re.compile(r'\b\d+\.\d+(?:\.\d+)*\b')
 
 
 def environment_of(found: Found | None, environ: Mapping[str, str]) -> dict[str, Any]:
@@ -24,9 +27,8 @@ def environment_of(found: Found | None, environ: Mapping[str, str]) -> dict[str,
         made['gpu_driver'] = driver
     if found is not None and found.python:
         made['python'] = _version(found.python)
-        made['packages'] = dict(
-            _packages(found.python, found.distributions, environ.get('PYTHONUSERBASE', environ.get('HOME', '')))
-        )
+        home = tuple((name, environ[name]) for name in HOMES if environ.get(name))
+        made['packages'] = dict(_packages(found.python, found.distributions, home))
     return made
 
 
@@ -52,9 +54,16 @@ def _platform() -> str:
 def _driver() -> str:
     try:
         with open(DRIVER, encoding='utf-8', errors='replace') as file:
-            return file.readline().strip()[:200]
+            return driver_version(file.readline(1000))
     except OSError:
         return ''
+
+
+def driver_version(line: str) -> str:
+    """``550.54.15`` of what the driver says of itself; all it says where there is no such number in it."""
+    text = line.strip()[:200]
+    found = _DRIVER.search(text)
+    return found[0] if found else text
 
 
 @lru_cache(64)
@@ -63,5 +72,5 @@ def _version(python: str) -> str:
 
 
 @lru_cache(256)
-def _packages(python: str, modules: tuple[str, ...], _home: str) -> tuple[tuple[str, str], ...]:
-    return tuple(sorted(packages(python, modules).items()))
+def _packages(python: str, modules: tuple[str, ...], home: tuple[tuple[str, str], ...]) -> tuple[tuple[str, str], ...]:
+    return tuple(sorted(packages(python, modules, dict(home)).items()))

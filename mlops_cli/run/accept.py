@@ -332,6 +332,11 @@ def propose_run(bench: Workbench, run: Run) -> tuple[Proposal, ...]:
     Raises UserError where there are none."""
     found = [one for row in run.stages if (one := _of_run(bench, run, row)) is not None]
     if not found:
+        for row in run.stages:
+            last = next(reversed(bench.accepted.of_key(row.key)), None) if row.key is not None else None
+            if last is not None and last.outs8 == row.outs8:
+                who = last.who or 'somebody'
+                raise UserError(f'run {run.short} has nothing more to accept: {who} accepted {row.name} on {last.when[:10]}')
         raise UserError(
             f'run {run.short} has nothing to accept: no result of it is in doubt, none is one of several',
             hint='to have what lies here now recorded: mlops accept STAGE --reason ...',

@@ -9,10 +9,12 @@ import shlex
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import replace
+from typing import Any
 
 from mlops_cli import git
 from mlops_cli.core import layout
 from mlops_cli.core.clock import iso, run_id
+from mlops_cli.core.digest import Digest
 from mlops_cli.core.errors import UserError, UserErrors
 from mlops_cli.core.events import Event, Note, RunEnded, RunStarted
 from mlops_cli.core.paths import inside
@@ -43,6 +45,7 @@ from mlops_cli.run.session import Session
 from mlops_cli.run.settle import Settled
 from mlops_cli.run.states import State
 from mlops_cli.run.workbench import Workbench
+from mlops_cli.store.results import outputs_digest
 
 
 def execute(
@@ -92,7 +95,7 @@ def _execute(
         Journal(bench.root.full(layout.JOURNAL), identity) as journal,
         Recorder(bench.root, identity, about, emit, now) as recorder,
     ):
-        journal.append({'do': 'run', 'run': identity, 'started': iso(started), 'command': list(command)})
+        journal.append(_beginning(bench, identity, started, command))
         session = open_session(bench, identity, journal, request, key_locks, recorder.emit, now)
         try:
             recorder.emit(_announcement(bench, outlook.plan, identity, jobs))
@@ -116,6 +119,22 @@ def _execute(
         recorder.report(report_document(report))
         recorder.emit(RunEnded(identity, report.ended, report.seconds, int(report.exit_code)))
     return report
+
+
+def _beginning(bench: Workbench, identity: str, started: float, command: Sequence[str]) -> dict[str, Any]:
+    """What the record of this run will say and nobody else could, should it be killed."""
+    head = git.head(bench.root.path)
+    return {
+        'do': 'run',
+        'run': identity,
+        'started': iso(started),
+        'command': list(command),
+        'set': [[file, key, value] for (file, key), value in sorted(bench.overlay.items())],
+        'who': who(),
+        'host': platform.node(),
+        'commit': head.commit if head else '',
+        'branch': head.branch if head else '',
+    }
 
 
 def _tell_of_data(bench: Workbench, emit: Callable[[Event], None]) -> None:
@@ -277,6 +296,7 @@ def _record(
         tuple((file, key, value) for (file, key), value in sorted(bench.overlay.items())),
         metrics,
         {'python': platform.python_version(), 'platform': platform.platform()},
+        fresh_stages=tuple(_fresh(settled, steps)),
     )
     record = ''
     if any(one.state not in (State.FRESH, State.SKIPPED) for one in settled.values()):
@@ -308,6 +328,13 @@ def _without_secrets(bench: Workbench, words: Sequence[str]) -> tuple[str, ...]:
     declared = {name for stage in bench.pipeline.stages.values() for name in stage.secrets}
     redactor = Redactor(environment_secrets(bench.environ, declared))
     return tuple(redactor.redact(word) for word in words)
+
+
+def _fresh(settled: Mapping[str, Settled], steps: Mapping[str, Step]) -> Iterable[tuple[str, Digest, str]]:
+    for name, one in settled.items():
+        manifest = steps[name].manifest if name in steps else None
+        if one.state is State.FRESH and manifest is not None:
+            yield name, manifest.digest, outputs_digest(one.outputs).hex[:8]
 
 
 def _stage_run(name: str, one: Settled, steps: Mapping[str, Step]) -> StageRun:

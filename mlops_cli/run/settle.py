@@ -19,11 +19,13 @@ from mlops_cli.fingerprint.environment import environment_of
 from mlops_cli.fingerprint.moved import means_the_same, moved
 from mlops_cli.fsio.ops import machine_error
 from mlops_cli.job.log import tail
+from mlops_cli.plan.model import Rival
 from mlops_cli.records import metrics
 from mlops_cli.records.pins import Pin
 from mlops_cli.run import aside, checkpoint
 from mlops_cli.run.attempt import Attempt, undo
 from mlops_cli.run.place import place
+from mlops_cli.run.remarks import rivals
 from mlops_cli.run.session import Session
 from mlops_cli.run.sources import keep_sources
 from mlops_cli.run.states import State
@@ -39,7 +41,7 @@ Metrics = tuple[tuple[str, str, float | int], ...]
 
 @dataclass(frozen=True, slots=True)
 class Settled:
-    """``outputs``: what the stage made, empty unless it is good."""
+    """``outputs``: what the stage made, empty unless it is good.  ``rivals``: other results of the same key."""
 
     stage: str
     state: State
@@ -50,6 +52,7 @@ class Settled:
     usage: Mapping[str, Any] = field(default_factory=dict)
     exit_code: int | None = None
     pin: str = ''
+    rivals: tuple[Rival, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -197,6 +200,10 @@ def _record(session: Session, attempt: Attempt, outcome: Outcome, taken: Taken, 
     name, seconds, usage = attempt.stage.name, outcome.usage.wall_seconds, outcome.usage.to_json()
     entry = _entry(session, attempt, outcome, taken, bool(suspect))
     session.results.put(entry)
+    others: tuple[Rival, ...] = ()
+    if not suspect:
+        pins, entries = session.pins.of_key(attempt.key), session.results.lookup(attempt.key)
+        others = rivals(attempt.stage, taken.outputs, taken.numbers, pins, entries)
     pin = ''
     if not suspect and not session.trial:
         made = Pin(attempt.step.manifest, taken.outputs, taken.numbers)
@@ -224,7 +231,7 @@ def _record(session: Session, attempt: Attempt, outcome: Outcome, taken: Taken, 
         usage,
     )
     outputs = () if suspect else taken.outputs
-    return Settled(name, state, seconds, outputs, ended, entry.entry8, usage, outcome.exit_code, pin)
+    return Settled(name, state, seconds, outputs, ended, entry.entry8, usage, outcome.exit_code, pin, others)
 
 
 def _finish(session: Session, attempt: Attempt) -> None:

@@ -79,7 +79,7 @@ def test_the_first_run_and_the_next(mlops: Mlops, project: Project) -> None:
     assert '  done      prepare' in first.out and 'data, 2 files, 6 B' in first.out
     assert 'accuracy 0.91  t1.bin, 4 B' in first.out
     assert 'all is well' in first.out
-    assert first.lines[-1] == 'Keep it: git add .gitattributes .gitignore .mlops params.yaml pipeline.yaml && git commit'
+    assert first.lines[-1] == 'Keep it: git add .gitattributes .gitignore .mlops in.txt params.yaml pipeline.yaml && git commit'
     short = first.lines[-2].rpartition('Run ')[2].rstrip('.')
     again = mlops('run')
     assert again.out.startswith('Nothing to do: 5 stages are up to date (checked in') and f'run {short}).' in again.out
@@ -162,7 +162,7 @@ def test_status_and_plan_and_their_codes(mlops: Mlops, project: Project) -> None
     mlops('run')
     status = mlops('status')
     assert status.lines[1] == 'Up to date: 5 stages.'
-    assert '(git add .mlops .gitattributes .gitignore params.yaml pipeline.yaml)' in status.out
+    assert '(git add .gitattributes .gitignore .mlops in.txt params.yaml pipeline.yaml)' in status.out
     assert mlops('status', '-q', '--exit-code').out == ''
     (project.path / 't1.bin').unlink()
     assert mlops('status', '--exit-code').code == 0

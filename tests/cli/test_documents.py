@@ -23,7 +23,8 @@ STEP = {
     'accepted', 'other_results',
 }  # fmt: skip
 STAGE = {
-    'name', 'state', 'seconds', 'exit_code', 'usage', 'cost', 'log', 'outputs', 'metrics', 'message', 'notes',
+    'name', 'state', 'seconds', 'exit_code', 'usage', 'cost', 'log', 'outputs', 'metrics', 'message', 'notes', 'origin',
+    'environment', 'accepted', 'other_results',
 }  # fmt: skip
 
 

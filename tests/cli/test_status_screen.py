@@ -9,6 +9,7 @@ import pytest
 from mlops_cli.cli.console import cells
 from mlops_cli.cli.screens.status import status_lines
 from mlops_cli.cli.standing import Standing, Working
+from mlops_cli.cli.uncommitted import Uncommitted
 from mlops_cli.plan.model import Plan, Reason
 from tests.cli.values import DEPTH, GROUPS, NOW, TRAIN, blocked_plan, mixed_plan, plan, run_record, step
 
@@ -43,7 +44,9 @@ def test_a_page_with_every_section(pinned, columns: int) -> None:
         plan(*steps),
         columns,
         running=(Working(TRAIN[3], NOW - 130, 'gpu1', 4711, 'step 4,100, loss 0.31'), Working('select', None, '', 0, '')),
-        uncommitted=('.mlops/stages/a.json', '.mlops/stages/b.json', 'params.yaml'),
+        uncommitted=Uncommitted(
+            ('.mlops/stages/a.json', '.mlops/stages/b.json'), ('params.yaml', 'src/train.py'), ('data/raw',), ('secret.py',)
+        ),
         data={'data/images': '5,012 new, 3 changed', 'data/labels.csv': 'not here'},
         cosmetic=('src/digits/model.py',),
         unknown_code=(UNKNOWN,),

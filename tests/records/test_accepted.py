@@ -16,8 +16,8 @@ from mlops_cli.fsio.paths import Root
 from mlops_cli.records.accepted import (
     DIFFERENCES,
     TEXT_LENGTH,
-    Accepted,
     Acceptances,
+    Accepted,
     check_reason,
     decode,
     differences,

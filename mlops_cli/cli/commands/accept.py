@@ -11,7 +11,7 @@ from typing import Annotated
 import typer
 
 from mlops_cli.cli import exits, options
-from mlops_cli.cli.acceptance import accept_document
+from mlops_cli.cli.acceptance import accept_document, up_to_date
 from mlops_cli.cli.console import note, out_lines, print_json, width
 from mlops_cli.cli.screens.accept import accept_lines
 from mlops_cli.cli.wiring import output_words, workbench
@@ -47,9 +47,9 @@ def command(
         else:
             done = list(accept_run(bench, run, author, note) if run else accept(bench, stages, author, note))
         if json:
-            print_json(accept_document(done, author, run.id if run else None, dry_run=dry_run))
+            print_json(accept_document(done, author, run.id if run else None, stages, dry_run=dry_run))
         else:
-            out_lines(accept_lines(done, bench, author, run, width(sys.stdout), dry_run=dry_run))
+            out_lines(accept_lines(done, bench, author, run, width(sys.stdout), up_to_date(done, stages), dry_run=dry_run))
     return ExitCode.DONE
 
 

@@ -8,10 +8,11 @@ from concurrent.futures import ThreadPoolExecutor
 
 from mlops_cli.cli import context, exits, options
 from mlops_cli.cli.console import out_lines, print_json, width
-from mlops_cli.cli.documents import plan_document, working_document
+from mlops_cli.cli.documents import plan_document, uncommitted_document, working_document
 from mlops_cli.cli.screens.status import status_lines
 from mlops_cli.cli.standing import Standing, data_changes, in_git, last_run, unknown_code, working
 from mlops_cli.cli.unchanged import cosmetic
+from mlops_cli.cli.uncommitted import Uncommitted, recorded, uncommitted
 from mlops_cli.cli.wiring import output_words, workbench
 from mlops_cli.core.errors import ExitCode
 from mlops_cli.plan.model import Plan
@@ -35,8 +36,17 @@ def command(
     with workbench() as bench:
         request = Request(output_words(bench, stages or ()))
         if json:
-            plan = planned(bench, request)
-            print_json({**plan_document(plan, 'status'), 'running': [working_document(one) for one in working(bench)]})
+            with ThreadPoolExecutor(1) as pool:
+                asked = pool.submit(recorded, bench)
+                plan = planned(bench, request)
+                missing = uncommitted(bench, asked.result())
+            print_json(
+                {
+                    **plan_document(plan, 'status'),
+                    'running': [working_document(one) for one in working(bench)],
+                    'not_committed': uncommitted_document(missing),
+                }
+            )
         elif context.current.quiet:
             plan = planned(bench, request)
         else:
@@ -53,14 +63,15 @@ def _show(bench: Workbench, request: Request) -> Plan:
         asked = pool.submit(in_git, bench)  # git is another process: it works while we do
         plan = planned(bench, request)
         last, running, data, edited = last_run(bench), working(bench), data_changes(bench), cosmetic(bench, plan)
-        head, uncommitted = asked.result()
+        head, changed = asked.result()
+        missing = uncommitted(bench, changed) if head else Uncommitted()
     standing = Standing(
         time.time(),
         head.branch if head else None,
         head.commit if head else '',
         last,
         running,
-        uncommitted,
+        missing,
         data,
         tuple(edited),
         unknown_code(bench),

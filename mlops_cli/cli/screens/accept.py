@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
-import shlex
+import os
 from collections.abc import Sequence
 
+from mlops_cli.cli import context
 from mlops_cli.cli.console import Line, cells, clip, one_line, pad, wrap
-from mlops_cli.cli.words import fitting, made, reason, run_name, some
-from mlops_cli.core import layout
+from mlops_cli.cli.screens.run import to_keep
+from mlops_cli.cli.screens.run_lines import keep_it
+from mlops_cli.cli.words import fitting, fold, made, reason, some
 from mlops_cli.core.units import plural
 from mlops_cli.plan.model import Rival
+from mlops_cli.plan.sentences import run_name
 from mlops_cli.records.runs import Run
 from mlops_cli.run.accept import CHOSEN, TRUSTED, Author, Done, Proposal
 from mlops_cli.run.workbench import Workbench
@@ -20,19 +23,42 @@ REASONS = 4  # differences that are named
 
 
 def accept_lines(
-    done: Sequence[Done], bench: Workbench, author: Author, run: Run | None, columns: int, *, dry_run: bool = False
+    done: Sequence[Done],
+    bench: Workbench,
+    author: Author,
+    run: Run | None,
+    columns: int,
+    fresh: Sequence[str] = (),
+    *,
+    dry_run: bool = False,
 ) -> list[Line]:
-    """A line for each stage with what is below it, what it comes to, and what git has to be told."""
+    """A line for each stage with what is below it, what it comes to, and what git has to be told.  ``fresh``: stages that
+    were named and had nothing to accept."""
     names = min(NAMES, max(cells(one_line(one.proposal.stage)) for one in done))
     lines: list[Line] = []
     for one in done:
         lines += _stage(one.proposal, bench, names, columns)
+    if fresh:
+        listed = ', '.join(some(fold(fresh, bench.pipeline.groups), REASONS))
+        lines += [Line(clip(f'  {"fresh":<{WORD}} {listed}: nothing to accept', columns), 'fresh')]
     subject = f'{plural(len(done), "stage")} of run {run.short}' if run else plural(len(done), 'stage')
     if dry_run:
         return [*lines, *_wrapped(f'{subject} would be recorded so. Nothing was changed.', columns)]
     verb = 'is' if len(done) == 1 else 'are'
     lines += _wrapped(f'{subject} {verb} recorded so, by {one_line(author.who)}: {one_line(author.reason.strip())}', columns)
-    return [*lines, *_keep(bench, done)]
+    if other := _elsewhere(bench, done):
+        lines += _wrapped(f'The workspace holds another {other}: mlops run puts the accepted one there.', columns)
+    return [*lines, *_keep(bench)]
+
+
+def _elsewhere(bench: Workbench, done: Sequence[Done]) -> str:
+    """An output of which the workspace holds something else than what counts from now on for what it has now."""
+    for one in done:
+        if one.proposal.kind == CHOSEN and one.proposal.stage in bench.pipeline.stages:
+            for path, ref in one.proposal.outputs:
+                if (held := bench.workspace.ref(path, ignore=False)) is not None and held != ref:
+                    return one_line(path)
+    return ''
 
 
 def _stage(one: Proposal, bench: Workbench, names: int, columns: int) -> list[Line]:
@@ -73,11 +99,10 @@ def _other(other: Rival) -> str:
     return f'{whose}{differs}'
 
 
-def _keep(bench: Workbench, done: Sequence[Done]) -> list[Line]:
-    if not (bench.root.stat('.git') or any(one.record for one in done)):
-        return []
-    ignored = [name for name in ('.gitignore', '.gitattributes') if bench.root.stat(name) is not None]
-    return [Line(f'Keep it: git add {" ".join(map(shlex.quote, [layout.ROOT, *ignored]))} && git commit')]
+def _keep(bench: Workbench) -> list[Line]:
+    paths = to_keep(bench)
+    here = context.current.started_in == os.path.realpath(bench.root.path)
+    return [Line(keep_it('' if here else bench.root.path, paths))] if paths else []
 
 
 def _wrapped(text: str, columns: int) -> list[Line]:

@@ -9,16 +9,18 @@ from itertools import takewhile
 
 from mlops_cli.cli.console import Line, cells, clip, one_line, pad, wrap
 from mlops_cli.cli.explanation import Explanation, Row
-from mlops_cli.cli.words import Groups, count, fold, reason, some, value, why
+from mlops_cli.cli.words import Groups, count, fitting, fold, reason, some, value, why
 from mlops_cli.core import layout
 from mlops_cli.core.manifest import EntryKind
 from mlops_cli.plan.model import Reason, Verdict
+from mlops_cli.plan.sentences import blessing, numbers_apart, run_name
 
 KIND = 12  # columns
 NAMES = 36
 NARROW = 24
 SHOWN = 14  # unchanged components that are listed where nothing changed
 FILES = 6  # found files that are named
+SURROUNDINGS = 6  # of an environment, and differences at an acceptance
 MARKS = {'same': ' ', 'changed': '~', 'new': '+', 'gone': '-'}
 SENTENCES = {
     Verdict.FRESH: 'the workspace holds what this key led to',
@@ -39,6 +41,9 @@ def explain_lines(one: Explanation, groups: Groups, columns: int, *, everything:
     lines += _changes(one, columns, names, everything)
     lines += _same(one, columns, names, everything)
     lines += _code(one, columns, everything)
+    lines += _results(one, columns)
+    lines += _surroundings(one, columns, everything)
+    lines += _accepted(one, columns, everything)
     return lines
 
 
@@ -158,6 +163,66 @@ def _short(row: Row, text: str | None) -> str:
     if row.kind in ('data', 'code') and isinstance(found, dict):
         return 'which files it means'
     return value(found if isinstance(found, str) else text, 100)
+
+
+def _results(one: Explanation, columns: int) -> list[Line]:
+    """What else the same inputs led to, result by result, and what can be done about it."""
+    step = one.step
+    if not step.rivals:
+        return []
+    lines = [Line(f'Not deterministic: the same inputs led to {count(len(step.rivals) + 1, "result")}', 'Not deterministic')]
+    here = [f'{one_line(name)} {_figure(now)}' for name, now, _ in numbers_apart(step.rivals)]
+    rows = [('here', run_name(step.run), here)]
+    for other in step.rivals:
+        numbers = [f'{one_line(name)} {_figure(there)}' for _, name, _, there in other.metrics]
+        measured = {file for file, *_ in other.metrics}
+        numbers += [f'another {one_line(path)}' for path in other.differs if path not in measured]
+        rows.append(('also', run_name(other.run), numbers))
+    widest = max(cells(name) for _, name, _ in rows)
+    for word, name, parts in rows:
+        head = f'    {word:<{KIND}} {pad(one_line(name), widest)}  '
+        lines.append(Line((head + fitting(parts, max(columns - cells(head), 20))).rstrip()))
+    if all(other.tolerated for other in step.rivals):
+        return [*lines, *_indented('within the tolerance that metrics: declares', columns)]
+    choice = step.run.partition('-')[2] or 'RUN'
+    advice = f'fix what is random (a seed); or choose one: mlops accept {one_line(choice)} --reason TEXT; '
+    return [*lines, *_indented(advice + 'or say how far metrics may differ: tolerance: under metrics:', columns)]
+
+
+def _figure(number: float | int | None) -> str:
+    return 'none' if number is None else repr(number)
+
+
+def _indented(text: str, columns: int) -> list[Line]:
+    return [Line(f'    {line}') for line in wrap(text, max(columns - 4, 30))]
+
+
+def _surroundings(one: Explanation, columns: int, everything: bool) -> list[Line]:
+    """Under what else a result to restore was made."""
+    found = one.step.surroundings
+    if not found:
+        return []
+    shown = found if everything else found[:SURROUNDINGS]
+    names = max(cells(one_line(each.name)) for each in shown)
+    lines = [Line('Made in another environment')]
+    for each in shown:
+        then, here = one_line(each.then or 'none'), one_line(each.here or 'none')
+        lines.append(Line(clip(f'    {pad(one_line(each.name), max(names, KIND))} {then}, here {here}', columns)))
+    if len(shown) < len(found):
+        lines.append(Line(f'    and {len(found) - len(shown):,} more (mlops explain -v)'))
+    return lines
+
+
+def _accepted(one: Explanation, columns: int, everything: bool) -> list[Line]:
+    """Who made the result count, and what was different then."""
+    accepted = one.step.accepted
+    if accepted is None:
+        return []
+    lines = [Line('Accepted'), *_indented(one_line(blessing(accepted)), columns)]
+    lines += _indented(f'on {one_line(accepted.host)}; {one_line(run_name(accepted.run))} made it', columns)
+    texts = [reason(Reason(*row)) for row in accepted.differed]  # type: ignore[arg-type]
+    shown = texts if everything else some(texts, SURROUNDINGS)
+    return [*lines, *(line for text in shown for line in _indented(f'differed then: {text}', columns))]
 
 
 def _code(one: Explanation, columns: int, everything: bool) -> list[Line]:

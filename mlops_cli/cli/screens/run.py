@@ -10,14 +10,13 @@ from collections.abc import Callable, Mapping
 from types import TracebackType
 from typing import TYPE_CHECKING
 
-from mlops_cli import git
 from mlops_cli.cli import context, unchanged
 from mlops_cli.cli.console import Line, cells, height, hung_up, one_line, out, plain, say, terminal, width
 from mlops_cli.cli.screens import failure as failure_lines
 from mlops_cli.cli.screens import run_lines
 from mlops_cli.cli.screens.run_board import Board
+from mlops_cli.cli.uncommitted import recorded, uncommitted
 from mlops_cli.cli.words import FOLD, Groups, command_line, fold, made, shown_metrics, some
-from mlops_cli.core import layout
 from mlops_cli.core.errors import UserError
 from mlops_cli.core.events import Event, Note, RunStarted, RunStopping, StageEnded, StageRetried, StageStarted, StageWaiting
 from mlops_cli.core.refs import ObjectRef
@@ -324,14 +323,11 @@ class RunScreen:
 
 
 def to_keep(bench: Workbench) -> list[str]:
-    """Files of the records and of the pipeline that git does not have as they are, folders of records as one."""
-    mine = [layout.ROOT, '.gitignore', '.gitattributes', *bench.pipeline.files]
+    """What git does not have as it is: records, the pipeline, and what stages use."""
     try:
-        changed = git.changed(bench.root.path, [path for path in mine if os.path.lexists(bench.root.full(path))])
-    except UserError:
+        return uncommitted(bench, recorded(bench)).to_add
+    except UserError:  # an input that cannot be read by now: the run has said what there is to say
         return []
-    tops = [layout.ROOT if path.startswith(layout.ROOT + '/') else path for path in changed]
-    return list(dict.fromkeys(tops))
 
 
 def _elsewhere(bench: Workbench) -> str:

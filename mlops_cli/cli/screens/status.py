@@ -17,6 +17,7 @@ from mlops_cli.plan.model import Plan, Step, Verdict
 INDENT = 22  # columns before what is said about something
 MOST_ROWS = 30
 REASONS = 4
+NAMED = 6  # paths of a kind
 
 
 def status_lines(plan: Plan, standing: Standing, groups: Groups, columns: int, *, everything: bool = False) -> list[Line]:
@@ -175,14 +176,23 @@ class _Page:
                 self.beside(f'  {stages}', [one_line(sentence)])
 
     def uncommitted(self, standing: Standing) -> None:
-        records = [path for path in standing.uncommitted if path.startswith('.mlops/')]
-        others = [path for path in standing.uncommitted if not path.startswith('.mlops/')]
-        parts = [f'{plural(len(records), "file")} in .mlops'] if records else []
-        parts += [one_line(path) for path in others[:4]] + ([f'{len(others) - 4} more'] if len(others) > 4 else [])
-        if parts:
+        """What a colleague would miss after a clone."""
+        lacking = standing.uncommitted
+        parts = [f'{plural(len(lacking.records), "file")} in .mlops'] if lacking.records else []
+        files = list(map(one_line, lacking.files))
+        parts += files if self.everything else some(files, NAMED)
+        if parts or lacking.data or lacking.ignored:
             self.put('')
-            adding = ' '.join(['.mlops'] * bool(records) + [one_line(path) for path in others[:4]])
-            self.beside('Not committed', [f'{", ".join(parts)}', f'(git add {adding})'])
+        if parts:
+            adding = ' '.join(map(one_line, lacking.to_add))
+            self.beside('Not committed', [', '.join(parts), f'(git add {adding})'])
+        if lacking.data:
+            names = ', '.join(some(list(map(one_line, lacking.data)), NAMED))
+            tracking = ' '.join(map(one_line, lacking.data[:NAMED]))
+            self.beside('Nowhere but here', [f'{names}: stages read it, nobody tracks it', f'(mlops add {tracking})'])
+        if lacking.ignored:
+            names = ', '.join(some(list(map(one_line, lacking.ignored)), NAMED))
+            self.beside('Ignored by git', [f'{names}: stages use it, and a clone will lack it', '(.gitignore)'])
 
     def cosmetic(self, standing: Standing) -> None:
         if text := note(list(standing.cosmetic)):
