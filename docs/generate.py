@@ -32,6 +32,38 @@ def variables(commands: grammar.Node) -> list[tuple[str, str]]:
     return sorted(found.items())
 
 
+def schemas_page() -> str:
+    """docs/schemas/README.md."""
+    folder = ROOT / 'docs' / 'schemas'
+    rows = [f'| [{path.name}]({path.name}) | {json.loads(path.read_text())["title"]} |' for path in sorted(folder.glob('*.json'))]
+    return '\n'.join([SCHEMAS, '| file | of |', '|---|---|', *rows, ''])
+
+
+SCHEMAS = """\
+# What commands print with --json
+
+<!-- The list is written by docs/generate.py from the schemas. -->
+
+With `--json` a command prints one document and nothing else. Each has a [JSON Schema](https://json-schema.org/draft/2020-12) (draft
+2020-12), against which the tests hold what the commands really print. A document names its own: `mlops/runs-list/v1` is
+`runs-list.v1.json`.
+
+A field keeps its meaning within a version. New fields may come in new releases, so a program should pass over those that it does not
+know; what goes or changes makes a `v2` beside the `v1`. Lists of runs, metrics and the like are `{"schema", "rows": [flat objects]}`:
+
+```sh
+mlops runs list --json | jq -r '.rows[] | [.run, .ended, .seconds] | @tsv'
+```
+
+```python
+rows = json.loads(subprocess.check_output(['mlops', 'runs', 'list', '--json']))['rows']
+pandas.DataFrame(rows)
+```
+
+What goes wrong is a document too, `error.v1.json`, with the [exit code](../exit-codes.md) in it.
+"""
+
+
 def made() -> dict[str, str]:
     """Path from the repository's root -> what has to stand there."""
     commands = tree()
@@ -39,6 +71,7 @@ def made() -> dict[str, str]:
     meanings = {int(code): f'{text[:1].upper()}{text[1:]}.' for code, text in exits.MEANING.items()}
     return {
         'docs/cli.md': manual.markdown(commands, schemas),
+        'docs/schemas/README.md': schemas_page(),
         'docs/man/mlops.1': manual.man(commands, __version__, meanings, variables(commands)),
         'docs/pipeline.md': page(schema()),
         'mlops_cli/cli/grammar.json': json.dumps(grammar.compact(commands), ensure_ascii=False, separators=(',', ':')) + '\n',

@@ -9,9 +9,16 @@ from pathlib import Path
 
 import pytest
 
-from tests.docs.tour import ROOT, replay, same
+from tests.docs.tour import BLOCK, ROOT, replay, same, typed
 
 README = (ROOT / 'README.md').read_text()
+
+PAGES = [str(path.relative_to(ROOT)) for path in (ROOT / 'README.md', *sorted(ROOT.glob('examples/*/README.md')),
+                                                  *sorted(ROOT.glob('docs/**/*.md'))) if BLOCK.search(path.read_text())]
+
+
+def test_the_pages_that_are_replayed() -> None:
+    assert {'README.md', 'examples/digits/README.md', 'docs/tutorial.md', 'docs/howto/from-dvc.md'} <= set(PAGES)
 
 
 def first_commands() -> list[str]:
@@ -43,10 +50,10 @@ def test_the_first_command_works_in_a_fresh_clone_with_an_empty_home(tmp_path: P
 
 @pytest.mark.full
 @pytest.mark.timeout(900)
-@pytest.mark.parametrize('name', ['README.md', 'examples/digits/README.md', 'examples/words/README.md'])
+@pytest.mark.parametrize('name', PAGES)
 def test_the_tours_output_is_what_comes_out(name: str) -> None:
     wrong = []
     for _, steps in replay((ROOT / name).read_text()):
-        wrong += [f'$ {command}\n--- the page\n{old}--- now\n{new}' for command, old, new in steps if not same(old, new)]
+        wrong += [f'$ {typed(command)}\n--- the page\n{old}--- now\n{new}' for command, old, new in steps if not same(old, new)]
         wrong += [f'$ {command}\n{new}' for command, _, new in steps if 'this is a bug of mlops' in new]
     assert not wrong, '\n'.join(wrong)

@@ -1,5 +1,8 @@
 """Replays the ``console`` blocks of a page: each ``$ command`` in one shell, in a copy of an example, under git.
 
+``<!-- in: PLACE -->`` stands above such a block, ``<!-- file: PLACE PATH -->`` above one whose text is written to that file
+when its turn comes.  A command may go on in lines that begin with ``> ``.
+
 ``python -m tests.docs.tour README.md`` writes what came out back into the page; the test compares instead.
 """
 from __future__ import annotations
@@ -16,21 +19,26 @@ from pathlib import Path
 from tests.support.project import GIT
 
 ROOT = Path(__file__).parents[2]
-BLOCK = re.compile(r'(?m)^<!-- in: (?P<place>\S+) -->\n```console\n(?P<text>.*?)^```$', re.DOTALL)
+BLOCK = re.compile(
+    r'(?m)^<!-- (?:in: (?P<place>\S+) -->\n```console|file: (?P<at>\S+) (?P<path>\S+) -->\n```\w*)\n(?P<text>.*?)^```$',
+    re.DOTALL,
+)
 END = '--8<-- end of output'
 
 
 def blocks(page: str) -> Iterator[tuple[re.Match[str], str, list[tuple[str, str]]]]:
-    """(match, place, [(command, output)...]) of each console block."""
+    """(match, place, [(command, output)...]) of each console block and, without steps, of each file."""
     for found in BLOCK.finditer(page):
         steps: list[tuple[str, str]] = []
-        for line in found['text'].splitlines():
+        for line in found['text'].splitlines() if found['place'] else ():
             if line.startswith('$ '):
                 steps.append((line[2:], ''))
+            elif line.startswith('> ') and not steps[-1][1]:
+                steps[-1] = (f'{steps[-1][0]}\n{line[2:]}', '')
             else:
                 command, output = steps[-1]
                 steps[-1] = (command, f'{output}{line}\n')
-        yield found, found['place'], steps
+        yield found, found['place'] or found['at'], steps
 
 
 class Shell:
@@ -41,7 +49,7 @@ class Shell:
         if place.startswith('examples/'):
             shutil.copytree(ROOT / place, self.folder, ignore=shutil.ignore_patterns('.mlops', '__pycache__', 'data', 'models'))
         else:
-            self.folder.mkdir()
+            self.folder.mkdir(parents=True)
         home = folder / 'home'
         home.mkdir(exist_ok=True)
         path = os.path.dirname(sys.executable) + os.pathsep + os.environ['PATH']
@@ -51,6 +59,11 @@ class Shell:
                                         stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
         self.run('git init -q -b main . && git add -A && git commit -q --allow-empty -m start')
 
+    def write(self, path: str, text: str) -> None:
+        target = self.folder / path
+        target.parent.mkdir(parents=True, exist_ok=True)
+        target.write_text(text)
+
     def run(self, command: str) -> str:
         assert self.process.stdin is not None and self.process.stdout is not None
         self.process.stdin.write(f'{command}\necho "{END}"\n')
@@ -59,7 +72,7 @@ class Shell:
         while (line := self.process.stdout.readline()) != f'{END}\n':
             assert line, f'the shell ended in: {command}'
             lines.append(line.rstrip() + '\n')
-        return ''.join(lines)
+        return ''.join(lines).replace(os.path.dirname(sys.executable), '/home/ada/venv/bin')
 
     def close(self) -> None:
         self.process.communicate()
@@ -72,8 +85,11 @@ def replay(page: str) -> Iterator[tuple[re.Match[str], list[tuple[str, str, str]
         try:
             for found, place, steps in blocks(page):
                 if place not in shells:
-                    shells[place] = Shell(place, Path(folder))
-                yield found, [(command, old, shells[place].run(command)) for command, old in steps]
+                    shells[place] = Shell(place, Path(folder) / str(len(shells)))
+                if found['path']:
+                    shells[place].write(found['path'], found['text'])
+                else:
+                    yield found, [(command, old, shells[place].run(command)) for command, old in steps]
         finally:
             for shell in shells.values():
                 shell.close()
@@ -91,11 +107,16 @@ def same(old: str, new: str) -> bool:
     return plain(old) == plain(new)
 
 
+def typed(command: str) -> str:
+    """A command as it stands on a page."""
+    return command.replace('\n', '\n> ')
+
+
 def rewritten(page: str) -> str:
     """The page with what the commands print now."""
     parts, at = [], 0
     for found, steps in replay(page):
-        text = ''.join(f'$ {command}\n{new}' for command, _, new in steps)
+        text = ''.join(f'$ {typed(command)}\n{new}' for command, _, new in steps)
         parts += [page[at:found.start('text')], text]
         at = found.end('text')
     return ''.join([*parts, page[at:]])

@@ -1,0 +1,151 @@
+"""A project in which the examples of every command's help can be typed, and the commands found by walking them."""
+
+from __future__ import annotations
+
+import re
+import shutil
+import subprocess
+from collections.abc import Callable
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+import typer
+
+from mlops_cli.cli import app, grammar, manual
+from tests.support.project import Project, Result
+
+ROOT = Path(__file__).resolve().parents[2]
+SCHEMAS = ROOT / 'docs' / 'schemas'
+PLACEHOLDERS = re.compile(r'\b7k2m\w*\b'), re.compile(r'\b6hx2\w*\b')  # what help calls a trial, and a run before it
+
+PIPELINE = """\
+version: 1
+name: digits
+stages:
+  prepare:
+    cmd: mkdir -p data/prepared && cat data/labels.csv data/images/* > data/prepared/table.csv
+    deps: [data/labels.csv, data/images]
+    outs: [data/prepared]
+  train:
+    matrix: {model: [logistic, forest], seed: [1, 2]}
+    cmd: sh scripts/train.sh ${item.model} ${item.seed} ${train.depth} ${train.rate}
+    deps: [data/prepared]
+    params: [train]
+    outs: ['models/${item.model}-${item.seed}.skops']
+    metrics: [{'metrics/${item.model}-${item.seed}.json': {primary: accuracy, goals: {accuracy: max}}}]
+    plots: [{'plots/${item.model}-${item.seed}.csv': {x: epoch, y: loss}}]
+  select:
+    cmd: cp models/forest-1.skops models/best.skops && cp models/forest-1.skops best.skops && cp metrics/forest-1.json best.json
+    deps: [{stage: train}]
+    outs: [models/best.skops, best.skops]
+    metrics: [{best.json: {primary: accuracy, goals: {accuracy: max}, tolerance: {accuracy: 0.001}}}]
+"""
+TRAIN = """\
+mkdir -p models metrics plots
+echo "$@" > models/$1-$2.skops
+echo "{\\"accuracy\\": 0.9$2$3, \\"loss\\": 0.$2}" > metrics/$1-$2.json
+printf 'epoch,loss\\n1,0.5\\n2,0.%s\\n' $2 > plots/$1-$2.csv
+echo "trained $1 with seed $2"
+"""
+
+
+def prepare(folder: Path) -> Project:
+    """Tracked data, two runs on main of which one is tagged v1.2, and a trial."""
+    project = Project(folder)
+    project.write('pipeline.yaml', PIPELINE)
+    project.write('params.yaml', 'train:\n  depth: 8\n  rate: 0.1\n')
+    project.write('scripts/train.sh', TRAIN)
+    project.write('train.py', 'print("a script of one\'s own")\n')
+    project.write('data/labels.csv', 'image,label\na,1\n')
+    project.write('data/images/a.txt', 'a\n')
+    project.write('docs/README.md', 'Here.\n')
+    project.init_git()
+    project.mlops('add', 'data/images', 'data/labels.csv')
+    project.mlops('run', '-q')
+    project.commit('start')
+    project.git('tag', 'v1.2')
+    project.git('branch', 'deeper-trees')
+    project.write('params.yaml', 'train:\n  depth: 9\n  rate: 0.1\n')
+    project.mlops('run', '-q')
+    project.commit('deeper')
+    project.mlops('run', '-q', '--set', 'train.depth=10')
+    return project
+
+
+def copied(template: Project, folder: Path) -> Project:
+    """The same project elsewhere, to be spoilt."""
+    shutil.copytree(template.path, folder, symlinks=True)
+    return Project(folder)
+
+
+def only_words_changed(project: Project) -> None:
+    project.write('scripts/train.sh', TRAIN.replace('trained', 'has trained'))
+
+
+# What has to be so before an example makes sense, by command.
+BEFORE: dict[tuple[str, ...], Callable[[Project], None]] = {
+    ('accept',): only_words_changed,
+}
+
+
+@cache
+def tree() -> grammar.Node:
+    """All commands, as they are in the code now."""
+    return grammar.node(typer.main.get_command(app.app), 'mlops')
+
+
+@cache
+def commands() -> dict[tuple[str, ...], grammar.Node]:
+    return dict(grammar.walk(tree()))
+
+
+def reports(of: grammar.Node) -> bool:
+    return any('--json' in param['names'] for param in of['params'])
+
+
+def schema_file(path: tuple[str, ...]) -> Path:
+    return SCHEMAS / f'{"-".join(path)}.v1.json'
+
+
+def examples() -> list[tuple[tuple[str, ...], str]]:
+    """(command, example) of each."""
+    return [(path, line) for path, of in commands().items() for line in manual.examples(of)]
+
+
+def ids(project: Project) -> list[str]:
+    """Short ids, newest first."""
+    names = sorted((path.stem for path in (project.path / '.mlops/runs').rglob('*.json')), reverse=True)
+    return [name.partition('-')[2] for name in names]
+
+
+def typeable(project: Project, line: str) -> str:
+    """An example with ids of runs that there are; without jq what stands in front of it."""
+    known = ids(project)
+    for pattern, run in zip(PLACEHOLDERS, known, strict=False):
+        line = pattern.sub(run, line)
+    return line if shutil.which('jq') else line.partition(' | ')[0]
+
+
+def asking_for_json(path: tuple[str, ...], line: str) -> str:
+    """The example with --json, nothing behind it, and whatever comes before it silent."""
+    line = re.split(r' \| | > ', line)[0]
+    parts = line.split(' && ')
+    last = max(number for number, part in enumerate(parts) if part.startswith(f'mlops {" ".join(path)}'))
+    asked = parts[last] if ' --json' in parts[last] else f'{parts[last]} --json'
+    return ' && '.join([*(f'{part} >/dev/null' for part in parts[:last]), asked])
+
+
+def typed(project: Project, line: str) -> Result:
+    """A line typed into a shell in the project; ``mlops`` is the one under test."""
+    done = subprocess.run(
+        ['/bin/sh', '-c', line], cwd=project.path, env=project.environ, capture_output=True, timeout=120, check=False
+    )
+    return Result(done.returncode, done.stdout.decode(), done.stderr.decode())
+
+
+def problems(schema: Any, document: Any) -> list[str]:
+    import jsonschema_rs
+
+    found = jsonschema_rs.Draft202012Validator(schema).iter_errors(document)
+    return [f'{"/".join(map(str, one.instance_path))}: {one.message[:300]}' for one in found]

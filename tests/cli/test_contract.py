@@ -1,0 +1,127 @@
+"""What holds for every command, also for one that is added tomorrow: an example that works, JSON that is published."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import jsonschema_rs
+import pytest
+
+from mlops_cli.cli import app, manual
+from tests.cli import contract
+from tests.cli.contract import ROOT, SCHEMAS, commands, reports, schema_file
+from tests.support.project import Project
+
+REPORTING = [path for path, of in commands().items() if reports(of)]
+every_command = pytest.mark.parametrize('path', list(commands()), ids=' '.join)
+every_report = pytest.mark.parametrize('path', REPORTING, ids=' '.join)
+every_example = pytest.mark.parametrize(
+    ('path', 'line'), contract.examples(), ids=lambda item: item if isinstance(item, str) else ''
+)
+
+
+@pytest.fixture(scope='module')
+def template(tmp_path_factory: pytest.TempPathFactory) -> Project:
+    return contract.prepare(tmp_path_factory.mktemp('contract') / 'digits')
+
+
+@pytest.fixture
+def project(template: Project, tmp_path: Path) -> Project:
+    return contract.copied(template, tmp_path / 'digits')
+
+
+def test_commands_are_found() -> None:
+    assert {('run',), ('status',), ('runs', 'list')} <= set(commands()) and len(REPORTING) > 5
+
+
+@every_command
+def test_help_shows_an_example_of_this_very_command(path: tuple[str, ...]) -> None:
+    found = manual.examples(commands()[path])
+    assert found and all(f'mlops {" ".join(path)}' in line for line in found)
+
+
+@every_command
+def test_help_says_what_each_parameter_is(path: tuple[str, ...]) -> None:
+    assert [param for param in commands()[path]['params'] if not param['help'].endswith('.')] == []
+
+
+@every_example
+def test_examples_work(project: Project, path: tuple[str, ...], line: str) -> None:
+    contract.BEFORE.get(path, lambda _: None)(project)
+    done = contract.typed(project, contract.typeable(project, line))
+    assert done.code == 0, f'$ {line}\n{done.out}{done.err}'
+    assert 'Traceback' not in done.err and 'error:' not in done.err
+
+
+def test_a_wrong_example_would_be_noticed(project: Project) -> None:
+    """The shell's exit code is that of the last part: an error in front of a pipe shows in what jq reads."""
+    for line in ('mlops runs show 9zzzz', 'mlops plan --set train.deth=12', 'mlops statsu && echo fine'):
+        done = contract.typed(project, contract.typeable(project, line))
+        assert done.code and 'error:' in done.err
+    done = contract.typed(project, contract.typeable(project, "mlops runs list --jsn | jq '.rows[0]'"))
+    assert 'error:' in done.err
+
+
+@every_report
+def test_json_is_what_its_schema_says(project: Project, path: tuple[str, ...]) -> None:
+    file = schema_file(path)
+    assert file.exists(), f'{" ".join(path)} has --json and no docs/schemas/{file.name}'
+    schema = json.loads(file.read_text())
+    contract.BEFORE.get(path, lambda _: None)(project)
+    for line in manual.examples(commands()[path]):
+        asked = contract.asking_for_json(path, contract.typeable(project, line))
+        done = contract.typed(project, asked)
+        assert done.code == 0, f'$ {asked}\n{done.out}{done.err}'
+        document = json.loads(done.out)  # one document, and nothing beside it
+        assert document['schema'] == f'mlops/{"-".join(path)}/v1'
+        assert contract.problems(schema, document) == [], f'$ {asked}'
+        assert contract.problems(schema, {**document, 'surprise': 1}), 'the schema lets anything through'
+
+
+@every_report
+def test_errors_are_what_their_schema_says(project: Project, path: tuple[str, ...], monkeypatch: Any, capsys: Any) -> None:
+    schema = json.loads((SCHEMAS / 'error.v1.json').read_text())
+    monkeypatch.chdir(project.path)
+    code = app.run([*path, '--no-such-option', '--json'])
+    document = json.loads(capsys.readouterr().out)
+    assert code == document['code'] == 2
+    assert contract.problems(schema, document) == []
+
+
+def test_several_mistakes_are_one_document(project: Project) -> None:
+    schema = json.loads((SCHEMAS / 'error.v1.json').read_text())
+    project.write('pipeline.yaml', 'stages: {a: {cmd: 1}, b: {cdm: x}}\n')
+    document = project.mlops('status', '--json', code=2).json
+    assert document['more'] and document['where']['line'] == 1
+    assert contract.problems(schema, document) == []
+    assert contract.problems(schema, {**document, 'code': 'two'})
+
+
+# The schemas themselves
+
+FILES = sorted(SCHEMAS.glob('*.json'))
+
+
+@pytest.mark.parametrize('file', FILES, ids=lambda file: file.name)
+def test_schemas_are_schemas(file: Path) -> None:
+    schema = json.loads(file.read_text())
+    assert schema['$schema'] == 'https://json-schema.org/draft/2020-12/schema'
+    assert jsonschema_rs.meta.is_valid(schema)
+    assert schema.get('title') and '$id' not in schema
+    jsonschema_rs.Draft202012Validator(schema)
+
+
+def test_every_schema_is_of_something_and_in_the_list() -> None:
+    listed = (SCHEMAS / 'README.md').read_text()
+    others = {'error.v1.json', 'events.v1.json'}
+    for file in FILES:
+        assert file.name in others or file in {schema_file(path) for path in REPORTING}, f'{file.name} is of no command'
+        title = json.loads(file.read_text())['title']
+        assert f'| [{file.name}]({file.name}) | {title} |' in listed, 'run: python docs/generate.py'
+    assert set(listed.split('](')[1:]) and all((SCHEMAS / name.partition(')')[0]).exists() for name in listed.split('](')[1:])
+
+
+def test_the_contract_is_in_the_documentation() -> None:
+    assert (ROOT / 'docs/schemas/README.md').exists()
