@@ -114,6 +114,11 @@ def open_events(root: Root, run: str) -> int | None:
     return fd
 
 
+def stat_events(root: Root, run: str) -> os.stat_result | None:
+    """The facts of a run's file of events, None if it has none."""
+    return root.stat(f'{folder_of(run)}/{EVENTS}')
+
+
 def _live(run: str, header: Mapping[str, Any], rest: bytes) -> Live | None:
     if header['event'] != 'live' or header['schema'] != SCHEMA or header['run'] != run:
         return None

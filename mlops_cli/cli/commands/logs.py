@@ -2,52 +2,44 @@
 
 from __future__ import annotations
 
-import os
 import sys
 import time
 from collections import deque
-from collections.abc import Callable, Iterable, Iterator
-from dataclasses import dataclass
-from itertools import islice
+from collections.abc import Iterator, Sequence
+from contextlib import ExitStack
 from typing import IO, Annotated, Any
 
 import typer
 
-from mlops_cli.cli import exits, options
-from mlops_cli.cli.console import one_line, out, plain, print_json
-from mlops_cli.cli.standing import working
+from mlops_cli.cli import context, exits, options
+from mlops_cli.cli.console import Line, one_line, out, plain, print_json, say
+from mlops_cli.cli.screens.logs import heading
 from mlops_cli.cli.wiring import output_words, workbench
-from mlops_cli.core.digest import Digest
-from mlops_cli.core.errors import UserError
+from mlops_cli.core.clock import iso
+from mlops_cli.core.errors import ExitCode, UserError
+from mlops_cli.core.events import StageProgress
 from mlops_cli.plan.select import matching
-from mlops_cli.records.runs import Run
-from mlops_cli.run.logs import is_going_on, logs_of, newest_log, runs_with_logs
+from mlops_cli.run import live, progress
+from mlops_cli.run.logs import runs_with_logs
+from mlops_cli.run.printed import Log, Story, awaited, find_logs, log_file
 from mlops_cli.run.workbench import Workbench
 
-EXITS = exits.line()
+EXITS = exits.line(ExitCode.INTERRUPTED)
 PIECE = 1 << 16  # bytes of a line that are held at once
-PAUSE = 0.2  # seconds between looks at a log that grows
-
-
-@dataclass(frozen=True, slots=True)
-class Log:
-    """What one attempt of a stage printed.  ``place``: where it is, for people; ``open``: its bytes."""
-
-    stage: str
-    run: str
-    place: str
-    open: Callable[[], IO[bytes]]
+PAUSE = 0.1  # seconds between looks at a log that grows
 
 
 def command(
     stage: Annotated[str, typer.Argument(metavar='STAGE', help='A stage, an instance, or a glob.')],
     run: Annotated[
-        str, typer.Option('--run', metavar='ID', help='Of this run. Default: the last one in which the stage ran.')
+        str, typer.Option('--run', metavar='ID', help='Of this run, every attempt. Default: the last attempt that was begun.')
     ] = '',
     lines: Annotated[
         int, typer.Option('--lines', '-n', metavar='N', min=0, show_default=False, help='Only the last N lines.')
     ] = 0,
-    follow: Annotated[bool, typer.Option('--follow', '-f', help='Go on while the stage runs.')] = False,
+    follow: Annotated[
+        bool, typer.Option('--follow', '-f', help='Go on while the stage runs; of one that is still to run, wait for it.')
+    ] = False,
     raw: Annotated[bool, typer.Option('--raw', help='The bytes as they came, control characters too.')] = False,
     json: options.Json = False,
 ) -> int:
@@ -55,60 +47,52 @@ def command(
 
     Example:  mlops logs train@forest-2 --lines 50
     """
-    with workbench() as bench:
-        names = matching(bench.pipeline, *output_words(bench, [stage]))
-        logs = [log for name in names for log in find_logs(bench, name, run)]
-        if not logs:
-            raise _nothing(bench, names, run)
+    with workbench(tolerant=True) as bench:
+        names = _stages(bench, stage)
         if json:
-            print_json({'schema': 'mlops/logs/v1', 'rows': [_document(log, lines) for log in logs]})
-            return 0
-        for number, log in enumerate(logs):
-            if len(logs) > 1:
-                out(('' if not number else '\n') + f'==> {one_line(log.stage)}, run {log.run.partition("-")[2]} <==')
-            following = follow and log is logs[-1] and is_going_on(bench.root, log.run)
-            with log.open() as file:
-                _print(file, lines, raw, hold=following)
-                if following:
-                    _follow(bench, log, file, raw)
+            return _as_document(bench, names, run, lines)
+        waited = _wait(bench, names, run) if follow else ''
+        logs = [log for name in names for log in find_logs(bench, name, run or waited)]
+        if not logs:
+            if waited:
+                return 0  # it came to nothing that prints, which was told
+            raise _nothing(bench, names, run)
+        printer = _Printer(bench, lines, raw, several=len(logs) > 1)
+        running = [log for log in logs if follow and log.attempt.state == 'running']
+        for log in logs:
+            if log not in running:
+                printer.show(log)
+        printer.follow(running)
     return 0
 
 
-def find_logs(bench: Workbench, stage: str, run: str) -> list[Log]:
-    """The files of this machine, an attempt each; else the copy in the store.  Raises UserError for an unknown run."""
-    wanted = _run_id(bench, run) if run else ''
-    if not run and (newest := newest_log(bench.root, stage)):
-        wanted = newest[0]
-    here = [_file(bench, stage, wanted, path) for path in logs_of(bench.root, wanted, stage)] if wanted else []
-    if here:
-        return here if run else here[-1:]
-    runs: Iterable[Run] = [bench.runs.find(run)] if run else bench.runs.newest()
-    stored = (log for one in runs if (log := _stored(bench, stage, one)) is not None)
-    return list(islice(stored, 1))
+def _stages(bench: Workbench, word: str) -> tuple[str, ...]:
+    """The stages that are meant; also one that the pipeline has no more, or cannot tell of, if there are logs of it."""
+    try:
+        return matching(bench.pipeline, *output_words(bench, [word]))
+    except UserError:
+        if any(find_logs(bench, word, run) for run in runs_with_logs(bench.root)[:50]):
+            return (word,)
+        raise
 
 
-def _run_id(bench: Workbench, text: str) -> str:
-    """A run with logs here may not have a record yet: it still goes on."""
-    known = [one for one in runs_with_logs(bench.root) if text in (one, one.partition('-')[2])]
-    return known[0] if len(known) == 1 else bench.runs.find(text).id
-
-
-def _file(bench: Workbench, stage: str, run: str, path: str) -> Log:
-    return Log(stage, run, path, lambda: open(bench.root.open(path, os.O_RDONLY), 'rb'))
-
-
-def _stored(bench: Workbench, stage: str, run: Run) -> Log | None:
-    row = next((row for row in run.stages if row.name == stage and row.key and row.state == 'done'), None)
-    if row is None or row.key is None:
-        return None
-    for entry in bench.results.lookup(row.key):
-        if entry.entry8 == row.outs8 and entry.log is not None and not bench.store.missing([entry.log]):
-            return _object(bench, stage, run.id, entry.log.digest)
-    return None
-
-
-def _object(bench: Workbench, stage: str, run: str, digest: Digest) -> Log:
-    return Log(stage, run, str(digest), lambda: open(bench.store.open(digest)[0], 'rb'))
+def _wait(bench: Workbench, names: Sequence[str], run: str) -> str:
+    """Until a run that goes on has come to the one stage that is meant, if it is still to come; the run, or ''."""
+    if len(names) != 1 or run:
+        return ''
+    name = names[0]
+    going_on = [one.run for one in live.running(bench)]
+    if (found := awaited(bench, going_on, name)) is None:
+        return ''
+    say(Line(f'waiting for {one_line(name)} to begin in run {found.partition("-")[2]}', 'waiting'))
+    with Story(bench, found) as story:
+        while not story.attempts.get(name) and not story.is_over(name):
+            time.sleep(PAUSE)
+            story.look()
+        if not story.attempts.get(name):
+            state = story.ended[name].state if name in story.ended else 'not run: the run is over'
+            say(Line(f'{one_line(name)} was {one_line(state)}, so it printed nothing'))
+    return found
 
 
 def _nothing(bench: Workbench, names: tuple[str, ...], run: str) -> UserError:
@@ -140,39 +124,117 @@ def shown(file: IO[bytes], *, hold: bool = False) -> Iterator[str]:
         yield plain(carried)
 
 
-def _print(file: IO[bytes], lines: int, raw: bool, *, hold: bool = False) -> None:
-    if raw and sys.stdout is not None:
-        sys.stdout.flush()
-        for part in deque(file, lines) if lines else iter(lambda: file.read(PIECE), b''):
-            sys.stdout.buffer.write(part)
-    else:
-        for line in deque(shown(file, hold=hold), lines) if lines else shown(file, hold=hold):
-            out(line)
-    if sys.stdout is not None:
-        sys.stdout.flush()
+class _Printer:
+    """Prints logs one after the other, then those that grow, as they do.  ``several``: each has a heading among the lines; a
+    single one has it beside them."""
+
+    def __init__(self, bench: Workbench, lines: int, raw: bool, *, several: bool) -> None:
+        self.bench, self.lines, self.raw, self.several = bench, lines, raw, several
+        self.last = ''  # whose lines were printed last
+
+    def show(self, log: Log) -> None:
+        with log.open() as file:
+            self._heading(log)
+            self._copy(file, self.lines, hold=False)
+
+    def _heading(self, log: Log) -> None:
+        text = heading(log, time.time(), _progress(self.bench, log))
+        first, self.last = not self.last, log.place
+        if self.several:
+            out(f'{"" if first else chr(10)}==> {text} <==')
+        elif not context.current.quiet:
+            say(Line(text))
+
+    def _copy(self, file: IO[bytes], lines: int, *, hold: bool) -> None:
+        if self.raw and sys.stdout is not None:
+            sys.stdout.flush()
+            for part in deque(file, lines) if lines else iter(lambda: file.read(PIECE), b''):
+                sys.stdout.buffer.write(part)
+        else:
+            for line in deque(shown(file, hold=hold), lines) if lines else shown(file, hold=hold):
+                out(line)
+        if sys.stdout is not None:
+            sys.stdout.flush()
+
+    def follow(self, logs: Sequence[Log]) -> None:
+        """Until each of the stages has ended; a further attempt has a log of its own, which is followed too."""
+        with ExitStack() as stack:
+            stories = {run: stack.enter_context(Story(self.bench, run)) for run in {log.run for log in logs}}
+            tails = [_Tail(log, stack.enter_context(log.open())) for log in logs]
+            for tail in tails:
+                self._heading(tail.log)
+                self._copy(tail.file, self.lines, hold=True)
+            while tails:
+                for story in stories.values():
+                    story.look()  # before it is read, so that what was printed last is not missed
+                tails = [further for tail in tails if (further := self._go_on(tail, stories[tail.log.run], stack)) is not None]
+                if tails:
+                    time.sleep(PAUSE)
+
+    def _go_on(self, tail: _Tail, story: Story, stack: ExitStack) -> _Tail | None:
+        """Prints what is new; what is to be followed from here."""
+        log = tail.log
+        number = log.attempt.number
+        latest = max(story.attempts.get(log.stage, {}), default=number)
+        over = story.is_over(log.stage) or latest > number
+        if tail.has_more(whole=over):
+            if self.last != log.place:
+                self._heading(log)
+            self._copy(tail.file, 0, hold=not over)
+        if latest > number:
+            further = log_file(self.bench, story, log.stage, number + 1)
+            self.several = True  # from here on the lines are of several attempts
+            self._heading(further)
+            made = _Tail(further, stack.enter_context(further.open()))
+            self._copy(made.file, 0, hold=True)
+            return self._go_on(made, story, stack) if story.is_over(log.stage) else made
+        if over and not context.current.quiet:
+            say(Line(heading(log_file(self.bench, story, log.stage, number), time.time())))
+        return None if over else tail
 
 
-def _follow(bench: Workbench, log: Log, file: IO[bytes], raw: bool) -> None:
-    """Goes on until the stage or the run has ended; a further attempt has a log of its own, which is followed too."""
-    seen, was_held = len(logs_of(bench.root, log.run, log.stage)), False
-    while True:
-        # Asked before it is read, so that what was printed last is not missed.
-        held = bool(working(bench, (log.stage,)))
-        going_on = is_going_on(bench.root, log.run) and (held or not was_held)
-        _print(file, 0, raw, hold=going_on)
-        was_held |= held
-        attempts = logs_of(bench.root, log.run, log.stage)
-        if len(attempts) > seen:
-            out(f'==> attempt {seen + 1} <==')
-            with _file(bench, log.stage, log.run, attempts[seen]).open() as further:
-                _follow(bench, log, further, raw)
-            return
-        if not going_on:
-            return
-        time.sleep(PAUSE)
+class _Tail:
+    """A log that grows, open where it was read to."""
+
+    def __init__(self, log: Log, file: IO[bytes]) -> None:
+        self.log, self.file = log, file
+
+    def has_more(self, *, whole: bool) -> bool:
+        """Whether there is a line more; ``whole``: or what of one there is."""
+        begin = self.file.tell()
+        piece = self.file.readline(PIECE)
+        self.file.seek(begin)
+        return piece.endswith(b'\n') or len(piece) >= PIECE or (whole and bool(piece))
 
 
-def _document(log: Log, lines: int) -> dict[str, Any]:
+def _progress(bench: Workbench, log: Log) -> StageProgress | None:
+    one = log.attempt
+    if one.state != 'running' or not one.progress or one.began is None:
+        return None
+    return progress.read(bench.root, log.stage, one.progress, one.began)
+
+
+def _as_document(bench: Workbench, names: tuple[str, ...], run: str, lines: int) -> int:
+    logs = [log for name in names for log in find_logs(bench, name, run)]
+    if not logs:
+        raise _nothing(bench, names, run)
+    print_json({'schema': 'mlops/logs/v1', 'rows': [_document(bench, log, lines) for log in logs]})
+    return 0
+
+
+def _document(bench: Workbench, log: Log, lines: int) -> dict[str, Any]:
     with log.open() as file:
         found = list(deque(shown(file), lines) if lines else shown(file))
-    return {'stage': log.stage, 'run': log.run, 'place': log.place, 'lines': found}
+    one, said = log.attempt, _progress(bench, log)
+    return {
+        'stage': log.stage,
+        'run': log.run,
+        'attempt': one.number,
+        'state': one.state,
+        'began': None if one.began is None else iso(one.began),
+        'seconds': one.seconds,
+        'exit_code': one.exit_code,
+        'progress': dict(said.figures) if said else {},
+        'place': log.place,
+        'lines': found,
+    }

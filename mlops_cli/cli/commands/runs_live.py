@@ -35,17 +35,25 @@ cancel_epilog = exits.line(ExitCode.REFUSED, ExitCode.INTERRUPTED)
 
 
 def attach(run: Which = '', json: options.Json = False) -> int:
-    """Show a run that goes on, until it ends; its exit code. Ctrl-C leaves the run alone.
+    """Show a run that goes on, until it ends; its exit code. Ctrl-C leaves the run alone. Of one that is over: its end.
 
     Example:  mlops run --detach && mlops runs attach
     """
     with workbench(tolerant=True) as bench:
         going_on = live.running(bench)
         one = _choose(going_on, run)
-        wanted = one.run if one else past_run(bench, run) if run else None
-        if wanted is None:
-            return _recorded(_find(bench, run)) if run else _nothing(bench)
-        return _watch(bench, wanted, json=json)
+        wanted = one.run if one else past_run(bench, run) if run else _last(bench)
+        return _watch(bench, wanted, json=json) if wanted else _recorded(bench.runs.find(run))
+
+
+def _last(bench: Workbench) -> str:
+    """The run that ended last: who begins one and then attaches may come too late for it.  Raises UserError without any."""
+    known = [(status.st_mtime_ns, run) for run in live.known(bench.root) if (status := live.stat_events(bench.root, run))]
+    if not known:
+        raise UserError('no run goes on here, and none is remembered', hint='mlops run --detach begins one')
+    _, last = max(known)
+    say(Line(f'no run goes on here; this is how run {last.partition("-")[2]} ended:'))
+    return last
 
 
 def _watch(bench: Workbench, run: str, *, json: bool) -> int:
@@ -78,22 +86,11 @@ def _choose(runs: tuple[Live, ...], word: str) -> Live | None:
         raise
 
 
-def _find(bench: Workbench, word: str) -> Run:
-    return bench.runs.find(word)
-
-
 def _recorded(run: Run) -> int:
     """A run of which there is no more here than its record."""
     when = ago(max(0.0, time.time() - from_iso(run.started) - run.seconds))
     out(f'Run {run.short} ended {when}: {one_line(run.ended)}.  mlops runs show {run.short}')
     return CODES.get(run.ended, ExitCode.FAILED)
-
-
-def _nothing(bench: Workbench) -> int:
-    known = live.known(bench.root)
-    last = known[0].partition('-')[2] if known else ''
-    hint = f'mlops runs attach {last} shows how the last one ended' if last else 'mlops run --detach begins one'
-    raise UserError('no run goes on here', hint=hint)
 
 
 def cancel(
@@ -127,7 +124,7 @@ def _not_running(bench: Workbench, word: str) -> UserError:
     if not word:
         return UserError('no run goes on here: there is nothing to cancel', hint='mlops runs list shows those that were')
     known = past_run(bench, word)
-    short = known.partition('-')[2] if known else _find(bench, word).short
+    short = known.partition('-')[2] if known else bench.runs.find(word).short
     hint = f'mlops runs attach {short} shows how it ended'
     return UserError(f'run {short} does not go on any more: there is nothing to cancel', hint=hint)
 

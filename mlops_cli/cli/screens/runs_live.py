@@ -23,9 +23,9 @@ def detached_lines(started: RunStarted, pid: int, columns: int) -> list[Line]:
     return [
         run_lines.started(started, columns),
         Line(f'Run {short} goes on without this terminal, as process {pid}.'),
-        Line(f'  {"watch it":<11}mlops runs attach {short}'),
-        Line(f'  {"stop it":<11}mlops runs cancel {short}'),
-        Line(f'  {"its output":<11}mlops logs STAGE --follow'),
+        Line(f'  {"watch it":<12}mlops runs attach {short}'),
+        Line(f'  {"stop it":<12}mlops runs cancel {short}'),
+        Line(f'  {"its output":<12}mlops logs STAGE --follow'),
     ]
 
 
