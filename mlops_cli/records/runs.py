@@ -9,6 +9,7 @@ import math
 import re
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field, replace
+from itertools import islice
 from typing import Any
 
 from mlops_cli.core import layout
@@ -29,6 +30,7 @@ ENDINGS = ('done', 'failed', 'interrupted', 'killed')
 BASE_BYTES, STAGE_BYTES = 4096, 200  # how large a record may be
 COMMAND_BYTES = 1024
 SUFFIX = '.json'
+LOOKED_AT = 200  # records, for the last run that was no trial
 _ID = re.compile(rf'[0-9]{{8}}T[0-9]{{6}}Z-[{ID_ALPHABET}]{{{ID_LENGTH}}}')
 _MONTH = re.compile(r'[0-9]{4}-[0-9]{2}')
 _ENTRY8 = re.compile(r'(?:[0-9a-f]{8})?')
@@ -303,6 +305,17 @@ class Runs:
             except FileNotFoundError:
                 continue  # git has taken it away since the listing
             yield run
+
+    def last_of_workspace(self) -> str:
+        """The id of the newest run that was no trial, so that the workspace was left as it says; empty if there is none among
+        the newest.  Damaged records are passed over."""
+        for run_id in islice(self.ids(), LOOKED_AT):
+            try:
+                if not self.get(run_id).overlay:
+                    return run_id
+            except (FileNotFoundError, UserError):
+                continue
+        return ''
 
     def find(self, text: str) -> Run:
         """A run by its id, the random part of it, or an unambiguous beginning of either.  Raises UserError."""

@@ -8,15 +8,18 @@ from typing import Any
 
 from mlops_cli import git
 from mlops_cli.core import layout
+from mlops_cli.core.digest import Digest
 from mlops_cli.core.errors import ExitCode, UserError
 from mlops_cli.core.events import Event, Note
 from mlops_cli.fsio.locks import LockFile, hold_owner, owner_alive
 from mlops_cli.fsio.paths import Root
 from mlops_cli.fsio.temporaries import sweep_temporaries
 from mlops_cli.records.files import prepare_folders
-from mlops_cli.records.runs import Run, StageRun
+from mlops_cli.records.metrics import recorded
+from mlops_cli.records.runs import USAGE, Run, StageRun
 from mlops_cli.run.recover import recover
 from mlops_cli.run.workbench import Workbench
+from mlops_cli.store.results import ResultEntry
 
 OURS = (layout.LOCAL, layout.CACHE)
 
@@ -55,14 +58,55 @@ def _record_killed(bench: Workbench, records: Sequence[Mapping[str, Any]], who: 
     if first is None or any(record.get('do') == 'recorded' for record in records):
         return
     begun = {r['attempt']: r for r in records if r.get('do') == 'begin' and r.get('kind') == 'run'}
-    ended = {r['attempt'] for r in records if r.get('do') == 'end' and r.get('key')}
-    stages = tuple(
-        StageRun(record['stage'], 'done' if attempt in ended else 'interrupted', None, '', 0.0)
-        for attempt, record in begun.items()
+    ended = {r['attempt']: str(r['key']) for r in records if r.get('do') == 'end' and r.get('key')}
+    entries = {attempt: _result(bench, key, str(first['run'])) for attempt, key in ended.items()}
+    stages = tuple(_stage_run(record['stage'], entries.get(attempt)) for attempt, record in begun.items())
+    if not stages:
+        return
+    overlay = _overlay(first.get('set'))
+    numbers = tuple(
+        (begun[attempt]['stage'], *number)
+        for attempt, entry in entries.items()
+        if overlay and entry is not None and attempt in begun
+        for number in recorded(entry.metrics, dict(entry.outputs))
     )
-    if stages:
-        command = tuple(map(str, first['command']))
-        bench.runs.add(
-            Run(first['run'], first['started'], 0.0, 'killed', stages, command=command, who=who, host=host), bench.batch
-        )
-        bench.batch.flush()  # the journal that told of it goes next
+    run = Run(
+        first['run'],
+        first['started'],
+        0.0,
+        'killed',
+        stages,
+        command=tuple(map(str, first['command'])),
+        who=str(first.get('who', who)),
+        host=str(first.get('host', host)),
+        commit=str(first.get('commit', '')),
+        branch=str(first.get('branch', '')),
+        overlay=overlay,
+        metrics=numbers,
+    )
+    bench.runs.add(run, bench.batch)
+    bench.batch.flush()  # the journal that told of it goes next
+
+
+def _overlay(rows: Any) -> tuple[tuple[str, str, Any], ...]:
+    """What was set, as the journal has it; nothing in a journal of a version that did not write it."""
+    if not isinstance(rows, list):
+        return ()
+    return tuple((str(row[0]), str(row[1]), row[2]) for row in rows if isinstance(row, list) and len(row) == 3)
+
+
+def _result(bench: Workbench, key: str, run: str) -> ResultEntry | None:
+    """What a stage of that run had stored before the kill; of several results of one key its own, if it is one of them."""
+    try:
+        found = bench.results.lookup(Digest.parse(key))
+    except ValueError:
+        return None
+    sound = [entry for entry in found if not entry.suspect]
+    return min(sound, key=lambda entry: (entry.origin.get('run') != run, entry.created), default=None)
+
+
+def _stage_run(stage: str, entry: ResultEntry | None) -> StageRun:
+    if entry is None:  # or it ended well, but its result was not durable yet
+        return StageRun(stage, 'interrupted', None, '', 0.0)
+    usage = {name: value for name, value in entry.usage.items() if name in USAGE and isinstance(value, int | float)}
+    return StageRun(stage, 'done', entry.key, entry.entry8, entry.seconds, 0, usage)

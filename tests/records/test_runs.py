@@ -71,7 +71,7 @@ def test_the_page_shows_a_record_that_is_one() -> None:
 def test_every_key_is_on_the_page_and_no_other() -> None:
     table = PAGE.read_text().partition('| key | value |')[2].partition('\n\n')[0]
     named = {name for row in table.splitlines() for name in re.findall('`([a-z_]+)`', row.split('|')[1] if '|' in row else '')}
-    assert named == json.loads(replace(RUN, left_out=1).encode()).keys()
+    assert named == json.loads(replace(RUN, left_out=1, fresh_stages=(('a', KEY, ''),)).encode()).keys()
 
 
 texts = st.text(st.characters(exclude_categories=['Cs']) | st.sampled_from('\udcff"\\\n'), max_size=12)
@@ -108,6 +108,7 @@ many = st.builds(
     st.lists(st.tuples(texts, texts, texts, thousandths), max_size=3).map(tuple),
     st.dictionaries(texts, texts, max_size=3),
     st.integers(0, 3),
+    st.lists(st.tuples(texts, st.binary(max_size=4).map(digest_of), st.sampled_from(['', '0123abcd'])), max_size=3).map(tuple),
 )
 
 
@@ -389,3 +390,21 @@ def test_links_are_not_followed(root: Root, tmp_path: Path) -> None:
 def test_an_id_of_no_run_of_ours_is_not_written(root: Root) -> None:
     with Batch('none') as batch, pytest.raises(UserError, match='no id of a run'):
         Runs(root).add(replace(RUN, id='../../../x'), batch)
+
+
+def test_fresh_stages_are_named_while_there_is_room(root: Root) -> None:
+    few = replace(RUN, fresh_stages=tuple((f'stage-{n}', KEY, '0123abcd') for n in range(20)))
+    assert fitted(few).fresh_stages == few.fresh_stages
+    many = replace(RUN, fresh_stages=tuple((f'stage-{n}', KEY, '0123abcd') for n in range(200)))
+    assert fitted(many) == replace(RUN, fresh_stages=())
+    add(root, few)
+    assert Runs(root).get(few.id) == few
+
+
+def test_the_last_run_that_left_the_workspace_as_it_says(root: Root) -> None:
+    plain = replace(RUN, overlay=())
+    ids = [f'20261120T10152{n}Z-7k2m9q4c' for n in range(4)]
+    assert Runs(root).last_of_workspace() == ''
+    add(root, *(replace(RUN if n == 2 else plain, id=run_id) for n, run_id in enumerate(ids)))
+    Path(root.full(layout.run_record(ids[3]))).write_text('damaged')
+    assert Runs(root).last_of_workspace() == ids[1]

@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import os
+import subprocess
+import sys
+import time
 
 from mlops_cli.core.events import Event, Note
 from tests.support.project import Project
@@ -64,3 +67,83 @@ def test_an_isolated_failure_blames_isolation_only_where_something_is_missing(pr
         assert event is not None
         hints[name] = event.hint
     assert hints['gate'] == '' and 'folder of its own' in hints['lost']
+
+
+PARAMETER = """\
+stages:
+  first:
+    cmd: |
+      echo '{"n": 7}' > numbers.json
+      cp params.yaml first.txt
+    params: [rate]
+    outs: [first.txt]
+    metrics: [numbers.json]
+  slow:
+    cmd: |
+      touch {outside}/started
+      while [ ! -e {outside}/go ]; do sleep 0.02; done
+      cp first.txt slow.txt
+    deps: [first.txt]
+    outs: [slow.txt]
+"""
+
+
+def test_a_killed_trial_can_be_taken_over(project: Project) -> None:
+    """Its record is written by the next command, from the journal; what was set is in it."""
+    project.write('pipeline.yaml', PARAMETER.replace('{outside}', str(project.path.parent)))  # a trial has its own folder
+    project.write('params.yaml', 'rate: 1\n')
+    commit = project.commit('one')
+    process = subprocess.Popen(
+        [sys.executable, '-m', 'mlops_cli', 'run', '--set', 'rate=2'],
+        cwd=project.path,
+        env=project.environ,
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.DEVNULL,
+    )
+    end = time.monotonic() + 60
+    while not (project.path.parent / 'started').exists():
+        assert process.poll() is None and time.monotonic() < end
+        time.sleep(0.01)
+    process.kill()
+    process.wait()
+    project.write('../go', '')
+    project.mlops('checkout', code=None)
+    bench = project.open()
+    (run,) = bench.runs.newest()
+    bench.close()
+    assert (run.ended, run.overlay) == ('killed', (('params.yaml', 'rate', 2),))
+    assert (run.commit, run.branch) == (commit, 'main')
+    states = {one.name: one.state for one in run.stages}
+    assert states['slow'] == 'interrupted'
+    if states['first'] == 'done':  # else it was killed before the group of its result was durable
+        assert run.metrics == (('first', 'numbers.json', 'n', 7),)
+    project.mlops('runs', 'apply', run.short)
+    assert project.read('params.yaml') == 'rate: 2\n'
+    assert project.read('slow.txt') == 'rate: 2\n'
+
+
+def test_nothing_to_do_names_no_trial(project: Project) -> None:
+    project.write('pipeline.yaml', 'stages:\n  a:\n    cmd: cp params.yaml a.txt\n    params: [rate]\n    outs: [a.txt]\n')
+    project.write('params.yaml', 'rate: 1\n')
+    run, trial = project.run().run, project.run(overlay={('params.yaml', 'rate'): 2}).run
+    assert run is not None and trial is not None
+    said = project.mlops('run').out
+    assert f'run {run.short}' in said and trial.short not in said
+
+
+def test_fresh_stages_are_named_in_the_record(project: Project) -> None:
+    project.write(
+        'pipeline.yaml',
+        'stages:\n  a:\n    cmd: echo 1 > a.txt\n    outs: [a.txt]\n'
+        '  b:\n    cmd: cp a.txt b.txt\n    deps: [a.txt]\n    params: [rate]\n    outs: [b.txt]\n',
+    )
+    project.write('params.yaml', 'rate: 1\n')
+    first = project.run().run
+    project.write('params.yaml', 'rate: 2\n')
+    second = project.run().run
+    assert first is not None and second is not None
+    a = first.stages[0]
+    assert first.fresh_stages == () and second.fresh_stages == (('a', a.key, a.outs8),)
+    bench = project.open()
+    assert next(bench.runs.newest()).fresh_stages == second.fresh_stages
+    bench.close()

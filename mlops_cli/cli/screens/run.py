@@ -306,7 +306,7 @@ class RunScreen:
         self._what_next(report)
 
     def _nothing_to_do(self, report: Report) -> None:
-        last = next(self.bench.runs.ids(), '').partition('-')[2]
+        last = self.bench.runs.last_of_workspace().partition('-')[2]
         self._print(run_lines.up_to_date(len(report.settled), report.seconds, last))
         if not self.quiet and (text := unchanged.note(unchanged.cosmetic(self.bench, report.plan))):
             self._tell(Line(f'note: {text}', 'note:'))
