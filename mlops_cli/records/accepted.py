@@ -14,6 +14,7 @@ from typing import Any
 
 from mlops_cli.core import layout
 from mlops_cli.core.canonical import document
+from mlops_cli.core.clock import from_iso, iso
 from mlops_cli.core.digest import Digest, digest_of
 from mlops_cli.core.errors import ExitCode, UserError, Where
 from mlops_cli.fsio.durable import Batch
@@ -26,6 +27,7 @@ WHAT = 'acceptance'
 LIMIT = 256 << 10  # bytes of a record
 REASON_LENGTH = 1000  # characters
 TEXT_LENGTH = 200  # characters of any other text
+LATEST = 8e9  # seconds since 1970: what claims to be later would outdo everything that anybody accepts
 DIFFERENCES = 50  # rows of what differed
 _NAME = re.compile(r'(?P<slug>[^~]+)~(?P<key16>[0-9a-f]{16})-(?P<digest8>[0-9a-f]{8})\.json')
 _TIME = re.compile(r'[0-9]{4}-[0-9]{2}-[0-9]{2}T[0-9]{2}:[0-9]{2}:[0-9]{2}Z')
@@ -141,8 +143,11 @@ def decode(data: bytes, file: str) -> Accepted:
             raise damaged(WHAT, error, at(file, content, key)) from error
 
     when, kind = text('when'), text('kind')
-    if not _TIME.fullmatch(when):
-        raise damaged(WHAT, f'when is {when!r}', at(file, content, 'when'))
+    try:
+        if not _TIME.fullmatch(when) or iso(from_iso(when)) != when or from_iso(when) > LATEST:
+            raise ValueError(f'when is {when!r}')
+    except ValueError as error:
+        raise damaged(WHAT, error, at(file, content, 'when')) from error
     if kind not in KINDS:
         raise damaged(WHAT, f'kind is {kind!r}', at(file, content, 'kind'))
     accepted = Accepted(

@@ -12,7 +12,8 @@ from dataclasses import dataclass, field, replace
 from typing import Any
 
 from mlops_cli.core import layout
-from mlops_cli.core.clock import iso
+from mlops_cli.core.clock import from_iso, iso
+from mlops_cli.core.digest import Digest
 from mlops_cli.core.errors import ExitCode, UserError, UserErrors
 from mlops_cli.core.events import Event
 from mlops_cli.core.manifest import Manifest
@@ -314,13 +315,19 @@ def _write(bench: Workbench, one: Proposal, author: Author) -> Done:
         pin.file_name(one.stage),
         clipped(author.who),
         clipped(author.host),
-        iso(author.now),
+        _after(bench, one.manifest.digest, author.now),
         author.reason,
         one.run,
         one.kind,
         differences([(r.kind, r.subject, r.before, r.after, r.detail) for r in one.differs]),
     )
     return Done(one, path, bench.accepted.add(accepted, bench.batch))
+
+
+def _after(bench: Workbench, key: Digest, now: float) -> str:
+    """The time of an acceptance: later than those that it is to outdo, whatever the clocks of their machines said."""
+    known = bench.accepted.of_key(key)
+    return iso(max(now, from_iso(known[-1].when) + 1) if known else now)
 
 
 # The results of a run

@@ -94,6 +94,8 @@ def damaged_ones() -> list[tuple[str, bytes]]:
         ('a reason with an end', text.replace(b'only log', b'only other log')),
         ('a key that is none', text.replace(b'"key":"blake3:', b'"key":"md5:')),
         ('a time that is none', text.replace(b'2026-11-20T10', b'yesterday 10')),
+        ('a day that is none', text.replace(b'2026-11-20', b'2026-13-40')),
+        ('a far future', text.replace(b'2026-11-20', b'9999-12-31')),
         ('a kind that is none', text.replace(b'"kind":"accepted"', b'"kind":"granted"')),
         ('a number as reason', re.sub(rb'"reason":"[^"]*"', b'"reason":7', text)),
         ('a reason without end', text.replace(b'only log', b'x' * 2000)),

@@ -366,6 +366,13 @@ def test_the_last_choice_counts(project: Project) -> None:
     assert step(project, 'train').run == first
 
 
+def test_a_choice_outdoes_one_whose_clock_was_ahead(project: Project) -> None:
+    first, second = random_runs(project)
+    accept_one(project, first, author=replace(AUTHOR, now=AUTHOR.now + 86400))
+    accept_one(project, second)
+    assert step(project, 'train').verdict is Verdict.FRESH
+
+
 def test_the_held_one_of_several_is_chosen_by_its_stage(project: Project) -> None:
     _, second = random_runs(project)
     (done,) = take(project, 'train')
