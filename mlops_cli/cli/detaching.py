@@ -106,7 +106,7 @@ def main(answering: int) -> int:
 
 
 def _run(order: Mapping[str, Any], answering: int) -> int:
-    from mlops_cli.cli.commands.run import perform_request
+    from mlops_cli.cli.performing import perform_request
 
     context.current.quiet, context.current.verbose = order['globals']['quiet'], order['globals']['verbose']
     context.current.started_in = order['started_in']

@@ -6,15 +6,19 @@ import json
 import os
 import signal
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
+from dataclasses import replace
 from typing import TextIO
 
-from mlops_cli.cli.documents import event_document
+from mlops_cli.cli.console import print_json
+from mlops_cli.cli.documents import event_document, run_document
 from mlops_cli.cli.screens.run import RunScreen
+from mlops_cli.cli.wiring import output_words, workbench
 from mlops_cli.core.errors import UserError
 from mlops_cli.core.events import Event, RunStarted
 from mlops_cli.run.invoke import Report, Request, execute
+from mlops_cli.run.recorder import printed_file
 from mlops_cli.run.workbench import Workbench
 
 
@@ -83,6 +87,29 @@ def perform(
         )
         then(report, screen)
     return report.exit_code
+
+
+def perform_request(
+    request: Request,
+    assignments: Sequence[str],
+    events: str,
+    *,
+    json: bool,
+    begun: Callable[[RunStarted, int], None] | None = None,
+) -> int:
+    """Runs it and shows it; the exit code.  ``begun``: of a run that leaves its terminal, told with the descriptor of the file
+    that takes what it prints from then on."""
+    with workbench(assignments) as bench:
+
+        def then(report: Report, screen: RunScreen) -> None:
+            print_json(run_document(report)) if json else screen.finish(report)
+
+        def leave(event: RunStarted) -> None:
+            assert begun is not None
+            begun(event, printed_file(bench.root, event.run))
+
+        request = replace(request, stages=output_words(bench, request.stages))
+        return perform(bench, request, silent=json, then=then, events=events, begun=leave if begun else None)
 
 
 @contextmanager

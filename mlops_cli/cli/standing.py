@@ -5,20 +5,24 @@ from __future__ import annotations
 
 import errno
 import os
+import time
 from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass
 
 from mlops_cli import git
 from mlops_cli.cli.uncommitted import NOTHING, Uncommitted, recorded
+from mlops_cli.cli.words import progress_words, remaining
 from mlops_cli.core import layout
 from mlops_cli.core.clock import from_iso
 from mlops_cli.core.digest import Digest
 from mlops_cli.core.errors import UserError
 from mlops_cli.core.refs import ObjectRef
+from mlops_cli.core.units import show_seconds
 from mlops_cli.fsio.locks import LockFile
 from mlops_cli.job.log import tail
 from mlops_cli.records import data
 from mlops_cli.records.runs import Run
+from mlops_cli.run import live, progress
 from mlops_cli.run.logs import newest_log
 from mlops_cli.run.workbench import Workbench
 from mlops_cli.store.tree import diff
@@ -29,13 +33,15 @@ COUNTED = 2_000_000  # bytes of a folder's node beyond which differences are not
 
 @dataclass(frozen=True, slots=True)
 class Working:
-    """A stage that some command works on now.  ``since``: seconds since 1970; ``said``: its last line."""
+    """A stage that some command works on now.  ``since``: seconds since 1970; ``said``: how far it says it is, else the last
+    line that it printed; ``run``: the run's short id, '' where it is none that tells."""
 
     stage: str
     since: float | None
     host: str
     pid: int
     said: str
+    run: str = ''
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,16 +79,31 @@ def working(bench: Workbench, stages: Iterable[str] | None = None) -> tuple[Work
             return ()  # somebody else's project, or a read-only disk: what runs here cannot be asked
         raise
     with locks:
-        return tuple(_work(bench, locks, name) for name in stages or bench.pipeline.stages if locks.is_taken(f'stage/{name}'))
+        taken = [name for name in stages or bench.pipeline.stages if locks.is_taken(f'stage/{name}')]
+        doing = {one.stage: (run, one) for run in live.running(bench) for one in run.stages} if taken else {}
+        return tuple(_work(bench, locks, name, *doing.get(name, (None, None))) for name in taken)
 
 
-def _work(bench: Workbench, locks: LockFile, stage: str) -> Working:
+def _work(bench: Workbench, locks: LockFile, stage: str, run: live.Live | None, doing: live.Doing | None) -> Working:
     holder = locks.holder(f'stage/{stage}')
     newest = newest_log(bench.root, stage)
-    said = ''.join(tail(bench.root.full(newest[1]), 1, TAIL_BYTES)) if newest else ''
+    said = _progress(bench, doing) if doing else ''
+    said = said or (''.join(tail(bench.root.full(newest[1]), 1, TAIL_BYTES)) if newest else '')
+    short = run.short if run else ''
+    if run is not None and doing is not None:
+        return Working(stage, doing.since, run.host, run.pid, said, short)
     if holder is None:
         return Working(stage, None, '', 0, said)
     return Working(stage, holder['since'], holder['host'], holder['pid'], said)
+
+
+def _progress(bench: Workbench, doing: live.Doing) -> str:
+    """``epoch 7 of 40, loss 0.412, about 2m05s left``."""
+    found = progress.read(bench.root, doing.stage, doing.progress, doing.since) if doing.progress else None
+    if found is None:
+        return ''
+    left = remaining(found, doing.since, None, time.time())
+    return ', '.join([*progress_words(found), *([f'about {show_seconds(left)} left'] if left and left >= 1 else [])])
 
 
 def data_changes(bench: Workbench) -> dict[str, str]:

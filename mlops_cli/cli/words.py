@@ -222,6 +222,16 @@ def progress_words(one: StageProgress, most: int = 5) -> list[str]:
     return parts
 
 
+def remaining(one: StageProgress, since: float, first: tuple[float, float] | None, now: float) -> float | None:
+    """Seconds until ``done`` is ``total``, at the speed so far.  ``since``: when the stage began; ``first``: (when, how far) it
+    was first seen to be; None where that cannot be told."""
+    if one.done is None or one.total is None or one.total <= 0:
+        return None
+    if first is not None and one.done > first[1]:
+        return max(0.0, (now - first[0]) / (one.done - first[1]) * (one.total - one.done))
+    return max(0.0, (now - since) / one.done * (one.total - one.done)) if one.done > 0 else None
+
+
 def _whole(figure: float | int) -> float | int:
     """``7`` for 7.0: counters come as either."""
     return int(figure) if isinstance(figure, float) and figure.is_integer() and abs(figure) < 1e15 else figure

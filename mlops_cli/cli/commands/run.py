@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import replace
 from enum import StrEnum
 from typing import Annotated, Any
@@ -13,17 +13,14 @@ import typer
 from mlops_cli.cli import context, exits, options
 from mlops_cli.cli.console import out_lines, print_json, width
 from mlops_cli.cli.detaching import Begun, detach
-from mlops_cli.cli.documents import plan_document, run_document
-from mlops_cli.cli.performing import perform
-from mlops_cli.cli.screens.run import RunScreen
+from mlops_cli.cli.documents import plan_document
+from mlops_cli.cli.performing import perform_request
 from mlops_cli.cli.screens.runs_live import detached_lines
 from mlops_cli.cli.showing import show_plan
 from mlops_cli.cli.wiring import output_words, workbench
 from mlops_cli.core.errors import ExitCode
-from mlops_cli.core.events import RunStarted
-from mlops_cli.run.invoke import Report, Request, chosen, wishes_of
+from mlops_cli.run.invoke import Request, chosen, wishes_of
 from mlops_cli.run.outlook import look
-from mlops_cli.run.recorder import printed_file
 
 EXITS = exits.line(ExitCode.REFUSED, ExitCode.LOCK_TIMEOUT, ExitCode.INTERRUPTED, ExitCode.TERMINATED, failed='a stage failed')
 
@@ -81,29 +78,6 @@ def command(
     if detached:
         return _detach(request, assignments or (), events, json=json)
     return perform_request(request, assignments or (), events, json=json)
-
-
-def perform_request(
-    request: Request,
-    assignments: Sequence[str],
-    events: str,
-    *,
-    json: bool,
-    begun: Callable[[RunStarted, int], None] | None = None,
-) -> int:
-    """Runs it and shows it; the exit code.  ``begun``: of a run that leaves its terminal, told with the descriptor of the file
-    that takes what it prints from then on."""
-    with workbench(assignments) as bench:
-
-        def then(report: Report, screen: RunScreen) -> None:
-            print_json(run_document(report)) if json else screen.finish(report)
-
-        def leave(event: RunStarted) -> None:
-            assert begun is not None
-            begun(event, printed_file(bench.root, event.run))
-
-        request = replace(request, stages=output_words(bench, request.stages))
-        return perform(bench, request, silent=json, then=then, events=events, begun=leave if begun else None)
 
 
 def _detach(request: Request, assignments: Sequence[str], events: str, *, json: bool) -> int:

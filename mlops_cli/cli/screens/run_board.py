@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 
 from mlops_cli.cli.console import Line, cells, clip, one_line, pad, plain
-from mlops_cli.cli.words import clock, minutes, progress_words
+from mlops_cli.cli.words import clock, minutes, progress_words, remaining
 from mlops_cli.core.events import Event, RunStarted, StageEnded, StageProgress, StageRetried, StageStarted, StageWaiting
 from mlops_cli.core.units import show_seconds
 from mlops_cli.run.states import State
@@ -120,16 +120,6 @@ class Board:
         about = f' of ~{show_seconds(whole)}' if whole is not None and whole >= 60 else ''
         said = f' ({", ".join(progress_words(one.progress)[:3])})' if one.progress else ''
         return f'{one_line(one.stage)} {minutes(now - one.since)}{about}{said}'
-
-
-def remaining(one: StageProgress, since: float, first: tuple[float, float] | None, now: float) -> float | None:
-    """Seconds until ``done`` is ``total``, at the speed so far.  ``since``: when the stage began; ``first``: (when, how far) it
-    was first seen to be; None where that cannot be told."""
-    if one.done is None or one.total is None or one.total <= 0:
-        return None
-    if first is not None and one.done > first[1]:
-        return max(0.0, (now - first[0]) / (one.done - first[1]) * (one.total - one.done))
-    return max(0.0, (now - since) / one.done * (one.total - one.done)) if one.done > 0 else None
 
 
 def bar(share: float) -> str:

@@ -141,6 +141,8 @@ class _Page:
             self.beside(f'  {one_line(one.stage)}', [_doing(one, standing.now)])
         if standing.running:
             self.put(f'{" " * self.indent}(mlops logs {one_line(standing.running[0].stage)} --follow)')
+        for run in dict.fromkeys(one.run for one in standing.running if one.run):
+            self.put(f'{" " * self.indent}(mlops runs attach {one_line(run)})')
 
     def data(self, standing: Standing) -> None:
         changes = standing.data or {}
