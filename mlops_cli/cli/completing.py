@@ -136,6 +136,43 @@ def settings(incomplete: str) -> Offers:
     return _beginning(incomplete, ((name, VARIABLES.get(name, '')) for name in KNOWN))
 
 
+def templates(incomplete: str) -> Offers:
+    """What init can begin with."""
+    from mlops_cli.adopt.templates import TEMPLATES
+
+    return _beginning(incomplete, ((one.name, one.about) for one in TEMPLATES))
+
+
+def states(incomplete: str) -> Offers:
+    """How runs and stages end."""
+    from mlops_cli.records.runs import ENDINGS, STATES
+
+    return _beginning(incomplete, ((name, '') for name in dict.fromkeys((*ENDINGS, *STATES))))
+
+
+def kinds(incomplete: str) -> Offers:
+    """Kinds of plots."""
+    from mlops_cli.experiments.plots_values import KINDS
+
+    return _beginning(incomplete, ((name, '') for name in KINDS))
+
+
+def columns(incomplete: str) -> Offers:
+    """What runs can be sorted and shown by; of a list with commas the last one."""
+    from mlops_cli.records.asking import FIELDS
+
+    before, comma, last = incomplete.rpartition(',')
+    start = f'{before}{comma}' + ('-' if last.startswith('-') else '')
+    pipeline = _pipeline()
+    declared = () if pipeline is None else (one.metric for stage in pipeline.stages.values() for one in stage.outputs)
+    primary = dict.fromkeys(metric.primary for metric in declared if metric and metric.primary)
+    found = {**dict.fromkeys(primary, 'metric'), **dict.fromkeys(FIELDS, 'field')}
+    folder = _folder()
+    for name in _flat(_load_params(folder, layout.PARAMS_FILE)) if folder else ():
+        found.setdefault(name, 'parameter')
+    return _beginning(incomplete, ((f'{start}{name}', about) for name, about in found.items()))
+
+
 # A parameter's metavar says what it takes, and so what Tab offers: no command does anything for it.
 BY_METAVAR: Mapping[str, Callable[[str], Offers]] = {
     'STAGE': stages,
@@ -148,17 +185,29 @@ BY_METAVAR: Mapping[str, Callable[[str], Offers]] = {
     'TARGET': targets,
     'METRICS': metrics_files,
     'PLOT': plots_files,
-    'SETTING': settings,
     'KEY=VALUE': params,
+    'STATE': states,
+    'KIND': kinds,
+}
+# Where a name can be of many things, the command decides: command and option, or command and metavar of an argument.
+BY_PLACE: Mapping[str, Callable[[str], Offers]] = {
+    'init --template': templates,
+    'config get NAME': settings,
+    'config set NAME': settings,
+    'config confirm NAME': settings,
+    'runs list --sort': columns,
+    'runs list --columns': columns,
 }
 
 
-def by_metavar(metavar: str, incomplete: str) -> Offers:
+def by_metavar(place: str, metavar: str, incomplete: str) -> Offers:
     """``[PATH|STAGE]...`` offers what can be checked out, ``STAGE|RUN`` both."""
-    kinds = words_of(metavar)
-    if 'PATH' in kinds and 'STAGE' in kinds:
+    if place in BY_PLACE:
+        return BY_PLACE[place](incomplete)
+    words = words_of(metavar)
+    if 'PATH' in words and 'STAGE' in words:
         return recorded(incomplete)
-    return [offer for kind in kinds if kind in BY_METAVAR for offer in BY_METAVAR[kind](incomplete)]
+    return [offer for word in words if word in BY_METAVAR for offer in BY_METAVAR[word](incomplete)]
 
 
 def words_of(metavar: str) -> list[str]:

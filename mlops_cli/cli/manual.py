@@ -5,12 +5,10 @@ from __future__ import annotations
 import re
 from collections.abc import Collection, Iterable, Mapping
 from textwrap import wrap
-from typing import Any
 
 from mlops_cli.cli.grammar import Node, groups, walk
 from mlops_cli.core.units import plural
 
-EVERYWHERE = ('-C', '--quiet', '--verbose')  # every command takes these
 _EXAMPLE = re.compile(r'^Examples?:\s*')
 _COMMENT = re.compile(r'\s{3,}.*$')
 
@@ -40,9 +38,15 @@ def usage(path: Iterable[str], of: Node) -> str:
     return ' '.join(['mlops', *path, '[OPTION]...', *arguments])
 
 
-def own_options(of: Node) -> list[Node]:
+def everywhere(tree: Node) -> frozenset[str]:
+    """Names of the options that every command takes, and that mlops takes in front of it."""
+    names = [{name for one in of['params'] for name in one['names']} for of in (tree, *(of for _, of in walk(tree)))]
+    return frozenset(set.intersection(*names))
+
+
+def own_options(of: Node, shared: Collection[str]) -> list[Node]:
     """The options that not every command takes."""
-    return [one for one in of['params'] if one['names'] and not any(name in EVERYWHERE for name in one['names'])]
+    return [one for one in of['params'] if one['names'] and not any(name in shared for name in one['names'])]
 
 
 def written(param: Node) -> str:
@@ -79,8 +83,9 @@ def markdown(tree: Node, schemas: Collection[str]) -> str:
         *_table(one for one in tree['params'] if one['names']),
         '| `-h`, `--help` | | what the command takes, an example, its exit codes |',
     ]
+    shared = everywhere(tree)
     for path, of in _sections(tree):
-        lines += ['', *_section(path, of, schemas)]
+        lines += ['', *_section(path, of, schemas, shared)]
     return '\n'.join(lines) + '\n'
 
 
@@ -110,7 +115,7 @@ def _first(of: Node) -> str:
     return re.split(r'(?<=[^.])\.(?:\s|$)', paragraphs[0], maxsplit=1)[0] if paragraphs else ''
 
 
-def _section(path: tuple[str, ...], of: Node, schemas: Collection[str]) -> list[str]:
+def _section(path: tuple[str, ...], of: Node, schemas: Collection[str], shared: Collection[str]) -> list[str]:
     title = f'## mlops {" ".join(path)}' if len(path) == 1 else f'### mlops {" ".join(path)}'
     lines = [title, '']
     for paragraph in about(of):
@@ -119,7 +124,7 @@ def _section(path: tuple[str, ...], of: Node, schemas: Collection[str]) -> list[
         names = ', '.join(f'[`{one["name"]}`](#mlops-{"-".join((*path, one["name"]))})' for one in of['commands'])
         return [*lines, f'{plural(len(of["commands"]), "command")}: {names}.']
     lines += ['```', usage(path, of), *(f'  {line}' for line in examples(of)), '```', '']
-    rows = [one for one in of['params'] if not one['names']] + own_options(of)
+    rows = [one for one in of['params'] if not one['names']] + own_options(of, shared)
     if rows:
         lines += [*_table(rows), '']
     file = f'{"-".join(path)}.v1.json'
@@ -172,8 +177,9 @@ def man(tree: Node, version: str, meanings: Mapping[int, str], variables: Iterab
         *_entries(one for one in tree['params'] if one['names']),
         '.SH COMMANDS',
     ]
+    shared = everywhere(tree)
     for path, of in walk(tree):
-        lines += _command(path, of)
+        lines += _command(path, of, shared)
     lines += ['.SH EXIT STATUS', *(line for code, text in meanings.items() for line in _entry(str(code), text))]
     lines += ['.SH ENVIRONMENT', *(line for name, text in variables for line in _entry(name, text))]
     lines += ['.SH FILES', *(line for name, text in FILES.items() for line in _entry(name, text))]
@@ -191,9 +197,9 @@ FILES = {
 }
 
 
-def _command(path: tuple[str, ...], of: Node) -> list[str]:
+def _command(path: tuple[str, ...], of: Node, shared: Collection[str]) -> list[str]:
     lines = [f'.SS {_roff(usage(path, of))}', *_paragraphs(about(of))]
-    lines += _entries([one for one in of['params'] if not one['names']] + own_options(of))
+    lines += _entries([one for one in of['params'] if not one['names']] + own_options(of, shared))
     if shown := examples(of):
         lines += ['.PP', 'Example:', '.PP', '.nf', '.RS 4', *map(_roff, shown), '.RE', '.fi']
     return lines
@@ -214,13 +220,14 @@ def _entries(params: Iterable[Node]) -> list[str]:
 
 def _described(param: Node) -> str:
     more = f' Default: {param["default"]}.' if param['default'] and 'Default:' not in param['help'] else ''
-    return param['help'] + more + (f' Variable: {param["variable"]}.' if param['variable'] else '')
+    variable = f' Variable: {param["variable"]}.' if param['variable'] else ''
+    return f'{param["help"]}{more}{variable}'
 
 
 def _entry(name: str, text: str) -> list[str]:
     return ['.TP', f'.B {_roff(name)}', *_wrapped(text)]
 
 
-def _roff(text: Any) -> str:
-    found: str = str(text).replace('\\', '\\e').replace('-', '\\-').replace('"', '\\(dq')
+def _roff(text: str) -> str:
+    found = text.replace('\\', '\\e').replace('-', '\\-').replace('"', '\\(dq')
     return f'\\&{found}' if found.startswith(('.', "'")) else found

@@ -21,6 +21,7 @@ class _Place:
     """Where the words lead.  ``pending``: an option that waits for its value.  ``count``: arguments so far."""
 
     command: Node
+    path: str = ''  # the words behind mlops that led there
     pending: Node | None = None
     count: int = 0
     literal: bool = False  # behind --
@@ -34,15 +35,15 @@ def offers(grammar: Node, words: Sequence[str], incomplete: str) -> tuple[Offers
         if not _step(place, word):
             return [], True
     if place.pending is not None:
-        return _values(place.pending, incomplete)
+        return _values(place, place.pending, incomplete)
     if incomplete.startswith('-') and not place.literal:
-        return _of_option(place.command, incomplete)
+        return _of_option(place, incomplete)
     if 'commands' in place.command:
         return [(one['name'], one['help']) for one in place.command['commands'] if one['name'].startswith(incomplete)], False
     count = place.count
     for param in (one for one in place.command['params'] if not one['names']):
         if param['most'] == -1 or count < param['most']:
-            return _values(param, incomplete)
+            return _values(place, param, incomplete)
         count -= param['most']
     return [], False
 
@@ -60,7 +61,7 @@ def _step(place: _Place, word: str) -> bool:
         inner = next((one for one in place.command['commands'] if one['name'] == word), None)
         if inner is None:
             return False
-        place.command = inner
+        place.command, place.path = inner, f'{place.path} {word}'.strip()
     else:
         place.count += 1
     return True
@@ -91,12 +92,13 @@ def _option(command: Node, name: str) -> Node | None:
     return next((one for one in command['params'] if name in one['names']), None)
 
 
-def _of_option(command: Node, incomplete: str) -> tuple[Offers, bool]:
+def _of_option(place: _Place, incomplete: str) -> tuple[Offers, bool]:
     """Names of options; behind ``--name=`` its values."""
+    command = place.command
     name, equals, value = incomplete.partition('=')
     if equals:
         param = _option(command, name)
-        found, files = _values(param, value) if param is not None else ([], False)
+        found, files = _values(place, param, value) if param is not None else ([], False)
         return [(f'{name}={word}', about) for word, about in found], files
     options = [(one['names'], one['help']) for one in command['params'] if one['names']]
     found = []
@@ -107,9 +109,10 @@ def _of_option(command: Node, incomplete: str) -> tuple[Offers, bool]:
     return found, False
 
 
-def _values(param: Node, incomplete: str) -> tuple[Offers, bool]:
+def _values(place: _Place, param: Node, incomplete: str) -> tuple[Offers, bool]:
     if param['choices']:
         return [(word, '') for word in param['choices'] if word.startswith(incomplete)], False
-    found = completing.by_metavar(param['takes'], incomplete)
+    long = next((name for name in param['names'] if name.startswith('--')), param['takes'])
+    found = completing.by_metavar(f'{place.path} {long}', param['takes'], incomplete)
     kinds = completing.words_of(param['takes'])
     return found, not FILES.isdisjoint(kinds) and BY_METAVAR.keys().isdisjoint(kinds)

@@ -44,7 +44,7 @@ stages:
 TRAIN = """\
 mkdir -p models metrics plots
 echo "$@" > models/$1-$2.skops
-echo "{\\"accuracy\\": 0.9$2$3, \\"loss\\": 0.$2}" > metrics/$1-$2.json
+echo "{\\"accuracy\\": 0.97$2$3, \\"loss\\": 0.$2}" > metrics/$1-$2.json
 printf 'epoch,loss\\n1,0.5\\n2,0.%s\\n' $2 > plots/$1-$2.csv
 echo "trained $1 with seed $2"
 """
@@ -83,9 +83,21 @@ def only_words_changed(project: Project) -> None:
     project.write('scripts/train.sh', TRAIN.replace('trained', 'has trained'))
 
 
-# What has to be so before an example makes sense, by command.
-BEFORE: dict[tuple[str, ...], Callable[[Project], None]] = {
+def a_run_goes_on(project: Project) -> str:
+    project.write('scripts/train.sh', 'sleep 60\n')
+    identity: str = project.mlops('run', '--detach', '--json').json['run']
+    return identity.partition('-')[2]
+
+
+def a_remote_came_by_git(project: Project) -> None:
+    project.write('.mlops/config.yaml', 'remotes: {origin: {url: s3://example/cache}}\n')
+
+
+# What has to be so before an example makes sense, by command; the run that it is about, if that is not the trial.
+BEFORE: dict[tuple[str, ...], Callable[[Project], str | None]] = {
     ('accept',): only_words_changed,
+    ('runs', 'cancel'): a_run_goes_on,
+    ('config', 'confirm'): a_remote_came_by_git,
 }
 
 
@@ -119,9 +131,10 @@ def ids(project: Project) -> list[str]:
     return [name.partition('-')[2] for name in names]
 
 
-def typeable(project: Project, line: str) -> str:
-    """An example with ids of runs that there are; without jq what stands in front of it."""
-    known = ids(project)
+def typeable(project: Project, path: tuple[str, ...], line: str) -> str:
+    """An example, all made ready for it, with ids of runs that there are; without jq what stands in front of it."""
+    about = BEFORE.get(path, lambda _: None)(project)
+    known = [about, *ids(project)[1:]] if about else ids(project)
     for pattern, run in zip(PLACEHOLDERS, known, strict=False):
         line = pattern.sub(run, line)
     return line if shutil.which('jq') else line.partition(' | ')[0]

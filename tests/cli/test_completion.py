@@ -15,7 +15,7 @@ from pathlib import Path
 import pytest
 
 from mlops_cli.cli import shells
-from mlops_cli.cli.completing import BY_METAVAR, words_of
+from mlops_cli.cli.completing import BY_METAVAR, BY_PLACE, words_of
 from mlops_cli.cli.grammar import saved, walk
 from mlops_cli.cli.offers import FILES
 from mlops_cli.cli.shell_files import install, shell_of_user
@@ -23,7 +23,7 @@ from mlops_cli.core.errors import UserError
 from tests.support.project import Project
 
 BREAKS = ' \t\n"\'@><=;|&(:'
-FREE = {'N', 'TEXT', 'SECONDS', 'EXPR', 'ID', 'NAME', 'VALUE', 'PROGRAM', 'X', 'T', 'NUMBER'}  # what only a person can know
+FREE = {'N', 'TEXT', 'SECONDS', 'EXPR', 'VALUE', 'GLOB', 'WHEN', 'CONDITION', 'COLUMN'}  # what only a person can know
 PIPELINE = """\
 version: 1
 stages:
@@ -113,10 +113,18 @@ def test_options_and_their_choices(project: Project) -> None:
     assert words(project, 'mlops run -- -') == []
 
 
+def test_names_by_what_the_command_is_about(project: Project) -> None:
+    assert words(project, 'mlops init --template min') == ['minimal']
+    assert words(project, 'mlops config get cac') == ['cache.dir', 'cache.links']
+    assert words(project, 'mlops runs list --state fa') == ['failed']
+    assert words(project, 'mlops runs list --sort -train.d') == ['-train.depth']
+    assert words(project, 'mlops runs list --columns branch,train.d') == ['branch,train.depth']
+    assert words(project, 'mlops metrics diff w') == ['workspace']
+    assert words(project, 'mlops metrics diff main deep') == ['deeper-trees']
+
+
 def test_revisions(project: Project) -> None:
-    assert words(project, 'mlops checkout --at ') == ['HEAD', 'main', 'deeper-trees', 'v1.0'] or set(
-        words(project, 'mlops checkout --at ')
-    ) == {'HEAD', 'main', 'deeper-trees', 'v1.0'}
+    assert sorted(words(project, 'mlops checkout --at ')) == ['HEAD', 'deeper-trees', 'main', 'v1.0']
     assert asked(project, 'mlops checkout --at v')[1:] == ['v1.0\ttag']
 
 
@@ -175,7 +183,10 @@ def test_what_only_a_person_knows_is_all_that_nothing_is_offered_for() -> None:
         f'{" ".join(path)} {param["names"] or "argument"}: {param["takes"]}'
         for path, command in walk(saved())
         for param in command['params']
-        if param['takes'] and not param['choices'] and not {*words_of(param['takes'])} & {*BY_METAVAR, *FILES, *FREE}
+        if param['takes']
+        and not param['choices']
+        and not {*words_of(param['takes'])} & {*BY_METAVAR, *FILES, *FREE}
+        and not {f'{" ".join(path)} {name}' for name in (*param['names'], param['takes'])} & set(BY_PLACE)
     }
     assert unknown == set()
 

@@ -24,7 +24,8 @@ CHECKS = {'.github/workflows/': 'vendor.github-workflows', '.gitlab-ci.yml': 've
 def yaml_blocks() -> list[tuple[str, str]]:
     """(page, text) of the YAML in tutorials, how-tos and explanations that is not written to a file and run there."""
     pages = [*sorted((DOCS / 'howto').glob('*.md')), *sorted((DOCS / 'explanation').glob('*.md')), *DOCS.glob('tutorial.md')]
-    return [(str(page.relative_to(DOCS)), found['text']) for page in pages for found in YAML.finditer(page.read_text()) if not found['above']]
+    blocks = [(str(page.relative_to(DOCS)), found) for page in pages for found in YAML.finditer(page.read_text())]
+    return [(page, found['text']) for page, found in blocks if not found['above']]
 
 
 def named(text: str) -> str:
