@@ -10,7 +10,7 @@ from __future__ import annotations
 import os
 import re
 import subprocess
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import lru_cache
@@ -49,14 +49,8 @@ _PATHSPECS = 200  # beyond which git is quicker without: it compares each file w
 _PATHS = 500  # in one command line
 # The parts of .mlops that are records; the rest of it is this machine's own, whatever a commit says.
 _RECORDS = (
-    layout.CONFIG,
-    layout.GITIGNORE,
-    layout.STAGES,
-    layout.DATA,
-    layout.RUNS,
-    layout.KEPT,
-    layout.MODELS,
-    layout.ACCEPTED,
+    *(layout.CONFIG, layout.GITIGNORE, layout.STAGES, layout.DATA),
+    *(layout.RUNS, layout.KEPT, layout.MODELS, layout.ACCEPTED),
 )
 
 
@@ -97,16 +91,19 @@ def _run(
         return None
     try:
         done = subprocess.run(
-            [program, *_SAFE, *arguments],
-            cwd=folder,
-            env=environ or _environ(),
-            input=feed,
-            capture_output=True,
-            check=False,
+            [program, *_SAFE, *arguments], cwd=folder, env=environ or _environ(), input=feed, capture_output=True, check=False
         )
     except (FileNotFoundError, NotADirectoryError):
         return None
     return done.stdout if done.returncode in accept else None
+
+
+def ask(folder: str, arguments: Sequence[str]) -> subprocess.CompletedProcess[bytes] | None:
+    """What git says to a question, in its own words; None where there is no git.  For those that look after git itself."""
+    program = _program(os.environ.get('PATH', os.defpath))
+    if program is None:
+        return None
+    return subprocess.run([program, *_SAFE, *arguments], cwd=folder, env=_environ(), capture_output=True, check=False)
 
 
 @dataclass(frozen=True, slots=True)
@@ -248,14 +245,12 @@ def references(folder: str) -> tuple[tuple[str, str], ...]:
 def blobs(folder: str, commit: str, paths: Sequence[str] = ()) -> dict[str, str] | None:
     """Path -> git's name of its content, of the files below ``folder`` (or below the paths) in a commit; None where this clone
     does not have that commit."""
-    found: dict[str, str] = {}
-    for start in range(0, max(len(paths), 1), _PATHS):
-        listing = _run(folder, ['ls-tree', '-r', '-z', commit, '--', *(paths[start : start + _PATHS] or ['.'])])
-        if listing is None:
-            return None
-        entries = map(_entry_of, listing.split(b'\0')[:-1])
-        found |= {entry.path: entry.blob for entry in entries if entry.mode.startswith('100')}
-    return found
+    parts = [paths[start : start + _PATHS] for start in range(0, len(paths), _PATHS)] or [['.']]
+    listings = [_run(folder, ['ls-tree', '-r', '-z', commit, '--', *part]) for part in parts]
+    if None in listings:
+        return None
+    entries = (_entry_of(row) for listing in listings for row in (listing or b'').split(b'\0')[:-1])
+    return {entry.path: entry.blob for entry in entries if entry.mode.startswith('100')}
 
 
 # Export
@@ -268,9 +263,10 @@ class _Entry:
     path: str
 
 
-def export(folder: str, commit: str, target: str) -> tuple[str, ...]:
+def export(folder: str, commit: str, target: str, skip: Callable[[str], bool] = lambda _: False) -> tuple[str, ...]:
     """Writes what ``commit`` has below ``folder`` into the empty folder ``target``; the paths, relative to it, sorted.
 
+    ``skip``: paths, relative to it, that are left out.
     Content is as committed: no filters, no conversion.  Left out are submodules, links that lead out, and what of ``.mlops``
     is no record.  Raises UserError where the commit or an object of it cannot be read, and (exit 5), before anything is
     written, for a commit with names that git itself would refuse to check out; OSError."""
@@ -278,7 +274,7 @@ def export(folder: str, commit: str, target: str) -> tuple[str, ...]:
     listing = _run(folder, ['ls-tree', '-r', '-z', commit])
     if listing is None:
         raise UserError(f'cannot read all of commit {commit[:12]}', hint='git fsck tells what is missing or damaged')
-    entries = [entry for entry in map(_entry_of, listing.split(b'\0')[:-1]) if _is_wanted(entry)]
+    entries = [entry for entry in map(_entry_of, listing.split(b'\0')[:-1]) if _is_wanted(entry) and not skip(entry.path)]
     files = [entry for entry in entries if entry.mode != '120000']
     links = [entry for entry in entries if entry.mode == '120000']
     written: list[str] = []
@@ -392,13 +388,9 @@ class _Blobs:
 
     def __enter__(self) -> _Blobs:
         program = _program(os.environ.get('PATH', os.defpath)) or 'git'
+        arguments, pipe = [program, *_SAFE, 'cat-file', '--batch'], subprocess.PIPE
         self._process = subprocess.Popen(
-            [program, *_SAFE, 'cat-file', '--batch'],
-            cwd=self._folder,
-            env=_environ(),
-            stdin=subprocess.PIPE,
-            stdout=subprocess.PIPE,
-            stderr=subprocess.DEVNULL,
+            arguments, cwd=self._folder, env=_environ(), stdin=pipe, stdout=pipe, stderr=subprocess.DEVNULL
         )
         return self
 
@@ -430,6 +422,21 @@ class _Blobs:
         for _ in content.parts():
             pass
         process.stdout.read(1)  # the line feed after it
+
+    def read(self, blob: str, limit: int) -> bytes | None:
+        """As :func:`reading` says."""
+        try:
+            with self.open(_Entry('', blob, blob), '') as content:
+                return b''.join(content.parts()) if content.size <= limit else None
+        except UserError:
+            return None
+
+
+@contextmanager
+def reading(folder: str) -> Iterator[Callable[[str, int], bytes | None]]:
+    """Reads contents by git's names of them, of at most so many bytes; None for one that is not here or larger."""
+    with _Blobs(folder) as opened:
+        yield opened.read
 
 
 @dataclass(frozen=True, slots=True)

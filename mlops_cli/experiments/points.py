@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from dataclasses import replace
 
 from mlops_cli import git
 from mlops_cli.core.digest import Digest
@@ -17,13 +18,15 @@ from mlops_cli.experiments.model import Metrics as Metrics
 from mlops_cli.experiments.model import Point as Point
 from mlops_cli.experiments.model import StagePoint as StagePoint
 from mlops_cli.experiments.past import manifest_of
+from mlops_cli.experiments.revisions import revision
 from mlops_cli.plan.facts import Wishes
+from mlops_cli.plan.model import UNKNOWN as UNKNOWN_TIME
 from mlops_cli.plan.model import Step, Verdict
+from mlops_cli.plan.planner import make_plan
 from mlops_cli.records import metrics
 from mlops_cli.records.files import read_small
 from mlops_cli.records.runs import Run, StageRun
-from mlops_cli.run.checkout import at_revision
-from mlops_cli.run.outlook import look
+from mlops_cli.run.outlook import facts_of
 from mlops_cli.run.workbench import Workbench
 from mlops_cli.store.objects import Damaged, MissingObject
 from mlops_cli.store.results import ResultEntry, outputs_digest
@@ -71,8 +74,7 @@ def workspace_point(bench: Workbench) -> Point:
     """The present state: what is recorded for it, with the numbers of the metrics files that the workspace holds now; of
     those it lacks, the recorded ones.  Raises UserError."""
     stages = {}
-    for step in look(bench, bench.order, Wishes()).plan.steps:
-        point = planned(bench, step)
+    for step, point in present(bench):
         held = _held_metrics(bench, step.stage, point)
         stages[step.stage] = StagePoint(**{**vars(point), 'metrics': held})
     head = git.head(bench.root.path)
@@ -98,10 +100,17 @@ def _held_metrics(bench: Workbench, stage: str, point: StagePoint) -> Metrics:
 
 def revision_point(bench: Workbench, word: str, commit: str) -> Point:
     """What a commit is recorded to lead to.  Raises UserError where its pipeline cannot be read."""
-    with at_revision(bench, commit) as other:
-        stages = {step.stage: planned(other, step) for step in look(other, other.order, Wishes()).plan.steps}
-        label = f'{commit[:7]}' if _HEX.fullmatch(word) and commit.startswith(word) else f'{word} ({commit[:7]})'
-        return Point(label, 'revision', stages, other.pipeline, commit=commit)
+    found = revision(bench, commit, present)
+    label = f'{commit[:7]}' if _HEX.fullmatch(word) and commit.startswith(word) else f'{word} ({commit[:7]})'
+    return Point(label, 'revision', found.stages, found.pipeline, commit=commit)
+
+
+def present(bench: Workbench) -> Iterator[tuple[Step, StagePoint]]:
+    """Each stage of a project as it is now.  Why a stage is not fresh is not asked: no earlier state is read."""
+    facts = replace(facts_of(bench), history=lambda _stage: (), estimate=lambda _stage: UNKNOWN_TIME)
+    plan = make_plan(bench.pipeline.name, bench.drafts, bench.order, bench.edges, facts, Wishes())
+    for step in plan.steps:
+        yield step, planned(bench, step)
 
 
 def planned(bench: Workbench, step: Step) -> StagePoint:

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import sqlite3
 from collections.abc import Iterator
 
 import pytest
 
+from mlops_cli import git
 from mlops_cli.core.errors import UserError
 from mlops_cli.experiments.points import find_point, read_output
 from mlops_cli.run.workbench import Workbench
@@ -82,3 +84,63 @@ def test_the_beginning_of_an_id(bench: Workbench) -> None:
     run = next(bench.runs.newest())
     assert find_point(bench, run.short[:4]).run == run
     assert find_point(bench, run.id).run == run
+
+
+# Revisions
+
+
+def test_a_revision_is_worked_out_once(ran: Project, monkeypatch: pytest.MonkeyPatch) -> None:
+    ran.write('params.yaml', 'rows: 3\nrate: 3.0\n')
+    bench = ran.open()
+    first = find_point(bench, 'HEAD')
+    monkeypatch.setattr(git, 'export', refuse)
+    again = find_point(bench, 'main')
+    assert again.stages == first.stages and again.pipeline == first.pipeline
+    assert ACCURACY in again.stages['train'].metrics
+    bench.close()
+    other = Project(ran.path, {'PATH': ran.environ['PATH'], 'VIRTUAL_ENV': '/elsewhere'}).open()
+    with pytest.raises(UserError, match='again'):  # another interpreter may find other modules
+        find_point(other, 'HEAD')
+    other.close()
+
+
+def refuse(*_: object, **__: object) -> None:
+    raise UserError('exported again')
+
+
+def test_what_was_unknown_is_looked_for_again_once_there_are_results(ran: Project) -> None:
+    ran.write('params.yaml', 'rows: 3\nrate: 5.0\n')
+    ran.commit('not run')
+    bench = ran.open()
+    assert find_point(bench, 'HEAD').stages['train'].state == 'unknown'
+    assert find_point(bench, 'HEAD').stages['prepare'].state == 'recorded'
+    bench.close()
+    ran.run(overlay={('params.yaml', 'rows'): 4})  # some other result
+    ran.run()
+    bench = ran.open()
+    found = find_point(bench, 'HEAD').stages['train']
+    assert found.state == 'recorded' and ('metrics.json', 'accuracy', 1.0) in found.metrics
+    bench.close()
+
+
+def test_run_records_and_pins_of_a_revision_are_not_written_out(ran: Project, monkeypatch: pytest.MonkeyPatch) -> None:
+    written: list[str] = []
+    export = git.export
+    monkeypatch.setattr(git, 'export', lambda *args, **more: written.extend(export(*args, **more)) or tuple(written))
+    bench = ran.open()
+    assert find_point(bench, 'HEAD').stages['train'].state == 'recorded'
+    assert 'train.py' in written and not [path for path in written if path.startswith(('.mlops/runs', '.mlops/stages'))]
+    assert not list((ran.path / '.mlops' / 'local' / 'work').iterdir())
+    bench.close()
+
+
+def test_damaged_memories_are_worked_out_anew(ran: Project) -> None:
+    bench = ran.open()
+    first = find_point(bench, 'HEAD')
+    path = ran.path / '.mlops' / 'local' / 'revisions-v1.sqlite'
+    for value in ('{"pipeline": 7}', 'no json', '{"pipeline": {"name": 3, "stages": []}, "stages": {}}', '[]'):
+        with sqlite3.connect(path) as database:
+            database.execute('UPDATE revisions SET value = ?', (value,))
+        database.close()
+        assert find_point(bench, 'HEAD').stages == first.stages
+    bench.close()
