@@ -6,8 +6,9 @@ import json
 from collections.abc import Mapping
 from typing import Any
 
-from mlops_cli.cli.documents import ref_document
+from mlops_cli.cli.documents import reason_document, ref_document
 from mlops_cli.core.manifest import Entry
+from mlops_cli.experiments.lineage_diff import LineageDiff, Pair
 from mlops_cli.experiments.lineage_model import Downstream, Made, Source, Target, Upstream, Use
 
 
@@ -118,3 +119,30 @@ def downstream_document(found: Downstream) -> dict[str, Any]:
 
 def _use(use: Use) -> dict[str, Any]:
     return {'from': use.of or None, 'to': use.by, 'path': use.entry.name, 'through': use.through}
+
+
+def diff_document(found: LineageDiff) -> dict[str, Any]:
+    nodes = {made.id: made for pair in found.pairs for made in (pair.before, pair.after)}
+    nodes |= {made.id: made for made, _ in found.alone}
+    return {
+        'schema': 'mlops/lineage-diff/v1',
+        'before': target_document(found.before),
+        'after': target_document(found.after),
+        'same': bool(found.pairs) and all(pair.state == 'same' for pair in found.pairs) and not found.alone,
+        'pairs': [_pair(pair) for pair in found.pairs],
+        'only_before': [made.id for made, later in found.alone if not later],
+        'only_after': [made.id for made, later in found.alone if later],
+        'nodes': [made_document(made) for made in nodes.values()],
+        'notes': list(found.notes),
+    }
+
+
+def _pair(pair: Pair) -> dict[str, Any]:
+    return {
+        'before': pair.before.id,
+        'after': pair.after.id,
+        'state': pair.state,
+        'reasons': [reason_document(one) for one in pair.own],
+        'follows': list(pair.follows),
+        'environment': [{'name': name, 'before': before, 'after': after} for name, before, after in pair.environment],
+    }

@@ -25,8 +25,11 @@ from mlops_cli.experiments.lineage_model import (
     Use,
 )
 from mlops_cli.experiments.lineage_records import SMALL, Records
+from mlops_cli.experiments.model import Point, StagePoint
+from mlops_cli.experiments.told import edited
 
 READ = ('data', 'code', 'environment')  # entries that hold contents
+RUNS = 20  # whose code is compared with their commit
 MARKERS = ('{"glob":', '{"folder":')  # entries that say which files are meant
 
 
@@ -49,6 +52,22 @@ def upstream(records: Records, target: Target, depth: int | None = None) -> Upst
             waiting += [(other, level + 1) for other in above]
     cut = {one for one in cut if any(s.makers and s.makers[0] not in results for s in sources[one])}
     return Upstream(target, results, sources, frozenset(cut), tuple(records.problems))
+
+
+def with_edits(records: Records, found: Upstream) -> Upstream:
+    """The same, each result with which of its code and parameter files were not as the commit of its run has them."""
+    bench = records.bench
+    results = dict(found.results)
+    runs = {made.record.id: made.record for made in results.values() if made.record is not None}
+    for run in list(runs.values())[:RUNS]:
+        mine = [made for made in results.values() if made.maker.run == run.id and made.entry is not None and made.entry.sources]
+        stages = {made.id: StagePoint(made.id, 'done', sources=made.entry.sources) for made in mine if made.entry}
+        files = edited(bench, run, Point(run.short, 'run', stages, bench.pipeline, run, run.commit)) if mine else None
+        for made in mine if files is not None else ():
+            read = {entry.name.partition(':')[0] for entry in made.entries if entry.kind in ('code', 'param')}
+            maker = replace(made.maker, edited=tuple(path for path in files or () if path in read))
+            results[made.id] = replace(made, maker=maker)
+    return replace(found, results=results)
 
 
 def sources_of(records: Records, made: Made) -> Iterator[Source]:

@@ -6,6 +6,7 @@ import os
 import re
 import stat
 from collections.abc import Iterable, Sequence
+from dataclasses import replace
 from difflib import get_close_matches
 
 from mlops_cli.core import layout
@@ -19,7 +20,7 @@ from mlops_cli.core.units import show_size
 from mlops_cli.experiments.lineage import ranked_makers
 from mlops_cli.experiments.lineage_model import Content, Made, Target
 from mlops_cli.experiments.lineage_records import Records
-from mlops_cli.experiments.points import Point, find_point, output_ref, workspace_point
+from mlops_cli.experiments.points import WORKSPACE, Point, find_point, output_ref, workspace_point
 from mlops_cli.fingerprint.params import MISSING
 from mlops_cli.fingerprint.pyast import meaning
 from mlops_cli.fingerprint.stage import read_file
@@ -64,6 +65,22 @@ class Targets:
         if found is None:
             raise self._unknown(word)
         return found
+
+    def find_any(self, word: str) -> Target:
+        """As :meth:`find`; a revision or ``workspace`` alone, too, which is all that it leads to."""
+        try:
+            return self.find(word)
+        except UserError:
+            if word == WORKSPACE:
+                point = self.present
+            else:
+                try:
+                    point = find_point(self.bench, word)
+                except UserError:
+                    point = None
+            if point is None:
+                raise
+        return replace(self.stages(word, tuple(point.stages), point), title=point.label)
 
     def _unknown(self, word: str) -> UserError:
         paths = [output.path for stage in self.bench.pipeline.stages.values() for output in stage.outputs]

@@ -20,13 +20,13 @@ padding:.25rem .7rem}
 #tools button{cursor:pointer;min-width:2.2rem}
 #tools input{width:16rem;max-width:60vw}
 #scene{display:grid;grid-template-columns:minmax(0,1fr);gap:1rem}
-.live #scene{grid-template-columns:minmax(0,1fr) minmax(17rem,26rem)}
+#scene.open{grid-template-columns:minmax(0,1fr) minmax(17rem,26rem)}
 #canvas{border:1px solid var(--line);border-radius:8px;overflow:auto;background:var(--ground)}
 .live #canvas{overflow:hidden;height:72vh;min-height:20rem;cursor:grab;touch-action:none;user-select:none}
 .live #canvas.held{cursor:grabbing}
 .live #canvas svg{width:100%;height:100%;display:block}
 #panel{display:none;overflow:auto;max-height:72vh}
-.live #panel{display:block}
+.open #panel{display:block}
 .live #details{display:none}
 article{border-top:1px solid var(--line);padding:.25rem 0 .75rem;overflow-wrap:anywhere}
 #panel article{border:0;padding:0}
@@ -41,7 +41,7 @@ article dd{margin:0;white-space:pre-line}
 .dag .far{opacity:.22!important}
 .dag .wire.near{stroke:var(--link);stroke-width:2}
 .dag .tip.near{fill:var(--link)}
-@media (max-width:60rem){.live #scene{grid-template-columns:minmax(0,1fr)}#panel{max-height:none}}
+@media (max-width:60rem){#scene.open{grid-template-columns:minmax(0,1fr)}#panel{max-height:none}}
 @media print{#tools,#panel{display:none!important}.live #details{display:block}.live #canvas{height:auto;overflow:visible}}
 """
 )
@@ -49,7 +49,8 @@ TOOLS = """<div id="tools"><input id="find" type="search" placeholder="Find" ari
 spellcheck="false">
 <span id="hits" class="soft" role="status"></span>
 <button id="out" type="button" aria-label="Smaller">&minus;</button><button id="in" type="button" aria-label="Larger">+</button>
-<button id="fit" type="button">All of it</button></div>"""
+<button id="fit" type="button">All of it</button>
+<span class="soft">Click one to see what is known of it, and all that it depends on.</span></div>"""
 
 
 def dag_page(drawing: Drawing, said: Iterable[str] = (), states: Mapping[str, str] | None = None) -> str:
@@ -61,10 +62,9 @@ def dag_page(drawing: Drawing, said: Iterable[str] = (), states: Mapping[str, st
     legend = f'<ul class="legend">{"".join(rows)}</ul>' if rows else ''
     if not drawing.nodes:
         return page(drawing.title, '\n'.join([*head, '<p>There is nothing to draw.</p>']))
-    hint = '<p id="told" class="soft">Click a node to see what is known of it, and what it depends on.</p>'
     scene = (
         f'{TOOLS}\n<div id="scene"><div id="canvas">{dag_svg.svg(drawing)}</div>\n'
-        f'<aside id="panel" aria-live="polite">{hint}</aside></div>'
+        '<aside id="panel" aria-live="polite"></aside></div>'
     )
     reads: dict[str, list[str]] = {}
     read_by: dict[str, list[str]] = {}

@@ -4,7 +4,7 @@ SCRIPT = """
 (function () {
 'use strict';
 var root = document.documentElement, canvas = document.getElementById('canvas'), svg = canvas.querySelector('svg.dag');
-var panel = document.getElementById('panel'), find = document.getElementById('find'), told = document.getElementById('told');
+var panel = document.getElementById('panel'), find = document.getElementById('find'), scene = document.getElementById('scene');
 if (!svg) { return; }
 root.classList.add('live');
 var full = svg.viewBox.baseVal, wide = full.width, high = full.height, view = null, scale = 1;
@@ -31,8 +31,8 @@ function fit() { scale = Math.min(fitting(), 1.5); centre(wide / 2, high / 2); }
 function start() {
   canvas.style.height = 'min(72vh, ' + Math.ceil(high + 48) + 'px)';
   var at = size(), best = fitting();
-  scale = Math.max(Math.min(best, 1), 0.75);
-  if (best >= 0.75) { centre(wide / 2, high / 2); return; }
+  scale = Math.max(Math.min(best, 1), 0.6);
+  if (best >= 0.6) { centre(wide / 2, high / 2); return; }
   var focus = svg.querySelector('g.target rect') || svg.querySelector('g.box rect');
   var box = focus.getBBox();
   view = {
@@ -82,7 +82,9 @@ function choose(box, follow) {
   boxes.forEach(function (one) { one.classList.remove('chosen', 'far'); });
   wires.forEach(function (one) { one.classList.remove('near', 'far'); });
   panel.textContent = '';
-  if (!box) { told.hidden = false; panel.appendChild(told); return; }
+  scene.classList.toggle('open', Boolean(box));
+  show();
+  if (!box) { return; }
   var id = box.dataset.id, up = reach(id, before), down = reach(id, after);
   boxes.forEach(function (one) {
     var other = one.dataset.id;

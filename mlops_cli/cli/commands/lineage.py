@@ -4,32 +4,49 @@ from __future__ import annotations
 
 import os
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
-from typing import Annotated
+from enum import StrEnum
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 from mlops_cli.cli import exits, options
-from mlops_cli.cli.console import out_lines, print_json, width
+from mlops_cli.cli.console import Line, out_lines, print_json, width
 from mlops_cli.cli.groups import group
-from mlops_cli.cli.lineage_documents import downstream_document, upstream_document
-from mlops_cli.cli.screens.lineage import downstream_lines, upstream_lines
+from mlops_cli.cli.lineage_documents import diff_document, downstream_document, upstream_document
+from mlops_cli.cli.screens.lineage import diff_lines, downstream_lines, upstream_lines
 from mlops_cli.cli.wiring import workbench
 from mlops_cli.core.errors import ExitCode
 from mlops_cli.experiments.lineage import downstream as walk_down
 from mlops_cli.experiments.lineage import upstream as walk_up
-from mlops_cli.experiments.lineage import whatever, with_presence
+from mlops_cli.experiments.lineage import whatever, with_edits, with_presence
+from mlops_cli.experiments.lineage_diff import compare
+from mlops_cli.experiments.lineage_model import Downstream, Upstream
+from mlops_cli.experiments.lineage_model import Target as Found
 from mlops_cli.experiments.lineage_records import Records
 from mlops_cli.experiments.lineage_targets import Targets
 
-app = group('Where something came from, and what was made from it: upstream, downstream.')
+if TYPE_CHECKING:
+    from mlops_cli.report.dag import Drawing
+
+app = group('Where something came from, and what was made from it: upstream, downstream, diff.')
+
+
+class Format(StrEnum):
+    TEXT = 'text'
+    MERMAID = 'mermaid'
+    DOT = 'dot'
+    SVG = 'svg'
+    HTML = 'html'
+    JSON = 'json'
 
 
 TARGET = 'A file or folder, here or elsewhere; a stage; FILE:KEY; a run; blake3:DIGEST. As it was elsewhere: POINT:TARGET.'
 Target = Annotated[str, typer.Argument(metavar='TARGET', help=TARGET)]
 Depth = Annotated[int | None, typer.Option('--depth', metavar='N', min=1, help='So many results deep. Default: all the way.')]
 Full = Annotated[bool, typer.Option('--full', help='Every file, value and instance; nothing folded.')]
+Form = Annotated[Format, typer.Option('--format', help='How to show it.')]
 FOUND = exits.line(ExitCode.FAILED, failed='nothing recorded knows it')
 
 
@@ -49,6 +66,7 @@ def upstream(
     target: Target,
     depth: Depth = None,
     full: Full = False,
+    form: Form = Format.TEXT,
     json: options.Json = False,
 ) -> int:
     """Everything that something came from: stages, runs, code, parameters, data, environment.
@@ -56,11 +74,14 @@ def upstream(
     Example:  mlops lineage upstream models/best.skops
     """
     with _records() as (records, targets):
-        found = walk_up(records, targets.find(target), depth)
-    if json:
-        print_json(upstream_document(found))
-    else:
-        out_lines(upstream_lines(found, width(sys.stdout), full=full))
+        found = with_edits(records, walk_up(records, targets.find(target), depth))
+    _show(
+        Format.JSON if json else form,
+        found.target,
+        lambda: upstream_document(found),
+        lambda: _drawing(found, full),
+        lambda: upstream_lines(found, width(sys.stdout), full=full),
+    )
     return ExitCode.DONE if found.target.found else ExitCode.FAILED
 
 
@@ -70,6 +91,7 @@ def downstream(
     depth: Depth = None,
     full: Full = False,
     every: Annotated[bool, typer.Option('--any', help='Whatever content or value it had, not only what it has now.')] = False,
+    form: Form = Format.TEXT,
     json: options.Json = False,
 ) -> int:
     """Everything that was made from something: stages, outputs, metrics, runs.
@@ -79,8 +101,67 @@ def downstream(
     with _records() as (records, targets):
         meant = targets.find(target)
         found = with_presence(walk_down(records, whatever(meant) if every else meant, depth), targets.is_present)
-    if json:
-        print_json(downstream_document(found))
-    else:
-        out_lines(downstream_lines(found, width(sys.stdout), full=full))
+    _show(
+        Format.JSON if json else form,
+        found.target,
+        lambda: downstream_document(found),
+        lambda: _drawing(found, full),
+        lambda: downstream_lines(found, width(sys.stdout), full=full),
+    )
     return ExitCode.DONE if found.target.found else ExitCode.FAILED
+
+
+@app.command('diff', epilog=FOUND)
+def diff(
+    before: Target,
+    after: Target,
+    full: Full = False,
+    json: options.Json = False,
+) -> int:
+    """Where two things part: the first stages whose code, parameters, data, command or environment differ.
+
+    Example:  mlops lineage diff HEAD~1:best.skops best.skops
+    """
+    with _records() as (records, targets):
+        one, two = (walk_up(records, targets.find_any(word)) for word in (before, after))
+        found = compare(records, one, two)
+    if json:
+        print_json(diff_document(found))
+    else:
+        out_lines(diff_lines(found, width(sys.stdout), full=full))
+    return ExitCode.DONE if found.before.found and found.after.found else ExitCode.FAILED
+
+
+def _show(
+    form: Format,
+    target: Found,
+    document: Callable[[], Mapping[str, Any]],
+    drawing: Callable[[], Drawing],
+    lines: Callable[[], list[Line]],
+) -> None:
+    if form is Format.JSON:
+        print_json(dict(document()))
+    elif form is Format.TEXT:
+        out_lines(lines())
+    else:
+        out_lines(_drawn(form, target, drawing()).splitlines())
+
+
+def _drawing(found: Upstream | Downstream, full: bool) -> Drawing:
+    """What draws is loaded where a drawing is asked for: most ask for text."""
+    from mlops_cli.report.lineage_drawing import downstream_drawing, upstream_drawing
+
+    return upstream_drawing(found, full=full) if isinstance(found, Upstream) else downstream_drawing(found, full=full)
+
+
+def _drawn(form: Format, target: Found, drawing: Drawing) -> str:
+    from mlops_cli.report import dag_page, dag_svg, dag_text
+    from mlops_cli.report.lineage_drawing import STATES
+
+    if form is Format.MERMAID:
+        return dag_text.mermaid(drawing)
+    if form is Format.DOT:
+        return dag_text.dot(drawing)
+    if form is Format.SVG:
+        return dag_svg.svg(drawing, alone=True)
+    return dag_page.dag_page(drawing, [target.title, *target.said], STATES)

@@ -2,21 +2,21 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 
 from mlops_cli.cli.console import Line, cells, clip, fill, one_line, wrap
-from mlops_cli.cli.words import metric, some, value
-from mlops_cli.core import layout
-from mlops_cli.core.manifest import Entry
-from mlops_cli.core.units import plural, show_seconds, show_size
+from mlops_cli.cli.words import reason, some, value
+from mlops_cli.core.units import plural, show_size
+from mlops_cli.experiments.lineage_diff import LineageDiff, Pair
 from mlops_cli.experiments.lineage_model import Downstream, Made, Source, Target, Upstream, Use
+from mlops_cli.report.lineage_facts import maker_facts, result_facts
 
 LABEL = 12  # columns of the word in front of a fact
 FOLD = 3  # results of one group from which they share a branch
 NAMES = 6  # files, parameters, packages that are named
 MOST = 40  # branches that are shown below one another
+LONG = 200  # columns of one value
 
 
 @dataclass
@@ -103,7 +103,7 @@ class _UpstreamTree:
         if identity in self.drawn:
             return Branch(f'{start}, as above', name, lead=lead)
         self.drawn.add(identity)
-        branch = Branch(f'{start}  {maker_words(made, self.runs)}', name, result_facts(made, self.full), lead=lead)
+        branch = Branch(f'{start}  {maker_words(made, self.runs)}', name, fact_rows(made, self.full), lead=lead)
         sources = self.found.sources.get(identity, ())
         branch.facts += source_facts(sources, self.full)
         children: dict[str, list[Source]] = {}
@@ -126,63 +126,14 @@ def maker_words(made: Made, said: set[str]) -> str:
     words = [f'run {maker.short}' if maker.short else 'made by nobody recorded here']
     if not maker.run or maker.run not in said:
         said.add(maker.run)
-        words += [f'{maker.at[:10]} {maker.at[11:16]} UTC'] if maker.at else []
-        by = ' on '.join(one_line(text) for text in (maker.who, maker.host) if text)
-        words += [f'by {by}' if maker.who else f'on {by}'] if by else []
-        words += ['in CI'] if maker.ci else []
-        branch = f' ({one_line(maker.branch)})' if maker.branch else ''
-        words += [f'commit {maker.commit[:7]}{branch}'] if maker.commit else []
-        words += ['a trial'] if maker.trial else []
+        words += [one_line(text) for text in maker_facts(made)]
     return ', '.join([*words, *([state] if state else [])])
 
 
-def result_facts(made: Made, full: bool) -> list[tuple[str, list[str]]]:
-    """What a result is, apart from where its inputs came from."""
-    facts: list[tuple[str, list[str]]] = []
-    if made.maker.edited:
-        facts.append(('not in git', [f'{one_line(path)} differed from the commit' for path in _few(made.maker.edited, full)]))
-    for who, when, reason in made.accepted:
-        facts.append(('accepted', [f'{when[:10]} by {one_line(who)}: {one_line(reason)}']))
-    if made.entry is not None and made.entry.suspect:
-        facts.append(('suspect', ['its code changed while it ran; mlops never uses this result']))
-    if made.manifest is None:
-        facts.append(('made of', ['not recorded here']))
-    commands = [_command(entry) for entry in made.entries if entry.kind == 'command']
-    if commands:
-        facts.append(('command', commands))
-    code = [one_line(entry.name) for entry in made.entries if entry.kind == 'code']
-    if code:
-        facts.append(('code', _few(code, full)))
-    params = [_param(entry) for entry in made.entries if entry.kind == 'param']
-    if params:
-        facts.append(('params', _few(params, full)))
-    facts += _surroundings(made, full)
-    outputs = [f'{one_line(path)} ({show_size(ref.size)})' for path, ref in made.outputs]
-    if outputs:
-        took = f'  in {show_seconds(made.seconds)}' if made.seconds is not None else ''
-        few = _few(outputs, full)
-        facts.append(('made', [*few[:-1], few[-1] + took]))
-    if made.metrics:
-        facts.append(('metrics', _few([metric(name, number, None) for _, name, number in made.metrics], full)))
-    if full:
-        facts.append(('key', [str(made.key)]))
-        facts += [('pin', [one_line(path)]) for path in made.pins]
-        again = [f'{run.run.partition("-")[2]} ({run.state})' for run in made.runs if run.run != made.maker.run]
-        if again:
-            facts.append(('also in', again))
-    return facts
-
-
-def _surroundings(made: Made, full: bool) -> list[tuple[str, list[str]]]:
-    texts = [f'{one_line(entry.name)}={_plain(entry)}' for entry in made.entries if entry.kind == 'environment']
-    python = made.environment.get('python')
-    if isinstance(python, str) and python:
-        texts.append(f'Python {one_line(python)}')
-    packages = made.environment.get('packages')
-    if isinstance(packages, Mapping):
-        texts += [f'{one_line(str(name))} {one_line(str(version))}' for name, version in packages.items()]
-    texts += [one_line(str(made.environment[name])) for name in ('platform', 'gpu_driver') if made.environment.get(name)]
-    return [('environment', _few(texts, full))] if texts else []
+def fact_rows(made: Made, full: bool) -> list[tuple[str, list[str]]]:
+    """What is known of a result, harmless and as much as is shown."""
+    shown = [(word, [value(text, LONG) for text in texts]) for word, texts in result_facts(made, full=full)]
+    return [(word, _few(texts, full)) for word, texts in shown]
 
 
 def source_facts(sources: Sequence[Source], full: bool) -> list[tuple[str, list[str]]]:
@@ -260,28 +211,6 @@ def _few(texts: Sequence[str], full: bool) -> list[str]:
     return list(texts) if full else some(texts, NAMES)
 
 
-def _command(entry: Entry) -> str:
-    try:
-        found = json.loads(entry.value or '')
-        shown = found.get('cmd') or ' '.join(found.get('argv', ()))
-        return value(shown + (f' (in {found["wdir"]})' if 'wdir' in found else ''), 200)
-    except (ValueError, AttributeError, TypeError):
-        return entry.digest.short
-
-
-def _param(entry: Entry) -> str:
-    return f'{one_line(entry.name.removeprefix(f"{layout.PARAMS_FILE}:"))} {_plain(entry)}'
-
-
-def _plain(entry: Entry) -> str:
-    if entry.value is None:
-        return entry.digest.short
-    if entry.kind == 'environment' and entry.name.startswith('secret:'):
-        return '(a secret)'
-    found = json.loads(entry.value)
-    return value(found if isinstance(found, str) else entry.value)
-
-
 # Downstream
 
 
@@ -318,12 +247,9 @@ class _DownstreamTree:
             return Branch(f'{name}{how}, as above', name)
         self.drawn.add(use.by)
         branch = Branch(f'{name}{how}  {maker_words(made, self.runs)}', name)
-        outputs = [f'{one_line(path)} ({show_size(ref.size)})' for path, ref in made.outputs]
-        if outputs:
-            branch.facts.append(('made', _few(outputs, self.full)))
-        if made.metrics:
-            texts = [metric(name, number, None) for _, name, number in made.metrics]
-            branch.facts.append(('metrics', _few(texts, self.full)))
+        branch.facts += [
+            (word, texts) for word, texts in fact_rows(made, self.full) if self.full or word in ('made', 'metrics')
+        ]
         branch.below = _folded([self.branch(one) for one in _once(self.children.get(use.by, []))], self.full)
         if use.by in self.found.cut:
             branch.facts.append(('further', ['a greater --depth shows more']))
@@ -346,4 +272,59 @@ def _summary(found: Downstream, columns: int) -> list[Line]:
         were = 'was' if found.others == 1 else 'were'
         text = f'{plural(found.others, "more result")} {were} made from other contents or values of it: --any shows them.'
         lines += [Line(text) for text in wrap(text, columns)]
+    return lines
+
+
+# Differences
+
+
+def diff_lines(found: LineageDiff, columns: int, *, full: bool = False) -> list[Line]:
+    """``full``: pairs that are the same or only follow, one by one."""
+    lines = [Line(text) for target in (found.before, found.after) for text in wrap(one_line(target.title), columns)]
+    said = dict.fromkeys((*found.before.said, *found.after.said))
+    lines += [Line(f'  {row}') for text in said for row in wrap(one_line(text), columns - 2)]
+    if not found.pairs and not found.alone:
+        return [*lines, Line('Nothing recorded here made either of them, so there is nothing to compare.')]
+    points = found.points
+    if found.pairs and not points and not found.alone:
+        lines.append(Line('The same: every result before them is the same.'))
+    for pair in points:
+        lines += [Line(''), *_pair_lines(pair, columns, full)]
+    rest = [pair for pair in found.pairs if pair.state == 'follows']
+    if rest:
+        lines.append(Line(''))
+        names = _few([one_line(pair.after.name) for pair in rest], full)
+        lines += [Line(text) for text in wrap(f'Differ only in what they read: {", ".join(names)}', columns)]
+    same = [pair for pair in found.pairs if pair.state == 'same']
+    if same and points:
+        names = _few([one_line(pair.after.name) for pair in same], full)
+        lines += [Line(text) for text in wrap(f'The same: {", ".join(names)}', columns)]
+    for later in (False, True):
+        names = [one_line(made.name) for made, second in found.alone if second == later]
+        if names:
+            where = f'Only before {"the second" if later else "the first"}'
+            lines += [Line(text) for text in wrap(f'{where}: {", ".join(_few(names, full))}', columns)]
+    return lines + note_lines(found.notes, columns)
+
+
+def _pair_lines(pair: Pair, columns: int, full: bool) -> list[Line]:
+    one, two = one_line(pair.before.name), one_line(pair.after.name)
+    said: set[str] = set()
+    names = one if one == two else f'{one} and {two}'
+    lines = [Line(text) for text in wrap(f'{names} part here', columns)]
+    lines += [Line(f'  {sign} {text}') for sign, made in (('-', pair.before), ('+', pair.after))
+              for text in wrap(maker_words(made, said), columns - 4)]  # fmt: skip
+    texts = [reason(own) for own in pair.own]
+    if pair.state == 'unstable':
+        texts.append('the same key, and other outputs: the stage is not deterministic, or its environment matters')
+    if pair.state == 'unknown':
+        texts.append('what one of them was made of is not recorded here')
+    for text in _few(texts, full) if len(texts) > MOST else texts:
+        lines += [Line(f'  {row}' if number == 0 else f'      {row}') for number, row in enumerate(wrap(text, columns - 6))]
+    if pair.follows:
+        names = ', '.join(_few([one_line(name) for name in pair.follows], full))
+        lines += [Line(f'  {row}') for row in wrap(f'and, because of stages before it: {names}', columns - 2)]
+    shown = [f'{one_line(name)} {value(before)} -> {value(after)}' for name, before, after in pair.environment]
+    if shown:
+        lines += [Line(f'  {row}') for row in wrap(f'made under: {", ".join(_few(shown, full))}', columns - 2)]
     return lines

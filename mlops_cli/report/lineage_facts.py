@@ -1,0 +1,98 @@
+"""What is known of one recorded result, as words and texts: for a tree in the terminal, and for the page of a drawing.
+
+Values in, texts out; they hold names and values as they are: whoever shows them makes them harmless."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+
+from mlops_cli.core import layout
+from mlops_cli.core.manifest import Entry
+from mlops_cli.core.units import show_seconds, show_size
+from mlops_cli.experiments.lineage_model import Made
+
+VALUE = 200  # characters of a value
+Facts = list[tuple[str, list[str]]]
+
+
+def result_facts(made: Made, *, full: bool = False) -> Facts:
+    """What a result is, apart from where its inputs came from.  ``full``: its key, pins and other runs, too."""
+    facts: Facts = []
+    if made.maker.edited:
+        facts.append(('not in git', [f'{path} differed from the commit' for path in made.maker.edited]))
+    facts += [('accepted', [f'{when[:10]} by {who}: {reason}']) for who, when, reason in made.accepted]
+    if made.entry is not None and made.entry.suspect:
+        facts.append(('suspect', ['its code changed while it ran; mlops never uses this result']))
+    if made.manifest is None:
+        facts.append(('made of', ['not recorded here']))
+    facts += [
+        ('command', [_command(entry) for entry in made.entries if entry.kind == 'command']),
+        ('code', [entry.name for entry in made.entries if entry.kind == 'code']),
+        ('params', [_param(entry) for entry in made.entries if entry.kind == 'param']),
+        ('environment', _surroundings(made)),
+        ('made', outputs_of(made)),
+        ('metrics', [f'{name} {_number(number)}' for _, name, number in made.metrics]),
+        ('took', [show_seconds(made.seconds)] if made.seconds is not None else []),
+    ]
+    if full:
+        facts.append(('key', [str(made.key)]))
+        facts.append(('pin', list(made.pins) or ['nowhere on this branch']))
+        again = [f'{run.run.partition("-")[2]} ({run.state})' for run in made.runs if run.run != made.maker.run]
+        facts.append(('also in', again))
+    return [(word, texts) for word, texts in facts if texts]
+
+
+def outputs_of(made: Made) -> list[str]:
+    return [f'{path} ({show_size(ref.size)})' for path, ref in made.outputs]
+
+
+def maker_facts(made: Made) -> list[str]:
+    """When, by whom, where, from which commit."""
+    maker = made.maker
+    words = [f'{maker.at[:10]} {maker.at[11:16]} UTC'] if maker.at else []
+    by = ' on '.join(text for text in (maker.who, maker.host) if text)
+    words += [f'by {by}' if maker.who else f'on {by}'] if by else []
+    words += ['in CI'] if maker.ci else []
+    branch = f' ({maker.branch})' if maker.branch else ''
+    words += [f'commit {maker.commit[:7]}{branch}'] if maker.commit else []
+    words += ['with edits' if maker.edited else 'as committed'] if maker.commit and maker.edited is not None else []
+    return words + (['a trial'] if maker.trial else [])
+
+
+def _surroundings(made: Made) -> list[str]:
+    texts = [f'{entry.name}={plain(entry)}' for entry in made.entries if entry.kind == 'environment']
+    python = made.environment.get('python')
+    texts += [f'Python {python}'] if isinstance(python, str) and python else []
+    packages = made.environment.get('packages')
+    if isinstance(packages, Mapping):
+        texts += [f'{name} {version}' for name, version in packages.items()]
+    return texts + [str(made.environment[name]) for name in ('platform', 'gpu_driver') if made.environment.get(name)]
+
+
+def _command(entry: Entry) -> str:
+    try:
+        found = json.loads(entry.value or '')
+        text = found.get('cmd') or ' '.join(found.get('argv', ()))
+        return text + (f' (in {found["wdir"]})' if 'wdir' in found else '')
+    except (ValueError, AttributeError, TypeError):
+        return entry.digest.short
+
+
+def _param(entry: Entry) -> str:
+    return f'{entry.name.removeprefix(f"{layout.PARAMS_FILE}:")} {plain(entry)}'
+
+
+def plain(entry: Entry) -> str:
+    """An entry's value as people write it; its digest where the value is too long to be recorded."""
+    if entry.value is None:
+        return entry.digest.short
+    if entry.kind == 'environment' and entry.name.startswith('secret:'):
+        return '(a secret)'
+    found = json.loads(entry.value)
+    text = found if isinstance(found, str) else entry.value
+    return text if len(text) <= VALUE else f'{text[: VALUE - 1]}…'
+
+
+def _number(number: float | int) -> str:
+    return f'{number:,}' if isinstance(number, int) else f'{number:.4g}'
