@@ -62,7 +62,8 @@ def execute(
 ) -> Report:
     """Runs it.  ``clock``: monotonic seconds.  ``interrupted``: how often it was asked to stop; ``terminated``: by TERM.
     ``detached``: from its terminal.  Raises UserError before anything is touched, OSError when this machine fails."""
-    chosen(bench, request)  # an unknown stage is told before anything is touched
+    chosen(bench, request)  # an unknown stage, or executor, is told before anything is touched
+    executors.find(request.executor or executors.LOCAL)
     with begin_writing(bench, emit, who(), platform.node()) as key_locks:
         return _execute(bench, request, key_locks, emit, now, clock, random_bytes, interrupted, terminated, detached)
 
@@ -229,11 +230,17 @@ def open_session(
         journal,
         LockFile(bench.root.full(layout.LOCKS), command=shlex.join(_without_secrets(bench, request.command))),
         key_locks,
-        executors.find('local').create(bench.root.full(layout.LOCAL)),
+        executors.create(request.executor or executors.LOCAL, bench.root.full(layout.LOCAL)),
         emit,
         now,
         bench.environ,
-        {'run': identity, 'who': who(), 'host': platform.node(), 'ci': bool(bench.environ.get('CI'))},
+        {
+            'run': identity,
+            'who': who(),
+            'host': platform.node(),
+            'ci': bool(bench.environ.get('CI')),
+            **({'executor': request.executor} if request.executor not in ('', executors.LOCAL) else {}),
+        },
         bench.overlay,
         isolate=request.isolate,
     )

@@ -11,7 +11,8 @@ from mlops_cli.run.workbench import Workbench
 
 @dataclass(frozen=True, slots=True)
 class Request:
-    """What the user asked of ``run``.  ``jobs`` 0: as config says, else as many as processors."""
+    """What the user asked of ``run``.  ``jobs`` 0: as config says, else as many as processors.  ``executor``: the name of what
+    starts the stages' processes, empty for this machine."""
 
     stages: tuple[str, ...] = ()
     jobs: int = 0
@@ -23,6 +24,7 @@ class Request:
     isolate: str = ''
     lock_timeout: float | None = None
     command: tuple[str, ...] = ()
+    executor: str = ''
 
 
 def chosen(bench: Workbench, request: Request) -> tuple[str, ...]:

@@ -29,7 +29,7 @@ from mlops_cli.run.claims import Claims
 from mlops_cli.run.place import place
 from mlops_cli.run.progress import Watch
 from mlops_cli.run.session import Session
-from mlops_cli.run.settle import Settled, Taken, outputs_missing, settle, take_in
+from mlops_cli.run.settle import Settled, Taken, bring, outputs_missing, settle, take_in
 from mlops_cli.run.states import State
 from mlops_cli.store.objects import Damaged, MissingObject
 
@@ -322,10 +322,10 @@ class Scheduler:
     def _ended(self, outcome: Outcome) -> None:
         attempt = self.running.pop(outcome.attempt)
         self.watch.end(attempt.stage.name)
-        del self.handles[outcome.attempt]
         try:
+            bring(self.session, attempt, self.session.executor.collect(self.handles.pop(outcome.attempt)))
             complete = outcome.succeeded and not outputs_missing(self.session, attempt)
-        except UserError as error:  # a link stands where a folder of an output should
+        except UserError as error:  # a link stands where a folder of an output should, or what it made cannot be brought
             self._settle(attempt, outcome, Taken(error=error))
             return
         if not complete:

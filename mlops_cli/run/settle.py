@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import re
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field, replace
 from typing import Any
 
@@ -70,6 +70,19 @@ def outputs_missing(session: Session, attempt: Attempt) -> tuple[str, ...]:
     """Declared outputs that the attempt did not make."""
     prefix = f'{attempt.folder}/' if attempt.folder else ''
     return tuple(output.path for output in attempt.stage.outputs if session.root.stat(prefix + output.path) is None)
+
+
+def bring(session: Session, attempt: Attempt, outputs: Iterable[tuple[str, ObjectRef]] | None) -> None:
+    """Puts what an executor brought into the store to where the stage would have made it; None: it lies there already.
+
+    Raises MissingObject, Damaged, UserError for a path that the stage does not declare, OSError."""
+    declared = {output.path for output in attempt.stage.outputs}
+    for path, ref in outputs or ():
+        if path not in declared:
+            raise UserError(f'the executor brought {path}, which is no output of the stage', hint='ask who makes the executor')
+        place = f'{attempt.folder}/{path}' if attempt.folder else path
+        session.store.materialise(ref, session.root, place, replace=True)
+        session.workspace.forget(place)
 
 
 def take_in(session: Session, attempt: Attempt) -> Taken:
@@ -186,12 +199,19 @@ def _entry(session: Session, attempt: Attempt, outcome: Outcome, taken: Taken, s
         log=session.store.add_file(session.root, attempt.log),
         manifest=manifest,
         sources=sources,
-        environment=environment_of(attempt.draft.found, session.environ),
+        environment=_environment(session, attempt),
         origin=dict(session.origin),
         usage=outcome.usage.to_json(),
         code_bytes=tuple(sorted(attempt.draft.code.items())),
         suspect=suspect,
     )
+
+
+def _environment(session: Session, attempt: Attempt) -> dict[str, Any]:
+    """What it was made under.  Where somebody else's executor started it, only that is known."""
+    if executor := session.origin.get('executor'):
+        return {'executor': executor}
+    return environment_of(attempt.draft.found, session.environ)
 
 
 def _record(session: Session, attempt: Attempt, outcome: Outcome, taken: Taken, suspect: tuple[str, ...]) -> Settled:

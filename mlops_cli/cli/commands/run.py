@@ -44,6 +44,12 @@ def command(
     isolate: Annotated[
         Isolate | None, typer.Option(help='Run stages in the workspace, or each in a folder of its own.')
     ] = None,
+    executor: Annotated[
+        str,
+        typer.Option(
+            '--executor', metavar='NAME', envvar='MLOPS_EXECUTOR', help='What starts the stages; default: local.'
+        ),
+    ] = '',
     dry_run: Annotated[bool, typer.Option('--dry-run', '-n', help='Show the plan, run nothing.')] = False,
     detached: Annotated[
         bool, typer.Option('--detach', help='Begin it, then let it go on without this terminal (mlops runs attach shows it).')
@@ -68,6 +74,7 @@ def command(
         str(isolate or ''),
         context.current.lock_timeout,
         ('mlops', *sys.argv[1:]),
+        executor,
     )
     if dry_run:
         with workbench(assignments or ()) as bench:
