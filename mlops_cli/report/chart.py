@@ -169,9 +169,10 @@ def _column(number: float, columns: int, wide: tuple[float, float]) -> int:
 
 def bins(numbers: Sequence[float], most: int = 24) -> tuple[float, float, int]:
     """(low, high, how many bins of equal width between them) for a histogram of these numbers."""
-    low, high = extent(numbers) or (0.0, 1.0)
+    low, high = extent(numbers) or (0.0, 0.0)
     if low == high:
-        return low - 0.5, high + 0.5, 1
+        room = max(0.5, abs(low) * 1e-3)
+        return low - room, high + room, 1
     different = set(numbers) if len(numbers) <= 10_000 else set(numbers[:10_000])
     if len(different) <= most and all(number.is_integer() for number in different) and high - low < most:
         return low - 0.5, high + 0.5, int(high - low) + 1

@@ -21,7 +21,7 @@ from tests.support.project import Project
 PIPELINE = """\
 stages:
   draw:
-    cmd: rm -rf p more && cp -r src p && mkdir more && cp p/good.csv more/b.csv && cp p/good.csv more/a.csv && : > more/x.bin
+    cmd: rm -rf p more && cp -r src p && mkdir more && cp p/good.csv more/b.csv && cp p/good.csv more/a.csv && touch more/x
     deps: [src]
     plots:
       - {p: {title: Folder}}
