@@ -33,6 +33,7 @@ COMMANDS = {
     'plots': ('plots', 'what stages drew or wrote, as charts: show, diff'),
     'checkout': ('checkout', 'put recorded outputs into the workspace'),
     'add': ('add', 'track data that no stage makes'),
+    'doctor': ('doctor', 'what is wrong here, with what mends it'),
     'config': ('config', 'settings, and where each value comes from'),
     'verify': ('verify', 'check every stored object'),
     'gate': ('gate', 'an expression over metrics that must hold'),

@@ -1,0 +1,146 @@
+"""Looks at a project and around it, and notes the facts.  Changes nothing, runs nothing of the project, follows no link."""
+
+from __future__ import annotations
+
+import locale
+import os
+import platform
+import sys
+from collections.abc import Mapping
+from typing import Any
+
+from mlops_cli.checks.doctor import gather_git, gather_own, gather_stages
+from mlops_cli.checks.doctor.facts import Disk, Facts, StageFacts
+from mlops_cli.core import layout
+from mlops_cli.core.errors import UserError, UserErrors
+from mlops_cli.fsio import filesystem, ops
+from mlops_cli.fsio.paths import Root
+from mlops_cli.records import trust
+from mlops_cli.records.config import Config, load_config, load_settings
+from mlops_cli.run.workbench import Workbench, open_workbench
+from mlops_cli.yamlfile import examine
+
+INCLUDES_LIMIT = 1 << 20
+
+
+def look(here: str, project: str, environ: Mapping[str, str], now: float) -> Facts:
+    """``project``: its folder, empty outside one.  ``now``: seconds since 1970.  Raises OSError for the folder itself."""
+    stands: dict[str, Any] = {
+        'here': here,
+        'project': project,
+        'dvc': os.path.isfile(os.path.join(here, 'dvc.yaml')),
+        'home': os.path.isabs(environ.get('HOME', '')),
+        'utf8': _utf8(),
+        'wsl': 'microsoft' in platform.release().lower(),
+        'user': os.geteuid(),
+        'now': now,
+    }
+    if not project:
+        return Facts(**stands, git=gather_git.outside(here))
+    with Root(project) as root:
+        config, errors, unconfirmed = _config(root, environ)
+        around, included_by = _around(project)
+        cache = config.cache if config else root.full(layout.CACHE)
+        stands |= {'around': around, 'included_by': included_by, 'unconfirmed': unconfirmed}
+        stands |= {'disks': (_disk('project', project), _disk('cache', cache)), 'own': gather_own.look(root, cache)}
+        bench: Workbench | None = None
+        stages: tuple[StageFacts, ...] = ()
+        try:
+            if config is not None:
+                bench = open_workbench(project, config, environ)
+                stages = gather_stages.look(bench, now)
+        except UserError as error:
+            errors += list(error.errors) if isinstance(error, UserErrors) else [error]
+        except OSError as error:
+            errors.append(ops.machine_error(error, 'open the project'))
+        try:
+            facts = gather_git.look(root, bench)
+        finally:
+            if bench is not None:
+                bench.close()
+    return Facts(**stands, errors=tuple(errors), git=facts, stages=stages)
+
+
+def _utf8() -> bool:
+    encoding = getattr(sys.stdout, 'encoding', None) or locale.getpreferredencoding(False)
+    return 'utf' in encoding.lower()
+
+
+def _config(root: Root, environ: Mapping[str, str]) -> tuple[Config | None, list[UserError], tuple[tuple[str, str], ...]]:
+    try:
+        config = load_config(root, environ)
+        found = [
+            (setting.name, str(setting.value.leads_to))
+            for setting in load_settings(root, environ).values()
+            if trust.needs_confirmation(root, setting)
+        ]
+        return config, [], tuple(found)
+    except UserErrors as error:
+        return None, list(error.errors), ()
+    except UserError as error:
+        return None, [error], ()
+
+
+def _around(project: str) -> tuple[str, str]:
+    """(project that this one lies in, its pipeline file if that includes this one's); empty ones if there is none."""
+    folder = os.path.dirname(project)
+    while True:
+        file = os.path.join(folder, layout.PIPELINE_FILE)
+        if os.path.isfile(file):
+            return folder, file if _includes(file, os.path.relpath(project, folder)) else ''
+        if folder == os.path.dirname(folder):
+            return '', ''
+        folder = os.path.dirname(folder)
+
+
+def _includes(file: str, folder: str) -> bool:
+    try:
+        with open(os.open(file, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC), 'rb') as opened:
+            document, _ = examine(opened.read(INCLUDES_LIMIT), file)
+    except OSError:
+        return False
+    value = document.value if document else None
+    listed = value.get('include') if isinstance(value, dict) else None
+    wanted = os.path.normpath(f'{folder}/{layout.PIPELINE_FILE}')
+    return isinstance(listed, list) and any(isinstance(one, str) and os.path.normpath(one) == wanted for one in listed)
+
+
+def _disk(what: str, path: str) -> Disk:
+    """Of the nearest folder that is there."""
+    there = path
+    while not os.path.isdir(there) and there != os.path.dirname(there):
+        there = os.path.dirname(there)
+    try:
+        fd = os.open(there, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+    except OSError:
+        return Disk(what, path, exists=os.path.isdir(path), writable=False)
+    try:
+        kind, room, status = filesystem.probe(fd), os.fstatvfs(fd), os.fstat(fd)
+    finally:
+        os.close(fd)
+    return Disk(
+        what,
+        path,
+        os.path.isdir(path),
+        kind.type,
+        kind.network,
+        kind.type in ('tmpfs', 'ramfs'),
+        bool(room.f_flag & os.ST_RDONLY),
+        bool(room.f_flag & getattr(os, 'ST_NOEXEC', 8)),
+        os.access(there, os.W_OK | os.X_OK),
+        room.f_bavail * room.f_frsize,
+        room.f_favail if room.f_files else -1,
+        _case_blind(there),
+        status.st_dev,
+        status.st_uid,
+    )
+
+
+def _case_blind(folder: str) -> bool:
+    """Whether pipeline.yaml is found by a name in capitals too."""
+    path = os.path.join(folder, layout.PIPELINE_FILE)
+    other = os.path.join(folder, layout.PIPELINE_FILE.upper())
+    try:
+        return os.path.samestat(os.lstat(path), os.lstat(other))
+    except OSError:
+        return False

@@ -1,0 +1,60 @@
+"""``mlops doctor``."""
+
+from __future__ import annotations
+
+import os
+import sys
+import time
+from collections.abc import Sequence
+from typing import Any
+
+from mlops_cli.checks.doctor.facts import Facts, Finding
+from mlops_cli.checks.doctor.gather import look
+from mlops_cli.checks.doctor.rules import CHECKS, applies, examine
+from mlops_cli.cli import context, exits, options
+from mlops_cli.cli.console import out_lines, print_json, width
+from mlops_cli.cli.finding import project_folder
+from mlops_cli.cli.screens.doctor import doctor_lines
+from mlops_cli.core.errors import ExitCode, UserError
+
+EXITS = exits.line(failed='something is wrong')
+
+
+def command(json: options.Json = False) -> int:
+    """What is wrong here, a line each with what mends it; with -v also what was looked at and is right.
+
+    Changes nothing, runs nothing of the project, connects to nothing.
+
+    Example:  mlops doctor -v
+    """
+    facts = look(os.getcwd(), _project(), os.environ, time.time())
+    found = examine(facts)
+    if json:
+        print_json(_document(facts, found))
+    else:
+        right = [check.about for check in _right(facts, found)] if context.current.verbose else []
+        out_lines(doctor_lines(found, right, width(sys.stdout)))
+    return ExitCode.FAILED if any(one.level == 'wrong' for one in found) else ExitCode.DONE
+
+
+def _project() -> str:
+    """Its folder; empty outside one, which the doctor tells itself."""
+    try:
+        return project_folder()
+    except UserError:
+        return ''
+
+
+def _right(facts: Facts, found: Sequence[Finding]) -> list[Any]:
+    said = {one.check for one in found}
+    return [check for check in CHECKS if applies(check, facts) and check.name not in said]
+
+
+def _document(facts: Facts, found: Sequence[Finding]) -> dict[str, Any]:
+    return {
+        'schema': 'mlops/doctor/v1',
+        'rows': [
+            {'check': one.check, 'level': one.level, 'text': one.text, 'fix': one.fix, 'where': one.where} for one in found
+        ],
+        'right': [check.name for check in _right(facts, found)],
+    }
