@@ -32,7 +32,8 @@ SHELL = ('/bin/sh', '-e', '-c')
 class Attempt:
     """A stage under way.  ``inputs``: path -> content of what other stages made; ``before``: what its outputs held.
 
-    ``folder``: project-relative folder of its own, '' in the workspace."""
+    ``folder``: project-relative folder of its own, '' in the workspace.  ``began``: when its way was clear, in seconds
+    since 1970."""
 
     id: str
     number: int
@@ -43,6 +44,7 @@ class Attempt:
     inputs: Mapping[str, ObjectRef]
     before: Mapping[str, ObjectRef | None] = field(default_factory=dict)
     folder: str = ''
+    began: float = 0.0
 
     @property
     def stage(self) -> Stage:
@@ -97,7 +99,7 @@ def begin(session: Session, step: Step, draft: Draft, inputs: Mapping[str, Objec
         grace_seconds=stage.grace_seconds,
         redact=tuple(sorted({name for name in stage.secrets if session.environ.get(name)} | session.guessed_secrets)) or None,
     )
-    return Attempt(identity, number, step, draft, job, log, dict(inputs), before, own)
+    return Attempt(identity, number, step, draft, job, log, dict(inputs), before, own, session.now())
 
 
 def _announce(session: Session, identity: str, stage: Stage, own: str) -> None:

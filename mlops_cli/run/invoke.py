@@ -47,6 +47,11 @@ from mlops_cli.run.states import State
 from mlops_cli.run.workbench import Workbench
 from mlops_cli.store.results import outputs_digest
 
+NOT_LOOKED_UP = (
+    '--no-cache looks no result up, but the workspace holds the right outputs already, so nothing had to be looked up; '
+    'to run the stages all the same: mlops run --force'
+)
+
 
 def execute(
     bench: Workbench,
@@ -84,6 +89,8 @@ def _execute(
     outlook = look(bench, chosen(bench, request), wishes_of(bench, request))
     _refuse(bench, outlook.plan, request)
     if all(step.verdict is Verdict.FRESH for step in outlook.plan.steps):
+        if not request.lookup:
+            emit(Note(NOT_LOOKED_UP))
         settled = {step.stage: Settled(step.stage, State.FRESH, 0.0, step.outputs) for step in outlook.plan.steps}
         return Report(outlook.plan, settled, clock() - began)
     identity = run_id(started, random_bytes)

@@ -22,7 +22,7 @@ from mlops_cli.job.log import tail
 from mlops_cli.plan.model import Rival
 from mlops_cli.records import metrics
 from mlops_cli.records.pins import Pin
-from mlops_cli.run import aside, checkpoint
+from mlops_cli.run import aside, checkpoint, unimportable
 from mlops_cli.run.attempt import Attempt, undo
 from mlops_cli.run.place import place
 from mlops_cli.run.remarks import rivals
@@ -149,6 +149,10 @@ def settle(session: Session, attempt: Attempt, outcome: Outcome, taken: Taken | 
             f'its inputs changed while it ran: {", ".join(data[:3])}',
             'let nothing write there during a run; a stage must not change its own inputs',
         )
+    if again := _written_again(session, attempt):
+        text = f'{", ".join(again[:3])} was written while it ran, and is again what it was'
+        text += f'; if it may have read something else: mlops run --force {attempt.stage.name}'
+        taken = replace(taken, notes=(*taken.notes, text))
     if outcome.killed:
         taken = replace(taken, notes=(*taken.notes, f'left {outcome.killed} processes behind, which were ended'))
     return _record(session, attempt, outcome, taken, suspect=changed)
@@ -184,6 +188,17 @@ def _changed_inputs(session: Session, attempt: Attempt) -> tuple[str, ...]:
             pass
         changed.append(path)
     return tuple(changed)
+
+
+def _written_again(session: Session, attempt: Attempt) -> tuple[str, ...]:
+    """Input files that hold what they held, but were written since the attempt began: changed, perhaps, and changed back.
+
+    A file with several names is passed over: another name of it may be all that is new.  Folders are not looked through."""
+    if attempt.folder:
+        return ()
+    files = [path for path, ref in {**attempt.draft.inputs, **attempt.inputs}.items() if ref.kind != 'tree']
+    seen = ((path, session.root.stat(path)) for path in files)
+    return tuple(path for path, status in seen if status and status.st_nlink == 1 and status.st_ctime > attempt.began)
 
 
 def _entry(session: Session, attempt: Attempt, outcome: Outcome, taken: Taken, suspect: bool) -> ResultEntry:
@@ -277,8 +292,11 @@ def _failed(
     if kept:
         notes = (*notes, 'the outputs it had before are back in place')
     said = tuple(tail(os.path.join(session.root.path, attempt.log), TAIL_LINES))
-    if hint == APART and not MISSING.search('\n'.join(said)):
+    apart = hint == APART
+    if apart and not MISSING.search('\n'.join(said)):
         hint = ''
+    if not hint or apart:
+        hint = unimportable.hint(stage, attempt.draft.found, said, hint) or hint
     ended = StageEnded(
         stage.name,
         state,
