@@ -49,6 +49,9 @@ class Line(NamedTuple):
 STYLES = {
     'done': 'green',
     'passed': 'green',
+    'better': 'green',
+    'worse': 'red',
+    'cannot be drawn:': 'red',
     'restored': 'cyan',
     'placed': 'cyan',
     'restore': 'cyan',

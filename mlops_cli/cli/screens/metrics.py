@@ -123,7 +123,7 @@ def diff_lines(
         lines += [Line(''), *_diff_group(rows, groups, columns, everything)]
     lines += _missing_lines(found.missing, groups, columns, more=bool(lines))
     if found.rows:
-        lines += [Line(''), _sum(found.rows)]
+        lines += [Line(''), *_sum(found.rows, columns)]
     elif changed_only or not found.missing:
         lines.append(Line(f'No metric differs between {one_line(labels[0])} and {one_line(labels[1])}.'))
     return lines
@@ -221,13 +221,13 @@ def _said(row: Change) -> str:
     return 'no number' if row.lost else word
 
 
-def _sum(rows: Sequence[Change]) -> Line:
+def _sum(rows: Sequence[Change], columns: int) -> list[Line]:
     """``3 better, 1 worse, 2 within tolerance, 14 the same.``"""
     named = {**WORDS, 'same': 'the same', 'changed': 'changed (no goal)'}
     counts = [(named[verdict], sum(row.verdict == verdict for row in rows)) for verdict in RANK]
     text = ', '.join(f'{count:,} {word}' for word, count in counts if count)
-    marked = '  * primary' if any(row.primary for row in rows) else ''
-    return Line(f'{text}.{marked}', 'worse' if any(row.failing for row in rows) else '')
+    marked = [Line('* primary')] if any(row.primary for row in rows) else []
+    return [*(Line(part, 'worse') for part in wrap(f'{text}.', columns)), *marked]
 
 
 # Both

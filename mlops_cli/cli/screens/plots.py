@@ -43,6 +43,12 @@ class Pen:
         self.ascii_only, self.everything = ascii_only, everything
         self.big = everything
 
+    def narrower(self, by: int) -> Pen:
+        """The same for what stands further in."""
+        found = Pen(self.columns - by, self.labels, single=self.single, ascii_only=self.ascii_only, everything=self.everything)
+        found.big = self.big
+        return found
+
 
 def plots_lines(pairs: Sequence[Pair], pen: Pen) -> list[Line]:
     """Each plot in a few lines, below the stage that made it; one alone is drawn large."""
@@ -91,7 +97,7 @@ def _body(pair: Pair, pen: Pen) -> list[tuple[str, str]]:
     found: list[tuple[str, str]] = []
     for drawing, label in zip((before, after), pen.labels, strict=True):
         found.append((f'{label}:' if drawing else f'{label}: no such plot here', ''))
-        found += [(f'  {text}', word) for text, word in _alone(drawing, pen)] if drawing else []
+        found += [(f'  {text}', word) for text, word in _alone(drawing, pen.narrower(2))] if drawing else []
     return found
 
 
@@ -110,7 +116,7 @@ def _alone(drawing: Drawing, pen: Pen) -> list[tuple[str, str]]:
         return _plain(_histogram([('', content)], pen))
     if isinstance(content, Confusion):
         return _plain(_confusion(content, None, pen))
-    return [(_picture(content), '')]
+    return [(f'picture: {_picture(content)}', '')]
 
 
 def _together(before: Drawing, after: Drawing, pen: Pen) -> list[tuple[str, str]] | None:
@@ -125,7 +131,9 @@ def _together(before: Drawing, after: Drawing, pen: Pen) -> list[tuple[str, str]
         return _plain(_confusion(two, one, pen))
     if isinstance(one, Picture) and isinstance(two, Picture):
         same = one.data == two.data
-        return _plain([f'{_picture(two)}, the same as before' if same else f'{_picture(one)} -> {_picture(two)}'])
+        return _plain(
+            [f'picture: {_picture(two)}, the same as before' if same else f'picture: {_picture(one)} -> {_picture(two)}']
+        )
     if isinstance(one, Broken) and isinstance(two, Broken) and one == two:
         return _alone(after, pen)
     return None
@@ -147,7 +155,7 @@ def _lines(sides: Sequence[tuple[str, Lines]], drawing: Drawing, pen: Pen) -> li
     width = min(NAME, max(cells(one_line(name)) for name in names))
     beside = max((cells(label) for label, _ in sides), default=0)
     tails = [_tail(side[name]) for name in names for _, side in known if name in side]
-    room = min(SPARK, max(8, pen.columns - 10 - width - beside - max(map(len, tails), default=0)))
+    room = min(SPARK, max(8, pen.columns - (12 if beside else 10) - width - beside - max(map(len, tails), default=0)))
     lines = []
     for name in names:
         here = [(label, side[name]) for label, side in known if name in side]
@@ -201,7 +209,8 @@ def _bars(before: Bars | None, after: Bars, pen: Pen) -> list[str]:
         shown = list(zip(after.categories, numbers, strict=True))
         for category, number in shown if pen.everything else shown[:CATEGORIES]:
             was = old.get(name, {}).get(category)
-            told = figure(number) if was is None or was == number else f'{figure(number)} (was {figure(was)})'
+            same = was is None or figure(was) == figure(number)
+            told = figure(number) if same else f'{figure(number)} (was {figure(was or 0.0)})'
             drawn = '' if math.isnan(number) else bar(abs(number) / highest, 30, ascii_only=pen.ascii_only)
             lines.append(f'{pad(clip(one_line(category), width), width)}  {pad(drawn, 30)}  {told}')
         if len(shown) > CATEGORIES and not pen.everything:
@@ -211,14 +220,15 @@ def _bars(before: Bars | None, after: Bars, pen: Pen) -> list[str]:
 
 def _histogram(sides: Sequence[tuple[str, Histogram]], pen: Pen) -> list[str]:
     low, high, count = bins([n for _, side in sides for _, numbers in side.series for n in numbers])
-    lines = []
+    rows = []
     for label, side in sides:
         for name, numbers in side.series:
             heights = counted(numbers, low, high, count)
             spark = sparkline([float(n) for n in heights], 0.0, float(max(heights) or 1), ascii_only=pen.ascii_only)
-            told = f'{one_line(name)}{f", {label}" if label else ""}'
-            lines.append(f'{told}  {spark}  {figure(low)} to {figure(high)}, {plural(len(numbers), "value")}')
-    return lines
+            rows.append((f'{one_line(name)}{f", {label}" if label else ""}', spark, plural(len(numbers), 'value')))
+    width = min(NAME * 2, max(cells(told) for told, _, _ in rows))
+    span = f'{figure(low)} to {figure(high)}'
+    return [f'{pad(clip(told, width), width)}  {spark}  {span}, {number}' for told, spark, number in rows]
 
 
 # Confusion matrices, pictures
@@ -254,8 +264,8 @@ def _right(matrix: Confusion) -> str:
 
 def _picture(one: Picture) -> str:
     kind = {'image/svg+xml': 'SVG', 'image/jpeg': 'JPEG'}.get(one.media, one.media.partition('/')[2].upper())
-    size = f', {one.size[0]:,} x {one.size[1]:,} pixels' if one.size else ''
-    return f'picture, {kind}{size}, {show_size(len(one.data))}'
+    size = f' {one.size[0]:,} x {one.size[1]:,}' if one.size else ''
+    return f'{kind}{size}, {show_size(len(one.data))}'
 
 
 def kind_of(content: Content) -> str:
