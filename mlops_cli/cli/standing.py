@@ -6,7 +6,7 @@ from __future__ import annotations
 import errno
 import os
 import time
-from collections.abc import Collection, Iterable, Mapping
+from collections.abc import Collection, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 
 from mlops_cli import git
@@ -18,16 +18,15 @@ from mlops_cli.core.digest import Digest
 from mlops_cli.core.errors import UserError
 from mlops_cli.core.refs import ObjectRef
 from mlops_cli.core.units import show_seconds
+from mlops_cli.fsio.holders import Holder
 from mlops_cli.fsio.locks import LockFile
-from mlops_cli.job.log import tail
 from mlops_cli.records import data
 from mlops_cli.records.runs import Run
 from mlops_cli.run import live, progress
-from mlops_cli.run.logs import newest_log
+from mlops_cli.run.logs import last_line, newest_log
 from mlops_cli.run.workbench import Workbench
 from mlops_cli.store.tree import diff
 
-TAIL_BYTES = 4096
 COUNTED = 2_000_000  # bytes of a folder's node beyond which differences are not counted
 
 
@@ -67,31 +66,41 @@ def in_git(bench: Workbench) -> tuple[git.Head | None, tuple[str, ...]]:
     return (head, recorded(bench)) if head is not None else (None, ())
 
 
-def working(bench: Workbench, stages: Iterable[str] | None = None) -> tuple[Working, ...]:
-    """Stages whose lock is held by somebody; of all stages, or of those named."""
+def working(bench: Workbench, stages: Collection[str] | None = None) -> tuple[Working, ...]:
+    """Stages that run now, as the runs that go on tell, and those whose lock is held by somebody else; of all stages, or of
+    those named.  A stage that runs in a trial too is there twice."""
+    wanted = bench.pipeline.stages if stages is None else stages
+    doing = [(run, one) for run in live.running(bench) for one in run.stages if stages is None or one.stage in wanted]
+    found = [_work(bench, run, one) for run, one in doing]
+    names = {one.stage for one in found}
+    return (*found, *(_held(bench, name, holder) for name, holder in _holders(bench, wanted) if name not in names))
+
+
+def _holders(bench: Workbench, stages: Iterable[str]) -> Iterator[tuple[str, Holder | None]]:
+    """(stage, who) of the locks that are taken."""
     path = bench.root.full(layout.LOCKS)
     if not os.path.exists(path):
-        return ()
+        return
     try:
         locks = LockFile(path)
     except OSError as error:
         if error.errno in (errno.EACCES, errno.EPERM, errno.EROFS):
-            return ()  # somebody else's project, or a read-only disk: what runs here cannot be asked
+            return  # somebody else's project, or a read-only disk: what runs here cannot be asked
         raise
     with locks:
-        taken = [name for name in stages or bench.pipeline.stages if locks.is_taken(f'stage/{name}')]
-        doing = {one.stage: (run, one) for run in live.running(bench) for one in run.stages} if taken else {}
-        return tuple(_work(bench, locks, name, *doing.get(name, (None, None))) for name in taken)
+        for name in stages:
+            if locks.is_taken(f'stage/{name}'):
+                yield name, locks.holder(f'stage/{name}')
 
 
-def _work(bench: Workbench, locks: LockFile, stage: str, run: live.Live | None, doing: live.Doing | None) -> Working:
-    holder = locks.holder(f'stage/{stage}')
+def _work(bench: Workbench, run: live.Live, doing: live.Doing) -> Working:
+    said = _progress(bench, doing) or last_line(bench.root, doing.log)
+    return Working(doing.stage, doing.since, run.host, run.pid, said, run.short)
+
+
+def _held(bench: Workbench, stage: str, holder: Holder | None) -> Working:
     newest = newest_log(bench.root, stage)
-    said = _progress(bench, doing) if doing else ''
-    said = said or (''.join(tail(bench.root.full(newest[1]), 1, TAIL_BYTES)) if newest else '')
-    short = run.short if run else ''
-    if run is not None and doing is not None:
-        return Working(stage, doing.since, run.host, run.pid, said, short)
+    said = last_line(bench.root, newest[1]) if newest else ''
     if holder is None:
         return Working(stage, None, '', 0, said)
     return Working(stage, holder['since'], holder['host'], holder['pid'], said)

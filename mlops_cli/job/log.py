@@ -17,6 +17,11 @@ def tail(log: str, lines: int, max_bytes: int = TAIL_BYTES) -> tuple[str, ...]:
         descriptor = os.open(log, os.O_RDONLY | os.O_CLOEXEC | os.O_NOFOLLOW | os.O_NONBLOCK)
     except FileNotFoundError:
         return ()
+    return tail_of(descriptor, lines, max_bytes)
+
+
+def tail_of(descriptor: int, lines: int, max_bytes: int = TAIL_BYTES) -> tuple[str, ...]:
+    """As :func:`tail`, of an open file, which is closed."""
     with open(descriptor, 'rb') as stream:
         size = os.fstat(descriptor).st_size
         begin = max(0, size - max_bytes)

@@ -168,7 +168,7 @@ def _stages_at(document: Document, mistakes: Iterable[UserError]) -> set[str]:
 def _follows(violation: Any, doubtful: set[str]) -> bool:
     """Whether what is missing may be what was left out."""
     path = violation.instance_path
-    return violation.kind.name in ('oneOf', 'required') and path[:1] == ['stages'] and path[1] in doubtful
+    return violation.kind.name in ('oneOf', 'required') and path[:1] == ['stages'] and not doubtful.isdisjoint(path[1:2])
 
 
 def _broken(document: Document, violations: Iterable[Any]) -> set[str]:

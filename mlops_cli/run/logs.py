@@ -3,13 +3,17 @@
 from __future__ import annotations
 
 import os
+import stat
 
 from mlops_cli.core import layout
+from mlops_cli.core.errors import UserError
 from mlops_cli.fsio import locks
 from mlops_cli.fsio.journal import SUFFIX
 from mlops_cli.fsio.paths import Root
+from mlops_cli.job.log import tail_of
 from mlops_cli.records.pins import slug
 
+LAST_BYTES = 4096
 ATTEMPTS = 100  # of a stage in one run, at most
 
 
@@ -42,6 +46,21 @@ def newest_log(root: Root, stage: str) -> tuple[str, str] | None:
         if found := logs_of(root, run, stage):
             return run, found[-1]
     return None
+
+
+def last_line(root: Root, path: str, max_bytes: int = LAST_BYTES) -> str:
+    """The last line of a log inside the project, as it is; '' where there is none, or none that can be read."""
+    try:
+        fd = root.open(path, os.O_RDONLY)
+    except (OSError, UserError):
+        return ''
+    if not stat.S_ISREG(os.fstat(fd).st_mode):
+        os.close(fd)
+        return ''
+    try:
+        return ''.join(tail_of(fd, 1, max_bytes))
+    except OSError:
+        return ''
 
 
 def is_going_on(root: Root, run: str) -> bool:

@@ -11,9 +11,9 @@ from typing import Any
 import pytest
 
 from mlops_cli.core.errors import UserError
-from mlops_cli.core.events import Event, Note, StageStarted
+from mlops_cli.core.events import Event, StageRetried, StageStarted
 from tests.support.project import Project
-from tests.support.stages import ended, failure, lay, printed, run
+from tests.support.stages import ended, failure, lay, printed, run, states
 
 # Says how many of its kind run at the moment, for long enough that others would be seen.
 COUNT = (
@@ -64,6 +64,45 @@ def test_gpus_are_refused_where_there_are_none(project: Project) -> None:
     lay(project, {'a': {'cmd': 'true', 'resources': {'gpus': 64}}})
     with pytest.raises(UserError, match='64 GPUs'):
         project.run()
+
+
+def test_with_keep_going_only_what_needs_the_gpu_is_left_out(project: Project) -> None:
+    """It ends with 2 if nothing that ran failed, with 1 if something did."""
+    lay(
+        project,
+        {
+            'a': {'cmd': 'echo a > a', 'outs': ['a']},
+            'gpu': {'cmd': 'cp a g', 'deps': ['a'], 'outs': ['g'], 'resources': {'gpus': 64}},
+            'after': {'cmd': 'cp g h', 'deps': ['g'], 'outs': ['h']},
+            'beside': {'cmd': 'cp a b', 'deps': ['a'], 'outs': ['b']},
+        },
+    )
+    with pytest.raises(UserError, match='64 GPUs'):
+        project.run()
+    assert not project.exists('a')
+    report = project.run(keep_going=True)
+    assert states(report) == {'a': 'done', 'gpu': 'failed', 'after': 'skipped', 'beside': 'done'}
+    assert 'needs 64 GPUs, this machine has' in failure(report, 'gpu') and 'lower resources.gpus' in failure(report, 'gpu')
+    assert ended(report, 'gpu').blocked and report.exit_code == 2
+    assert project.mlops('run', '-k', code=2).out.count('FAILED') == 1
+    lay(project, {'gpu': {'cmd': 'true', 'resources': {'gpus': 64}}, 'bad': {'cmd': 'exit 3'}})
+    assert project.run(keep_going=True).exit_code == 1
+
+
+def test_what_may_turn_out_fresh_or_stored_is_not_refused_beforehand(project: Project) -> None:
+    """Only when it is certain that it would have to run there."""
+    stages = {
+        'a': {'cmd': 'cut -c1 in > a', 'deps': ['in'], 'outs': ['a']},
+        'gpu': {'cmd': 'cp a g', 'deps': ['a'], 'outs': ['g']},
+    }
+    project.write('in', 'x1')
+    lay(project, stages)
+    run(project)
+    lay(project, {**stages, 'gpu': {**stages['gpu'], 'resources': {'gpus': 64}}})
+    project.write('in', 'x2')
+    assert run(project) == {'a': 'done', 'gpu': 'fresh'}
+    project.write('in', 'y2')
+    assert run(project) == {'a': 'done', 'gpu': 'failed'}
 
 
 def test_what_is_fresh_needs_nothing(project: Project) -> None:
@@ -139,7 +178,8 @@ def test_a_failed_stage_is_tried_again_with_a_log_of_each_attempt(project: Proje
     assert [event.attempt for event in events if isinstance(event, StageStarted)] == [1, 2, 3]
     logs = {path.name: path.read_text() for path in (project.path / '.mlops/local/logs').rglob('*.log')}
     assert logs == {'a.log': 'try 1\n', 'a.2.log': 'try 2\n', 'a.3.log': 'try 3\n'}
-    assert [event.text for event in events if isinstance(event, Note)] == ['exit 1: attempt 2 of 4', 'exit 1: attempt 3 of 4']
+    again = [(event.message, event.exit_code, event.attempt, event.most) for event in events if isinstance(event, StageRetried)]
+    assert again == [('exit 1', 1, 1, 4), ('exit 1', 1, 2, 4)]
     assert run(project) == {'a': 'fresh'}
 
 

@@ -78,6 +78,7 @@ frozen: true
 always_changed: true
 checkpoint: ckpt/
 caches: [.cache/hub, ./kernels]
+progress: ./log.jsonl
 isolate: folder
 desc: A sentence
 meta: {owner: [me, 1]}
@@ -90,7 +91,7 @@ retry: {max: 3, causes: [network, oom]}
     assert found.frozen and found.always_changed and found.isolate == 'folder'
     assert found.checkpoint == 'ckpt' and found.caches == ('.cache/hub', 'kernels')
     assert found.desc == 'A sentence' and found.meta == {'owner': ['me', 1]}
-    assert found.environment == Environment('uv', 'uv.lock', Where('pipeline.yaml', 17, 18))
+    assert found.environment == Environment('uv', 'uv.lock', Where('pipeline.yaml', 18, 18)) and found.progress == 'log.jsonl'
     assert found.resources == Resources(0.5, 2 << 30, 1, {'licence': 2})
     assert found.retry == Retry(3, ('network', 'oom'))
     assert stage(tmp_path, 'cmd: x\nretry: 2\nresources: {memory: 1000}').retry == Retry(2)
@@ -253,13 +254,14 @@ code: [../lib]
 environment: {venv: ../requirements.txt}
 checkpoint: c
 caches: [h]
+progress: ../log.csv
 params: [{../p.yaml: [a]}]
 model: {name: m, path: m}
 ''')
     assert found.wdir == 'train' and [dep.value for dep in found.deps] == ['data/x', 'train/*.csv']
     assert [output.path for output in found.outputs] == ['train/m', 'metrics.json']
     assert found.code.paths == ('lib',) and found.environment and found.environment.path == 'requirements.txt'
-    assert (found.checkpoint, found.caches, found.params[0].file) == ('train/c', ('train/h',), 'p.yaml')
+    assert (found.checkpoint, found.caches, found.params[0].file) == ('train/c', ('train/h',), 'p.yaml') and found.progress == 'log.csv'
     assert found.model == Model('m', 'train/m')
 
 

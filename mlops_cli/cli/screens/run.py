@@ -21,9 +21,9 @@ from mlops_cli.core.errors import UserError
 from mlops_cli.core.events import Event, Note, RunStarted, RunStopping, StageEnded, StageRetried, StageStarted, StageWaiting
 from mlops_cli.core.refs import ObjectRef
 from mlops_cli.core.units import plural, show_seconds
-from mlops_cli.job.log import tail
 from mlops_cli.pipeline.spec import Command, Stage
-from mlops_cli.run.invoke import Report
+from mlops_cli.run.logs import last_line
+from mlops_cli.run.report import Report
 from mlops_cli.run.states import State
 from mlops_cli.run.workbench import Workbench
 
@@ -33,7 +33,6 @@ if TYPE_CHECKING:
 TICK = 0.25  # seconds between two drawings
 PATIENCE = 0.4  # seconds until something moves: what is faster needs no watching
 HEARTBEAT = 60.0  # seconds between lines in a log where nothing else is said
-TAIL_BYTES = 4096
 SHOWN_FAILURES = 3
 
 
@@ -146,7 +145,7 @@ class RunScreen:
         stage = self._stage(event.stage)
         parts = made(stage, event.outputs, event.metrics, self._before(stage, event), self.bench.store)
         if not parts and event.log:
-            parts = [line.strip() for line in self._last_line(event.log)]
+            parts = [line] if (line := self._last_line(event.log).strip()) else []
         if state is State.RESTORED and event.seconds >= 1:
             parts.append(f'saved {show_seconds(event.seconds)}')
         return parts
@@ -162,11 +161,8 @@ class RunScreen:
                     found[file, name] = value
         return found
 
-    def _last_line(self, log: str) -> tuple[str, ...]:
-        try:
-            return tuple(plain(line) for line in tail(self.bench.root.full(log), 1, TAIL_BYTES))
-        except OSError:  # a log that cannot be read right now is not worth a word
-            return ()
+    def _last_line(self, log: str) -> str:
+        return plain(last_line(self.bench.root, log))
 
     def _flush_restored(self) -> None:
         """Restored stages one after the other share a line per group, so that a thousand do not flood the screen."""
@@ -197,7 +193,7 @@ class RunScreen:
                 self._start_moving()
             with self.lock:
                 long_ones = self.board.long_ones(now) if self.moving else []
-            last = {one.stage: ''.join(self._last_line(one.log)) for one in long_ones if one.progress is None}
+            last = {one.stage: self._last_line(one.log) for one in long_ones if one.progress is None}
             with self.lock:
                 if self.over.is_set():
                     return

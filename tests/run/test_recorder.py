@@ -1,0 +1,160 @@
+"""The file that tells of a run: what is written comes back, and what cannot be written ends no run."""
+
+from __future__ import annotations
+
+import json
+import os
+import time
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from mlops_cli.core import layout
+from mlops_cli.core.errors import ExitCode, UserError
+from mlops_cli.core.events import Event, Note, RunEnded, RunFailed, RunStarted, StageEnded, StageProgress, StageStarted
+from mlops_cli.fsio import ops
+from mlops_cli.fsio.journal import Journal
+from mlops_cli.fsio.paths import Root
+from mlops_cli.run import live
+from mlops_cli.run.recorder import KEPT, PERIOD, Recorder, folder_of, prune
+from mlops_cli.run.replay import Follower, report_document, report_of
+from mlops_cli.run.states import State
+from tests.support.project import Project
+
+RUN = '20261120T101522Z-7k2m9q4c'
+ABOUT: dict[str, Any] = {'host': 'gpu1', 'who': 'ada', 'command': ['mlops', 'run'], 'detached': False}
+PIPELINE = """\
+version: 1
+stages:
+  good: {cmd: 'echo 1 > a', outs: [a]}
+  bad: {cmd: 'cat a; exit 3', deps: [a], outs: [b]}
+  after: {cmd: 'cp b c', deps: [b], outs: [c]}
+"""
+
+
+def events_in(path: Path) -> list[dict[str, Any]]:
+    return [json.loads(line) for line in path.read_text().splitlines()]
+
+
+def test_what_is_heard_is_written(tmp_path: Path) -> None:
+    heard: list[Event] = []
+    with Root(tmp_path) as root:
+        with Recorder(root, RUN, ABOUT, heard.append, time.time) as recorder:
+            for event in (RunStarted(RUN, 'p', 1, 0, 1), StageProgress('a', (('epoch', 1),)), RunEnded(RUN, 'done', 1.0)):
+                recorder.emit(event)
+        written = events_in(tmp_path / folder_of(RUN) / 'events.jsonl')
+        assert [one['event'] for one in written] == ['live', 'run-started', 'run-ended']
+        assert [type(one) for one in heard] == [RunStarted, StageProgress, RunEnded]
+        assert (tmp_path / folder_of(RUN)).stat().st_mode & 0o777 == 0o700
+        with Follower(root, RUN) as follower:
+            assert [event for _, event in follower.poll()] == [heard[0], heard[2]]
+            assert follower.first['pid'] == os.getpid()
+
+
+def test_lines_wait_for_each_other_and_not_for_long(tmp_path: Path) -> None:
+    with Root(tmp_path) as root, Recorder(root, RUN, ABOUT, lambda _: None, time.time) as recorder:
+        path = tmp_path / folder_of(RUN) / 'events.jsonl'
+        began = time.monotonic()
+        for number in range(100):
+            recorder.emit(StageStarted(f's{number}', 1, 'log'))
+        if time.monotonic() - began < PERIOD:
+            assert len(events_in(path)) < 100
+        end = time.monotonic() + 30
+        while len(events_in(path)) < 101:
+            recorder.pulse()
+            assert time.monotonic() < end
+
+
+@pytest.mark.parametrize(
+    ('error', 'code', 'said'),
+    [
+        (UserError('no lock', hint='wait', exit_code=ExitCode.LOCK_TIMEOUT), 11, 'no lock'),
+        (OSError(28, 'No space left on device', '/x'), 6, 'No space left on device: /x'),
+        (KeyError('x'), 70, 'a bug of mlops: KeyError'),
+    ],
+)
+def test_a_run_that_is_given_up_says_so(tmp_path: Path, error: Exception, code: int, said: str) -> None:
+    heard: list[Event] = []
+    with Root(tmp_path) as root:
+        with pytest.raises(type(error)), Recorder(root, RUN, ABOUT, heard.append, time.time):
+            raise error
+        last = events_in(tmp_path / folder_of(RUN) / 'events.jsonl')[-1]
+    assert (last['event'], last['exit_code'], last['message']) == ('run-failed', code, said)
+    assert isinstance(heard[0], RunFailed)
+
+
+def test_a_full_disk_ends_no_run_and_is_told_once(tmp_path: Path) -> None:
+    heard: list[Event] = []
+
+    def full(operation: str, details: Any) -> None:
+        if operation == 'write':
+            raise OSError(28, 'No space left on device')
+
+    with Root(tmp_path) as root, Recorder(root, RUN, ABOUT, heard.append, time.time) as recorder:
+        with ops.inject(full):
+            recorder.emit(RunStarted(RUN, 'p', 1, 0, 1))
+            recorder.emit(RunEnded(RUN, 'done', 1.0))
+        recorder.report({})
+    notes = [event.text for event in heard if isinstance(event, Note)]
+    assert notes == ['this run cannot be followed from elsewhere: No space left on device'] and len(heard) == 3
+
+
+def test_where_no_folder_can_be_made_the_run_goes_on(tmp_path: Path) -> None:
+    heard: list[Event] = []
+    (tmp_path / '.mlops').write_text('a file')
+    with Root(tmp_path) as root, Recorder(root, RUN, ABOUT, heard.append, time.time) as recorder:
+        recorder.emit(RunEnded(RUN, 'done', 1.0))
+    assert [type(event) for event in heard] == [RunEnded, Note]
+
+
+def test_folders_of_old_runs_go_but_not_those_of_runs_that_go_on(tmp_path: Path) -> None:
+    with Root(tmp_path) as root:
+        prune(root)
+        for number in range(KEPT + 3):
+            root.makedirs(folder_of(f'20261120T1015{number:02}Z-7k2m9q4c'))
+        root.makedirs(layout.LOCAL)
+        with Journal(root.full(layout.JOURNAL), '20261120T101501Z-7k2m9q4c'):
+            prune(root)
+        left = sorted(os.listdir(tmp_path / layout.LIVE))
+    assert len(left) == KEPT + 1 and left[:2] == ['20261120T101501Z-7k2m9q4c', '20261120T101503Z-7k2m9q4c']
+
+
+def test_what_a_run_came_to_comes_back_as_its_screen_needs_it(project: Project) -> None:
+    project.write('pipeline.yaml', PIPELINE)
+    heard: list[Event] = []
+    report = project.run(events=heard)
+    assert report.run is not None
+    with Root(project.path) as root:
+        assert live.read(root, report.run.id) is not None and not list(live.running_in(root))
+        with Follower(root, report.run.id) as follower:
+            assert [event for _, event in follower.poll()] == heard
+            found = follower.report
+    assert found is not None and not follower.damaged
+    assert {name: one.state for name, one in found.settled.items()} == {name: one.state for name, one in report.settled.items()}
+    assert found.settled['bad'].event == report.settled['bad'].event
+    assert found.steps['bad'].reasons == report.steps['bad'].reasons
+    assert found.plan.edges['after'] == ('bad',)
+    assert (found.exit_code, found.ended) == (report.exit_code, 'failed') and found.exit_code == 1
+    assert found.run is not None and found.run.short == report.run.short
+    events = {event.stage: event for event in heard if isinstance(event, StageEnded)}
+    again = report_of(report.run.id, json.loads(json.dumps(report_document(report))), events, 0.0)
+    assert again.settled == found.settled
+
+
+def test_a_run_that_goes_on_tells_what_it_is_doing(project: Project) -> None:
+    with Root(project.path) as root:
+        root.makedirs(layout.LOCAL)
+        with Journal(root.full(layout.JOURNAL), RUN), Recorder(root, RUN, ABOUT, lambda _: None, time.time) as recorder:
+            recorder.emit(RunStarted(RUN, 'p', 3, 0, 1))
+            for name in ('a', 'naïve "quoted" \\ \n stage'):
+                recorder.emit(StageStarted(name, 1, f'{name}.log', 2.5, 'p.jsonl'))
+            recorder.emit(StageEnded('a', str(State.DONE), 1.0))
+            recorder.emit(RunStarted(RUN, 'p', 3, 0, 1))  # flushes
+            (one,) = live.running_in(root)
+        assert list(live.running_in(root)) == []
+    assert (one.run, one.short, one.pid, one.host, one.who) == (RUN, '7k2m9q4c', os.getpid(), 'gpu1', 'ada')
+    assert (one.ended, one.total) == (1, 3)
+    assert [(doing.stage, doing.log, doing.progress, doing.typical) for doing in one.stages] == [
+        ('naïve "quoted" \\ \n stage', 'naïve "quoted" \\ \n stage.log', 'p.jsonl', 2.5)
+    ]
