@@ -24,7 +24,8 @@ class StagePoint:
     ``state``: ``recorded``, ``unknown`` (nothing is recorded for this state), or of a run the state the stage ended in.
     ``key`` and ``manifest``: None where they cannot be told.  ``metrics``: (file, name, number).  ``seconds``: what the
     result took.  ``usage``, ``environment``, ``origin``: as the result has them; empty where this cache lacks it.
-    ``sources``: tree of the code, parameter and pipeline files."""
+    ``sources``: tree of the code, parameter and pipeline files.  ``partial``: where the manifest cannot be told, what is
+    known of it: all but what other stages make."""
 
     stage: str
     state: str
@@ -37,6 +38,7 @@ class StagePoint:
     environment: Mapping[str, Any] = field(default_factory=dict)
     sources: ObjectRef | None = None
     origin: Mapping[str, Any] = field(default_factory=dict)
+    partial: Manifest | None = None
 
 
 @dataclass(frozen=True)

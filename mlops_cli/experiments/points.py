@@ -9,6 +9,7 @@ from dataclasses import replace
 from mlops_cli import git
 from mlops_cli.core.digest import Digest
 from mlops_cli.core.errors import ExitCode, UserError
+from mlops_cli.core.manifest import Manifest
 from mlops_cli.core.near import did_you_mean
 from mlops_cli.core.paths import ancestors
 from mlops_cli.core.refs import ObjectRef
@@ -117,7 +118,8 @@ def planned(bench: Workbench, step: Step) -> StagePoint:
     """A step of a plan as part of a state: recorded if its outputs are known, whether or not they are in place."""
     key = step.manifest.digest if step.manifest is not None else None
     if key is None or step.verdict not in (Verdict.FRESH, Verdict.RESTORE):
-        return StagePoint(step.stage, UNKNOWN, key, step.manifest)
+        partial = Manifest.of(bench.drafts[step.stage].entries) if key is None else None
+        return StagePoint(step.stage, UNKNOWN, key, step.manifest, partial=partial)
     outs8 = outputs_digest(step.outputs).hex[:8]
     return recorded(bench, StagePoint(step.stage, RECORDED, key, step.manifest, step.made), outs8)
 

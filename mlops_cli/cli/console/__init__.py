@@ -39,10 +39,12 @@ NO_TERMINAL = 100  # columns to lay tables out for where nobody says how many th
 
 
 class Line(NamedTuple):
-    """A line to print.  ``word``: the one that colour may stress, at its first place in the text."""
+    """A line to print.  ``word``: the one that colour may stress, at its first place in the text.  ``style``: a colour for the
+    whole line."""
 
     text: str
     word: str = ''
+    style: str = ''
 
 
 # Word -> colour.  Colour adds nothing: the word itself says it.
@@ -104,6 +106,8 @@ def _write(stream: TextIO | None, text: str | Line) -> None:
     shown = safe(line.text)
     if line.word in STYLES and colour(stream):
         shown = shown.replace(line.word, f'\x1b[{_CODES[STYLES[line.word]]}m{line.word}\x1b[0m', 1)
+    elif line.style in _CODES and colour(stream):
+        shown = f'\x1b[{_CODES[line.style]}m{shown}\x1b[0m'
     stream.write(shown + '\n')
 
 

@@ -1,0 +1,231 @@
+"""Two states of the project compared.  Values in, lines out."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Iterable, Sequence
+from typing import Any
+
+from mlops_cli.cli.console import Line, clip, one_line, safe, wrap
+from mlops_cli.cli.screens import metrics as metrics_screen
+from mlops_cli.cli.tables import Column, table
+from mlops_cli.cli.words import Groups, fold, some
+from mlops_cli.core.units import plural, show_seconds, show_size
+from mlops_cli.experiments.code import FileChange
+from mlops_cli.experiments.compare import Difference, StageChange, UsageChange, ValueChange
+from mlops_cli.experiments.metrics import Comparison
+from mlops_cli.experiments.trees import Counts, PathChange
+
+MOST = 40  # rows of a kind, unless everything is asked for
+DIFF_LINES = 40  # of a file, unless everything is asked for
+ALL_LINES = 400  # of all files together
+FILES = 5  # of a folder that are named
+VALUE = 60  # columns of a value
+STYLES = {'+': 'green', '-': 'red', '@': 'cyan'}
+SIGNS = {'added': '+', 'removed': '-', 'changed': '~'}
+
+
+def diff_lines(found: Difference, columns: int, *, code: bool, whole: bool) -> list[Line]:
+    """``code``: lines of code are shown, some of each file.  ``whole``: all of everything."""
+    groups = {**found.before.pipeline.groups, **found.after.pipeline.groups}
+    most = 10**9 if whole else MOST
+    lines = [Line(f'{one_line(found.before.label)} -> {one_line(found.after.label)}')]
+    lines += _stages(found, groups, columns)
+    lines += _values('Parameters', found.params, groups, columns, most)
+    lines += _values('Commands', found.commands, groups, columns, most)
+    lines += _code(found.code, columns, code, whole)
+    lines += _paths('Data', found.data, columns, most)
+    lines += _values('Environment', found.environment, groups, columns, most)
+    lines += _paths('Outputs', found.outputs, columns, most)
+    lines += _metrics(found, groups, columns, whole)
+    lines += _usage(found.usage, columns, most)
+    if found.empty:
+        lines += [Line(''), Line('Nothing differs in what went in or came out.')]
+    return [*lines, *_silent(found, columns)]
+
+
+def _block(title: str, body: Sequence[Line]) -> list[Line]:
+    return [Line(''), Line(title), *body] if body else []
+
+
+def _stages(found: Difference, groups: Groups, columns: int) -> list[Line]:
+    """Which stages differ, those that are on one side only, and those that cannot be compared."""
+    told: dict[str, list[str]] = {}
+    for one in found.stages:
+        told.setdefault(_stage_word(one, found), []).append(one.stage)
+    rows = [(word, ', '.join(some(fold(names, groups), 6))) for word, names in told.items() if word]
+    lines = []
+    for word, names in rows:
+        for index, text in enumerate(wrap(names, max(20, columns - 4 - 22))):
+            lines.append(Line(f'  {"" if index else one_line(word):<20}  {text}'.rstrip()))
+    return [Line(''), *lines] if lines else []
+
+
+def _stage_word(one: StageChange, found: Difference) -> str:
+    if one.status == 'added':
+        return f'only in {found.after.label}'
+    if one.status == 'removed':
+        return f'only in {found.before.label}'
+    if one.note:
+        return one.note
+    return {'same': 'same result', 'changed': 'differs'}.get(one.status, one.status)
+
+
+def _values(title: str, changes: Sequence[ValueChange], groups: Groups, columns: int, most: int) -> list[Line]:
+    rows = [
+        [one_line(one.name), _shown(one.before, one.known[0]), '->', _shown(one.after, one.known[1]), users]
+        for one in changes[:most]
+        for users in [', '.join(some(fold(one.stages, groups), 3))]
+    ]
+    head = [Column('', least=16), Column('', least=12), Column(''), Column('', least=12), Column('', least=8, optional=True)]
+    body = [Line(text) for text in table(head, rows, columns)[1:]] if rows else []
+    if len(changes) > most:
+        body.append(Line(f'  and {len(changes) - most:,} more: -v shows all'))
+    return _block(title, body)
+
+
+def _shown(value: Any, known: bool = True) -> str:
+    if not known:
+        return 'unknown'
+    if value is None:
+        return 'none'
+    return clip(' '.join(one_line(value if isinstance(value, str) else json.dumps(value, ensure_ascii=False)).split()), VALUE)
+
+
+# Code
+
+
+def _code(changes: Sequence[FileChange], columns: int, lines_wanted: bool, whole: bool) -> list[Line]:
+    if not changes:
+        return []
+    body: list[Line] = []
+    left = 10**9 if whole else ALL_LINES
+    for change in changes:
+        counted = f'  +{change.added} -{change.removed}' if change.added is not None else ''
+        note = f'  ({one_line(change.note)})' if change.note else ''
+        sign = SIGNS[change.status]
+        body.append(Line(clip(f'  {sign} {one_line(change.path)}{counted}{note}', columns)))
+        if lines_wanted and change.lines:
+            most = min(10**9 if whole else DIFF_LINES, left)
+            shown = change.lines[2:][:most]
+            body += [_diff_line(text, columns, whole) for text in shown]
+            left -= len(shown)
+            if len(change.lines) - 2 > len(shown):
+                body.append(Line(f'      and {plural(len(change.lines) - 2 - len(shown), "line")} more: --code shows all'))
+    return _block('Code', body)
+
+
+def _diff_line(text: str, columns: int, whole: bool) -> Line:
+    """Coloured by its first character, which says what it is without colour too."""
+    shown = safe(text.replace('\t', '    ')).replace('\n', ' ')
+    line = f'      {shown}'
+    return Line(line if whole else clip(line, columns), '', STYLES.get(shown[:1], ''))
+
+
+# Data and outputs
+
+
+def _paths(title: str, changes: Sequence[PathChange], columns: int, most: int) -> list[Line]:
+    body: list[Line] = []
+    for change in changes[:most]:
+        body.append(Line(clip(f'  {_sign(change)} {one_line(change.path)}  {_what(change)}', columns)))
+        body += [Line(clip(text, columns)) for text in _inside(change.inside)]
+    if len(changes) > most:
+        body.append(Line(f'  and {len(changes) - most:,} more: -v shows all'))
+    return _block(title, body)
+
+
+def _sign(change: PathChange) -> str:
+    return '+' if change.before is None else '-' if change.after is None else '~'
+
+
+def _what(change: PathChange) -> str:
+    if change.inside is not None:
+        return ', '.join(_counted(change.inside)) + _sizes(change, ', ')
+    if change.before is None or change.after is None:
+        size = change.size_after if change.before is None else change.size_before
+        return ('new' if change.before is None else 'gone') + (f', {show_size(size)}' if size is not None else '')
+    return _sizes(change, '') or f'{change.before.short} -> {change.after.short}'
+
+
+def _counted(inside: Counts) -> Iterable[str]:
+    more = ' or more' if inside.more else ''
+    for number, word in ((inside.added, 'new'), (inside.changed, 'changed'), (inside.removed, 'gone')):
+        if number:
+            yield f'{plural(number, "file")} {word}{more}'
+
+
+def _sizes(change: PathChange, before: str) -> str:
+    if change.size_before is None or change.size_after is None:
+        return ''
+    if change.size_before == change.size_after:
+        return f'{before}{show_size(change.size_after)}{"" if before else ", other bytes"}'
+    return f'{before}{show_size(change.size_before)} -> {show_size(change.size_after)}'
+
+
+def _inside(inside: Counts | None) -> list[str]:
+    if inside is None:
+        return []
+    first = inside.files[:FILES]
+    texts = [f'      {SIGNS[status]} {one_line(path)}{_file_sizes(one, two)}' for status, path, one, two in first]
+    rest = inside.added + inside.changed + inside.removed - len(texts)
+    return texts + ([f'      and {plural(rest, "more file")}'] if rest > 0 else [])
+
+
+def _file_sizes(one: int | None, two: int | None) -> str:
+    sizes = [show_size(size) for size in (one, two) if size is not None]
+    return f'  {" -> ".join(dict.fromkeys(sizes))}' if sizes else ''
+
+
+# Metrics and usage
+
+
+def _metrics(found: Difference, groups: Groups, columns: int, whole: bool) -> list[Line]:
+    """Those that differ; all, where everything is asked for."""
+    rows = tuple(row for row in found.metrics.rows if whole or row.verdict != 'same')
+    same = len(found.metrics.rows) - len(rows)
+    if not rows:
+        return _block('Metrics', [Line(f'  {plural(same, "number")}, all the same')] if same else [])
+    shown = metrics_screen.diff_lines(
+        Comparison(rows, ()), (found.before.label, found.after.label), groups, columns, everything=whole, changed_only=True
+    )
+    tail = [Line(f'  {plural(same, "number")} the same')] if same else []
+    return _block('Metrics', [*shown[2:-2], *tail])  # without its own title and sum
+
+
+def _usage(changes: Sequence[UsageChange], columns: int, most: int) -> list[Line]:
+    rows = []
+    for stage in dict.fromkeys(change.stage for change in changes):
+        mine = {change.name: change for change in changes if change.stage == stage}
+        cells = [_arrow(mine.get(name), show) for name, show in FIGURES.items()]
+        if cells[0]:
+            rows.append([one_line(stage), *cells])
+    head = [Column('', least=14), Column('TIME'), Column('CPU', optional=True), Column('MEMORY', optional=True)]
+    body = [Line(text) for text in table(head, rows[:most], columns)] if rows else []
+    if len(rows) > most:
+        body.append(Line(f'  and {plural(len(rows) - most, "more stage")}: -v shows all'))
+    return _block('Took', body)
+
+
+FIGURES: dict[str, Callable[[float], str]] = {
+    'seconds': show_seconds,
+    'cpu_seconds': show_seconds,
+    'memory_peak_bytes': show_size,
+}
+
+
+def _arrow(change: UsageChange | None, show: Callable[[float], str]) -> str:
+    if change is None or change.before is None or change.after is None:
+        return ''
+    return f'{show(change.before)} -> {show(change.after)}'
+
+
+def _silent(found: Difference, columns: int) -> list[Line]:
+    """What is not compared, and why."""
+    lines: list[Line] = []
+    for point in (found.before, found.after):
+        if point.absent > 0:
+            stages = f'{plural(point.absent, "stage")} that {"was" if point.absent == 1 else "were"} fresh'
+            text = f'Not compared: {stages} in {one_line(point.label)}, and not named in its record.'
+            lines += [Line(part) for part in wrap(text, columns)]
+    return [Line(''), *lines] if lines else []
