@@ -211,7 +211,7 @@ def accept(bench: Workbench, names: Sequence[str], author: Author, emit: Callabl
         taken = [_take_in(bench, one) for one in proposals]
         for one in proposals:
             draft = bench.drafts[one.stage]
-            if changed := moved(bench.describer, draft, {**draft.inputs, **draft.elsewhere}):
+            if changed := moved(bench.describer, draft, draft.inputs):
                 raise _refused(f'{one.stage}: {changed[0]} changed while it was being accepted', 'try again')
         done = tuple(_record(bench, one, replace(author, reason=reason), keeper) for one in taken)
         bench.batch.flush()
@@ -307,7 +307,6 @@ def _record(bench: Workbench, one: Proposal, author: Author, keeper: Keeper) -> 
 
 def _write(bench: Workbench, one: Proposal, author: Author) -> Done:
     pin = Pin(one.manifest, one.outputs, one.metrics)
-    path = bench.pins.add(one.stage, pin, bench.batch) or ''
     accepted = Accepted(
         one.stage,
         one.manifest.digest,
@@ -321,7 +320,8 @@ def _write(bench: Workbench, one: Proposal, author: Author) -> Done:
         one.kind,
         differences([(r.kind, r.subject, r.before, r.after, r.detail) for r in one.differs]),
     )
-    return Done(one, path, bench.accepted.add(accepted, bench.batch))
+    record = bench.accepted.add(accepted, bench.batch)  # first, so that a kill leaves no pin of which nobody knows the reason
+    return Done(one, bench.pins.add(one.stage, pin, bench.batch) or '', record)
 
 
 def _after(bench: Workbench, key: Digest, now: float) -> str:
@@ -344,9 +344,10 @@ def propose_run(bench: Workbench, run: Run) -> tuple[Proposal, ...]:
             if last is not None and last.outs8 == row.outs8:
                 who = last.who or 'somebody'
                 raise UserError(f'run {run.short} has nothing more to accept: {who} accepted {row.name} on {last.when[:10]}')
+        trial = f'mlops runs apply {run.short} takes a trial over' if run.overlay else ''
         raise UserError(
             f'run {run.short} has nothing to accept: no result of it is in doubt, none is one of several',
-            hint='to have what lies here now recorded: mlops accept STAGE --reason ...',
+            hint=trial or 'to have what lies here now recorded: mlops accept STAGE --reason ...',
         )
     return tuple(found)
 

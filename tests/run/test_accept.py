@@ -250,6 +250,51 @@ def test_a_proposal_changes_nothing(made: Project) -> None:
     assert {str(path): path.stat().st_mtime_ns for path in made.path.rglob('*') if 'local' not in path.parts} == before
 
 
+def test_tracked_data_that_is_not_here_counts_as_recorded(made: Project) -> None:
+    made.mlops('add', 'in.txt')
+    (made.path / 'in.txt').unlink()
+    made.write('prepare.sh', 'echo hello\n' + made.read('prepare.sh'))
+    assert [one.proposal.stage for one in take(made, 'prepare')] == ['prepare']
+    assert made.verdicts()['prepare'] == 'fresh'
+
+
+def test_a_kill_before_each_rename_leaves_no_pin_without_its_reason(made: Project) -> None:
+    """Whatever is there of the two, the stage is accepted or as out of date as it was; and accepting again completes it."""
+    made.write('train.sh', 'echo hello\n' + made.read('train.sh'))
+    clean = {path.name for path in (made.path / '.mlops/stages').iterdir()}
+    for kill in range(1, 30):
+        done = killed_at(made, kill)
+        found = step(made, 'train')
+        pins = {path.name for path in (made.path / '.mlops/stages').iterdir()} - clean
+        assert not pins or found.accepted is not None
+        if done:
+            break
+    assert kill > 3 and step(made, 'train').accepted is not None
+
+
+def killed_at(project: Project, number: int) -> bool:
+    """Accepts ``train``, but the machine stops before the so-manieth rename of a record; whether it came to its end."""
+    from mlops_cli.fsio import ops
+
+    class Stop(BaseException):
+        pass
+
+    seen = 0
+
+    def listen(name: str, args: object) -> None:
+        nonlocal seen
+        seen += name in ('rename', 'rename_noreplace', 'link')
+        if seen == number:
+            raise Stop
+
+    try:
+        with ops.record(listen), opened(project) as bench:
+            accept(bench, ['train'], AUTHOR, lambda _: None)
+    except Stop:
+        return False
+    return True
+
+
 # Runs
 
 

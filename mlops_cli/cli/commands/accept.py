@@ -23,6 +23,7 @@ from mlops_cli.run.invoke import who
 from mlops_cli.run.workbench import Workbench
 
 EXITS = exits.line(ExitCode.REFUSED)
+SHORTEST = 4  # characters of a run's id: what is shorter is rather a misspelt stage
 
 
 def command(
@@ -71,6 +72,8 @@ def meant(bench: Workbench, words: Sequence[str]) -> tuple[tuple[str, ...], Run 
 
 def _run(bench: Workbench, word: str, unknown: UserError) -> Run:
     try:
+        if len(word) < SHORTEST:
+            raise unknown
         return bench.runs.find(word)
     except UserError as error:
         if 'could mean' in error.message:
