@@ -220,9 +220,11 @@ class LineageIndex:
         if known == (state,) or (known is None and facts is None):
             return
         connection.execute('DELETE FROM folders WHERE path = ?', (path,))
-        trusted = facts is None or self._settled(facts)
-        if look() and trusted:
-            connection.execute('INSERT INTO folders VALUES (?, ?)', (path, state))
+        trusted = facts is not None and self._settled(facts)
+        sound = look()
+        if facts is not None:
+            kept = state if trusted and sound else b'look again'
+            connection.execute('INSERT INTO folders VALUES (?, ?)', (path, kept))
 
     def _pins(self, connection: sqlite3.Connection) -> bool:
         names = {name for name in names_in(self._root, layout.STAGES) if '~' in name and name.endswith('.json')}

@@ -168,7 +168,7 @@ def _place(
                 width, height = sizes[name]
                 boxes[name] = Box(lefts[number], y - height / 2, width, height)
     places = {name: number for number, layer in enumerate(part.layers) for name in layer}
-    turned = {(two, one) for one, two in pairs} - set(pairs)
+    known = set(pairs)
     for one, two in forward:
         points = [(boxes[one].x + boxes[one].width, centres[one] - least + top)]
         points.append((rights[places[one]], points[0][1]))
@@ -176,10 +176,10 @@ def _place(
             y = centres[bend] - least + top
             points += [(lefts[places[bend]], y), (rights[places[bend]], y)]
         points.append((boxes[two].x, centres[two] - least + top))
-        if (one, two) in turned and (one, two) not in pairs:
-            lines.append((two, one, tuple(reversed(points))))
-        else:
+        if (one, two) in known:
             lines.append((one, two, tuple(points)))
+        if (two, one) in known:
+            lines.append((two, one, tuple(reversed(points))))
     bottom = max(centres[name] + heights[name] / 2 for name in centres) - least + top
     return max(box.x + box.width for name, box in boxes.items() if name in names), bottom
 
