@@ -6,7 +6,7 @@ import pytest
 
 from mlops_cli.cli.console import cells
 from mlops_cli.cli.screens.run_board import BAR, Board, bar
-from mlops_cli.core.events import Note, RunStarted, StageStarted, StageWaiting
+from mlops_cli.core.events import Note, RunStarted, StageProgress, StageRetried, StageStarted, StageWaiting
 from tests.cli.values import RUN, ended
 
 
@@ -68,6 +68,39 @@ def test_a_heartbeat_says_how_long() -> None:
     assert now.heartbeat(725.0) == (
         'running t@0 12m of ~20m00s, t@1 12m, t@2 12m, t@3 12m and 2 more; 0 of 8 done, 6 running, 2 waiting'
     )
+
+
+def test_stages_that_say_how_far_they_are(pinned) -> None:
+    now = board()
+    now.listen(StageStarted('known', 1, 'log', 30.0, 'p'), 0.0)
+    now.listen(StageProgress('known', (('step', 4100), ('loss', 0.41234)), None, None), 1.0)
+    now.listen(StageStarted('counted', 1, 'log', 30.0, 'p'), 0.0)
+    now.listen(StageProgress('counted', (('epoch', 2.0), ('loss', 1.5), ('lr', 1e-05)), 2.0, 40.0), 10.0)
+    now.listen(StageProgress('counted', (('epoch', 7.0), ('loss', 0.412), ('lr', 1e-05)), 7.0, 40.0), 60.0)
+    now.listen(StageStarted('first', 1, 'log', None, 'p'), 0.0)
+    now.listen(StageProgress('first', (('epoch\x1b[2J', '\u202ex\n'), ('a', float('nan'))), None, None), 1.0)
+    now.listen(StageProgress('gone', (('epoch', 1),)), 1.0)
+    lines = now.lines(60.0, 80, 20, {'known': 'printed'})
+    pinned('board-progress-80', lines)
+    assert now.running['counted'].whole(60.0) == pytest.approx(60 + 33 * 10)  # five epochs in 50 seconds
+    assert now.heartbeat(120.0) == (
+        'running known 2m (step 4,100, loss 0.4123), counted 2m of ~14m06s (epoch 7 of 40, loss 0.412, lr 1e-05), '
+        'first 2m (epoch�[2J �x⏎, a nan); 0 of 8 done, 3 running, 5 waiting'
+    )
+
+
+def test_between_two_attempts_nothing_runs() -> None:
+    now = board(1)
+    now.listen(StageStarted('a', 1, 'l'), 0.0)
+    now.listen(StageRetried('a', 1, 3, 1.0, 1, 'exit 1'), 1.0)
+    assert now.counts() == '  0 of 1 done, 1 waiting'
+
+
+def test_what_comes_out_fresh_waits_no_more() -> None:
+    now = board(2)
+    now.listen(ended('a'), 1.0)
+    now.listen(ended('b', 'fresh'), 1.0)
+    assert now.counts() == '  2 of 2 done'
 
 
 @pytest.mark.parametrize('share', [-1.0, 0.0, 0.5, 0.99, 1.0, 25.0])

@@ -10,7 +10,7 @@ import pytest
 from mlops_cli.cli import context, unchanged
 from mlops_cli.cli.screens import run as run_screen
 from mlops_cli.cli.screens.run import RunScreen
-from mlops_cli.core.events import Event, Note, RunStarted, StageStarted, StageWaiting
+from mlops_cli.core.events import Event, Note, RunStarted, RunStopping, StageRetried, StageStarted, StageWaiting
 from mlops_cli.core.manifest import Manifest
 from mlops_cli.plan.model import Plan
 from mlops_cli.records.pins import Pin
@@ -216,6 +216,28 @@ def test_waiting_and_notes_go_to_the_other_stream(capsys) -> None:
         'stderr: note: a',
         'stderr: note: prepare: b',
     ]
+
+
+def test_retries_and_stopping_are_told(capsys) -> None:
+    again = StageRetried('prepare', 1, 3, 2.0, 1, 'exit 1')
+    assert shown(capsys, [StageStarted('prepare', 1, 'l'), again, RunStopping(RUN, 1), RunStopping(RUN, 2)]) == [
+        'stderr: note: prepare: exit 1: attempt 2 of 3',
+        'stderr: stopping: 0 stages being ended; mlops runs cancel --now ends them at once',
+    ]
+
+
+def test_a_stage_that_this_pipeline_does_not_have_is_shown_too(capsys) -> None:
+    """A run that is followed may have begun with another pipeline."""
+    failed = ended('gone@1', 'failed', message='exit 1', log='l', tail=('x',))
+    lines = shown(capsys, [STARTED, ended('gone@2'), failed], report(plan(step('gone@1', 'run')), settled(failed), 'failed'))
+    assert any('done      gone@2' in line for line in lines) and any('gone@1 failed' in line for line in lines)
+
+
+def test_what_nobody_sees_is_plain(capsys, monkeypatch) -> None:
+    monkeypatch.setattr(run_screen, 'terminal', lambda _: True)
+    with RunScreen(bench(), unseen=True) as screen:
+        screen.listen(STARTED)
+        assert screen.columns is None and not screen.watched and screen.thread is None
 
 
 def test_a_machine_that_fails_half_way_is_told_with_what_was_done(capsys) -> None:
