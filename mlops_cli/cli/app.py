@@ -15,6 +15,7 @@ from mlops_cli.cli import context
 from mlops_cli.cli.console import prepare
 from mlops_cli.cli.failures import guarded
 from mlops_cli.cli.groups import LOCK_TIMEOUT, SETTINGS, YES, with_globals
+from mlops_cli.cli.habits import HABITS
 
 # Command -> (module, one line for the overview).  A folder of commands is a module with ``app``, a Typer of its own; every
 # other one has ``command`` and, for its help, ``EXITS``.
@@ -38,10 +39,6 @@ COMMANDS = {
     'verify': ('verify', 'check every stored object'),
     'gate': ('gate', 'an expression over metrics that must hold'),
 }
-# What other tools call them -> how it is called here.
-HABITS = {'repro': 'run', 'dag': 'graph', 'exp': 'runs list', 'diff': 'plan', 'build': 'run', 'make': 'run', 'help': '-h'}
-
-
 class Lazy(TyperGroup):  # the arguments' names are the base class's
     """Imports a command's module when the command is asked for."""
 
@@ -61,7 +58,7 @@ class Lazy(TyperGroup):  # the arguments' names are the base class's
         return with_globals(typer.main.get_command(single))
 
     def resolve_command(self, ctx: Any, args: list[str]) -> Any:
-        context.refuse_unknown(args[0] if args else '', COMMANDS, HABITS)
+        context.refuse_unknown(args, COMMANDS, HABITS)
         return super().resolve_command(ctx, args)
 
     def format_commands(self, ctx: Any, formatter: Any) -> None:
@@ -137,7 +134,9 @@ def main(
     context.wait_at_most(lock_timeout)
     context.enter(directory)
     if ctx.invoked_subcommand is None:
-        print(ctx.get_help())
+        from mlops_cli.cli import here
+
+        here.command()
 
 
 def run(arguments: Sequence[str]) -> int:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 
 from mlops_cli.core.errors import UserError
@@ -56,12 +56,18 @@ def wait_at_most(seconds: float | None) -> None:
     limit_waiting(seconds)
 
 
-def refuse_unknown(name: str, commands: Collection[str], habits: Mapping[str, str], of: str = 'mlops') -> None:
-    """Raises UserError for a word that is no command, with the one that was meant."""
+def refuse_unknown(words: Sequence[str], commands: Collection[str], habits: Mapping[str, str], of: str = 'mlops') -> None:
+    """Raises UserError for a word that is no command, with the one that was meant.
+
+    ``habits``: what other tools call something, in one word or two -> how it is called here, or a sentence in brackets."""
+    name = words[0] if words else ''
     if not name or name in commands or name.startswith('-'):
         return
-    if name in habits:
-        raise UserError(f'there is no command {name!r}', hint=f'here it is called: mlops {habits[name]}')
+    for typed in (' '.join(words[:2]), name):
+        if typed in habits:
+            meant = habits[typed]
+            hint = meant.strip('()') if meant.startswith('(') else f'here it is called: {of} {meant}'
+            raise UserError(f'there is no command {typed!r}', hint=hint)
     near = did_you_mean(name, commands)
     hint = f'did you mean: {of} {near[13:-1]}' if near.startswith('did you mean ') else f'{of} -h lists them all'
     raise UserError(f'{of} has no command {name!r}', hint=hint)

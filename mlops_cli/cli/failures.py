@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import sys
 import time
@@ -11,10 +12,17 @@ from typing import Any
 from mlops_cli import __version__
 from mlops_cli.cli import context, exits
 from mlops_cli.cli.console import Line, hung_up, one_line, print_json, say
+from mlops_cli.cli.finding import project_folder
 from mlops_cli.core import layout
 from mlops_cli.core.errors import ExitCode, UserError, UserErrors
 from mlops_cli.core.near import did_you_mean
+from mlops_cli.core.secrets import Redactor, environment_secrets
+from mlops_cli.fsio.atomic import write_file
 from mlops_cli.fsio.ops import machine_error
+from mlops_cli.fsio.paths import Root
+
+CRASH_LIMIT = 1 << 20  # characters of a traceback
+_OF_OUTPUT = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EIO, errno.EBADF, errno.EAGAIN)
 
 
 def guarded(call: Callable[[], Any], arguments: Sequence[str]) -> int:
@@ -32,12 +40,22 @@ def guarded(call: Callable[[], Any], arguments: Sequence[str]) -> int:
         hung_up()
         return 0
     except OSError as error:
-        return _tell(machine_error(error, 'working'))
+        return _tell(machine_error(error, 'write to standard output' if _lost_output(error) else 'go on'))
     except KeyboardInterrupt:
         say(Line('interrupted'))
         return ExitCode.INTERRUPTED
     except Exception as error:  # noqa: BLE001 -- whatever it is, it is a bug of ours: a log, an invitation, exit 70
         return _usage(error, arguments) if _is_usage(error) else _crash(arguments)
+
+
+def _lost_output(error: OSError) -> bool:
+    """Whether it is standard output that failed, as on a full disk: whatever is written later then goes nowhere, or the
+    interpreter would end with another failure.  Errors of files carry the file's name."""
+    if error.filename is not None or error.errno not in _OF_OUTPUT:
+        return False
+    hung_up()
+    context.current.json = False  # there is nobody to read a document
+    return True
 
 
 def _is_usage(error: Exception) -> bool:
@@ -82,12 +100,17 @@ def _plainly(error: Any) -> str:
 
 def _tell(error: UserError) -> int:
     errors = error.errors if isinstance(error, UserErrors) else (error,)
+    told = False
     if context.current.json:
         try:
             print_json(_document(errors))
+            told = True
         except BrokenPipeError:
             hung_up()
-    else:
+            told = True
+        except OSError:  # then in words, to whoever hears them
+            hung_up()
+    if not told:
         for one in errors:
             message, *more = str(one).split('\n')
             say(Line(f'error: {message}', 'error:'))
@@ -112,26 +135,45 @@ def _document(errors: Sequence[UserError]) -> dict[str, Any]:
 
 
 def _crash(arguments: Sequence[str]) -> int:
+    """Writes what a report needs, without the secrets of the environment, and says where."""
     import platform
-    import tempfile
     import traceback
 
-    text = (
+    last = traceback.format_exc().strip().splitlines()[-1]
+    redact = Redactor(environment_secrets(os.environ, ())).redact
+    text = redact(
         f'mlops {__version__}, Python {platform.python_version()}, {platform.platform()}\n'
-        f'arguments: {list(arguments)!r}\n\n{traceback.format_exc()}'
+        f'arguments: {list(arguments)!r}\n\n{traceback.format_exc()[-CRASH_LIMIT:]}'
     )
-    folder = layout.CRASHES if os.path.isdir(layout.LOCAL) else tempfile.gettempdir()
-    path = os.path.join(folder, f'mlops-crash-{time.strftime("%Y%m%dT%H%M%S")}-{os.getpid()}.log')
-    try:
-        os.makedirs(folder, exist_ok=True)
-        with open(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600), 'w') as file:
-            file.write(text)
-    except OSError:
-        path = ''
+    path = _keep(text.encode('utf-8', 'backslashreplace'))
+    if not path:
         say(text)
     error = UserError(
-        'this is a bug of mlops, not of yours: ' + traceback.format_exc().strip().splitlines()[-1][:300],
+        f'this is a bug of mlops, not of yours: {redact(last)[:300]}',
         hint=f'please report it and attach {path}' if path else 'please report it with the text above',
         exit_code=ExitCode.BUG,
     )
     return _tell(error)
+
+
+def _keep(data: bytes) -> str:
+    """Where a crash log went: into the project, through no link, else into the folder for temporary files; empty: nowhere."""
+    import tempfile
+
+    name = f'mlops-crash-{time.strftime("%Y%m%dT%H%M%S")}-{os.getpid()}.log'
+    try:
+        folder = project_folder()
+        with Root(folder) as root:
+            if root.stat(layout.ROOT) is not None:
+                root.makedirs(layout.CRASHES, mode=0o700)
+                write_file(root, f'{layout.CRASHES}/{name}', data, 0o600, durable=False)
+                return os.path.relpath(root.full(f'{layout.CRASHES}/{name}'))
+    except (OSError, UserError):
+        pass
+    path = os.path.join(tempfile.gettempdir(), name)
+    try:
+        with open(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC, 0o600), 'wb') as file:
+            file.write(data)
+    except OSError:
+        return ''
+    return path

@@ -12,12 +12,29 @@ def project_folder(start: str | None = None) -> str:
     """The nearest folder, from ``start`` upwards, with a pipeline.yaml.  Raises UserError."""
     here = folder = os.path.abspath(start or os.getcwd())
     while True:
-        if os.path.isfile(os.path.join(folder, layout.PIPELINE_FILE)):
+        path = os.path.join(folder, layout.PIPELINE_FILE)
+        if os.path.isfile(path):
             return folder
+        if os.path.lexists(path):
+            raise _no_file(path)
         parent = os.path.dirname(folder)
         if parent == folder:
-            raise UserError(
-                f'no {layout.PIPELINE_FILE} in {here} or above it',
-                hint='mlops init makes a project here, or name one: mlops -C DIR ...',
-            )
+            raise UserError(f'no {layout.PIPELINE_FILE} in {here} or above it', hint=_instead(here))
         folder = parent
+
+
+def _no_file(path: str) -> UserError:
+    if os.path.isdir(path):
+        return UserError(f'{path} is a folder, not a file', hint='a pipeline is one file; rename the folder')
+    if os.path.islink(path):
+        return UserError(f'{path} is a link that leads nowhere', hint=f'it says {os.readlink(path)}: mend or remove it')
+    return UserError(f'{path} is not a regular file', hint='put a file there')
+
+
+def _instead(here: str) -> str:
+    """What to do where no pipeline is."""
+    if os.path.isfile(os.path.join(here, 'dvc.yaml')):
+        return 'there is a dvc.yaml: cp dvc.yaml pipeline.yaml, then mlops plan says what to change, by line'
+    if all(os.path.exists(os.path.join(here, name)) for name in ('HEAD', 'objects', 'refs')):
+        return 'this is a bare git repository, which has no files: git worktree add ../work, and go there'
+    return 'mlops init makes a project here, or name one: mlops -C DIR ...'

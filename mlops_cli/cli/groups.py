@@ -68,7 +68,7 @@ class Group(TyperGroup):  # the arguments' names are the base class's
         return with_globals(command) if command is not None else None
 
     def resolve_command(self, ctx: Any, args: list[str]) -> Any:
-        context.refuse_unknown(args[0] if args else '', self.commands, {}, of=ctx.command_path)
+        context.refuse_unknown(args, self.commands, {}, of=ctx.command_path)
         return super().resolve_command(ctx, args)
 
 

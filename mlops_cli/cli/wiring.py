@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 import os
+import shlex
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 
+from mlops_cli.cli import context
 from mlops_cli.cli.console import Line, say
 from mlops_cli.cli.finding import project_folder
 from mlops_cli.core.errors import ExitCode, UserError
 from mlops_cli.fsio.paths import Root
+from mlops_cli.pipeline.around import around
 from mlops_cli.pipeline.spec import Pipeline
 from mlops_cli.records import data
 from mlops_cli.records.config import Config, load_config
@@ -31,6 +34,16 @@ def open_project() -> Project:
         return Project(folder, load_config(root, os.environ))
 
 
+def _tell_around(folder: str) -> None:
+    """A pipeline that another one includes is a project of its own as seen from here, with results of its own."""
+    file = around(folder)[1]
+    if file and not (context.current.quiet or context.current.json):
+        outer = os.path.relpath(os.path.dirname(file))
+        file = os.path.relpath(file)
+        say(Line(f'note: {file} includes this pipeline; from here it is another project, with results of its own', 'note:'))
+        say(f'      as part of that one: mlops -C {shlex.quote(outer)} ...')
+
+
 @contextmanager
 def workbench(assignments: Sequence[str] = (), *, tolerant: bool = False) -> Iterator[Workbench]:
     """The project around the current folder, open.  ``assignments``: the ``--set`` options.  ``tolerant``: what is asked for
@@ -38,6 +51,7 @@ def workbench(assignments: Sequence[str] = (), *, tolerant: bool = False) -> Ite
 
     Raises UserError, OSError."""
     project = open_project()
+    _tell_around(project.folder)
     overlay = {}
     if assignments:
         from mlops_cli.fingerprint.params import parse_assignments

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -13,7 +14,6 @@ import typer
 from mlops_cli import __version__
 from mlops_cli.cli import app, context, exits, failures
 from mlops_cli.cli.commands import run as run_command
-from mlops_cli.cli.performing import exit_code
 from mlops_cli.core.errors import ExitCode, UserError, UserErrors, Where
 from tests.cli.values import ended, plan, report, settled, step
 
@@ -64,7 +64,7 @@ def test_every_command_that_reports_takes_json(capsys, command: list[str]) -> No
     assert '--json' in mlops(capsys, *command, '-h')[1]
 
 
-@pytest.mark.parametrize('arguments', [[], ['-h'], ['--help']])
+@pytest.mark.parametrize('arguments', [['-h'], ['--help']])
 def test_the_overview(capsys, arguments: list[str]) -> None:
     code, out, err = mlops(capsys, *arguments)
     assert code == 0 and not err
@@ -87,7 +87,16 @@ def test_version(capsys, flag: str) -> None:
     [
         (['repro'], "there is no command 'repro'", 'here it is called: mlops run'),
         (['dag'], "there is no command 'dag'", 'here it is called: mlops graph'),
-        (['exp', 'show'], "there is no command 'exp'", 'here it is called: mlops runs list'),
+        (['exp', 'show'], "there is no command 'exp show'", 'here it is called: mlops runs list'),
+        (['exp', 'run', '-S', 'a=1'], "there is no command 'exp run'", 'here it is called: mlops run --set KEY=VALUE'),
+        (['exp', 'whatever'], "there is no command 'exp'", 'here it is called: mlops runs list'),
+        (
+            ['stage', 'add'],
+            "there is no command 'stage add'",
+            'a stage is written into pipeline.yaml: stages: {NAME: {cmd: COMMAND, outs: [FILE]}}',
+        ),
+        (['params', 'diff'], "there is no command 'params diff'", 'here it is called: mlops runs diff'),
+        (['commit'], "there is no command 'commit'", 'here it is called: mlops accept STAGE --reason TEXT'),
         (['sttaus'], "mlops has no command 'sttaus'", 'did you mean: mlops status'),
         (['quux'], "mlops has no command 'quux'", 'mlops -h lists them all'),
         (['runs', 'lits'], "mlops runs has no command 'lits'", 'did you mean: mlops runs list'),
@@ -183,10 +192,10 @@ def test_interruption(capsys) -> None:
 def test_the_exit_code_of_a_run() -> None:
     of = plan(step('prepare', 'run'))
     good, bad = settled(ended('prepare')), settled(ended('prepare', 'failed'))
-    assert exit_code(report(of, good), 0) == 0
-    assert exit_code(report(of, bad, 'failed'), 0) == 1
-    assert exit_code(report(of, bad, 'interrupted'), 2) == 130
-    assert exit_code(report(of, bad, 'interrupted'), 15) == 143
+    assert report(of, good).exit_code == 0
+    assert report(of, bad, 'failed').exit_code == 1
+    assert report(of, bad, 'interrupted').exit_code == 130
+    assert replace(report(of, bad, 'interrupted'), terminated=True).exit_code == 143
 
 
 def test_global_options_stand_before_or_behind(capsys, tmp_path) -> None:

@@ -15,12 +15,10 @@ from mlops_cli.core import layout
 from mlops_cli.core.errors import UserError, UserErrors
 from mlops_cli.fsio import filesystem, ops
 from mlops_cli.fsio.paths import Root
+from mlops_cli.pipeline.around import around
 from mlops_cli.records import trust
 from mlops_cli.records.config import Config, load_config, load_settings
 from mlops_cli.run.workbench import Workbench, open_workbench
-from mlops_cli.yamlfile import examine
-
-INCLUDES_LIMIT = 1 << 20
 
 
 def look(here: str, project: str, environ: Mapping[str, str], now: float) -> Facts:
@@ -39,9 +37,9 @@ def look(here: str, project: str, environ: Mapping[str, str], now: float) -> Fac
         return Facts(**stands, git=gather_git.outside(here))
     with Root(project) as root:
         config, errors, unconfirmed = _config(root, environ)
-        around, included_by = _around(project)
+        above, included_by = around(project)
         cache = config.cache if config else root.full(layout.CACHE)
-        stands |= {'around': around, 'included_by': included_by, 'unconfirmed': unconfirmed}
+        stands |= {'around': above, 'included_by': included_by, 'unconfirmed': unconfirmed}
         stands |= {'disks': (_disk('project', project), _disk('cache', cache)), 'own': gather_own.look(root, cache)}
         bench: Workbench | None = None
         stages: tuple[StageFacts, ...] = ()
@@ -79,30 +77,6 @@ def _config(root: Root, environ: Mapping[str, str]) -> tuple[Config | None, list
         return None, list(error.errors), ()
     except UserError as error:
         return None, [error], ()
-
-
-def _around(project: str) -> tuple[str, str]:
-    """(project that this one lies in, its pipeline file if that includes this one's); empty ones if there is none."""
-    folder = os.path.dirname(project)
-    while True:
-        file = os.path.join(folder, layout.PIPELINE_FILE)
-        if os.path.isfile(file):
-            return folder, file if _includes(file, os.path.relpath(project, folder)) else ''
-        if folder == os.path.dirname(folder):
-            return '', ''
-        folder = os.path.dirname(folder)
-
-
-def _includes(file: str, folder: str) -> bool:
-    try:
-        with open(os.open(file, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC), 'rb') as opened:
-            document, _ = examine(opened.read(INCLUDES_LIMIT), file)
-    except OSError:
-        return False
-    value = document.value if document else None
-    listed = value.get('include') if isinstance(value, dict) else None
-    wanted = os.path.normpath(f'{folder}/{layout.PIPELINE_FILE}')
-    return isinstance(listed, list) and any(isinstance(one, str) and os.path.normpath(one) == wanted for one in listed)
 
 
 def _disk(what: str, path: str) -> Disk:

@@ -1,0 +1,54 @@
+"""``mlops`` with no arguments: what to do next, in the place where one stands."""
+
+from __future__ import annotations
+
+import os
+import sys
+import time
+from concurrent.futures import ThreadPoolExecutor
+
+from mlops_cli.cli import finding
+from mlops_cli.cli.commands.status import planned
+from mlops_cli.cli.console import out_lines, width
+from mlops_cli.cli.screens.here import Here, here_lines, outside_lines
+from mlops_cli.cli.standing import data_changes, in_git, last_run, working
+from mlops_cli.cli.uncommitted import uncommitted
+from mlops_cli.cli.wiring import workbench
+from mlops_cli.core.errors import UserError
+from mlops_cli.fsio.paths import Root
+from mlops_cli.records.repository import access
+from mlops_cli.run.request import Request
+from mlops_cli.run.workbench import Workbench
+
+
+def command() -> int:
+    """Raises UserError for a pipeline that cannot be read, as every command does."""
+    try:
+        finding.project_folder()
+    except UserError as error:
+        from mlops_cli.adopt.surroundings import look_around
+
+        with Root('.') as root:
+            out_lines(outside_lines(os.getcwd(), look_around(root), error.hint, width(sys.stdout)))
+        return 0
+    with workbench() as bench:
+        out_lines(here_lines(_look(bench), width(sys.stdout)))
+    return 0
+
+
+def _look(bench: Workbench) -> Here:
+    with ThreadPoolExecutor(1) as pool:
+        asked = pool.submit(in_git, bench)  # git is another process: it works while we do
+        plan = planned(bench, Request(()))
+        last, running, data = last_run(bench), working(bench), data_changes(bench)
+        head, changed = asked.result()
+    return Here(
+        time.time(),
+        plan,
+        head.branch if head else None,
+        access(bench.root.path).sentence if head is None else '',
+        last,
+        running,
+        uncommitted(bench, changed) if head is not None else uncommitted(bench, ()),
+        tuple(data),
+    )
