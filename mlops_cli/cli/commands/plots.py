@@ -43,6 +43,10 @@ Kind = Annotated[
     str, typer.Option('--kind', metavar='KIND', help=f'{", ".join(KINDS)}. Default: as declared, or as columns are.')
 ]
 
+NoHeader = Annotated[
+    bool, typer.Option('--no-header', help='The first row of a CSV or TSV file is data; columns are 0, 1, 2...')
+]
+
 
 @dataclass(frozen=True)
 class Wishes:
@@ -83,6 +87,7 @@ def show(
     x: X = '',
     y: Y = None,
     kind: Kind = '',
+    no_header: NoHeader = False,
     ascii_only: Ascii = False,
     json: options.Json = False,
 ) -> int:
@@ -91,7 +96,7 @@ def show(
     Example:  mlops plots show train --html plots.html
     """
     wishes = Wishes(html, svg, open_, ascii_only, json)
-    settings = _settings(x, y, kind)
+    settings = _settings(x, y, kind, no_header)
     with workbench() as bench:
         point = find_point(bench, at)
         plots = plots_at(bench, point, choose(bench, _words(bench, names), [point.pipeline], settings))
@@ -118,6 +123,7 @@ def diff(
     x: X = '',
     y: Y = None,
     kind: Kind = '',
+    no_header: NoHeader = False,
     ascii_only: Ascii = False,
     json: options.Json = False,
 ) -> int:
@@ -126,7 +132,7 @@ def diff(
     Example:  mlops plots diff main --html plots.html        the workspace against main
     """
     wishes = Wishes(html, svg, open_, ascii_only, json)
-    settings = _settings(x, y, kind)
+    settings = _settings(x, y, kind, no_header)
     with workbench() as bench:
         one, two = find_point(bench, before), find_point(bench, after)
         choice = choose(bench, _words(bench, names), [one.pipeline, two.pipeline], settings)
@@ -142,11 +148,12 @@ def _is_compared(pair: Pair, before: Point, after: Point) -> bool:
     return not any(point.kind == 'run' and stage and stage not in point.stages for point in (before, after))
 
 
-def _settings(x: str, y: list[str] | None, kind: str) -> dict[str, Any]:
+def _settings(x: str, y: list[str] | None, kind: str, no_header: bool) -> dict[str, Any]:
     """Raises UserError for a kind there is none of."""
     if kind and kind not in KINDS:
         raise UserError(f'--kind {kind[:40]}: no such kind of plot', hint=f'there are {", ".join(KINDS)}')
-    return {**({'x': x} if x else {}), **({'y': list(y)} if y else {}), **({'kind': kind} if kind else {})}
+    given = {'x': x, 'y': list(y or ()), 'kind': kind}
+    return {**{name: value for name, value in given.items() if value}, **({'header': False} if no_header else {})}
 
 
 def _words(bench: Workbench, names: Sequence[str] | None) -> tuple[str, ...]:
