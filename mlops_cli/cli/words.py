@@ -224,7 +224,7 @@ def progress_words(one: StageProgress, most: int = 5) -> list[str]:
 
 def remaining(one: StageProgress, since: float, first: tuple[float, float] | None, now: float) -> float | None:
     """Seconds until ``done`` is ``total``, at the speed so far.  ``since``: when the stage began; ``first``: (when, how far) it
-    was first seen to be; None where that cannot be told."""
+    was first seen to be; ``now``: when it said this; None where that cannot be told."""
     if one.done is None or one.total is None or one.total <= 0:
         return None
     if first is not None and one.done > first[1]:

@@ -19,22 +19,23 @@ NAMES = 28  # columns for names, at most
 @dataclass(frozen=True, slots=True)
 class Running:
     """``since``: on the screen's clock.  ``typical``: seconds it took before.  ``log``: project-relative path.
-    ``progress``: how far it says it is; ``first``: (when, how far) it was when that was first seen."""
+    ``progress``: how far it says it is, since ``told``; ``first``: (when, how far) it was when that was first seen."""
 
     stage: str
     since: float
     typical: float | None
     log: str
     progress: StageProgress | None = None
+    told: float = 0.0
     first: tuple[float, float] | None = None
 
-    def whole(self, now: float) -> float | None:
+    def whole(self) -> float | None:
         """Seconds it will have taken in the end, by its progress or else by its history; None where neither tells."""
         one = self.progress
         if one is None or one.done is None or one.total is None:
             return self.typical
-        left = remaining(one, self.since, self.first, now)
-        return self.typical if left is None else now - self.since + left
+        left = remaining(one, self.since, self.first, self.told)
+        return self.typical if left is None else self.told - self.since + left
 
 
 @dataclass
@@ -58,7 +59,7 @@ class Board:
             case StageProgress():
                 if (one := self.running.get(event.stage)) is not None:
                     first = one.first or (None if event.done is None else (now, event.done))
-                    self.running[event.stage] = replace(one, progress=event, first=first)
+                    self.running[event.stage] = replace(one, progress=event, told=now, first=first)
             case StageRetried():
                 self.running.pop(event.stage, None)
             case StageWaiting():
@@ -89,13 +90,16 @@ class Board:
         return [*found, Line(clip(self.counts(), columns))]
 
     def _line(self, one: Running, now: float, columns: int, names: int, said: str) -> Line:
-        passed, whole = now - one.since, one.whole(now)
+        passed, whole = now - one.since, one.whole()
         text = f'  {"running":<9} {pad(clip(one_line(one.stage), names), names)} {clock(passed):>7}'
+        said = '  '.join(progress_words(one.progress)) if one.progress else one_line(plain(said)).strip()
         if whole is not None and whole >= 1:
-            text += f' of ~{clock(whole)} {bar(passed / whole)}'
+            text += f' of ~{clock(whole)}'
+            drawn = f' {bar(passed / whole)}'
+            # how far it says it is tells more than the bar
+            text += '' if one.progress and cells(text + drawn + said) + 2 > columns else drawn
         elif one.typical is None and one.progress is None and passed >= LONG:
             text += '  no history yet'
-        said = '  '.join(progress_words(one.progress)) if one.progress else one_line(plain(said)).strip()
         return Line(clip(f'{text}  {said}'.rstrip(), columns))
 
     def counts(self) -> str:
@@ -116,7 +120,7 @@ class Board:
 
     @staticmethod
     def _heard(one: Running, now: float) -> str:
-        whole = one.whole(now)
+        whole = one.whole()
         about = f' of ~{show_seconds(whole)}' if whole is not None and whole >= 60 else ''
         said = f' ({", ".join(progress_words(one.progress)[:3])})' if one.progress else ''
         return f'{one_line(one.stage)} {minutes(now - one.since)}{about}{said}'
