@@ -35,7 +35,7 @@ OPERATORS: Mapping[str, Callable[[Any, Any], bool]] = {
     '~': lambda one, two: fnmatchcase(str(one), str(two)),
 }
 _CONDITION = re.compile(r'\s*(?P<name>[^\s<>=!~][^<>=!~]*?)\s*(?P<operator><=|>=|!=|==|=|<|>|~)\s*(?P<value>.*?)\s*', re.DOTALL)
-_AND = re.compile(r'\s+and\s+(?=(?:[^"\']|"[^"]*"|\'[^\']*\')*\Z)')
+_AND = re.compile(r'\s+and(?:\s+|\Z)(?=(?:[^"\']|"[^"]*"|\'[^\']*\')*\Z)')
 _CHUNK = 500  # runs asked about at once: SQLite takes no more than some values
 
 
