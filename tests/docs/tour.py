@@ -1,7 +1,8 @@
 """Replays the ``console`` blocks of a page: each ``$ command`` in one shell, in a copy of an example, under git.
 
 ``<!-- in: PLACE -->`` stands above such a block, ``<!-- file: PLACE PATH -->`` above one whose text is written to that file
-when its turn comes.  A command may go on in lines that begin with ``> ``.
+when its turn comes.  A command may go on in lines that begin with ``> ``.  Ids of runs on the page stand for those of now;
+while a page is written, ``@1`` is the last run, ``@2`` the one before.
 
 ``python -m tests.docs.tour README.md`` writes what came out back into the page; the test compares instead.
 """
@@ -24,6 +25,7 @@ BLOCK = re.compile(
     re.DOTALL,
 )
 END = '--8<-- end of output'
+RUN = re.compile(r'\bRun ([0-9a-z]{8})\.')
 
 
 def blocks(page: str) -> Iterator[tuple[re.Match[str], str, list[tuple[str, str]]]]:
@@ -69,17 +71,36 @@ class Shell:
         self.process.stdin.write(f'{command}\necho "{END}"\n')
         self.process.stdin.flush()
         lines = []
-        while (line := self.process.stdout.readline()) != f'{END}\n':
+        while not (line := self.process.stdout.readline()).endswith(f'{END}\n'):
             assert line, f'the shell ended in: {command}'
             lines.append(line.rstrip() + '\n')
+        if rest := line.removesuffix(f'{END}\n'):  # a file without a last line feed
+            lines.append(f'{rest}\n')
         return ''.join(lines).replace(os.path.dirname(sys.executable), '/home/ada/venv/bin')
 
     def close(self) -> None:
         self.process.communicate()
 
 
+class Runs:
+    """What runs are called on the page, and what here."""
+
+    def __init__(self) -> None:
+        self.here: list[str] = []
+        self.known: dict[str, str] = {}
+
+    def command(self, text: str) -> str:
+        text = re.sub(r'(?<=\s)@(\d)\b', lambda found: self.here[-int(found[1])], text)
+        return re.sub(r'\b[0-9a-z]{8}\b', lambda found: self.known.get(found[0], found[0]), text)
+
+    def heard(self, old: str, new: str) -> None:
+        self.here += RUN.findall(new)
+        self.known |= dict(zip(RUN.findall(old), RUN.findall(new), strict=False))
+
+
 def replay(page: str) -> Iterator[tuple[re.Match[str], list[tuple[str, str, str]]]]:
     """(match, [(command, output on the page, output now)...]) of each block; blocks with one place share a shell."""
+    runs = Runs()
     with tempfile.TemporaryDirectory(ignore_cleanup_errors=True) as folder:
         shells: dict[str, Shell] = {}
         try:
@@ -89,10 +110,17 @@ def replay(page: str) -> Iterator[tuple[re.Match[str], list[tuple[str, str, str]
                 if found['path']:
                     shells[place].write(found['path'], found['text'])
                 else:
-                    yield found, [(command, old, shells[place].run(command)) for command, old in steps]
+                    yield found, [_step(shells[place], runs, command, old) for command, old in steps]
         finally:
             for shell in shells.values():
                 shell.close()
+
+
+def _step(shell: Shell, runs: Runs, command: str, old: str) -> tuple[str, str, str]:
+    command = runs.command(command)
+    new = shell.run(command)
+    runs.heard(old, new)
+    return command, old, new
 
 
 def same(old: str, new: str) -> bool:
