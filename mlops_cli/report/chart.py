@@ -156,9 +156,16 @@ def _marked(
             points = list(enumerate(buckets(x, y, columns, *wide)))
         else:
             points = [(_column(one, columns, wide), two) for one, two in zip(x, y, strict=True) if not math.isnan(one)]
+        before: tuple[int, int] | None = None
         for across, height in points:
-            if not math.isnan(height):
-                cells[_row(tall.place(height), rows)][across] = mark
+            if math.isnan(height):
+                before = None
+                continue
+            down = _row(tall.place(height), rows)
+            upright = range(min(before[1], down) + 1, max(before[1], down)) if joined and before else range(0)
+            for row in (*upright, down):
+                cells[row][across] = mark
+            before = (across, down)
     return [''.join(line).rstrip() for line in cells]
 
 

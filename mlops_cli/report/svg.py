@@ -36,7 +36,7 @@ STYLE = (
     '.chart{font:12px system-ui,-apple-system,"Segoe UI",Roboto,"Noto Sans","DejaVu Sans",sans-serif}'
     '.chart text{fill:var(--axis);font-variant-numeric:tabular-nums}'
     '.chart .name{fill:var(--text)}.chart .head{fill:var(--text);font-weight:600;font-size:14px}'
-    '.chart .grid{stroke:var(--grid)}.chart .axis{stroke:var(--axis)}'
+    '.chart .paper{fill:var(--paper)}.chart .grid{stroke:var(--grid)}.chart .axis{stroke:var(--axis)}'
     '.chart .line{fill:none;stroke-width:2;stroke-linejoin:round;stroke-linecap:round}'
     '.chart .old{stroke-dasharray:5 4;stroke-width:1.6;opacity:.8}'
     '.chart .strip rect{fill:var(--text);fill-opacity:0}.chart .strip:hover rect{fill-opacity:.06}'
@@ -88,7 +88,9 @@ class _Frame:
 def document(svg: str) -> str:
     """A chart as a file of its own."""
     head, _, rest = svg.partition('>')
-    return f'<?xml version="1.0" encoding="UTF-8"?>\n{head}><style>{STYLE}</style>{rest}\n'
+    # A ground of its own: whether the one below is light or dark is not always what a browser says.
+    ground = '<rect class="paper" width="100%" height="100%" rx="6" fill="#fff"/>'
+    return f'<?xml version="1.0" encoding="UTF-8"?>\n{head}><style>{STYLE}</style>{ground}{rest}\n'
 
 
 def _svg(parts: Sequence[str], label: str, width: float = WIDTH, height: float = HEIGHT) -> str:
@@ -136,8 +138,8 @@ def _frame(
     parts: list[str] = []
     top = 14.0
     if axes.title:
-        parts.append(_text(12, 20, clipped(axes.title, 84), more=' class="head"'))
-        top += 20
+        parts.append(_text(12, 22, clipped(axes.title, 84), more=' class="head"'))
+        top += 26
     if len(legend) > 1:
         rows, height = _legend(legend, top)
         parts += rows

@@ -30,8 +30,8 @@ def parsed(text: str) -> ET.Element:
         assert element.tag.removeprefix(NAME) in {'svg', 'g', 'rect', 'line', 'path', 'circle', 'text', 'title', 'style'}
         assert not any(name.startswith('on') or 'href' in name for name in element.attrib)
         for name in ('x', 'y', 'x1', 'x2', 'y1', 'y2', 'cx', 'cy', 'width', 'height'):
-            assert math.isfinite(float(element.get(name, '0')))
-            assert name not in ('width', 'height') or float(element.get(name, '0')) >= 0
+            number = float(element.get(name, '0').removesuffix('%'))
+            assert math.isfinite(number) and (number >= 0 or name not in ('width', 'height'))
         assert not re.search('nan|inf', element.get('d', '').lower())
     return root
 

@@ -26,7 +26,7 @@ from mlops_cli.report.scale import extent, figure
 Pair = tuple[Plot | None, Plot | None]
 
 NAME = 24  # columns of the name of a series
-SPARK = 60  # columns of a small chart, at most
+SPARK, LEAST = 60, 24  # columns of a small chart, at most, and from which more is told beside it
 BIG = 14  # rows of a large chart
 CATEGORIES = 20  # bars of one plot, unless everything is asked for
 MOST = 30  # plots, unless everything is asked for
@@ -130,10 +130,8 @@ def _together(before: Drawing, after: Drawing, pen: Pen) -> list[tuple[str, str]
     if isinstance(one, Confusion) and isinstance(two, Confusion):
         return _plain(_confusion(two, one, pen))
     if isinstance(one, Picture) and isinstance(two, Picture):
-        same = one.data == two.data
-        return _plain(
-            [f'picture: {_picture(two)}, the same as before' if same else f'picture: {_picture(one)} -> {_picture(two)}']
-        )
+        told = 'the same as before' if one.data == two.data else f'before: {_picture(one)}'
+        return _plain([f'picture: {_picture(two)}; {told}'])
     if isinstance(one, Broken) and isinstance(two, Broken) and one == two:
         return _alone(after, pen)
     return None
@@ -154,8 +152,10 @@ def _lines(sides: Sequence[tuple[str, Lines]], drawing: Drawing, pen: Pen) -> li
     wide = extent(n for _, side in sides for one in side.series for n in one.x) or (0.0, 1.0)
     width = min(NAME, max(cells(one_line(name)) for name in names))
     beside = max((cells(label) for label, _ in sides), default=0)
-    tails = [_tail(side[name]) for name in names for _, side in known if name in side]
-    room = min(SPARK, max(8, pen.columns - (12 if beside else 10) - width - beside - max(map(len, tails), default=0)))
+    series = [side[name] for name in names for _, side in known if name in side]
+    rest = pen.columns - (12 if beside else 10) - width - beside
+    brief = rest - max((len(_tail(one)) for one in series), default=0) < LEAST
+    room = min(SPARK, max(8, rest - max((len(_tail(one, brief=brief)) for one in series), default=0)))
     lines = []
     for name in names:
         here = [(label, side[name]) for label, side in known if name in side]
@@ -163,7 +163,7 @@ def _lines(sides: Sequence[tuple[str, Lines]], drawing: Drawing, pen: Pen) -> li
         for index, (label, one) in enumerate(here):
             spark = sparkline(buckets(one.x, one.y, room, *wide), low, high, ascii_only=pen.ascii_only)
             head = f'{pad(clip(one_line(name) if not index else "", width), width)}  {pad(label, beside)}  '
-            lines.append(f'{head if beside else head[: width + 2]}{spark:<{room}}  {_tail(one)}')
+            lines.append(f'{head if beside else head[: width + 2]}{spark:<{room}}  {_tail(one, brief=brief)}')
     axis = one_line(drawing.x_label) or 'row'
     text = f'{axis} {_first_last(sides[-1][1], wide)}'
     return [*lines, f'{"":<{width + 2 + (beside + 2 if beside else 0)}}{clip(text, room)}']
@@ -175,10 +175,11 @@ def _first_last(lines: Lines, wide: tuple[float, float]) -> str:
     return f'{figure(wide[0])} to {figure(wide[1])}'
 
 
-def _tail(one: Series) -> str:
+def _tail(one: Series, *, brief: bool = False) -> str:
+    """``brief``: where there is no room for more, the last number."""
     low, high = extent(one.y) or (math.nan, math.nan)
     last = next((number for number in reversed(one.y) if not math.isnan(number)), math.nan)
-    return f'min {figure(low)}  max {figure(high)}  last {figure(last)}'
+    return f'last {figure(last)}' if brief else f'min {figure(low)}  max {figure(high)}  last {figure(last)}'
 
 
 def _large(sides: Sequence[tuple[str, Lines]], drawing: Drawing, pen: Pen) -> list[str]:
