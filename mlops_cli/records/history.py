@@ -283,11 +283,21 @@ def _result(connection: sqlite3.Connection, key: Digest | None, outs8: str, run:
 
 def _add_params(connection: sqlite3.Connection, result: int | None, manifest: Manifest) -> None:
     rows = [
-        (parameter(entry.name), result, entry.value)
+        (name, result, json.dumps(value))
         for entry in manifest.entries
         if entry.kind == 'param' and entry.value is not None
+        for name, value in _leaves(entry.name, json.loads(entry.value))
     ]
     connection.executemany('INSERT OR IGNORE INTO params VALUES (?, ?, ?)', rows)
+
+
+def _leaves(name: str, value: Any) -> Iterator[tuple[str, Any]]:
+    """A mapping by its entries, as people name them: ``train.depth``."""
+    if isinstance(value, dict):
+        for key, item in value.items():
+            yield from _leaves(f'{name}{"." if ":" in name else ":"}{key}', item)
+    else:
+        yield parameter(name), value
 
 
 def _forget_runs(connection: sqlite3.Connection, run_ids: Iterable[str]) -> None:

@@ -6,6 +6,7 @@ import os
 import random
 import time
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -13,6 +14,7 @@ import pytest
 
 from mlops_cli.core import layout
 from mlops_cli.core.errors import UserError
+from mlops_cli.core.manifest import Manifest, value_entry
 from mlops_cli.fsio.paths import Root
 from mlops_cli.pipeline.load import load
 from mlops_cli.records.asking import Answer, Query, ask, conditions
@@ -99,6 +101,18 @@ def test_a_trial_has_its_own_numbers_and_what_was_set(asking: Asking) -> None:
     (row,) = asking.ask().rows
     assert row.metrics == {'accuracy': 0.25, 'loss': 0.75}
     assert row.params == {'rate': 0.25} and row.overlay == (('params.yaml', 'rate', 0.25),)
+
+
+def test_mappings_are_parameters_by_their_entries(asking: Asking) -> None:
+    run, pin = asking.add(5)
+    entries = [
+        value_entry('param', 'params.yaml:train', {'depth': 8, 'sizes': [1, 2], 'deep': {'er': None}}),
+        value_entry('param', 'other.yaml', {'a': {'b': 1}}),
+    ]
+    other = replace(pin, manifest=Manifest.of(entries))
+    write(asking.path, replace(run, stages=(replace(run.stages[1], key=other.key),)), other)
+    (row,) = asking.ask(where=('train.depth = 8',)).rows
+    assert row.params == {'train.depth': 8, 'train.sizes': [1, 2], 'train.deep.er': None, 'other.yaml:a.b': 1}
 
 
 def test_filters(asking: Asking) -> None:

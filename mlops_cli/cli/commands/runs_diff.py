@@ -31,7 +31,7 @@ def command(
 ) -> int:
     """Two states compared: parameters, code, data, environment, outputs, metrics, and what they took.
 
-    Example:  mlops runs diff 7k2m 8c0r
+    Example:  mlops runs diff 6hx2 7k2m
     """
     from mlops_cli.cli.screens.runs_diff import diff_lines
     from mlops_cli.cli.wiring import workbench

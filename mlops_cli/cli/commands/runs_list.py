@@ -59,7 +59,7 @@ def command(
 
     Options may be repeated: any of their values fits.  Of several --where, all must hold.
 
-    Example:  mlops runs list --where 'accuracy > 0.9' --sort accuracy --since 1w
+    Example:  mlops runs list --where 'train.depth = 8' --sort accuracy --since 1w
     """
     now = time.time()
     query = Query(
