@@ -100,6 +100,14 @@ def revisions(incomplete: str) -> Offers:
     return _beginning(incomplete, (('HEAD', 'the last commit'), *git.references(folder)))
 
 
+def executors(incomplete: str) -> Offers:
+    """What may start stages: what is built in, and what packages bring."""
+    from mlops_cli.executors.all import BUILT_IN, outside
+
+    brought = [(name, points[0].value) for name, points in outside().items()]
+    return _beginning(incomplete, [*((name, 'built in') for name in BUILT_IN), *brought])
+
+
 def points(incomplete: str) -> Offers:
     """What states are compared by: the workspace, revisions, runs."""
     return _beginning(incomplete, [('workspace', 'what is here now')]) + revisions(incomplete) + runs(incomplete)
@@ -187,6 +195,7 @@ BY_METAVAR: Mapping[str, Callable[[str], Offers]] = {
     'PLOT': plots_files,
     'KEY=VALUE': params,
     'STATE': states,
+    'EXECUTOR': executors,
     'KIND': kinds,
 }
 # Where a name can be of many things, the command decides: command and option, or command and metavar of an argument.

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -19,10 +20,11 @@ from mlops_cli.cli.screens.runs_list import list_lines
 from mlops_cli.cli.screens.runs_show import show_lines
 from mlops_cli.cli.screens.status import status_lines
 from mlops_cli.cli.standing import Standing, Working
+from mlops_cli.cli.uncommitted import Uncommitted
 from mlops_cli.core.errors import Where
 from mlops_cli.core.events import RunStarted, StageStarted, StageWaiting
 from mlops_cli.pipeline.spec import Command, Output, Stage
-from mlops_cli.plan.model import Reason
+from mlops_cli.plan.model import Blessing, Reason, Rival, Surrounding
 from mlops_cli.records.runs import StageRun
 from tests.cli.hostile import HOSTILE, harmless
 from tests.cli.values import NOW, RUN, ended, listed, plan, ref, report, run_record, settled, step, told, took
@@ -45,13 +47,15 @@ def screens(text: str) -> list[Line]:
         step('train@1', 'restore', reasons[0], origin=text, changed_by_hand=(text,)),
         step('train@2', 'blocked', reasons[2], waits_for=(text,)),
         step('select', 'maybe', waits_for=(text,)),
-        step('rest', 'fresh'),
+        replace(step('rest', 'fresh'), accepted=blessed(text), rivals=(other_result(text),), run=f'x-{text}'),
     ]
+    steps[1] = replace(steps[1], surroundings=(Surrounding(text, text, text),), accepted=blessed(text), run=text)
     of = plan(*steps, edges={'select': (text,)}, pipeline=text)
     lines = plan_lines(of, View(groups, 80, 2, 'this machine', unknown_code=(text,)))
     working = (Working(text, NOW - 9, text, 1, text), Working(text, None, text, 0, text))
     last = run_record('failed', who=text, host=text, branch=text, command=(text,), overlay=(('params.yaml', text, text),))
-    standing = Standing(NOW, text, text, last, working, (text, f'.mlops/{text}'), {text: text}, (text,), (text,))
+    lacking = Uncommitted((text,), (text,), (text,), (text,))
+    standing = Standing(NOW, text, text, last, working, lacking, {text: text}, (text,), (text,))
     lines += status_lines(of, standing, groups, 80) + status_lines(of, standing, groups, 200, everything=True)
     lines += events(text, of)
     past = told(
@@ -67,7 +71,18 @@ def screens(text: str) -> list[Line]:
         Row('data', text, 'same', None, '1'),
     )
     one = Explanation(steps[0], rows, tuple(reasons[:2]), 'blake3:' + 'a' * 64, True, (text,), (text,), text, (text,), (text,))
-    return lines + explain_lines(one, groups, 80) + explain_lines(one, groups, 80, everything=True)
+    several = [one, replace(one, step=steps[1]), replace(one, step=steps[4])]
+    for each in several:
+        lines += explain_lines(each, groups, 80) + explain_lines(each, groups, 80, everything=True)
+    return lines
+
+
+def blessed(text: str) -> Blessing:
+    return Blessing(text, text, text, text, 'trusted', f'x-{text}', 2, ((text, text, text, text, text),))
+
+
+def other_result(text: str) -> Rival:
+    return Rival('0123abcd', f'x-{text}', (text,), ((text, text, 0.5, None),))
 
 
 def events(text: str, of: Any) -> list[Line]:

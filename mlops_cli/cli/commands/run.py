@@ -47,7 +47,7 @@ def command(
     executor: Annotated[
         str,
         typer.Option(
-            '--executor', metavar='NAME', envvar='MLOPS_EXECUTOR', help='What starts the stages; default: local.'
+            '--executor', metavar='EXECUTOR', envvar='MLOPS_EXECUTOR', help='What starts the stages; default: local.'
         ),
     ] = '',
     dry_run: Annotated[bool, typer.Option('--dry-run', '-n', help='Show the plan, run nothing.')] = False,

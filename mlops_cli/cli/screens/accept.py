@@ -82,20 +82,24 @@ def _absent(one: Proposal, bench: Workbench) -> bool:
 
 def _said(one: Proposal, bench: Workbench) -> list[str]:
     if one.kind == TRUSTED:
-        return [f'of {run_name(one.run)}, for the code that it started with (the state now: mlops plan {one_line(one.stage)})']
+        return [f'of {_run(one.run)}, for the code that it started with (the state now: mlops plan {one_line(one.stage)})']
     said = [f'differs: {", ".join(some(list(map(reason, one.differs)), REASONS))}'] if one.differs else []
     for other in one.instead[:REASONS]:
         said.append(f'instead of {_other(other)}')
     if one.kind == CHOSEN and one.run:
-        said.append(f'made by {run_name(one.run)}')
+        said.append(f'made by {_run(one.run)}')
     if one.kind == CHOSEN and bench.store.missing([ref for _, ref in one.outputs]):
         said.append('its outputs are not in this cache')
     return said
 
 
+def _run(identity: str) -> str:
+    return one_line(run_name(identity))
+
+
 def _other(other: Rival) -> str:
     differs = f', which differs in {", ".join(some(list(map(one_line, other.differs)), 3))}' if other.differs else ''
-    whose = f"{run_name(other.run)}'s result" if other.run else f'the result {other.outs8}'
+    whose = f"{_run(other.run)}'s result" if other.run else f'the result {other.outs8}'
     return f'{whose}{differs}'
 
 
