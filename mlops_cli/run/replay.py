@@ -5,12 +5,13 @@ from __future__ import annotations
 import json
 import os
 from collections.abc import Iterator, Mapping
+from dataclasses import astuple
 from typing import Any
 
 from mlops_cli.core.clock import iso
 from mlops_cli.core.events import Event, RunStarted, StageEnded, event_of
 from mlops_cli.fsio.paths import Root
-from mlops_cli.plan.model import Plan, Reason, Step, Verdict
+from mlops_cli.plan.model import Blessing, Plan, Reason, Rival, Step, Surrounding, Verdict
 from mlops_cli.records.runs import Run
 from mlops_cli.run.live import open_events
 from mlops_cli.run.report import Report
@@ -19,13 +20,18 @@ from mlops_cli.run.states import State
 
 PIECE = 4 << 20  # bytes that are read at once
 LINE = 64 << 20  # bytes of a line that is still one of ours
+TEXT, NUMBER = str | None, float | int | None
+ROW = (str, str, float | int, int | None, bool)
+REASON = (str, str, TEXT, TEXT, str)
+SURROUNDING = (str, TEXT, TEXT)
+RIVAL = (str, str, [str], [(str, str, NUMBER, NUMBER)], bool)
+BLESSING = (str, str, str, str, str, str, int, [REASON])
 
 
 def report_document(report: Report) -> dict[str, Any]:
     """What the last words about a run are made of, beside its events."""
     failed = [name for name, one in report.settled.items() if one.state is State.FAILED]
     missed = [name for name, one in report.settled.items() if one.state is State.SKIPPED]
-    steps = {name: report.steps[name] for name in failed if name in report.steps}
     maybe = {step.stage for step in report.plan.steps if step.verdict is Verdict.MAYBE}
     rows = [(name, str(one.state), round(one.seconds, 3), one.exit_code, name in maybe) for name, one in report.settled.items()]
     run = report.run
@@ -40,29 +46,35 @@ def report_document(report: Report) -> dict[str, Any]:
         'command': list(run.command) if run else [],
         'set': [list(item) for item in run.overlay] if run else [],
         'edges': {name: list(report.plan.edges.get(name, ())) for name in (*failed, *missed)},
-        'reasons': {name: [_reason(one) for one in step.reasons] for name, step in steps.items()},
+        'steps': {name: step for name, one in report.settled.items() if (step := _step(one, report.steps.get(name)))},
         'exit_code': int(report.exit_code),
     }
 
 
-def _reason(one: Reason) -> list[str | None]:
-    return [one.kind, one.subject, one.before, one.after, one.detail]
+def _step(one: Settled, step: Step | None) -> dict[str, Any]:
+    """What was decided about a stage, as far as it is told in the end."""
+    if step is not None and one.state is State.FAILED:
+        return {'reasons': [list(astuple(reason)) for reason in step.reasons]}
+    if step is not None and one.state is State.RESTORED:
+        found = {'run': step.run, 'origin': step.origin, 'rivals': list(map(astuple, step.rivals))}
+        found['surroundings'] = list(map(astuple, step.surroundings))
+        return found | {'accepted': None if step.accepted is None else astuple(step.accepted)}
+    return {'made': list(map(astuple, one.rivals))} if one.rivals else {}
 
 
 def report_of(run: str, document: Mapping[str, Any], ended: Mapping[str, StageEnded], started: float) -> Report:
     """The inverse, as far as screens ask.  ``ended``: stage -> its last event.  Raises ValueError, TypeError, KeyError for what
     :func:`report_document` cannot have made."""
-    rows = [(str(n), State(s), float(t), c, bool(m)) for n, s, t, c, m in document['stages']]
-    settled = {name: _settled(name, state, seconds, code, ended.get(name)) for name, state, seconds, code, _ in rows}
+    rows = _shaped(document['stages'], [ROW])
+    known = {str(name): step for name, step in document['steps'].items()}
+    made = {name: tuple(Rival(*_shaped(one, RIVAL)) for one in step.get('made', ())) for name, step in known.items()}
+    settled = {row[0]: _settled(row, ended.get(row[0]), made.get(row[0], ())) for row in rows}
     plan = Plan(
         str(document['pipeline']),
         tuple(Step(name, Verdict.MAYBE if maybe else Verdict.RUN) for name, *_, maybe in rows),
         {str(name): tuple(map(str, others)) for name, others in document['edges'].items()},
     )
-    steps = {
-        str(name): Step(str(name), Verdict.RUN, tuple(Reason(*reason) for reason in reasons))
-        for name, reasons in document['reasons'].items()
-    }
+    steps = {name: _step_of(name, step) for name, step in known.items()}
     seconds, saved = float(document['seconds']), float(document['saved_seconds'])
     record = Run(
         run,
@@ -87,10 +99,39 @@ def report_of(run: str, document: Mapping[str, Any], ended: Mapping[str, StageEn
     )
 
 
-def _settled(name: str, state: State, seconds: float, code: Any, event: StageEnded | None) -> Settled:
+def _settled(
+    row: tuple[str, str, float, int | None, bool], event: StageEnded | None, rivals: tuple[Rival, ...]
+) -> Settled:
+    name, state, seconds, code = row[0], State(row[1]), row[2], row[3]
     if event is None or event.state != state:
         return Settled(name, state, seconds, exit_code=code)
-    return Settled(name, state, seconds, event.outputs, event, '', event.usage, event.exit_code)
+    return Settled(name, state, seconds, event.outputs, event, '', event.usage, event.exit_code, rivals=rivals)
+
+
+def _step_of(name: str, known: Mapping[str, Any]) -> Step:
+    accepted = known.get('accepted')
+    return Step(
+        name,
+        Verdict.RESTORE if 'origin' in known else Verdict.RUN,
+        tuple(Reason(*_shaped(one, REASON)) for one in known.get('reasons', ())),
+        origin=str(known.get('origin', '')),
+        run=str(known.get('run', '')),
+        rivals=tuple(Rival(*_shaped(one, RIVAL)) for one in known.get('rivals', ())),
+        accepted=None if accepted is None else Blessing(*_shaped(accepted, BLESSING)),
+        surroundings=tuple(Surrounding(*_shaped(one, SURROUNDING)) for one in known.get('surroundings', ())),
+    )
+
+
+def _shaped(value: Any, shape: Any) -> Any:
+    """A value in which each list is a tuple again, if it has the shape: a type, a list of one shape, or a tuple of several.
+    Raises TypeError; the file may have been written by anybody."""
+    if isinstance(shape, list) and isinstance(value, list):
+        return tuple(_shaped(item, shape[0]) for item in value)
+    if isinstance(shape, tuple) and isinstance(value, list) and len(value) == len(shape):
+        return tuple(map(_shaped, value, shape))
+    if isinstance(shape, list | tuple) or not isinstance(value, shape):
+        raise TypeError(f'not as it was written: {str(value)[:80]}')
+    return value
 
 
 class Follower:

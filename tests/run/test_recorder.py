@@ -10,15 +10,19 @@ from typing import Any
 
 import pytest
 
+from mlops_cli.cli.documents import run_document
 from mlops_cli.core import layout
 from mlops_cli.core.errors import ExitCode, UserError
 from mlops_cli.core.events import Event, Note, RunEnded, RunFailed, RunStarted, StageEnded, StageProgress, StageStarted
 from mlops_cli.fsio import ops
 from mlops_cli.fsio.journal import Journal
 from mlops_cli.fsio.paths import Root
+from mlops_cli.plan.model import Blessing, Plan, Reason, Rival, Step, Surrounding, Verdict
 from mlops_cli.run import live
 from mlops_cli.run.recorder import KEPT, PERIOD, Recorder, folder_of, prune
 from mlops_cli.run.replay import Follower, report_document, report_of
+from mlops_cli.run.report import Report
+from mlops_cli.run.settle import Settled
 from mlops_cli.run.states import State
 from tests.support.project import Project
 
@@ -142,6 +146,26 @@ def test_what_a_run_came_to_comes_back_as_its_screen_needs_it(project: Project) 
     assert again.settled == found.settled
 
 
+def test_what_is_told_of_results_comes_back_too(project: Project) -> None:
+    """That a stage is not deterministic, where a restored result was made, who accepted it."""
+    rival = Rival('12345678', RUN, ('m.json', 'o'), (('m.json', 'accuracy', 1, None),), True)
+    differed = (('code', 'a.py', None, 'x', ''),)
+    blessing = Blessing('ada', 'gpu1', '2026-11-20T10:15:22Z', 'words only', 'chosen', RUN, 2, differed)
+    surroundings = (Surrounding('numpy', '1.26', None), Surrounding('python', '3.11', '3.12'))
+    one = StageEnded('a', 'restored', 1.0)
+    two = StageEnded('b', 'done', 1.0)
+    step = Step('a', Verdict.RESTORE, origin='run x', run=RUN, rivals=(rival,), accepted=blessing, surroundings=surroundings)
+    settled = {
+        'a': Settled('a', State.RESTORED, 1.0, event=one),
+        'b': Settled('b', State.DONE, 1.0, event=two, rivals=(rival, rival)),
+    }
+    report = Report(Plan('p', (step,)), settled, 2.0, ended='done', steps={'a': step, 'b': Step('b', Verdict.RUN)})
+    document = json.loads(json.dumps(report_document(report)))
+    found = report_of(RUN, document, {'a': one, 'b': two}, 0.0)
+    assert found.steps['a'] == step and found.settled == settled
+    assert run_document(found)['stages'] == run_document(report)['stages']
+
+
 def test_a_run_that_goes_on_tells_what_it_is_doing(project: Project) -> None:
     with Root(project.path) as root:
         root.makedirs(layout.LOCAL)
@@ -158,3 +182,29 @@ def test_a_run_that_goes_on_tells_what_it_is_doing(project: Project) -> None:
     assert [(doing.stage, doing.log, doing.progress, doing.typical) for doing in one.stages] == [
         ('naïve "quoted" \\ \n stage', 'naïve "quoted" \\ \n stage.log', 'p.jsonl', 2.5)
     ]
+
+
+@pytest.mark.parametrize(
+    'path',
+    [('stages', 0), ('stages', 0, 0), ('steps', 'bad'), ('steps', 'bad', 'reasons', 0, 1), ('edges', 'after')],
+    ids=str,
+)
+@pytest.mark.parametrize('wrong', [None, 3, 'x', [], [[]], {'a': 1}, [None, None, None, None, None]], ids=str)
+def test_a_report_that_lies_is_refused_or_shown(project: Project, path: tuple[Any, ...], wrong: Any) -> None:
+    """Whatever it says, what reads it gets the types that it expects."""
+    document: Any = {
+        'pipeline': 'p', 'stages': [['bad', 'failed', 1.0, 3, False]], 'seconds': 1, 'saved_seconds': 0, 'ended': 'failed',
+        'record': '', 'keep': False, 'command': ['mlops'], 'set': [], 'edges': {'after': ['bad']}, 'exit_code': 1,
+        'steps': {'bad': {'reasons': [['code', 'a', None, None, 'x']]}},
+    }  # fmt: skip
+    assert report_of(RUN, document, {}, 0.0).steps['bad'].reasons == (Reason('code', 'a', None, None, 'x'),)
+    inner = document
+    for step in path[:-1]:
+        inner = inner[step]
+    inner[path[-1]] = wrong
+    try:
+        found = report_of(RUN, document, {}, 0.0)
+    except (ValueError, TypeError, KeyError, AttributeError):
+        return
+    json.dumps(run_document(found))
+    assert all(isinstance(name, str) for name in found.settled)
