@@ -17,41 +17,51 @@ FOLD = 3  # results of one group from which they share a branch
 NAMES = 6  # files, parameters, packages that are named
 MOST = 40  # branches that are shown below one another
 LONG = 200  # columns of one value
+LEAST = 12  # columns that a text has, however narrow the terminal
+DEEP = 0.45  # of the columns that branches may take before a text
 
 
 @dataclass
 class Branch:
     """A branch of a drawn tree: its head, facts as (word, texts), and what hangs below it.  ``word``: the stage, which stands
-    in the head.  ``lead``: what stands in front of it."""
+    in the head.  ``lead``: what stands in front of it.  ``present``: whether the present state leads to it."""
 
     head: str
     word: str = ''
     facts: list[tuple[str, list[str]]] = field(default_factory=list)
     below: list[Branch] = field(default_factory=list)
     lead: str = ''
+    present: bool | None = None
 
 
 def draw(branch: Branch, columns: int) -> Iterator[Line]:
-    """The lines of a tree; long facts are broken beneath themselves."""
+    """The lines of a tree; long texts are broken beneath themselves, and what would stand too far right begins anew below."""
     stack: list[tuple[Branch, str, str]] = [(branch, '', '')]
+    later: list[Branch] = []
     while stack:
         one, first, rest = stack.pop()
+        if one.below and cells(first) > columns * DEEP:
+            later.append(one)
+            one = Branch(f'{one.head} (continued below)', one.word)
         under = rest + ('│  ' if one.below else '   ')
-        for number, text in enumerate(wrap(one.head, max(columns - cells(first), 24))):
-            lead = first if number == 0 else under
-            yield Line(f'{lead}{text}', one.word if number == 0 else '')
+        for number, text in enumerate(broken(one.head, columns - cells(under))):
+            yield Line(f'{first if number == 0 else under}{text}', one.word if number == 0 else '')
         for word, texts in one.facts:
-            room = max(columns - cells(under) - LABEL - 1, 24)
-            rows = [row for text in fill(texts, room) for row in ([text] if cells(text) <= room else _broken(text, room))]
+            room = columns - cells(under) - LABEL - 1
+            rows = [row for text in fill(texts, max(room, LEAST)) for row in broken(text, room)]
             for number, row in enumerate(rows):
                 yield Line(f'{under}{word if number == 0 else "":<{LABEL}} {row}'.rstrip())
         for number, child in reversed(list(enumerate(one.below))):
             last = number == len(one.below) - 1
             stack.append((child, rest + ('└─ ' if last else '├─ '), rest + ('   ' if last else '│  ')))
+    for one in later:
+        yield Line('')
+        yield from draw(one, columns)
 
 
-def _broken(text: str, room: int) -> list[str]:
-    """A text that is too long for a line: at blanks, and where there are none, anywhere."""
+def broken(text: str, columns: int) -> list[str]:
+    """A text in lines of so many columns: at blanks, and words that are longer anywhere."""
+    room = max(columns, LEAST)
     rows: list[str] = []
     for row in wrap(text, room):
         while cells(row) > room:
@@ -64,14 +74,14 @@ def _broken(text: str, room: int) -> list[str]:
 
 def head_lines(target: Target, columns: int) -> list[Line]:
     """What was asked about, and how it was found."""
-    lines = [Line(text) for text in wrap(one_line(target.title), columns)]
-    return lines + [Line(f'  {text}') for said in target.said for text in wrap(one_line(said), columns - 2)]
+    lines = [Line(text) for text in broken(one_line(target.title), columns)]
+    return lines + [Line(f'  {text}') for said in target.said for text in broken(one_line(said), columns - 2)]
 
 
 def note_lines(notes: Sequence[str], columns: int) -> list[Line]:
     lines = []
     for note in notes:
-        rows = wrap(f'note: {one_line(note)}', columns)
+        rows = broken(f'note: {one_line(note)}', columns)
         lines += [Line(row, '' if number else 'note:') for number, row in enumerate(rows)]
     return lines
 
@@ -181,26 +191,33 @@ def _folded(branches: Sequence[Branch], full: bool) -> list[Branch]:
     """Branches of many instances of one stage become one; leaves that say nothing new are counted."""
     if full:
         return list(branches)
-    groups: dict[tuple[str, int], list[Branch]] = {}
+    groups: dict[tuple[str, bool | None, int], list[Branch]] = {}
+    told = {branch.head: branch for branch in branches if not branch.facts and not branch.below}
     for number, branch in enumerate(branches):
+        if told.get(branch.head, branch) is not branch:
+            continue
         group = branch.word.partition('@')[0] if '@' in branch.word else ''
-        groups.setdefault((group, 0 if group else number), []).append(branch)
+        groups.setdefault((group, branch.present, 0 if group else number), []).append(branch)
     found: list[Branch] = []
-    for (group, _), members in groups.items():
+    for (group, _, _), members in groups.items():
         found += [_merged(group, members)] if group and len(members) >= FOLD else members
     return found
 
 
 def _merged(group: str, members: Sequence[Branch]) -> Branch:
     first = members[0]
-    head = first.head.replace(first.word, f'{group}@* ({len(members)})', 1)
+    instances = dict.fromkeys(one.word.partition('@')[2] for one in members)
+    count = str(len(members)) if len(members) == len(instances) else f'{len(members)} results'
+    head = first.head.replace(first.word, f'{group}@* ({count})', 1)
     if first.lead:
         head = head.replace(first.lead, f'{first.lead} and {len(members) - 1} more', 1)
-    facts: dict[str, dict[str, None]] = {'instances': dict.fromkeys(one.word.partition('@')[2] for one in members)}
+    facts: dict[str, dict[str, None]] = {'instances': instances}
     for one in members:
         for word, texts in one.facts:
             facts.setdefault(word, {}).update(dict.fromkeys(texts))
     below = [branch for one in members for branch in one.below]
+    whole = {(branch.word, branch.lead) for branch in below if branch.facts or branch.below}
+    below = [branch for branch in below if branch.facts or branch.below or (branch.word, branch.lead) not in whole]
     heads = dict.fromkeys(branch.head for branch in below if not branch.word)
     leaves = [Branch(head) for head in _few(list(heads), False)]
     shown = [(word, _few(list(texts), False)) for word, texts in facts.items()]
@@ -246,7 +263,7 @@ class _DownstreamTree:
         if use.by in self.drawn:
             return Branch(f'{name}{how}, as above', name)
         self.drawn.add(use.by)
-        branch = Branch(f'{name}{how}  {maker_words(made, self.runs)}', name)
+        branch = Branch(f'{name}{how}  {maker_words(made, self.runs)}', name, present=made.present)
         branch.facts += [
             (word, texts) for word, texts in fact_rows(made, self.full) if self.full or word in ('made', 'metrics')
         ]
@@ -267,11 +284,11 @@ def _summary(found: Downstream, columns: int) -> list[Line]:
             f'{plural(len(results), "result")} of {plural(len(stages), "stage")} in {plural(len(runs), "run")}, '
             f'{present} of them the present state.'
         )
-        lines += [Line(''), *map(Line, wrap(text, columns))]
+        lines += [Line(''), *map(Line, broken(text, columns))]
     if found.others:
         were = 'was' if found.others == 1 else 'were'
         text = f'{plural(found.others, "more result")} {were} made from other contents or values of it: --any shows them.'
-        lines += [Line(text) for text in wrap(text, columns)]
+        lines += [Line(text) for text in broken(text, columns)]
     return lines
 
 
@@ -280,9 +297,9 @@ def _summary(found: Downstream, columns: int) -> list[Line]:
 
 def diff_lines(found: LineageDiff, columns: int, *, full: bool = False) -> list[Line]:
     """``full``: pairs that are the same or only follow, one by one."""
-    lines = [Line(text) for target in (found.before, found.after) for text in wrap(one_line(target.title), columns)]
+    lines = [Line(text) for target in (found.before, found.after) for text in broken(one_line(target.title), columns)]
     said = dict.fromkeys((*found.before.said, *found.after.said))
-    lines += [Line(f'  {row}') for text in said for row in wrap(one_line(text), columns - 2)]
+    lines += [Line(f'  {row}') for text in said for row in broken(one_line(text), columns - 2)]
     if not found.pairs and not found.alone:
         return [*lines, Line('Nothing recorded here made either of them, so there is nothing to compare.')]
     points = found.points
@@ -294,16 +311,16 @@ def diff_lines(found: LineageDiff, columns: int, *, full: bool = False) -> list[
     if rest:
         lines.append(Line(''))
         names = _few([one_line(pair.after.name) for pair in rest], full)
-        lines += [Line(text) for text in wrap(f'Differ only in what they read: {", ".join(names)}', columns)]
+        lines += [Line(text) for text in broken(f'Differ only in what they read: {", ".join(names)}', columns)]
     same = [pair for pair in found.pairs if pair.state == 'same']
     if same and points:
         names = _few([one_line(pair.after.name) for pair in same], full)
-        lines += [Line(text) for text in wrap(f'The same: {", ".join(names)}', columns)]
+        lines += [Line(text) for text in broken(f'The same: {", ".join(names)}', columns)]
     for later in (False, True):
         names = [one_line(made.name) for made, second in found.alone if second == later]
         if names:
             where = f'Only before {"the second" if later else "the first"}'
-            lines += [Line(text) for text in wrap(f'{where}: {", ".join(_few(names, full))}', columns)]
+            lines += [Line(text) for text in broken(f'{where}: {", ".join(_few(names, full))}', columns)]
     return lines + note_lines(found.notes, columns)
 
 
@@ -311,20 +328,20 @@ def _pair_lines(pair: Pair, columns: int, full: bool) -> list[Line]:
     one, two = one_line(pair.before.name), one_line(pair.after.name)
     said: set[str] = set()
     names = one if one == two else f'{one} and {two}'
-    lines = [Line(text) for text in wrap(f'{names} part here', columns)]
+    lines = [Line(text) for text in broken(f'{names} part here', columns)]
     lines += [Line(f'  {sign} {text}') for sign, made in (('-', pair.before), ('+', pair.after))
-              for text in wrap(maker_words(made, said), columns - 4)]  # fmt: skip
+              for text in broken(maker_words(made, said), columns - 4)]  # fmt: skip
     texts = [reason(own) for own in pair.own]
     if pair.state == 'unstable':
         texts.append('the same key, and other outputs: the stage is not deterministic, or its environment matters')
     if pair.state == 'unknown':
         texts.append('what one of them was made of is not recorded here')
     for text in _few(texts, full) if len(texts) > MOST else texts:
-        lines += [Line(f'  {row}' if number == 0 else f'      {row}') for number, row in enumerate(wrap(text, columns - 6))]
+        lines += [Line(f'  {row}' if number == 0 else f'      {row}') for number, row in enumerate(broken(text, columns - 6))]
     if pair.follows:
         names = ', '.join(_few([one_line(name) for name in pair.follows], full))
-        lines += [Line(f'  {row}') for row in wrap(f'and, because of stages before it: {names}', columns - 2)]
+        lines += [Line(f'  {row}') for row in broken(f'and, because of stages before it: {names}', columns - 2)]
     shown = [f'{one_line(name)} {value(before)} -> {value(after)}' for name, before, after in pair.environment]
     if shown:
-        lines += [Line(f'  {row}') for row in wrap(f'made under: {", ".join(_few(shown, full))}', columns - 2)]
+        lines += [Line(f'  {row}') for row in broken(f'made under: {", ".join(_few(shown, full))}', columns - 2)]
     return lines
