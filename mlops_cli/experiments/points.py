@@ -107,9 +107,16 @@ def revision_point(bench: Workbench, word: str, commit: str) -> Point:
 
 
 def present(bench: Workbench) -> Iterator[tuple[Step, StagePoint]]:
-    """Each stage of a project as it is now.  Why a stage is not fresh is not asked: no earlier state is read."""
+    """Each stage of a project as it is now.  Why a stage is not fresh is not asked: no earlier state is read.
+
+    What is recorded counts whether or not this cache holds it: a fresh clone knows the numbers of its pins.  Only where a key
+    cannot be told without looking into a stored folder, what is not held is unknown."""
     facts = replace(facts_of(bench), history=lambda _stage: (), estimate=lambda _stage: UNKNOWN_TIME)
-    plan = make_plan(bench.pipeline.name, bench.drafts, bench.order, bench.edges, facts, Wishes())
+    name, drafts, order, edges = bench.pipeline.name, bench.drafts, bench.order, bench.edges
+    try:
+        plan = make_plan(name, drafts, order, edges, replace(facts, stored=lambda _refs: True), Wishes())
+    except (MissingObject, Damaged):
+        plan = make_plan(name, drafts, order, edges, facts, Wishes())
     for step in plan.steps:
         yield step, planned(bench, step)
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
+from pathlib import Path
 
 import pytest
 
@@ -170,3 +171,26 @@ def test_goals_are_those_declared_after(trained: Project) -> None:
 def test_a_project_without_anything(project: Project) -> None:
     project.write('pipeline.yaml', 'stages: {a: {cmd: "true", outs: [x]}}\n')
     assert shown(project) == Values((), ())
+
+
+def test_a_clone_without_the_cache_has_the_numbers_of_its_pins(trained: Project, tmp_path: Path) -> None:
+    trained.git('clone', '-q', str(trained.path), str(tmp_path / 'clone'))
+    clone = Project(tmp_path / 'clone')
+    told = [(one.stage, one.name, one.value) for one in shown(trained, 'HEAD').rows]
+    assert told and [(one.stage, one.name, one.value) for one in shown(clone, 'HEAD').rows] == told
+    assert [(one.stage, one.name, one.value) for one in shown(clone).rows] == told  # recorded, though nothing is in place
+    assert compared(clone).missing == () and {one.verdict for one in compared(clone).rows} == {'same'}
+
+
+def test_a_key_that_needs_what_is_not_in_the_cache_is_unknown(project: Project, tmp_path: Path) -> None:
+    project.write(
+        'pipeline.yaml',
+        'stages:\n'
+        '  make: {cmd: mkdir -p d && echo 1 > d/x, outs: [d]}\n'
+        '  measure: {cmd: "echo \'{\\"n\\": 1}\' > m.json", deps: [d/x], metrics: [m.json]}\n',
+    )
+    project.run()
+    project.commit('first')
+    project.git('clone', '-q', str(project.path), str(tmp_path / 'clone'))
+    found = shown(Project(tmp_path / 'clone'), 'HEAD')
+    assert [(one.stage, one.reason) for one in found.missing] == [('measure', 'nothing recorded for this state')]
