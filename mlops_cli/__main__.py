@@ -12,9 +12,8 @@ def main() -> None:
     arguments = sys.argv[1:]
     if arguments in (['--version'], ['-V']) and _said_version():
         sys.exit(0)
-    if sys.platform not in SYSTEMS:  # before anything is imported that they lack
-        sys.stderr.write(f'error: mlops runs on Linux, macOS and WSL, not on {sys.platform}\n'
-                         '  hint: on Windows, install it inside WSL (wsl --install)\n')
+    if refusal := _refusal():
+        sys.stderr.write(refusal)
         sys.exit(6)
     if instruction := os.environ.get('_MLOPS_COMPLETE'):
         from mlops_cli.cli.shells import answer
@@ -26,6 +25,17 @@ def main() -> None:
     except KeyboardInterrupt:  # while it is still being loaded
         code = 130
     sys.exit(code)
+
+
+def _refusal() -> str:
+    """Why nothing can be done on this machine; before anything is imported that it lacks."""
+    if sys.platform not in SYSTEMS:
+        return (f'error: mlops runs on Linux, macOS and WSL, not on {sys.platform}\n'
+                '  hint: on Windows, install it inside WSL (wsl --install)\n')
+    if (encoding := sys.getfilesystemencoding().lower()) not in ('utf-8', 'utf8'):
+        return (f'error: names of files are {encoding} here: mlops needs UTF-8, or they would mean something else elsewhere\n'
+                '  hint: export LC_ALL=C.UTF-8, and leave PYTHONUTF8 alone\n')
+    return ''
 
 
 def _said_version() -> bool:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import importlib.util
 import json
 import os
+import subprocess
 import sys
 from pathlib import Path
 from typing import Any
@@ -86,6 +87,16 @@ def test_the_pytorch_template_runs_and_goes_on_from_its_checkpoint(tmp_path: Pat
     project.mlops('init', 'new', '--template', 'torch')
     assert '4 done in ' in project.mlops('run', cwd='new', timeout=600).out
     assert 'on c' in project.mlops('logs', 'train', cwd='new').out
+    options = ['--width', '8', '--batch', '64', '--rate', '0.01', '--seed', '1']
+
+    def train(checkpoints: str, epochs: int) -> bytes:
+        command = [sys.executable, 'src/train.py', *options, '--epochs', str(epochs)]
+        environ = {**project.environ, 'MLOPS_CHECKPOINT_DIR': str(tmp_path / checkpoints), 'CUDA_VISIBLE_DEVICES': ''}
+        subprocess.run(command, cwd=tmp_path / 'new', env=environ, check=True)
+        return (tmp_path / 'new' / 'model.pt').read_bytes()
+
+    train('one', 2)
+    assert train('one', 4) == train('two', 4)
 
 
 def test_init_is_not_done_twice(capsys: Any) -> None:

@@ -1,4 +1,4 @@
-"""Trains the network.  Saves a checkpoint after each epoch and goes on from the last one; tells its progress in a file."""
+"""Trains the network.  Saves a checkpoint after each epoch and goes on from the last one; loss.csv grows meanwhile."""
 
 import argparse
 import csv
@@ -54,16 +54,17 @@ def main():
     data = torch.load('data/train.pt')
     checkpoint = Path(os.environ.get('MLOPS_CHECKPOINT_DIR', 'checkpoints')) / 'last.pt'
     losses = load_checkpoint(checkpoint, network, optimiser, where)
-    for epoch in range(len(losses) + 1, options.epochs + 1):
-        torch.manual_seed(options.seed + epoch)  # the same order of points, gone on or not
-        losses.append(epoch_loss(network, optimiser, data, options.batch, where))
-        save_checkpoint(checkpoint, network, optimiser, losses)
-        Path('progress.txt').write_text(f'epoch {epoch} of {options.epochs}, loss {losses[-1]:.4f}\n')
-    torch.save({name: value.cpu() for name, value in network.state_dict().items()}, 'model.pt')
     with open('loss.csv', 'w', newline='') as file:
         table = csv.writer(file, lineterminator='\n')
-        table.writerow(['epoch', 'loss'])
-        table.writerows((number, f'{loss:.6f}') for number, loss in enumerate(losses, 1))
+        table.writerow(['epoch', 'epochs', 'loss'])
+        table.writerows((number, options.epochs, f'{loss:.6f}') for number, loss in enumerate(losses, 1))
+        for epoch in range(len(losses) + 1, options.epochs + 1):
+            torch.manual_seed(options.seed + epoch)  # the same order of points, gone on or not
+            losses.append(epoch_loss(network, optimiser, data, options.batch, where))
+            save_checkpoint(checkpoint, network, optimiser, losses)
+            table.writerow((epoch, options.epochs, f'{losses[-1]:.6f}'))
+            file.flush()  # so that mlops can show it
+    torch.save({name: value.cpu() for name, value in network.state_dict().items()}, 'model.pt')
 
 
 if __name__ == '__main__':
