@@ -65,7 +65,7 @@ def _groups(
     found: dict[str, tuple[str, ...]] = {}
     for group, members in pipeline.groups.items():
         chosen = tuple(name for name in members if name in wanted)
-        if instances or len(members) == 1:
+        if instances or len(chosen) == 1:
             found |= {name: (name,) for name in chosen}
         elif chosen:
             found[f'{group}@*'] = chosen

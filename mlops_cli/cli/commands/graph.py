@@ -63,7 +63,7 @@ def command(
             tracked=tracked,
             notes=form is not Format.TEXT,
         )
-        out_lines(_shown(bench.pipeline, drawing, form, summary(names, states)))
+        out_lines(_shown(bench.pipeline, names, drawing, form, summary(names, states)))
     return 0
 
 
@@ -79,7 +79,7 @@ def _document(pipeline: Pipeline, names: Sequence[str], states: Mapping[str, str
     return found
 
 
-def _shown(pipeline: Pipeline, drawing: Drawing, form: Format, said: str) -> Any:
+def _shown(pipeline: Pipeline, names: Sequence[str], drawing: Drawing, form: Format, said: str) -> Any:
     if form is Format.MERMAID:
         return dag_text.mermaid(drawing).splitlines()
     if form is Format.DOT:
@@ -88,7 +88,8 @@ def _shown(pipeline: Pipeline, drawing: Drawing, form: Format, said: str) -> Any
         return dag_svg.svg(drawing, alone=True).splitlines()
     if form is Format.HTML:
         return dag_page.dag_page(drawing, [said], STATES).splitlines()
-    groups = {f'{group}@*': members for group, members in pipeline.groups.items()} | {name: (name,) for name in pipeline.stages}
-    known = {node.id for node in drawing.nodes}
-    made = {node: made_by([pipeline.stages[name] for name in members]) for node, members in groups.items() if node in known}
+    wanted = set(names)
+    members = {f'{group}@*': [one for one in of if one in wanted] for group, of in pipeline.groups.items()}
+    members |= {name: [name] for name in names}
+    made = {node.id: made_by([pipeline.stages[one] for one in members.get(node.id, ())]) for node in drawing.nodes}
     return graph_lines(drawing, made, width(sys.stdout))
