@@ -7,6 +7,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import replace
 
 from mlops_cli import git
+from mlops_cli.core.clock import ID_LENGTH
 from mlops_cli.core.digest import Digest
 from mlops_cli.core.errors import ExitCode, UserError
 from mlops_cli.core.manifest import Manifest
@@ -54,6 +55,9 @@ def find_point(bench: Workbench, word: str) -> Point:
 
 
 def _exact_run(bench: Workbench, word: str) -> Run | None:
+    """Only a word as long as an id is looked for: listing a long history takes a while."""
+    if len(word.rpartition('-')[2]) != ID_LENGTH:
+        return None
     ids = {run_id for run_id in bench.runs.ids() if word in (run_id, run_id.partition('-')[2])}
     return bench.runs.get(ids.pop()) if len(ids) == 1 else None
 
