@@ -43,6 +43,7 @@ def ready(tmp_path_factory: pytest.TempPathFactory) -> Project:
     project.write('params.yaml', 'size: 1\n')
     project.run()
     project.run('prepare', overlay={('params.yaml', 'size'): 2}, force=True)
+    project.write('raw.csv', 'x')
     project.commit('all')
     return project
 
@@ -244,7 +245,7 @@ def test_with_json_the_error_is_a_document(case: Case, here: Project, capsys: An
 
 # All is imported before the rights are given up: the interpreter may lie where nobody else may look.
 AS_NOBODY = """
-import importlib, os, pkgutil, sys
+import codecs, importlib, os, pkgutil, sys
 import jsonschema_rs, networkx, ruamel.yaml, simpleeval, sqlite3, yaml
 import mlops_cli
 for module in pkgutil.walk_packages(mlops_cli.__path__, 'mlops_cli.'):
@@ -253,7 +254,7 @@ for module in pkgutil.walk_packages(mlops_cli.__path__, 'mlops_cli.'):
 from mlops_cli.pipeline.load import schema, _validator
 schema(), _validator(True), _validator(False)
 for name in ('ascii', 'latin-1', 'utf-8-sig', 'idna'):
-    ''.encode(name)
+    codecs.lookup(name)
 if not os.geteuid():
     os.setgroups([])
     os.setgid(65534)
@@ -293,7 +294,7 @@ def nobodys(ready: Project) -> Iterator[Project]:
     ('arguments', 'forbid', 'code', 'message'),
     [
         (['status'], 'pipeline.yaml', 6, 'pipeline.yaml'),
-        (['run', '--force'], '.mlops/cache', 6, '.mlops/cache'),
+        (['add', 'raw.csv'], '.mlops/cache/tmp', 6, '.mlops/cache/tmp'),
         (['init', 'new'], '.', 6, 'new'),
         (['config', 'set', 'jobs', '2'], '.mlops', 6, '.mlops'),
         (['status'], '.mlops/local', 0, ''),
