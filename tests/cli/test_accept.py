@@ -112,6 +112,11 @@ def test_documents(mlops: Mlops, project: Project) -> None:
         valid(mlops(*command, '--json'), command[0])
 
 
+def test_a_dry_run_is_a_plan(mlops: Mlops) -> None:
+    document = valid(mlops('run', '--dry-run', '--json'), 'run-plan')
+    assert [stage['verdict'] for stage in document['stages']] == ['run', 'maybe', 'run']
+
+
 def test_a_run_is_chosen(mlops: Mlops, project: Project) -> None:
     mlops('run')
     first = json.loads(mlops('runs', 'list', '--json').out)['rows'][0]['run']
@@ -129,6 +134,19 @@ def test_a_run_is_chosen(mlops: Mlops, project: Project) -> None:
     assert 'restored  noise' in ran.out and 'the published one' in ran.err and project.read('n.json') != held
     document = valid(mlops('accept', first, '--reason', 'x', '--json', code=2), 'error')
     assert 'nothing more to accept' in document['message']
+
+
+def test_many_instances_share_a_line(mlops: Mlops, project: Project) -> None:
+    text = 'version: 1\nstages:\n  a:\n    foreach: [1, 2, 3, 4, 5, 6, 7]\n    do:\n      cmd: echo ${item} > o${item}\n'
+    project.write('pipeline.yaml', f'{text}      outs: ["o${{item}}"]\n')
+    mlops('run')
+    project.write('pipeline.yaml', f'{text}      outs: ["o${{item}}"]\n'.replace('echo', 'printf "%s\\\\n"'))
+    said = mlops('accept', 'a', '--dry-run')
+    assert said.lines[0].split() == ['accepted', 'a@*', '7', 'instances'] and 'and the like for the others (6)' in said.out
+    assert len(mlops('accept', 'a', '--dry-run', '-v').lines) > 14
+    last = mlops('accept', 'a', '--reason', 'printf').lines[-2]
+    assert last.startswith('7 stages are recorded so, by ') and last.endswith(': printf')
+    assert 'a@*: accepted by' in mlops('plan').out
 
 
 def test_a_forced_run_says_so_in_its_document(mlops: Mlops, project: Project) -> None:

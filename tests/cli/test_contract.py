@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import re
+import shutil
 from pathlib import Path
 from typing import Any
 
@@ -98,6 +99,50 @@ def test_several_mistakes_are_one_document(project: Project) -> None:
     assert contract.problems(schema, {**document, 'code': 'two'})
 
 
+# Surroundings in which a command may have nothing to say, and must not fall over
+
+
+def nothing_yet(project: Project) -> None:
+    shutil.rmtree(project.path / '.mlops')
+
+
+def no_git(project: Project) -> None:
+    shutil.rmtree(project.path / '.git')
+
+
+def detached(project: Project) -> None:
+    project.git('checkout', '-q', '--detach', 'HEAD')
+
+
+def damaged(project: Project) -> None:
+    for folder in ('runs', 'stages', 'local', 'cache/results-v1'):
+        for path in (project.path / '.mlops' / folder).rglob('*'):
+            if path.is_file() and 'lock' not in str(path):
+                path.chmod(0o600)
+                path.write_bytes(path.read_bytes()[: path.stat().st_size // 2])
+
+
+def half_gone(project: Project) -> None:
+    """The cache was deleted, and so were the outputs."""
+    shutil.rmtree(project.path / '.mlops/cache')
+    for name in ('models', 'metrics', 'plots', 'data/prepared'):
+        shutil.rmtree(project.path / name)
+
+
+@pytest.mark.full
+@pytest.mark.parametrize('change', [nothing_yet, no_git, detached, damaged, half_gone], ids=lambda change: change.__name__)
+@every_example
+def test_nothing_makes_a_command_fall_over(project: Project, change: Any, path: tuple[str, ...], line: str) -> None:
+    before = () if path == ('runs', 'cancel') else path  # a run that goes on would go on after the test
+    asked = contract.typeable(project, before, line).partition(' | ')[0]  # what jq says is not ours
+    change(project)
+    for wanted in (asked, contract.asking_for_json(path, asked)) if reports(commands()[path]) else (asked,):
+        done = contract.typed(project, wanted)
+        assert done.code != 70 and 'Traceback' not in done.err and 'this is a bug' not in done.err, f'$ {wanted}\n{done.err}'
+        if done.code:
+            assert 'error:' in done.err or 'mlops/error/v1' in done.out or done.out, f'$ {wanted}: not a word'
+
+
 # The schemas themselves
 
 FILES = sorted(SCHEMAS.glob('*.json'))
@@ -114,7 +159,7 @@ def test_schemas_are_schemas(file: Path) -> None:
 
 def test_every_schema_is_of_something_and_in_the_list() -> None:
     listed = (SCHEMAS / 'README.md').read_text()
-    others = {'error.v1.json', 'events.v1.json'}
+    others = {'error.v1.json', 'run-events.v1.json', 'run-plan.v1.json'}
     for file in FILES:
         assert file.name in others or file in {schema_file(path) for path in REPORTING}, f'{file.name} is of no command'
         title = json.loads(file.read_text())['title']

@@ -20,6 +20,7 @@ from mlops_cli.run.workbench import Workbench
 NAMES = 40  # columns for names, at most
 WORD = 9
 REASONS = 4  # differences that are named
+MANY = 5  # instances of a stage beyond which they share a line
 
 
 def accept_lines(
@@ -36,8 +37,8 @@ def accept_lines(
     were named and had nothing to accept."""
     names = min(NAMES, max(cells(one_line(one.proposal.stage)) for one in done))
     lines: list[Line] = []
-    for one in done:
-        lines += _stage(one.proposal, bench, names, columns)
+    for likes in _alike(done):
+        lines += _stage(likes[0].proposal, bench, names, columns) if len(likes) == 1 else _several(likes, bench, names, columns)
     if fresh:
         listed = ', '.join(some(fold(fresh, bench.pipeline.groups), REASONS))
         lines += [Line(clip(f'  {"fresh":<{WORD}} {listed}: nothing to accept', columns), 'fresh')]
@@ -73,6 +74,27 @@ def _stage(one: Proposal, bench: Workbench, names: int, columns: int) -> list[Li
         room = max(columns - WORD - 3, 30)
         lines += [Line(f'{"":<{WORD + 3}}{line}') for line in wrap(said, room)]
     return lines
+
+
+def _alike(done: Sequence[Done]) -> list[list[Done]]:
+    """Many instances of one stage share a line, unless all is to be shown."""
+    found: dict[tuple[str, str], list[Done]] = {}
+    for one in done:
+        found.setdefault((one.proposal.stage.partition('@')[0], one.proposal.kind), []).append(one)
+    many = [likes for likes in found.values() if len(likes) > MANY and not context.current.verbose]
+    firsts = {id(likes[0]): likes for likes in many}
+    rest = {id(one) for likes in many for one in likes[1:]}
+    return [firsts.get(id(one), [one]) for one in done if id(one) not in rest]
+
+
+def _several(likes: Sequence[Done], bench: Workbench, names: int, columns: int) -> list[Line]:
+    first = likes[0].proposal
+    name = ', '.join(fold([one.proposal.stage for one in likes], bench.pipeline.groups))
+    head = f'  {first.kind:<{WORD}} {pad(clip(name, names), names)}  {plural(len(likes), "instance")}'
+    room = max(columns - WORD - 3, 30)
+    said = [line for text in _said(first, bench) for line in wrap(text, room)]
+    more = [f'and the like for the others ({len(likes) - 1:,})'] if said else []
+    return [Line(clip(head, columns), first.kind), *(Line(f'{"":<{WORD + 3}}{line}') for line in [*said, *more])]
 
 
 def _absent(one: Proposal, bench: Workbench) -> bool:
