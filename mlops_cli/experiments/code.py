@@ -52,8 +52,14 @@ def code_changes(bench: Workbench, before: Point, after: Point, stages: Collecti
     """Files of these stages that differ, by path.  Parameter files are left out: their values are compared.  Raises OSError."""
     with _sources(bench, before, stages) as one, _sources(bench, after, stages) as two:
         left_out = _parameter_files(before.pipeline) | _parameter_files(after.pipeline)
+        left_out |= _untold(before, one) | _untold(after, two)
         paths = sorted((one.digests.keys() | two.digests.keys()) - left_out)
         return tuple(change for path in paths if (change := _change(path, one, two)) is not None)
+
+
+def _untold(point: Point, sources: Sources) -> set[str]:
+    """Pipeline files that a run read and nothing kept, since nothing ran in it."""
+    return set(point.pipeline.files) - sources.digests.keys() if point.kind == 'run' else set()
 
 
 def _parameter_files(pipeline: Pipeline) -> set[str]:
@@ -118,7 +124,7 @@ def _code_of(manifest: Manifest | None) -> dict[str, Digest]:
 
 
 def _of_results(bench: Workbench, point: Point, stages: Collection[str]) -> Sources:
-    kept = sources_of(bench, (stage.sources for name, stage in point.stages.items() if name in stages))
+    kept = sources_of(bench, (stage for name, stage in point.stages.items() if name in stages))
     entries = _entries(point, stages)
     digests: dict[str, Digest | None] = dict.fromkeys(entries)
     digests |= {path: ref.digest for path, ref in kept.items()}

@@ -84,13 +84,14 @@ def compare(bench: Workbench, before: Point, after: Point, *, code: bool = True)
     names = _names(before, after)
     stages = tuple(_stage(before, after, name) for name in names)
     both = [one for one in stages if one.before is not None and one.after is not None]
+    told = {one.stage for one in stages if one not in both or _both_told(one)}
     return Difference(
         before,
         after,
         stages,
         tuple(_params(before, after, both)),
         tuple(_values(both, 'command', _command)),
-        code_changes(bench, before, after, names) if code else (),
+        code_changes(bench, before, after, told) if code else (),
         tuple(_data(bench, before, after, both)),
         tuple(_environment(bench, before, after, both)),
         tuple(change for one in both for change in _outputs(bench, one)),

@@ -120,14 +120,19 @@ def source_bytes(bench: Workbench, tree: ObjectRef | None, path: str, limit: int
         return None
 
 
-def sources_of(bench: Workbench, trees: Iterable[ObjectRef | None]) -> dict[str, ObjectRef]:
-    """Path -> content of all source files that are kept in these trees, as far as they are here."""
+def sources_of(bench: Workbench, stages: Iterable[StagePoint]) -> dict[str, ObjectRef]:
+    """Path -> content of the source files that these stages of a run are known to have used, as far as they are here.
+
+    A result that was there already kept the files of its own time: of these only the code in its key is believed."""
     found: dict[str, ObjectRef] = {}
-    for tree in dict.fromkeys(trees):
-        if tree is None:
+    for stage in sorted(stages, key=lambda one: (one.state == 'done', str(one.origin.get('run', '')))):
+        if stage.sources is None:
             continue
+        mine = {entry.name for entry in stage.manifest.entries if entry.kind == 'code'} if stage.manifest else set()
         try:
-            found |= {path: entry.ref for path, entry in walk(tree, bench.store.read) if entry.kind in ('file', 'exec')}
+            for path, entry in walk(stage.sources, bench.store.read):
+                if entry.kind in ('file', 'exec') and (stage.state == 'done' or path in mine):
+                    found[path] = entry.ref
         except UserError:  # not in this cache, or damaged
             continue
     return found
@@ -137,7 +142,7 @@ def edited(bench: Workbench, run: Run, point: Point) -> tuple[str, ...] | None:
     """Source files of a run that were not as its commit has them; None where commit or sources are not here."""
     if not run.commit:
         return None
-    sources = sources_of(bench, (stage.sources for stage in point.stages.values()))
+    sources = sources_of(bench, point.stages.values())
     if not sources:
         return None
     blobs = git.blobs(bench.root.path, run.commit, sorted(sources)[:FILES])

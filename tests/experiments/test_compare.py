@@ -239,3 +239,24 @@ def test_counting_ends_somewhere(ran: Project, monkeypatch: pytest.MonkeyPatch) 
     found = counts(before.digest, after.digest, reader(bench))
     assert found is not None and found.more and found.added == 2
     bench.close()
+
+
+def test_a_run_that_only_restored_tells_no_code_of_its_own(ran: Project) -> None:
+    """What was kept with older results is believed as far as it is in their keys."""
+    ran.write('params.yaml', 'rows: 3\nrate: 2.0\n')
+    ran.run()
+    ran.write('params.yaml', 'rows: 3\nrate: 1.0\n')
+    ran.write('pipeline.yaml', '# another comment\n' + ran.read('pipeline.yaml'))
+    ran.run()
+    run = last(ran)
+    found = difference(ran, run)
+    assert found.empty and found.code == ()
+    ran.write('train.py', ran.read('train.py') + 'more = 1\n')
+    assert [change.path for change in difference(ran, run).code] == ['train.py']
+
+
+def test_the_code_of_a_failed_stage_is_not_taken_for_new(ran: Project) -> None:
+    first = last(ran)
+    ran.write('train.py', 'raise SystemExit(3)\n')
+    ran.run()
+    assert difference(ran, last(ran), first).code == ()
