@@ -48,7 +48,7 @@ def made_document(made: Made) -> dict[str, Any]:
             'edited': None if maker.edited is None else list(maker.edited),
         },
         'runs': [{'run': one.run, 'state': one.state} for one in made.runs],
-        'accepted': [{'who': who, 'when': when, 'reason': reason} for who, when, reason in made.accepted],
+        'accepted': [{'who': one.who, 'when': one.when, 'reason': one.reason, 'run': one.run or None} for one in made.accepted],
         'inputs_known': made.manifest is not None,
         'outputs': [ref_document(path, ref) for path, ref in made.outputs],
         'metrics': [{'file': file, 'name': name, 'value': value} for file, name, value in made.metrics],

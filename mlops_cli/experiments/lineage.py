@@ -60,7 +60,9 @@ def with_edits(records: Records, found: Upstream) -> Upstream:
     results = dict(found.results)
     runs = {made.record.id: made.record for made in results.values() if made.record is not None}
     for run in list(runs.values())[:RUNS]:
-        mine = [made for made in results.values() if made.maker.run == run.id and made.entry is not None and made.entry.sources]
+        mine = [
+            made for made in results.values() if made.maker.run == run.id and made.runs and made.entry and made.entry.sources
+        ]
         stages = {made.id: StagePoint(made.id, 'done', sources=made.entry.sources) for made in mine if made.entry}
         files = edited(bench, run, Point(run.short, 'run', stages, bench.pipeline, run, run.commit)) if mine else None
         for made in mine if files is not None else ():
@@ -144,14 +146,15 @@ def _now(records: Records, made: Made, entry: Entry, path: str) -> str:
 
 
 def ranked_makers(found: Sequence[tuple[Made, Through, str]], reader: Made | None) -> list[tuple[Made, Through, str]]:
-    """The likeliest first: of the same run as the reader, made before it, pinned, lately."""
+    """The likeliest first: of the same run as the reader, made before it, really run, pinned, lately."""
     run = reader.maker.run if reader else ''
     together = {mention.run for mention in reader.runs} if reader else set()
 
-    def order(one: tuple[Made, Through, str]) -> tuple[bool, bool, bool, bool]:
+    def order(one: tuple[Made, Through, str]) -> tuple[bool, ...]:
         made = one[0]
         same = any(mention.run in together for mention in made.runs)
-        return (not same, bool(run and made.maker.run > run), not made.pins, bool(made.entry and made.entry.suspect))
+        suspect = bool(made.entry and made.entry.suspect)
+        return (not same, bool(run and made.maker.run > run), bool(made.accepted and not made.runs), not made.pins, suspect)
 
     newest = sorted(found, key=lambda one: (one[0].maker.run, one[0].id), reverse=True)
     return sorted(newest, key=order)

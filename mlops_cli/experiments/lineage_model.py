@@ -43,11 +43,21 @@ class Maker:
         return self.run.partition('-')[2]
 
 
+@dataclass(frozen=True, slots=True)
+class Acceptance:
+    """Somebody said that outputs count for a key, without running.  ``run``: the id of the run that made them, or empty."""
+
+    who: str
+    when: str
+    reason: str
+    run: str = ''
+
+
 @dataclass(frozen=True)
 class Made:
     """One result: what a stage made of one key.  ``stage`` empty: nothing here knows its name.  ``manifest`` None: what it was
     made of is not known here.  ``pins``: files of ``.mlops/stages`` that hold it.  ``runs``: that made or restored it.
-    ``accepted``: (author, time, reason) of who took it over without running.  ``present``: whether the present state of the
+    ``accepted``: by whom it was taken over without running.  ``present``: whether the present state of the
     project leads to it; None where nobody asked."""
 
     stage: str
@@ -61,7 +71,7 @@ class Made:
     runs: tuple[RunMention, ...] = ()
     record: Run | None = None
     maker: Maker = Maker()
-    accepted: tuple[tuple[str, str, str], ...] = ()
+    accepted: tuple[Acceptance, ...] = ()
     present: bool | None = None
 
     @property

@@ -16,7 +16,7 @@ from mlops_cli.core.errors import UserError
 from mlops_cli.core.manifest import Entry, Manifest
 from mlops_cli.core.paths import ancestors
 from mlops_cli.core.refs import ObjectRef
-from mlops_cli.experiments.lineage_model import Made, Maker, Through
+from mlops_cli.experiments.lineage_model import Acceptance, Made, Maker, Through
 from mlops_cli.records import pins
 from mlops_cli.records.accepted import Acceptances
 from mlops_cli.records.database import Database, local_path
@@ -153,24 +153,34 @@ class Records:
         runs = tuple(self.index.runs_of(made.key, made.outs8))
         named = [run.stage for run in runs]
         stage = made.stage if made.stage in self.bench.pipeline.stages or not named else named[-1]
+        accepted = self._acceptances(made)
         record = next((self.run(one.run) for one in runs if one.state == 'done'), None)
-        metrics = made.metrics or _metrics(entry)
+        if record is None and not (entry and entry.origin.get('run')):
+            # Nobody ran it: the outputs are those of the run that was accepted.
+            record = next((self.run(one.run) for one in reversed(accepted) if one.run), None)
         return replace(
-            made, stage=stage, pins=tuple(sorted(held)), entry=entry, runs=runs, record=record,
-            metrics=metrics, maker=_maker(entry, record), accepted=self._acceptances(made)
-        )  # fmt: skip
+            made,
+            stage=stage,
+            pins=tuple(sorted(held)),
+            entry=entry,
+            runs=runs,
+            record=record,
+            metrics=made.metrics or _metrics(entry),
+            maker=_maker(entry, record),
+            accepted=accepted,
+        )
 
     def _entry(self, made: Made) -> ResultEntry | None:
         entries = [one for one in self.bench.results.lookup(made.key) if one.entry8 == made.outs8]
         return min(entries, default=None, key=lambda one: (one.suspect, one.created))
 
-    def _acceptances(self, made: Made) -> tuple[tuple[str, str, str], ...]:
+    def _acceptances(self, made: Made) -> tuple[Acceptance, ...]:
         try:
             found = self._accepted.of_key(made.key)
         except UserError as error:
             self.notes.append(f'{error.where or layout.ACCEPTED}: {error.message}')
             return ()
-        return tuple((one.who, one.when, one.reason) for one in found if one.outs8 == made.outs8)
+        return tuple(Acceptance(one.who, one.when, one.reason, one.run) for one in found if one.outs8 == made.outs8)
 
     def run(self, run_id: str) -> Run | None:
         """A run's record; None where it is not here or cannot be read."""

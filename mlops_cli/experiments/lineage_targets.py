@@ -16,7 +16,7 @@ from mlops_cli.core.manifest import ABSENT, value_entry
 from mlops_cli.core.near import did_you_mean
 from mlops_cli.core.paths import ancestors, check_path, inside
 from mlops_cli.core.refs import ObjectRef
-from mlops_cli.core.units import show_size
+from mlops_cli.core.units import plural, show_size
 from mlops_cli.experiments.lineage import ranked_makers
 from mlops_cli.experiments.lineage_model import Content, Made, Target
 from mlops_cli.experiments.lineage_records import Records
@@ -325,8 +325,10 @@ class Targets:
             made, through, output = ranked_makers(makers, None)[0]
             what = {'content': output, 'inside': f'{path}, in {output},'}.get(through, path)
             sentences.append(f'This is {what} as {origin(made)}.')
-            if len(makers) > 1:
-                sentences.append(f'{len(makers) - 1} other recorded results have the same content.')
+            others = [other for other, _, _ in makers if other.id != made.id]
+            if others:
+                sentences.append(f'{plural(len(others), "other recorded result")} came to the same content.')
+            sentences += [accepted_words(other) for other in others if other.accepted]
             return Target(word, 'output', title, tuple(sentences), (made.id,), tuple(contents), names)
         if ref.kind == 'tree' and (inner := self._outputs_in(path)):
             return Target(word, 'output', title, tuple(sentences), tuple(m.id for m in inner), tuple(contents), names)
@@ -373,6 +375,12 @@ def origin(made: Made) -> str:
     run = f' in run {made.maker.short}' if made.maker.short else ''
     pinned = ' (pinned on this branch)' if made.pins else ' (in this cache, pinned nowhere on this branch)'
     return f'{made.name} made it{run}{pinned}'
+
+
+def accepted_words(made: Made) -> str:
+    """``Accepted for other code of report, 2026-11-20 by ada: only a comment``."""
+    last = made.accepted[-1]
+    return f'Accepted for another key of {made.name} too, {last.when[:10]} by {last.who}: {last.reason}.'
 
 
 def _pin_names(names: Iterable[str]) -> list[RecordName]:

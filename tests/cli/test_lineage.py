@@ -19,7 +19,7 @@ from mlops_cli.cli.screens.lineage import Branch, draw, fact_rows, head_lines, m
 from mlops_cli.core.digest import digest_of
 from mlops_cli.core.manifest import Entry, Manifest, value_entry
 from mlops_cli.core.refs import ObjectRef
-from mlops_cli.experiments.lineage_model import Made, Maker, Target
+from mlops_cli.experiments.lineage_model import Acceptance, Made, Maker, Target
 from tests.cli.contract import problems
 from tests.cli.hostile import HOSTILE, harmless
 from tests.report.test_dag_text import check_mermaid
@@ -314,7 +314,12 @@ def made(text: str, **more: Any) -> Made:
     ]
     ref = ObjectRef(digest_of(b'x'), 1, 'file')
     maker = Maker('20261120T101522Z-7k2m9q4c', '2026-11-20T10:15:22Z', text, text, 'c' * 40, text)
-    given = {'metrics': ((text, text, 0.5),), 'maker': maker, 'accepted': ((text, '2026-11-20T10:15:22Z', text),), **more}
+    given = {
+        'metrics': ((text, text, 0.5),),
+        'maker': maker,
+        'accepted': (Acceptance(text, '2026-11-20T10:15:22Z', text),),
+        **more,
+    }
     return Made(text, digest_of(b'key'), '0123abcd', Manifest.of(entries), ((text, ref),), **given)
 
 

@@ -193,7 +193,7 @@ def test_of_results_with_one_content_that_of_the_same_run_counts(ran: Project) -
     ]
     assert seeds == [{'1'}, {'1'}]
     prepared = up(ran, 'data')
-    assert '1 other recorded results have the same content.' in prepared.target.said
+    assert '1 other recorded result came to the same content.' in prepared.target.said
 
 
 def test_so_many_results_deep(ran: Project) -> None:
@@ -382,6 +382,18 @@ def test_short_contents_are_equal_by_chance(ran: Project) -> None:
     assert names(found) == {'b'} or names(found) == {'a'}
     with opened(ran) as (records, _):
         assert records.makers('tiny.txt', digest_of(b'1\n')) == []
+
+
+def test_what_was_accepted_says_by_whom_and_whose_outputs_they_are(ran: Project) -> None:
+    ran.write('train.sh', TRAIN + '# only a comment more, and bytes count in shell scripts\n')
+    ran.mlops('accept', 'train@1', '--reason', 'only a comment')
+    found = up(ran, 'train@1')
+    made = found.results[found.target.makers[0]]
+    assert [one.reason for one in made.accepted] == ['only a comment'] and not made.runs
+    assert made.maker.run == made.accepted[0].run and made.record is not None
+    file = up(ran, 'models/1.bin')
+    assert not file.results[file.target.makers[0]].accepted  # the one that really ran
+    assert any(text.startswith('Accepted for another key of train@1 too, ') for text in file.target.said)
 
 
 # Differences
