@@ -83,7 +83,9 @@ def test_exit_code_is_that_of_a_gate(mlops: Mlops, trained: Project) -> None:
     assert 'within tolerance' in mlops('metrics', 'diff', '--exit-code').out
     numbers(trained, '{"accuracy": 0.94, "loss": 0.4}')
     trained.run()
-    assert mlops('metrics', 'diff', '--exit-code', code=1).out.endswith('FAILED: 1 worse than ' + label(mlops) + '\n')
+    assert mlops('metrics', 'diff', '--exit-code', code=1).out.endswith(
+        f'FAILED: 1 metric is worse, compared with {label(mlops)}\n'
+    )
     assert mlops('metrics', 'diff').code == 0
     assert mlops('metrics', 'diff', '--exit-code', '--only', 'train@2').code == 0
     assert mlops('metrics', 'diff', '--exit-code', '--only', 'm/1.json', '--json', code=1).json['rows'][0]['failing']

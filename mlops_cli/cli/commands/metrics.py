@@ -15,6 +15,7 @@ from mlops_cli.cli.groups import group
 from mlops_cli.cli.screens.metrics import diff_lines, show_lines
 from mlops_cli.cli.wiring import output_words, workbench
 from mlops_cli.core.errors import ExitCode, UserError
+from mlops_cli.core.units import plural
 from mlops_cli.experiments.metrics import Change, Comparison, Missing, Value, Values, Wanted, compare, everything, values
 from mlops_cli.experiments.points import find_point
 from mlops_cli.pipeline.spec import Pipeline
@@ -26,7 +27,7 @@ NOTHING = 'No metrics: no stage lists a file under metrics (docs/pipeline.md#met
 
 Words = Annotated[
     list[str] | None,
-    typer.Argument(metavar='[STAGE|FILE]...', help='Stages, instances, globs, or metrics files. Default: all.'),
+    typer.Argument(metavar='[STAGE|METRICS]...', help='Stages, instances, globs, or metrics files. Default: all.'),
 ]
 Primary = Annotated[bool, typer.Option('--primary', help='Only the primary metrics.')]
 
@@ -70,7 +71,7 @@ def diff(
     ] = 'workspace',
     stages: Annotated[
         list[str] | None,
-        typer.Option('--only', metavar='STAGE|FILE', help='Only these stages or metrics files. May be repeated.'),
+        typer.Option('--only', metavar='STAGE|METRICS', help='Only these stages or metrics files. May be repeated.'),
     ] = None,
     primary: Primary = False,
     changed: Annotated[bool, typer.Option('--changed', help='Only what differs by more than its tolerance.')] = False,
@@ -110,8 +111,17 @@ def diff(
         out_lines(lines)
     failing = [row for row in found.failing if row.primary or not primary]
     if exit_code and failing and not json:
-        out(Line(f'FAILED: {len(failing):,} worse than {one.label}', 'FAILED'))
+        out(Line(f'FAILED: {_failed(failing)} {one.label}', 'FAILED'))
     return ExitCode.FAILED if exit_code and failing else ExitCode.DONE
+
+
+def _failed(failing: Sequence[Change]) -> str:
+    """``2 metrics are worse, 1 metric with a goal has no number, compared with``."""
+    lost = sum(row.lost for row in failing)
+    worse = len(failing) - lost
+    told = [f'{plural(worse, "metric")} {"is" if worse == 1 else "are"} worse'] if worse else []
+    told += [f'{plural(lost, "metric")} with a goal {"has" if lost == 1 else "have"} no number'] if lost else []
+    return ', '.join(told) + ', compared with'
 
 
 def _is_shown(row: Change, *, primary: bool, changed: bool) -> bool:

@@ -75,7 +75,7 @@ def show(
     names: Annotated[
         list[str] | None,
         typer.Argument(
-            metavar='[STAGE|FILE]...', help='Stages, instances, globs, plot files, any table or picture. Default: all.'
+            metavar='[STAGE|PLOT|FILE]...', help='Stages, instances, globs, plot files, any table or picture. Default: all.'
         ),
     ] = None,
     at: Annotated[
@@ -115,7 +115,7 @@ def diff(
     ] = 'workspace',
     names: Annotated[
         list[str] | None,
-        typer.Option('--only', metavar='STAGE|FILE', help='Only these stages or plot files. May be repeated.'),
+        typer.Option('--only', metavar='STAGE|PLOT', help='Only these stages or plot files. May be repeated.'),
     ] = None,
     html: Html = '',
     svg: Svg = '',
