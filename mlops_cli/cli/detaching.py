@@ -64,10 +64,9 @@ def detach(request: Request, assignments: Sequence[str], events: str) -> Begun |
     with open(reading, 'rb') as answer:
         try:
             return _answer(child, order, answer.read)
-        except KeyboardInterrupt:
-            child.send_signal(signal.SIGINT)
-            child.wait()
-            raise
+        except KeyboardInterrupt:  # as the terminal would have done, had it not left it
+            os.killpg(child.pid, signal.SIGINT)
+            return child.wait()
 
 
 def _answer(child: subprocess.Popen[bytes], order: Mapping[str, Any], answer: Callable[[], bytes]) -> Begun | int:

@@ -15,7 +15,7 @@ from mlops_cli import git
 from mlops_cli.core import layout
 from mlops_cli.core.clock import iso, run_id
 from mlops_cli.core.digest import Digest
-from mlops_cli.core.errors import UserError, UserErrors
+from mlops_cli.core.errors import ExitCode, UserError, UserErrors
 from mlops_cli.core.events import Event, Note, RunEnded, RunStarted
 from mlops_cli.core.paths import inside
 from mlops_cli.core.refs import ObjectRef
@@ -93,6 +93,9 @@ def _execute(
             emit(Note(NOT_LOOKED_UP))
         settled = {step.stage: Settled(step.stage, State.FRESH, 0.0, step.outputs) for step in outlook.plan.steps}
         return Report(outlook.plan, settled, clock() - began)
+    if interrupted():
+        code = ExitCode.TERMINATED if terminated() else ExitCode.INTERRUPTED
+        raise UserError('stopped before anything ran', hint='mlops run begins again', exit_code=code)
     identity = run_id(started, random_bytes)
     jobs = request.jobs or bench.config.jobs or os.cpu_count() or 1
     command = _without_secrets(bench, request.command)

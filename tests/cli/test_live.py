@@ -17,6 +17,7 @@ from typing import Any
 
 import pytest
 
+from mlops_cli.cli import app
 from mlops_cli.fsio.journal import Journal
 from mlops_cli.fsio.temporaries import boot, start_time
 from tests.support.project import Project, Result
@@ -175,6 +176,31 @@ def test_it_is_quick_to_let_go_and_says_what_to_do(stand: Stand) -> None:
         f'mlops runs cancel {short}',
         'mlops logs STAGE --follow',
     ]
+
+
+def test_quietly_it_says_the_run_and_no_more(stand: Stand) -> None:
+    result = stand.project.mlops('-q', 'run', '--detach')
+    assert re.fullmatch(r'\w{8}\n', result.out) and not result.err
+    assert stand.folder(result.out.strip()).exists()
+
+
+def test_ctrl_c_before_it_has_begun_leaves_nothing(stand: Stand) -> None:
+    """What keeps it from beginning here is a git that does not answer, asked because a killed command left a journal."""
+    with journal(stand) as left:
+        left.append({'do': 'run', 'run': FORGED, 'started': '2026-11-20T10:15:22Z', 'command': []})
+        left.close(remove=False)
+    git = stand.project.write('../bin/git', f'#!/bin/sh\necho $$ > {stand.marks}/git\necho asked >&2\nexec sleep 100\n')
+    git.chmod(0o755)
+    stand.project.environ['PATH'] = f'{git.parent}:{stand.project.environ["PATH"]}'
+
+    def interrupt(terminal: int) -> None:
+        wait_for(lambda: (stand.marks / 'git').exists() and (stand.marks / 'git').read_text().endswith('\n'))
+        os.write(terminal, b'\x03')
+
+    code, text = on_a_terminal(stand, 'run', '--detach', until='', then=interrupt)
+    assert code == 130 and text.count('stopped before anything ran') == 1, text
+    assert not (stand.project.path / '.mlops/local/live').exists()
+    wait_for(lambda: not alive(int((stand.marks / 'git').read_text())))
 
 
 def test_with_nothing_to_do_no_process_is_left(stand: Stand) -> None:
@@ -397,7 +423,7 @@ def on_a_terminal(stand: Stand, *arguments: str, until: str, then: Callable[[int
     return process.wait(), found.decode()
 
 
-@pytest.mark.parametrize('columns', [80, 200])
+@pytest.mark.parametrize('columns', [80, pytest.param(200, marks=pytest.mark.full)])
 def test_ctrl_c_leaves_the_run_alone(stand: Stand, columns: int) -> None:
     short = stand.detach()
     code, text = on_a_terminal(
@@ -435,12 +461,12 @@ FORGED = '20261120T101522Z-7k2m9q4c'
 
 
 @contextmanager
-def journal(stand: Stand) -> Iterator[None]:
+def journal(stand: Stand) -> Iterator[Journal]:
     """This process holds the run's journal."""
     folder = stand.project.path / '.mlops/local/journal'
     folder.mkdir(parents=True)
-    with Journal(str(folder), FORGED):
-        yield
+    with Journal(str(folder), FORGED) as made:
+        yield made
 
 
 def forge(stand: Stand, pid: int, owner: str) -> None:
@@ -503,10 +529,13 @@ def test_a_run_of_another_user_is_refused(stand: Stand) -> None:
     ],
     ids=range(9),
 )
-def test_a_damaged_file_is_told_and_never_a_traceback(stand: Stand, lines: bytes) -> None:
+def test_a_damaged_file_is_told_and_never_a_traceback(stand: Stand, lines: bytes, monkeypatch: Any, capsys: Any) -> None:
     stand.project.write(f'.mlops/local/live/{FORGED}/events.jsonl', lines)
-    result = stand.attach('7k2m', code=1)
-    assert '\x1b' not in result.out + result.err and 'bug' not in result.err
-    stand.project.mlops('status', code=0)
+    monkeypatch.chdir(stand.project.path)
+    assert app.run(['runs', 'attach', '7k2m']) == 1
+    said = capsys.readouterr()
+    assert '\x1b' not in said.out + said.err and 'error: ' in said.err and 'bug' not in said.err
+    assert app.run(['status']) == 0
     with journal(stand):
-        assert 'nothing to cancel' in stand.cancel(code=2).err
+        assert app.run(['runs', 'cancel']) == 2
+    assert 'nothing to cancel' in capsys.readouterr().err

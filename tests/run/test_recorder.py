@@ -12,8 +12,10 @@ import pytest
 
 from mlops_cli.cli.documents import run_document
 from mlops_cli.core import layout
+from mlops_cli.core.digest import digest_of
 from mlops_cli.core.errors import ExitCode, UserError
 from mlops_cli.core.events import Event, Note, RunEnded, RunFailed, RunStarted, StageEnded, StageProgress, StageStarted
+from mlops_cli.core.refs import ObjectRef
 from mlops_cli.fsio import ops
 from mlops_cli.fsio.journal import Journal
 from mlops_cli.fsio.paths import Root
@@ -112,6 +114,29 @@ def test_where_no_folder_can_be_made_the_run_goes_on(tmp_path: Path) -> None:
     assert [type(event) for event in heard] == [RunEnded, Note]
 
 
+def test_a_thousand_stages_cost_next_to_nothing(tmp_path: Path) -> None:
+    """Their events are written in few groups; the bound is some twenty times what a busy machine takes."""
+    ref = ObjectRef(digest_of(b'x'), 1, 'file')
+    events: list[Event] = []
+    for number in range(1000):
+        events.append(StageStarted(f's{number}', 1, f'.mlops/local/logs/{RUN}/s{number}.log', 0.5))
+        events.append(StageEnded(f's{number}', 'done', 0.5, 0, ((f'out/{number}.txt', ref),), usage={'cpu_seconds': 0.1}))
+    writes: list[str] = []
+    with Root(tmp_path) as root, Recorder(root, RUN, ABOUT, lambda _: None, time.time) as recorder:
+        with ops.record(lambda operation, _: writes.append(operation)):
+            began = time.process_time()
+            for event in events:
+                recorder.emit(event)
+            took = time.process_time() - began
+    print(f'{took * 1000:.1f} ms for {len(events)} events, {len(writes)} writes')
+    assert took < 1.0
+    with Root(tmp_path) as root:
+        began = time.process_time()
+        found = live.read(root, RUN)
+        assert time.process_time() - began < 1.0
+    assert found is not None and found.ended == 1000 and found.stages == ()
+
+
 def test_folders_of_old_runs_go_but_not_those_of_runs_that_go_on(tmp_path: Path) -> None:
     with Root(tmp_path) as root:
         prune(root)
@@ -146,7 +171,7 @@ def test_what_a_run_came_to_comes_back_as_its_screen_needs_it(project: Project) 
     assert again.settled == found.settled
 
 
-def test_what_is_told_of_results_comes_back_too(project: Project) -> None:
+def test_what_is_told_of_results_comes_back_too() -> None:
     """That a stage is not deterministic, where a restored result was made, who accepted it."""
     rival = Rival('12345678', RUN, ('m.json', 'o'), (('m.json', 'accuracy', 1, None),), True)
     differed = (('code', 'a.py', None, 'x', ''),)
@@ -190,7 +215,7 @@ def test_a_run_that_goes_on_tells_what_it_is_doing(project: Project) -> None:
     ids=str,
 )
 @pytest.mark.parametrize('wrong', [None, 3, 'x', [], [[]], {'a': 1}, [None, None, None, None, None]], ids=str)
-def test_a_report_that_lies_is_refused_or_shown(project: Project, path: tuple[Any, ...], wrong: Any) -> None:
+def test_a_report_that_lies_is_refused_or_shown(path: tuple[Any, ...], wrong: Any) -> None:
     """Whatever it says, what reads it gets the types that it expects."""
     document: Any = {
         'pipeline': 'p', 'stages': [['bad', 'failed', 1.0, 3, False]], 'seconds': 1, 'saved_seconds': 0, 'ended': 'failed',

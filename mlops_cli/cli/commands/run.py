@@ -11,7 +11,7 @@ from typing import Annotated, Any
 import typer
 
 from mlops_cli.cli import context, exits, options
-from mlops_cli.cli.console import out_lines, print_json, width
+from mlops_cli.cli.console import out, out_lines, print_json, width
 from mlops_cli.cli.detaching import Begun, detach
 from mlops_cli.cli.documents import plan_document
 from mlops_cli.cli.performing import perform_request
@@ -93,6 +93,8 @@ def _detach(request: Request, assignments: Sequence[str], events: str, *, json: 
         return result
     if json:
         print_json(detached_document(result))
+    elif context.current.quiet:
+        out(result.started.run.partition('-')[2])
     else:
         out_lines(detached_lines(result.started, result.pid, width()))
     return ExitCode.DONE
