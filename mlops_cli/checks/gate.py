@@ -23,6 +23,7 @@ from mlops_cli.core.values import MISSING, lookup, near_key
 
 EXPRESSION_LIMIT = 2000  # characters
 SIZE_LIMIT = 16 << 20  # bytes of a metrics file
+PASSED, FAILED = 'gate passed:', 'gate FAILED:'  # how what a gate says begins
 TEXT_LIMIT = 200  # characters of a text value that is shown
 
 _FUNCTIONS: dict[str, Callable[..., Any]] = {'min': min, 'max': max, 'abs': abs, 'round': round, 'len': len, 'sum': sum}
@@ -83,7 +84,8 @@ def evaluate(expression: str, read: Callable[[str], Any]) -> GateResult:
 
 def _text(expression: str, values: dict[str, Any], passed: bool) -> str:
     shown = [(f'{name} is ' if len(values) > 1 else '') + _shown(value, passed) for name, value in values.items()]
-    return ' '.join(f'gate {expression}: {", ".join([*shown, "passed" if passed else "FAILED"])}'.split())
+    # The verdict first: where a line is short of room, its end goes.
+    return ' '.join(f'{PASSED if passed else FAILED} {expression} ({", ".join(shown)})'.split())
 
 
 def _shown(value: Any, passed: bool) -> str:

@@ -69,10 +69,10 @@ def test_a_gate(expression: str, passed: bool | None, values: dict[str, Any]) ->
 
 
 def test_the_line_for_people() -> None:
-    assert evaluate('best.json:accuracy >= 0.95', read).text == 'gate best.json:accuracy >= 0.95: 0.9722, passed'
-    assert evaluate('best.json:close >= 0.95', read).text == 'gate best.json:close >= 0.95: 0.94999999999, FAILED'
+    assert evaluate('best.json:accuracy >= 0.95', read).text == 'gate passed: best.json:accuracy >= 0.95 (0.9722)'
+    assert evaluate('best.json:close >= 0.95', read).text == 'gate FAILED: best.json:close >= 0.95 (0.94999999999)'
     assert (evaluate('best.json:n > 5 and best.json:name == "x"', read).text
-            == 'gate best.json:n > 5 and best.json:name == "x": best.json:n is 3, best.json:name is "forest", FAILED')
+            == 'gate FAILED: best.json:n > 5 and best.json:name == "x" (best.json:n is 3, best.json:name is "forest")')
 
 
 @pytest.mark.parametrize(('expression', 'message', 'hint', 'code'), [

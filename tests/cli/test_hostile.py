@@ -96,14 +96,14 @@ def events(text: str, of: Any) -> list[Line]:
     for event in (RunStarted(RUN, text, 3, 0, 1), StageStarted(text, 1, text, 9.0), StageWaiting('train@1', text, 2.0)):
         board.listen(event, 0.0)
     return [
-        run_lines.started(RunStarted(RUN, text, 3, 1, 2), 80),
+        *run_lines.started(RunStarted(RUN, text, 3, 1, 2), 80),
         run_lines.waiting(StageWaiting(text, text, 1.0)),
         run_lines.ended(failed, [text, text], 20, 80),
         run_lines.ended(failed, [text], 20, None),
         run_lines.restored_group(run_lines.one_line(text), 3.0, 80),
         *run_lines.skipped(end, [text], {}, 80),
         *failure_lines.failure(failed, made, of.steps[0], 80),
-        Line(run_lines.to_fix(end, {})),
+        *map(Line, run_lines.to_fix(end, {}, 80)),
         *board.lines(5.0, 80, 20, {text: text}),
         Line(board.heartbeat(100.0)),
     ]

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+from mlops_cli.checks import gate
 from mlops_cli.cli.console import Line, clip, one_line, plain, wrap
 from mlops_cli.cli.words import command_line, reason
 from mlops_cli.core.errors import Where
@@ -27,9 +28,12 @@ KEYS = {'oom': 'resources', 'timeout': 'timeout', 'network': 'retry', 'killed': 
 
 
 def message(event: StageEnded) -> str:
-    """Why it failed, in a few words: ``out of memory (exit 1)``."""
+    """Why it failed, in a few words: ``out of memory (exit 1)``; of a gate what it says."""
     cause = CAUSES.get(cause_of(event), '')
     said = one_line(event.message)
+    last = next((line for line in reversed(event.tail) if line.strip()), '')
+    if not cause and last.startswith(gate.FAILED):
+        return one_line(plain(last))
     return f'{cause} ({said})' if cause and cause not in said else said
 
 

@@ -114,7 +114,8 @@ class RunScreen:
 
     def _started(self, event: RunStarted) -> None:
         self.held = dict(event.held)
-        self._print(run_lines.started(event, self.columns or width()))
+        for line in run_lines.started(event, self.columns or width()):
+            self._print(line)
         if not self.quiet and not self.unseen:
             self.thread = threading.Thread(target=self._watch, name='screen', daemon=True)
             self.thread.start()
@@ -311,7 +312,8 @@ class RunScreen:
         if report.ended == 'interrupted':
             self._print('To go on: mlops run')
         elif self.failures:
-            self._print(run_lines.to_fix(report, self.groups))
+            for line in run_lines.to_fix(report, self.groups, self.columns or width()):
+                self._print(line)
         elif report.run is not None and report.run.overlay:
             self._print(f'The workspace is as it was. To take this over: mlops runs apply {report.run.short}')
         elif (report.pins or report.ignored) and not self.quiet and (paths := to_keep(self.bench)):

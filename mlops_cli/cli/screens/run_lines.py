@@ -26,7 +26,7 @@ COUNTED = (
 )
 
 
-def started(event: RunStarted, columns: int) -> Line:
+def started(event: RunStarted, columns: int) -> list[Line]:
     """``digits: 5 of 8 stages to run, 3 fresh. 4 jobs, this machine (8 CPUs, 1 GPU)``."""
     every, running = event.total + event.fresh, event.total - event.restore
     stages = f'{running:,} of {plural(every, "stage")}' if running != every else plural(every, 'stage')
@@ -37,10 +37,13 @@ def started(event: RunStarted, columns: int) -> Line:
     there = [f'{event.cpus:g} CPU{"" if event.cpus == 1 else "s"}'] if event.cpus else []
     there += [plural(event.gpus, 'GPU')] if event.gpus else []
     machine = f'this machine ({", ".join(there)})' if there else 'this machine'
+    text = f'{one_line(event.pipeline)}: {", ".join(parts)}.'
     trial = 'Trial apart from the workspace, ' if event.trial else ''
-    text = f'{one_line(event.pipeline)}: {", ".join(parts)}. {trial}{plural(event.jobs, "job")}, {machine}'
+    how = f'{trial}{plural(event.jobs, "job")}, {machine}'
     about = expected(event.low, event.high)
-    return Line(f'{text}, {about}' if about and cells(text) + cells(about) + 2 <= columns else text)
+    whole = f'{text} {how}, {about}' if about else f'{text} {how}'
+    lines = [whole] if cells(whole) <= columns else wrap(text, columns) + wrap(whole[len(text) + 1 :], columns)
+    return [Line(line) for line in lines]
 
 
 def expected(low: float | None, high: float | None) -> str:
@@ -129,13 +132,14 @@ def summary(report: Report) -> str:
     return f'{", ".join(parts)} in {show_seconds(report.seconds)}{more}.{run}'
 
 
-def to_fix(report: Report, groups: Groups) -> str:
-    """What to do after a failure, and what need not be feared."""
+def to_fix(report: Report, groups: Groups, columns: int) -> list[str]:
+    """What to do after a failure, and what need not be feared.  A command stays in one line, to be copied."""
     done = [name for name, one in report.settled.items() if one.state in (State.DONE, State.RESTORED)]
-    stays = f'      ({", ".join(some(fold(done, groups), 3))} will not run again)' if done else ''
+    stays = f'({", ".join(some(fold(done, groups), 3))} will not run again)' if done else ''
     run = report.run
     command = shlex.join(run.command) if run is not None and run.overlay and run.command else 'mlops run'
-    return f'Fix, then: {one_line(command)}{stays}'
+    text = f'Fix, then: {one_line(command)}'
+    return [f'{text}      {stays}'.rstrip()] if cells(text) + 6 + cells(stays) <= columns else [text, *wrap(stays, columns)]
 
 
 def keep_it(folder: str, paths: Sequence[str]) -> str:

@@ -21,7 +21,7 @@ def detached_lines(started: RunStarted, pid: int, columns: int) -> list[Line]:
     """What has begun, and what to do with it."""
     short = started.run.partition('-')[2]
     return [
-        run_lines.started(started, columns),
+        *run_lines.started(started, columns),
         Line(f'Run {short} goes on without this terminal, as process {pid}.'),
         Line(f'  {"watch it":<12}mlops runs attach {short}'),
         Line(f'  {"stop it":<12}mlops runs cancel {short}'),
