@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 
 from mlops_cli.cli import context, unchanged
+from mlops_cli.cli.screens import failure
 from mlops_cli.cli.screens import run as run_screen
 from mlops_cli.cli.screens.run import RunScreen
 from mlops_cli.core.events import Event, Note, RunStarted, RunStopping, StageRetried, StageStarted, StageWaiting
@@ -284,3 +285,9 @@ def test_where_the_user_stands_elsewhere_git_is_told_the_folder(capsys) -> None:
 def test_the_plan_and_the_pipeline_of_these_tests_agree() -> None:
     assert {one.stage for one in mixed_plan().steps} == set(digits().stages)
     assert isinstance(mixed_plan(), Plan)
+
+
+def test_a_gate_that_fails_says_so_in_its_own_line():
+    said = 'gate FAILED: best.json:accuracy >= 0.95 (0.9333)'
+    assert failure.message(ended('validate', State.FAILED, exit_code=1, message='exit 1', tail=(said, ''))) == said
+    assert failure.message(ended('validate', State.FAILED, exit_code=1, message='exit 1', tail=('a gate FAILED',))) == 'exit 1'
