@@ -99,6 +99,13 @@ def test_a_huge_file_is_refused_by_its_size(monkeypatch: pytest.MonkeyPatch) -> 
         read_picture(png(4, 4) + b'\0' * 100, 'p.png')
 
 
+@pytest.mark.parametrize('path', ['p.csv', 'p.jsonl'])
+def test_so_many_rows_are_refused(path: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(plots_read, 'ROWS', 3)
+    with pytest.raises(UserError, match='more than 3 rows, too large for a plot'):
+        read_table((b'a\n' if path == 'p.csv' else b'') + b'{"a":1}\n' * 5, path)
+
+
 def test_only_so_many_columns_are_looked_at() -> None:
     names = ','.join(f'c{number}' for number in range(2000))
     assert len(read_table(f'{names}\n{",".join("1" * 2000)}\n'.encode(), 'p.csv').columns) == plots_read.COLUMNS
