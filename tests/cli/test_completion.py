@@ -242,6 +242,11 @@ START = {
     'zsh': ['zsh', '-f', '-i'],
     'fish': ['fish', '--no-config', '--interactive'],
 }
+INSTALLED = {
+    'bash': ['bash', '--noprofile', '-i'],
+    'zsh': ['zsh', '-d', '-i'],
+    'fish': ['fish', '--interactive'],
+}
 SOURCE = {
     'bash': 'source "$HOME/completion"',
     'zsh': 'autoload -Uz compinit; compinit -D -u; source "$HOME/completion"',
@@ -249,8 +254,9 @@ SOURCE = {
 }
 
 
-def pressed(project: Project, shell: str, typed: str) -> list[str]:
-    """The words of the line after ``typed`` and Tab, as the shell itself reads them."""
+def pressed(project: Project, shell: str, typed: str, *, installed: bool = False) -> list[str]:
+    """The words of the line after ``typed`` and Tab, as the shell itself reads them.  ``installed``: as --install-completion
+    leaves it, in a new shell."""
     program = shutil.which(shell)
     if program is None:
         pytest.skip(f'{shell} is not installed')
@@ -268,9 +274,9 @@ def pressed(project: Project, shell: str, typed: str) -> list[str]:
     pid, terminal = pty.fork()
     if pid == 0:
         os.chdir(project.path)
-        os.execve(program, START[shell], environ)
+        os.execve(program, (INSTALLED if installed else START)[shell], environ)
     try:
-        text = _converse(terminal, f'{SOURCE[shell]}\rshow re""ady\r', '<<ready>>')
+        text = _converse(terminal, f'{"" if installed else SOURCE[shell]}\rshow re""ady\r', '<<ready>>')
         # Ctrl-A goes to the beginning of the line; the shell takes the line apart for us.
         text = _converse(terminal, f'{typed}\t\x01show \x05\r', '>>')
     finally:
@@ -315,6 +321,13 @@ def test_tab_in_a_real_shell(project: Project, shell: str, typed: str, line: lis
 def test_a_hostile_name_is_a_word_and_nothing_more(project: Project, shell: str) -> None:
     assert pressed(project, shell, 'mlops run a') == ['mlops', 'run', 'a b/$(touch pwned)`touch pwned`;"x.txt']
     assert not project.exists('pwned')
+
+
+@pytest.mark.parametrize('shell', list(shells.SCRIPTS))
+def test_tab_in_a_new_shell_once_installed(project: Project, shell: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv('HOME', project.environ['HOME'])
+    install(shell, project.environ)
+    assert pressed(project, shell, 'mlops run train@f', installed=True) == ['mlops', 'run', 'train@forest']
 
 
 # Installing

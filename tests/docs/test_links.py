@@ -11,6 +11,8 @@ import pytest
 from tests.docs.tour import ROOT
 
 LINK = re.compile(r'\]\(([^)#\s]+)(?:#[^)]*)?\)')
+ANCHOR = re.compile(r'\]\(([^)#\s]*)#([^)]+)\)')
+FENCE = re.compile(r'(?ms)^```.*?^```$')
 
 
 def pages() -> list[Path]:
@@ -22,3 +24,17 @@ def pages() -> list[Path]:
 def test_links_lead_somewhere(page: Path) -> None:
     links = [link for link in LINK.findall(page.read_text()) if '://' not in link]
     assert [link for link in links if not (page.parent / link).exists()] == []
+
+
+def anchors(page: Path) -> set[str]:
+    """The names that a forge gives a page's headings."""
+    headings = re.findall(r'(?m)^#{1,6} (.*)$', FENCE.sub('', page.read_text()))
+    plain = (re.sub(r'\[([^]]*)\]\([^)]*\)', r'\1', heading).replace('`', '') for heading in headings)
+    return {re.sub(r'[^\w\- ]', '', heading.lower()).strip().replace(' ', '-') for heading in plain}
+
+
+@pytest.mark.parametrize('page', pages(), ids=lambda page: str(page.relative_to(ROOT)))
+def test_links_into_pages_lead_to_headings(page: Path) -> None:
+    links = [(path, anchor) for path, anchor in ANCHOR.findall(FENCE.sub('', page.read_text())) if '://' not in path]
+    inside = [(page.parent / path if path else page, anchor) for path, anchor in links if path.endswith('.md') or not path]
+    assert [(str(target), anchor) for target, anchor in inside if anchor not in anchors(target)] == []
