@@ -141,7 +141,7 @@ def steady(page: str) -> list[list[str]]:
         (r'\d+(\.\d+)? ([kMG]?B)\b', 'SIZE'),
         (r'\d+ objects?', 'OBJECTS'),
         (r'just now|\d+ min ago', 'AGO'),
-        (r'\d{4}-\d\d-\d\d[T ]\d\d:\d\d:\d\dZ', 'DATE'),
+        (r'\d{4}-\d\d-\d\d[T ]\d\d:\d\d(:\d\dZ| UTC)', 'DATE'),
         (r' +', ' '),
     ):
         page = re.sub(pattern, text, page)

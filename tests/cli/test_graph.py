@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import re
 import shutil
 import xml.etree.ElementTree as ElementTree
@@ -24,7 +25,10 @@ from tests.cli.hostile import HOSTILE, harmless
 from tests.report.test_dag_text import check_mermaid
 from tests.support.project import Project
 
-SCHEMA = Path(__file__).resolve().parents[2] / 'docs' / 'schemas' / 'graph.v1.json'
+ROOT = Path(__file__).resolve().parents[2]
+SCHEMA = ROOT / 'docs' / 'schemas' / 'graph.v1.json'
+PICTURE = ROOT / 'docs' / 'pictures' / 'digits-graph.svg'
+EXAMPLE = ROOT / 'examples' / 'digits'
 PIPELINE = """\
 version: 1
 name: p
@@ -226,3 +230,11 @@ def test_a_thousand_stages_at_once(typed: Typed, project: Project) -> None:
     project.write('pipeline.yaml', f'version: 1\nstages:\n  s0: {{cmd: "true", outs: [o0]}}\n{text}')
     assert len(typed('graph').splitlines()) >= 1000
     assert typed('graph', '--format', 'html').count('<article') == 1000
+
+
+def test_the_picture_in_the_documentation_is_what_the_tool_draws(tmp_path: Path) -> None:
+    shutil.copytree(EXAMPLE, tmp_path / 'digits', ignore=shutil.ignore_patterns('.mlops', 'data', 'models'))
+    now = Project(tmp_path / 'digits').mlops('graph', '--instances', '--format', 'svg').out
+    if os.environ.get('MLOPS_PIN'):
+        PICTURE.write_text(now)
+    assert now == PICTURE.read_text()
