@@ -141,5 +141,9 @@ def main(
 
 def run(arguments: Sequence[str]) -> int:
     """Runs one command line; its exit code."""
-    prepare()
-    return guarded(lambda: app(args=list(arguments), prog_name='mlops', standalone_mode=False), arguments)
+
+    def call() -> Any:
+        prepare()
+        return app(args=list(arguments), prog_name='mlops', standalone_mode=False)
+
+    return guarded(call, arguments)

@@ -41,6 +41,9 @@ def guarded(call: Callable[[], Any], arguments: Sequence[str]) -> int:
         return 0
     except OSError as error:
         return _tell(machine_error(error, 'write to standard output' if _lost_output(error) else 'go on'))
+    except SystemExit:  # the command line library's own way to meet a reader that went away
+        hung_up()
+        return 0
     except KeyboardInterrupt:
         say(Line('interrupted'))
         return ExitCode.INTERRUPTED

@@ -96,7 +96,7 @@ def say(text: str | Line = '') -> None:
         if sys.stderr is not None:
             sys.stderr.flush()
     except OSError:
-        return
+        _nowhere(sys.stderr)
 
 
 def _write(stream: TextIO | None, text: str | Line) -> None:
@@ -113,9 +113,14 @@ def _write(stream: TextIO | None, text: str | Line) -> None:
 
 def hung_up() -> None:
     """Whoever read standard output went away, as ``| head`` does: what is still written to it goes nowhere."""
-    if sys.stdout is not None:
+    _nowhere(sys.stdout)
+
+
+def _nowhere(stream: TextIO | None) -> None:
+    """From now on what is written to it is lost, what it still holds too: else the interpreter ends with an error."""
+    if stream is not None:
         void = os.open(os.devnull, os.O_WRONLY | os.O_CLOEXEC)
-        os.dup2(void, sys.stdout.fileno())
+        os.dup2(void, stream.fileno())
         os.close(void)
 
 
