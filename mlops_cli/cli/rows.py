@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from mlops_cli.cli.console import one_line
 from mlops_cli.cli.words import Groups, estimate, fold, span, why
 from mlops_cli.plan.model import Plan, Step, Verdict
-from mlops_cli.plan.sentences import sentences
+from mlops_cli.plan.sentences import rivalries, rivalry_of, sentences
 
 MANY = 5  # lines about one stage from which a likeness is enough to share one
 
@@ -98,4 +98,5 @@ def notes(plan: Plan, groups: Groups) -> list[tuple[str, str]]:
     for step in plan.steps:
         for sentence in sentences(step):
             about.setdefault(sentence, []).append(step.stage)
+    about |= dict(rivalries(one for step in plan.steps for one in rivalry_of(step)))
     return [(sentence, ', '.join(fold(names, groups))) for sentence, names in about.items()]

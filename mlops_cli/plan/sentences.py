@@ -6,6 +6,7 @@ Names and reasons stand in them as they were recorded, on one line; whoever prin
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
 
 from mlops_cli.core.units import plural
 from mlops_cli.plan.model import Blessing, Rival, Step, Surrounding
@@ -57,23 +58,44 @@ def blessing(one: Blessing) -> str:
     return on_one_line(f'{how}: {one.reason}')
 
 
-def rivalry(stage: str, run: str, rivals: Sequence[Rival]) -> str:
-    """Which results the same inputs led to, how they differ, and what to do; nothing where there is one.
+@dataclass(frozen=True, slots=True)
+class Rivalry:
+    """A stage whose inputs led to more than one result.  ``run``: the id of the run that made the one which is here."""
 
-    ``run``: the id of the run that made the result which is here."""
-    if not rivals:
-        return ''
-    every = plural(len(rivals) + 1, 'result')
+    stage: str
+    run: str
+    rivals: tuple[Rival, ...]
+
+
+def rivalries(found: Iterable[Rivalry]) -> list[tuple[str, list[str]]]:
+    """(sentence, stages it is about): which results the same inputs led to, how they differ, and what to do.
+
+    Instances of one stage whose results come from the same runs share a sentence: there is the same to do about them."""
+    alike: dict[object, list[Rivalry]] = {}
+    for one in found:
+        runs = tuple(sorted(rival.run for rival in one.rivals))
+        tolerated = all(rival.tolerated for rival in one.rivals)
+        alike.setdefault((one.stage.partition('@')[0], one.run, runs, tolerated), []).append(one)
+    return [(_rivalry(members), [one.stage for one in members]) for members in alike.values()]
+
+
+def _rivalry(members: Sequence[Rivalry]) -> str:
+    first, rivals = members[0], members[0].rivals
+    several, each = (True, ' each') if len(members) > 1 else (False, '')
+    every = plural(len(rivals) + 1, 'result') + each
     if all(one.tolerated for one in rivals):
         return f'{every} are recorded for the same inputs; they differ in metrics alone, within their tolerance'
-    paths = list(dict.fromkeys(path for one in rivals for path in one.differs))
-    differ = ', '.join(some([*paths, *map(apart, numbers_apart(rivals))], NAMED))
+    measured = {file for one in rivals for file, *_ in one.metrics}
+    paths = list(dict.fromkeys(path for one in rivals for path in one.differs if path not in measured))
+    differ = ', '.join(some([*map(apart, numbers_apart(rivals)), *paths], NAMED))
+    differ = f', as in {differ}' if several else f' in {differ}'
     others = ', '.join(some(list(dict.fromkeys(run_name(one.run) for one in rivals)), 3))
-    choice = run.partition('-')[2] or stage
+    there = 'the others' if several or len(rivals) > 1 else 'the other'
+    choice = first.run.partition('-')[2] or first.stage
     return on_one_line(
-        f'not deterministic: the same inputs led to {every}, which differ in {differ}; {run_name(run)} made the one here, '
-        f'{others} the other{"s" if len(rivals) > 1 else ""}. Fix what is random (a seed), or choose this one: '
-        f'mlops accept {choice} --reason TEXT'
+        f'not deterministic: the same inputs led to {every}, which differ{differ}; {run_name(first.run)} made '
+        f'{"the ones" if several else "the one"} here, {others} {there}. Fix what is random (a seed), or choose '
+        f'{"these" if several else "this one"}: mlops accept {choice} --reason TEXT'
     )
 
 
@@ -96,10 +118,9 @@ def apart(one: Apart) -> str:
 
 
 def sentences(step: Step) -> list[str]:
-    """What is worth knowing of a step beside its verdict and the reasons for it."""
-    said = [*step.notes]
-    if step.accepted is not None:
-        said.append(blessing(step.accepted))
-    if text := rivalry(step.stage, step.run, step.rivals):
-        said.append(text)
-    return said
+    """What is worth knowing of a step beside its verdict, the reasons for it, and other results."""
+    return [*step.notes, *([blessing(step.accepted)] if step.accepted is not None else [])]
+
+
+def rivalry_of(step: Step) -> list[Rivalry]:
+    return [Rivalry(step.stage, step.run, step.rivals)] if step.rivals else []

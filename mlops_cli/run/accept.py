@@ -15,24 +15,24 @@ from mlops_cli.core import layout
 from mlops_cli.core.clock import from_iso, iso
 from mlops_cli.core.digest import Digest
 from mlops_cli.core.errors import ExitCode, UserError, UserErrors
-from mlops_cli.core.events import Event
+from mlops_cli.core.events import Event, Note
 from mlops_cli.core.manifest import Manifest
 from mlops_cli.core.refs import ObjectRef
 from mlops_cli.core.secrets import Redactor, environment_secrets
+from mlops_cli.core.units import show_size
 from mlops_cli.fingerprint.moved import moved
-from mlops_cli.fingerprint.stage import Draft
+from mlops_cli.fingerprint.stage import Draft, read_file
 from mlops_cli.fsio.locks import LockFile
 from mlops_cli.plan.facts import Wishes
 from mlops_cli.plan.model import Metrics, Reason, Rival, Step, Verdict
 from mlops_cli.plan.select import select
-from mlops_cli.records import gitignore
+from mlops_cli.records import gitignore, metrics
 from mlops_cli.records.accepted import Accepted, check_reason, clipped, differences
 from mlops_cli.records.metrics import recorded
 from mlops_cli.records.pins import Pin
 from mlops_cli.records.runs import Run, StageRun
 from mlops_cli.run.heal import begin_writing
 from mlops_cli.run.outlook import facts_of, look
-from mlops_cli.run.settle import scalars
 from mlops_cli.run.sources import keep_sources, manifest_from
 from mlops_cli.run.workbench import Workbench
 from mlops_cli.store.results import ResultEntry, outputs_digest
@@ -162,7 +162,8 @@ def _proposal(bench: Workbench, draft: Draft, step: Step, steps: Mapping[str, St
         differs = tuple(path for path, ref in outputs if step.made.get(path) != ref)
         instead = (Rival(outputs_digest(step.outputs).hex[:8], step.run, differs), *instead)
     maker = step.run if kind == CHOSEN else _maker(bench, stage.name, outputs)
-    return Proposal(stage.name, kind, step.manifest, outputs, (), str(step.verdict), step.reasons, instead, maker)
+    numbers = _numbers(bench, stage.name)[0]
+    return Proposal(stage.name, kind, step.manifest, outputs, numbers, str(step.verdict), step.reasons, instead, maker)
 
 
 def _refused(message: str, hint: str) -> UserError:
@@ -209,6 +210,9 @@ def accept(bench: Workbench, names: Sequence[str], author: Author, emit: Callabl
         proposals = propose(bench, names)
         keeper = Keeper(bench)
         taken = [_take_in(bench, one) for one in proposals]
+        for one in taken:
+            for problem in _numbers(bench, one.stage)[1]:
+                emit(Note(problem, one.stage))
         for one in proposals:
             draft = bench.drafts[one.stage]
             if changed := moved(bench.describer, draft, draft.inputs):
@@ -267,20 +271,36 @@ def _take_in(bench: Workbench, one: Proposal) -> Proposal:
     """The outputs into the store, and the numbers in them.  Raises UserError where they change meanwhile."""
     stage = bench.pipeline.stages[one.stage]
     found: list[tuple[str, ObjectRef]] = []
-    numbers: list[tuple[str, str, float | int]] = []
     for output in stage.outputs:
         bench.workspace.forget(output.path)
         added = bench.store.add_path(bench.root, output.path, known=bench.index.get)
         bench.index.put_many(added.files, moment=added.moment)
         bench.workspace.forget(output.path)
         found.append((output.path, added.ref))
-        if output.role == 'metric' and added.ref.kind != 'tree':
-            numbers += [(output.path, name, value) for name, value in scalars(bench.store, output.path, added.ref)]
     outputs = tuple(sorted(found))
     if outputs != one.outputs:
         path = next(path for path, ref in outputs if dict(one.outputs)[path] != ref)
         raise _refused(f'{one.stage}: {path} changed while it was being accepted', 'try again when nothing writes there')
-    return replace(one, outputs=outputs, metrics=tuple(sorted(numbers)))
+    return replace(one, outputs=outputs)
+
+
+def _numbers(bench: Workbench, name: str) -> tuple[Metrics, list[str]]:
+    """The numbers in the stage's files of metrics as they lie there, and why some cannot be read."""
+    numbers: list[tuple[str, str, float | int]] = []
+    problems = []
+    for output in bench.pipeline.stages[name].outputs:
+        ref = bench.workspace.ref(output.path, ignore=False) if output.role == 'metric' else None
+        if ref is None or ref.kind == 'tree':
+            continue
+        try:
+            if ref.size > metrics.LIMIT:
+                raise UserError(f'{output.path} has {show_size(ref.size)}, too much for a file of metrics')
+            found = metrics.scalars(read_file(bench.workspace, output.path), output.path)
+        except UserError as error:
+            problems.append(str(error))
+            continue
+        numbers += [(output.path, number, value) for number, value in found]
+    return tuple(sorted(numbers)), problems
 
 
 def _record(bench: Workbench, one: Proposal, author: Author, keeper: Keeper) -> Done:

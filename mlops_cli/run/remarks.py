@@ -13,7 +13,7 @@ from mlops_cli.pipeline.spec import Stage
 from mlops_cli.plan.facts import Acceptance
 from mlops_cli.plan.known import Candidate, rival
 from mlops_cli.plan.model import Metrics, Rival, Step
-from mlops_cli.plan.sentences import blessing, made_under, rivalry, run_name, some
+from mlops_cli.plan.sentences import Rivalry, blessing, made_under, rivalries, rivalry_of, run_name, some
 from mlops_cli.records.metrics import recorded
 from mlops_cli.records.pins import Pin
 from mlops_cli.run.states import State
@@ -64,6 +64,8 @@ def remarks(
 ) -> Iterator[Note]:
     """``accepted``, ``maker``: as in plan.facts.  What there is to say of several stages alike is said once."""
     about: dict[str, list[str]] = {}
+    differing: list[Rivalry] = []
+    outdone: dict[str, list[str]] = {}
     for name, one in settled.items():
         step = steps.get(name)
         if step is None or step.manifest is None:
@@ -71,22 +73,22 @@ def remarks(
         key = step.manifest.digest
         if one.state is State.DONE and one.rivals:
             others = tuple(replace(each, run=each.run or maker(key, each.outs8)) for each in one.rivals)
-            said = [_differing(run, name, others, next(reversed(accepted(key)), None))]
+            differing.append(Rivalry(name, run, others))
+            if text := _outdone(others, next(reversed(accepted(key)), None)):
+                outdone.setdefault(text, []).append(name)
         elif one.state is State.RESTORED:
-            said = _restored(step)
-        else:
-            continue
-        for text in said:
-            about.setdefault(text, []).append(name)
-    for text, names in about.items():
+            for text in _restored(step):
+                about.setdefault(text, []).append(name)
+            differing += rivalry_of(step)
+    for text, names in (*rivalries(differing), *outdone.items(), *about.items()):
         yield Note(text, ', '.join(some(names, NAMED)))
 
 
-def _differing(run: str, name: str, others: tuple[Rival, ...], last: Acceptance | None) -> str:
-    text = rivalry(name, run, others)
-    if last is not None and last.outputs.hex[:8] in {each.outs8 for each in others}:
-        text += f'; until then what {last.who or "somebody"} accepted counts, which {run_name(last.run)} made'
-    return text
+def _outdone(others: tuple[Rival, ...], last: Acceptance | None) -> str:
+    """Where somebody accepted another result than the one that was just made."""
+    if last is None or last.outputs.hex[:8] not in {each.outs8 for each in others}:
+        return ''
+    return f'what {last.who or "somebody"} accepted still counts, which {run_name(last.run)} made: {last.reason}'
 
 
 def _restored(step: Step) -> list[str]:
@@ -95,6 +97,4 @@ def _restored(step: Step) -> list[str]:
         said.append(f'made in another environment: {under} (mlops explain -v tells more)')
     if step.accepted is not None:
         said.append(blessing(step.accepted))
-    if step.rivals:
-        said.append(rivalry(step.stage, step.run, step.rivals))
     return said

@@ -448,8 +448,28 @@ def test_a_run_made_anew_after_a_choice_says_that_the_choice_counts(project: Pro
     accept_one(project, first)
     events: list[object] = []
     project.run('train', force=True, events=events)  # type: ignore[arg-type]
-    (note,) = [one.text for one in events if 'not deterministic' in str(getattr(one, 'text', ''))]  # type: ignore[attr-defined]
-    assert 'what ada accepted counts' in note
+    said = [str(getattr(one, 'text', '')) for one in events]
+    assert any('not deterministic' in text for text in said)
+    (note,) = [text for text in said if 'what ada accepted still counts' in text]
+    assert first.partition('-')[2] in note and AUTHOR.reason in note
+
+
+def test_instances_whose_results_come_from_the_same_runs_share_a_sentence(project: Project) -> None:
+    text = 'version: 1\nstages:\n  a:\n    foreach: [1, 2, 3]\n    do:\n'
+    project.write('pipeline.yaml', text + '      cmd: date +%N > o${item}\n      outs: ["o${item}"]\n')
+    project.run()
+    events: list[object] = []
+    project.run(force=True, events=events)  # type: ignore[arg-type]
+    (note,) = [one for one in events if 'not deterministic' in str(getattr(one, 'text', ''))]
+    assert set(note.stage.split(', ')) == {'a@1', 'a@2', 'a@3'} and '2 results each' in note.text  # type: ignore[attr-defined]
+
+
+def test_metrics_that_cannot_be_read_are_told_and_no_obstacle(made: Project) -> None:
+    made.write('m.json', '{"accuracy": ')
+    notes: list[object] = []
+    with opened(made) as bench:
+        (done,) = accept(bench, ['train'], AUTHOR, notes.append)
+    assert done.proposal.metrics == () and any('m.json' in str(note) for note in notes)
 
 
 def test_metrics_within_their_tolerance_are_no_alarm(project: Project) -> None:
