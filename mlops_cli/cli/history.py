@@ -9,14 +9,15 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from mlops_cli.cli.console import Line, say
+from mlops_cli.cli.finding import project_folder
 from mlops_cli.cli.progress import Progress
-from mlops_cli.cli.wiring import open_project
 from mlops_cli.core.errors import UserError
 from mlops_cli.core.units import plural
 from mlops_cli.experiments.past import open_history
 from mlops_cli.fsio.paths import Root
 from mlops_cli.pipeline.load import load
 from mlops_cli.pipeline.spec import Pipeline
+from mlops_cli.records.config import load_config
 from mlops_cli.records.history import History, Problem
 from mlops_cli.records.kept import Kept
 
@@ -36,9 +37,9 @@ class Opened:
 @contextmanager
 def history() -> Iterator[Opened]:
     """The history of the project around the current folder.  Raises UserError, OSError."""
-    project = open_project()
+    folder = project_folder()
     with ExitStack() as stack:
-        root = stack.enter_context(Root(project.folder))
+        root = stack.enter_context(Root(folder))
         reading = _Reading()
         shown = stack.enter_context(Progress(reading.text))
 
@@ -46,9 +47,9 @@ def history() -> Iterator[Opened]:
             reading.words = f'reading {what} for the first time: {done:,} of {every:,}'
             shown.step()
 
-        found = open_history(root, project.config, os.environ, progress)
+        found = open_history(root, load_config(root, os.environ), os.environ, progress)
         stack.callback(found.database.close)
-        yield Opened(root, found, _pipeline(project.folder), Kept(root))
+        yield Opened(root, found, _pipeline(folder), Kept(root))
 
 
 class _Reading:

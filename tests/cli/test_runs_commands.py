@@ -128,6 +128,8 @@ def test_list_works_without_a_pipeline_that_can_be_read(mlops: Mlops, three: lis
     project.write('pipeline.yaml', 'stages: [')
     said = mlops('runs', 'list')
     assert three[0] in said.out and 'the pipeline cannot be read' in said.err
+    assert 'accuracy 0.91' in mlops('runs', 'show', three[0]).out
+    assert 'kept' in mlops('runs', 'keep', three[0]).out
 
 
 def test_list_tells_of_damaged_records(mlops: Mlops, three: list[str], project: Project) -> None:

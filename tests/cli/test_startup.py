@@ -71,6 +71,14 @@ def test_looking_needs_nothing_that_runs(done: Project, arguments: list[str]) ->
     assert not found & {*NEVER, *RUNNING}
 
 
+def test_a_list_of_runs_needs_the_records_only(done: Project) -> None:
+    done.mlops('runs', 'list')
+    found = imported(done, ['runs', 'list'])
+    assert 'mlops_cli.records.history' in found
+    needless = {'mlops_cli.run.workbench', 'mlops_cli.run.invoke', 'mlops_cli.fingerprint.stage', 'mlops_cli.plan.planner'}
+    assert not found & {*NEVER, *RUNNING, *needless}
+
+
 def test_a_run_with_nothing_to_do_starts_nothing(done: Project) -> None:
     assert not imported(done, ['run']) & {*NEVER, 'mlops_cli.job.supervisor'}
 

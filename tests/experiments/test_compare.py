@@ -112,7 +112,8 @@ def test_commands_and_stages_of_one_side(ran: Project) -> None:
 
 
 def test_data_is_told_file_by_file(project: Project) -> None:
-    project.write('pipeline.yaml', 'stages:\n  a:\n    cmd: cat raw/sub/* > a.txt\n    deps: [raw, one.txt]\n    outs: [a.txt]\n')
+    stage = 'cmd: cat raw/sub/* > a.txt\n    deps: [raw, one.txt]\n    outs: [a.txt]\n'
+    project.write('pipeline.yaml', f'stages:\n  a:\n    {stage}')
     for name in 'abc':
         project.write(f'raw/sub/{name}.txt', name)
     project.write('one.txt', '1')

@@ -31,7 +31,7 @@ def command(
     """
     from mlops_cli.cli.wiring import workbench, writing
 
-    with workbench() as bench, writing(bench):
+    with workbench(tolerant=True) as bench, writing(bench):
         found = list({run.id: run for run in map(bench.runs.find, runs)}.values())
         rows = _undone(bench, found) if undo else _kept(bench, found, reason)
         bench.batch.close()

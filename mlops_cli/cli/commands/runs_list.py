@@ -20,6 +20,12 @@ from mlops_cli.records.runs import ENDINGS, STATES
 
 EXITS = exits.line()
 Words = list[str] | None
+Sort = Annotated[
+    str,
+    typer.Option(
+        '--sort', '-s', metavar='NAME', help='By a field, metric or parameter; -NAME: largest first. Default: newest first.'
+    ),
+]
 
 
 def command(
@@ -42,12 +48,7 @@ def command(
     where: Annotated[
         Words, typer.Option('--where', '-w', metavar='CONDITION', help="Such as 'accuracy > 0.9 and train.depth <= 8'.")
     ] = None,
-    sort: Annotated[
-        str,
-        typer.Option(
-            '--sort', '-s', metavar='NAME', help='By a field, metric or parameter; -NAME: largest first. Default: newest first.'
-        ),
-    ] = '',
+    sort: Sort = '',
     reverse: Annotated[bool, typer.Option('--reverse', '-r', help='The other way round.')] = False,
     columns: Annotated[
         str, typer.Option('--columns', '-c', metavar='NAME,...', help='These fields, metrics and parameters, in this order.')

@@ -27,7 +27,7 @@ def command(run: RunId, json: options.Json = False) -> int:
     from mlops_cli.cli.wiring import workbench
     from mlops_cli.experiments.told import tell
 
-    with workbench() as bench:
+    with workbench(tolerant=True) as bench:
         told = tell(bench, bench.runs.find(run))
     if json:
         print_json(document(told))
