@@ -34,6 +34,7 @@ pre{background:var(--raised);border:1px solid var(--line);border-radius:6px;padd
 .good{color:var(--good)}
 .bad{color:var(--bad)}
 .scroll{overflow-x:auto}
+.scroll td,.scroll th{overflow-wrap:break-word;max-width:26rem}
 table{border-collapse:collapse;font-variant-numeric:tabular-nums;margin:.5rem 0}
 th{font-weight:600;color:var(--soft);text-align:left;font-size:.85em;vertical-align:bottom}
 th,td{padding:.3rem 1rem .3rem 0;border-bottom:1px solid var(--line);vertical-align:top}

@@ -219,6 +219,16 @@ def test_files_of_others_are_not_replaced(mlops: Mlops, trained: Project, tmp_pa
     assert (tmp_path / 'elsewhere.html').read_text() == 'mine'
 
 
+def test_no_link_of_a_branch_leads_a_page_out(mlops: Mlops, trained: Project, tmp_path: Path) -> None:
+    (tmp_path / 'elsewhere').mkdir()
+    (trained.path / 'out').symlink_to(tmp_path / 'elsewhere')
+    for option in (('--html', 'out/page.html'), ('--html', str(trained.path / 'out' / 'page.html')), ('--svg', 'out')):
+        assert 'symbolic link' in mlops('plots', 'show', *option, code=5).err
+    assert os.listdir(tmp_path / 'elsewhere') == []
+    mlops('plots', 'show', '--html', str(tmp_path / 'elsewhere' / 'new' / 'page.html'))  # what the user says stands
+    assert os.listdir(tmp_path / 'elsewhere' / 'new') == ['page.html']
+
+
 def test_the_page_is_opened(mlops: Mlops, trained: Project, monkeypatch: pytest.MonkeyPatch) -> None:
     import webbrowser
 

@@ -187,10 +187,10 @@ def _deliver(bench: Workbench, found: Found, wishes: Wishes) -> int:
         out_lines(plots_lines(found.pairs, pen))
         return 0
     if wishes.svg:
-        _write_svgs(found, wishes.svg)
+        _write_svgs(bench.root, found, wishes.svg)
     if wishes.html or wishes.open:
         target = wishes.html or bench.root.full(PAGE)
-        _write_page(found, target)
+        _write_page(bench.root, found, target)
         if wishes.open:
             _open(target)
     broken = [(plot.path, plot.drawing.content) for plot in plots if isinstance(plot.drawing.content, Broken)]
@@ -206,20 +206,20 @@ def _unicode() -> bool:
     return encoding.startswith('utf') and locale not in ('C', 'POSIX')
 
 
-def _write_page(found: Found, target: str) -> None:
+def _write_page(project: Root, found: Found, target: str) -> None:
     from mlops_cli.report.plots_page import plots_page
 
     title = f'Plots of {found.project}'
     text = plots_page(title, found.pairs, found.labels, metrics=found.numbers, single=found.single)
-    size = _write(target, text, b'<!doctype html>', b'Made by mlops')
+    size = _write(project, target, text, b'<!doctype html>', b'Made by mlops')
     out(Line(f'  {"wrote":<9} {one_line(target)}, {plural(len(found.pairs), "plot")}, {show_size(size)}'))
 
 
-def _write_svgs(found: Found, folder: str) -> None:
+def _write_svgs(project: Root, found: Found, folder: str) -> None:
     written, pictures, total = 0, 0, 0
     for name, text in _svgs(found):
         if text:
-            total += _write(os.path.join(folder, name), text, b'<?xml', b'class="chart"')
+            total += _write(project, os.path.join(folder, name), text, b'<?xml', b'class="chart"')
             written += 1
         else:
             pictures += 1
@@ -244,14 +244,14 @@ def _svgs(found: Found) -> Iterator[tuple[str, str]]:
                 yield f'{name}.svg', document(panel.chart) if panel.chart else ''
 
 
-def _write(target: str, text: str, *marks: bytes) -> int:
+def _write(project: Root, target: str, text: str, *marks: bytes) -> int:
     """Writes a file; one that stands there is replaced only if it is of our making.  How many bytes it has.
 
     Raises UserError (exit 5) for a file of somebody else's, OSError."""
     folder, name = os.path.split(os.path.abspath(target))
     if not name or os.path.isdir(target):
         raise UserError(f'{target} is a folder', hint=f'name a file, as {os.path.join(target, "plots.html")}')
-    with _folder(folder) as root:
+    with _folder(project, folder) as root:
         facts = root.stat(name)
         if facts is not None:
             with open(root.open(name), 'rb') as file:
@@ -267,9 +267,14 @@ def _write(target: str, text: str, *marks: bytes) -> int:
     return len(data)
 
 
-def _folder(path: str) -> Root:
-    """The folder, made where it is not there.  Raises OSError."""
+def _folder(project: Root, path: str) -> Root:
+    """The folder, made where it is not there; inside the project no link is followed, since a branch may bring them.
+
+    Raises UserError (exit 5) for a link, OSError."""
     above, below = path, ''
+    inside = os.path.relpath(path, project.path)
+    if inside != '..' and not inside.startswith('../'):
+        above, below = project.path, '' if inside == '.' else inside
     while not os.path.isdir(above):
         above, name = os.path.split(above)
         below = f'{name}/{below}' if below else name
