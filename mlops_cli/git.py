@@ -221,7 +221,8 @@ def resolve(folder: str, revision: str) -> str:
         return found.decode().split()[-1]
     here = head(folder)
     if here is None:
-        raise UserError('this is not a git repository, so it has no revisions', hint='git init')
+        said = 'git has no answer here' if os.path.lexists(os.path.join(folder, '.git')) else 'this is not a git repository'
+        raise UserError(f'{said}, so it has no revisions', hint='mlops doctor says why' if 'answer' in said else 'git init')
     if not here.commit and revision in ('HEAD', here.branch):
         raise UserError('this repository has no commit yet', hint='git commit')
     if _run(folder, ['rev-parse', '--is-shallow-repository']) == b'true\n':

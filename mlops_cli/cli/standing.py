@@ -45,9 +45,9 @@ class Working:
 
 @dataclass(frozen=True, slots=True)
 class Standing:
-    """``branch`` None outside git, empty on no branch.  ``uncommitted``: what git does not have as it is.  ``data``: path of
-    tracked data -> how it differs from its record.  ``cosmetic``: code that was edited and means the same.  ``unknown_code``:
-    those of the plan's notes that are about code which could not be followed."""
+    """``branch`` None where git has no answer, for the reason ``no_git``; empty on no branch.  ``uncommitted``: what git does
+    not have as it is.  ``data``: path of tracked data -> how it differs from its record.  ``cosmetic``: code that was edited
+    and means the same.  ``unknown_code``: those of the plan's notes that are about code which could not be followed."""
 
     now: float
     branch: str | None = None
@@ -58,6 +58,7 @@ class Standing:
     data: Mapping[str, str] | None = None
     cosmetic: tuple[str, ...] = ()
     unknown_code: Collection[str] = ()
+    no_git: str = 'not in a git repository'
 
 
 def in_git(bench: Workbench) -> tuple[git.Head | None, tuple[str, ...]]:
@@ -111,7 +112,10 @@ def _progress(bench: Workbench, doing: live.Doing) -> str:
     found = progress.read(bench.root, doing.stage, doing.progress, doing.since) if doing.progress else None
     if found is None:
         return ''
-    left = remaining(found, doing.since, None, time.time())
+    now = time.time()
+    left = remaining(found, doing.since, None, now)
+    if left is None and doing.typical is not None:
+        left = doing.typical - (now - doing.since)
     return ', '.join([*progress_words(found), *([f'about {show_seconds(left)} left'] if left and left >= 1 else [])])
 
 

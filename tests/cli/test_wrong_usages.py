@@ -362,3 +362,14 @@ def test_a_pipeline_that_another_includes_is_told(here: Project) -> None:
         '      as part of that one: mlops -C .. ...\n'
     )
     assert run_alone(here, '-q', 'status', cwd=here.path / 'part').stderr == ''
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason='only root can give a folder away')
+def test_a_repository_of_somebody_else_is_not_called_none(here: Project) -> None:
+    for path in (here.path, here.path / '.git'):
+        os.chown(path, 12345, 12345)
+    assert run_alone(here, 'status').stdout.startswith('Git refuses this repository, which belongs to another user, last run ')
+    assert 'git refuses this repository' in run_alone(here).stdout
+    done = run_alone(here, 'checkout', '--at', 'HEAD')
+    assert done.returncode == 2 and 'mlops doctor says why' in done.stderr
+    assert 'safe.directory' in run_alone(here, 'doctor').stdout

@@ -16,6 +16,7 @@ from mlops_cli.cli.uncommitted import Uncommitted, recorded, uncommitted
 from mlops_cli.cli.wiring import output_words, workbench
 from mlops_cli.core.errors import ExitCode
 from mlops_cli.plan.model import Plan
+from mlops_cli.records.repository import access
 from mlops_cli.run.outlook import look
 from mlops_cli.run.request import Request, chosen, wishes_of
 from mlops_cli.run.workbench import Workbench
@@ -75,6 +76,7 @@ def _show(bench: Workbench, request: Request) -> Plan:
         data,
         tuple(edited),
         unknown_code(bench),
+        access(bench.root.path).sentence if head is None else '',
     )
     out_lines(status_lines(plan, standing, bench.pipeline.groups, width(sys.stdout), everything=context.current.verbose))
     return plan

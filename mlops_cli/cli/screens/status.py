@@ -73,7 +73,7 @@ class _Page:
 
     def head(self, standing: Standing) -> None:
         if standing.branch is None:
-            where = 'Not in a git repository'
+            where = standing.no_git[:1].upper() + standing.no_git[1:]
         else:
             name = one_line(standing.branch) or f'no branch, commit {standing.commit[:8]}'
             where = f'Branch {name}' if standing.branch else f'On {name}'
