@@ -14,6 +14,7 @@ from html import escape as _escape
 # What XML cannot hold, what turns text around, and what a file cannot be encoded with.
 _UNFIT = re.compile('[\x00-\x08\x0b-\x1f\x7f-\x9f\u061c\u200e\u200f\u202a-\u202e\u2066-\u2069\ud800-\udfff\ufffe\uffff]')
 
+MADE = '<meta name="generator" content="mlops">'  # by which a page is known to be one of ours
 STYLE = """
 :root{color-scheme:light dark;--ground:#fff;--raised:#f6f7f9;--ink:#1b1f24;--soft:#5b6570;--line:#d9dee4;--link:#0b62b5;
 --good:#0a7a3d;--bad:#b8321f;--warn:#8a5a00;--warn-ground:#fff6e0}
@@ -76,6 +77,7 @@ def page(title: str, body_html: str, *, script: str = '', style: str = '') -> st
         f'<meta http-equiv="Content-Security-Policy" content="{policy}">\n'
         '<meta name="viewport" content="width=device-width, initial-scale=1">\n'
         '<meta name="referrer" content="no-referrer">\n'
+        f'{MADE}\n'
         f'<title>{escape(title)}</title>\n'
         '<link rel="icon" href="data:,">\n'
         f'<style>{STYLE}{style}</style>'

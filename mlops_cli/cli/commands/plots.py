@@ -11,8 +11,9 @@ from typing import Annotated, Any
 import typer
 
 from mlops_cli.cli import context, exits, options
-from mlops_cli.cli.console import Line, one_line, out, out_lines, print_json, say, width
+from mlops_cli.cli.console import Line, one_line, out, out_lines, print_json, width
 from mlops_cli.cli.groups import group
+from mlops_cli.cli.pages import open_page, replace_ours
 from mlops_cli.cli.screens.plots import Pair, Pen, kind_of, plots_lines
 from mlops_cli.cli.wiring import output_words, project_relative, workbench
 from mlops_cli.core import layout
@@ -23,7 +24,6 @@ from mlops_cli.experiments.model import Point
 from mlops_cli.experiments.plots import choose, paired, plots_at
 from mlops_cli.experiments.plots_values import KINDS, Bars, Broken, Histogram, Lines, Plot
 from mlops_cli.experiments.points import find_point
-from mlops_cli.fsio.atomic import write_file
 from mlops_cli.fsio.paths import Root
 from mlops_cli.report.scale import extent
 from mlops_cli.run.workbench import Workbench
@@ -192,7 +192,7 @@ def _deliver(bench: Workbench, found: Found, wishes: Wishes) -> int:
         target = wishes.html or bench.root.full(PAGE)
         _write_page(bench.root, found, target)
         if wishes.open:
-            _open(target)
+            open_page(target)
     broken = [(plot.path, plot.drawing.content) for plot in plots if isinstance(plot.drawing.content, Broken)]
     for path, content in dict.fromkeys(broken):
         out(Line(f'  {"broken":<9} {one_line(path)}: {one_line(content.problem)}'))
@@ -207,11 +207,12 @@ def _unicode() -> bool:
 
 
 def _write_page(project: Root, found: Found, target: str) -> None:
+    from mlops_cli.report.page import MADE
     from mlops_cli.report.plots_page import plots_page
 
     title = f'Plots of {found.project}'
     text = plots_page(title, found.pairs, found.labels, metrics=found.numbers, single=found.single)
-    size = _write(project, target, text, b'<!doctype html>', b'Made by mlops')
+    size = replace_ours(project, target, text, MADE.encode())
     out(Line(f'  {"wrote":<9} {one_line(target)}, {plural(len(found.pairs), "plot")}, {show_size(size)}'))
 
 
@@ -219,7 +220,7 @@ def _write_svgs(project: Root, found: Found, folder: str) -> None:
     written, pictures, total = 0, 0, 0
     for name, text in _svgs(found):
         if text:
-            total += _write(project, os.path.join(folder, name), text, b'<?xml', b'class="chart"')
+            total += replace_ours(project, os.path.join(folder, name), text, b'class="chart"')
             written += 1
         else:
             pictures += 1
@@ -242,56 +243,6 @@ def _svgs(found: Found) -> Iterator[tuple[str, str]]:
             if not panel.problem:
                 name = slug(f'{stem}-{panel.name}' if panel.name else stem)
                 yield f'{name}.svg', document(panel.chart) if panel.chart else ''
-
-
-def _write(project: Root, target: str, text: str, *marks: bytes) -> int:
-    """Writes a file; one that stands there is replaced only if it is of our making.  How many bytes it has.
-
-    Raises UserError (exit 5) for a file of somebody else's, OSError."""
-    folder, name = os.path.split(os.path.abspath(target))
-    if not name or os.path.isdir(target):
-        raise UserError(f'{target} is a folder', hint=f'name a file, as {os.path.join(target, "plots.html")}')
-    with _folder(project, folder) as root:
-        facts = root.stat(name)
-        if facts is not None:
-            with open(root.open(name), 'rb') as file:
-                head = file.read()
-            if not all(mark in head for mark in marks):
-                raise UserError(
-                    f'{target} is there already, and mlops did not make it',
-                    exit_code=ExitCode.REFUSED,
-                    hint='name another file, or remove it',
-                )
-        data = text.encode('utf-8', 'replace')
-        write_file(root, name, data)
-    return len(data)
-
-
-def _folder(project: Root, path: str) -> Root:
-    """The folder, made where it is not there; inside the project no link is followed, since a branch may bring them.
-
-    Raises UserError (exit 5) for a link, OSError."""
-    above, below = path, ''
-    inside = os.path.relpath(path, project.path)
-    if inside != '..' and not inside.startswith('../'):
-        above, below = project.path, '' if inside == '.' else inside
-    while not os.path.isdir(above):
-        above, name = os.path.split(above)
-        below = f'{name}/{below}' if below else name
-    root = Root(above)
-    if not below:
-        return root
-    with root:
-        return root.sub(below, create=True)
-
-
-def _open(target: str) -> None:
-    import webbrowser
-    from pathlib import Path
-
-    address = Path(os.path.abspath(target)).as_uri()
-    if not webbrowser.open(address):
-        say(Line(f'note: no browser to be found here; open {address}', 'note:'))
 
 
 # For programs
