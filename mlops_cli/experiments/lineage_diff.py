@@ -19,6 +19,7 @@ from mlops_cli.plan.model import Reason
 from mlops_cli.plan.reasons import reasons_for
 from mlops_cli.records.pins import Pin
 from mlops_cli.run.outlook import facts_of
+from mlops_cli.store.objects import Damaged, MissingObject
 
 # same: one result.  diverged: something of its own differs.  follows: only what it read differs.  unstable: the same key, and
 # other outputs.  unknown: what one of them was made of is not recorded here.
@@ -163,9 +164,10 @@ def _between(records: Records, facts: Facts, left: Made, right: Made, sources: S
     def source(made: Made, path: str) -> bytes | None:
         tree = made.entry.sources if made.entry else None
         ref = records.part(tree, path) if tree is not None else None
-        if ref is None or ref.kind == 'tree' or records.bench.store.missing([ref]):
+        try:
+            return records.node(ref.digest) if ref is not None and ref.kind != 'tree' else None
+        except (MissingObject, Damaged):
             return None
-        return records.bench.store.read(ref.digest)
 
     def stored(refs: tuple[ObjectRef, ...]) -> bool:
         return records.bench.store.has([ref.digest for ref in refs]) == {ref.digest for ref in refs}
@@ -176,6 +178,7 @@ def _between(records: Records, facts: Facts, left: Made, right: Made, sources: S
         present=lambda path: source(right, path),
         folder=lambda path: path in folders or os.path.isdir(root.full(path)),
         stored=stored,
+        read=records.node,
     )
 
 

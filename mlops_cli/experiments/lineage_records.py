@@ -30,6 +30,7 @@ from mlops_cli.store.results import ResultEntry
 from mlops_cli.store.tree import MalformedTree, find
 
 SMALL = 32  # bytes: files that are shorter are often equal by chance, so their content proves nothing at another path
+NODE_BYTES = 64 << 20  # of a folder's listing: some 500,000 names
 FOLDERS = 200  # versions of a folder that are opened to find a file in them
 _SLUGGED = re.compile(r'.*-[0-9a-f]{8}')
 
@@ -42,12 +43,13 @@ class Records:
     def __init__(self, bench: Workbench) -> None:
         self.bench = bench
         self.tracked: Mapping[str, ObjectRef] = bench.describer.tracked.records
+        self._nodes: dict[Digest, bytes] = {}
         self._database = Database(local_path(bench.root, bench.environ, NAME), TABLES)
         self.index = LineageIndex(
             self._database,
             bench.root,
             bench.config.cache,
-            read=bench.store.read,
+            read=self.node,
             settled=bench.index.settled,
             folders=self.tracked.values(),
         )
@@ -55,7 +57,6 @@ class Records:
         self._made: dict[str, Made] = {}
         self._opened: dict[RecordName, str] = {}
         self._runs: dict[str, Run | None] = {}
-        self._nodes: dict[Digest, bytes] = {}
         self._parts: dict[tuple[Digest, str], ObjectRef | None] = {}
         self._accepted = Acceptances(bench.root)
 
@@ -126,7 +127,7 @@ class Records:
         if entry.manifest is None:
             return None
         try:
-            rows = json.loads(self.bench.store.read(entry.manifest.digest))['entries']
+            rows = json.loads(self.node(entry.manifest.digest))['entries']
             found = Manifest.of(
                 Entry(kind, name, Digest.parse(digest), canonical(value[0]) if value else None)
                 for kind, name, digest, *value in rows
@@ -244,7 +245,7 @@ class Records:
         known = (ref.digest, below)
         if known not in self._parts:
             try:
-                self._parts[known] = find(ref, below, self._node)
+                self._parts[known] = find(ref, below, self.node)
             except (MissingObject, Damaged, MalformedTree):
                 self._parts[known] = None
         return self._parts[known]
@@ -253,8 +254,14 @@ class Records:
         """Makes what the workspace holds in a folder known, whether or not it was ever stored."""
         self._nodes |= self.bench.workspace.nodes(path, ignore=path not in self.bench.describer.made)
 
-    def _node(self, digest: Digest) -> bytes:
-        return self._nodes[digest] if digest in self._nodes else self.bench.store.read(digest)
+    def node(self, digest: Digest) -> bytes:
+        """A folder's listing, or another small object.  Raises MissingObject, also where it is too large for one; Damaged."""
+        if digest in self._nodes:
+            return self._nodes[digest]
+        facts = self.bench.store.stat(digest)
+        if facts is None or facts.st_size > NODE_BYTES:
+            raise MissingObject(digest)
+        return self.bench.store.read(digest)
 
 
 def _each(through: Through, found: Iterable[tuple[Made, str]]) -> list[tuple[Made, Through, str]]:

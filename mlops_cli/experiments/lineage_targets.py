@@ -4,14 +4,13 @@ from __future__ import annotations
 
 import os
 import re
-import stat
 from collections.abc import Iterable, Sequence
 from dataclasses import replace
 from difflib import get_close_matches
 
 from mlops_cli.core import layout
 from mlops_cli.core.digest import Digest, digest_of
-from mlops_cli.core.errors import ExitCode, UserError
+from mlops_cli.core.errors import UserError
 from mlops_cli.core.manifest import ABSENT, value_entry
 from mlops_cli.core.near import did_you_mean
 from mlops_cli.core.paths import ancestors, check_path, inside
@@ -20,17 +19,15 @@ from mlops_cli.core.units import plural, show_size
 from mlops_cli.experiments.lineage import ranked_makers
 from mlops_cli.experiments.lineage_model import Content, Made, Target
 from mlops_cli.experiments.lineage_records import Records
+from mlops_cli.experiments.outside import hashed
 from mlops_cli.experiments.points import WORKSPACE, Point, find_point, output_ref, workspace_point
 from mlops_cli.fingerprint.params import MISSING
 from mlops_cli.fingerprint.pyast import meaning
 from mlops_cli.fingerprint.stage import read_file
-from mlops_cli.fsio.paths import Root
 from mlops_cli.records.lineage import RecordName
-from mlops_cli.store.ingest import hash_open_file
-from mlops_cli.store.tree import Link, build
 
+RUN = re.compile(r'[0-9]{8}T[0-9]{6}Z-[0-9a-z]{8}')
 DIGEST = re.compile(r'blake3:[0-9a-f]{4,64}|[0-9a-f]{64}')
-FILES = 200_000  # in a folder outside the project that is hashed
 
 
 class Targets:
@@ -110,7 +107,9 @@ class Targets:
             else:
                 said.append(f'{name} has no result for the present state; this is its last one.')
                 makers.append(last)
-        title = f'{word}, a stage' if len(names) == 1 else f'{word}, {len(names)} instances'
+        title = f'{word}, a stage' if len(names) == 1 else f'{word}, {plural(len(names), "instance")}'
+        if word not in point.pipeline.stages and word not in point.pipeline.groups:
+            title = f'{plural(len(names), "stage")} of {point.label}'
         contents = tuple(Content(path, ref) for made in makers for path, ref in made.outputs)
         found_any = bool(makers)
         return Target(word, 'stage', title, tuple(said), tuple(made.id for made in makers), contents, found=found_any)
@@ -248,15 +247,33 @@ class Targets:
         full = os.path.normpath(os.path.join(self.here, word))
         relative = os.path.relpath(os.path.realpath(os.path.dirname(full)), os.path.realpath(self.bench.root.path))
         path = _checked(os.path.normpath(os.path.join(relative, os.path.basename(full))).replace(os.sep, '/'))
+        if path == '.':
+            return self.stages(word, tuple(self.bench.pipeline.stages), self.present)
+        if path is None and (record := self._record(os.path.basename(full))):
+            return record
         if path is None:
             return self._outside(word, full) if os.path.lexists(full) else None
         ref = self.bench.workspace.ref(path, ignore=path not in self.bench.describer.made)
         if ref is not None:
             if ref.kind == 'tree':
                 self.records.learn(path)
-            said = () if path != '.' else ('The whole project.',)
-            return self._of_content(word, path, ref, path, said)
+            return self._of_content(word, path, ref, path)
         return self._recorded(word, path)
+
+    def _record(self, name: str) -> Target | None:
+        """A pin or a run record, by the name of its file: what it is about."""
+        stem = name.removesuffix('.json')
+        if RUN.fullmatch(stem):
+            return self.run(stem)
+        made = (
+            self.records.open(RecordName('pin', name))
+            if '~' in name and self.bench.root.exists(f'{layout.STAGES}/{name}')
+            else None
+        )
+        if made is None:
+            return None
+        contents = tuple(Content(path, ref) for path, ref in made.outputs)
+        return Target(name, 'stage', f'{name}, a pin of {made.name}', (), (made.id,), contents)
 
     def _recorded(self, word: str, path: str) -> Target | None:
         """A path at which nothing is now, from the present state's records, tracked data, or the last result that had it."""
@@ -281,13 +298,8 @@ class Targets:
         return None
 
     def _outside(self, word: str, full: str) -> Target:
-        """Hashed as the store would, without following links."""
-        facts = os.lstat(full)
-        if stat.S_ISLNK(facts.st_mode):
-            full = os.path.realpath(full)
-            facts = os.lstat(full)
-        with Root(full if stat.S_ISDIR(facts.st_mode) else os.path.dirname(full)) as root:
-            ref = _hash_folder(root, word) if stat.S_ISDIR(facts.st_mode) else _hash_file(root, os.path.basename(full))
+        """Whatever it is, by its content."""
+        ref = hashed(full)
         makers = self.records.makers('', ref.digest, deep=True)
         if not makers:
             makers = self.records.makers('', ref.identity, deep=True)
@@ -397,35 +409,3 @@ def _checked(path: str) -> str | None:
 
 def _size(ref: ObjectRef) -> str:
     return f'{"a folder, " if ref.kind == "tree" else ""}{show_size(ref.size)}'
-
-
-def _hash_file(root: Root, name: str) -> ObjectRef:
-    fd = root.open(name, os.O_RDONLY | os.O_NONBLOCK)
-    try:
-        return hash_open_file(fd, name)[0]
-    finally:
-        os.close(fd)
-
-
-def _hash_folder(root: Root, word: str) -> ObjectRef:
-    content: dict[str, ObjectRef | Link] = {}
-    waiting = ['']
-    while waiting:
-        folder = waiting.pop()
-        entries = root.scandir(folder)
-        if folder and not entries:
-            content[folder] = build({})[0]
-        for entry in entries:
-            path = f'{folder}/{entry.name}' if folder else entry.name
-            if len(content) > FILES:
-                raise UserError(f'{word} has more than {FILES:,} files', exit_code=ExitCode.REFUSED, hint='name one in it')
-            if entry.is_symlink():
-                content[path] = Link(root.readlink(path))
-            elif entry.is_dir():
-                waiting.append(path)
-            else:
-                content[path] = _hash_file(root, path)
-    try:
-        return build(content)[0]
-    except ValueError as error:
-        raise UserError(f'{word} is no folder that could be stored: {error}', exit_code=ExitCode.REFUSED) from error

@@ -21,6 +21,7 @@ from mlops_cli.experiments.lineage_model import Downstream, Upstream
 from mlops_cli.experiments.lineage_records import Records
 from mlops_cli.experiments.lineage_targets import Targets
 from mlops_cli.records.pins import Pin
+from mlops_cli.store.objects import MissingObject
 from tests.support.project import Project
 
 PIPELINE = """\
@@ -331,6 +332,26 @@ def test_a_word_that_means_nothing_is_answered(ran: Project, word: str) -> None:
 def test_paths_are_from_where_the_user_stands(ran: Project) -> None:
     assert names(up(ran, '2.bin', here='models')) == {'train@2', 'prepare'}
     assert names(up(ran, '../best.bin', here='models')) == EVERYTHING
+
+
+def test_a_record_means_what_it_is_about(ran: Project) -> None:
+    pin = next((ran.path / '.mlops/stages').glob('pick~*'))
+    assert names(up(ran, f'.mlops/stages/{pin.name}')) == EVERYTHING
+    record = next((ran.path / '.mlops/runs').rglob('*.json'))
+    assert up(ran, str(record.relative_to(ran.path))).target.kind == 'run'
+
+
+def test_the_whole_project(ran: Project) -> None:
+    found = up(ran, '.')
+    assert names(found) == EVERYTHING and found.target.title == '5 stages of workspace'
+
+
+def test_an_object_too_large_for_a_listing_is_not_read(ran: Project, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr('mlops_cli.experiments.lineage_records.NODE_BYTES', 10)
+    found = up(ran, 'train@1')
+    assert names(found) == {'train@1'}  # that data/all.txt lies in data cannot be told
+    with opened(ran) as (records, _), pytest.raises(MissingObject):
+        records.node(digest_of((ran.path / 'models/1.bin').read_bytes()))
 
 
 # Downstream

@@ -125,7 +125,7 @@ class _UpstreamTree:
             branch.facts.append(('from', [f'{more}: a greater --depth shows them']))
             children = {}
         below = [self.branch(maker, _inputs(inputs)) for maker, inputs in children.items()]
-        branch.below = _folded(below, self.full) + list(_data(sources))
+        branch.below = _folded(below, self.full) + list(_data(sources, self.full))
         return branch
 
 
@@ -154,10 +154,11 @@ def source_facts(sources: Sequence[Source], full: bool) -> list[tuple[str, list[
     return facts + ([('not there', _few(absent, full))] if absent else [])
 
 
-def _data(sources: Sequence[Source]) -> Iterator[Branch]:
+def _data(sources: Sequence[Source], full: bool) -> Iterator[Branch]:
     """Data that no recorded stage made."""
     found = [s for s in sources if s.kind in ('tracked', 'file', 'unknown') and s.entry.kind == 'data' and not s.makers]
-    for source in found[:MOST]:
+    shown = found if full else found[:MOST]
+    for source in shown:
         size = f', {show_size(source.ref.size)}' if source.ref is not None else ''
         what = {
             'tracked': 'tracked data' if source.output == source.entry.name else f'in {one_line(source.output)}, tracked data',
@@ -165,9 +166,10 @@ def _data(sources: Sequence[Source]) -> Iterator[Branch]:
             'unknown': 'made by nobody recorded here',
         }[source.kind]
         now = {'changed': '; now it is another', 'gone': '; now it is gone'}.get(source.now, '')
-        yield Branch(f'{one_line(source.entry.name)}{size}, {what}, {source.entry.digest.short}{now}')
-    if len(found) > MOST:
-        yield Branch(f'and {len(found) - MOST:,} more files')
+        digest = str(source.entry.digest) if full else source.entry.digest.short
+        yield Branch(f'{one_line(source.entry.name)}{size}, {what}, {digest}{now}')
+    if len(found) > len(shown):
+        yield Branch(f'and {len(found) - len(shown):,} more files')
 
 
 def _inputs(sources: Sequence[Source]) -> str:
@@ -243,7 +245,7 @@ def downstream_lines(found: Downstream, columns: int, *, full: bool = False) -> 
         lines.append(Line('  Nothing recorded here was made from it.'))
     for branch in _folded(tops, full):
         lines += [Line(''), *draw(branch, columns)]
-    return lines + _summary(found, columns) + note_lines(found.notes, columns)
+    return lines + _summary(found, columns, full) + note_lines(found.notes, columns)
 
 
 def _once(uses: Sequence[Use]) -> list[Use]:
@@ -273,7 +275,7 @@ class _DownstreamTree:
         return branch
 
 
-def _summary(found: Downstream, columns: int) -> list[Line]:
+def _summary(found: Downstream, columns: int, full: bool) -> list[Line]:
     results = list(found.results.values())
     runs = {run.run for made in results for run in made.runs}
     stages = {made.stage for made in results}
@@ -285,6 +287,8 @@ def _summary(found: Downstream, columns: int) -> list[Line]:
             f'{present} of them the present state.'
         )
         lines += [Line(''), *map(Line, broken(text, columns))]
+        names = [run.partition('-')[2] for run in sorted(runs, reverse=True)]
+        lines += [Line(row) for row in broken(f'Runs: {", ".join(_few(names, full))}', columns)]
     if found.others:
         were = 'was' if found.others == 1 else 'were'
         text = f'{plural(found.others, "more result")} {were} made from other contents or values of it: --any shows them.'

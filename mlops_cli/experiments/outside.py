@@ -1,0 +1,58 @@
+"""What a file or folder is that lies anywhere, as the store would have it.  Stores nothing, follows no link in a folder."""
+
+from __future__ import annotations
+
+import os
+import stat
+
+from mlops_cli.core.errors import ExitCode, UserError
+from mlops_cli.core.refs import ObjectRef
+from mlops_cli.fsio.paths import Root
+from mlops_cli.store.ingest import hash_open_file
+from mlops_cli.store.tree import Link, build
+
+FILES = 200_000  # in a folder that is hashed
+
+
+def hashed(path: str) -> ObjectRef:
+    """The content at an absolute path; a link there is followed.
+
+    Raises UserError for a pipe or device, for what no stored folder can hold, and for more than 200,000 files; OSError."""
+    path = os.path.realpath(path)
+    if stat.S_ISDIR(os.lstat(path).st_mode):
+        with Root(path) as root:
+            return _hash_folder(root, path)
+    with Root(os.path.dirname(path)) as root:
+        return _hash_file(root, os.path.basename(path))
+
+
+def _hash_file(root: Root, name: str) -> ObjectRef:
+    fd = root.open(name, os.O_RDONLY | os.O_NONBLOCK)
+    try:
+        return hash_open_file(fd, name)[0]
+    finally:
+        os.close(fd)
+
+
+def _hash_folder(root: Root, shown: str) -> ObjectRef:
+    content: dict[str, ObjectRef | Link] = {}
+    waiting = ['']
+    while waiting:
+        folder = waiting.pop()
+        entries = root.scandir(folder)
+        if folder and not entries:
+            content[folder] = build({})[0]
+        for entry in entries:
+            path = f'{folder}/{entry.name}' if folder else entry.name
+            if len(content) > FILES:
+                raise UserError(f'{shown} has more than {FILES:,} files', exit_code=ExitCode.REFUSED, hint='name one in it')
+            if entry.is_symlink():
+                content[path] = Link(root.readlink(path))
+            elif entry.is_dir():
+                waiting.append(path)
+            else:
+                content[path] = _hash_file(root, path)
+    try:
+        return build(content)[0]
+    except ValueError as error:
+        raise UserError(f'{shown} is no folder that could be stored: {error}', exit_code=ExitCode.REFUSED) from error
