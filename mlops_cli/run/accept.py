@@ -28,12 +28,10 @@ from mlops_cli.plan.model import Metrics, Reason, Rival, Step, Verdict
 from mlops_cli.plan.select import select
 from mlops_cli.records import gitignore, metrics
 from mlops_cli.records.accepted import Accepted, check_reason, clipped, differences
-from mlops_cli.records.metrics import recorded
 from mlops_cli.records.pins import Pin
-from mlops_cli.records.runs import Run, StageRun
 from mlops_cli.run.heal import begin_writing
-from mlops_cli.run.outlook import facts_of, look
-from mlops_cli.run.sources import keep_sources, manifest_from
+from mlops_cli.run.outlook import look
+from mlops_cli.run.sources import keep_sources
 from mlops_cli.run.workbench import Workbench
 from mlops_cli.store.results import ResultEntry, outputs_digest
 
@@ -143,7 +141,7 @@ def _proposal(bench: Workbench, draft: Draft, step: Step, steps: Mapping[str, St
         )
     if step.verdict is Verdict.BLOCKED and step.reasons:
         gone = ', '.join(dict.fromkeys(reason.subject for reason in step.reasons[:3]))
-        raise _refused(f'{stage.name} cannot be accepted: its input {gone} is missing', 'bring it back, or take it out of deps')
+        raise refused(f'{stage.name} cannot be accepted: its input {gone} is missing', 'bring it back, or take it out of deps')
     if step.verdict in (Verdict.MAYBE, Verdict.BLOCKED) or step.manifest is None:
         raise _upstream(stage.name, step, steps)
     stale = [name for name in draft.producers if name in steps and steps[name].verdict is not Verdict.FRESH]
@@ -151,7 +149,7 @@ def _proposal(bench: Workbench, draft: Draft, step: Step, steps: Mapping[str, St
         raise _upstream(stage.name, replace(step, waits_for=tuple(stale)), steps)
     held = {output.path: bench.workspace.ref(output.path, ignore=False) for output in stage.outputs}
     if missing := [path for path, ref in held.items() if ref is None]:
-        raise _refused(
+        raise refused(
             f'{stage.name} cannot be accepted: its output {", ".join(missing[:3])} is missing',
             f'mlops run {stage.name} makes it',
         )
@@ -166,7 +164,8 @@ def _proposal(bench: Workbench, draft: Draft, step: Step, steps: Mapping[str, St
     return Proposal(stage.name, kind, step.manifest, outputs, numbers, str(step.verdict), step.reasons, instead, maker)
 
 
-def _refused(message: str, hint: str) -> UserError:
+def refused(message: str, hint: str) -> UserError:
+    """The error (exit 5) for what is not accepted, to protect who accepts it."""
     return UserError(message, hint=hint, exit_code=ExitCode.REFUSED)
 
 
@@ -183,7 +182,7 @@ def _upstream(name: str, step: Step, steps: Mapping[str, Step]) -> UserError:
         else:
             causes[one.stage] = None
     first = ' '.join(list(causes)[:3] or step.waits_for[:3])
-    return _refused(
+    return refused(
         f'{name} cannot be accepted before {first.replace(" ", ", ")}: what it was made from is not up to date',
         f'mlops run {first}, or accept both: mlops accept {first} {name} --reason ...',
     )
@@ -203,7 +202,7 @@ def accept(bench: Workbench, names: Sequence[str], author: Author, emit: Callabl
     """Records the present outputs of the stages as the results of their present state.  All of them or none.
 
     Raises UserError, OSError."""
-    reason = _reason(bench, author.reason)
+    reason = recordable(bench, author.reason)
     propose(bench, names)  # what cannot be is told before anything is touched
     with begin_writing(bench, emit, author.who, author.host), _locked(bench, names):
         bench.pins.refresh()
@@ -216,7 +215,7 @@ def accept(bench: Workbench, names: Sequence[str], author: Author, emit: Callabl
         for one in proposals:
             draft = bench.drafts[one.stage]
             if changed := moved(bench.describer, draft, draft.inputs):
-                raise _refused(f'{one.stage}: {changed[0]} changed while it was being accepted', 'try again')
+                raise refused(f'{one.stage}: {changed[0]} changed while it was being accepted', 'try again')
         done = tuple(_record(bench, one, replace(author, reason=reason), keeper) for one in taken)
         bench.batch.flush()
         bench.index.flush()
@@ -228,7 +227,7 @@ def _cached(bench: Workbench, stage: str) -> Iterator[Any]:
     return (output for output in bench.pipeline.stages[stage].outputs if output.cache)
 
 
-def _reason(bench: Workbench, text: str) -> str:
+def recordable(bench: Workbench, text: str) -> str:
     """As it may be recorded: what looks like a secret is blanked.  Raises UserError."""
     declared = {name for stage in bench.pipeline.stages.values() for name in stage.secrets}
     return Redactor(environment_secrets(bench.environ, declared)).redact(check_reason(text))
@@ -264,7 +263,7 @@ def running(locks: LockFile, name: str) -> UserError:
     found = locks.holder(name)
     who = f' ({found.get("command", "mlops")}, pid {found.get("pid")} on {found.get("host")})' if found else ''
     text = f'{what} runs right now{who}' if kind == 'stage' else f'a stage that runs right now uses {what}{who}'
-    return _refused(text, 'wait for it to end: mlops status shows what runs')
+    return refused(text, 'wait for it to end: mlops status shows what runs')
 
 
 def _take_in(bench: Workbench, one: Proposal) -> Proposal:
@@ -280,7 +279,7 @@ def _take_in(bench: Workbench, one: Proposal) -> Proposal:
     outputs = tuple(sorted(found))
     if outputs != one.outputs:
         path = next(path for path, ref in outputs if dict(one.outputs)[path] != ref)
-        raise _refused(f'{one.stage}: {path} changed while it was being accepted', 'try again when nothing writes there')
+        raise refused(f'{one.stage}: {path} changed while it was being accepted', 'try again when nothing writes there')
     return replace(one, outputs=outputs)
 
 
@@ -322,10 +321,11 @@ def _record(bench: Workbench, one: Proposal, author: Author, keeper: Keeper) -> 
                 code_bytes=tuple(sorted(bench.drafts[one.stage].code.items())),
             )
         )
-    return _write(bench, one, author)
+    return write(bench, one, author)
 
 
-def _write(bench: Workbench, one: Proposal, author: Author) -> Done:
+def write(bench: Workbench, one: Proposal, author: Author) -> Done:
+    """The acceptance and the pin, on their way to the disk."""
     pin = Pin(one.manifest, one.outputs, one.metrics)
     accepted = Accepted(
         one.stage,
@@ -348,85 +348,3 @@ def _after(bench: Workbench, key: Digest, now: float) -> str:
     """The time of an acceptance: later than those that it is to outdo, whatever the clocks of their machines said."""
     known = bench.accepted.of_key(key)
     return iso(max(now, from_iso(known[-1].when) + 1) if known else now)
-
-
-# The results of a run
-
-
-def propose_run(bench: Workbench, run: Run) -> tuple[Proposal, ...]:
-    """What accepting a run would record: its suspect results, and those of its results that are one of several.
-
-    Raises UserError where there are none."""
-    found = [one for row in run.stages if (one := _of_run(bench, run, row)) is not None]
-    if not found:
-        for row in run.stages:
-            last = next(reversed(bench.accepted.of_key(row.key)), None) if row.key is not None else None
-            if last is not None and last.outs8 == row.outs8:
-                who = last.who or 'somebody'
-                raise UserError(f'run {run.short} has nothing more to accept: {who} accepted {row.name} on {last.when[:10]}')
-        trial = f'mlops runs apply {run.short} takes a trial over' if run.overlay else ''
-        raise UserError(
-            f'run {run.short} has nothing to accept: no result of it is in doubt, none is one of several',
-            hint=trial or 'to have what lies here now recorded: mlops accept STAGE --reason ...',
-        )
-    return tuple(found)
-
-
-def _of_run(bench: Workbench, run: Run, row: StageRun) -> Proposal | None:
-    if row.key is None or not row.outs8:
-        return None
-    entries = bench.results.lookup(row.key)
-    pins = bench.pins.of_key(row.key)
-    entry = next((one for one in entries if one.entry8 == row.outs8 and not one.suspect), None)
-    pin = next((one for one in pins if one.outs8 == row.outs8), None)
-    last = next(reversed(bench.accepted.of_key(row.key)), None)
-    if entry is None and pin is None:
-        suspect = next((one for one in entries if one.entry8 == row.outs8 and one.suspect), None)
-        return None if suspect is None else _trusted(bench, run, row.name, suspect)
-    outputs = pin.outputs if pin is not None else entry.outputs if entry is not None else ()
-    others = {one.outs8 for one in pins} | {one.entry8 for one in entries if not one.suspect}
-    if others == {row.outs8} or (last is not None and last.outputs == outputs_digest(outputs)):
-        return None
-    manifest = pins[0].manifest if pins else _manifest(bench, row.name, entry)
-    numbers = pin.metrics if pin is not None else recorded(entry.metrics, [path for path, _ in outputs]) if entry else ()
-    facts = facts_of(bench)
-    instead = tuple(Rival(outs8, facts.maker(row.key, outs8)) for outs8 in sorted(others - {row.outs8}))
-    return Proposal(row.name, CHOSEN, manifest, tuple(sorted(outputs)), numbers, '', (), instead, run.id, entry)
-
-
-def _trusted(bench: Workbench, run: Run, stage: str, entry: ResultEntry) -> Proposal:
-    if bench.store.missing([ref for _, ref in entry.outputs]):
-        raise _refused(
-            f'what {stage} made in run {run.short} is no longer in this cache, so it cannot be accepted',
-            f'mlops run {stage} makes it again',
-        )
-    numbers = recorded(entry.metrics, [path for path, _ in entry.outputs])
-    return Proposal(stage, TRUSTED, _manifest(bench, stage, entry), entry.outputs, numbers, run=run.id, entry=entry)
-
-
-def _manifest(bench: Workbench, stage: str, entry: ResultEntry | None) -> Manifest:
-    """Raises UserError where the store has lost what the key was made of."""
-    if entry is None or entry.manifest is None or bench.store.missing([entry.manifest]):
-        raise _refused(f'what the key of {stage} was made of is no longer in this cache', f'mlops run {stage} makes it again')
-    try:
-        manifest = manifest_from(bench.store.read(entry.manifest.digest))
-    except ValueError as error:
-        raise _refused(f'what the key of {stage} was made of cannot be read: {error}', 'mlops verify') from error
-    if manifest.digest != entry.key:
-        raise _refused(f'what the store has of {stage} does not give its key', 'mlops verify')
-    return manifest
-
-
-def accept_run(bench: Workbench, run: Run, author: Author, emit: Callable[[Event], None]) -> tuple[Done, ...]:
-    """Records what :func:`propose_run` says.  Raises UserError, OSError."""
-    author = replace(author, reason=_reason(bench, author.reason))
-    propose_run(bench, run)
-    with begin_writing(bench, emit, author.who, author.host):
-        done = []
-        for one in propose_run(bench, run):
-            if one.kind == TRUSTED and one.entry is not None:
-                said = {'who': author.who, 'when': iso(author.now), 'reason': author.reason}
-                bench.results.put(replace(one.entry, suspect=False, origin={**one.entry.origin, 'accepted': said}))
-            done.append(_write(bench, one, author))
-        bench.batch.flush()
-    return tuple(done)

@@ -14,7 +14,8 @@ from mlops_cli.core import layout
 from mlops_cli.core.errors import ExitCode, UserError, UserErrors
 from mlops_cli.fsio.locks import LockFile
 from mlops_cli.plan.model import Step, Verdict
-from mlops_cli.run.accept import Author, Done, accept, accept_run, propose, propose_run
+from mlops_cli.run.accept import Author, Done, accept, propose
+from mlops_cli.run.accept_run import accept_run, propose_run
 from mlops_cli.run.workbench import Workbench
 from tests.support.project import Project
 

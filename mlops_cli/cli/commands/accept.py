@@ -18,7 +18,8 @@ from mlops_cli.cli.wiring import output_words, workbench
 from mlops_cli.core.errors import ExitCode, UserError
 from mlops_cli.plan.select import matching
 from mlops_cli.records.runs import Run
-from mlops_cli.run.accept import Author, Done, accept, accept_run, propose, propose_run
+from mlops_cli.run.accept import Author, Done, accept, propose
+from mlops_cli.run.accept_run import accept_run, propose_run
 from mlops_cli.run.invoke import who
 from mlops_cli.run.workbench import Workbench
 

@@ -1,0 +1,101 @@
+"""``mlops accept RUN``: results of a run that are in doubt count from now on.  Nothing is run.
+
+In doubt is a result whose code changed while it ran, and one of several that the same inputs led to."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import replace
+
+from mlops_cli.core.clock import iso
+from mlops_cli.core.errors import UserError
+from mlops_cli.core.events import Event
+from mlops_cli.core.manifest import Manifest
+from mlops_cli.plan.model import Rival
+from mlops_cli.records.metrics import recorded
+from mlops_cli.records.runs import Run, StageRun
+from mlops_cli.run.accept import CHOSEN, TRUSTED, Author, Done, Proposal, recordable, refused, write
+from mlops_cli.run.heal import begin_writing
+from mlops_cli.run.outlook import facts_of
+from mlops_cli.run.sources import manifest_from
+from mlops_cli.run.workbench import Workbench
+from mlops_cli.store.results import ResultEntry, outputs_digest
+
+
+def propose_run(bench: Workbench, run: Run) -> tuple[Proposal, ...]:
+    """What accepting a run would record: its suspect results, and those of its results that are one of several.
+
+    Raises UserError where there are none."""
+    found = [one for row in run.stages if (one := _of_run(bench, run, row)) is not None]
+    if not found:
+        for row in run.stages:
+            last = next(reversed(bench.accepted.of_key(row.key)), None) if row.key is not None else None
+            if last is not None and last.outs8 == row.outs8:
+                who = last.who or 'somebody'
+                raise UserError(f'run {run.short} has nothing more to accept: {who} accepted {row.name} on {last.when[:10]}')
+        trial = f'mlops runs apply {run.short} takes a trial over' if run.overlay else ''
+        raise UserError(
+            f'run {run.short} has nothing to accept: no result of it is in doubt, none is one of several',
+            hint=trial or 'to have what lies here now recorded: mlops accept STAGE --reason ...',
+        )
+    return tuple(found)
+
+
+def _of_run(bench: Workbench, run: Run, row: StageRun) -> Proposal | None:
+    if row.key is None or not row.outs8:
+        return None
+    entries = bench.results.lookup(row.key)
+    pins = bench.pins.of_key(row.key)
+    entry = next((one for one in entries if one.entry8 == row.outs8 and not one.suspect), None)
+    pin = next((one for one in pins if one.outs8 == row.outs8), None)
+    last = next(reversed(bench.accepted.of_key(row.key)), None)
+    if entry is None and pin is None:
+        suspect = next((one for one in entries if one.entry8 == row.outs8 and one.suspect), None)
+        return None if suspect is None else _trusted(bench, run, row.name, suspect)
+    outputs = pin.outputs if pin is not None else entry.outputs if entry is not None else ()
+    others = {one.outs8 for one in pins} | {one.entry8 for one in entries if not one.suspect}
+    if others == {row.outs8} or (last is not None and last.outputs == outputs_digest(outputs)):
+        return None
+    manifest = pins[0].manifest if pins else _manifest(bench, row.name, entry)
+    numbers = pin.metrics if pin is not None else recorded(entry.metrics, [path for path, _ in outputs]) if entry else ()
+    facts = facts_of(bench)
+    instead = tuple(Rival(outs8, facts.maker(row.key, outs8)) for outs8 in sorted(others - {row.outs8}))
+    return Proposal(row.name, CHOSEN, manifest, tuple(sorted(outputs)), numbers, '', (), instead, run.id, entry)
+
+
+def _trusted(bench: Workbench, run: Run, stage: str, entry: ResultEntry) -> Proposal:
+    if bench.store.missing([ref for _, ref in entry.outputs]):
+        raise refused(
+            f'what {stage} made in run {run.short} is no longer in this cache, so it cannot be accepted',
+            f'mlops run {stage} makes it again',
+        )
+    numbers = recorded(entry.metrics, [path for path, _ in entry.outputs])
+    return Proposal(stage, TRUSTED, _manifest(bench, stage, entry), entry.outputs, numbers, run=run.id, entry=entry)
+
+
+def _manifest(bench: Workbench, stage: str, entry: ResultEntry | None) -> Manifest:
+    """Raises UserError where the store has lost what the key was made of."""
+    if entry is None or entry.manifest is None or bench.store.missing([entry.manifest]):
+        raise refused(f'what the key of {stage} was made of is no longer in this cache', f'mlops run {stage} makes it again')
+    try:
+        manifest = manifest_from(bench.store.read(entry.manifest.digest))
+    except ValueError as error:
+        raise refused(f'what the key of {stage} was made of cannot be read: {error}', 'mlops verify') from error
+    if manifest.digest != entry.key:
+        raise refused(f'what the store has of {stage} does not give its key', 'mlops verify')
+    return manifest
+
+
+def accept_run(bench: Workbench, run: Run, author: Author, emit: Callable[[Event], None]) -> tuple[Done, ...]:
+    """Records what :func:`propose_run` says.  Raises UserError, OSError."""
+    author = replace(author, reason=recordable(bench, author.reason))
+    propose_run(bench, run)
+    with begin_writing(bench, emit, author.who, author.host):
+        done = []
+        for one in propose_run(bench, run):
+            if one.kind == TRUSTED and one.entry is not None:
+                said = {'who': author.who, 'when': iso(author.now), 'reason': author.reason}
+                bench.results.put(replace(one.entry, suspect=False, origin={**one.entry.origin, 'accepted': said}))
+            done.append(write(bench, one, author))
+        bench.batch.flush()
+    return tuple(done)
