@@ -13,12 +13,15 @@ from mlops_cli.cli.screens.runs_live import cancelled_lines, live_lines
 from mlops_cli.cli.watching import Asked, ask_to_stop, follow, past_run, pick
 from mlops_cli.cli.wiring import workbench
 from mlops_cli.cli.words import ago
+from mlops_cli.core import layout
 from mlops_cli.core.clock import from_iso
 from mlops_cli.core.errors import ExitCode, UserError
-from mlops_cli.records.runs import Run
+from mlops_cli.plan.model import Plan
+from mlops_cli.records.runs import Run, StageRun
 from mlops_cli.run import live
 from mlops_cli.run.live import Live
 from mlops_cli.run.report import Report
+from mlops_cli.run.settle import Settled
 from mlops_cli.run.states import State
 from mlops_cli.run.workbench import Workbench
 
@@ -31,7 +34,7 @@ def attach(run: str, *, json: bool) -> int:
         going_on = live.running(bench)
         one = _choose(going_on, run)
         wanted = one.run if one else past_run(bench, run) if run else _last(bench)
-        return _watch(bench, wanted, json=json) if wanted else _recorded(bench.runs.find(run))
+        return _watch(bench, wanted, json=json) if wanted else _recorded(bench.runs.find(run), json=json)
 
 
 def _last(bench: Workbench) -> str:
@@ -74,11 +77,21 @@ def _choose(runs: tuple[Live, ...], word: str) -> Live | None:
         raise
 
 
-def _recorded(run: Run) -> int:
+def _recorded(run: Run, *, json: bool) -> int:
     """A run of which there is no more here than its record."""
-    when = ago(max(0.0, time.time() - from_iso(run.started) - run.seconds))
-    out(f'Run {run.short} ended {when}: {one_line(run.ended)}.  mlops runs show {run.short}')
-    return CODES.get(run.ended, ExitCode.FAILED)
+    code = CODES.get(run.ended, ExitCode.FAILED)
+    if json:
+        settled = {one.name: _settled(one) for one in run.stages}
+        report = Report(Plan('', ()), settled, run.seconds, run, run.saved_seconds, run.ended, record=layout.run_record(run.id))
+        print_json({**run_document(report), 'schema': 'mlops/runs-attach/v1', 'exit_code': int(code)})
+    else:
+        when = ago(max(0.0, time.time() - from_iso(run.started) - run.seconds))
+        out(f'Run {run.short} ended {when}: {one_line(run.ended)}.  (mlops runs show {run.short})')
+    return code
+
+
+def _settled(one: StageRun) -> Settled:
+    return Settled(one.name, State(one.state), one.seconds, usage=one.usage, exit_code=one.exit_code)
 
 
 def cancel(run: str, *, now: bool, json: bool) -> int:

@@ -75,7 +75,8 @@ def _listen(event: Event, at: float, screen: RunScreen, watch: Watch) -> None:
         case StageEnded() | StageRetried():
             watch.end(event.stage)
         case RunFailed():
-            raise UserError(event.message, hint=event.hint, exit_code=exit_code(event.exit_code))
+            message = f'run {event.run.partition("-")[2]} was given up: {event.message}'
+            raise UserError(message, hint=event.hint, exit_code=exit_code(event.exit_code))
         case _:
             pass
 

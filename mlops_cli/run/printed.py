@@ -103,7 +103,27 @@ class Story:
         return stage in self.ended or not self.going_on
 
 
-def find_logs(bench: Workbench, stage: str, run: str = '') -> list[Log]:
+class Stories:
+    """The stories of several runs, each read once.  Within ``with``."""
+
+    def __init__(self, bench: Workbench) -> None:
+        self._bench = bench
+        self._known: dict[str, Story] = {}
+
+    def __enter__(self) -> Stories:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        for story in self._known.values():
+            story.__exit__()
+
+    def of(self, run: str) -> Story:
+        if run not in self._known:
+            self._known[run] = Story(self._bench, run).__enter__()
+        return self._known[run]
+
+
+def find_logs(bench: Workbench, stories: Stories, stage: str, run: str = '') -> list[Log]:
     """The files of this machine, an attempt each; else the copy in the store.  Without ``run``: the last attempt of all, with
     it every attempt in that run.  Raises UserError for an unknown run."""
     wanted = run_id(bench, run) if run else ''
@@ -111,8 +131,7 @@ def find_logs(bench: Workbench, stage: str, run: str = '') -> list[Log]:
         wanted = newest[0]
     here = logs_of(bench.root, wanted, stage) if wanted else ()
     if here:
-        with Story(bench, wanted) as story:
-            found = [log_file(bench, story, stage, number) for number in range(1, len(here) + 1)]
+        found = [log_file(bench, stories.of(wanted), stage, number) for number in range(1, len(here) + 1)]
         if found[-1].attempt.state == '':
             found[-1] = replace(found[-1], attempt=_recorded(bench, wanted, stage, len(here)))
         return found if run else found[-1:]
@@ -164,10 +183,10 @@ def _object(bench: Workbench, stage: str, run: Run, digest: Digest) -> Log:
     return Log(stage, run.id, str(digest), lambda: open(bench.store.open(digest)[0], 'rb'), attempt)
 
 
-def awaited(bench: Workbench, runs: Iterable[str], stage: str) -> str | None:
+def awaited(stories: Stories, runs: Iterable[str], stage: str) -> str | None:
     """The newest of the runs that is still to come to the stage."""
     for run in sorted(runs, reverse=True):
-        with Story(bench, run) as story:
-            if stage in story.stages and not story.attempts.get(stage) and not story.is_over(stage):
-                return run
+        story = stories.of(run)
+        if stage in story.stages and not story.attempts.get(stage) and not story.is_over(stage):
+            return run
     return None

@@ -6,6 +6,7 @@ import json
 import os
 import re
 import select
+import shutil
 import signal
 import subprocess
 import sys
@@ -15,6 +16,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
+import jsonschema_rs
 import pytest
 
 from mlops_cli.cli import app
@@ -148,6 +150,7 @@ def test_a_run_goes_on_after_its_terminal_is_closed(stand: Stand) -> None:
         os.killpg(terminal.pid, number)
     terminal.communicate(timeout=60)
     first = stand.first(short)
+    os.kill(first['pid'], signal.SIGHUP)  # as systemd may send it
     assert first['detached'] and alive(first['pid']) and alive(stand.stage_pid(short))
     assert os.getsid(first['pid']) == first['pid']
     assert os.readlink(f'/proc/{first["pid"]}/fd/0') == os.devnull
@@ -279,8 +282,9 @@ def test_a_run_of_another_terminal_is_seen_too(stand: Stand) -> None:
     assert watching.stdout is not None
     assert watching.stdout.readline().startswith('project: 3 stages to run')
     stand.go()
-    out, _ = watching.communicate(timeout=60)
+    out = watching.stdout.read()  # what was read ahead too
     whole, _ = process.communicate(timeout=60)
+    watching.communicate(timeout=60)
     assert (process.returncode, watching.returncode) == (0, 0)
     assert out.splitlines()[:3] == whole.splitlines()[1:4]
     assert out.splitlines()[-2:] == whole.splitlines()[-2:]
@@ -367,6 +371,30 @@ def test_a_run_whose_process_died_is_told(stand: Stand) -> None:
     wait_for(lambda: not alive(stand.stage_pid(short)))
     stand.go()
     assert 'was killed here' in stand.project.mlops('run').err
+
+
+def test_of_an_older_run_its_record_tells(stand: Stand) -> None:
+    stand.go()
+    identity = stand.project.mlops('run', '--json').json['run']
+    shutil.rmtree(stand.project.path / '.mlops/local/live')
+    short = identity.partition('-')[2]
+    assert stand.attach(short[:6]).out == f'Run {short} ended just now: done.  (mlops runs show {short})\n'
+    document = stand.attach(short, '--json').json
+    schema = Path(__file__).resolve().parents[2] / 'docs/schemas/runs-attach.v1.json'
+    jsonschema_rs.validator_for(json.loads(schema.read_text())).validate(document)
+    assert [one['state'] for one in document['stages']] == ['done'] * 4
+    assert 'none is remembered' in stand.attach(code=2).err
+    assert 'no run' in stand.attach('zzzz', code=2).err
+
+
+def test_what_gave_a_run_up_is_told_with_its_code(stand: Stand) -> None:
+    """It waits for a stage that another run has, and is not to wait long."""
+    first = stand.detach()
+    second = stand.project.mlops('-q', 'run', 'slow', '--detach', '--lock-timeout', '0.5').out.strip()
+    result = stand.attach(second, code=11)
+    assert f'run {second} was given up: stage slow is held by' in result.err and 'waiting   slow: held by mlops run --detach slow (pid' in result.err
+    stand.go()
+    assert stand.attach(first)
 
 
 def test_two_at_once_have_to_be_named(stand: Stand) -> None:

@@ -122,14 +122,17 @@ def test_a_thousand_stages_cost_next_to_nothing(tmp_path: Path) -> None:
         events.append(StageStarted(f's{number}', 1, f'.mlops/local/logs/{RUN}/s{number}.log', 0.5))
         events.append(StageEnded(f's{number}', 'done', 0.5, 0, ((f'out/{number}.txt', ref),), usage={'cpu_seconds': 0.1}))
     writes: list[str] = []
-    with Root(tmp_path) as root, Recorder(root, RUN, ABOUT, lambda _: None, time.time) as recorder:
-        with ops.record(lambda operation, _: writes.append(operation)):
-            began = time.process_time()
-            for event in events:
-                recorder.emit(event)
-            took = time.process_time() - began
-    print(f'{took * 1000:.1f} ms for {len(events)} events, {len(writes)} writes')
-    assert took < 1.0
+    with (
+        Root(tmp_path) as root,
+        ops.record(lambda operation, _: writes.append(operation)),
+        Recorder(root, RUN, ABOUT, lambda _: None, time.time) as recorder,
+    ):
+        began = time.process_time(), time.monotonic()
+        for event in events:
+            recorder.emit(event)
+        took, passed = time.process_time() - began[0], time.monotonic() - began[1]
+    print(f'{took * 1000:.1f} ms for {len(events)} events, {writes.count("write")} writes')
+    assert took < 1.0 and writes.count('write') <= 3 + passed / PERIOD
     with Root(tmp_path) as root:
         began = time.process_time()
         found = live.read(root, RUN)

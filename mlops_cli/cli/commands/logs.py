@@ -20,8 +20,8 @@ from mlops_cli.core.errors import ExitCode, UserError
 from mlops_cli.core.events import StageProgress
 from mlops_cli.plan.select import matching
 from mlops_cli.run import live, progress
-from mlops_cli.run.logs import runs_with_logs
-from mlops_cli.run.printed import Log, Story, awaited, find_logs, log_file
+from mlops_cli.run.logs import logs_of, runs_with_logs
+from mlops_cli.run.printed import Log, Stories, Story, awaited, find_logs, log_file
 from mlops_cli.run.workbench import Workbench
 
 EXITS = exits.line(ExitCode.INTERRUPTED)
@@ -47,16 +47,17 @@ def command(
 
     Example:  mlops logs train@forest-2 --lines 50
     """
-    with workbench(tolerant=True) as bench:
-        names = _stages(bench, stage)
-        if json:
-            return _as_document(bench, names, run, lines)
-        waited = _wait(bench, names, run) if follow else ''
-        logs = [log for name in names for log in find_logs(bench, name, run or waited)]
+    with workbench(tolerant=True) as bench, Stories(bench) as stories:
+        names = _stages(bench, stories, stage)
+        waited = _wait(bench, stories, names, run) if follow and not json else ''
+        logs = [log for name in names for log in find_logs(bench, stories, name, run or waited)]
         if not logs:
             if waited:
                 return 0  # it came to nothing that prints, which was told
             raise _nothing(bench, names, run)
+        if json:
+            print_json({'schema': 'mlops/logs/v1', 'rows': [_document(bench, log, lines) for log in logs]})
+            return 0
         printer = _Printer(bench, lines, raw, several=len(logs) > 1)
         running = [log for log in logs if follow and log.attempt.state == 'running']
         for log in logs:
@@ -66,32 +67,32 @@ def command(
     return 0
 
 
-def _stages(bench: Workbench, word: str) -> tuple[str, ...]:
+def _stages(bench: Workbench, stories: Stories, word: str) -> tuple[str, ...]:
     """The stages that are meant; also one that the pipeline has no more, or cannot tell of, if there are logs of it."""
     try:
         return matching(bench.pipeline, *output_words(bench, [word]))
     except UserError:
-        if any(find_logs(bench, word, run) for run in runs_with_logs(bench.root)[:50]):
+        if any(logs_of(bench.root, run, word) for run in runs_with_logs(bench.root)) or find_logs(bench, stories, word):
             return (word,)
         raise
 
 
-def _wait(bench: Workbench, names: Sequence[str], run: str) -> str:
+def _wait(bench: Workbench, stories: Stories, names: Sequence[str], run: str) -> str:
     """Until a run that goes on has come to the one stage that is meant, if it is still to come; the run, or ''."""
     if len(names) != 1 or run:
         return ''
     name = names[0]
     going_on = [one.run for one in live.running(bench)]
-    if (found := awaited(bench, going_on, name)) is None:
+    if (found := awaited(stories, going_on, name)) is None:
         return ''
     say(Line(f'waiting for {one_line(name)} to begin in run {found.partition("-")[2]}', 'waiting'))
-    with Story(bench, found) as story:
-        while not story.attempts.get(name) and not story.is_over(name):
-            time.sleep(PAUSE)
-            story.look()
-        if not story.attempts.get(name):
-            state = story.ended[name].state if name in story.ended else 'not run: the run is over'
-            say(Line(f'{one_line(name)} was {one_line(state)}, so it printed nothing'))
+    story = stories.of(found)
+    while not story.attempts.get(name) and not story.is_over(name):
+        time.sleep(PAUSE)
+        story.look()
+    if not story.attempts.get(name):
+        state = story.ended[name].state if name in story.ended else 'not run: the run is over'
+        say(Line(f'{one_line(name)} was {one_line(state)}, so it printed nothing'))
     return found
 
 
@@ -212,14 +213,6 @@ def _progress(bench: Workbench, log: Log) -> StageProgress | None:
     if one.state != 'running' or not one.progress or one.began is None:
         return None
     return progress.read(bench.root, log.stage, one.progress, one.began)
-
-
-def _as_document(bench: Workbench, names: tuple[str, ...], run: str, lines: int) -> int:
-    logs = [log for name in names for log in find_logs(bench, name, run)]
-    if not logs:
-        raise _nothing(bench, names, run)
-    print_json({'schema': 'mlops/logs/v1', 'rows': [_document(bench, log, lines) for log in logs]})
-    return 0
 
 
 def _document(bench: Workbench, log: Log, lines: int) -> dict[str, Any]:
