@@ -114,7 +114,7 @@ class Session:
         text = done.stdout.replace(str(self.project.path.parent), '/home/ada').replace(os.uname().nodename, 'gpu1')
         for here, there in self.ids().items():
             text = text.replace(here, there)
-        return re.sub(r'by \S+ on', 'by ada on', text)
+        return re.sub(r'by( +)\S+ on', r'by\1ada on', text)
 
 
 def played(session: Session, page: str) -> str:

@@ -32,7 +32,7 @@ def diff_lines(found: Difference, columns: int, *, code: bool, whole: bool) -> l
     lines = [Line(f'{one_line(found.before.label)} -> {one_line(found.after.label)}')]
     lines += _stages(found, groups, columns)
     lines += _values('Parameters', found.params, groups, columns, most)
-    lines += _values('Commands', found.commands, groups, columns, most)
+    lines += _commands(found.commands, groups, columns, most)
     lines += _code(found.code, columns, code, whole)
     lines += _paths('Data', found.data, columns, most)
     lines += _values('Environment', found.environment, groups, columns, most)
@@ -89,7 +89,24 @@ def _shown(value: Any, known: bool = True) -> str:
         return 'unknown'
     if value is None:
         return 'none'
-    return clip(' '.join(one_line(value if isinstance(value, str) else json.dumps(value, ensure_ascii=False)).split()), VALUE)
+    return clip(_whole(value), VALUE)
+
+
+def _commands(changes: Sequence[ValueChange], groups: Groups, columns: int, most: int) -> list[Line]:
+    """One above the other: they are long, and differ in a word."""
+    body: list[Line] = []
+    for one in changes[:most]:
+        body.append(Line(clip(f'  ~ {", ".join(some(fold(one.stages, groups), 3))}', columns)))
+        for sign, value in (('-', one.before), ('+', one.after)):
+            if value is not None:
+                body.append(Line(clip(f'      {sign}{_whole(value)}', columns), '', STYLES[sign]))
+    if len(changes) > most:
+        body.append(Line(f'  and {len(changes) - most:,} more: -v shows all'))
+    return _block('Commands', body)
+
+
+def _whole(value: Any) -> str:
+    return ' '.join(one_line(value if isinstance(value, str) else json.dumps(value, ensure_ascii=False)).split())
 
 
 # Code
