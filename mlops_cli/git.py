@@ -106,6 +106,12 @@ def ask(folder: str, arguments: Sequence[str]) -> subprocess.CompletedProcess[by
     return subprocess.run([program, *_SAFE, *arguments], cwd=folder, env=_environ(), capture_output=True, check=False)
 
 
+def has_repository(folder: str) -> bool:
+    """Whether a ``.git`` lies in the folder or above it, whatever git says of it."""
+    steps = os.path.abspath(folder).split(os.sep)
+    return any(os.path.lexists('/'.join([*steps[:count], '.git'])) for count in range(1, len(steps) + 1))
+
+
 @dataclass(frozen=True, slots=True)
 class Head:
     """``commit`` empty in a repository without one, ``branch`` empty on a detached head."""
@@ -221,7 +227,7 @@ def resolve(folder: str, revision: str) -> str:
         return found.decode().split()[-1]
     here = head(folder)
     if here is None:
-        said = 'git has no answer here' if os.path.lexists(os.path.join(folder, '.git')) else 'this is not a git repository'
+        said = 'git has no answer here' if has_repository(folder) else 'this is not a git repository'
         raise UserError(f'{said}, so it has no revisions', hint='mlops doctor says why' if 'answer' in said else 'git init')
     if not here.commit and revision in ('HEAD', here.branch):
         raise UserError('this repository has no commit yet', hint='git commit')

@@ -227,9 +227,8 @@ def test_a_bare_repository_is_no_project(committed: Project, tmp_path: Path) -> 
     committed.git('clone', '-q', '--bare', str(committed.path), str(tmp_path / 'bare.git'))
     folder = str(tmp_path / 'bare.git')
     assert (git.head(folder), git.top(folder), git.tracked(folder)) == (None, None, ())
-    with pytest.raises(UserError, match='git has no answer here') as raised:
+    with pytest.raises(UserError, match='not a git repository'):
         git.export(folder, 'HEAD', str(tmp_path))
-    assert raised.value.hint == 'mlops doctor says why'
 
 
 def test_a_worktree_of_a_bare_repository_is_a_repository(committed: Project, tmp_path: Path) -> None:

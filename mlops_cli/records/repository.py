@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import re
 from dataclasses import dataclass
 
@@ -37,7 +36,7 @@ def access(folder: str) -> Access:
     """Asks git, and looks for a ``.git`` where it has no answer.  Raises OSError for a folder that is not there."""
     done = git.ask(folder, ['rev-parse', '--is-inside-work-tree'])
     if done is None:
-        return Access(False, 'missing' if _has_repository(folder) else '')
+        return Access(False, 'missing' if git.has_repository(folder) else '')
     said = done.stderr.decode(errors='replace').strip()
     if done.returncode == 0:
         inside = done.stdout == b'true\n'
@@ -46,12 +45,7 @@ def access(folder: str) -> Access:
         return Access(True, 'owner', said=said)
     if 'bare repository' in said:
         return Access(True, 'bare', said=said)
-    return Access(True, 'broken' if _has_repository(folder) else '', said=said)
-
-
-def _has_repository(folder: str) -> bool:
-    steps = os.path.abspath(folder).split(os.sep)
-    return any(os.path.lexists('/'.join([*steps[:count], '.git'])) for count in range(1, len(steps) + 1))
+    return Access(True, 'broken' if git.has_repository(folder) else '', said=said)
 
 
 def version(folder: str) -> tuple[int, ...]:
