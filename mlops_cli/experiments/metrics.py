@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from itertools import islice
 from typing import Any, Literal
@@ -78,14 +78,20 @@ class Change:
 
 @dataclass(frozen=True, slots=True)
 class Values:
+    """``stale``: stages of the workspace that are out of date, so that its files say nothing about its present state."""
+
     rows: tuple[Value, ...]
     missing: tuple[Missing, ...]
+    stale: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
 class Comparison:
+    """``stale``: as of :class:`Values`."""
+
     rows: tuple[Change, ...]
     missing: tuple[Missing, ...]
+    stale: tuple[str, ...] = ()
 
     @property
     def failing(self) -> tuple[Change, ...]:
@@ -109,7 +115,7 @@ def values(bench: Workbench, point: Point, wanted: Wanted = everything) -> Value
         rows += [_value(stage, file, name, found[name], metric, broken.get(name, '')) for name in _order(found, metric)]
         if not found:
             missing.append(Missing(stage, file, point.label, reason))
-    return Values(tuple(rows), _folded(point, missing))
+    return Values(tuple(rows), _folded(point, missing), _stale([point], {row.stage for row in rows}))
 
 
 def compare(bench: Workbench, before: Point, after: Point, wanted: Wanted = everything) -> Comparison:
@@ -127,7 +133,8 @@ def compare(bench: Workbench, before: Point, after: Point, wanted: Wanted = ever
         sides = [_Side(point, stage, file, (stage, file) in of) for point, of in ((before, old), (after, new))]
         rows += _compared(bench, sides[0], sides[1], metric)
         missing += [Missing(stage, file, side.point.label, side.reason) for side in sides if side.told]
-    return Comparison(tuple(rows), (*_folded(before, missing), *_folded(after, missing)))
+    stale = _stale([before, after], {row.stage for row in rows})
+    return Comparison(tuple(rows), (*_folded(before, missing), *_folded(after, missing)), stale)
 
 
 class _Side:
@@ -185,6 +192,12 @@ def _verdict(before: float | None, after: float | None, goal: Goal | None, toler
 
 
 # One point
+
+
+def _stale(points: Iterable[Point], shown: Collection[str]) -> tuple[str, ...]:
+    here = [point for point in points if point.kind == 'workspace']
+    known = here[0].stages.values() if here else ()
+    return tuple(one.stage for one in known if one.state == UNKNOWN and one.metrics and one.stage in shown)
 
 
 def _files(point: Point, wanted: Wanted) -> Iterator[tuple[str, str, Metric]]:

@@ -13,6 +13,7 @@ import pytest
 
 from mlops_cli.cli import app
 from tests.cli.contract import SCHEMAS
+from tests.cli.test_startup import NEVER, RUNNING, imported
 from tests.support.project import GIT, Project
 
 PIPELINE = """\
@@ -157,6 +158,20 @@ def test_a_damaged_record_is_told(mlops: Mlops, trained: Project) -> None:
     for command in ('metrics', 'plots'):
         said = mlops(command, 'show', code=1)
         assert 'damaged pin' in said.err and 'git checkout' in said.err and 'Traceback' not in said.err
+
+
+@pytest.mark.parametrize('arguments', [('metrics', 'diff'), ('metrics', 'show'), ('plots', 'diff'), ('plots', 'show')])
+def test_looking_needs_nothing_heavy(mlops: Mlops, trained: Project, arguments: tuple[str, str]) -> None:
+    mlops(*arguments)
+    found = imported(trained, arguments)
+    assert not found & {*NEVER, *RUNNING, 'mlops_cli.report.svg', 'webbrowser'}
+
+
+def test_what_is_out_of_date_is_noted(mlops: Mlops, trained: Project) -> None:
+    numbers(trained, '{"accuracy": 0.1, "loss": 9}')
+    for command in ('show', 'diff'):
+        assert 'note: train@1 is out of date; these are the numbers of the files as they stand' in mlops('metrics', command).out
+        assert mlops('metrics', command, '--json').json['stale'] == ['train@1']
 
 
 # Plots

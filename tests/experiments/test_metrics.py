@@ -194,3 +194,11 @@ def test_a_key_that_needs_what_is_not_in_the_cache_is_unknown(project: Project, 
     project.git('clone', '-q', str(project.path), str(tmp_path / 'clone'))
     found = shown(Project(tmp_path / 'clone'), 'HEAD')
     assert [(one.stage, one.reason) for one in found.missing] == [('measure', 'nothing recorded for this state')]
+
+
+def test_numbers_of_files_that_are_out_of_date_are_marked(trained: Project) -> None:
+    assert shown(trained).stale == compared(trained).stale == ()
+    lay(trained, '{"accuracy": 1.0, "loss": 0.1}')
+    assert shown(trained).stale == ('train@1',) == compared(trained).stale
+    assert shown(trained, 'HEAD').stale == ()
+    assert verdicts(compared(trained)) == {'accuracy': 'same', 'loss': 'same', 'size': 'same'}  # the files are as they were

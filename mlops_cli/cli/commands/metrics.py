@@ -158,6 +158,7 @@ def _show_document(found: Values, label: str) -> dict[str, Any]:
         'point': label,
         'rows': [_value_row(row) for row in found.rows],
         'missing': [_missing_row(one) for one in found.missing],
+        'stale': list(found.stale),
     }
 
 
@@ -198,6 +199,7 @@ def _diff_document(found: Comparison, before: str, after: str) -> dict[str, Any]
             for row in found.rows
         ],
         'missing': [_missing_row(one) for one in found.missing],
+        'stale': list(found.stale),
     }
 
 

@@ -35,6 +35,7 @@ def show_lines(found: Values, label: str, groups: Groups, columns: int, *, every
     for rows in _by_group(found.rows):
         lines += [Line(''), *_show_group(rows, groups, columns, everything)]
     lines += _missing_lines(found.missing, groups, columns, more=bool(lines))
+    lines += _stale_lines(found.stale, groups, columns)
     if any(row.primary for row in found.rows):
         lines += [Line(''), Line('* primary')]
     return lines
@@ -122,6 +123,7 @@ def diff_lines(
     for rows in _by_group(found.rows):
         lines += [Line(''), *_diff_group(rows, groups, columns, everything)]
     lines += _missing_lines(found.missing, groups, columns, more=bool(lines))
+    lines += _stale_lines(found.stale, groups, columns)
     if found.rows:
         lines += [Line(''), *_sum(found.rows, columns)]
     elif changed_only or not found.missing:
@@ -269,3 +271,15 @@ def _missing_lines(missing: Sequence[Missing], groups: Groups, columns: int, *, 
         for index, text in enumerate(wrap(f'No numbers at {one_line(point)} for {what}: {one_line(reason)}.', columns - 2)):
             lines.append(Line(text if not index else f'  {text}'))
     return lines
+
+
+def _stale_lines(stale: Sequence[str], groups: Groups, columns: int) -> list[Line]:
+    """What the workspace holds is shown as it is; whether it is of the present state is another question."""
+    if not stale:
+        return []
+    names = ', '.join(some(fold(stale, groups), 8))
+    told = f'note: {names} {"is" if len(stale) == 1 else "are"} out of date; these are the numbers of the files as they stand'
+    return [
+        Line(''),
+        *(Line(text if not index else f'  {text}', 'note:') for index, text in enumerate(wrap(told, columns - 2))),
+    ]
