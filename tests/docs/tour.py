@@ -1,8 +1,8 @@
 """Replays the ``console`` blocks of a page: each ``$ command`` in one shell, in a copy of an example, under git.
 
 ``<!-- in: PLACE -->`` stands above such a block, ``<!-- file: PLACE PATH -->`` above one whose text is written to that file
-when its turn comes.  A command may go on in lines that begin with ``> ``.  Ids of runs on the page stand for those of now;
-while a page is written, ``@1`` is the last run, ``@2`` the one before.
+when its turn comes, ``<!-- out: PLACE COMMAND -->`` above one that is what the command prints.  A command may go on in lines
+that begin with ``> ``.  Ids of runs on the page stand for those of now; while a page is written, ``@1`` is the last run.
 
 ``python -m tests.docs.tour README.md`` writes what came out back into the page; the test compares instead.
 """
@@ -21,7 +21,8 @@ from tests.support.project import GIT
 
 ROOT = Path(__file__).parents[2]
 BLOCK = re.compile(
-    r'(?m)^<!-- (?:in: (?P<place>\S+) -->\n```console|file: (?P<at>\S+) (?P<path>\S+) -->\n```\w*)\n(?P<text>.*?)^```$',
+    r'(?m)^<!-- (?:in: (?P<place>\S+) -->\n```console|file: (?P<at>\S+) (?P<path>\S+) -->\n```\w*'
+    r'|out: (?P<of>\S+) (?P<command>.+?) -->\n```\w*)\n(?P<text>.*?)^```$',
     re.DOTALL,
 )
 END = '--8<-- end of output'
@@ -31,7 +32,7 @@ RUN = re.compile(r'\bRun ([0-9a-z]{8})\.')
 def blocks(page: str) -> Iterator[tuple[re.Match[str], str, list[tuple[str, str]]]]:
     """(match, place, [(command, output)...]) of each console block and, without steps, of each file."""
     for found in BLOCK.finditer(page):
-        steps: list[tuple[str, str]] = []
+        steps: list[tuple[str, str]] = [(found['command'], found['text'])] if found['of'] else []
         for line in found['text'].splitlines() if found['place'] else ():
             if line.startswith('$ '):
                 steps.append((line[2:], ''))
@@ -40,7 +41,7 @@ def blocks(page: str) -> Iterator[tuple[re.Match[str], str, list[tuple[str, str]
             else:
                 command, output = steps[-1]
                 steps[-1] = (command, f'{output}{line}\n')
-        yield found, found['place'] or found['at'], steps
+        yield found, found['place'] or found['at'] or found['of'], steps
 
 
 class Shell:
@@ -146,7 +147,7 @@ def rewritten(page: str) -> str:
     """The page with what the commands print now."""
     parts, at = [], 0
     for found, steps in replay(page):
-        text = ''.join(f'$ {typed(command)}\n{new}' for command, _, new in steps)
+        text = ''.join(new if found['of'] else f'$ {typed(command)}\n{new}' for command, _, new in steps)
         parts += [page[at:found.start('text')], text]
         at = found.end('text')
     return ''.join([*parts, page[at:]])
