@@ -5,6 +5,7 @@ prints where this one prints, so that what is refused is told here; from then on
 
 from __future__ import annotations
 
+import fcntl
 import json
 import os
 import signal
@@ -24,6 +25,7 @@ _PROGRAM = (
     'import sys; sys.path.append(sys.argv[1]); from mlops_cli.cli.detaching import main; '
     'sys.exit(main(int(sys.argv[2])))'
 )
+_HIGH = 10  # descriptors from here on are no standard streams
 _NUMBERS = (signal.SIGINT, signal.SIGTERM, signal.SIGQUIT, signal.SIGPIPE)
 
 
@@ -47,7 +49,7 @@ def detach(request: Request, assignments: Sequence[str], events: str) -> Begun |
         'started_in': context.current.started_in,
     }
     root = os.path.dirname(os.path.dirname(os.path.abspath(mlops_cli.__file__)))
-    reading, writing = os.pipe()
+    reading, writing = _pipe()
     try:
         child = subprocess.Popen(
             [sys.executable, '-P', '-c', _PROGRAM, root, str(writing), *request.command],  # the command for who lists processes
@@ -67,6 +69,15 @@ def detach(request: Request, assignments: Sequence[str], events: str) -> Begun |
         except KeyboardInterrupt:  # as the terminal would have done, had it not left it
             os.killpg(child.pid, signal.SIGINT)
             return child.wait()
+
+
+def _pipe() -> tuple[int, int]:
+    """A pipe whose ends are none of the standard streams, which may be closed."""
+    ends = os.pipe()
+    high = [fcntl.fcntl(end, fcntl.F_DUPFD_CLOEXEC, _HIGH) for end in ends]
+    for end in ends:
+        os.close(end)
+    return high[0], high[1]
 
 
 def _answer(child: subprocess.Popen[bytes], order: Mapping[str, Any], answer: Callable[[], bytes]) -> Begun | int:
@@ -89,6 +100,7 @@ def _answer(child: subprocess.Popen[bytes], order: Mapping[str, Any], answer: Ca
 def main(answering: int) -> int:
     """The program of that process.  ``answering``: the descriptor that takes one document once the run has begun."""
     os.set_inheritable(answering, False)
+    _fill_streams()  # before anything is opened, which would take their place
     order = json.load(sys.stdin)
     void = os.open(os.devnull, os.O_RDONLY | os.O_CLOEXEC)
     os.dup2(void, 0)
@@ -102,6 +114,18 @@ def main(answering: int) -> int:
 
     prepare()
     return guarded(lambda: _run(order, answering), ['--json'] if order['globals']['json'] else [])
+
+
+def _fill_streams() -> None:
+    """Standard output and error, where whoever started us had closed them, lead nowhere until the run has a file for them."""
+    for number, name in ((1, 'stdout'), (2, 'stderr')):
+        try:
+            os.fstat(number)
+        except OSError:
+            os.dup2(os.open(os.devnull, os.O_WRONLY), number)  # it may have that number already
+        if getattr(sys, name) is None:
+            stream = open(number, 'w', encoding='utf-8', errors='replace', closefd=False)  # noqa: SIM115 -- as long as the process
+            setattr(sys, name, stream)
 
 
 def _run(order: Mapping[str, Any], answering: int) -> int:

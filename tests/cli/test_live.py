@@ -181,6 +181,23 @@ def test_it_is_quick_to_let_go_and_says_what_to_do(stand: Stand) -> None:
     ]
 
 
+@pytest.mark.parametrize('closed', ['>&-', '2>&-', '<&- >&- 2>&-'])
+def test_started_without_any_stream_it_runs_too(stand: Stand, closed: str) -> None:
+    """As some schedulers do; descriptors that are free are then given to what is opened first."""
+    done = subprocess.run(
+        ['sh', '-c', f'{sys.executable} -m mlops_cli run slow --detach {closed}'],
+        cwd=stand.project.path,
+        env=stand.project.environ,
+        capture_output=True,
+        timeout=60,
+    )
+    assert done.returncode == 0 and not done.stderr
+    stand.go()
+    assert '2 done in' in stand.attach().out
+    (folder,) = (stand.project.path / '.mlops/local/live').iterdir()
+    assert '2 done in' in (folder / 'output.txt').read_text()
+
+
 def test_quietly_it_says_the_run_and_no_more(stand: Stand) -> None:
     result = stand.project.mlops('-q', 'run', '--detach')
     assert re.fullmatch(r'\w{8}\n', result.out) and not result.err
@@ -392,7 +409,8 @@ def test_what_gave_a_run_up_is_told_with_its_code(stand: Stand) -> None:
     first = stand.detach()
     second = stand.project.mlops('-q', 'run', 'slow', '--detach', '--lock-timeout', '0.5').out.strip()
     result = stand.attach(second, code=11)
-    assert f'run {second} was given up: stage slow is held by' in result.err and 'waiting   slow: held by mlops run --detach slow (pid' in result.err
+    assert f'run {second} was given up: stage slow is held by' in result.err
+    assert 'waiting   slow: held by mlops run --detach slow (pid' in result.err
     stand.go()
     assert stand.attach(first)
 
