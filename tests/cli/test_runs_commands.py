@@ -245,6 +245,39 @@ def test_what_is_on_a_read_only_disk_is_still_told(mlops: Mlops, three: list[str
     assert three[0] in mlops('runs', 'list').out
 
 
+@pytest.mark.parametrize('name', ['local/history-v1.sqlite', 'local/revisions-v1.sqlite', 'local/history-v1.sqlite-wal', 'kept'])
+def test_nothing_is_written_through_a_link_that_a_branch_brings(
+    mlops: Mlops, three: list[str], project: Project, tmp_path: Path, name: str
+) -> None:
+    outside = tmp_path / 'outside'
+    outside.mkdir()
+    target = outside if name == 'kept' else outside / 'file'
+    if target != outside:
+        target.write_bytes(b'')
+    link = project.path / '.mlops' / name
+    for suffix in ('', '-wal', '-shm'):
+        Path(f'{link}{suffix}').unlink(missing_ok=True)
+    link.symlink_to(target)
+    said = [mlops('runs', *words, code=None) for words in (('list',), ('diff', 'HEAD'), ('show', three[0]), ('keep', three[0]))]
+    assert any(one.code == 5 and 'symbolic link' in one.err for one in said)
+    assert not any('Traceback' in one.err for one in said)
+    assert [path for path in outside.rglob('*') if path != target] == []
+    assert target == outside or target.read_bytes() == b''
+
+
+def test_looking_executes_nothing_of_a_branch(mlops: Mlops, three: list[str], project: Project, tmp_path: Path) -> None:
+    evil = f'touch {tmp_path}/ran'
+    project.write('pipeline.yaml', PIPELINE.replace('cat in.txt > data/a', evil).replace('cat data/a', f'{evil}; cat data/a'))
+    project.git('config', 'core.fsmonitor', evil)
+    project.git('config', 'diff.external', evil)
+    project.git('config', 'filter.x.smudge', evil)
+    project.write('.gitattributes', '* filter=x diff=x\n')
+    project.commit('evil')
+    for words in (('list',), ('show', three[0]), ('diff', 'HEAD~1', 'HEAD'), ('diff', three[0]), ('keep', three[0])):
+        mlops('runs', *words)
+    assert not (tmp_path / 'ran').exists()
+
+
 def test_ten_thousand_runs_cost_little_beyond_the_start(project: Project) -> None:
     """The bound is generous: it takes some 50 ms on a machine of 2026."""
     import time

@@ -6,7 +6,7 @@ import json
 from collections.abc import Callable, Iterable, Sequence
 from typing import Any
 
-from mlops_cli.cli.console import Line, clip, one_line, safe, wrap
+from mlops_cli.cli.console import Line, cells, clip, one_line, pad, safe, wrap
 from mlops_cli.cli.screens import metrics as metrics_screen
 from mlops_cli.cli.tables import Column, table
 from mlops_cli.cli.words import Groups, fold, some
@@ -18,6 +18,7 @@ from mlops_cli.experiments.trees import Counts, PathChange
 
 MOST = 40  # rows of a kind, unless everything is asked for
 DIFF_LINES = 40  # of a file, unless everything is asked for
+WHOLE_LINES = 10  # of a file that is new or gone
 ALL_LINES = 400  # of all files together
 FILES = 5  # of a folder that are named
 VALUE = 60  # columns of a value
@@ -53,11 +54,12 @@ def _stages(found: Difference, groups: Groups, columns: int) -> list[Line]:
     told: dict[str, list[str]] = {}
     for one in found.stages:
         told.setdefault(_stage_word(one, found), []).append(one.stage)
-    rows = [(word, ', '.join(some(fold(names, groups), 6))) for word, names in told.items() if word]
+    rows = [(one_line(word), ', '.join(some(fold(names, groups), 6))) for word, names in told.items()]
+    room = min(max([cells(word) for word, _ in rows], default=0), columns // 2)
     lines = []
     for word, names in rows:
-        for index, text in enumerate(wrap(names, max(20, columns - 4 - 22))):
-            lines.append(Line(f'  {"" if index else one_line(word):<20}  {text}'.rstrip()))
+        for index, text in enumerate(wrap(names, max(20, columns - room - 4))):
+            lines.append(Line(f'  {pad("" if index else clip(word, room), room)}  {text}'.rstrip()))
     return [Line(''), *lines] if lines else []
 
 
@@ -123,7 +125,8 @@ def _code(changes: Sequence[FileChange], columns: int, lines_wanted: bool, whole
         sign = SIGNS[change.status]
         body.append(Line(clip(f'  {sign} {one_line(change.path)}{counted}{note}', columns)))
         if lines_wanted and change.lines:
-            most = min(10**9 if whole else DIFF_LINES, left)
+            usual = DIFF_LINES if change.status == 'changed' else WHOLE_LINES
+            most = min(10**9 if whole else usual, left)
             shown = change.lines[2:][:most]
             body += [_diff_line(text, columns, whole) for text in shown]
             left -= len(shown)
@@ -214,9 +217,9 @@ def _usage(changes: Sequence[UsageChange], columns: int, most: int) -> list[Line
     rows = []
     for stage in dict.fromkeys(change.stage for change in changes):
         mine = {change.name: change for change in changes if change.stage == stage}
-        cells = [_arrow(mine.get(name), show) for name, show in FIGURES.items()]
-        if cells[0]:
-            rows.append([one_line(stage), *cells])
+        figures = [_arrow(mine.get(name), show) for name, show in FIGURES.items()]
+        if figures[0]:
+            rows.append([one_line(stage), *figures])
     head = [Column('', least=14), Column('TIME'), Column('CPU', optional=True), Column('MEMORY', optional=True)]
     body = [Line(text) for text in table(head, rows[:most], columns)] if rows else []
     if len(rows) > most:
