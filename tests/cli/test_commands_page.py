@@ -111,9 +111,10 @@ class Session:
             stderr=subprocess.STDOUT,
             text=True,
         )
-        text = done.stdout.replace(str(self.project.path.parent), '/home/ada').replace(os.uname().nodename, 'gpu1')
+        text = done.stdout.replace(str(self.project.path.parent), '/home/ada')
         for here, there in self.ids().items():
             text = text.replace(here, there)
+        text = text.replace(os.uname().nodename, 'gpu1')  # last: a short name may stand in the middle of an id
         return re.sub(r'by( +)\S+ on', r'by\1ada on', text)
 
 
