@@ -155,6 +155,19 @@ def test_a_broken_pipeline_offers_nothing_and_says_nothing(project: Project, bro
         assert asked(project, 'mlops checkout ', shell) == ['words']
 
 
+def test_what_a_branch_puts_in_the_way_is_not_followed_and_holds_nobody_up(project: Project, tmp_path: Path) -> None:
+    (tmp_path / 'secret.yaml').write_text('password: hunter2\n')
+    (project.path / 'params.yaml').unlink()
+    (project.path / 'params.yaml').symlink_to(tmp_path / 'secret.yaml')
+    assert words(project, 'mlops run --set ') == [] == words(project, 'mlops run --set ../secret.yaml:')
+    (project.path / 'params.yaml').unlink()
+    os.mkfifo(project.path / 'params.yaml')
+    assert words(project, 'mlops run --set ') == []
+    (project.path / '.mlops').mkdir()
+    (project.path / '.mlops/runs').symlink_to(tmp_path)
+    assert words(project, 'mlops runs show ') == []
+
+
 @pytest.mark.parametrize('line', ['', ' ', '"', "mlops run '", 'mlops run \\', 'mlops -C', 'mlops -C /nowhere run ', 'x=1'])
 def test_odd_lines_end_quietly(project: Project, line: str) -> None:
     for shell in shells.SCRIPTS:
