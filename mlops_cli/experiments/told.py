@@ -13,7 +13,7 @@ from mlops_cli.core.refs import ObjectRef
 from mlops_cli.experiments.past import open_history
 from mlops_cli.experiments.points import Metrics, Point, StagePoint, recorded, run_point
 from mlops_cli.plan.facts import Facts
-from mlops_cli.plan.model import Reason
+from mlops_cli.plan.model import Blessing, Reason
 from mlops_cli.plan.reasons import reasons_for
 from mlops_cli.records.earlier import Earlier, before
 from mlops_cli.records.kept import Keep, Kept
@@ -30,7 +30,8 @@ FILES = 2000  # source files that are compared
 @dataclass(frozen=True)
 class StageTold:
     """``stored``: whether all it made is in this cache; None without a result.  ``log``: ``here`` (in this worktree),
-    ``stored`` (with the result), or empty.  ``reasons``: how it differed from its last result before, in run ``since``."""
+    ``stored`` (with the result), or empty.  ``reasons``: how it differed from its last result before, in run ``since``.
+    ``accepted``: who made this result count, the last of them.  ``suspect``: kept apart, as its code changed while it ran."""
 
     run: StageRun
     point: StagePoint
@@ -38,6 +39,8 @@ class StageTold:
     log: str
     reasons: tuple[Reason, ...] = ()
     since: str = ''
+    accepted: Blessing | None = None
+    suspect: bool = False
 
 
 @dataclass(frozen=True)
@@ -71,7 +74,22 @@ def _stage(bench: Workbench, run: Run, one: StageRun, point: StagePoint, earlier
     if not log and one.state == 'done' and any(_log_is_here(bench, point)):
         log = 'stored'
     reasons = _reasons(bench, point, earlier) if earlier is not None and one.state == 'done' else ()
-    return StageTold(one, point, stored, log, reasons, earlier.run.partition('-')[2] if earlier and reasons else '')
+    since = earlier.run.partition('-')[2] if earlier and reasons else ''
+    return StageTold(one, point, stored, log, reasons, since, _accepted(bench, one), _is_suspect(bench, one))
+
+
+def _accepted(bench: Workbench, one: StageRun) -> Blessing | None:
+    found = [each for each in bench.accepted.of_key(one.key) if each.outs8 == one.outs8] if one.key is not None else []
+    if not found:
+        return None
+    last = found[-1]
+    return Blessing(last.who, last.host, last.when, last.reason, last.kind, last.run, differed=last.differed)
+
+
+def _is_suspect(bench: Workbench, one: StageRun) -> bool:
+    if one.key is None or one.state != 'failed' or not one.outs8:
+        return False
+    return all(entry.suspect for entry in bench.results.lookup(one.key) if entry.entry8 == one.outs8)
 
 
 def _log_is_here(bench: Workbench, point: StagePoint) -> Iterable[bool]:

@@ -136,6 +136,28 @@ def test_a_run_is_chosen(mlops: Mlops, project: Project) -> None:
     assert 'nothing more to accept' in document['message']
 
 
+def test_a_run_shows_what_was_accepted_of_it(mlops: Mlops, project: Project) -> None:
+    mlops('run')
+    run = json.loads(mlops('runs', 'list', '--json').out)['rows'][0]['run']
+    mlops('run', '--force', 'noise')
+    mlops('accept', run, '--reason', 'the published one')
+    assert 'accepted   noise: chosen by' in mlops('runs', 'show', run).out
+    stages = {stage['name']: stage for stage in valid(mlops('runs', 'show', run, '--json'), 'runs-show')['stages']}
+    assert stages['noise']['accepted']['reason'] == 'the published one' and stages['train']['accepted'] is None
+
+
+def test_a_suspect_result_can_be_trusted(mlops: Mlops, project: Project) -> None:
+    edit(project, 'open("train.py", "a").write("x = 1\\n")\n')
+    mlops('run', 'train', code=1)
+    run = json.loads(mlops('runs', 'list', '--json').out)['rows'][0]['run']
+    shown = mlops('runs', 'show', run).out
+    assert f'mlops accept {run} --reason TEXT' in shown and 'code changed while it ran' in shown
+    said = mlops('accept', run, '--reason', 'it only appends')
+    assert said.lines[0].split()[:2] == ['trusted', 'train'] and 'for the code that it started with' in said.out
+    stages = {stage['name']: stage for stage in valid(mlops('runs', 'show', run, '--json'), 'runs-show')['stages']}
+    assert stages['train']['accepted']['kind'] == 'trusted' and not stages['train']['suspect']
+
+
 def test_many_instances_share_a_line(mlops: Mlops, project: Project) -> None:
     text = 'version: 1\nstages:\n  a:\n    foreach: [1, 2, 3, 4, 5, 6, 7]\n    do:\n      cmd: echo ${item} > o${item}\n'
     project.write('pipeline.yaml', f'{text}      outs: ["o${{item}}"]\n')

@@ -72,6 +72,8 @@ def document(told: Told) -> dict[str, Any]:
 
 
 def _stage(one: StageTold) -> dict[str, Any]:
+    from mlops_cli.cli.documents import blessing_document
+
     return {
         'name': one.run.name,
         'state': one.run.state,
@@ -91,5 +93,7 @@ def _stage(one: StageTold) -> dict[str, Any]:
             for why in one.reasons
         ],
         'since': one.since,
+        'accepted': blessing_document(one.accepted) if one.accepted else None,
+        'suspect': one.suspect,
         'usage': dict(one.run.usage),
     }

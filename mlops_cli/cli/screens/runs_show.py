@@ -10,6 +10,7 @@ from mlops_cli.cli.tables import Column, table
 from mlops_cli.cli.words import number, reason, some, value
 from mlops_cli.core.units import plural, show_seconds, show_size
 from mlops_cli.experiments.told import StageTold, Told, results_gone
+from mlops_cli.plan.sentences import blessing
 
 LABEL = 11  # columns of what stands before a text
 OUTPUTS = 12  # outputs that are listed
@@ -29,6 +30,8 @@ def show_lines(told: Told, columns: int) -> list[Line]:
     for keep in told.kept:
         said = [f'"{keep.reason}"' if keep.reason else '', keep.who, keep.when.replace('T', ' ')]
         lines += _labelled('kept', ', '.join(filter(None, said)), columns)
+    for text, names in _accepted(told.stages).items():
+        lines += _labelled('accepted', f'{", ".join(some(names, NAMED))}: {text}', columns)
     if told.stages:
         lines += [Line(''), *_stage_table(told.stages, columns)]
     tail = [f'{run.fresh:,} fresh'] if run.fresh else []
@@ -42,6 +45,15 @@ def _labelled(label: str, text: str, columns: int) -> list[Line]:
     """The label, and the text beside it, in as many lines as it needs."""
     parts = wrap(one_line(text), max(20, columns - LABEL - 2)) if text else []
     return [Line(f'  {"" if index else label:<{LABEL}}{part}'.rstrip()) for index, part in enumerate(parts)]
+
+
+def _accepted(stages: Sequence[StageTold]) -> dict[str, list[str]]:
+    """Who made a result count and why -> stages."""
+    found: dict[str, list[str]] = {}
+    for one in stages:
+        if one.accepted is not None:
+            found.setdefault(blessing(one.accepted), []).append(one.run.name)
+    return found
 
 
 def _by(told: Told) -> str:
@@ -141,6 +153,9 @@ def _next(told: Told, columns: int) -> list[Line]:
     if run.overlay:
         lines += _labelled('take over', f'mlops runs apply {run.short}', columns)
     lines += _labelled('compare', f'mlops runs diff {run.short}', columns)
+    if doubtful := [one_line(one.run.name) for one in told.stages if one.suspect]:
+        text = f'mlops accept {run.short} --reason TEXT   ({", ".join(some(doubtful, NAMED))}: code changed while it ran)'
+        lines += _labelled('trust', text, columns)
     if logged is not None:
         lines += _labelled('log', f'mlops logs {one_line(logged.run.name)} --run {run.short}', columns)
     if not told.kept and any(one.stored for one in told.stages) and not gone:
