@@ -245,7 +245,10 @@ def test_what_is_on_a_read_only_disk_is_still_told(mlops: Mlops, three: list[str
     assert three[0] in mlops('runs', 'list').out
 
 
-@pytest.mark.parametrize('name', ['local/history-v1.sqlite', 'local/revisions-v1.sqlite', 'local/history-v1.sqlite-wal', 'kept'])
+LINKS = ['local/history-v1.sqlite', 'local/revisions-v1.sqlite', 'local/history-v1.sqlite-wal', 'kept']
+
+
+@pytest.mark.parametrize('name', LINKS)
 def test_nothing_is_written_through_a_link_that_a_branch_brings(
     mlops: Mlops, three: list[str], project: Project, tmp_path: Path, name: str
 ) -> None:
@@ -268,11 +271,10 @@ def test_nothing_is_written_through_a_link_that_a_branch_brings(
 def test_looking_executes_nothing_of_a_branch(mlops: Mlops, three: list[str], project: Project, tmp_path: Path) -> None:
     evil = f'touch {tmp_path}/ran'
     project.write('pipeline.yaml', PIPELINE.replace('cat in.txt > data/a', evil).replace('cat data/a', f'{evil}; cat data/a'))
-    project.git('config', 'core.fsmonitor', evil)
-    project.git('config', 'diff.external', evil)
-    project.git('config', 'filter.x.smudge', evil)
     project.write('.gitattributes', '* filter=x diff=x\n')
     project.commit('evil')
+    for setting in ('core.fsmonitor', 'core.pager', 'diff.external', 'filter.x.smudge', 'filter.x.clean', 'filter.x.process'):
+        project.git('config', setting, evil)
     for words in (('list',), ('show', three[0]), ('diff', 'HEAD~1', 'HEAD'), ('diff', three[0]), ('keep', three[0])):
         mlops('runs', *words)
     assert not (tmp_path / 'ran').exists()
