@@ -27,6 +27,7 @@ from mlops_cli.experiments.lineage_model import (
 from mlops_cli.experiments.lineage_records import SMALL, Records
 from mlops_cli.experiments.model import Point, StagePoint
 from mlops_cli.experiments.told import edited
+from mlops_cli.records.lineage import Role
 
 READ = ('data', 'code', 'environment')  # entries that hold contents
 RUNS = 20  # whose code is compared with their commit
@@ -256,10 +257,10 @@ def _users_of_names(records: Records, target: Target) -> Iterator[Use]:
 
 def _others(records: Records, target: Target, results: dict[str, Made]) -> int:
     """How many results read something else at the same place."""
-    names = {(kind, name) for kind, name, _ in target.names}
+    names: set[tuple[Role, str]] = {(kind, name) for kind, name, _ in target.names}
     names |= {('data', content.path) for content in target.contents if content.path}
-    found = {mention.record for kind, name in names for mention in records.index.with_name(name) if mention.role == kind}
-    return len({made.id for made in records.opened(found) if made.id not in results})
+    found = {one for role, name in names for one in records.index.results_with_name(name, role)}
+    return len(found - results.keys())
 
 
 def with_presence(found: Downstream, is_present: Callable[[Made], bool]) -> Downstream:

@@ -10,7 +10,7 @@ from typing import Any, Literal
 from mlops_cli.core.digest import Digest
 from mlops_cli.core.manifest import Entry, Manifest
 from mlops_cli.core.refs import ObjectRef
-from mlops_cli.records.lineage import RunMention
+from mlops_cli.records.lineage import Role, RunMention
 from mlops_cli.records.runs import Run
 from mlops_cli.store.results import ResultEntry
 
@@ -137,7 +137,7 @@ class Target:
     said: tuple[str, ...] = ()
     makers: tuple[str, ...] = ()
     contents: tuple[Content, ...] = ()
-    names: tuple[tuple[str, str, Digest | None], ...] = ()
+    names: tuple[tuple[Role, str, Digest | None], ...] = ()
     found: bool = True
 
 

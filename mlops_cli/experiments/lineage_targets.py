@@ -20,12 +20,16 @@ from mlops_cli.experiments.lineage import ranked_makers
 from mlops_cli.experiments.lineage_model import Content, Made, Target
 from mlops_cli.experiments.lineage_records import Records
 from mlops_cli.experiments.outside import hashed
-from mlops_cli.experiments.points import WORKSPACE, Point, find_point, output_ref, workspace_point
+from mlops_cli.experiments.points import WORKSPACE, Point, find_point, output_ref, planned
 from mlops_cli.fingerprint.params import MISSING
 from mlops_cli.fingerprint.pyast import meaning
 from mlops_cli.fingerprint.stage import read_file
-from mlops_cli.records.lineage import RecordName
+from mlops_cli.plan.facts import Wishes
+from mlops_cli.plan.planner import make_plan
+from mlops_cli.records.lineage import RecordName, Role
+from mlops_cli.run.outlook import facts_of
 
+LAST = 20  # results that are looked at for the last one
 RUN = re.compile(r'[0-9]{8}T[0-9]{6}Z-[0-9a-z]{8}')
 DIGEST = re.compile(r'blake3:[0-9a-f]{4,64}|[0-9a-f]{64}')
 
@@ -42,7 +46,11 @@ class Targets:
     def present(self) -> Point:
         """What is recorded for the present state; looked at when first asked for."""
         if self._present is None:
-            self._present = workspace_point(self.bench)
+            bench = self.bench
+            facts = replace(facts_of(bench), history=lambda _stage: ())  # why something is stale is not asked here
+            plan = make_plan(bench.pipeline.name, bench.drafts, bench.order, bench.edges, facts, Wishes())
+            stages = {step.stage: planned(bench, step) for step in plan.steps}
+            self._present = Point(WORKSPACE, 'workspace', stages, bench.pipeline)
         return self._present
 
     def is_present(self, made: Made) -> bool:
@@ -115,7 +123,12 @@ class Targets:
         return Target(word, 'stage', title, tuple(said), tuple(made.id for made in makers), contents, found=found_any)
 
     def _last(self, stage: str) -> Made | None:
-        names = self.bench.pins.names_of_stage(stage)
+        """The last result of a stage that is recorded here: by the runs; where none of them is, one of its pins."""
+        for identity in self.records.index.last_of(stage, LAST):
+            found = self.records.opened(self.records.index.of_key(identity[:16]), lambda made, of=identity: made.id == of)
+            if found:
+                return found[0]
+        names = self.bench.pins.names_of_stage(stage)[:LAST]
         found = [made for made in self.records.opened(_pin_names(names)) if stage in (made.stage, '')]
         return max(found, default=None, key=lambda made: (made.maker.at, made.id))
 
@@ -197,7 +210,7 @@ class Targets:
             made = self.records.open(mention.record)
             for entry in made.entries if made else ():
                 if entry.name == mention.path and entry.digest.hex.startswith(digits):
-                    names = ((entry.kind, entry.name, entry.digest),)
+                    names = ((mention.role, entry.name, entry.digest),)
                     title = f'{entry.name}, an input by its digest'
                     return Target(word, 'digest', title, ('Made by nobody recorded here.',), names=names)
         makers = self.records.makers('', exact, deep=True) if exact else []
@@ -223,7 +236,7 @@ class Targets:
         if value is MISSING and not any(names):
             near = did_you_mean(key, [known for of, known in declared if of == file and known])
             raise UserError(f'{file} has no {key!r}, and no stage ever used it', hint=near)
-        wanted: list[tuple[str, str, Digest | None]] = []
+        wanted: list[tuple[Role, str, Digest | None]] = []
         parts = key.split('.')
         for length in range(len(parts), -1, -1):  # whoever reads all of train reads train.rate
             of = '.'.join(parts[:length])
@@ -244,10 +257,12 @@ class Targets:
 
     def path(self, word: str) -> Target | None:
         """A file or folder of the project, there or only recorded, or one outside it, found by its hash."""
+        if not word:
+            return None
         full = os.path.normpath(os.path.join(self.here, word))
         relative = os.path.relpath(os.path.realpath(os.path.dirname(full)), os.path.realpath(self.bench.root.path))
         path = _checked(os.path.normpath(os.path.join(relative, os.path.basename(full))).replace(os.sep, '/'))
-        if path == '.':
+        if os.path.realpath(full) == os.path.realpath(self.bench.root.path):
             return self.stages(word, tuple(self.bench.pipeline.stages), self.present)
         if path is None and (record := self._record(os.path.basename(full))):
             return record
@@ -370,7 +385,7 @@ class Targets:
             return f'Made by nobody recorded here: {made[0]} makes this path, but no recorded result has this content.'
         return 'A file of the project: no stage made it.' if ref.kind != 'tree' else 'A folder that no stage made.'
 
-    def _code_names(self, path: str, ref: ObjectRef) -> tuple[tuple[str, str, Digest | None], ...]:
+    def _code_names(self, path: str, ref: ObjectRef) -> tuple[tuple[Role, str, Digest | None], ...]:
         """How keys name a code file: by its bytes, or by what it means."""
         if not any(mention.role == 'code' for mention in self.records.index.with_name(path)):
             return ()

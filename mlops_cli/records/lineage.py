@@ -38,6 +38,7 @@ TABLES = (
     'CREATE TABLE runs (id INTEGER PRIMARY KEY, name BLOB UNIQUE, here INTEGER)',
     'CREATE TABLE made (key INTEGER, outs INTEGER, run INTEGER, state INTEGER, stage INTEGER)',
     'CREATE INDEX made_by_key ON made (key)',
+    'CREATE INDEX made_by_stage ON made (stage)',
     'CREATE TABLE folders (path BLOB PRIMARY KEY, state BLOB NOT NULL) WITHOUT ROWID',
     'CREATE TABLE trees (digest BLOB PRIMARY KEY) WITHOUT ROWID',
     'CREATE TABLE nodes (digest BLOB PRIMARY KEY) WITHOUT ROWID',
@@ -87,6 +88,10 @@ def _text(text: str) -> bytes:
 
 def _shown(data: bytes) -> str:
     return data.decode('utf-8', 'surrogatepass')
+
+
+def _result(key: int, outs: int) -> str:
+    return f'{key + (1 << 63):016x}-{outs:08x}'
 
 
 def number_of(digits: str) -> int:
@@ -141,6 +146,24 @@ class LineageIndex:
         )
         rows = self._use(lambda connection: connection.execute(question, values).fetchall())
         return [Mention(RecordName(SOURCES[s], _shown(name)), ROLES[role], _shown(text)) for s, name, role, text in rows]
+
+    def results_with_name(self, name: str, role: Role) -> set[str]:
+        """Key and outputs (16 and 8 hex digits with ``-`` between) of all results with such an entry."""
+        question = (
+            'SELECT DISTINCT records.key, records.outs FROM entries JOIN names ON names.id = entries.name '
+            'JOIN records ON records.id = entries.record WHERE records.here AND names.text = ? AND entries.role = ?'
+        )
+        values = (_text(name), ROLES.index(role))
+        return {_result(*row) for row in self._use(lambda connection: connection.execute(question, values).fetchall())}
+
+    def last_of(self, stage: str, most: int) -> list[str]:
+        """The results, as :meth:`results_with_name` has them, of the last runs that made or restored some for a stage."""
+        question = (
+            'SELECT made.key, made.outs FROM made JOIN runs ON runs.id = made.run JOIN names ON names.id = made.stage '
+            'WHERE runs.here AND names.text = ? ORDER BY runs.name DESC LIMIT ?'
+        )
+        rows = self._use(lambda connection: connection.execute(question, (_text(stage), most)).fetchall())
+        return list(dict.fromkeys(_result(*row) for row in rows))
 
     def of_key(self, digits: str) -> list[RecordName]:
         """Records of keys that begin with these hex digits."""

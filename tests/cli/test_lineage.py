@@ -15,11 +15,13 @@ import pytest
 from mlops_cli.cli import app
 from mlops_cli.cli.console import cells
 from mlops_cli.cli.lineage_documents import made_document
-from mlops_cli.cli.screens.lineage import Branch, draw, fact_rows, head_lines, maker_words
+from mlops_cli.cli.screens.branches import Branch, draw
+from mlops_cli.cli.screens.lineage import fact_rows, head_lines, maker_words
 from mlops_cli.core.digest import digest_of
 from mlops_cli.core.manifest import Entry, Manifest, value_entry
 from mlops_cli.core.refs import ObjectRef
 from mlops_cli.experiments.lineage_model import Acceptance, Made, Maker, Target
+from mlops_cli.records.pins import Pin
 from tests.cli.contract import problems
 from tests.cli.hostile import HOSTILE, harmless
 from tests.report.test_dag_text import check_mermaid
@@ -223,6 +225,39 @@ def test_many_instances_share_a_node(project: Project, typed: Typed) -> None:
     assert sum('train' in label for label in labels.values()) == 1 and any('train@* (20)' in label for label in labels.values())
     labels, _ = check_mermaid(typed(project, 'lineage', 'upstream', 'best.bin', '--full', '--format', 'mermaid')[1])
     assert sum('train' in label for label in labels.values()) == 20
+
+
+def test_a_chain_of_a_thousand_results(project: Project, typed: Typed) -> None:
+    """Deeper than Python recurses, and than any terminal is wide."""
+    project.write('pipeline.yaml', 'version: 1\nstages:\n  s1: {cmd: "true", deps: [o0], outs: [o1]}\n')
+    project.write('o0', 'x')
+    (project.path / '.mlops/stages').mkdir(parents=True)
+    read = digest_of(b'it begins')
+    for number in range(1, 1201):
+        ref = ObjectRef(digest_of(b'%d' % number), 100, 'file')
+        pin = Pin(Manifest.of([Entry('data', f'o{number - 1}', read)]), ((f'o{number}', ref),))
+        (project.path / '.mlops/stages' / pin.file_name(f's{number}')).write_bytes(pin.data)
+        read = ref.identity
+    out = typed(project, 'lineage', 'upstream', str(read), columns=80)[1]
+    assert max(map(cells, out.splitlines())) <= 80 and '(continued below)' in out
+    assert all(f's{number} ' in out for number in range(1, 1201))
+    assert len(json.loads(typed(project, 'lineage', 'upstream', str(read), '--json')[1])['nodes']) == 1200
+    down = typed(project, 'lineage', 'downstream', str(digest_of(b'1')), columns=80)[1]
+    assert 's1200 ' in down and '1,199 results of 1,199 stages' in down
+    assert 's1200' in typed(project, 'lineage', 'upstream', str(read), '--format', 'html')[1]
+
+
+def test_many_results_of_one_stage_share_a_branch(project: Project, typed: Typed) -> None:
+    project.write('pipeline.yaml', 'version: 1\nstages:\n  s: {cmd: "true", deps: [i], params: [p], outs: [o]}\n')
+    project.write('params.yaml', 'p: 1\n')
+    project.write('i', 'what it read')
+    (project.path / '.mlops/stages').mkdir(parents=True)
+    for number in range(10):
+        entries = [Entry('data', 'i', digest_of(b'what it read')), value_entry('param', 'params.yaml:p', number)]
+        pin = Pin(Manifest.of(entries), (('o', ObjectRef(digest_of(b'%d' % number), 100, 'file')),))
+        (project.path / '.mlops/stages' / pin.file_name('s')).write_bytes(pin.data)
+    out = typed(project, 'lineage', 'downstream', 'i')[1]
+    assert 's (10 results) made by nobody recorded here' in out and out.count('results)') == 1
 
 
 # Where there is little, or harm

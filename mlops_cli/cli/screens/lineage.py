@@ -2,74 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Iterator, Sequence
 
-from mlops_cli.cli.console import Line, cells, clip, fill, one_line, wrap
-from mlops_cli.cli.words import reason, some, value
+from mlops_cli.cli.console import Line, one_line
+from mlops_cli.cli.screens.branches import Branch, broken, draw, few, folded
+from mlops_cli.cli.words import reason, value
 from mlops_cli.core.units import plural, show_size
 from mlops_cli.experiments.lineage_diff import LineageDiff, Pair
 from mlops_cli.experiments.lineage_model import Downstream, Made, Source, Target, Upstream, Use
 from mlops_cli.report.lineage_facts import maker_facts, result_facts
 
-LABEL = 12  # columns of the word in front of a fact
-FOLD = 3  # results of one group from which they share a branch
-NAMES = 6  # files, parameters, packages that are named
 MOST = 40  # branches that are shown below one another
 LONG = 200  # columns of one value
-LEAST = 12  # columns that a text has, however narrow the terminal
-DEEP = 0.45  # of the columns that branches may take before a text
-
-
-@dataclass
-class Branch:
-    """A branch of a drawn tree: its head, facts as (word, texts), and what hangs below it.  ``word``: the stage, which stands
-    in the head.  ``lead``: what stands in front of it.  ``present``: whether the present state leads to it."""
-
-    head: str
-    word: str = ''
-    facts: list[tuple[str, list[str]]] = field(default_factory=list)
-    below: list[Branch] = field(default_factory=list)
-    lead: str = ''
-    present: bool | None = None
-
-
-def draw(branch: Branch, columns: int) -> Iterator[Line]:
-    """The lines of a tree; long texts are broken beneath themselves, and what would stand too far right begins anew below."""
-    stack: list[tuple[Branch, str, str]] = [(branch, '', '')]
-    later: list[Branch] = []
-    while stack:
-        one, first, rest = stack.pop()
-        if one.below and cells(first) > columns * DEEP:
-            later.append(one)
-            one = Branch(f'{one.head} (continued below)', one.word)
-        under = rest + ('│  ' if one.below else '   ')
-        for number, text in enumerate(broken(one.head, columns - cells(under))):
-            yield Line(f'{first if number == 0 else under}{text}', one.word if number == 0 else '')
-        for word, texts in one.facts:
-            room = columns - cells(under) - LABEL - 1
-            rows = [row for text in fill(texts, max(room, LEAST)) for row in broken(text, room)]
-            for number, row in enumerate(rows):
-                yield Line(f'{under}{word if number == 0 else "":<{LABEL}} {row}'.rstrip())
-        for number, child in reversed(list(enumerate(one.below))):
-            last = number == len(one.below) - 1
-            stack.append((child, rest + ('└─ ' if last else '├─ '), rest + ('   ' if last else '│  ')))
-    for one in later:
-        yield Line('')
-        yield from draw(one, columns)
-
-
-def broken(text: str, columns: int) -> list[str]:
-    """A text in lines of so many columns: at blanks, and words that are longer anywhere."""
-    room = max(columns, LEAST)
-    rows: list[str] = []
-    for row in wrap(text, room):
-        while cells(row) > room:
-            part = clip(row, room)[:-1]
-            rows.append(part)
-            row = row[len(part) :]
-        rows.append(row)
-    return rows
 
 
 def head_lines(target: Target, columns: int) -> list[Line]:
@@ -92,8 +36,7 @@ def note_lines(notes: Sequence[str], columns: int) -> list[Line]:
 def upstream_lines(found: Upstream, columns: int, *, full: bool = False) -> list[Line]:
     """``full``: every file, parameter and package, every instance."""
     lines = head_lines(found.target, columns)
-    tree = _UpstreamTree(found, full)
-    for branch in _folded([tree.branch(identity) for identity in found.target.makers], full):
+    for branch in _UpstreamTree(found, full).tops():
         lines += [Line(''), *draw(branch, columns)]
     return lines + note_lines(found.notes, columns)
 
@@ -106,16 +49,27 @@ class _UpstreamTree:
         self.drawn: set[str] = set()
         self.runs: set[str] = set()
 
-    def branch(self, identity: str, lead: str = '') -> Branch:
+    def tops(self) -> list[Branch]:
+        found = [(identity, Branch('')) for identity in self.found.target.makers]
+        waiting = list(reversed(found))
+        while waiting:  # in the order in which it is read, however long a chain is
+            identity, branch = waiting.pop()
+            waiting += reversed(self._fill(identity, branch))
+        tops = [branch for _, branch in found]
+        return tops if self.full else folded(tops)
+
+    def _fill(self, identity: str, branch: Branch) -> list[tuple[str, Branch]]:
+        """Says what is known of a result; the branches below it, to be filled."""
         made = self.found.results[identity]
-        name = one_line(made.name)
-        start = f'{lead} from {name}' if lead else name
+        branch.word = one_line(made.name)
+        start = f'{branch.lead} from {branch.word}' if branch.lead else branch.word
         if identity in self.drawn:
-            return Branch(f'{start}, as above', name, lead=lead)
+            branch.head = f'{start}, as above'
+            return []
         self.drawn.add(identity)
-        branch = Branch(f'{start}  {maker_words(made, self.runs)}', name, fact_rows(made, self.full), lead=lead)
+        branch.head = f'{start}  {maker_words(made, self.runs)}'
         sources = self.found.sources.get(identity, ())
-        branch.facts += source_facts(sources, self.full)
+        branch.facts = fact_rows(made, self.full) + source_facts(sources, self.full)
         children: dict[str, list[Source]] = {}
         for source in sources:
             if source.makers:
@@ -124,9 +78,9 @@ class _UpstreamTree:
             more = plural(len(children), 'more result')
             branch.facts.append(('from', [f'{more}: a greater --depth shows them']))
             children = {}
-        below = [self.branch(maker, _inputs(inputs)) for maker, inputs in children.items()]
-        branch.below = _folded(below, self.full) + list(_data(sources, self.full))
-        return branch
+        below = [(maker, Branch('', lead=_inputs(inputs))) for maker, inputs in children.items()]
+        branch.below = [child for _, child in below] + list(_data(sources, self.full))
+        return below
 
 
 def maker_words(made: Made, said: set[str]) -> str:
@@ -143,15 +97,15 @@ def maker_words(made: Made, said: set[str]) -> str:
 def fact_rows(made: Made, full: bool) -> list[tuple[str, list[str]]]:
     """What is known of a result, harmless and as much as is shown."""
     shown = [(word, [value(text, LONG) for text in texts]) for word, texts in result_facts(made, full=full)]
-    return [(word, _few(texts, full)) for word, texts in shown]
+    return [(word, few(texts, full)) for word, texts in shown]
 
 
 def source_facts(sources: Sequence[Source], full: bool) -> list[tuple[str, list[str]]]:
     """Inputs that cannot be drawn as branches: rules, and what was not there."""
     rules = [one_line(source.entry.name) for source in sources if source.kind == 'rule']
     absent = [one_line(source.entry.name) for source in sources if source.kind == 'absent']
-    facts = [('all of', _few(rules, full))] if rules else []
-    return facts + ([('not there', _few(absent, full))] if absent else [])
+    facts = [('all of', few(rules, full))] if rules else []
+    return facts + ([('not there', few(absent, full))] if absent else [])
 
 
 def _data(sources: Sequence[Source], full: bool) -> Iterator[Branch]:
@@ -189,90 +143,56 @@ def _input(source: Source) -> str:
     return name + how
 
 
-def _folded(branches: Sequence[Branch], full: bool) -> list[Branch]:
-    """Branches of many instances of one stage become one; leaves that say nothing new are counted."""
-    if full:
-        return list(branches)
-    groups: dict[tuple[str, bool | None, int], list[Branch]] = {}
-    told = {branch.head: branch for branch in branches if not branch.facts and not branch.below}
-    for number, branch in enumerate(branches):
-        if told.get(branch.head, branch) is not branch:
-            continue
-        group = branch.word.partition('@')[0] if '@' in branch.word else ''
-        groups.setdefault((group, branch.present, 0 if group else number), []).append(branch)
-    found: list[Branch] = []
-    for (group, _, _), members in groups.items():
-        found += [_merged(group, members)] if group and len(members) >= FOLD else members
-    return found
-
-
-def _merged(group: str, members: Sequence[Branch]) -> Branch:
-    first = members[0]
-    instances = dict.fromkeys(one.word.partition('@')[2] for one in members)
-    count = str(len(members)) if len(members) == len(instances) else f'{len(members)} results'
-    head = first.head.replace(first.word, f'{group}@* ({count})', 1)
-    if first.lead:
-        head = head.replace(first.lead, f'{first.lead} and {len(members) - 1} more', 1)
-    facts: dict[str, dict[str, None]] = {'instances': instances}
-    for one in members:
-        for word, texts in one.facts:
-            facts.setdefault(word, {}).update(dict.fromkeys(texts))
-    below = [branch for one in members for branch in one.below]
-    whole = {(branch.word, branch.lead) for branch in below if branch.facts or branch.below}
-    below = [branch for branch in below if branch.facts or branch.below or (branch.word, branch.lead) not in whole]
-    heads = dict.fromkeys(branch.head for branch in below if not branch.word)
-    leaves = [Branch(head) for head in _few(list(heads), False)]
-    shown = [(word, _few(list(texts), False)) for word, texts in facts.items()]
-    return Branch(head, f'{group}@*', shown, _folded([one for one in below if one.word], False) + leaves)
-
-
-def _few(texts: Sequence[str], full: bool) -> list[str]:
-    return list(texts) if full else some(texts, NAMES)
-
-
 # Downstream
 
 
 def downstream_lines(found: Downstream, columns: int, *, full: bool = False) -> list[Line]:
     """``full``: every result, not only those of the present state and a count of the others."""
     lines = head_lines(found.target, columns)
-    children: dict[str, list[Use]] = {}
-    for use in found.uses:
-        children.setdefault(use.of, []).append(use)
-    tree = _DownstreamTree(found, children, full)
-    tops = [tree.branch(use) for use in _once(children.get('', []))]
+    tops = _DownstreamTree(found, full).tops()
     if not tops:
         lines.append(Line('  Nothing recorded here was made from it.'))
-    for branch in _folded(tops, full):
+    for branch in tops:
         lines += [Line(''), *draw(branch, columns)]
     return lines + _summary(found, columns, full) + note_lines(found.notes, columns)
 
 
-def _once(uses: Sequence[Use]) -> list[Use]:
-    return list({use.by: use for use in uses}.values())
-
-
 class _DownstreamTree:
-    def __init__(self, found: Downstream, children: Mapping[str, Sequence[Use]], full: bool) -> None:
-        self.found, self.children, self.full = found, children, full
+    """As the other one, from a thing to what read it."""
+
+    def __init__(self, found: Downstream, full: bool) -> None:
+        self.found, self.full = found, full
         self.drawn: set[str] = set()
         self.runs: set[str] = set()
+        self.children: dict[str, dict[str, Use]] = {}
+        for use in found.uses:
+            self.children.setdefault(use.of, {}).setdefault(use.by, use)
 
-    def branch(self, use: Use) -> Branch:
+    def tops(self) -> list[Branch]:
+        found = [(use, Branch('')) for use in self.children.get('', {}).values()]
+        waiting = list(reversed(found))
+        while waiting:
+            use, branch = waiting.pop()
+            waiting += reversed(self._fill(use, branch))
+        tops = [branch for _, branch in found]
+        return tops if self.full else folded(tops)
+
+    def _fill(self, use: Use, branch: Branch) -> list[tuple[Use, Branch]]:
         made = self.found.results[use.by]
-        name, read = one_line(made.name), one_line(use.entry.name)
+        branch.word, read = one_line(made.name), one_line(use.entry.name)
         how = {'content': f' (read the same content as {read})', 'inside': f' (read {read})'}.get(use.through, '')
         if use.by in self.drawn:
-            return Branch(f'{name}{how}, as above', name)
+            branch.head = f'{branch.word}{how}, as above'
+            return []
         self.drawn.add(use.by)
-        branch = Branch(f'{name}{how}  {maker_words(made, self.runs)}', name, present=made.present)
-        branch.facts += [
-            (word, texts) for word, texts in fact_rows(made, self.full) if self.full or word in ('made', 'metrics')
-        ]
-        branch.below = _folded([self.branch(one) for one in _once(self.children.get(use.by, []))], self.full)
+        branch.head = f'{branch.word}{how}  {maker_words(made, self.runs)}'
+        branch.present = made.present
+        branch.facts = [row for row in fact_rows(made, self.full) if self.full or row[0] in ('made', 'metrics')]
         if use.by in self.found.cut:
             branch.facts.append(('further', ['a greater --depth shows more']))
-        return branch
+        below = [(one, Branch('')) for one in self.children.get(use.by, {}).values() if one.by in self.found.results]
+        branch.below = [child for _, child in below]
+        return below
 
 
 def _summary(found: Downstream, columns: int, full: bool) -> list[Line]:
@@ -288,7 +208,7 @@ def _summary(found: Downstream, columns: int, full: bool) -> list[Line]:
         )
         lines += [Line(''), *map(Line, broken(text, columns))]
         names = [run.partition('-')[2] for run in sorted(runs, reverse=True)]
-        lines += [Line(row) for row in broken(f'Runs: {", ".join(_few(names, full))}', columns)]
+        lines += [Line(row) for row in broken(f'Runs: {", ".join(few(names, full))}', columns)]
     if found.others:
         were = 'was' if found.others == 1 else 'were'
         text = f'{plural(found.others, "more result")} {were} made from other contents or values of it: --any shows them.'
@@ -314,17 +234,17 @@ def diff_lines(found: LineageDiff, columns: int, *, full: bool = False) -> list[
     rest = [pair for pair in found.pairs if pair.state == 'follows']
     if rest:
         lines.append(Line(''))
-        names = _few([one_line(pair.after.name) for pair in rest], full)
+        names = few([one_line(pair.after.name) for pair in rest], full)
         lines += [Line(text) for text in broken(f'Differ only in what they read: {", ".join(names)}', columns)]
     same = [pair for pair in found.pairs if pair.state == 'same']
     if same and points:
-        names = _few([one_line(pair.after.name) for pair in same], full)
+        names = few([one_line(pair.after.name) for pair in same], full)
         lines += [Line(text) for text in broken(f'The same: {", ".join(names)}', columns)]
     for later in (False, True):
         names = [one_line(made.name) for made, second in found.alone if second == later]
         if names:
             where = f'Only before {"the second" if later else "the first"}'
-            lines += [Line(text) for text in broken(f'{where}: {", ".join(_few(names, full))}', columns)]
+            lines += [Line(text) for text in broken(f'{where}: {", ".join(few(names, full))}', columns)]
     return lines + note_lines(found.notes, columns)
 
 
@@ -340,12 +260,12 @@ def _pair_lines(pair: Pair, columns: int, full: bool) -> list[Line]:
         texts.append('the same key, and other outputs: the stage is not deterministic, or its environment matters')
     if pair.state == 'unknown':
         texts.append('what one of them was made of is not recorded here')
-    for text in _few(texts, full) if len(texts) > MOST else texts:
+    for text in few(texts, full) if len(texts) > MOST else texts:
         lines += [Line(f'  {row}' if number == 0 else f'      {row}') for number, row in enumerate(broken(text, columns - 6))]
     if pair.follows:
-        names = ', '.join(_few([one_line(name) for name in pair.follows], full))
+        names = ', '.join(few([one_line(name) for name in pair.follows], full))
         lines += [Line(f'  {row}') for row in broken(f'and, because of stages before it: {names}', columns - 2)]
     shown = [f'{one_line(name)} {value(before)} -> {value(after)}' for name, before, after in pair.environment]
     if shown:
-        lines += [Line(f'  {row}') for row in broken(f'made under: {", ".join(_few(shown, full))}', columns - 2)]
+        lines += [Line(f'  {row}') for row in broken(f'made under: {", ".join(few(shown, full))}', columns - 2)]
     return lines
