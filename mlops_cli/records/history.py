@@ -84,11 +84,26 @@ class History:
 
     def refresh(self, connection: sqlite3.Connection) -> None:
         """Brings the tables up to date.  Call it at the start of each piece of work."""
+        if self._is_current(connection):
+            return
+        _begin(connection)  # what is read from here on, nobody else changes
         self._refresh_runs(connection)
         self._refresh_pins(connection)
         self._explain_trials(connection)
         damaged = connection.execute("SELECT id FROM runs WHERE problem <> ''").fetchall()
         self.recheck(connection, [run_id for (run_id,) in damaged])  # whoever mended one did so in place
+
+    def _is_current(self, connection: sqlite3.Connection) -> bool:
+        """No folder changed, and nothing waits to be read: no other command has to be waited for."""
+        months = {entry.name for entry in _listing(self.root, layout.RUNS) if entry.is_dir() and runs.is_month(entry.name)}
+        folders = {month: self._signature(f'{layout.RUNS}/{month}') for month in months}
+        folders[layout.STAGES] = self._signature(layout.STAGES)
+        known = dict(connection.execute('SELECT path, signature FROM folders').fetchall())
+        open_ = connection.execute(
+            "SELECT 1 FROM runs WHERE problem <> '' UNION ALL SELECT 1 FROM pins WHERE problem <> '' "
+            'UNION ALL SELECT 1 FROM results WHERE explained = 0'
+        ).fetchone()
+        return known == folders and all(folders.values()) and not open_
 
     def problems(self, connection: sqlite3.Connection) -> list[Problem]:
         """Records that cannot be read, newest runs first."""
@@ -106,6 +121,7 @@ class History:
             row = connection.execute('SELECT facts FROM runs WHERE id = ?', (run_id,)).fetchone()
             if row is None or status is None or row[0] != facts_of(status):
                 changed = True
+                _begin(connection)
                 _forget_runs(connection, [run_id])
                 if status is not None:
                     self._read_run(connection, run_id, facts_of(status))
@@ -225,6 +241,12 @@ class History:
         if max(status.st_mtime_ns, status.st_ctime_ns) > now - SETTLED_NS:
             return ''
         return f'{status.st_dev}:{status.st_ino}:{status.st_mtime_ns}:{status.st_ctime_ns}'
+
+
+def _begin(connection: sqlite3.Connection) -> None:
+    """From here on this command alone writes, until its piece of work ends."""
+    if not connection.in_transaction:
+        connection.execute('BEGIN IMMEDIATE')
 
 
 def facts_of(status: os.stat_result) -> str:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import random
+import threading
 import time
 from collections.abc import Iterator
 from dataclasses import replace
@@ -318,6 +319,24 @@ def test_results_before_a_run(asking: Asking) -> None:
     assert (found['train'].run, found['train'].key, found['train'].outs8) == (one.id, pin.key, pin.outs8)
     assert 'nothing' not in found and before(asking.history, one.id, ['train']) == {}
     assert before(asking.history, '9', ['train'])['train'].key == other.key
+
+
+def test_several_commands_read_at_once(tmp_path: Path) -> None:
+    """Each waits for the one that reads, and finds all there."""
+    fill(tmp_path, 400, pins=100)
+    found: list[tuple[int, bool]] = []
+
+    def look() -> None:
+        asking = Asking(tmp_path)
+        found.append((asking.ask().all, asking.history.database._rebuilt or asking.history.database._in_memory))
+        asking.close()
+
+    threads = [threading.Thread(target=look) for _ in range(4)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert found == [(400, False)] * 4
 
 
 def test_no_records_at_all(asking: Asking) -> None:

@@ -8,7 +8,7 @@ from typing import Annotated, Any
 
 import typer
 
-from mlops_cli.cli import exits, options
+from mlops_cli.cli import context, exits, options
 from mlops_cli.cli.console import Line, out, out_lines, print_json, say, width
 from mlops_cli.cli.history import history, tell_problems
 from mlops_cli.cli.when import moment
@@ -133,7 +133,7 @@ def _print(answer: Answer, kept: dict[str, tuple[str, ...]], chosen: tuple[str, 
 
     out_lines(list_lines(answer.rows, frozenset(kept), chosen, now, width(sys.stdout)))
     more = answer.matching - len(answer.rows)
-    if more > 0:
+    if more > 0 and not context.current.quiet:
         say(Line(f'{plural(more, "more run")}: mlops runs list -n 0 shows all'))
 
 
