@@ -30,7 +30,7 @@ TEMPLATES = (
     Template('minimal', 'a polynomial through noisy points: a metric, a plot, a gate; nothing to install', stages=3),
     Template(
         'scikit-learn',
-        'two kinds of models side by side on bundled data, the better one kept and measured',
+        'two kinds of models on bundled data, the better one kept and measured',
         '-r requirements.txt',
         5,
     ),

@@ -110,9 +110,9 @@ def parse_assignments(root: Root, texts: Sequence[str], default_file: str = layo
             file, key, value = parse_assignment(text, default_file)
             Params(root, {**{entry: old for entry, old in overlay.items() if entry[0] == file}, (file, key): value}).load(file)
         except UserErrors as errors:
-            problems += errors.errors
+            problems += [_with_hint(error) for error in errors.errors]
         except UserError as error:
-            problems.append(error)
+            problems.append(_with_hint(error))
         else:
             plain = key.removeprefix('+')
             added = key != plain or (file, f'+{plain}') in overlay
@@ -122,6 +122,13 @@ def parse_assignments(root: Root, texts: Sequence[str], default_file: str = layo
     if problems:
         raise UserErrors(problems)
     return overlay
+
+
+def _with_hint(error: UserError) -> UserError:
+    if error.hint:
+        return error
+    hint = "a value is YAML in one line: 0.5, text, [1, 2], '{a: 1}'"
+    return UserError(error.message, where=error.where, hint=hint, exit_code=error.exit_code)
 
 
 def render_file(file: str, data: bytes, overlay: Overlay | Mapping[str, Any]) -> bytes:

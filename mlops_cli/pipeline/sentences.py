@@ -103,6 +103,8 @@ class Teller:
         hint = hint or (did_you_mean(key, known, what='keys here') if known else '')
         if path == [] and key in _STAGE_KEYS:
             hint = f'indent it: {key} belongs to a stage, under stages:'
+            if key in ('metrics', 'plots') and isinstance(violation.instance, Mapping) and 'stages' in violation.instance:
+                hint = f'dvc.yaml has it here too; {key} belongs to a stage: list each file in the one that writes it'
         return self._error([*path, key], f'unknown key "{_short(key)}"', hint, key=True)
 
     def _name(self, path: Path, violation: Any) -> UserError:
@@ -147,6 +149,8 @@ class Teller:
             # "- model.bin:" with "cache: false" below it that is not indented enough: a path called cache
             message = f'"{path[-1]}" stands where a path is expected'
             return self._error(path, message, 'indent it further, below its path', key=True)
+        if list(path) == ['params'] and isinstance(value, list):  # as in dvc.yaml
+            hint = 'one file here; the keys of others in the stages, as params: [{other.yaml: [train.lr]}]'
         hint = hint or _mend(value, expects)
         return self._error(path, f'{_subject(path)} has to be {expects}, not {_shown(value)}', hint)
 

@@ -189,7 +189,9 @@ documents = values | st.fixed_dictionaries(
     {'stages': stages}, optional={'vars': values, 'include': values, 'params': values, 'name': values})
 
 
-def only_user_errors(folder: Path, data: bytes) -> None:
+def only_user_errors(base: Path, data: bytes) -> None:
+    folder = base / 'broken'  # not in the base itself: the folders of all other tests would lie in a project
+    folder.mkdir(exist_ok=True)
     (folder / 'pipeline.yaml').write_bytes(data)
     begin = time.process_time()
     try:
