@@ -167,12 +167,13 @@ class _Side:
 def _compared(bench: Workbench, before: _Side, after: _Side, metric: Metric) -> Iterator[Change]:
     before.look(bench, metric, after.numbers)
     after.look(bench, metric, before.numbers)
-    names = {**dict.fromkeys(after.numbers), **dict.fromkeys(before.numbers), **dict.fromkeys((*before.broken, *after.broken))}
+    expected = metric.goals if after.declared else ()
+    names = dict.fromkeys((*after.numbers, *before.numbers, *before.broken, *after.broken, *expected))
     for name in _order(names, metric):
         one, two = before.numbers.get(name), after.numbers.get(name)
         goal, tolerance = metric.goals.get(name), metric.tolerance.get(name, 0.0)
         notes = (before.why(name) if one is None else '', after.why(name) if two is None else '')
-        lost = two is None and goal is not None and after.declared and not (one is None and name not in after.broken)
+        lost = two is None and goal is not None and after.declared
         verdict = _verdict(one, two, goal, tolerance)
         primary = name == metric.primary
         yield Change(after.stage, after.file, name, one, two, primary, goal, tolerance, verdict, *notes, lost)

@@ -202,3 +202,17 @@ def test_numbers_of_files_that_are_out_of_date_are_marked(trained: Project) -> N
     assert shown(trained).stale == ('train@1',) == compared(trained).stale
     assert shown(trained, 'HEAD').stale == ()
     assert verdicts(compared(trained)) == {'accuracy': 'same', 'loss': 'same', 'size': 'same'}  # the files are as they were
+
+
+def test_a_goal_without_a_number_fails_also_where_there_never_was_one(project: Project) -> None:
+    project.write('pipeline.yaml', PIPELINE)
+    lay(project, '{"accuracy": 1}')
+    project.commit('before any run')
+    found = compared(project)
+    assert {(one.stage, one.name) for one in found.failing} == {
+        (stage, name) for stage in ('train@1', 'train@2') for name in ('accuracy', 'loss')
+    }
+    project.run()
+    assert [(one.stage, one.name, one.after_note) for one in compared(project).failing] == [
+        ('train@1', 'loss', 'not in the file')
+    ]
