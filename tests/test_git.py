@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import subprocess
+from functools import partial
 from pathlib import Path
 
 import pytest
@@ -35,6 +36,8 @@ def everything(folder: str, target: Path) -> None:
     git.ignored(folder, ['a.txt', 'x.bin'])
     git.changed(folder)
     git.changed(folder, ['a.txt'])
+    git.lacking(folder, ['a.txt', 'nothing', 'folder'])
+    git.lacking(folder, [f'{number}.txt' for number in range(300)])
     for revision in (
         'HEAD',
         'main',
@@ -440,3 +443,28 @@ def test_a_program_called_git_in_the_project_is_not_started(
         everything(str(committed.path), committed.path / 'exports')
     assert not canary.exists()
     assert git.head(str(committed.path)) is not None
+
+
+def test_what_is_lacking_below_a_folder_of_the_repository(tmp_path: Path) -> None:
+    """Untracked, changed and ignored paths, told from those that are as committed; folders by what is in them."""
+    run = partial(subprocess.run, cwd=tmp_path, env={**os.environ, **GIT}, check=True, capture_output=True)
+    inner = tmp_path / 'sub'
+    for name in ('same', 'changed', 'data/a', 'data/b', 'whole/a', 'new', 'ignored.x', 'drop/a.x', 'mixed/a', 'mixed/b.x'):
+        (inner / name).parent.mkdir(parents=True, exist_ok=True)
+        (inner / name).write_text(name)
+    (inner / '.gitignore').write_text('*.x\n')
+    run(['git', 'init', '-q'])
+    run(['git', 'add', 'sub/same', 'sub/changed', 'sub/data/a', 'sub/mixed/a', 'sub/.gitignore'])
+    run(['git', 'commit', '-q', '-m', 'x'])
+    (inner / 'changed').write_text('other')
+    paths = ['same', 'changed', 'data', 'data/a', 'data/b', 'whole', 'whole/a', 'new', 'ignored.x', 'drop', 'mixed', 'mixed/a']
+    lacking, ignored = git.lacking(str(inner), paths) or ((), ())
+    assert lacking == {'changed', 'data', 'data/b', 'whole', 'whole/a', 'new'}
+    assert ignored == {'ignored.x', 'drop'}
+    many = [*paths, *(f'absent/{number}' for number in range(500))]
+    assert git.lacking(str(inner), many) == (lacking, ignored | {f'absent/{number}' for number in range(500)})
+    assert git.lacking(str(inner), []) == (frozenset(), frozenset())
+    (tmp_path / 'elsewhere').mkdir()
+    with_no_git = tmp_path.parent / f'{tmp_path.name}-none'
+    with_no_git.mkdir()
+    assert git.lacking(str(with_no_git), ['x']) is None
