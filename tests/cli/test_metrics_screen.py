@@ -89,6 +89,13 @@ def test_of_many_rows_the_telling_ones_are_kept() -> None:
     assert 'm59' in text and 'and 36 more metrics' in text
 
 
+def test_what_is_nowhere_is_told_once() -> None:
+    rows = tuple(change(stage, 'accuracy', None, None, 'same', 'x', 'x', goal='max', lost=True) for stage in TRAIN)
+    missing = tuple(Missing(stage, '', point, 'nothing recorded for this state') for point in LABELS for stage in TRAIN)
+    lines = [line.text for line in diff_lines(Comparison(rows, missing), LABELS, GROUPS, 100)]
+    assert lines == [f'No numbers at {point} for train@*: nothing recorded for this state.' for point in LABELS]
+
+
 def test_nothing_differs() -> None:
     lines = diff_lines(Comparison((), ()), LABELS, {}, 80, changed_only=True)
     assert [line.text for line in lines] == ['No metric differs between HEAD (1a2b3c4) and workspace.']

@@ -118,14 +118,16 @@ def diff_lines(
 ) -> list[Line]:
     """A block for each stage, then what is missing, then the sum of it.  ``changed_only``: the rows hold nothing else."""
     lines: list[Line] = []
-    if found.rows:
+    absent = {one.stage for one in found.missing}  # told once, not number by number
+    told = [row for row in found.rows if row.stage not in absent or (row.before, row.after) != (None, None)]
+    if told:
         lines.append(Line(f'Metrics, {one_line(labels[0])} -> {one_line(labels[1])}'))
-    for rows in _by_group(found.rows):
+    for rows in _by_group(told):
         lines += [Line(''), *_diff_group(rows, groups, columns, everything)]
     lines += _missing_lines(found.missing, groups, columns, more=bool(lines))
     lines += _stale_lines(found.stale, groups, columns)
-    if found.rows:
-        lines += [Line(''), *_sum(found.rows, columns)]
+    if told:
+        lines += [Line(''), *_sum(told, columns)]
     elif changed_only or not found.missing:
         lines.append(Line(f'No metric differs between {one_line(labels[0])} and {one_line(labels[1])}.'))
     return lines
