@@ -51,7 +51,7 @@ def own_options(of: Node, shared: Collection[str]) -> list[Node]:
 
 def written(param: Node) -> str:
     """``-j, --jobs N``."""
-    names = ', '.join(sorted(param['names'], key=lambda name: (name.startswith('--'), name)))
+    names = ', '.join(sorted(param['names'], key=lambda name: name.startswith('--')))
     return f'{names} {param["takes"]}'.rstrip()
 
 
