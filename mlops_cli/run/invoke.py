@@ -92,6 +92,8 @@ def _execute(
         if not request.lookup:
             emit(Note(NOT_LOOKED_UP))
         settled = {step.stage: Settled(step.stage, State.FRESH, 0.0, step.outputs) for step in outlook.plan.steps}
+        for note in remarks('', settled, outlook.plan.by_name, bench.accepted.of_key, outlook.facts.maker):
+            emit(note)
         return Report(outlook.plan, settled, clock() - began)
     if interrupted():
         code = ExitCode.TERMINATED if terminated() else ExitCode.INTERRUPTED

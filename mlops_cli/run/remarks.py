@@ -80,6 +80,8 @@ def remarks(
             for text in _restored(step):
                 about.setdefault(text, []).append(name)
             differing += rivalry_of(step)
+        elif one.state is State.FRESH:
+            differing += rivalry_of(step)
     for text, names in (*rivalries(differing), *outdone.items(), *about.items()):
         yield Note(text, ', '.join(some(names, NAMED)))
 

@@ -125,6 +125,7 @@ def test_a_run_is_chosen(mlops: Mlops, project: Project) -> None:
     assert 'not deterministic' in mlops('plan').out and 'not deterministic' in mlops('status').out
     explained = mlops('explain', 'noise').out
     assert f'also         run {first}' in explained and 'tolerance: under metrics:' in explained
+    assert 'not deterministic' in mlops('run').err, 'also where there is nothing to do'
     held = project.read('n.json')
     said = mlops('accept', first, '--reason', 'the published one')
     assert said.lines[0].split()[:2] == ['chosen', 'noise'] and 'The workspace holds another n.json' in said.out
