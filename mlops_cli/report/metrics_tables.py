@@ -18,7 +18,11 @@ def metrics_tables(found: Comparison | Values | None) -> str:
     """Nothing where there is nothing to tell."""
     if found is None or not (found.rows or found.missing):
         return ''
-    tables = _values(found.rows) if isinstance(found, Values) else _changes(found.rows)
+    if isinstance(found, Values):
+        tables = _values(found.rows)
+    else:
+        absent = {one.stage for one in found.missing}  # told below, not number by number
+        tables = _changes([row for row in found.rows if row.stage not in absent or (row.before, row.after) != (None, None)])
     missing = ''.join(f'<li>{_missing(one)}</li>' for one in found.missing[:ROWS])
     return f'<h2>Metrics</h2>{tables}' + (f'<ul class="soft">{missing}</ul>' if missing else '')
 
