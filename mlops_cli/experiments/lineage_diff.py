@@ -41,13 +41,15 @@ class Pair:
 
 @dataclass(frozen=True)
 class LineageDiff:
-    """``pairs``: those furthest upstream first.  ``alone``: (result, whether it is of the second chain) without a partner."""
+    """``pairs``: those furthest upstream first.  ``alone``: (result, whether it is of the second chain) without a partner.
+    ``reads``: (number of a pair, number of one that it read from)."""
 
     before: Target
     after: Target
     pairs: tuple[Pair, ...]
     alone: tuple[tuple[Made, bool], ...]
     notes: tuple[str, ...] = ()
+    reads: tuple[tuple[int, int], ...] = ()
 
     @property
     def points(self) -> tuple[Pair, ...]:
@@ -59,12 +61,15 @@ def compare(records: Records, before: Upstream, after: Upstream) -> LineageDiff:
     """The two chains, result by result."""
     pairs = _paired(before, after)
     facts = facts_of(records.bench)
-    found = [_judged(records, facts, before, after, one, two, pairs) for one, two in _ordered(pairs)]
+    order = _ordered(pairs)
+    found = [_judged(records, facts, before, after, one, two, pairs) for one, two in order]
+    place = {pair: number for number, pair in enumerate(order)}
+    reads = tuple(dict.fromkeys((place[pair], place[other]) for pair in order for other in pairs[pair]))
     lefts, rights = {one for one, _ in pairs}, {two for _, two in pairs}
     alone = [(made, False) for name, made in before.results.items() if name not in lefts and name not in after.results]
     alone += [(made, True) for name, made in after.results.items() if name not in rights and name not in before.results]
     notes = tuple(dict.fromkeys((*before.notes, *after.notes)))
-    return LineageDiff(before.target, after.target, tuple(found), tuple(alone), notes)
+    return LineageDiff(before.target, after.target, tuple(found), tuple(alone), notes, reads)
 
 
 Pairs = dict[tuple[str, str], list[tuple[str, str]]]

@@ -81,8 +81,8 @@ def dag_page(drawing: Drawing, said: Iterable[str] = (), states: Mapping[str, st
 
 
 def _article(node: Node, number: int, reads: Iterable[str], read_by: Iterable[str]) -> str:
-    rows = [*([('state', node.note)] if node.note else []), *node.details]
-    rows += [('after', '\n'.join(reads))] if reads else []
-    rows += [('before', '\n'.join(read_by))] if read_by else []
+    rows = [*([('state', node.note)] if node.state and node.note else []), *node.details]
+    rows += [('comes after', '\n'.join(reads))] if reads else []
+    rows += [('comes before', '\n'.join(read_by))] if read_by else []
     listed = ''.join(f'<dt>{escape(name)}</dt><dd>{escape(text)}</dd>' for name, text in rows)
     return f'<article id="d{number}"><h3>{escape(node.label)}</h3><dl>{listed}</dl></article>'

@@ -97,6 +97,10 @@ function choose(box, follow) {
   });
   var known = document.getElementById('d' + box.id.slice(1));
   if (known) { panel.appendChild(known.cloneNode(true)).removeAttribute('id'); }
+  var place = box.querySelector('rect').getBBox(), frame = size(), margin = 24 / scale;
+  view.x = Math.min(view.x, place.x - margin);
+  view.x = Math.max(view.x, place.x + place.width + margin - frame.w / scale);
+  show();
   if (follow) { var at = box.querySelector('rect').getBBox(); centre(at.x + at.width / 2, at.y + at.height / 2); }
 }
 canvas.addEventListener('click', function (event) {

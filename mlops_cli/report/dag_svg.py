@@ -28,18 +28,20 @@ STYLE = """
 .dag .wire{fill:none;stroke:var(--wire);stroke-width:1.4}
 .dag .tip{fill:var(--wire)}
 .dag .bar{stroke:none!important}
-.dag .fresh .bar,.dag .present .bar{fill:var(--good)!important}
-.dag .fresh .note,.dag .present .note{fill:var(--good)}
+.dag .fresh .bar,.dag .present .bar,.dag .same .bar{fill:var(--good)!important}
+.dag .fresh .note,.dag .present .note,.dag .same .note{fill:var(--good)}
 .dag .restore .bar{fill:var(--link)!important}
 .dag .restore .note{fill:var(--link)}
-.dag .run .bar,.dag .maybe .bar,.dag .past .bar{fill:var(--warn)!important}
-.dag .run .note,.dag .maybe .note,.dag .past .note{fill:var(--warn)}
+.dag .run .bar,.dag .maybe .bar,.dag .past .bar,.dag .follows .bar{fill:var(--warn)!important}
+.dag .run .note,.dag .maybe .note,.dag .past .note,.dag .follows .note{fill:var(--warn)}
 .dag .maybe .bar{opacity:.5}
-.dag .blocked .bar{fill:var(--bad)!important}
-.dag .blocked .note{fill:var(--bad)}
+.dag .blocked .bar,.dag .diverged .bar,.dag .unstable .bar{fill:var(--bad)!important}
+.dag .blocked .note,.dag .diverged .note,.dag .unstable .note{fill:var(--bad)}
 """
 KINDS = frozenset({'stage', 'data', 'target', 'unknown'})
-STATES = frozenset({'fresh', 'restore', 'run', 'maybe', 'blocked', 'present', 'past'})
+STATES = frozenset(
+    {'fresh', 'restore', 'run', 'maybe', 'blocked', 'present', 'past', 'same', 'diverged', 'follows', 'unstable'}
+)
 
 
 def svg(drawing: Drawing, *, alone: bool = False) -> str:

@@ -11,14 +11,20 @@ MOST_LANES = 12  # beside each other in a terminal
 _PLAIN = re.compile(r'[A-Za-z0-9 _./@*=(),:+-]')
 _CONTROL = re.compile('[\x00-\x1f\x7f-\x9f\u200b-\u200f\u2028-\u202e\u2060-\u206f\ud800-\udfff\ufeff]')
 _SHAPES = {'stage': ('["', '"]'), 'target': ('["', '"]'), 'data': ('(["', '"])'), 'unknown': ('["', '"]')}
+_GOOD, _WARN = 'fill:#e3f4e8,stroke:#0a7a3d,color:#1b1f24', 'fill:#fff1d6,stroke:#8a5a00,color:#1b1f24'
+_BAD = 'fill:#fde5df,stroke:#b8321f,color:#1b1f24'
 _STATES = {
-    'fresh': 'fill:#e3f4e8,stroke:#0a7a3d,color:#1b1f24',
-    'present': 'fill:#e3f4e8,stroke:#0a7a3d,color:#1b1f24',
+    'same': _GOOD,
+    'follows': _WARN,
+    'diverged': _BAD,
+    'unstable': _BAD,
+    'fresh': _GOOD,
+    'present': _GOOD,
     'restore': 'fill:#e2effc,stroke:#0b62b5,color:#1b1f24',
-    'run': 'fill:#fff1d6,stroke:#8a5a00,color:#1b1f24',
-    'past': 'fill:#fff1d6,stroke:#8a5a00,color:#1b1f24',
+    'run': _WARN,
+    'past': _WARN,
     'maybe': 'fill:#fffaf0,stroke:#8a5a00,color:#1b1f24,stroke-dasharray:4 3',
-    'blocked': 'fill:#fde5df,stroke:#b8321f,color:#1b1f24',
+    'blocked': _BAD,
 }
 
 

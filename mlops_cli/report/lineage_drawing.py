@@ -5,7 +5,9 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping, Sequence
 
 from mlops_cli.core.units import show_size
+from mlops_cli.experiments.lineage_diff import LineageDiff, Pair
 from mlops_cli.experiments.lineage_model import Downstream, Made, Source, Target, Upstream
+from mlops_cli.plan.model import Reason
 from mlops_cli.report.dag import Drawing, Edge, Node
 from mlops_cli.report.lineage_facts import maker_facts, result_facts
 
@@ -13,6 +15,13 @@ FOLD = 8  # instances of one stage from which they share a node
 FILES = 12  # inputs of one result from which those that no stage made share a node
 LISTED = 40  # texts of one row of details
 STATES = {'present': 'the present state leads to it', 'past': 'no longer the present state'}
+PARTS = {
+    'same': 'the same',
+    'diverged': 'they part here',
+    'follows': 'only what it read differs',
+    'unstable': 'the same key, other outputs',
+    'unknown': 'not recorded here',
+}
 KINDS = {'tracked': 'tracked data', 'file': 'a file of the project', 'unknown': 'made by nobody recorded here'}
 TARGET = 'target'
 
@@ -45,6 +54,32 @@ def downstream_drawing(found: Downstream, *, full: bool = False) -> Drawing:
         edges.setdefault((node_of.get(use.of, TARGET), node_of[use.by]), {})[use.entry.name] = None
     shown = [_target(found.target), *nodes]
     return Drawing(f'Downstream of {found.target.word}', tuple(shown), _edges(edges))
+
+
+def diff_drawing(found: LineageDiff) -> Drawing:
+    """A node for each pair, and for each result without a partner."""
+    nodes = [_pair(number, pair) for number, pair in enumerate(found.pairs)]
+    for made, later in found.alone:
+        details = (('run', _run(made)), *((word, _some(texts)) for word, texts in result_facts(made, full=True)))
+        where = f'only before the {"second" if later else "first"}'
+        nodes.append(Node(f'{made.id}', made.name, 'unknown', note=where, details=details))
+    edges = [Edge(str(read), str(reader)) for reader, read in found.reads]
+    return Drawing(f'From {found.before.word} to {found.after.word}', tuple(nodes), tuple(edges))
+
+
+def _pair(number: int, pair: Pair) -> Node:
+    one, two = pair.before, pair.after
+    name = two.name if one.name == two.name else f'{one.name}, {two.name}'
+    rows = [('first', _run(one)), ('second', _run(two))]
+    rows += [(reason.kind, _reason(reason)) for reason in pair.own]
+    rows += [('read', f'{name}, which differs because of a stage before') for name in pair.follows]
+    rows += [('made under', f'{name} {before} -> {after}') for name, before, after in pair.environment]
+    return Node(str(number), name, note=PARTS[pair.state], state=pair.state, details=tuple(rows))
+
+
+def _reason(reason: Reason) -> str:
+    values = f'{reason.before or "none"} -> {reason.after or "none"}' if reason.kind not in ('data', 'code') else ''
+    return ' '.join(text for text in (reason.subject, values, reason.detail) if text)
 
 
 def _edges(found: Mapping[tuple[str, str], Iterable[str]]) -> tuple[Edge, ...]:
@@ -83,10 +118,14 @@ def _state(made: Made) -> str:
     return '' if made.present is None else 'present' if made.present else 'past'
 
 
+def _run(made: Made) -> str:
+    run = f'run {made.maker.short}' if made.maker.short else 'made by nobody recorded here'
+    return ', '.join([run, *maker_facts(made)])
+
+
 def _result(made: Made) -> Node:
     run = f'run {made.maker.short}' if made.maker.short else 'made by nobody recorded here'
-    rows = [('run', ', '.join([run, *maker_facts(made)]))]
-    rows += [(word, _some(texts)) for word, texts in result_facts(made, full=True)]
+    rows = [('run', _run(made)), *((word, _some(texts)) for word, texts in result_facts(made, full=True))]
     return Node(made.id, made.name, note=_noted(run, made), state=_state(made), details=tuple(rows))
 
 

@@ -216,6 +216,20 @@ def test_every_format(ran: Project, typed: Typed, words: tuple[str, ...]) -> Non
     assert html.startswith('<!doctype html>') and html.count('<article') == len(labels)
 
 
+def test_a_difference_as_a_drawing(ran: Project, typed: Typed) -> None:
+    words = ('lineage', 'diff', 'HEAD~1:best.bin', 'best.bin', '--format')
+    labels, edges = check_mermaid(typed(ran, *words, 'mermaid')[1])
+    assert set(labels.values()) == {
+        'prepare<br/>the same',
+        'pick<br/>only what it read differs',
+        *(f'train@{n}<br/>they part here' for n in (1, 2, 3, 4)),
+    }
+    assert len(edges) == 8
+    html = typed(ran, *words, 'html')[1]
+    assert html.count('<article') == 6 and 'rate 0.1 -&gt; 0.2' in html and 'they part here' in html
+    assert typed(ran, *words, 'json')[1] == typed(ran, *words[:-1], '--json')[1]
+
+
 def test_many_instances_share_a_node(project: Project, typed: Typed) -> None:
     project.write('pipeline.yaml', PIPELINE.replace('[1, 2, 3, 4]', str(list(range(1, 21)))))
     project.write('params.yaml', 'rate: 0.1\n')

@@ -79,10 +79,24 @@ def test_a_click_tells_what_is_known_and_shows_what_belongs_together(browser: An
     assert 'b' in page.inner_text('#panel h3') and 'a' in page.inner_text('#panel') and 'c' in page.inner_text('#panel')
     far = page.evaluate("[...document.querySelectorAll('g.box.far')].map(box => box.dataset.id)")
     assert sorted(far) == ['d', 'e']
+    page.click('g.box[data-id="e"]')
+    assert 'e' in page.inner_text('#panel h3')
     page.keyboard.press('Escape')
     page.click('#canvas', position={'x': 5, 'y': 5})
     assert page.locator('g.box.far').count() == 0 and not page.is_visible('#panel')
     assert page.wrong == []
+    page.context.close()
+
+
+def test_what_was_clicked_stays_in_sight(browser: Any, tmp_path: Path) -> None:
+    """The panel takes room from the picture."""
+    page = shown(browser, tmp_path, drawing(' '.join(f's{n}>s{n + 1}' for n in range(9))))
+    page.click('g.box[data-id="s8"]')
+    assert page.is_visible('#panel')
+    assert page.evaluate(
+        """() => document.querySelector('g.box.chosen').getBoundingClientRect().right
+        <= document.getElementById('canvas').getBoundingClientRect().right"""
+    )
     page.context.close()
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import sys
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from enum import StrEnum
 from typing import TYPE_CHECKING, Annotated, Any
@@ -21,9 +21,8 @@ from mlops_cli.core.errors import ExitCode
 from mlops_cli.experiments.lineage import downstream as walk_down
 from mlops_cli.experiments.lineage import upstream as walk_up
 from mlops_cli.experiments.lineage import whatever, with_edits, with_presence
-from mlops_cli.experiments.lineage_diff import compare
+from mlops_cli.experiments.lineage_diff import LineageDiff, compare
 from mlops_cli.experiments.lineage_model import Downstream, Upstream
-from mlops_cli.experiments.lineage_model import Target as Found
 from mlops_cli.experiments.lineage_records import Records
 from mlops_cli.experiments.lineage_targets import Targets
 
@@ -77,7 +76,7 @@ def upstream(
         found = with_edits(records, walk_up(records, targets.find(target), depth))
     _show(
         Format.JSON if json else form,
-        found.target,
+        [found.target.title, *found.target.said],
         lambda: upstream_document(found),
         lambda: _drawing(found, full),
         lambda: upstream_lines(found, width(sys.stdout), full=full),
@@ -103,7 +102,7 @@ def downstream(
         found = with_presence(walk_down(records, whatever(meant) if every else meant, depth), targets.is_present)
     _show(
         Format.JSON if json else form,
-        found.target,
+        [found.target.title, *found.target.said],
         lambda: downstream_document(found),
         lambda: _drawing(found, full),
         lambda: downstream_lines(found, width(sys.stdout), full=full),
@@ -116,6 +115,7 @@ def diff(
     before: Target,
     after: Target,
     full: Full = False,
+    form: Form = Format.TEXT,
     json: options.Json = False,
 ) -> int:
     """Where two things part: the first stages whose code, parameters, data, command or environment differ.
@@ -125,16 +125,23 @@ def diff(
     with _records() as (records, targets):
         one, two = (walk_up(records, targets.find_any(word)) for word in (before, after))
         found = compare(records, one, two)
-    if json:
-        print_json(diff_document(found))
-    else:
-        out_lines(diff_lines(found, width(sys.stdout), full=full))
+    _show(
+        Format.JSON if json else form,
+        [
+            f'{which}: {text}'
+            for which, of in (('First', found.before), ('Second', found.after))
+            for text in (of.title, *of.said)
+        ],
+        lambda: diff_document(found),
+        lambda: _drawing(found, full),
+        lambda: diff_lines(found, width(sys.stdout), full=full),
+    )
     return ExitCode.DONE if found.before.found and found.after.found else ExitCode.FAILED
 
 
 def _show(
     form: Format,
-    target: Found,
+    said: Sequence[str],
     document: Callable[[], Mapping[str, Any]],
     drawing: Callable[[], Drawing],
     lines: Callable[[], list[Line]],
@@ -144,19 +151,21 @@ def _show(
     elif form is Format.TEXT:
         out_lines(lines())
     else:
-        out_lines(_drawn(form, target, drawing()).splitlines())
+        out_lines(_drawn(form, said, drawing()).splitlines())
 
 
-def _drawing(found: Upstream | Downstream, full: bool) -> Drawing:
+def _drawing(found: Upstream | Downstream | LineageDiff, full: bool) -> Drawing:
     """What draws is loaded where a drawing is asked for: most ask for text."""
-    from mlops_cli.report.lineage_drawing import downstream_drawing, upstream_drawing
+    from mlops_cli.report.lineage_drawing import diff_drawing, downstream_drawing, upstream_drawing
 
+    if isinstance(found, LineageDiff):
+        return diff_drawing(found)
     return upstream_drawing(found, full=full) if isinstance(found, Upstream) else downstream_drawing(found, full=full)
 
 
-def _drawn(form: Format, target: Found, drawing: Drawing) -> str:
+def _drawn(form: Format, said: Sequence[str], drawing: Drawing) -> str:
     from mlops_cli.report import dag_page, dag_svg, dag_text
-    from mlops_cli.report.lineage_drawing import STATES
+    from mlops_cli.report.lineage_drawing import PARTS, STATES
 
     if form is Format.MERMAID:
         return dag_text.mermaid(drawing)
@@ -164,4 +173,4 @@ def _drawn(form: Format, target: Found, drawing: Drawing) -> str:
         return dag_text.dot(drawing)
     if form is Format.SVG:
         return dag_svg.svg(drawing, alone=True)
-    return dag_page.dag_page(drawing, [target.title, *target.said], STATES)
+    return dag_page.dag_page(drawing, said, STATES | PARTS)
