@@ -11,7 +11,7 @@ import re
 import stat
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from mlops_cli.core import layout
 from mlops_cli.core.errors import UserError
@@ -20,7 +20,9 @@ from mlops_cli.fsio.journal import SUFFIX
 from mlops_cli.fsio.paths import Root
 from mlops_cli.run.logs import is_going_on
 from mlops_cli.run.recorder import EVENTS, SCHEMA, folder_of
-from mlops_cli.run.workbench import Workbench
+
+if TYPE_CHECKING:
+    from mlops_cli.run.workbench import Workbench
 
 FIRST_BYTES = 1 << 16  # of a run's file, for its first line
 MOST_BYTES = 256 << 20  # of a run's file that are read to tell what runs in it

@@ -483,6 +483,22 @@ def test_ctrl_c_leaves_the_run_alone(stand: Stand, columns: int) -> None:
     assert code == 0 and f'Run {short}.' in text
 
 
+def test_lists_of_runs_tell_what_goes_on(stand: Stand) -> None:
+    short = stand.detach()
+    said = stand.project.mlops('runs', 'list').out
+    assert said == f'Going on: {short}, 1 of 2 stages, now slow   (mlops runs attach {short})\n'
+    stand.go()
+    stand.attach(short)
+    (stand.marks / 'go').unlink()
+    again = stand.detach('-f')
+    lines = stand.project.mlops('runs', 'list').out.splitlines()
+    assert lines[1].split()[0] == short and lines[-1].startswith(f'Going on: {again}')
+    document = stand.project.mlops('runs', 'list', '--json').json
+    schema = Path(__file__).resolve().parents[2] / 'docs/schemas/runs-list.v1.json'
+    jsonschema_rs.validator_for(json.loads(schema.read_text())).validate(document)
+    assert [(one['run'], one['detached'], one['stages']) for one in document['running']] == [(again, True, ['slow'])]
+
+
 def test_a_pipeline_that_is_half_written_does_not_hide_a_run(stand: Stand) -> None:
     short = stand.detach()
     stand.project.write('pipeline.yaml', 'stages: {slow: [')

@@ -4,19 +4,25 @@ from __future__ import annotations
 
 import sys
 import time
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 from mlops_cli.cli import context, exits, options
 from mlops_cli.cli.console import Line, out, out_lines, print_json, say, width
+from mlops_cli.cli.going_on import going_on_lines, live_documents
 from mlops_cli.cli.history import history, tell_problems
 from mlops_cli.cli.when import moment
+from mlops_cli.core import layout
 from mlops_cli.core.errors import UserError
 from mlops_cli.core.near import did_you_mean
 from mlops_cli.core.units import plural
+from mlops_cli.fsio.paths import Root
 from mlops_cli.records.asking import FIELDS, METRIC, PARAM, Answer, Query, Row, ask, conditions
 from mlops_cli.records.runs import ENDINGS, STATES
+
+if TYPE_CHECKING:
+    from mlops_cli.run.live import Live
 
 EXITS = exits.line()
 Words = list[str] | None
@@ -72,6 +78,7 @@ def command(
         sort.removeprefix('-'), True if sort.startswith('-') else None, reverse, most,
     )  # fmt: skip
     with history() as opened:
+        live = _going_on(opened.root)
         files = opened.kept.files()
         if kept:
             query = _among(query, frozenset(files))
@@ -79,12 +86,23 @@ def command(
     tell_problems(answer.problems)
     chosen = _columns(columns, answer)
     if json:
-        print_json(_document(answer, files, chosen))
+        print_json(_document(answer, files, chosen) | {'running': live_documents(live)})
     elif answer.rows:
         _print(answer, files, chosen, now)
-    else:
+    elif answer.all or not live:
         out(_nothing(answer))
+    for line in going_on_lines(live) if not json else ():
+        out(line)
     return 0
+
+
+def _going_on(root: Root) -> tuple[Live, ...]:
+    """The runs that are not over; they have no record yet."""
+    if root.stat(layout.JOURNAL) is None:
+        return ()
+    from mlops_cli.run.live import running_in
+
+    return tuple(running_in(root))
 
 
 def _among(query: Query, ids: frozenset[str]) -> Query:
