@@ -1,7 +1,8 @@
 """Shell completion: the scripts for bash, zsh and fish, and the answers they ask for (docs/commands.md).
 
 A script hands over the line up to the cursor; the answer is ``words`` or ``files`` (whether the shell should offer files where
-we know nothing) and then one candidate a line.  No script evaluates what it is given: names come with a branch, from anybody.
+we know nothing) and then one candidate a line, in an order that is kept (runs: newest first).  No script evaluates what it is
+given: names come with a branch, from anybody.
 """
 
 from __future__ import annotations
@@ -25,6 +26,7 @@ _mlops_completion() {
         if [[ -z $kind ]]; then kind=$line; else COMPREPLY+=("$line"); fi
     done < <(_MLOPS_COMPLETE=complete_bash COMP_LINE="${COMP_LINE:0:$COMP_POINT}" MLOPS_WORDBREAKS="$COMP_WORDBREAKS" \\
         "$1" 2>/dev/null </dev/null)
+    compopt -o nosort 2>/dev/null
     if [[ $kind == words ]]; then compopt +o default 2>/dev/null; fi
     if [[ ${#COMPREPLY[@]} == 1 && ${COMPREPLY[0]} == *[=:] ]]; then compopt -o nospace 2>/dev/null; fi
     return 0
@@ -47,8 +49,8 @@ _mlops() {
         fi
     done < <(_MLOPS_COMPLETE=complete_zsh COMP_LINE="${(j: :)words[1,CURRENT-1]} $QIPREFIX$PREFIX" \\
         ${(Q)words[1]} 2>/dev/null </dev/null)
-    (( $#closed )) && compadd -l -d shown -a closed
-    (( $#open )) && compadd -S '' -l -d openshown -a open
+    (( $#closed )) && compadd -V closed -l -d shown -a closed
+    (( $#open )) && compadd -V open -S '' -l -d openshown -a open
     if [[ $kind == files ]] && (( ! $#closed && ! $#open )); then _files; fi
 }
 if [[ $zsh_eval_context[-1] == loadautofunc ]]; then _mlops "$@"; else compdef _mlops mlops; fi
@@ -65,7 +67,7 @@ function __mlops_complete
         printf '%s\\n' $found[2..-1]
     end
 end
-complete --command mlops --no-files --arguments '(__mlops_complete)'
+complete --command mlops --no-files --keep-order --arguments '(__mlops_complete)'
 """
 
 SCRIPTS: Mapping[str, str] = {'bash': BASH, 'zsh': ZSH, 'fish': FISH}
