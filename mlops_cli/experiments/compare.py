@@ -119,8 +119,12 @@ def _stage(before: Point, after: Point, name: str) -> StageChange:
         return StageChange(name, 'same' if same else 'changed', one, two, '' if same else 'same key, other outputs')
     for point, side in ((before, one), (after, two)):
         if side.state == UNKNOWN:
-            return StageChange(name, 'changed', one, two, f'nothing recorded at {point.label}')
+            return StageChange(name, 'changed', one, two, _open_words(point))
     return StageChange(name, 'changed', one, two)
+
+
+def _open_words(point: Point) -> str:
+    return 'out of date in the workspace' if point.kind == 'workspace' else f'nothing recorded at {point.label}'
 
 
 # What went in

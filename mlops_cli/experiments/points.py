@@ -128,11 +128,30 @@ def present(bench: Workbench) -> Iterator[tuple[Step, StagePoint]]:
 def planned(bench: Workbench, step: Step) -> StagePoint:
     """A step of a plan as part of a state: recorded if its outputs are known, whether or not they are in place."""
     key = step.manifest.digest if step.manifest is not None else None
+    if key is None and step.verdict is Verdict.FRESH:  # a frozen stage: what is there counts
+        return StagePoint(step.stage, RECORDED, outputs=step.made)
+    if key is not None and step.verdict is Verdict.RUN:  # it is always to run, whatever is recorded
+        return _latest(bench, StagePoint(step.stage, UNKNOWN, key, step.manifest))
     if key is None or step.verdict not in (Verdict.FRESH, Verdict.RESTORE):
         partial = Manifest.of(bench.drafts[step.stage].entries) if key is None else None
         return StagePoint(step.stage, UNKNOWN, key, step.manifest, partial=partial)
     outs8 = outputs_digest(step.outputs).hex[:8]
     return recorded(bench, StagePoint(step.stage, RECORDED, key, step.manifest, step.made), outs8)
+
+
+def _latest(bench: Workbench, point: StagePoint) -> StagePoint:
+    """With the result that the workspace holds, else the last one of this key; as it is where there is none."""
+    assert point.key is not None
+    results = {pin.outs8: dict(pin.outputs) for pin in bench.pins.of_key(point.key)}
+    entries = sorted((e for e in bench.results.lookup(point.key) if not e.suspect), key=lambda entry: entry.created)
+    results |= {entry.entry8: dict(entry.outputs) for entry in entries}
+    held = [
+        outs8
+        for outs8, outputs in results.items()
+        if all(bench.workspace.ref(path, ignore=False) == ref for path, ref in outputs.items())
+    ]
+    chosen = (held or list(results))[-1:]
+    return recorded(bench, replace(point, state=RECORDED), chosen[0]) if chosen else point
 
 
 def recorded(bench: Workbench, point: StagePoint, outs8: str) -> StagePoint:

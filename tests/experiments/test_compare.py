@@ -69,7 +69,7 @@ def test_parameters_and_code(ran: Project, before: str, run_it: bool) -> None:
     assert not found.empty and not found.commands and not found.data
     assert statuses(found) == {'prepare': 'changed', 'train': 'changed'}
     notes = {one.stage: one.note for one in found.stages}
-    assert all(('nothing recorded at workspace' in note) != run_it for note in notes.values())
+    assert all(('out of date in the workspace' in note) != run_it for note in notes.values())
 
 
 def test_outputs_metrics_and_usage(ran: Project) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import sqlite3
 from collections.abc import Iterator
+from pathlib import Path
 
 import pytest
 
@@ -143,4 +144,42 @@ def test_damaged_memories_are_worked_out_anew(ran: Project) -> None:
             database.execute('UPDATE revisions SET value = ?', (value,))
         database.close()
         assert find_point(bench, 'HEAD').stages == first.stages
+    bench.close()
+
+
+def test_after_a_clone_the_pins_tell_all_but_the_content(ran: Project, tmp_path: Path) -> None:
+    ran.write('params.yaml', 'rows: 3\nrate: 2.0\n')
+    ran.run()
+    ran.commit('second')
+    ran.git('clone', '-q', str(ran.path), str(tmp_path / 'clone'))
+    bench = Project(tmp_path / 'clone').open()
+    for word, number in (('HEAD', 0.7), ('HEAD~1', 0.6), ('workspace', 0.7)):
+        point = find_point(bench, word)
+        assert {stage.state for stage in point.stages.values()} == {'recorded'}, word
+        assert ('metrics.json', 'accuracy', number) in point.stages['train'].metrics
+        assert read_output(bench, point, 'model.txt', 100) is None
+    bench.close()
+
+
+def test_a_stage_that_always_runs_has_its_last_result(project: Project) -> None:
+    project.write(
+        'pipeline.yaml',
+        'stages:\n  a:\n    cmd:\n      - date +%N > a.txt\n      - echo "n = 1" > n.toml\n    always_changed: true\n'
+        '    outs: [a.txt]\n    metrics: [n.toml]\n',
+    )
+    project.run()
+    project.run()
+    bench = project.open()
+    point = find_point(bench, 'workspace')
+    assert point.stages['a'].state == 'recorded' and point.stages['a'].metrics == (('n.toml', 'n', 1),)
+    assert read_output(bench, point, 'a.txt', 100) == project.read('a.txt').encode()
+    assert point.stages['a'].outputs['a.txt'] == bench.workspace.ref('a.txt', ignore=False)
+    bench.close()
+
+
+def test_a_frozen_stage_has_what_is_there(ran: Project) -> None:
+    ran.write('pipeline.yaml', ran.read('pipeline.yaml').replace('cmd: python prepare.py', 'cmd: echo\n    frozen: true'))
+    bench = ran.open()
+    point = find_point(bench, 'workspace')
+    assert point.stages['prepare'].state == 'recorded' and set(point.stages['prepare'].outputs) == {'prepared'}
     bench.close()
