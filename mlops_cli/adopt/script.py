@@ -65,6 +65,7 @@ _PATH_WRITES = frozenset(('write_text', 'write_bytes'))
 _PATH_READS = frozenset(('read_text', 'read_bytes'))
 _STAGE_NAME = re.compile(r'[^A-Za-z0-9_.-]+')
 _WORDS = frozenset(('true', 'false', 'null', 'yes', 'no', 'on', 'off', 'y', 'n'))  # no text, to some readers of YAML
+_KNOWN = '.py, .sh, .R and .jl are known'
 _PICTURES = ('.png', '.svg', '.jpg', '.jpeg')
 
 
@@ -124,7 +125,8 @@ def guess(root: Root, script: str) -> Guess:
         return Guess(script, stage, f'python3 {word}', there, tuple(path for path in writes if path != script))
     runner = {'sh': 'sh', 'R': 'Rscript', 'jl': 'julia'}.get(script.rpartition('.')[2])
     if runner is None:
-        raise UserError(f'{script} is no script that can be told how to start', hint='.py, .sh, .R and .jl are known')
+        hint = f'jupyter nbconvert --to script {word}, then the file it makes' if script.endswith('.ipynb') else _KNOWN
+        raise UserError(f'{script} is no script that can be told how to start', hint=hint)
     return Guess(script, stage, f'{runner} {word}')
 
 

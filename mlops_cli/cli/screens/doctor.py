@@ -14,7 +14,7 @@ INDENT = 8
 
 def doctor_lines(found: Sequence[Finding], right: Sequence[str], columns: int) -> list[Line]:
     """``right``: what was looked at and is so."""
-    lines: list[Line] = [Line(f'  right {text}') for text in right]
+    lines: list[Line] = [Line(f'  right {one_line(text)}') for text in right]
     for one in found:
         where = f'{one_line(one.where)}: ' if one.where else ''
         first, *more = wrap(f'{where}{one_line(one.text)}', columns - INDENT)

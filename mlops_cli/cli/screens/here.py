@@ -65,7 +65,7 @@ def here_lines(here: Here, columns: int) -> list[Line]:
 
 def _standing(here: Here) -> str:
     name, count = one_line(here.plan.pipeline), plural(len(here.plan.steps), 'stage')
-    where = here.no_git if here.branch is None else f'branch {one_line(here.branch)}' if here.branch else 'on no branch'
+    where = one_line(here.no_git) if here.branch is None else f'branch {one_line(here.branch)}' if here.branch else 'on no branch'
     if here.last is None:
         return f'{name}: {count}, none has run yet; {where}.'
     ended = '' if here.last.ended == 'done' else f', {here.last.ended}'
@@ -119,7 +119,7 @@ def _stale(here: Here) -> list[tuple[str, str]]:
 def _unsaved(here: Here) -> list[tuple[str, str]]:
     if here.branch is None:
         return [('git init', 'so that what is recorded has a history')] if here.no_git == 'not in a git repository' else [
-            ('mlops doctor', here.no_git)
+            ('mlops doctor', one_line(here.no_git))
         ]
     lacking = here.uncommitted
     if here.last is None or not lacking.to_add:

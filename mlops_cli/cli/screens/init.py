@@ -85,7 +85,7 @@ def advice_lines(made: Made) -> list[Line]:
     """Nothing was written: there is something here already, and only its owner knows what it is for."""
     here, lines = made.here, [f'Here: {_found(made.here)}. Nothing was written, and nothing of it was run.']
     for file, tool in here.tools:
-        lines.append(f'  {file}: {TOOLS[tool]}')
+        lines.append(f'  {one_line(file)}: {TOOLS[tool]}')
     if here.scripts:
         first = one_line(shlex.quote(here.scripts[0]))
         lines += ['Begin with one script; what it reads and writes is found in its text:', f'  mlops init --script {first}']
@@ -103,7 +103,7 @@ def advice_lines(made: Made) -> list[Line]:
 
 def _found(here: Surroundings) -> str:
     parts = [_some(here.scripts)] if here.scripts else []
-    parts += [file for file, _ in here.tools]
+    parts += [one_line(file) for file, _ in here.tools]
     parts += [plural(len(here.notebooks), 'notebook')] if here.notebooks else []
     return ', '.join(parts)
 
