@@ -20,7 +20,7 @@ from mlops_cli.run.workbench import Workbench
 
 LIMIT = 1 << 20  # bytes of a file whose lines are compared
 FILES = 5000  # files of a state that are looked at
-LINES = 20_000  # lines of a file that are compared: more take too long
+LINES = 10_000  # lines of a file that are compared: more could take minutes
 
 Read = Callable[[str], bytes | None]
 

@@ -40,7 +40,7 @@ def holding(bench: Workbench, run: Run) -> Holding:
     if gone:
         more = f' and {len(gone) - NAMED} more' if len(gone) > NAMED else ''
         raise UserError(
-            f'run {run.short} cannot be kept: this cache no longer has all that {", ".join(gone[:NAMED])}{more} made',
+            f'run {run.short} cannot be kept: this cache does not have all that {", ".join(gone[:NAMED])}{more} made',
             hint=_bring_back(run),
             exit_code=ExitCode.FAILED,
         )

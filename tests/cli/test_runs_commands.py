@@ -173,7 +173,7 @@ def test_show_what_was_edited_and_what_is_gone(mlops: Mlops, three: list[str], p
     assert 'with changes in params.yaml' in mlops('runs', 'show', run).out
     shutil.rmtree(project.path / '.mlops' / 'cache')
     said = mlops('runs', 'show', run).out
-    assert 'this cache no longer has all that train made' in said and 'mlops runs keep' not in said
+    assert 'this cache does not have all that train made' in said and 'mlops runs keep' not in said
 
 
 def test_diff(mlops: Mlops, three: list[str], project: Project) -> None:
@@ -215,7 +215,7 @@ def test_keep_refuses_what_is_gone_and_then_keeps_none(mlops: Mlops, three: list
     assert 'fail' in mlops('runs', 'show', failed).out
     shutil.rmtree(project.path / '.mlops' / 'cache' / 'objects-v1')
     said = mlops('runs', 'keep', first, code=1).err
-    assert f'run {first} cannot be kept: this cache no longer has all that' in said and 'hint:' in said
+    assert f'run {first} cannot be kept: this cache does not have all that' in said and 'hint:' in said
     assert not project.exists('.mlops/kept')
     assert 'mlops runs apply' in mlops('runs', 'keep', trial, code=1).err
 

@@ -95,7 +95,7 @@ def test_where_results_are_gone_that_is_told_and_nothing_to_keep() -> None:
     found = told(run, kept=())
     gone = replace(found, stages=(found.stages[0], replace(found.stages[1], stored=False)))
     text = '\n'.join(line.text for line in show_lines(gone, 200))
-    assert f'this cache no longer has all that {TRAIN[0]} made' in text
+    assert f'this cache does not have all that {TRAIN[0]} made' in text
     assert ', gone' in text and 'runs keep' not in text
 
 

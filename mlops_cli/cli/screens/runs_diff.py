@@ -210,7 +210,12 @@ def _metrics(found: Difference, groups: Groups, columns: int, whole: bool) -> li
         Comparison(rows, ()), (found.before.label, found.after.label), groups, columns, everything=whole, changed_only=True
     )
     tail = [Line(f'  {plural(same, "number")} the same')] if same else []
-    return _block('Metrics', [*shown[2:-2], *tail])  # without its own title and sum
+    body = shown[1:-1]  # without its own title and sum
+    while body and not body[0].text:
+        body = body[1:]
+    while body and not body[-1].text:
+        body = body[:-1]
+    return _block('Metrics', [*body, *tail])
 
 
 def _usage(changes: Sequence[UsageChange], columns: int, most: int) -> list[Line]:

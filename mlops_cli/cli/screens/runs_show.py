@@ -149,7 +149,7 @@ def _next(told: Told, columns: int) -> list[Line]:
     lines = []
     if gone:
         names = ', '.join(some([one_line(name) for name in gone], NAMED))
-        lines += _labelled('gone', f'this cache no longer has all that {names} made; the same state makes it again', columns)
+        lines += _labelled('gone', f'this cache does not have all that {names} made; the same state makes it again', columns)
     if run.overlay:
         lines += _labelled('take over', f'mlops runs apply {run.short}', columns)
     lines += _labelled('compare', f'mlops runs diff {run.short}', columns)
