@@ -38,3 +38,19 @@ def test_links_into_pages_lead_to_headings(page: Path) -> None:
     links = [(path, anchor) for path, anchor in ANCHOR.findall(FENCE.sub('', page.read_text())) if '://' not in path]
     inside = [(page.parent / path if path else page, anchor) for path, anchor in links if path.endswith('.md') or not path]
     assert [(str(target), anchor) for target, anchor in inside if anchor not in anchors(target)] == []
+
+
+@pytest.mark.parametrize('contents', ['docs/README.md', 'docs/decisions/README.md', 'docs/formats/README.md'])
+def test_every_page_is_in_a_list_of_contents(contents: str) -> None:
+    """A page below a folder with a list of its own stands in that one."""
+    page = ROOT / contents
+    linked = {(page.parent / link).resolve() for link in LINK.findall(page.read_text())}
+    lists = {one.parent for one in pages() if one.name == 'README.md'}
+
+    def nearest(one: Path) -> Path:
+        start = one.parent.parent if one.name == 'README.md' else one.parent
+        return next(folder for folder in (start, *start.parents) if folder in lists)
+
+    mine = [one for one in pages() if one != page and nearest(one) == page.parent]
+    assert len(mine) > 5
+    assert [str(one.relative_to(ROOT)) for one in mine if one.resolve() not in linked] == []
