@@ -90,8 +90,7 @@ def _source(records: Records, made: Made, entry: Entry) -> Source:
     path = path_of(entry)
     if not path or (entry.kind == 'environment' and entry.value is not None):
         return Source(entry, 'file')
-    found = records.makers(path, entry.digest) if entry.kind != 'code' or not path.endswith('.py') else []
-    found = [one for one in found if one[0].id != made.id]
+    found = [one for one in records.makers(path, entry.digest) if one[0].id != made.id]
     if found:
         ranked = ranked_makers(found, made)
         first, through, output = ranked[0]

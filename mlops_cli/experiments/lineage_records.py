@@ -31,7 +31,7 @@ from mlops_cli.store.tree import MalformedTree, find
 
 SMALL = 32  # bytes: files that are shorter are often equal by chance, so their content proves nothing at another path
 NODE_BYTES = 64 << 20  # of a folder's listing: some 500,000 names
-FOLDERS = 200  # versions of a folder that are opened to find a file in them
+FOLDERS = 50  # versions of a folder that are opened to find a file in them; where there are more, the index is asked
 _SLUGGED = re.compile(r'.*-[0-9a-f]{8}')
 
 
@@ -224,7 +224,10 @@ class Records:
     def _makers_around(self, path: str, identity: Digest) -> Iterator[tuple[Made, str]]:
         for folder in ancestors(path):
             names = [mention.record for mention in self.index.with_name(folder) if mention.role == 'out']
-            for made in self.opened(reversed(names[-FOLDERS:])):
+            if len(names) > FOLDERS:
+                yield from ((made, output) for made, output in self._makers_deep(identity) if output == folder)
+                continue
+            for made in self.opened(names):
                 ref = made.made.get(folder)
                 part = self.part(ref, path[len(folder) + 1 :]) if ref is not None and ref.kind == 'tree' else None
                 if part is not None and identity in (part.identity, part.digest):

@@ -384,7 +384,12 @@ class LineageIndex:
                 continue
             known.add(name)
             connection.execute('INSERT INTO nodes VALUES (?)', (name,))
-            rows = [(number_of(e.digest.hex), name, _text(e.name)) for e in entries if e.digest is not None]
+            contents = [(entry, entry.ref) for entry in entries if entry.kind != 'link']
+            rows = [
+                (number_of(found.hex), name, _text(entry.name))
+                for entry, ref in contents
+                for found in {ref.digest, ref.identity}
+            ]
             connection.executemany('INSERT INTO members VALUES (?, ?, ?)', rows)
             count += len(rows)
             waiting += [e.digest for e in entries if e.kind == 'dir' and e.digest is not None]

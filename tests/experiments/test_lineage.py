@@ -140,6 +140,30 @@ def test_a_file_inside_an_output_that_is_a_folder_leads_to_its_stage(ran: Projec
     assert names(inside) == {'prepare'} and 'in data' in inside.target.said[0]
 
 
+def test_of_many_versions_of_a_folder_the_right_one_is_found(ran: Project, monkeypatch: pytest.MonkeyPatch) -> None:
+    for number in range(3):
+        ran.write('in.txt', f'version {number}: {LINE}')
+        ran.run('prepare')
+    monkeypatch.setattr('mlops_cli.experiments.lineage_records.FOLDERS', 1)
+    found = up(ran, 'HEAD:train@2')
+    assert names(found) == {'train@2', 'prepare'}
+    (source,) = [s for s in found.sources[found.target.makers[0]] if s.entry.name == 'data/all.txt']
+    assert source.through == 'inside' and len(source.makers) == 4  # in.txt has no part in all.txt
+    assert found.results[source.makers[0]].maker.run == found.results[found.target.makers[0]].maker.run
+
+
+def test_code_that_a_stage_writes_has_a_maker(project: Project) -> None:
+    project.write(
+        'pipeline.yaml',
+        'version: 1\nstages:\n'
+        '  write: {cmd: "printf \'print(1 + 1)  # longer than by chance\\n\' > made.py", outs: [made.py]}\n'
+        '  use: {cmd: python made.py > out.txt, code: [made.py], outs: [out.txt]}\n',
+    )
+    project.run()
+    assert names(up(project, 'out.txt')) == {'use', 'write'}
+    assert names(down(project, 'write')) == {'use'}
+
+
 def test_data_that_no_stage_made_is_tracked_or_a_file(ran: Project) -> None:
     found = up(ran, 'data')
     (top,) = found.target.makers

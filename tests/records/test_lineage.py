@@ -203,6 +203,16 @@ def test_files_inside_stored_folders_are_found_however_deep(place: Place) -> Non
     assert index.holders(digest_of(b'nowhere')) == []
 
 
+def test_an_executable_inside_a_folder_is_found_as_keys_name_it(place: Place) -> None:
+    tool = ref('#!/bin/sh', 'exec')
+    folder, nodes = build({'bin/tool': tool})
+    place.objects |= nodes
+    place.add('make', pin('read', '', out='data', ref_of=folder))
+    index = place.index()
+    assert (folder.digest, 'bin/tool') in index.holders(tool.digest)
+    assert (folder.digest, 'bin/tool') in index.holders(tool.identity)
+
+
 def test_tracked_folders_are_looked_into_too_and_what_is_not_here_is_told(place: Place) -> None:
     tracked, nodes = build({'a.txt': ref('needle')})
     index = place.index(folders={'raw': tracked})
