@@ -10,17 +10,30 @@ from mlops_cli.core.errors import UserError
 
 def project_folder(start: str | None = None) -> str:
     """The nearest folder, from ``start`` upwards, with a pipeline.yaml.  Raises UserError."""
-    here = folder = os.path.abspath(start or os.getcwd())
+    here = os.path.abspath(start or os.getcwd())
+    folder = find_project(here)
+    if not folder:
+        raise UserError(f'no {layout.PIPELINE_FILE} in {here} or above it', hint=_instead(here))
+    return folder
+
+
+def find_project(here: str) -> str:
+    """As project_folder; empty if there is none.  Raises UserError for a pipeline.yaml that is no file."""
+    folder = here
     while True:
         path = os.path.join(folder, layout.PIPELINE_FILE)
         if os.path.isfile(path):
             return folder
         if os.path.lexists(path):
             raise _no_file(path)
-        parent = os.path.dirname(folder)
-        if parent == folder:
-            raise UserError(f'no {layout.PIPELINE_FILE} in {here} or above it', hint=_instead(here))
-        folder = parent
+        if folder == os.path.dirname(folder):
+            return ''
+        folder = os.path.dirname(folder)
+
+
+def is_bare_repository(folder: str) -> bool:
+    """Whether it looks like what ``git clone --bare`` makes."""
+    return all(os.path.exists(os.path.join(folder, name)) for name in ('HEAD', 'objects', 'refs'))
 
 
 def _no_file(path: str) -> UserError:
@@ -35,6 +48,6 @@ def _instead(here: str) -> str:
     """What to do where no pipeline is."""
     if os.path.isfile(os.path.join(here, 'dvc.yaml')):
         return 'there is a dvc.yaml: cp dvc.yaml pipeline.yaml, then mlops plan says what to change, by line'
-    if all(os.path.exists(os.path.join(here, name)) for name in ('HEAD', 'objects', 'refs')):
+    if is_bare_repository(here):
         return 'this is a bare git repository, which has no files: git worktree add ../work, and go there'
     return 'mlops init makes a project here, or name one: mlops -C DIR ...'

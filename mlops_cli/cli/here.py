@@ -14,7 +14,6 @@ from mlops_cli.cli.screens.here import Here, here_lines, outside_lines
 from mlops_cli.cli.standing import data_changes, in_git, last_run, working
 from mlops_cli.cli.uncommitted import uncommitted
 from mlops_cli.cli.wiring import workbench
-from mlops_cli.core.errors import UserError
 from mlops_cli.fsio.paths import Root
 from mlops_cli.records.repository import access
 from mlops_cli.run.request import Request
@@ -23,13 +22,12 @@ from mlops_cli.run.workbench import Workbench
 
 def command() -> int:
     """Raises UserError for a pipeline that cannot be read, as every command does."""
-    try:
-        finding.project_folder()
-    except UserError as error:
+    here = os.getcwd()
+    if not finding.find_project(here):
         from mlops_cli.adopt.surroundings import look_around
 
-        with Root('.') as root:
-            out_lines(outside_lines(os.getcwd(), look_around(root), error.hint, width(sys.stdout)))
+        with Root(here) as root:
+            out_lines(outside_lines(here, look_around(root), finding.is_bare_repository(here), width(sys.stdout)))
         return 0
     with workbench() as bench:
         out_lines(here_lines(_look(bench), width(sys.stdout)))

@@ -74,7 +74,7 @@ def test_the_life_of_a_project(capsys: Any, project: Project) -> None:
 
 def test_every_command_that_it_names_exists(capsys: Any, project: Project) -> None:
     lay(project, {'a': {'cmd': 'true'}})
-    for line in said(capsys) + [line.text for line in outside_lines('/x', Surroundings(), '', 80)]:
+    for line in said(capsys) + [line.text for line in outside_lines('/x', Surroundings(), False, 80)]:
         for word in line.split('mlops ')[1:]:
             name = word.split()[0]
             assert name.startswith('-') or name in app.COMMANDS
@@ -94,7 +94,7 @@ def test_a_broken_pipeline_is_told_as_everywhere(capsys: Any, project: Project) 
 
 
 def test_narrow_terminals_have_a_line_of_their_own_for_each(project: Project) -> None:
-    lines = outside_lines('/x', Surroundings(scripts=('a' * 60 + '.py',)), '', 60)
+    lines = outside_lines('/x', Surroundings(scripts=('a' * 60 + '.py',)), False, 60)
     assert any(line.text.startswith('      a first stage') for line in lines)
 
 
@@ -104,3 +104,10 @@ def test_it_is_quick(capsys: Any, project: Project) -> None:
     begun = time.monotonic()
     said(capsys)
     assert time.monotonic() - begun < 3
+
+
+def test_in_a_bare_repository_and_where_the_pipeline_is_no_file(capsys: Any, project: Project) -> None:
+    project.git('clone', '-q', '--bare', '.', 'bare.git')
+    assert commands(said(capsys, '-C', 'bare.git'))[0] == 'git worktree add ../work'
+    (project.path / 'pipeline.yaml').mkdir()
+    assert said(capsys, '-C', str(project.path), code=2) == []

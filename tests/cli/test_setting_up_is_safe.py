@@ -1,4 +1,4 @@
-"""init, config, doctor and mlops alone on a branch that nobody trusts: nothing executed, no link followed, no escape printed."""
+"""init, config, doctor, mlops alone on a branch that nobody trusts: nothing executed, no link followed, no escape printed."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ def screens(text: str) -> list[Line]:
     surroundings = Surroundings((text,), (text,), ((text, 'make'), ('dvc.yaml', 'DVC')))
     made = Made(text, text, [text], None, Guess(text, text, text, (text,), (text,)), surroundings, text, False)
     lines = init.made_lines(made) + init.advice_lines(Made(text, text, here=surroundings, inside=text))
-    lines += here.outside_lines(text, surroundings, text, 80)
+    lines += here.outside_lines(text, surroundings, True, 80)
     of = plan(step(text, 'run', Reason('data', text)), step('b', 'restore', changed_by_hand=(text,)), pipeline=text)
     last = run_record('failed', branch=text)
     standing = here.Here(NOW, of, text, text, last, (), Uncommitted((text,), (text,)), (text,))

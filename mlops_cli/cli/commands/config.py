@@ -12,7 +12,7 @@ import typer
 
 from mlops_cli.cli import context, exits, options
 from mlops_cli.cli.console import Line, out, out_lines, print_json, width
-from mlops_cli.cli.finding import project_folder
+from mlops_cli.cli.finding import find_project, project_folder
 from mlops_cli.cli.groups import group
 from mlops_cli.cli.screens.config import Row, home_short, list_lines, shown
 from mlops_cli.cli.trusting import require_confirmed
@@ -37,9 +37,8 @@ Name = Annotated[str, typer.Argument(metavar='NAME', help='Such as jobs, cache.d
 @contextmanager
 def _project() -> Iterator[Root | None]:
     """The project's folder, None outside one: a person's own settings are there anywhere."""
-    try:
-        folder = project_folder()
-    except UserError:
+    folder = find_project(os.getcwd())
+    if not folder:
         yield None
         return
     with Root(folder) as root:

@@ -13,9 +13,9 @@ from mlops_cli.checks.doctor.gather import look
 from mlops_cli.checks.doctor.rules import CHECKS, applies, examine
 from mlops_cli.cli import context, exits, options
 from mlops_cli.cli.console import out_lines, print_json, width
-from mlops_cli.cli.finding import project_folder
+from mlops_cli.cli.finding import find_project
 from mlops_cli.cli.screens.doctor import doctor_lines
-from mlops_cli.core.errors import ExitCode, UserError
+from mlops_cli.core.errors import ExitCode
 
 EXITS = exits.line(failed='something is wrong')
 
@@ -27,7 +27,8 @@ def command(json: options.Json = False) -> int:
 
     Example:  mlops doctor -v
     """
-    facts = look(os.getcwd(), _project(), os.environ, time.time())
+    here = os.getcwd()
+    facts = look(here, find_project(here), os.environ, time.time())
     found = examine(facts)
     if json:
         print_json(_document(facts, found))
@@ -35,14 +36,6 @@ def command(json: options.Json = False) -> int:
         right = [check.about for check in _right(facts, found)] if context.current.verbose else []
         out_lines(doctor_lines(found, right, width(sys.stdout)))
     return ExitCode.FAILED if any(one.level == 'wrong' for one in found) else ExitCode.DONE
-
-
-def _project() -> str:
-    """Its folder; empty outside one, which the doctor tells itself."""
-    try:
-        return project_folder()
-    except UserError:
-        return ''
 
 
 def _right(facts: Facts, found: Sequence[Finding]) -> list[Any]:

@@ -34,20 +34,20 @@ class Here:
     data: tuple[str, ...] = ()
 
 
-def outside_lines(folder: str, here: Surroundings, hint: str, columns: int) -> list[Line]:
-    """Where there is no project."""
+def outside_lines(folder: str, here: Surroundings, bare: bool, columns: int) -> list[Line]:
+    """Where there is no project.  ``bare``: it is a bare repository."""
     steps: list[tuple[str, str]] = []
+    if bare:
+        steps.append(('git worktree add ../work', 'this is a bare repository, which has no files: go there'))
     dvc = any(tool == 'DVC' for _, tool in here.tools)
     if dvc:
         steps.append(('cp dvc.yaml pipeline.yaml', 'its words mean the same; mlops plan says what to change'))
     if here.scripts:
         script = one_line(shlex.quote(here.scripts[0]))
         steps.append((f'mlops init --script {script}', 'a first stage for what is here; it is read, not run'))
-    if not here.scripts and not dvc:
+    if not here.scripts and not dvc and not bare:
         steps.append(('mlops init', 'a project here that runs as it is'))
     steps.append(('mlops init --list', 'what else to begin with'))
-    if hint and 'mlops init' not in hint:
-        steps.append((hint, ''))
     return [Line(f'No project here: no pipeline.yaml in {one_line(folder)} or above it.'), *_steps(steps, columns), Line(ALL)]
 
 
@@ -65,7 +65,9 @@ def here_lines(here: Here, columns: int) -> list[Line]:
 
 def _standing(here: Here) -> str:
     name, count = one_line(here.plan.pipeline), plural(len(here.plan.steps), 'stage')
-    where = one_line(here.no_git) if here.branch is None else f'branch {one_line(here.branch)}' if here.branch else 'on no branch'
+    where = f'branch {one_line(here.branch)}' if here.branch else 'on no branch'
+    if here.branch is None:
+        where = one_line(here.no_git)
     if here.last is None:
         return f'{name}: {count}, none has run yet; {where}.'
     ended = '' if here.last.ended == 'done' else f', {here.last.ended}'
