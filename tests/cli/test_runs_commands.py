@@ -186,7 +186,7 @@ def test_diff(mlops: Mlops, three: list[str], project: Project) -> None:
     assert mlops('runs', 'diff', first, trial, '--exit-code', code=1) and mlops('runs', 'diff', first, first, '--exit-code')
     code = mlops('runs', 'diff', 'HEAD').lines
     assert '  ~ pipeline.yaml  +1 -1' in code and any(line.startswith('      +') and 'exit 3' in line for line in code)
-    assert not any(line.startswith('      +') for line in mlops('runs', 'diff', 'HEAD', '--no-code').lines)
+    assert any('@@' in line for line in code) and '@@' not in mlops('runs', 'diff', 'HEAD', '--no-code').out
     document = mlops('runs', 'diff', 'HEAD', '--json').json
     assert document['code'][0]['path'] == 'pipeline.yaml' and '+' in document['code'][0]['diff']
     assert mlops('runs', 'diff', 'HEAD', '--json', '--no-code').json['code'][0]['diff'] is None

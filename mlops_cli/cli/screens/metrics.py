@@ -133,6 +133,11 @@ def diff_lines(
     return lines
 
 
+def change_blocks(rows: Sequence[Change], groups: Groups, columns: int, *, everything: bool = False) -> list[Line]:
+    """A block for each stage, an empty line before each, and nothing else: for pages that tell of more than metrics."""
+    return [line for block in _by_group(rows) for line in (Line(''), *_diff_group(block, groups, columns, everything))]
+
+
 def _diff_group(rows: Sequence[Change], groups: Groups, columns: int, everything: bool) -> list[Line]:
     members = list(dict.fromkeys(row.stage for row in rows))
     files = list(dict.fromkeys((row.stage, row.file) for row in rows))

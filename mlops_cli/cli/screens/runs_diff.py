@@ -13,7 +13,6 @@ from mlops_cli.cli.words import Groups, fold, some
 from mlops_cli.core.units import plural, show_seconds, show_size
 from mlops_cli.experiments.code import FileChange
 from mlops_cli.experiments.compare import Difference, StageChange, UsageChange, ValueChange
-from mlops_cli.experiments.metrics import Comparison
 from mlops_cli.experiments.trees import Counts, PathChange
 
 MOST = 40  # rows of a kind, unless everything is asked for
@@ -206,15 +205,8 @@ def _metrics(found: Difference, groups: Groups, columns: int, whole: bool) -> li
     same = len(found.metrics.rows) - len(rows)
     if not rows:
         return _block('Metrics', [Line(f'  {plural(same, "number")}, all the same')] if same else [])
-    shown = metrics_screen.diff_lines(
-        Comparison(rows, ()), (found.before.label, found.after.label), groups, columns, everything=whole, changed_only=True
-    )
+    body = metrics_screen.change_blocks(rows, groups, columns, everything=whole)[1:]
     tail = [Line(f'  {plural(same, "number")} the same')] if same else []
-    body = shown[1:-1]  # without its own title and sum
-    while body and not body[0].text:
-        body = body[1:]
-    while body and not body[-1].text:
-        body = body[:-1]
     return _block('Metrics', [*body, *tail])
 
 
