@@ -1,12 +1,7 @@
-"""The page of plots in a real browser without a network: nothing is asked for, nothing fails, everything is to be seen.
-
-Needs Chromium and PyPI's playwright.  Where they are missing the tests fail, unless MLOPS_NO_BROWSER=1 leaves them out.
-"""
+"""The page of plots in a real browser without a network: nothing is asked for, nothing fails, everything is to be seen."""
 
 from __future__ import annotations
 
-import os
-import shutil
 import socket
 from collections.abc import Iterator
 from pathlib import Path
@@ -15,12 +10,10 @@ from typing import Any
 import pytest
 
 from tests.experiments.test_plots_read import png
+from tests.support.browser import LEFT_OUT, chromium, opened
 from tests.support.project import Project
 
-pytestmark = [
-    pytest.mark.full,
-    pytest.mark.skipif(os.environ.get('MLOPS_NO_BROWSER') == '1', reason='MLOPS_NO_BROWSER=1'),
-]
+pytestmark = [pytest.mark.full, LEFT_OUT]
 
 HOSTILE_SVG = (
     '<svg xmlns="http://www.w3.org/2000/svg" width="40" height="20" onload="alert(1)"><script>fetch("http://127.0.0.1:9/x")'
@@ -46,17 +39,8 @@ stages:
 
 @pytest.fixture(scope='module')
 def browser() -> Iterator[Any]:
-    try:
-        from playwright.sync_api import sync_playwright
-    except ImportError:
-        pytest.fail('the browser tests need PyPI playwright (pip install playwright), or MLOPS_NO_BROWSER=1 to leave them out')
-    program = shutil.which('chromium') or shutil.which('chromium-browser') or shutil.which('google-chrome')
-    if program is None:
-        pytest.fail('the browser tests need Chromium (apt install chromium), or MLOPS_NO_BROWSER=1 to leave them out')
-    with sync_playwright() as playwright:
-        started = playwright.chromium.launch(executable_path=program, args=['--no-sandbox', '--disable-gpu'])
+    with chromium() as started:
         yield started
-        started.close()
 
 
 def sources(project: Project, factor: float) -> None:
@@ -86,20 +70,6 @@ def pages(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Path]:
     project.mlops('plots', 'show', '--html', 'show.html')
     project.mlops('plots', 'diff', '--html', 'diff.html')
     return project.path / 'show.html', project.path / 'diff.html'
-
-
-def opened(browser: Any, file: Path, **surroundings: Any) -> tuple[Any, list[str], list[str]]:
-    """The page, what went wrong on it, what it asked for."""
-    wrong: list[str] = []
-    asked: list[str] = []
-    page = browser.new_context(**{'offline': True, **surroundings}).new_page()
-    page.on('console', lambda message: wrong.append(f'{message.type}: {message.text}'))
-    page.on('pageerror', lambda error: wrong.append(str(error)))
-    page.on('dialog', lambda dialog: wrong.append(f'dialog: {dialog.message}'))
-    page.on('request', lambda request: asked.append(request.url) if not request.url.startswith('data:') else None)
-    page.goto(file.as_uri())
-    page.wait_for_load_state('load')
-    return page, wrong, asked
 
 
 @pytest.mark.parametrize('which', [0, 1], ids=['show', 'diff'])
