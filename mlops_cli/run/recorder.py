@@ -58,8 +58,8 @@ class Recorder:
             root.makedirs(folder_of(run), mode=0o700)
             with root.parent(f'{folder_of(run)}/{EVENTS}') as (folder, name):
                 self._fd = ops.open_append(name, dir_fd=folder)
-        except OSError as error:
-            self._problem = error.strerror or str(error)
+        except (OSError, UserError) as error:  # a full disk, or a link in its place, which is not followed
+            self._problem = getattr(error, 'strerror', '') or str(error)
         process = {'pid': os.getpid(), 'owner': temporaries.owner()}
         self._put({'event': 'live', 'at': round(now(), 3), 'schema': SCHEMA, 'run': run, **process, **about})
 

@@ -166,6 +166,7 @@ def test_a_run_goes_on_after_its_terminal_is_closed(stand: Stand) -> None:
     assert '3 done in' in (stand.folder(short) / 'output.txt').read_text()
 
 
+@pytest.mark.full
 def test_it_is_quick_to_let_go_and_says_what_to_do(stand: Stand) -> None:
     began = time.monotonic()
     result = stand.project.mlops('run', '--detach')
@@ -181,7 +182,7 @@ def test_it_is_quick_to_let_go_and_says_what_to_do(stand: Stand) -> None:
     ]
 
 
-@pytest.mark.parametrize('closed', ['>&-', '2>&-', '<&- >&- 2>&-'])
+@pytest.mark.parametrize('closed', [*(pytest.param(one, marks=pytest.mark.full) for one in ('>&-', '2>&-')), '<&- >&- 2>&-'])
 def test_started_without_any_stream_it_runs_too(stand: Stand, closed: str) -> None:
     """As some schedulers do; descriptors that are free are then given to what is opened first."""
     done = subprocess.run(
@@ -237,7 +238,7 @@ def test_with_nothing_to_do_no_process_is_left(stand: Stand) -> None:
     ('arguments', 'code', 'said'),
     [
         (('nosuch',), 2, 'nosuch'),
-        (('--set', 'depth'), 2, 'depth'),
+        pytest.param(('--set', 'depth'), 2, 'depth', marks=pytest.mark.full),
         (('beside',), 2, 'stage beside needs beside.txt'),
         (('first', '--events', 'no/such/folder/x'), 2, '--events no/such/folder/x'),
     ],
@@ -327,6 +328,7 @@ def test_cancel_ends_it_as_ctrl_c_does(stand: Stand) -> None:
     assert 'nothing to cancel' in stand.cancel(code=2).err
 
 
+@pytest.mark.full
 def test_a_foreground_run_is_cancelled_too_even_one_started_deaf_to_ctrl_c(stand: Stand) -> None:
     """A shell without job control starts what is in the background with INT ignored."""
     process = subprocess.Popen(
@@ -345,6 +347,7 @@ def test_a_foreground_run_is_cancelled_too_even_one_started_deaf_to_ctrl_c(stand
     assert stand.attach(document['run'], code=143)
 
 
+@pytest.mark.full
 def test_cancel_now_does_not_wait_for_the_grace(stand: Stand) -> None:
     stand.write(trap="trap '' TERM")
     short = stand.detach()
@@ -499,6 +502,7 @@ def test_lists_of_runs_tell_what_goes_on(stand: Stand) -> None:
     assert [(one['run'], one['detached'], one['stages']) for one in document['running']] == [(again, True, ['slow'])]
 
 
+@pytest.mark.full
 def test_a_pipeline_that_is_half_written_does_not_hide_a_run(stand: Stand) -> None:
     short = stand.detach()
     stand.project.write('pipeline.yaml', 'stages: {slow: [')

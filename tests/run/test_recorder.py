@@ -140,6 +140,18 @@ def test_a_thousand_stages_cost_next_to_nothing(tmp_path: Path) -> None:
     assert found is not None and found.ended == 1000 and found.stages == ()
 
 
+def test_a_link_in_its_place_is_not_followed(tmp_path: Path) -> None:
+    heard: list[Event] = []
+    (tmp_path / 'project/.mlops/local').mkdir(parents=True)
+    (tmp_path / 'elsewhere').mkdir()
+    (tmp_path / 'project' / layout.LIVE).symlink_to(tmp_path / 'elsewhere')
+    with Root(tmp_path / 'project') as root:
+        with Recorder(root, RUN, ABOUT, heard.append, time.time) as recorder:
+            recorder.emit(RunEnded(RUN, 'done', 1.0))
+        assert [type(event) for event in heard] == [RunEnded, Note] and not os.listdir(tmp_path / 'elsewhere')
+        assert live.read(root, RUN) is None
+
+
 def test_folders_of_old_runs_go_but_not_those_of_runs_that_go_on(tmp_path: Path) -> None:
     with Root(tmp_path) as root:
         prune(root)
