@@ -112,7 +112,7 @@ def downstream_document(found: Downstream) -> dict[str, Any]:
         'nodes': nodes,
         'edges': [_use(use) for use in found.uses],
         'others': found.others,
-        'runs': sorted({run.run for made in found.results.values() for run in made.runs}),
+        'runs': sorted({run.run for made in found.results.values() for run in made.ran}),
         'notes': list(found.notes),
     }
 

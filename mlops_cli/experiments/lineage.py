@@ -62,7 +62,7 @@ def with_edits(records: Records, found: Upstream) -> Upstream:
     runs = {made.record.id: made.record for made in results.values() if made.record is not None}
     for run in list(runs.values())[:RUNS]:
         mine = [
-            made for made in results.values() if made.maker.run == run.id and made.runs and made.entry and made.entry.sources
+            made for made in results.values() if made.maker.run == run.id and made.ran and made.entry and made.entry.sources
         ]
         stages = {made.id: StagePoint(made.id, 'done', sources=made.entry.sources) for made in mine if made.entry}
         files = edited(bench, run, Point(run.short, 'run', stages, bench.pipeline, run, run.commit)) if mine else None
@@ -152,9 +152,10 @@ def ranked_makers(found: Sequence[tuple[Made, Through, str]], reader: Made | Non
 
     def order(one: tuple[Made, Through, str]) -> tuple[bool, ...]:
         made = one[0]
-        same = any(mention.run in together for mention in made.runs)
+        runs = {mention.run for mention in made.runs}
+        later = bool(run and made.maker.run > run)
         suspect = bool(made.entry and made.entry.suspect)
-        return (not same, bool(run and made.maker.run > run), bool(made.accepted and not made.runs), not made.pins, suspect)
+        return (run not in runs, not runs & together, later, bool(made.accepted and not made.ran), not made.pins, suspect)
 
     newest = sorted(found, key=lambda one: (one[0].maker.run, one[0].id), reverse=True)
     return sorted(newest, key=order)

@@ -10,7 +10,7 @@ from typing import Any, Literal
 from mlops_cli.core.digest import Digest
 from mlops_cli.core.manifest import Entry, Manifest
 from mlops_cli.core.refs import ObjectRef
-from mlops_cli.records.lineage import Role, RunMention
+from mlops_cli.records.lineage import FRESH, Role, RunMention
 from mlops_cli.records.runs import Run
 from mlops_cli.store.results import ResultEntry
 
@@ -56,9 +56,9 @@ class Acceptance:
 @dataclass(frozen=True)
 class Made:
     """One result: what a stage made of one key.  ``stage`` empty: nothing here knows its name.  ``manifest`` None: what it was
-    made of is not known here.  ``pins``: files of ``.mlops/stages`` that hold it.  ``runs``: that made or restored it.
-    ``accepted``: by whom it was taken over without running.  ``present``: whether the present state of the
-    project leads to it; None where nobody asked."""
+    made of is not known here.  ``pins``: files of ``.mlops/stages`` that hold it.  ``runs``: that made or restored it, or found
+    it fresh.  ``accepted``: by whom it was taken over without running.  ``present``: whether the present state of the project
+    leads to it; None where nobody asked."""
 
     stage: str
     key: Digest
@@ -77,6 +77,11 @@ class Made:
     @property
     def id(self) -> str:
         return f'{self.key.hex[:16]}-{self.outs8}'
+
+    @property
+    def ran(self) -> tuple[RunMention, ...]:
+        """The runs that made or restored it."""
+        return tuple(run for run in self.runs if run.state != FRESH)
 
     @property
     def name(self) -> str:

@@ -74,7 +74,8 @@ class Targets:
     def find_any(self, word: str) -> Target:
         """As :meth:`find`; a revision or ``workspace`` alone, too, which is all that it leads to."""
         try:
-            return self.find(word)
+            found = self.find(word)
+            return (self.run(word, whole=True) or found) if found.kind == 'run' else found
         except UserError:
             if word == WORKSPACE:
                 point = self.present
@@ -132,8 +133,8 @@ class Targets:
         found = [made for made in self.records.opened(_pin_names(names)) if stage in (made.stage, '')]
         return max(found, default=None, key=lambda made: (made.maker.at, made.id))
 
-    def run(self, word: str) -> Target | None:
-        """A run, by its id or the beginning of it."""
+    def run(self, word: str, *, whole: bool = False) -> Target | None:
+        """A run, by its id or the beginning of it.  ``whole``: what was fresh in it, too, as far as its record names that."""
         if not re.fullmatch(r'[0-9A-Za-z-]{2,40}', word):
             return None
         try:
@@ -142,16 +143,17 @@ class Targets:
             if 'could mean' in error.message:
                 raise
             return None
+        had = [(stage.key, stage.outs8) for stage in run.stages if stage.key is not None and stage.outs8]
+        had += [(key, outs8) for _, key, outs8 in run.fresh_stages if whole]
         made: dict[str, Made] = {}
-        for stage in run.stages:
-            if stage.key is not None and stage.outs8:
-                found = [one for one in self.records.of_key(stage.key) if one.outs8 == stage.outs8]
-                made |= {one.id: one for one in found}
+        for key, outs8 in had:
+            made |= {one.id: one for one in self.records.of_key(key) if one.outs8 == outs8}
         contents = tuple(Content(path, ref) for one in made.values() for path, ref in one.outputs)
-        ran = sum(1 for stage in run.stages if stage.outs8)
-        said = [f'{ran - len(made)} of its results are not recorded here.'] if ran > len(made) else []
-        if run.fresh:
-            said.append(f'{run.fresh} stages were fresh, so the run has no part in their results.')
+        said = [f'{len(had) - len(made)} of its results are not recorded here.'] if len(had) > len(made) else []
+        unnamed = run.fresh - (len(run.fresh_stages) if whole else 0)
+        if unnamed:
+            had_no_part = ', which the run has no part in' if not whole else ''
+            said.append(f'{plural(unnamed, "more stage")} {"was" if unnamed == 1 else "were"} fresh{had_no_part}.')
         title = f'run {run.short}, {run.started}, by {run.who or "nobody known"} on {run.host or "an unknown host"}'
         return Target(word, 'run', title, tuple(said), tuple(made), contents, found=bool(made))
 

@@ -49,6 +49,8 @@ Role = Literal['out', 'data', 'code', 'param', 'environment']
 ROLES: tuple[Role, ...] = ('out', 'data', 'code', 'param', 'environment')
 Source = Literal['pin', 'result']
 SOURCES: tuple[Source, ...] = ('pin', 'result')
+FRESH = 'fresh'
+STATES = (*runs.STATES, FRESH)
 MEMBERS = 500_000  # names in stored folders that are looked through, at most
 DEPTH = 64  # folders around a file
 _RESULT = re.compile(r'[0-9a-f]{64}-[0-9a-f]{8}(-suspect)?\.json')
@@ -75,7 +77,7 @@ class Mention:
 
 @dataclass(frozen=True, slots=True)
 class RunMention:
-    """A run (its id) that brought a result about, how, and as which stage."""
+    """A run (its id) that had a result, how it ended there (or ``fresh``), and as which stage."""
 
     run: str
     state: str
@@ -157,7 +159,7 @@ class LineageIndex:
         return {_result(*row) for row in self._use(lambda connection: connection.execute(question, values).fetchall())}
 
     def last_of(self, stage: str, most: int) -> list[str]:
-        """The results, as :meth:`results_with_name` has them, of the last runs that made or restored some for a stage."""
+        """The results, as :meth:`results_with_name` has them, of the last runs that had some for a stage."""
         question = (
             'SELECT made.key, made.outs FROM made JOIN runs ON runs.id = made.run JOIN names ON names.id = made.stage '
             'WHERE runs.here AND names.text = ? ORDER BY runs.name DESC LIMIT ?'
@@ -173,14 +175,14 @@ class LineageIndex:
         return [RecordName(SOURCES[source], _shown(name)) for source, name in rows]
 
     def runs_of(self, key: Digest, outs8: str) -> list[RunMention]:
-        """Runs whose record says that they made or restored this result, oldest first."""
+        """Runs whose record says that they made or restored this result, or found it fresh, oldest first."""
         question = (
             'SELECT runs.name, made.state, names.text FROM made JOIN runs ON runs.id = made.run '
             'JOIN names ON names.id = made.stage WHERE runs.here AND made.key = ? AND made.outs = ? ORDER BY runs.name'
         )
         values = (number_of(key.hex), int(outs8, 16))
         rows = self._use(lambda connection: connection.execute(question, values).fetchall())
-        return [RunMention(_shown(run), runs.STATES[state], _shown(stage)) for run, state, stage in rows]
+        return [RunMention(_shown(run), STATES[state], _shown(stage)) for run, state, stage in rows]
 
     def holders(self, digest: Digest) -> list[tuple[Digest, str]]:
         """(folder, path in it) of the stored outputs and inputs, folders all, that hold this content somewhere."""
@@ -355,9 +357,13 @@ class LineageIndex:
     def _put_run(self, connection: sqlite3.Connection, run: runs.Run) -> None:
         added = connection.execute('INSERT INTO runs (name, here) VALUES (?, 1)', (_text(run.id),)).lastrowid
         rows = [
-            (number_of(one.key.hex), int(one.outs8, 16), added, runs.STATES.index(one.state), self._name(connection, one.name))
+            (number_of(one.key.hex), int(one.outs8, 16), added, STATES.index(one.state), self._name(connection, one.name))
             for one in run.stages
             if one.key is not None and one.outs8
+        ]
+        rows += [
+            (number_of(key.hex), int(outs8, 16), added, STATES.index(FRESH), self._name(connection, name))
+            for name, key, outs8 in run.fresh_stages
         ]
         connection.executemany('INSERT INTO made VALUES (?, ?, ?, ?, ?)', rows)
 

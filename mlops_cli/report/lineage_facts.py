@@ -22,7 +22,7 @@ def result_facts(made: Made, *, full: bool = False) -> Facts:
     if made.maker.edited:
         facts.append(('not in git', [f'{path} differed from the commit' for path in made.maker.edited]))
     facts += [('accepted', [f'{one.when[:10]} by {one.who}: {one.reason}']) for one in made.accepted]
-    if made.accepted and not made.runs and made.maker.short:
+    if made.accepted and not made.ran and made.maker.short:
         facts.append(('not run', [f'the outputs are those of run {made.maker.short}, which had other inputs']))
     if made.entry is not None and made.entry.suspect:
         facts.append(('suspect', ['its code changed while it ran; mlops never uses this result']))
@@ -35,12 +35,12 @@ def result_facts(made: Made, *, full: bool = False) -> Facts:
         ('environment', _surroundings(made)),
         ('made', outputs_of(made)),
         ('metrics', [f'{name} {_number(number)}' for _, name, number in made.metrics]),
-        ('took', [show_seconds(made.seconds)] if made.seconds is not None and (made.runs or not made.accepted) else []),
+        ('took', [show_seconds(made.seconds)] if made.seconds is not None and (made.ran or not made.accepted) else []),
     ]
     if full:
         facts.append(('key', [str(made.key)]))
         facts.append(('pin', list(made.pins) or ['nowhere on this branch']))
-        again = [f'{run.run.partition("-")[2]} ({run.state})' for run in made.runs if run.run != made.maker.run]
+        again = [f'{run.run.partition("-")[2]} ({run.state})' for run in made.ran if run.run != made.maker.run]
         facts.append(('also in', again))
     return [(word, texts) for word, texts in facts if texts]
 

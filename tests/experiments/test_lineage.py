@@ -458,6 +458,33 @@ def test_where_two_chains_part(ran: Project) -> None:
     assert order.index('prepare') < order.index('train@1') < order.index('pick')
 
 
+def test_runs_are_compared_with_what_was_fresh_in_them(ran: Project) -> None:
+    """The second run made only one instance anew."""
+    ran.write('models/2.bin', 'lost')
+    ran.write('train.sh', TRAIN.replace('number', 'this is number'))
+    ran.run('train@2')
+    with opened(ran) as (records, _):
+        second, first = (run.short for run in records.bench.runs.newest())
+    assert names(up(ran, second)) == {'train@2', 'prepare'}
+    found = diff(ran, first, second)
+    states = {pair.after.stage: pair.state for pair in found.pairs}
+    assert states == {'prepare': 'same', 'train@2': 'diverged'}
+
+
+def test_of_the_pasts_that_are_possible_the_one_of_the_run_counts(ran: Project) -> None:
+    """prepare made the same data for two seeds; the run that trained found the second one fresh."""
+    ran.write('params.yaml', 'prepare: {seed: 7}\nrate: 0.1\n')
+    ran.run('prepare')
+    ran.write('params.yaml', 'prepare: {seed: 7}\nrate: 0.9\n')
+    ran.write('train.sh', TRAIN.replace('number', 'another number'))
+    ran.run()
+    found = up(ran, 'best.bin')
+    values = {
+        entry.value for made in found.results.values() for entry in made.entries if entry.name == 'params.yaml:prepare.seed'
+    }
+    assert values == {'7'}
+
+
 def test_data_that_no_stage_made_is_where_they_part(ran: Project) -> None:
     ran.write('raw/a.txt', LINE + 'more\n')
     ran.run()

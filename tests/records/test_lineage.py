@@ -141,6 +141,19 @@ def test_runs_are_told_oldest_first(place: Place) -> None:
     ]
 
 
+def test_runs_that_found_a_result_fresh_are_told_as_such(place: Place) -> None:
+    made = pin('read', 'made')
+    run = Run(
+        '20261120T101522Z-7k2m9q4c', '2026-11-20T10:15:22Z', 1.0, 'done', (), 1, fresh_stages=(('m', made.key, made.outs8),)
+    )
+    path = place.path / layout.run_record(run.id)
+    path.parent.mkdir(parents=True)
+    path.write_bytes(run.encode())
+    index = place.index()
+    assert index.runs_of(made.key, made.outs8) == [RunMention(run.id, 'fresh', 'm')]
+    assert index.last_of('m', 5) == [f'{made.key.hex[:16]}-{made.outs8}'] and index.last_of('n', 5) == []
+
+
 def test_records_come_and_go_as_git_brings_and_takes_them(place: Place) -> None:
     one, two = pin('read', 'one'), pin('read', 'two')
     first, run = place.add('make', one), place.add_run(1, StageRun('make', 'done', one.key, one.outs8, 1.0, 0))

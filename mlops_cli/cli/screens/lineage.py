@@ -197,7 +197,7 @@ class _DownstreamTree:
 
 def _summary(found: Downstream, columns: int, full: bool) -> list[Line]:
     results = list(found.results.values())
-    runs = {run.run for made in results for run in made.runs}
+    runs = {run.run for made in results for run in made.ran}
     stages = {made.stage for made in results}
     lines = []
     if results:
