@@ -132,7 +132,8 @@ def _read(rel: str, asked: Where | None, sources: Sources, problems: Problems) -
         problems.add('the file is empty', Where(rel, 1, 1), _SHORTEST)
         return None
     if not isinstance(document.value, Mapping):
-        problems.add(f'a pipeline is a mapping with the key stages, this is {kind(document.value)}', document.where())
+        problems.add(f'a pipeline is a mapping with the key stages, this is {kind(document.value)}', document.where(),
+                     _SHORTEST)
         return None
     violations = list(_validator(True).iter_errors(document.value))
     version = document.value.get('version')

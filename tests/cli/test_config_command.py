@@ -70,8 +70,8 @@ def test_where_values_come_from_and_what_they_override(mlops: Mlops, project: Pr
     rows = [line.split() for line in mlops('list', '-v').out.splitlines() if 'jobs' in line or 'overrides' in line]
     assert rows == [
         ['jobs', '3', 'MLOPS_JOBS'],
-        ['overrides', '2', f'{layout.CONFIG_LOCAL}:2:7'],
-        ['overrides', '1', f'{layout.CONFIG}:1:7'],
+        ['overrides', '2', f'{layout.CONFIG_LOCAL}:2'],
+        ['overrides', '1', f'{layout.CONFIG}:1'],
         ['overrides', '0', 'default'],
     ]
     row = mlops('get', 'jobs', '--json').json
@@ -85,7 +85,7 @@ def test_a_value_goes_where_it_is_said(mlops: Mlops, project: Project) -> None:
     assert 'note: here jobs is' not in mlops('set', 'jobs', '2', '--local').err
     said = mlops('set', 'jobs', '3', '--user')
     assert said.out == (
-        f'  wrote     ~/.config/mlops/config.yaml\nnote: here jobs is 2 all the same, from {layout.CONFIG_LOCAL}:1:7\n'
+        f'  wrote     ~/.config/mlops/config.yaml\nnote: here jobs is 2 all the same, from {layout.CONFIG_LOCAL}:1\n'
     )
     assert [row['value'] for row in mlops('list', '--json').json['rows'] if row['name'] == 'jobs'] == [2]
     assert project.read(layout.CONFIG) == 'jobs: 1\n' and project.read(layout.CONFIG_LOCAL) == 'jobs: 2\n'
@@ -157,7 +157,7 @@ def test_outside_a_project_there_are_a_persons_own_settings(
 ) -> None:
     monkeypatch.chdir(tmp_path)
     mlops('set', 'jobs', '5', '--user')
-    assert '~/.config/mlops/config.yaml:1:7' in mlops('list').out
+    assert '~/.config/mlops/config.yaml:1' in mlops('list').out
     assert 'no pipeline.yaml in' in mlops('set', 'jobs', '5', code=2).err
     assert 'no pipeline.yaml in' in mlops('confirm', 'remotes.o', code=2).err
     monkeypatch.setenv('HOME', '')

@@ -32,8 +32,8 @@ class Row:
 
 
 def origin(setting: Setting) -> str:
-    """``default``, ``MLOPS_JOBS``, ``.mlops/config.yaml:3:7``; the home is ``~``."""
-    return home_short(str(setting.where or setting.source))
+    """``default``, ``MLOPS_JOBS``, ``.mlops/config.yaml:3``; the home is ``~``."""
+    return home_short(f'{setting.where.file}:{setting.where.line}' if setting.where else setting.source)
 
 
 def home_short(path: str) -> str:
