@@ -146,7 +146,7 @@ def _table(params: Iterable[Node]) -> list[str]:
 
 def _text(text: str) -> str:
     """Text in which names keep their underscores, stars and brackets."""
-    return re.sub(r'(?<![`\w])(--?[a-z][\w-]*|[\w./*@-]*[_*<>][\w./*@-]*)(?![`\w])', r'`\1`', text)
+    return re.sub(r'(?<![`\w])(--?[a-z][\w-]*|[\w./*@-]*[_*][\w./*@-]*|<[\w-]+>)(?![`\w])', r'`\1`', text)
 
 
 def _cell(text: str) -> str:
