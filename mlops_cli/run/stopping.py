@@ -66,16 +66,22 @@ class Target:
             os.close(fd)
 
     def ask(self) -> bool:
-        """Sends it what Ctrl-C sends; TERM where it was started deaf to that.  False if it has just ended.  Raises OSError."""
+        """Sends it what Ctrl-C sends; TERM where it was started deaf to that.  One that was suspended, as by Ctrl-Z, is woken
+        to hear it.  False if it has just ended.  Raises OSError."""
         number = signal.SIGTERM if _ignores(self.live.pid, signal.SIGINT) else signal.SIGINT
         try:
-            if self._fd >= 0:
-                signal.pidfd_send_signal(self._fd, number)
-            else:
-                os.kill(self.live.pid, number)
+            self._send(number)
+            if _is_suspended(self.live.pid):
+                self._send(signal.SIGCONT)
         except ProcessLookupError:
             return False
         return True
+
+    def _send(self, number: int) -> None:
+        if self._fd >= 0:
+            signal.pidfd_send_signal(self._fd, number)
+        else:
+            os.kill(self.live.pid, number)
 
     def wait(self, seconds: float) -> bool:
         """Until it has ended, so long at most; whether it has."""
@@ -134,9 +140,17 @@ def _holds(pid: int, root: Root, path: str) -> bool:
 
 
 def _ignores(pid: int, number: int) -> bool:
+    return bool(int(_status(pid, 'SigIgn') or '0', 16) >> (number - 1) & 1)
+
+
+def _is_suspended(pid: int) -> bool:
+    return _status(pid, 'State') == 'T'
+
+
+def _status(pid: int, name: str) -> str:
+    """The first word that the system says of a process; '' where it says nothing."""
     try:
-        with open(f'/proc/{pid}/status', encoding='ascii', errors='replace') as file:
-            mask = next((line.split()[1] for line in file if line.startswith('SigIgn:')), '0')
+        with open(f'/proc/{pid}/status', encoding='utf-8', errors='replace') as file:
+            return next((line.split()[1] for line in file if line.startswith(f'{name}:')), '')
     except OSError:
-        return False
-    return bool(int(mask, 16) >> (number - 1) & 1)
+        return ''

@@ -348,6 +348,16 @@ def test_a_foreground_run_is_cancelled_too_even_one_started_deaf_to_ctrl_c(stand
 
 
 @pytest.mark.full
+def test_a_run_that_is_suspended_is_woken_to_be_stopped(stand: Stand) -> None:
+    short = stand.detach()
+    pid = stand.first(short)['pid']
+    os.kill(pid, signal.SIGSTOP)
+    wait_for(lambda: Path(f'/proc/{pid}/stat').read_text().rpartition(')')[2].split()[0] == 'T')
+    assert f'Cancelled run {short}' in stand.cancel().out
+    assert not alive(pid)
+
+
+@pytest.mark.full
 def test_cancel_now_does_not_wait_for_the_grace(stand: Stand) -> None:
     stand.write(trap="trap '' TERM")
     short = stand.detach()
