@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -9,7 +10,7 @@ import pytest
 from mlops_cli.cli.console import cells
 from mlops_cli.cli.explanation import Explanation, Row
 from mlops_cli.cli.screens.explain import explain_lines
-from mlops_cli.plan.model import Reason
+from mlops_cli.plan.model import Blessing, Reason, Rival, Surrounding
 from tests.cli.values import DEPTH, FIT, GROUPS, TRAIN, step
 
 SAME = (
@@ -96,3 +97,55 @@ def test_outputs_that_are_gone_are_the_only_difference() -> None:
     gone = Reason('output', 'models/f.skops', detail='absent')
     lines = shown(Explanation(step(TRAIN[2], 'restore', gone), SAME, (gone,), 'blake3:' + '4' * 64))
     assert any('nothing differs but the outputs: output models/f.skops: absent' in line.text for line in lines)
+
+
+RIVALS = (
+    Rival(
+        '01234567',
+        '20261120T091522Z-7k2m9q4c',
+        ('metrics/f.json', 'models/f.skops'),
+        (('metrics/f.json', 'accuracy', 0.96941, 0.96671), ('metrics/f.json', 'loss', 0.1, None)),
+    ),
+    Rival('89abcdef', '', ('models/f.skops',)),
+)
+ELSEWHERE = (
+    Surrounding('Python', '3.12.1', '3.11.7'),
+    Surrounding('GPU driver', '550.54.15', None),
+    *(Surrounding(f'package-{number}', f'{number}.1', f'{number}.2') for number in range(8)),
+)
+ACCEPTED = Blessing(
+    'ada',
+    'gpu1',
+    '2026-11-20T10:15:22Z',
+    'the one in the paper, which nobody could reproduce on the new cards',
+    'chosen',
+    '20261120T091522Z-7k2m9q4c',
+    3,
+    (('param', 'train.depth', '8', '12', ''), ('code', 'src/digits/model.py', 'aaaa', 'bbbb', 'function fit changed')),
+)
+
+
+@pytest.mark.parametrize('columns', [80, 200])
+def test_results_that_differ(pinned, columns: int) -> None:
+    one = Explanation(replace(step(TRAIN[2], 'fresh'), rivals=RIVALS, run='20261120T101522Z-6hx2aa8k'), SAME)
+    lines = shown(one, columns)
+    pinned(f'explain-rivals-{columns}', lines)
+    text = ' '.join(' '.join(line.text.split()) for line in lines)
+    assert 'here run 6hx2aa8k accuracy 0.96941' in text and 'also run 7k2m9q4c accuracy 0.96671' in text
+    assert 'also an unknown run' in text and 'mlops accept 6hx2aa8k --reason TEXT' in text
+
+
+@pytest.mark.parametrize('columns', [80, 200])
+def test_a_result_from_elsewhere_that_somebody_chose(pinned, columns: int) -> None:
+    made = step(TRAIN[2], 'restore', Reason('output', 'models/f.skops', detail='absent'), origin='run 7k2m9q4c (ben, gpu1)')
+    one = Explanation(replace(made, surroundings=ELSEWHERE, accepted=ACCEPTED), SAME)
+    pinned(f'explain-elsewhere-{columns}', shown(one, columns))
+    short, whole = shown(one, columns), shown(one, columns, everything=True)
+    assert any('and 4 more (mlops explain -v)' in line.text for line in short)
+    assert all(any(f'package-{number} ' in line.text for line in whole) for number in range(8))
+
+
+def test_metrics_within_their_tolerance_need_no_advice() -> None:
+    one = Explanation(replace(step(TRAIN[2], 'fresh'), rivals=(replace(RIVALS[0], tolerated=True),)), SAME)
+    text = '\n'.join(line.text for line in shown(one))
+    assert 'within the tolerance' in text and 'seed' not in text

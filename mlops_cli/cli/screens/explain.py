@@ -186,7 +186,7 @@ def _results(one: Explanation, columns: int) -> list[Line]:
         return [*lines, *_indented('within the tolerance that metrics: declares', columns)]
     choice = step.run.partition('-')[2] or 'RUN'
     advice = f'fix what is random (a seed); or choose one: mlops accept {one_line(choice)} --reason TEXT; '
-    return [*lines, *_indented(advice + 'or say how far metrics may differ: tolerance: under metrics:', columns)]
+    return [*lines, *_indented(advice + 'or declare how far metrics may differ (tolerance, under metrics)', columns)]
 
 
 def _figure(number: float | int | None) -> str:
