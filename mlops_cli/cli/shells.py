@@ -24,7 +24,7 @@ _mlops_completion() {
     COMPREPLY=()
     while IFS= read -r line; do
         if [[ -z $kind ]]; then kind=$line; else COMPREPLY+=("$line"); fi
-    done < <(_MLOPS_COMPLETE=complete_bash COMP_LINE="${COMP_LINE:0:$COMP_POINT}" MLOPS_WORDBREAKS="$COMP_WORDBREAKS" \\
+    done < <(_MLOPS_COMPLETE=complete_bash COMP_LINE="${COMP_LINE:0:$COMP_POINT}" COMP_WORDBREAKS="$COMP_WORDBREAKS" \\
         "$1" 2>/dev/null </dev/null)
     compopt -o nosort 2>/dev/null
     if [[ $kind == words ]]; then compopt +o default 2>/dev/null; fi
@@ -143,7 +143,7 @@ def replies(shell: str, environ: Mapping[str, str]) -> list[str]:
     kept = {word: about for word, about in found if word.isprintable() and word and '\ufffd' not in word}
     kind = 'files' if files else 'words'
     if shell == 'bash':
-        breaks = environ.get('MLOPS_WORDBREAKS', '')
+        breaks = environ.get('COMP_WORDBREAKS', '')
         return [kind, *(reply for word in list(kept)[:MOST] if (reply := for_bash(word, line, breaks)) is not None)]
     texts = ((word, ''.join(c if c.isprintable() else ' ' for c in about)) for word, about in list(kept.items())[:MOST])
     return [kind, *(f'{word}\t{about}' if about else word for word, about in texts)]

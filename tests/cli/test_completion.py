@@ -59,7 +59,7 @@ def asked(project: Project, line: str, shell: str = 'fish', cwd: str = '.', **en
     """The lines of an answer; whatever happens, nothing else is printed and the exit code is 0."""
     done = project.mlops(
         cwd=cwd,
-        environ={'_MLOPS_COMPLETE': f'complete_{shell}', 'COMP_LINE': line, 'MLOPS_WORDBREAKS': BREAKS, **environ},
+        environ={'_MLOPS_COMPLETE': f'complete_{shell}', 'COMP_LINE': line, 'COMP_WORDBREAKS': BREAKS, **environ},
     )
     assert done.err == ''
     return done.out.splitlines()
