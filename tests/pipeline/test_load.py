@@ -261,7 +261,8 @@ model: {name: m, path: m}
     assert found.wdir == 'train' and [dep.value for dep in found.deps] == ['data/x', 'train/*.csv']
     assert [output.path for output in found.outputs] == ['train/m', 'metrics.json']
     assert found.code.paths == ('lib',) and found.environment and found.environment.path == 'requirements.txt'
-    assert (found.checkpoint, found.caches, found.params[0].file) == ('train/c', ('train/h',), 'p.yaml') and found.progress == 'log.csv'
+    assert (found.checkpoint, found.caches, found.params[0].file) == ('train/c', ('train/h',), 'p.yaml')
+    assert found.progress == 'log.csv'
     assert found.model == Model('m', 'train/m')
 
 
