@@ -5,7 +5,9 @@ from __future__ import annotations
 import os
 import time
 from collections.abc import Iterator, Mapping
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
+from threading import Barrier
 
 import pytest
 
@@ -259,6 +261,24 @@ def test_the_database_lost_in_the_middle_of_a_command(place: Place) -> None:
     for name in os.listdir(place.path / layout.LOCAL):
         os.unlink(place.path / layout.LOCAL / name)
     assert len(index.with_name('in.txt')) == 1
+
+
+def test_several_commands_that_build_it_at_once(place: Place) -> None:
+    for number in range(200):
+        made = pin(f'read {number}', f'made {number}')
+        place.add('make', made)
+        place.add_run(number, StageRun('make', 'done', made.key, made.outs8, 1.0, 0))
+    together = Barrier(6)
+
+    def ask(_number: int) -> tuple[int, int]:
+        index = place.index()
+        together.wait()
+        made = pin('read 7', 'made 7')
+        return len(index.with_name('in.txt')), len(index.runs_of(made.key, made.outs8))
+
+    with ThreadPoolExecutor(6) as pool:
+        assert set(pool.map(ask, range(6))) == {(200, 1)}
+    assert place.warned == []
 
 
 def test_nothing_is_recorded(tmp_path: Path) -> None:
