@@ -11,7 +11,9 @@ from mlops_cli.core.clock import iso
 from mlops_cli.core.errors import UserError
 from mlops_cli.core.events import Event
 from mlops_cli.core.manifest import Manifest
-from mlops_cli.plan.model import Rival
+from mlops_cli.plan.facts import Facts
+from mlops_cli.plan.known import Candidate, rival
+from mlops_cli.plan.model import Metrics
 from mlops_cli.records.metrics import recorded
 from mlops_cli.records.runs import Run, StageRun
 from mlops_cli.run.accept import CHOSEN, TRUSTED, Author, Done, Proposal, recordable, refused, write
@@ -26,7 +28,8 @@ def propose_run(bench: Workbench, run: Run) -> tuple[Proposal, ...]:
     """What accepting a run would record: its suspect results, and those of its results that are one of several.
 
     Raises UserError where there are none."""
-    found = [one for row in run.stages if (one := _of_run(bench, run, row)) is not None]
+    facts = facts_of(bench)
+    found = [one for row in run.stages if (one := _of_run(bench, run, row, facts)) is not None]
     if not found:
         for row in run.stages:
             last = next(reversed(bench.accepted.of_key(row.key)), None) if row.key is not None else None
@@ -41,7 +44,7 @@ def propose_run(bench: Workbench, run: Run) -> tuple[Proposal, ...]:
     return tuple(found)
 
 
-def _of_run(bench: Workbench, run: Run, row: StageRun) -> Proposal | None:
+def _of_run(bench: Workbench, run: Run, row: StageRun, facts: Facts) -> Proposal | None:
     if row.key is None or not row.outs8:
         return None
     entries = bench.results.lookup(row.key)
@@ -52,15 +55,21 @@ def _of_run(bench: Workbench, run: Run, row: StageRun) -> Proposal | None:
     if entry is None and pin is None:
         suspect = next((one for one in entries if one.entry8 == row.outs8 and one.suspect), None)
         return None if suspect is None else _trusted(bench, run, row.name, suspect)
-    outputs = pin.outputs if pin is not None else entry.outputs if entry is not None else ()
-    others = {one.outs8 for one in pins} | {one.entry8 for one in entries if not one.suspect}
-    if others == {row.outs8} or (last is not None and last.outputs == outputs_digest(outputs)):
+    found = {one.entry8: Candidate(one.outputs, _numbers(one), False) for one in entries if not one.suspect}
+    found |= {one.outs8: Candidate(tuple(sorted(one.outputs)), one.metrics, True) for one in pins}
+    mine = found.pop(row.outs8)
+    if not found or (last is not None and last.outputs == outputs_digest(mine.outputs)):
         return None
     manifest = pins[0].manifest if pins else _manifest(bench, row.name, entry)
-    numbers = pin.metrics if pin is not None else recorded(entry.metrics, [path for path, _ in outputs]) if entry else ()
-    facts = facts_of(bench)
-    instead = tuple(Rival(outs8, facts.maker(row.key, outs8)) for outs8 in sorted(others - {row.outs8}))
-    return Proposal(row.name, CHOSEN, manifest, tuple(sorted(outputs)), numbers, '', (), instead, run.id, entry)
+    makers = {one.entry8: str(one.origin.get('run', '')) for one in entries}
+    instead = tuple(
+        rival(mine, other, makers.get(outs8) or facts.maker(row.key, outs8)) for outs8, other in sorted(found.items())
+    )
+    return Proposal(row.name, CHOSEN, manifest, mine.outputs, mine.metrics, '', (), instead, run.id, entry)
+
+
+def _numbers(entry: ResultEntry) -> Metrics:
+    return recorded(entry.metrics, [path for path, _ in entry.outputs])
 
 
 def _trusted(bench: Workbench, run: Run, stage: str, entry: ResultEntry) -> Proposal:
@@ -69,8 +78,7 @@ def _trusted(bench: Workbench, run: Run, stage: str, entry: ResultEntry) -> Prop
             f'what {stage} made in run {run.short} is no longer in this cache, so it cannot be accepted',
             f'mlops run {stage} makes it again',
         )
-    numbers = recorded(entry.metrics, [path for path, _ in entry.outputs])
-    return Proposal(stage, TRUSTED, _manifest(bench, stage, entry), entry.outputs, numbers, run=run.id, entry=entry)
+    return Proposal(stage, TRUSTED, _manifest(bench, stage, entry), entry.outputs, _numbers(entry), run=run.id, entry=entry)
 
 
 def _manifest(bench: Workbench, stage: str, entry: ResultEntry | None) -> Manifest:
