@@ -14,6 +14,7 @@ from mlops_cli import __version__, git
 from mlops_cli.core import layout
 from mlops_cli.core.canonical import canonical
 from mlops_cli.core.digest import digest_of
+from mlops_cli.core.errors import UserError
 from mlops_cli.core.paths import inside
 from mlops_cli.experiments.model import UNKNOWN, StagePoint
 from mlops_cli.experiments.plain import from_plain, to_plain
@@ -139,9 +140,12 @@ def opened_at(bench: Workbench, commit: str) -> Iterator[Workbench]:
         files = git.export(project, commit, path, skip=lambda file: any(inside(file, part) for part in NEEDLESS))
         pins = git.blobs(project, commit, [layout.STAGES]) or {}
         names = {file.rpartition('/')[2]: blob for file, blob in pins.items()}
-        other = open_workbench(
-            path, bench.config, bench.environ, in_git=lambda below: tuple(f for f in files if f.startswith(below + '/'))
-        )
+        if layout.PIPELINE_FILE not in files:
+            raise UserError(
+                f'there is no {layout.PIPELINE_FILE} in commit {commit[:7]}',
+                hint=f'name a later one: git log --oneline -- {layout.PIPELINE_FILE}',
+            )
+        other = _open(bench, path, commit, files)
         try:
             with git.reading(project) as read:
                 yield replace(other, pins=GitPins(other.root, names, read))
@@ -149,3 +153,16 @@ def opened_at(bench: Workbench, commit: str) -> Iterator[Workbench]:
             other.close()
     finally:
         bench.root.remove_tree(folder)
+
+
+def _open(bench: Workbench, path: str, commit: str, files: tuple[str, ...]) -> Workbench:
+    """Raises UserError, which says at which commit."""
+    try:
+        return open_workbench(
+            path, bench.config, bench.environ, in_git=lambda below: tuple(f for f in files if f.startswith(below + '/'))
+        )
+    except UserError as error:
+        text = str(error).replace(f'{path}/', '')
+        raise UserError(
+            f'at commit {commit[:7]}: {text}', hint='that state cannot be told', exit_code=error.exit_code
+        ) from error

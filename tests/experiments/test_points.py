@@ -183,3 +183,31 @@ def test_a_frozen_stage_has_what_is_there(ran: Project) -> None:
     point = find_point(bench, 'workspace')
     assert point.stages['prepare'].state == 'recorded' and set(point.stages['prepare'].outputs) == {'prepared'}
     bench.close()
+
+
+def test_a_revision_without_a_pipeline_and_one_with_a_broken_one(sums: Project) -> None:
+    text = sums.read('pipeline.yaml')
+    (sums.path / 'pipeline.yaml').unlink()
+    sums.commit('nothing yet')
+    sums.write('pipeline.yaml', 'stages: [')
+    sums.commit('broken')
+    sums.write('pipeline.yaml', text)
+    bench = sums.open()
+    with pytest.raises(UserError, match=r'no pipeline\.yaml in commit'):
+        find_point(bench, 'HEAD~1')
+    with pytest.raises(UserError, match=r'at commit \w{7}: pipeline.yaml:2'):
+        find_point(bench, 'HEAD')
+    assert not list((sums.path / '.mlops' / 'local' / 'work').iterdir())
+    bench.close()
+
+
+def test_a_project_in_a_folder_of_its_repository(sums: Project) -> None:
+    """A revision of it is told from its own folder, by the names that files have there."""
+    inner = Project(sums.path / 'inner', {'PATH': sums.environ['PATH']})
+    for name in ('pipeline.yaml', 'params.yaml', 'data.txt', 'prepare.py', 'train.py', 'yaml_free.py'):
+        inner.write(name, sums.read(name))
+    inner.run()
+    sums.commit('both')
+    bench = inner.open()
+    assert ACCURACY in find_point(bench, 'HEAD').stages['train'].metrics
+    bench.close()
