@@ -150,6 +150,40 @@ def test_nothing_makes_a_command_fall_over(project: Project, change: Any, path: 
         assert contract.problems(json.loads((SCHEMAS / f'{name}.v1.json').read_text()), document) == [], f'$ {asked}'
 
 
+EVIL = '\x1b[2J\x1b]0;owned\x07'
+ODD = """\
+  odd:
+    cmd: mkdir -p odd && cp evil.json odd/evil.json && cp evil.csv 'odd/[red] "q" 🎉.csv' && cat evil.json evil.csv
+    code: [evil.json, evil.csv]
+    params: [odd]
+    metrics: [{odd/evil.json: {primary: accuracy}}]
+    plots: ['odd/[red] "q" 🎉.csv']
+    desc: "a [bold]b[/bold]"
+"""
+
+
+def evil(project: Project) -> None:
+    """What a branch can bring: escape codes in values, in names inside files, in what stages print."""
+    project.write('pipeline.yaml', contract.PIPELINE + ODD)
+    project.write('params.yaml', 'train:\n  depth: 8\n  rate: 0.1\nodd: "x [red] \\u202e y"\n')
+    project.write('evil.json', json.dumps({'accuracy': 0.5, EVIL: 1, 'a[b] "c"': 2}))
+    project.write('evil.csv', f'{EVIL},b[1]\n1,{EVIL}\n2,x\n')
+    project.mlops('run', '-q', 'odd', environ={'USER': f'ada{EVIL}', 'LOGNAME': f'ada{EVIL}'})
+
+
+@pytest.mark.full
+@every_example
+def test_nothing_that_a_branch_brings_reaches_the_terminal(template: Project, tmp_path: Path, path: Any, line: str) -> None:
+    project = contract.copied(template, tmp_path / 'evil [red] 🎉')
+    evil(project)
+    before = () if path == ('runs', 'cancel') else path
+    asked = contract.typeable(project, before, line).partition(' | ')[0]
+    for wanted in (asked, re.sub(r'train@\S+|\btrain\b|models/best\.skops', 'odd', asked)):
+        done = contract.typed(project, wanted)
+        assert done.code != 70, f'$ {wanted}\n{done.err}'
+        assert not re.search('[\x00-\x08\x0b-\x1f\x7f-\x9f]', done.out + done.err), f'$ {wanted}\n{done.out!r}'
+
+
 # The schemas themselves
 
 FILES = sorted(SCHEMAS.glob('*.json'))
