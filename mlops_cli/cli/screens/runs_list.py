@@ -94,7 +94,8 @@ def _column(name: str, rows: Sequence[Row], kept: frozenset[str], now: float) ->
         'when': (Column('WHEN'), lambda row: ago(max(0.0, now - from_iso(row.started) - row.seconds))),
         'started': (Column('STARTED'), lambda row: row.started.replace('T', ' ')),
         'ended': (Column('ENDED'), lambda row: ENDED.get(row.ended, row.ended)),
-        'seconds': (Column('TIME', right=True), lambda row: show_seconds(row.seconds)),
+        # Of a killed run nobody measured it.
+        'seconds': (Column('TIME', right=True), lambda row: '' if row.ended == 'killed' else show_seconds(row.seconds)),
         'saved_seconds': (Column('SAVED', right=True), lambda row: show_seconds(row.saved_seconds)),
         'cpu_seconds': (Column('CPU', right=True), lambda row: show_seconds(row.cpu_seconds)),
         'stages': (Column('STAGES', least=12), _stages),
