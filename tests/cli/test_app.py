@@ -214,3 +214,26 @@ def test_the_documents_of_run_have_a_name_of_their_own() -> None:
 def test_names_of_files_that_cannot_be_shown_end_nothing(capsys) -> None:
     code, _, err = told(capsys, UserError('\udcff\x1b[2J is no file'))
     assert code == 2 and err == 'error: \ufffd\ufffd[2J is no file\n'
+
+
+@pytest.mark.parametrize(
+    'arguments',
+    [
+        ['--yes', '--lock-timeout', '2', 'init', '--list'],
+        ['init', '--list', '--yes', '--lock-timeout', '2'],
+        ['config', 'list', '--lock-timeout=2', '--yes'],
+    ],
+)
+def test_what_is_asked_and_waited_for_stands_before_or_behind(capsys, arguments: list[str]) -> None:
+    assert mlops(capsys, *arguments)[0] == 0
+    assert context.current.yes and context.current.lock_timeout == 2.0
+    assert mlops(capsys, 'init', '--list')[0] == 0
+    assert not context.current.yes and context.current.lock_timeout is None
+
+
+def test_variables_stand_for_them(capsys, monkeypatch) -> None:
+    monkeypatch.setenv('MLOPS_YES', '1')
+    monkeypatch.setenv('MLOPS_LOCK_TIMEOUT', '0.5')
+    assert mlops(capsys, 'init', '--list')[0] == 0
+    assert context.current.yes and context.current.lock_timeout == 0.5
+    context.wait_at_most(None)

@@ -338,3 +338,21 @@ def test_a_thousand_locks_at_once(path: str) -> None:
             mine.release(f'outs/{number}')
         assert other.try_exclusive('outs/500')
         assert not other.try_exclusive('outs/501')
+
+
+def test_no_lock_is_waited_for_longer_than_the_process_may(path: str) -> None:
+    with LockFile(path) as first, LockFile(path) as second:
+        first.acquire('x')
+        locks.limit_waiting(0.05)
+        try:
+            begin = time.monotonic()
+            for timeout in (None, 30.0):
+                with pytest.raises(LockTimeout):
+                    second.acquire('x', timeout=timeout)
+            with pytest.raises(LockTimeout):
+                second.acquire('x', timeout=0.0)
+            assert time.monotonic() - begin < 5
+        finally:
+            locks.limit_waiting(None)
+        first.release('x')
+        second.acquire('x')

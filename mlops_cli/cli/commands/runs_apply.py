@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from mlops_cli.cli import exits, options
+from mlops_cli.cli import context, exits, options
 from mlops_cli.cli.console import Line, out, print_json
 from mlops_cli.core.errors import ExitCode, UserError
 
@@ -52,4 +52,5 @@ def command(
 
     with workbench() as bench:
         names = tuple(stage.name for stage in found.stages if stage.name in bench.pipeline.stages)
-        return perform(bench, Request(names, command=('mlops', *sys.argv[1:])), silent=json, then=then)
+        request = Request(names, lock_timeout=context.current.lock_timeout, command=('mlops', *sys.argv[1:]))
+        return perform(bench, request, silent=json, then=then)
