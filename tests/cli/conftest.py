@@ -16,12 +16,13 @@ PINS = Path(__file__).parent / 'pins'
 @pytest.fixture(autouse=True)
 def plain_surroundings(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
     """No terminal, no colour, no options left over from another test."""
-    for name in ('COLUMNS', 'NO_COLOR', 'MLOPS_QUIET', 'MLOPS_VERBOSE', 'MLOPS_DIRECTORY'):
+    for name in ('COLUMNS', 'NO_COLOR', 'MLOPS_QUIET', 'MLOPS_VERBOSE', 'MLOPS_DIRECTORY', 'MLOPS_YES', 'MLOPS_LOCK_TIMEOUT'):
         monkeypatch.delenv(name, raising=False)
     before = vars(context.current).copy()
-    context.current.quiet = context.current.verbose = context.current.json = False
+    context.current.quiet = context.current.verbose = context.current.json = context.current.yes = False
     yield
     vars(context.current).update(before)
+    context.wait_at_most(None)
 
 
 @pytest.fixture
