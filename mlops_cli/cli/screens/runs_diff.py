@@ -177,9 +177,10 @@ def _counted(inside: Counts) -> Iterable[str]:
 def _sizes(change: PathChange, before: str) -> str:
     if change.size_before is None or change.size_after is None:
         return ''
-    if change.size_before == change.size_after:
-        return f'{before}{show_size(change.size_after)}{"" if before else ", other bytes"}'
-    return f'{before}{show_size(change.size_before)} -> {show_size(change.size_after)}'
+    one, two = show_size(change.size_before), show_size(change.size_after)
+    if one == two:
+        return f'{before}{two}{"" if before else ", other bytes"}'
+    return f'{before}{one} -> {two}'
 
 
 def _inside(inside: Counts | None) -> list[str]:
