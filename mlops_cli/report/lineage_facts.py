@@ -49,17 +49,26 @@ def outputs_of(made: Made) -> list[str]:
     return [f'{path} ({show_size(ref.size)})' for path, ref in made.outputs]
 
 
-def maker_facts(made: Made) -> list[str]:
-    """When, by whom, where, from which commit."""
+def maker_rows(made: Made) -> Facts:
+    """By whom, where, from which commit."""
     maker = made.maker
-    words = [f'{maker.at[:10]} {maker.at[11:16]} UTC'] if maker.at else []
     by = ' on '.join(text for text in (maker.who, maker.host) if text)
-    words += [f'by {by}' if maker.who else f'on {by}'] if by else []
-    words += ['in CI'] if maker.ci else []
+    who = [*([by] if by else []), *(['in CI'] if maker.ci else []), *(['a trial'] if maker.trial else [])]
     branch = f' ({maker.branch})' if maker.branch else ''
-    words += [f'commit {maker.commit[:7]}{branch}'] if maker.commit else []
-    words += ['with edits' if maker.edited else 'as committed'] if maker.commit and maker.edited is not None else []
-    return words + (['a trial'] if maker.trial else [])
+    edits = '' if maker.edited is None else ', with edits' if maker.edited else ', as committed'
+    commit = [f'{maker.commit[:7]}{branch}{edits}'] if maker.commit else []
+    return [(word, texts) for word, texts in (('by', who), ('commit', commit)) if texts]
+
+
+def when(made: Made) -> str:
+    """``2026-11-20 10:15 UTC``, or nothing."""
+    return f'{made.maker.at[:10]} {made.maker.at[11:16]} UTC' if made.maker.at else ''
+
+
+def maker_facts(made: Made) -> list[str]:
+    """All of it in words of one sentence."""
+    rows = [f'{word} {", ".join(texts)}' for word, texts in maker_rows(made)]
+    return [text for text in (when(made), *rows) if text]
 
 
 def _surroundings(made: Made) -> list[str]:

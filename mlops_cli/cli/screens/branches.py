@@ -12,6 +12,8 @@ LABEL = 12  # columns of the word in front of a fact
 FOLD = 3  # results of one group from which they share a branch
 NAMES = 6  # files, parameters, packages that are named
 LEAST = 12  # columns that a text has, however narrow the terminal
+OF_ONE_RUN = ('by', 'commit')  # facts that say nothing of many runs
+STATES = {None: '', True: ', the present state', False: ', no longer the present state'}
 DEEP = 0.45  # of the columns that branches may take before a text
 
 
@@ -19,7 +21,7 @@ DEEP = 0.45  # of the columns that branches may take before a text
 class Branch:
     """A branch of a drawn tree: its head, facts as (word, texts), and what hangs below it.  ``word``: the stage, which stands
     in the head; empty for a leaf.  ``lead``: what stands in front of it.  ``present``: whether the present state leads to it.
-    ``count``: how many branches it stands for."""
+    ``count``: how many branches it stands for.  ``run``: the id of the run that made it; ``said``: what the head says of it."""
 
     head: str
     word: str = ''
@@ -28,6 +30,8 @@ class Branch:
     lead: str = ''
     present: bool | None = None
     count: int = 1
+    run: str = ''
+    said: str = ''
 
     @property
     def bare(self) -> bool:
@@ -119,11 +123,17 @@ def _merged(group: str, members: Sequence[Branch]) -> Branch:
     name = group if first.word == group else f'{group}@*'
     count = str(len(members)) if len(members) == len(instances) else f'{len(members):,} results'
     head = first.head.replace(first.word, f'{name} ({count})', 1)
+    runs = {one.run for one in members if one.run}
+    if len(runs) > 1 and first.said:
+        last = max(runs).partition('-')[2]
+        head = head.replace(first.said, f'in {len(runs):,} runs, the last {last}{STATES[first.present]}', 1)
     if first.lead:
         head = head.replace(first.lead, f'{first.lead} and {len(members) - 1:,} more', 1)
     facts: dict[str, dict[str, None]] = {'instances': instances} if name != group and not first.bare else {}
     for one in members:
         for word, texts in one.facts:
+            if len(runs) > 1 and word in OF_ONE_RUN:
+                continue
             facts.setdefault(word, {}).update(dict.fromkeys(texts))
     below = [branch for one in members for branch in one.below]
     shown = [(word, few(list(texts), False)) for word, texts in facts.items()]

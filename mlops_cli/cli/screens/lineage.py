@@ -5,12 +5,12 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 
 from mlops_cli.cli.console import Line, one_line
-from mlops_cli.cli.screens.branches import Branch, broken, draw, few, folded
+from mlops_cli.cli.screens.branches import STATES, Branch, broken, draw, few, folded
 from mlops_cli.cli.words import reason, value
 from mlops_cli.core.units import plural, show_size
 from mlops_cli.experiments.lineage_diff import LineageDiff, Pair
 from mlops_cli.experiments.lineage_model import Downstream, Made, Source, Target, Upstream, Use
-from mlops_cli.report.lineage_facts import maker_facts, result_facts
+from mlops_cli.report.lineage_facts import maker_facts, maker_rows, result_facts, when
 
 MOST = 40  # branches that are shown below one another
 LONG = 200  # columns of one value
@@ -67,9 +67,10 @@ class _UpstreamTree:
             branch.head = f'{start}, as above'
             return []
         self.drawn.add(identity)
-        branch.head = f'{start}  {maker_words(made, self.runs)}'
+        branch.run, (branch.said, rows) = made.maker.run, maker_words(made, self.runs)
+        branch.head = f'{start}  {branch.said}'
         sources = self.found.sources.get(identity, ())
-        branch.facts = fact_rows(made, self.full) + source_facts(sources, self.full)
+        branch.facts = rows + fact_rows(made, self.full) + source_facts(sources, self.full)
         children: dict[str, list[Source]] = {}
         for source in sources:
             if source.makers:
@@ -83,15 +84,16 @@ class _UpstreamTree:
         return below
 
 
-def maker_words(made: Made, said: set[str]) -> str:
-    """``run 7k2m9q4c, 2026-11-20 10:15 UTC, by ada on host, commit 1a2b3c4 (main)``; of a run that was told of, its name."""
+def maker_words(made: Made, said: set[str]) -> tuple[str, list[tuple[str, list[str]]]]:
+    """(``run 7k2m9q4c, 2026-11-20 10:15 UTC``, by whom and from which commit); of a run that was told of, its name."""
     maker = made.maker
-    state = '' if made.present is None else 'the present state' if made.present else 'no longer the present state'
     words = [f'run {maker.short}' if maker.short else 'made by nobody recorded here']
+    rows = []
     if not maker.run or maker.run not in said:
         said.add(maker.run)
-        words += [one_line(text) for text in maker_facts(made)]
-    return ', '.join([*words, *([state] if state else [])])
+        words += [one_line(text) for text in (when(made),) if text]
+        rows = [(word, [one_line(text) for text in texts]) for word, texts in maker_rows(made)]
+    return ', '.join(words) + STATES[made.present], rows
 
 
 def fact_rows(made: Made, full: bool) -> list[tuple[str, list[str]]]:
@@ -185,9 +187,10 @@ class _DownstreamTree:
             branch.head = f'{branch.word}{how}, as above'
             return []
         self.drawn.add(use.by)
-        branch.head = f'{branch.word}{how}  {maker_words(made, self.runs)}'
+        branch.run, (branch.said, rows) = made.maker.run, maker_words(made, self.runs)
+        branch.head = f'{branch.word}{how}  {branch.said}'
         branch.present = made.present
-        branch.facts = [row for row in fact_rows(made, self.full) if self.full or row[0] in ('made', 'metrics')]
+        branch.facts = rows + [row for row in fact_rows(made, self.full) if self.full or row[0] in ('made', 'metrics')]
         if use.by in self.found.cut:
             branch.facts.append(('further', ['a greater --depth shows more']))
         below = [(one, Branch('')) for one in self.children.get(use.by, {}).values() if one.by in self.found.results]
@@ -253,8 +256,11 @@ def _pair_lines(pair: Pair, columns: int, full: bool) -> list[Line]:
     said: set[str] = set()
     names = one if one == two else f'{one} and {two}'
     lines = [Line(text) for text in broken(f'{names} part here', columns)]
-    lines += [Line(f'  {sign} {text}') for sign, made in (('-', pair.before), ('+', pair.after))
-              for text in broken(maker_words(made, said), columns - 4)]  # fmt: skip
+    for sign, made in (('-', pair.before), ('+', pair.after)):
+        run = f'run {made.maker.short}' if made.maker.short else 'made by nobody recorded here'
+        told = ', '.join([run, *(maker_facts(made) if made.maker.run not in said else ())])
+        said.add(made.maker.run)
+        lines += [Line(f'  {sign} {text}') for text in broken(one_line(told), columns - 4)]
     texts = [reason(own) for own in pair.own]
     if pair.state == 'unstable':
         texts.append('the same key, and other outputs: the stage is not deterministic, or its environment matters')
