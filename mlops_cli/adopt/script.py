@@ -67,6 +67,11 @@ _STAGE_NAME = re.compile(r'[^A-Za-z0-9_.-]+')
 _WORDS = frozenset(('true', 'false', 'null', 'yes', 'no', 'on', 'off', 'y', 'n'))  # no text, to some readers of YAML
 _KNOWN = '.py, .sh, .R and .jl are known'
 _PICTURES = ('.png', '.svg', '.jpg', '.jpeg')
+# Tables that people draw, by what they are usually called.
+_DRAWN = re.compile(
+    r'(?:^|[/_.-])(?:loss|losses|accuracy|curve|curves|learning|history|confusion|roc|pr|calibration|residuals|plot|plots)'
+    r'(?:[_.-][^/]*)?\.(?:csv|tsv|jsonl)$'
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -85,7 +90,7 @@ class Guess:
 
     @property
     def plots(self) -> tuple[str, ...]:
-        return tuple(path for path in self.writes if path.endswith(_PICTURES) or path.startswith('plots/'))
+        return tuple(p for p in self.writes if p.endswith(_PICTURES) or p.startswith('plots/') or _DRAWN.search(p))
 
     @property
     def outs(self) -> tuple[str, ...]:

@@ -101,3 +101,13 @@ def test_a_link_out_of_the_project_is_not_read(tmp_path: Path) -> None:
     with Root(tmp_path / 'p') as root, pytest.raises(UserError) as raised:
         guess(root, 'train.py')
     assert raised.value.exit_code == ExitCode.REFUSED
+
+
+@pytest.mark.parametrize(
+    ('name', 'drawn'),
+    [('loss.csv', True), ('out/train_loss.csv', True), ('learning-curve.jsonl', True), ('confusion.tsv', True)]
+    + [('glossary.csv', False), ('losses/a.csv', False), ('predictions.csv', False), ('loss.json', False)],
+)
+def test_tables_that_people_draw_are_plots(tmp_path: Path, name: str, drawn: bool) -> None:
+    found = guessed(tmp_path, f"open('{name}', 'w')")
+    assert (found.plots == (name,)) is drawn
