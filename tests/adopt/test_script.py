@@ -105,8 +105,16 @@ def test_a_link_out_of_the_project_is_not_read(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize(
     ('name', 'drawn'),
-    [('loss.csv', True), ('out/train_loss.csv', True), ('learning-curve.jsonl', True), ('confusion.tsv', True)]
-    + [('glossary.csv', False), ('losses/a.csv', False), ('predictions.csv', False), ('loss.json', False)],
+    [
+        ('loss.csv', True),
+        ('out/train_loss.csv', True),
+        ('learning-curve.jsonl', True),
+        ('confusion.tsv', True),
+        ('glossary.csv', False),
+        ('losses/a.csv', False),
+        ('predictions.csv', False),
+        ('loss.json', False),
+    ],
 )
 def test_tables_that_people_draw_are_plots(tmp_path: Path, name: str, drawn: bool) -> None:
     found = guessed(tmp_path, f"open('{name}', 'w')")
