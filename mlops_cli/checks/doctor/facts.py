@@ -96,8 +96,8 @@ class OwnFacts:
 class StageFacts:
     """``refused``: why it can never run on this machine.  ``program``: the first program of its command that is not found.
     ``named``: folders in its command that it declares nowhere.  ``big``: output -> bytes.  ``locks``: (lock file, folder of
-    the environment that is missing).  ``pointers``: inputs that Git LFS has not brought.  ``future``: inputs of a time to
-    come -> seconds ahead."""
+    the environment that is missing).  ``around``: (folder it reads, output in it, the stage that makes that).  ``pointers``:
+    inputs that Git LFS has not brought.  ``future``: inputs of a time to come -> seconds ahead."""
 
     name: str
     where: str = ''
@@ -107,6 +107,7 @@ class StageFacts:
     named: tuple[str, ...] = ()
     big: Mapping[str, int] = field(default_factory=dict)
     locks: tuple[tuple[str, str], ...] = ()
+    around: tuple[tuple[str, str, str], ...] = ()
     pointers: tuple[str, ...] = ()
     future: Mapping[str, float] = field(default_factory=dict)
 

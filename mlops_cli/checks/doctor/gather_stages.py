@@ -11,7 +11,7 @@ from collections.abc import Iterator, Mapping
 from mlops_cli.checks.doctor.facts import StageFacts
 from mlops_cli.checks.doctor.gather_own import seen
 from mlops_cli.core.errors import UserError
-from mlops_cli.core.paths import check_path, inside
+from mlops_cli.core.paths import ancestors, check_path, inside
 from mlops_cli.fingerprint.environment import variables
 from mlops_cli.fingerprint.stage import Draft
 from mlops_cli.pipeline.spec import Stage
@@ -40,11 +40,13 @@ _NAMES_NOTHING = _SHELL | {'mkdir', 'rm', 'rmdir', 'ls', 'touch'}
 def look(bench: Workbench, now: float) -> tuple[StageFacts, ...]:
     """Raises UserError where an input cannot be read."""
     here = machine(bench.config.tokens, bench.environ)
-    order = bench.order[:STAGES_LIMIT]
-    return tuple(_one(bench, bench.drafts[name], now, refusal(bench.pipeline.stages[name], here)) for name in order)
+    order, nested = bench.order[:STAGES_LIMIT], _nested(bench)
+    return tuple(_one(bench, bench.drafts[name], now, refusal(bench.pipeline.stages[name], here), nested) for name in order)
 
 
-def _one(bench: Workbench, draft: Draft, now: float, refused: UserError | None) -> StageFacts:
+def _one(
+    bench: Workbench, draft: Draft, now: float, refused: UserError | None, nested: Mapping[str, list[tuple[str, str]]]
+) -> StageFacts:
     stage = draft.stage
     environ = variables(stage.environment, bench.root.path, bench.environ)
     return StageFacts(
@@ -56,6 +58,7 @@ def _one(bench: Workbench, draft: Draft, now: float, refused: UserError | None) 
         tuple(_named_folders(bench, draft)),
         dict(_sizes(bench, stage)),
         tuple(_environments(bench, stage)),
+        tuple(_around(nested, stage)),
         tuple(path for path in draft.inputs if _is_pointer(bench, path)),
         dict(_ahead(bench, draft, now)),
     )
@@ -152,6 +155,23 @@ def _environments(bench: Workbench, stage: Stage) -> Iterator[tuple[str, str]]:
         folder = os.path.join(os.path.dirname(stage.environment.path), '.venv')
         if not os.path.exists(os.path.join(bench.root.full(folder), 'bin', 'python')):
             yield stage.environment.path, folder
+
+
+def _nested(bench: Workbench) -> dict[str, list[tuple[str, str]]]:
+    """Folder -> (output in it, its maker)."""
+    found: dict[str, list[tuple[str, str]]] = {}
+    for path, maker in bench.describer.makers.items():
+        for folder in ancestors(path):
+            found.setdefault(folder, []).append((path, maker))
+    return found
+
+
+def _around(nested: Mapping[str, list[tuple[str, str]]], stage: Stage) -> Iterator[tuple[str, str, str]]:
+    """Folders that it reads as a whole, though another stage makes only a part of each."""
+    for dep in stage.deps:
+        for path, maker in nested.get(dep.value, ()) if dep.kind == 'path' else ():
+            if maker != stage.name:
+                yield dep.value, path, maker
 
 
 def _is_pointer(bench: Workbench, path: str) -> bool:

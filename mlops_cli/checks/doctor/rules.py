@@ -44,6 +44,7 @@ CHECKS = (
     Check('machine', 'every stage can run on this machine', rules_stages.machine, 'stages'),
     Check('code', 'all code could be followed', rules_stages.code, 'stages'),
     Check('declared', 'folders in commands are declared', rules_stages.declared, 'stages'),
+    Check('overlaps', 'no stage reads a folder around what another one makes', rules_stages.overlaps, 'stages'),
     Check('inputs', 'inputs are what they seem', rules_stages.inputs, 'stages'),
     Check('huge-outputs', 'no output is huge', rules_stages.huge, 'stages'),
     Check('clock', 'no file is from the future', rules_stages.clock, 'stages'),

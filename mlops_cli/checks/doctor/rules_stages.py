@@ -51,6 +51,15 @@ def declared(facts: Facts) -> Iterator[Finding]:
         yield Finding('declared', 'note', text, fix, _where(facts, stages))
 
 
+def overlaps(facts: Facts) -> Iterator[Finding]:
+    found = (((folder, path, maker), stage.name) for stage in facts.stages for folder, path, maker in stage.around)
+    for (folder, path, maker), stages in _together(found):
+        text = (
+            f'{_names(stages)} read all of {folder}, in which {maker} makes {path}: they wait for it, and any file there counts'
+        )
+        yield Finding('overlaps', 'note', text, f'deps: [{path}], if that is what is read', _where(facts, stages))
+
+
 def inputs(facts: Facts) -> Iterator[Finding]:
     for path, stages in _together((path, stage.name) for stage in facts.stages for path in stage.pointers):
         text = f'{path}, which {_names(stages)} read, is only a pointer of Git LFS'

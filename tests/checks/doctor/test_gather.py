@@ -69,6 +69,13 @@ def test_programs_folders_and_locks_of_stages(see: See, project: Project) -> Non
     assert by_name['locked'].locks == (('uv.lock', '.venv'),)
 
 
+def test_folders_around_what_others_make(see: See, project: Project) -> None:
+    project.write('data/raw.csv', '1')
+    stages = {'make': {'cmd': 'touch data/made', 'outs': ['data/made']}, 'use': {'cmd': 'cat data/*', 'deps': ['data']}}
+    lay(project, stages)
+    assert {stage.name: stage.around for stage in see().stages if stage.around} == {'use': (('data', 'data/made', 'make'),)}
+
+
 def test_simple_commands_are_told_apart() -> None:
     command = Command('shell', ('A=1 a b | c && (d; e)', "f 'x y' > out", 'g "unfinished'))
     assert [words[0] for words in simple_commands(Stage('s', 's', command)) if words][:5] == ['A=1', 'c', 'd', 'e', 'f']

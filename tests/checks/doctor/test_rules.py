@@ -108,6 +108,7 @@ CASES: list[tuple[dict[str, Any], str, str, str]] = [  # (facts, check, level, a
     (stage(refused=UserError('needs 9 GPUs', hint='x')), 'machine', 'note', 'needs 9 GPUs'),
     (stage(unknown=('m.py:3: a name made at run time',)), 'code', 'note', 'not known in full: m.py:3'),
     (stage(named=('data/raw',)), 'declared', 'note', 'deps: [data/raw]'),
+    (stage(around=(('data', 'data/made', 'make'),)), 'overlaps', 'note', 'deps: [data/made]'),
     (stage(pointers=('x.bin',)), 'inputs', 'wrong', 'git lfs pull --include x.bin'),
     (stage(big={'out': 2 * 10**10}), 'huge-outputs', 'note', '20 GB'),
     (stage(future={'a.csv': 7200.0, 'b.csv': 300.0}), 'clock', 'note', 'a.csv and 1 other file changed'),
