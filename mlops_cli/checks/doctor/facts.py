@@ -115,7 +115,8 @@ class StageFacts:
 @dataclass(frozen=True, slots=True)
 class Facts:
     """``project``: its folder, empty outside one.  ``errors``: why config or pipeline cannot be read.  ``nested``: pipeline
-    files of other projects around or below.  ``unconfirmed``: settings that came by git and lead out."""
+    files of other projects around or below.  ``damaged``: records that cannot be read.
+    ``unconfirmed``: settings that came by git and lead out."""
 
     here: str
     project: str = ''
@@ -124,6 +125,7 @@ class Facts:
     included_by: str = ''
     dvc: bool = False
     unconfirmed: tuple[tuple[str, str], ...] = ()
+    damaged: tuple[UserError, ...] = ()
     home: bool = True
     utf8: bool = True
     wsl: bool = False

@@ -9,7 +9,7 @@ import sys
 from collections.abc import Mapping
 from typing import Any
 
-from mlops_cli.checks.doctor import gather_git, gather_own, gather_stages
+from mlops_cli.checks.doctor import gather_git, gather_own, gather_records, gather_stages
 from mlops_cli.checks.doctor.facts import Disk, Facts, StageFacts
 from mlops_cli.core import layout
 from mlops_cli.core.errors import UserError, UserErrors
@@ -41,6 +41,7 @@ def look(here: str, project: str, environ: Mapping[str, str], now: float) -> Fac
         cache = config.cache if config else root.full(layout.CACHE)
         stands |= {'around': above, 'included_by': included_by, 'unconfirmed': unconfirmed}
         stands |= {'disks': (_disk('project', project), _disk('cache', cache)), 'own': gather_own.look(root, cache)}
+        stands['damaged'] = gather_records.look(root)
         bench: Workbench | None = None
         stages: tuple[StageFacts, ...] = ()
         try:

@@ -27,6 +27,7 @@ CHECKS = (
     Check('head', 'a branch to commit to', rules_git.head, 'project'),
     Check('ours-in-git', 'git tracks nothing that only this machine may write', rules_git.ours, 'project'),
     Check('conflicts', 'no record is left in conflict', rules_git.conflicts, 'project'),
+    Check('records', 'records can be read', rules_own.records, 'project'),
     Check('outputs-in-git', 'git keeps no stored outputs', rules_git.outputs, 'stages'),
     Check('ignored', 'git ignores the outputs', rules_git.ignored, 'stages'),
     Check('big-files', 'no huge file that git would take', rules_git.big, 'project'),

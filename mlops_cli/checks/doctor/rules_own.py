@@ -8,6 +8,7 @@ from mlops_cli.checks.doctor.facts import Facts, Finding, Stored
 from mlops_cli.core import layout
 from mlops_cli.core.units import plural, show_size
 
+RECORDS = 5  # told one by one
 MUCH_KEPT = 1_000_000_000  # bytes
 LARGE_CACHE = 100_000_000_000
 
@@ -35,6 +36,14 @@ def errors(facts: Facts) -> Iterator[Finding]:
         yield Finding('input', 'wrong', error.message, error.hint, str(error.where or ''))
     if len(facts.errors) > 20:
         yield Finding('input', 'wrong', f'and {len(facts.errors) - 20} more mistakes', 'mlops plan shows all')
+
+
+def records(facts: Facts) -> Iterator[Finding]:
+    told = [error for error in facts.damaged if not (error.where and error.where.file in facts.git.conflicts)]
+    for error in told[:RECORDS]:
+        yield Finding('records', 'wrong', error.message, error.hint, str(error.where or ''))
+    if len(told) > RECORDS:
+        yield Finding('records', 'wrong', f'and {len(told) - RECORDS} more records that cannot be read', 'git status .mlops')
 
 
 def cache(facts: Facts) -> Iterator[Finding]:

@@ -106,6 +106,18 @@ def test_git_as_it_should_not_be(see: See, project: Project) -> None:
     assert 'git would take other' in told['ignored'] and 'big.bin has 60 MB' in told['big-files'] and 'detached' in told['head']
 
 
+def test_damaged_records_are_told_each_with_its_place(see: See, project: Project) -> None:
+    lay(project, {f's{number}': {'cmd': f'echo {number}'} for number in range(9)})
+    project.run()
+    assert see().damaged == ()
+    records = [*(project.path / '.mlops' / 'stages').glob('*.json'), *(project.path / '.mlops' / 'runs').rglob('*.json')]
+    for path in records:
+        path.write_text('garbage')
+    told = [one for one in examine(see()) if one.check == 'records']
+    assert len(see().damaged) == len(records) and len(told) == 6 and told[-1].text.startswith('and 5 more records')
+    assert all(one.where.startswith('.mlops/') and 'git checkout' in one.fix for one in told[:-1])
+
+
 def test_records_in_conflict(see: See, project: Project) -> None:
     lay(project, {'a': {'cmd': 'true'}})
     project.write('.mlops/stages/a~0000000000000000-00000000.json', '<<<<<<< HEAD\n{}\n=======\n{}\n>>>>>>> x\n')

@@ -70,6 +70,7 @@ CASES: list[tuple[dict[str, Any], str, str, str]] = [  # (facts, check, level, a
     (repo(shallow=True), 'head', 'note', 'unshallow'),
     (repo(tracked_ours=('.mlops/local/x',)), 'ours-in-git', 'wrong', 'git rm -r --cached .mlops/local/x'),
     (repo(conflicts=('.mlops/a', '.mlops/b')), 'conflicts', 'wrong', '2 records in .mlops'),
+    ({'damaged': (UserError('damaged pin', hint='git checkout', where=Where('p', 1, 1)),)}, 'records', 'wrong', 'damaged pin'),
     (repo(tracked_outputs={'m.bin': ('train', 99_000_000)}), 'outputs-in-git', 'wrong', 'cache: false'),
     (repo(tracked_outputs={'m.json': ('train', 9)}), 'outputs-in-git', 'note', 'git tracks m.json'),
     (repo(not_ignored=('m.bin',)), 'ignored', 'note', 'mlops run adds'),
