@@ -35,7 +35,8 @@ def variables(commands: grammar.Node) -> list[tuple[str, str]]:
 def schemas_page() -> str:
     """docs/schemas/README.md."""
     folder = ROOT / 'docs' / 'schemas'
-    rows = [f'| [{path.name}]({path.name}) | {json.loads(path.read_text())["title"]} |' for path in sorted(folder.glob('*.json'))]
+    titles = {path.name: json.loads(path.read_text())['title'] for path in sorted(folder.glob('*.json'))}
+    rows = [f'| [{name}]({name}) | {title} |' for name, title in titles.items()]
     return '\n'.join([SCHEMAS, '| file | of |', '|---|---|', *rows, ''])
 
 
@@ -44,12 +45,13 @@ SCHEMAS = """\
 
 <!-- The list is written by docs/generate.py from the schemas. -->
 
-With `--json` a command prints one document and nothing else. Each has a [JSON Schema](https://json-schema.org/draft/2020-12) (draft
-2020-12), against which the tests hold what the commands really print. A document names its own: `mlops/runs-list/v1` is
-`runs-list.v1.json`.
+With `--json` a command prints one document and nothing else. Each has a [JSON Schema](https://json-schema.org/draft/2020-12)
+(draft 2020-12), against which the tests hold what the commands really print. A document names its own: `mlops/runs-list/v1`
+is `runs-list.v1.json`.
 
-A field keeps its meaning within a version. New fields may come in new releases, so a program should pass over those that it does not
-know; what goes or changes makes a `v2` beside the `v1`. Lists of runs, metrics and the like are `{"schema", "rows": [flat objects]}`:
+A field keeps its meaning within a version. New fields may come in new releases, so a program should pass over those that it
+does not know; what goes or changes makes a `v2` beside the `v1`. Lists of runs, metrics and the like are
+`{"schema", "rows": [flat objects]}`:
 
 ```sh
 mlops runs list --json | jq -r '.rows[] | [.run, .ended, .seconds] | @tsv'

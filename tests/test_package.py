@@ -23,8 +23,8 @@ def test_the_wheel_holds_the_schema_and_runs(tmp_path: Path) -> None:
     names = zipfile.ZipFile(wheel).namelist()
     assert 'mlops_cli/pipeline/pipeline.schema.yaml' in names and 'mlops_cli/cli/grammar.json' in names
     assert any(name.endswith('.data/data/share/man/man1/mlops.1') for name in names)
-    for folder in (ROOT / 'templates').iterdir():
-        files = {f'mlops_cli/{path.relative_to(ROOT)}' for path in folder.rglob('*') if path.is_file()}
+    for folder in (ROOT / 'examples' / 'templates').iterdir():
+        files = {f'mlops_cli/{path.relative_to(ROOT / "examples")}' for path in folder.rglob('*') if path.is_file()}
         assert {name for name in files if '__pycache__' not in name} <= set(names)
     assert not [name for name in names if '__pycache__' in name]
     assert not [name for name in names if name.startswith('tests/')]

@@ -67,7 +67,8 @@ def ignored_lines(template: Template) -> tuple[str, ...]:
 def _all(template: Template) -> Mapping[str, bytes]:
     """In the package, or in the repository it is developed in."""
     package = Path(__file__).parent.parent
-    top = next(folder for base in (package, package.parent) if (folder := base / 'templates' / template.name).is_dir())
+    places = (package / 'templates', package.parent / 'examples' / 'templates')
+    top = next(folder for place in places if (folder := place / template.name).is_dir())
     found = {}
     for here, folders, names in os.walk(top):
         folders[:] = [name for name in folders if name != '__pycache__']

@@ -14,7 +14,10 @@ from mlops_cli.plan.model import Estimate, Reason
 from mlops_cli.store.tree import TreeEntry, encode
 from tests.cli.values import DEPTH, FIT, GROUPS, TRAIN, Objects, ref, stage, step, took
 
-PROSE = {'can', 'has', 'knows', 'reads', 'that', 'would', 'writes', 'wrote'}  # what follows the name in a sentence
+# What follows the name in a sentence.
+PROSE = {
+    *('can', 'did', 'for', 'has', 'here', 'knows', 'left', 'needs', 'never', 'reads', 'that', 'would', 'writes', 'wrote'),
+}
 
 
 def test_no_text_names_a_command_that_does_not_exist() -> None:

@@ -106,7 +106,8 @@ def test_what_longer_paths_imply_is_left_out(diamond: Pipeline) -> None:
 
 
 def test_what_flows_is_named_as_it_is_declared() -> None:
-    made = pipeline(stage('t@a', outs=['o/a']), stage('t@b', outs=['o/b']), stage('u', ['@t', 'o/*', 'o/a']), stage('v', needs=('u',)))
+    user = stage('u', ['@t', 'o/*', 'o/a'])
+    made = pipeline(stage('t@a', outs=['o/a']), stage('t@b', outs=['o/b']), user, stage('v', needs=('u',)))
     assert graph.flows(made) == {('t@a', 'u'): ('o/a', 'o/*', 'all of t'), ('t@b', 'u'): ('o/*', 'all of t')}
 
 
