@@ -1,10 +1,8 @@
-"""``metrics diff`` in a project with a long history."""
+"""Commands about runs in a project with a long history."""
 
 from __future__ import annotations
 
-import subprocess
-import sys
-import time
+import resource
 from pathlib import Path
 
 import pytest
@@ -19,7 +17,7 @@ from mlops_cli.records.runs import Run, StageRun
 from tests.support.project import Project
 
 RUNS = 10_000
-GOAL, BOUND = 0.1, 0.35  # seconds beyond what the program takes to show its help: wanted, and what no machine may exceed
+GOAL = 0.1  # seconds beyond what the program takes to show its help
 PIPELINE = """\
 stages:
   train:
@@ -45,29 +43,34 @@ def remember(folder: Path) -> None:
 
 
 def seconds(project: Project, *arguments: str) -> float:
-    """The best of five."""
+    """Processor time of the whole program, which other work on this machine lengthens little; the least of seven."""
     found = []
-    for _ in range(5):
-        begin = time.perf_counter()
-        subprocess.run(
-            [sys.executable, '-m', 'mlops_cli', *arguments],
-            cwd=project.path,
-            env=project.environ,
-            check=True,
-            stdout=subprocess.DEVNULL,
-        )
-        found.append(time.perf_counter() - begin)
+    for _ in range(7):
+        before = resource.getrusage(resource.RUSAGE_CHILDREN)
+        project.mlops(*arguments)
+        after = resource.getrusage(resource.RUSAGE_CHILDREN)
+        found.append(after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime)
     return min(found)
 
 
 @pytest.mark.full
-def test_a_long_history_does_not_slow_it_down(project: Project) -> None:
+def test_ten_thousand_runs_answer_at_once(project: Project) -> None:
     project.write('pipeline.yaml', PIPELINE)
     project.write('in.json', '{"accuracy": 0.5}')
     project.run()
     remember(project.path)
     project.commit('ten thousand runs')
-    project.mlops('metrics', 'diff')  # what is remembered about HEAD
-    beyond = seconds(project, 'metrics', 'diff') - seconds(project, 'metrics', 'diff', '-h')
-    print(f'{RUNS:,} runs: {beyond * 1000:.0f} ms beyond start-up, wanted {GOAL * 1000:.0f} ms')
-    assert beyond < BOUND
+    asked = [
+        ('runs', 'list'),
+        ('runs', 'list', '--where', 'accuracy > 0.5', '--sort', 'accuracy'),
+        ('metrics', 'diff'),
+        ('lineage', 'upstream', 'm.json'),
+    ]
+    slow = {}
+    for words in asked:
+        project.mlops(*words)  # the local tables are made, and what is known about HEAD
+        beyond = seconds(project, *words) - seconds(project, *words[:2], '-h')
+        print(f'{RUNS:,} runs, {" ".join(words)}: {beyond * 1000:.0f} ms beyond its help')
+        if beyond > GOAL:
+            slow[words] = beyond
+    assert not slow
