@@ -87,6 +87,11 @@ def _folded(group: str, members: Sequence[str], groups: Groups) -> list[str]:
     return [one_line(f'{group}@*' if len(members) == every else f'{group}@* ({len(members)} of {every})')]
 
 
+def both_groups(one: Groups, two: Groups) -> Groups:
+    """The instances of either of two pipelines, so that what both have is counted once."""
+    return {name: tuple(dict.fromkeys((*one.get(name, ()), *two.get(name, ())))) for name in (*one, *two)}
+
+
 def some(names: Sequence[str], most: int) -> list[str]:
     return [*names[:most], *([f'{len(names) - most} more'] if len(names) > most else [])]
 

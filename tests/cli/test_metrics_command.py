@@ -254,3 +254,11 @@ def test_the_page_is_opened(mlops: Mlops, trained: Project, monkeypatch: pytest.
     assert trained.git('status', '--porcelain') == ''
     monkeypatch.setattr(webbrowser, 'open', lambda _: False)
     assert 'no browser to be found here; open file://' in mlops('plots', 'show', '--open').err
+
+
+def test_instances_of_either_state_are_counted_once(mlops: Mlops, trained: Project) -> None:
+    trained.write('pipeline.yaml', PIPELINE.replace('[1, 2]', '[2, 3, 4]'))
+    for name in '234':
+        trained.write(f'in/{name}.json', '{"accuracy": 0.5, "loss": 1}')
+    trained.run()
+    assert '\n  train@*\n' in mlops('metrics', 'diff').out, 'four of four, not four of three'

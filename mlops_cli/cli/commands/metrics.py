@@ -14,6 +14,7 @@ from mlops_cli.cli.console import Line, out, out_lines, print_json, width
 from mlops_cli.cli.groups import group
 from mlops_cli.cli.screens.metrics import diff_lines, show_lines
 from mlops_cli.cli.wiring import output_words, workbench
+from mlops_cli.cli.words import both_groups
 from mlops_cli.core.errors import ExitCode, UserError
 from mlops_cli.core.units import plural
 from mlops_cli.experiments.metrics import Change, Comparison, Missing, Value, Values, Wanted, compare, everything, values
@@ -99,7 +100,7 @@ def diff(
     elif not declared:
         out(NOTHING)
     else:
-        groups = {**one.pipeline.groups, **two.pipeline.groups}
+        groups = both_groups(one.pipeline.groups, two.pipeline.groups)
         lines = diff_lines(
             shown,
             (one.label, two.label),

@@ -9,7 +9,7 @@ from typing import Any
 from mlops_cli.cli.console import Line, cells, clip, one_line, pad, safe, wrap
 from mlops_cli.cli.screens import metrics as metrics_screen
 from mlops_cli.cli.tables import Column, table
-from mlops_cli.cli.words import Groups, fold, some
+from mlops_cli.cli.words import Groups, both_groups, fold, some
 from mlops_cli.core.units import plural, show_seconds, show_size
 from mlops_cli.experiments.code import FileChange
 from mlops_cli.experiments.compare import Difference, StageChange, UsageChange, ValueChange
@@ -27,7 +27,7 @@ SIGNS = {'added': '+', 'removed': '-', 'changed': '~'}
 
 def diff_lines(found: Difference, columns: int, *, code: bool, whole: bool) -> list[Line]:
     """``code``: lines of code are shown, some of each file.  ``whole``: all of everything."""
-    groups = {**found.before.pipeline.groups, **found.after.pipeline.groups}
+    groups = both_groups(found.before.pipeline.groups, found.after.pipeline.groups)
     most = 10**9 if whole else MOST
     lines = [Line(f'{one_line(found.before.label)} -> {one_line(found.after.label)}')]
     lines += _stages(found, groups, columns)
