@@ -30,7 +30,9 @@ from mlops_cli.records import gitignore, metrics
 from mlops_cli.records.accepted import Accepted, check_reason, clipped, differences
 from mlops_cli.records.pins import Pin
 from mlops_cli.run.heal import begin_writing
+from mlops_cli.run.killed import refuse_pending, touching
 from mlops_cli.run.outlook import look
+from mlops_cli.run.recover import Undone
 from mlops_cli.run.sources import keep_sources
 from mlops_cli.run.workbench import Workbench
 from mlops_cli.store.results import ResultEntry, outputs_digest
@@ -94,6 +96,18 @@ def propose(bench: Workbench, names: Sequence[str]) -> tuple[Proposal, ...]:
     """What accepting the stages would record, topological.  Changes nothing.
 
     Raises UserErrors naming every stage that cannot be accepted, and what to do first."""
+    refuse_pending(bench.root, _paths(bench, names))
+    return _propose(bench, names)
+
+
+def _paths(bench: Workbench, names: Sequence[str]) -> tuple[str, ...]:
+    """What the stages make, and what they read that other stages make."""
+    mine = [output.path for name in names for output in bench.pipeline.stages[name].outputs]
+    before = {producer for name in names for producer in bench.edges.get(name, ())}
+    return (*mine, *(output.path for name in sorted(before) for output in bench.pipeline.stages[name].outputs))
+
+
+def _propose(bench: Workbench, names: Sequence[str]) -> tuple[Proposal, ...]:
     wanted = frozenset(names)
     found: dict[str, Proposal] = {}
     errors: list[UserError] = []
@@ -203,10 +217,15 @@ def accept(bench: Workbench, names: Sequence[str], author: Author, emit: Callabl
 
     Raises UserError, OSError."""
     reason = recordable(bench, author.reason)
-    propose(bench, names)  # what cannot be is told before anything is touched
-    with begin_writing(bench, emit, author.who, author.host), _locked(bench, names):
+    _propose(bench, names)  # what cannot be is told before anything is touched
+
+    def allowed(undone: Undone) -> None:
+        if met := touching(undone.outputs, _paths(bench, names)):
+            raise _put_back(undone, met)
+
+    with begin_writing(bench, emit, author.who, author.host, allowed), _locked(bench, names):
         bench.pins.refresh()
-        proposals = propose(bench, names)
+        proposals = _propose(bench, names)
         keeper = Keeper(bench)
         taken = [_take_in(bench, one) for one in proposals]
         for one in taken:
@@ -221,6 +240,16 @@ def accept(bench: Workbench, names: Sequence[str], author: Author, emit: Callabl
         bench.index.flush()
         gitignore.cover(bench.root, [output.path for one in done for output in _cached(bench, one.proposal.stage)])
     return done
+
+
+def _put_back(undone: Undone, path: str) -> UserError:
+    """What was to be accepted is not what lies there now."""
+    place = undone.kept.get(path)
+    took = f'what stood at {path} is now {place}' if place else f'{path} is again as it was before that run'
+    return refused(
+        f'nothing is accepted: run {undone.short} was killed here while {undone.stage} ran, its outputs were put back; {took}',
+        'look again: to accept what stood there, move it back first' if place else 'look again, then accept once more',
+    )
 
 
 def _cached(bench: Workbench, stage: str) -> Iterator[Any]:

@@ -19,7 +19,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable, Iterable, Mapping
-from stat import S_ISDIR
+from stat import S_ISDIR, S_ISREG
 
 from mlops_cli.core import layout
 from mlops_cli.core.errors import ExitCode, UserError
@@ -80,13 +80,22 @@ def move(root: Root, attempt: str, paths: Iterable[str]) -> tuple[str, ...]:
     return tuple(there)
 
 
-def put_back(root: Root, attempt: str, run: str, stage: str, outputs: Iterable[str]) -> tuple[str, ...]:
+def put_back(
+    root: Root,
+    attempt: str,
+    run: str,
+    stage: str,
+    outputs: Iterable[str],
+    places: dict[str, str] | None = None,
+) -> tuple[str, ...]:
     """Undoes ``move``: what a failed attempt left goes to ``.mlops/local/failed``, what was there before comes back.
 
     ``outputs``: all that the attempt was to make.  May be repeated, also after a kill anywhere in ``move``, here, or in
-    ``finish``; an attempt whose result counts is finished instead.  Returns the paths that were kept as failed.
+    ``finish``; an attempt whose result counts is finished instead.  Returns the paths that were kept as failed; ``places``
+    gets where each of them went.
 
     Raises OSError, UserError."""
+    places = {} if places is None else places
     work = _work(attempt)
     paths = _outermost(outputs)
     failed: list[str] = []
@@ -94,11 +103,11 @@ def put_back(root: Root, attempt: str, run: str, stage: str, outputs: Iterable[s
         _settle_done(root, work, run, paths)
     if root.stat(work) is not None:
         failed = list(dict.fromkeys(there for path in paths if (there := _in_the_way(root, path))))
-        _keep_all(root, failed_folder(run, stage), failed)
+        places |= _keep_all(root, failed_folder(run, stage), failed)
         root.rename(work, f'{work}.back')
     for folder in (f'{work}.back', f'{work}.to'):
         if root.stat(folder) is not None:
-            failed += _restore(root, folder, run, stage, paths)
+            failed += _restore(root, folder, run, stage, paths, places)
     return tuple(failed)
 
 
@@ -132,10 +141,12 @@ def keep(root: Root, folder: str, path: str, source: str) -> str:
     return target
 
 
-def _keep_all(root: Root, folder: str, paths: list[str]) -> None:
+def _keep_all(root: Root, folder: str, paths: list[str]) -> dict[str, str]:
+    """Where each of the paths went."""
     free = _free(root, folder, paths)
     for path in paths:
         _rename(root, path, f'{free}/{path}')
+    return {path: f'{free}/{path}' for path in paths}
 
 
 def _free(root: Root, folder: str, paths: list[str]) -> str:
@@ -160,7 +171,7 @@ def _rename(root: Root, source: str, target: str) -> None:
     root.rename(source, target)
 
 
-def _restore(root: Root, work: str, run: str, stage: str, paths: list[str]) -> list[str]:
+def _restore(root: Root, work: str, run: str, stage: str, paths: list[str], places: dict[str, str]) -> list[str]:
     """Everything in a folder of the attempt back to where it was; the paths that somebody had used meanwhile."""
     used: list[str] = []
     for part in (RESCUE, ASIDE):
@@ -168,7 +179,7 @@ def _restore(root: Root, work: str, run: str, stage: str, paths: list[str]) -> l
             if root.stat(f'{work}/{part}/{path}') is None:
                 continue
             if there := _in_the_way(root, path):
-                _keep_all(root, failed_folder(run, stage), [there])
+                places |= _keep_all(root, failed_folder(run, stage), [there])
                 used.append(there)
             _rename(root, f'{work}/{part}/{path}', path)
         if _holds_something(root, f'{work}/{part}'):  # of no output: whoever called did not say all of them
@@ -186,6 +197,14 @@ def _in_the_way(root: Root, path: str) -> str:
         if not S_ISDIR(status.st_mode):
             return folder
     return path if root.stat(path) is not None else ''
+
+
+def holds_something(root: Root, path: str) -> bool:
+    """Whether there is anything at a path but an empty file, or folders without anything."""
+    status = root.stat(path)
+    if status is None:
+        return False
+    return _holds_something(root, path) if S_ISDIR(status.st_mode) else not S_ISREG(status.st_mode) or status.st_size > 0
 
 
 def _holds_something(root: Root, folder: str) -> bool:

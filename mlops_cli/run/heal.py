@@ -17,15 +17,23 @@ from mlops_cli.fsio.temporaries import sweep_temporaries
 from mlops_cli.records.files import prepare_folders
 from mlops_cli.records.metrics import recorded
 from mlops_cli.records.runs import USAGE, Run, StageRun
-from mlops_cli.run.recover import recover
+from mlops_cli.run.recover import Undone, recover
 from mlops_cli.run.workbench import Workbench
 from mlops_cli.store.results import ResultEntry
 
 OURS = (layout.LOCAL, layout.CACHE)
+NAMED = 3  # paths of a stage
 
 
-def begin_writing(bench: Workbench, emit: Callable[[Event], None], who: str, host: str) -> LockFile:
+def begin_writing(
+    bench: Workbench,
+    emit: Callable[[Event], None],
+    who: str,
+    host: str,
+    allowed: Callable[[Undone], None] = lambda _: None,
+) -> LockFile:
     """The locks of the cache, open; this process's temporaries are safe from others' sweeps until they are closed.
+    ``allowed``: called for each stage that was put back, to raise where the command may not go on after that.
 
     Undoes what killed commands left in flight, writes the run records they could not write, removes their temporaries.
     Raises UserError, OSError."""
@@ -34,13 +42,26 @@ def begin_writing(bench: Workbench, emit: Callable[[Event], None], who: str, hos
     locks = LockFile(os.path.join(bench.config.cache, layout.CACHE_LOCKS))
     hold_owner(locks)
     recovered = recover(bench.root, lambda records: _record_killed(bench, records, who, host), lambda: _refuse_foreign(bench))
-    for stage, run in recovered.undone:
-        emit(Note(f'run {run.partition("-")[2]} was killed here; the outputs from before it are back', stage))
+    for one in recovered.undone:
+        emit(Note(f'run {one.short} was killed here; the outputs from before it are back{whereabouts(one)}', one.stage))
     if recovered.runs:
         bench.workspace.forget()
     with Root(bench.config.cache) as cache:
         sweep_temporaries(cache, owner_alive(locks), layout.TEMPORARY)
+    try:
+        for one in recovered.undone:
+            allowed(one)
+    except UserError:
+        locks.close()
+        raise
     return locks
+
+
+def whereabouts(one: Undone) -> str:
+    """``; what stood at model.bin is in .mlops/local/failed/...``, as far as there was anything."""
+    places = [f'; what stood at {path} is now {place}' for path, place in one.kept.items()]
+    more = f'; so are {len(places) - NAMED} more' if len(places) > NAMED else ''
+    return ''.join(places[:NAMED]) + more
 
 
 def _refuse_foreign(bench: Workbench) -> None:

@@ -17,11 +17,26 @@ from mlops_cli.run import aside, checkpoint
 
 
 @dataclass(frozen=True, slots=True)
+class Undone:
+    """A stage of a killed run.  ``outputs``: that were put back as they were before it.  ``kept``: where what stood there is
+    now, path -> place, as far as there is anything in it."""
+
+    stage: str
+    run: str
+    outputs: tuple[str, ...]
+    kept: dict[str, str]
+
+    @property
+    def short(self) -> str:
+        return self.run.partition('-')[2]
+
+
+@dataclass(frozen=True, slots=True)
 class Recovered:
-    """``runs``: what the journals of killed runs told, one list of records each.  ``undone``: (stage, run) put back."""
+    """``runs``: what the journals of killed runs told, one list of records each."""
 
     runs: tuple[tuple[dict[str, Any], ...], ...]
-    undone: tuple[tuple[str, str], ...]
+    undone: tuple[Undone, ...]
 
 
 def recover(
@@ -36,7 +51,7 @@ def recover(
     Raises OSError."""
     folder = os.path.join(root.path, layout.JOURNAL)
     runs: list[tuple[dict[str, Any], ...]] = []
-    undone: list[tuple[str, str]] = []
+    undone: list[Undone] = []
     if not os.path.isdir(folder):
         return Recovered((), ())
     for leftover in leftovers(folder):
@@ -52,8 +67,10 @@ def recover(
         for record in reversed(open_attempts.values()):  # what was moved last goes back first
             for path in record.get('links', ()):
                 checkpoint.drop_link(root, path)
-            aside.put_back(root, record['attempt'], record['run'], record['stage'], record['outputs'])
-            undone.append((record['stage'], record['run']))
+            places: dict[str, str] = {}
+            aside.put_back(root, record['attempt'], record['run'], record['stage'], record['outputs'], places)
+            kept = {path: place for path, place in places.items() if aside.holds_something(root, place)}
+            undone.append(Undone(record['stage'], record['run'], tuple(record['outputs']), kept))
         on_run(tuple(records))
         runs.append(tuple(records))
         leftover.remove()
