@@ -16,6 +16,7 @@ from mlops_cli.cli.uncommitted import uncommitted
 from mlops_cli.cli.wiring import workbench
 from mlops_cli.fsio.paths import Root
 from mlops_cli.records.repository import access
+from mlops_cli.run.killed import killed
 from mlops_cli.run.request import Request
 from mlops_cli.run.workbench import Workbench
 
@@ -49,4 +50,5 @@ def _look(bench: Workbench) -> Here:
         running,
         uncommitted(bench, changed) if head is not None else uncommitted(bench, ()),
         tuple(data),
+        killed(bench.root),
     )

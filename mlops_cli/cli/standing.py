@@ -20,9 +20,12 @@ from mlops_cli.core.refs import ObjectRef
 from mlops_cli.core.units import show_seconds
 from mlops_cli.fsio.holders import Holder
 from mlops_cli.fsio.locks import LockFile
+from mlops_cli.plan.model import Plan
 from mlops_cli.records import data
 from mlops_cli.records.runs import Run
 from mlops_cli.run import live, progress
+from mlops_cli.run.checkout import unsaved
+from mlops_cli.run.killed import Killed
 from mlops_cli.run.logs import last_line, newest_log
 from mlops_cli.run.workbench import Workbench
 from mlops_cli.store.tree import diff
@@ -47,7 +50,8 @@ class Working:
 class Standing:
     """``branch`` None where git has no answer, for the reason ``no_git``; empty on no branch.  ``uncommitted``: what git does
     not have as it is.  ``data``: path of tracked data -> how it differs from its record.  ``cosmetic``: code that was edited
-    and means the same.  ``unknown_code``: those of the plan's notes that are about code which could not be followed."""
+    and means the same.  ``unknown_code``: those of the plan's notes that are about code which could not be followed.
+    ``died``: runs of which nothing is undone yet."""
 
     now: float
     branch: str | None = None
@@ -59,6 +63,8 @@ class Standing:
     cosmetic: tuple[str, ...] = ()
     unknown_code: Collection[str] = ()
     no_git: str = 'not in a git repository'
+    died: tuple[Killed, ...] = ()
+    unsaved: Collection[str] | None = None
 
 
 def in_git(bench: Workbench) -> tuple[git.Head | None, tuple[str, ...]]:
@@ -147,6 +153,12 @@ def _counts(bench: Workbench, path: str, before: ObjectRef, after: ObjectRef) ->
     except UserError:  # the recorded state is not in this cache
         return ''
     return ', '.join(f'{count:,} {word}' for word, count in counts.items() if count)
+
+
+def unsaved_outputs(bench: Workbench, plan: Plan) -> tuple[str, ...]:
+    """Outputs changed by hand that a checkout would refuse to overwrite."""
+    wanted = {path: step.made[path] for step in plan.steps for path in step.changed_by_hand if path in step.made}
+    return tuple(unsaved(bench, wanted, clean=False))
 
 
 def unknown_code(bench: Workbench) -> frozenset[str]:

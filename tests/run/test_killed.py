@@ -108,3 +108,14 @@ def test_another_stage_is_accepted_though_one_died(died: Project) -> None:
     bench = died.open()
     assert [one.proposal.stage for one in accept(bench, ['other'], AUTHOR, lambda _: None)] == ['other']
     bench.close()
+
+
+def test_a_run_that_died_is_told_before_anything_is_undone(died: Project) -> None:
+    for arguments in (['status'], [], ['runs', 'list'], ['--quiet', 'runs', 'list', '--since', '1h']):
+        out = died.mlops(*arguments).out
+        assert 'Run 7k2m9q4c died here while slow ran: the next mlops run puts its outputs back' in out, out
+    for arguments in (['status', '--json'], ['runs', 'list', '--json']):
+        assert died.mlops(*arguments).json['died'] == [{'run': '7k2m9q4c', 'id': RUN, 'stages': ['slow']}]
+    assert died.read('slow.txt') == 'made by hand\n', 'nothing is touched by a look'
+    died.mlops('run')
+    assert died.mlops('status', '--json').json['died'] == [] and 'died' not in died.mlops('status').out

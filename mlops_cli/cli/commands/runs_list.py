@@ -10,18 +10,20 @@ import typer
 
 from mlops_cli.cli import context, exits, options
 from mlops_cli.cli.console import Line, out, out_lines, print_json, say, width
-from mlops_cli.cli.going_on import going_on_lines, live_documents
+from mlops_cli.cli.going_on import died_documents, died_lines, going_on_lines, live_documents
 from mlops_cli.cli.history import history, tell_problems
 from mlops_cli.cli.when import moment
 from mlops_cli.core import layout
 from mlops_cli.core.errors import UserError
 from mlops_cli.core.near import did_you_mean
+from mlops_cli.cli.words import state_word
 from mlops_cli.core.units import plural
 from mlops_cli.fsio.paths import Root
 from mlops_cli.records.asking import FIELDS, METRIC, PARAM, Answer, Query, Row, ask, conditions
 from mlops_cli.records.runs import ENDINGS, STATES
 
 if TYPE_CHECKING:
+    from mlops_cli.run.killed import Killed
     from mlops_cli.run.live import Live
 
 EXITS = exits.line()
@@ -38,7 +40,7 @@ def command(
     state: Annotated[
         Words,
         typer.Option(
-            '--state', metavar='STATE', help='That ended so, or in which a stage did: done, failed, interrupted, killed, ...'
+            '--state', metavar='STATE', help='That ended so, or in which a stage did: done, failed, stopped, killed, ...'
         ),
     ] = None,
     stage: Annotated[Words, typer.Option('--stage', metavar='GLOB', help='In which such a stage ran or was restored.')] = None,
@@ -78,7 +80,7 @@ def command(
         sort.removeprefix('-'), True if sort.startswith('-') else None, reverse, most,
     )  # fmt: skip
     with history() as opened:
-        live = _going_on(opened.root)
+        live, dead = _going_on(opened.root)
         files = opened.kept.files()
         if kept:
             query = _among(query, frozenset(files))
@@ -86,23 +88,24 @@ def command(
     tell_problems(answer.problems)
     chosen = _columns(columns, answer)
     if json:
-        print_json(_document(answer, files, chosen) | {'running': live_documents(live)})
+        print_json(_document(answer, files, chosen) | {'running': live_documents(live), 'died': died_documents(dead)})
     elif answer.rows:
-        _print(answer, files, chosen, now)
+        _print(answer, files, chosen, now, _named(query, answer))
     elif answer.all or not live:
         out(_nothing(answer))
-    for line in going_on_lines(live) if not json else ():
-        out(line)
+    if not json:
+        out_lines([*going_on_lines(live), *died_lines(dead, width(sys.stdout))])
     return 0
 
 
-def _going_on(root: Root) -> tuple[Live, ...]:
-    """The runs that are not over; they have no record yet."""
+def _going_on(root: Root) -> tuple[tuple[Live, ...], tuple[Killed, ...]]:
+    """The runs that are not over, and those that died; they have no record yet."""
     if root.stat(layout.JOURNAL) is None:
-        return ()
+        return (), ()
+    from mlops_cli.run.killed import killed
     from mlops_cli.run.live import running_in
 
-    return tuple(running_in(root))
+    return tuple(running_in(root)), killed(root)
 
 
 def _among(query: Query, ids: frozenset[str]) -> Query:
@@ -118,11 +121,11 @@ def _parts(words: Words) -> tuple[str, ...]:
 
 def _states(states: tuple[str, ...]) -> tuple[str, ...]:
     known = dict.fromkeys([*ENDINGS, *STATES])
-    said = {'stopped': 'interrupted'}  # as the table calls it
+    shown = dict.fromkeys(state_word(state) for state in known)
     for state in states:
-        if state not in known and state not in said:
-            raise UserError(f'--state {state[:40]!r} is no state of a run', hint=did_you_mean(state, known, what='there are'))
-    return tuple(said.get(state, state) for state in states)
+        if state not in known and state not in shown:
+            raise UserError(f'--state {state[:40]!r} is no state of a run', hint=did_you_mean(state, shown, what='there are'))
+    return tuple('interrupted' if state == state_word('interrupted') else state for state in states)
 
 
 def _columns(typed: str, answer: Answer) -> tuple[str, ...]:
@@ -143,13 +146,29 @@ def _columns(typed: str, answer: Answer) -> tuple[str, ...]:
     return tuple(found)
 
 
+def _named(query: Query, answer: Answer) -> tuple[str, ...]:
+    """The columns that say why these runs are there, and in this order."""
+    asked = (('stages', query.stages), ('branch', query.branches), ('who', query.whos), ('host', query.hosts))
+    names = [column for column, globs in asked if globs]
+    for name in (*(condition.name for condition in query.where), query.sort):
+        if name in FIELDS:
+            names.append(name)
+        elif not name.startswith(PARAM) and any(name.removeprefix(METRIC) in row.metrics for row in answer.rows):
+            names.append(METRIC + name.removeprefix(METRIC))
+        elif any(name.removeprefix(PARAM) in row.params for row in answer.rows):
+            names.append(PARAM + name.removeprefix(PARAM))
+    return tuple(dict.fromkeys(names))
+
+
 OWN = ('kept', 'set', 'stages', 'when')  # what the table makes itself
 
 
-def _print(answer: Answer, kept: dict[str, tuple[str, ...]], chosen: tuple[str, ...], now: float) -> None:
+def _print(
+    answer: Answer, kept: dict[str, tuple[str, ...]], chosen: tuple[str, ...], now: float, named: tuple[str, ...]
+) -> None:
     from mlops_cli.cli.screens.runs_list import list_lines
 
-    out_lines(list_lines(answer.rows, frozenset(kept), chosen, now, width(sys.stdout)))
+    out_lines(list_lines(answer.rows, frozenset(kept), chosen, now, width(sys.stdout), named))
     more = answer.matching - len(answer.rows)
     if more > 0 and not context.current.quiet:
         say(Line(f'{plural(more, "more run")}: mlops runs list -n 0 shows all'))

@@ -9,14 +9,16 @@ from concurrent.futures import ThreadPoolExecutor
 from mlops_cli.cli import context, exits, options
 from mlops_cli.cli.console import out_lines, print_json, width
 from mlops_cli.cli.documents import plan_document, uncommitted_document, working_document
+from mlops_cli.cli.going_on import died_documents
 from mlops_cli.cli.screens.status import status_lines
-from mlops_cli.cli.standing import Standing, data_changes, in_git, last_run, unknown_code, working
+from mlops_cli.cli.standing import Standing, data_changes, in_git, last_run, unknown_code, unsaved_outputs, working
 from mlops_cli.cli.unchanged import cosmetic
 from mlops_cli.cli.uncommitted import Uncommitted, recorded, uncommitted
 from mlops_cli.cli.wiring import output_words, workbench
 from mlops_cli.core.errors import ExitCode
 from mlops_cli.plan.model import Plan
 from mlops_cli.records.repository import access
+from mlops_cli.run.killed import killed
 from mlops_cli.run.outlook import look
 from mlops_cli.run.request import Request, chosen, wishes_of
 from mlops_cli.run.workbench import Workbench
@@ -45,6 +47,7 @@ def command(
                 {
                     **plan_document(plan, 'status'),
                     'running': [working_document(one) for one in working(bench)],
+                    'died': died_documents(killed(bench.root)),
                     'not_committed': uncommitted_document(missing),
                 }
             )
@@ -77,6 +80,8 @@ def _show(bench: Workbench, request: Request) -> Plan:
         tuple(edited),
         unknown_code(bench),
         access(bench.root.path).sentence if head is None else '',
+        killed(bench.root),
+        unsaved_outputs(bench, plan),
     )
     out_lines(status_lines(plan, standing, bench.pipeline.groups, width(sys.stdout), everything=context.current.verbose))
     return plan

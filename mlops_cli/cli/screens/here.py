@@ -8,12 +8,14 @@ from dataclasses import dataclass
 
 from mlops_cli.adopt.surroundings import Surroundings
 from mlops_cli.cli.console import Line, cells, clip, one_line, pad
+from mlops_cli.cli.going_on import died_lines
 from mlops_cli.cli.standing import Working, ended_at
 from mlops_cli.cli.uncommitted import NOTHING, Uncommitted
-from mlops_cli.cli.words import ago
+from mlops_cli.cli.words import ago, state_word
 from mlops_cli.core.units import plural
 from mlops_cli.plan.model import Plan, Verdict
 from mlops_cli.records.runs import Run
+from mlops_cli.run.killed import Killed
 
 ALL = 'mlops -h lists all commands.'
 WIDEST = 44  # columns of a command that still stand side by side with what it is for
@@ -22,7 +24,7 @@ WIDEST = 44  # columns of a command that still stand side by side with what it i
 @dataclass(frozen=True, slots=True)
 class Here:
     """``branch`` None where git has no answer, for the reason ``no_git``; empty on no branch.  ``data``: tracked paths that are
-    not as their records say."""
+    not as their records say.  ``died``: runs of which nothing is undone yet."""
 
     now: float
     plan: Plan
@@ -32,6 +34,7 @@ class Here:
     running: tuple[Working, ...] = ()
     uncommitted: Uncommitted = NOTHING
     data: tuple[str, ...] = ()
+    died: tuple[Killed, ...] = ()
 
 
 def outside_lines(folder: str, here: Surroundings, bare: bool, columns: int) -> list[Line]:
@@ -60,7 +63,7 @@ def here_lines(here: Here, columns: int) -> list[Line]:
             ('mlops metrics show', 'the numbers it came to'),
             ('mlops runs list', 'what has run'),
         ]
-    return [Line(_standing(here)), *_steps(steps[:7], columns), Line(ALL)]
+    return [Line(_standing(here)), *died_lines(here.died, columns), *_steps(steps[:7], columns), Line(ALL)]
 
 
 def _standing(here: Here) -> str:
@@ -70,7 +73,7 @@ def _standing(here: Here) -> str:
         where = one_line(here.no_git)
     if here.last is None:
         return f'{name}: {count}, none has run yet; {where}.'
-    ended = '' if here.last.ended == 'done' else f', {here.last.ended}'
+    ended = '' if here.last.ended == 'done' else f', {state_word(here.last.ended)}'
     last = f'last run {here.last.short} {ago(here.now - ended_at(here.last))}{ended}'
     fresh = 'all up to date' if all(step.verdict is Verdict.FRESH for step in here.plan.steps) else ''
     return f'{name}: {count}{", " if fresh else ""}{fresh}; {where}; {last}.'

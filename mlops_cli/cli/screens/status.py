@@ -6,6 +6,7 @@ import time
 from collections.abc import Iterable, Sequence
 
 from mlops_cli.cli.console import Line, cells, clip, one_line, pad, plain, wrap
+from mlops_cli.cli.going_on import died_lines
 from mlops_cli.cli.rows import Row, notes, rows
 from mlops_cli.cli.screens.plan import advice
 from mlops_cli.cli.standing import Standing, Working, ended_at
@@ -29,7 +30,7 @@ def status_lines(plan: Plan, standing: Standing, groups: Groups, columns: int, *
     page.quiet_ones()
     page.running(standing)
     page.data(standing)
-    page.by_hand()
+    page.by_hand(standing)
     page.notes(standing)
     page.uncommitted(standing)
     page.cosmetic(standing)
@@ -85,6 +86,7 @@ class _Page:
             self.put(f'{where}, last run {last.short} {ago(standing.now - ended_at(last))}{ended}.')
         if self.plan.steps and len(self.steps(Verdict.FRESH)) == len(self.plan.steps):
             self.put(f'Up to date: {plural(len(self.plan.steps), "stage")}.', 'done')
+        self.lines += died_lines(standing.died, self.columns)
 
     def stale(self) -> None:
         steps = self.steps(Verdict.RUN, Verdict.RESTORE)
@@ -155,13 +157,14 @@ class _Page:
             back = f'(mlops checkout {name})' if text == 'not here' else f'(go back: mlops checkout {name})'
             self.beside(f'  {name}', [one_line(text), *there, back])
 
-    def by_hand(self) -> None:
+    def by_hand(self, standing: Standing) -> None:
         changed = [(path, step.stage) for step in self.plan.steps for path in step.changed_by_hand]
         if changed:
             self.put('')
             self.put('Changed by hand')
         for path, stage in changed[:MOST_ROWS]:
-            texts = [f'not what {one_line(stage)} made', f'(mlops checkout --force {one_line(path)})']
+            force = '--force ' if standing.unsaved is None or path in standing.unsaved else ''
+            texts = [f'not what {one_line(stage)} made', f'(mlops checkout {force}{one_line(path)})']
             self.beside(f'  {one_line(path)}', texts)
 
     def notes(self, standing: Standing) -> None:
