@@ -46,6 +46,7 @@ _TABLES = (
     'CREATE TABLE IF NOT EXISTS folders (path BLOB PRIMARY KEY, value BLOB NOT NULL)',
     'CREATE TABLE IF NOT EXISTS seals (path BLOB, view BLOB, value BLOB NOT NULL, PRIMARY KEY (path, view)) WITHOUT ROWID',
     'CREATE TABLE IF NOT EXISTS verified (digest BLOB PRIMARY KEY, value BLOB NOT NULL) WITHOUT ROWID',
+    'CREATE TABLE IF NOT EXISTS placed (stage BLOB PRIMARY KEY, value BLOB NOT NULL) WITHOUT ROWID',
 )
 
 
@@ -109,11 +110,13 @@ def database_path(root: Root, environ: Mapping[str, str]) -> Path:
 
 class Index:
     """``database``: its file; its folder is made.  ``root``: the project.  ``stat_filter``: what tests put between us and the
-    file system's times.  ``warn``: told, once, in a sentence, if the database had to be thrown away or cannot be used."""
+    file system's times.  ``warn``: told, once, in a sentence, if the database had to be thrown away or cannot be used.
+    ``keeps``: whether anything may be written yet; until then all is in memory, and written as soon as it may be."""
 
     def __init__(self, database: Path, root: Root, *, stat_filter: StatFilter | None = None, warn: Warn = lambda _text: None,
-                 clock: Callable[[], int] = time.time_ns) -> None:
+                 clock: Callable[[], int] = time.time_ns, keeps: Callable[[], bool] = lambda: True) -> None:
         self.stat_filter = stat_filter
+        self._keeps = keeps
         self._database, self._root, self._warn, self._clock = database, root, warn, clock
         self._warned = False
         self._lock = threading.RLock()
@@ -124,6 +127,8 @@ class Index:
         self._dirty_seals: dict[tuple[str, bytes], Seal | None] = {}
         self._verified: dict[Digest, bytes] = {}
         self._dirty_verified: dict[Digest, bytes] = {}
+        self._placed: dict[str, bytes] | None = None
+        self._dirty_placed: set[str] = set()
         self._flushed = time.monotonic()
         self._clock_fd: int | None = None
         self._moment = Moment(-1, 0, 0)
@@ -141,6 +146,8 @@ class Index:
 
     def _probe(self) -> Moment:
         foreign = self._clock() - FOREIGN_SLOP_NS
+        if not self._keeps():
+            return Moment(-1, foreign, foreign)
         try:
             if self._clock_fd is None:
                 with self._root.parent(CLOCK, create=True) as (folder, name):
@@ -269,18 +276,42 @@ class Index:
                 self._verified[digest] = self._dirty_verified[digest] = _sealed(bytes.fromhex(digest.hex), pack(facts))
             self._flush_if_due()
 
+    # What was placed
+
+    def placed(self, stage: str) -> bytes:
+        """What was last remembered of what mlops itself put into the workspace for a stage; empty where nothing was."""
+        with self._lock:
+            return self._all_placed().get(stage, b'')
+
+    def set_placed(self, stage: str, value: bytes) -> None:
+        """Remember what mlops put into the workspace for a stage."""
+        with self._lock:
+            if self._all_placed().get(stage) == value:
+                return
+            self._all_placed()[stage] = value
+            self._dirty_placed.add(stage)
+        self._flush_if_due()
+
+    def _all_placed(self) -> dict[str, bytes]:
+        if self._placed is None:
+            rows = self._query('SELECT stage, value FROM placed')
+            found = {path.decode('utf-8', 'surrogateescape'): _unsealed(path, stored) for path, stored in rows}
+            self._placed = {stage: value for stage, value in found.items() if value is not None}
+        return self._placed
+
     # The database
 
     def flush(self) -> None:
         """Write what is new, in one transaction."""
         with self._lock:
             self._flushed = time.monotonic()
-            if not (self._dirty_folders or self._dirty_seals or self._dirty_verified):
+            if not (self._dirty_folders or self._dirty_seals or self._dirty_verified or self._dirty_placed):
                 return
             if self._use(self._write):
                 self._dirty_folders.clear()
                 self._dirty_seals.clear()
                 self._dirty_verified.clear()
+                self._dirty_placed.clear()
 
     def _write(self, connection: sqlite3.Connection) -> None:
         folders = [(path := _path(folder), _sealed(path, _joined(self._folders[folder]))) for folder in self._dirty_folders]
@@ -292,6 +323,9 @@ class Index:
             for (folder, view), seal in self._dirty_seals.items() if seal is not None])
         connection.executemany('INSERT OR REPLACE INTO verified VALUES (?, ?)',
                                [(bytes.fromhex(digest.hex), value) for digest, value in self._dirty_verified.items()])
+        placed = self._placed or {}
+        connection.executemany('INSERT OR REPLACE INTO placed VALUES (?, ?)', [
+            (path := _path(stage), _sealed(path, placed[stage])) for stage in self._dirty_placed])
         connection.commit()
 
     def _flush_if_due(self) -> None:
@@ -314,8 +348,11 @@ class Index:
         return found
 
     def _use(self, work: Callable[[sqlite3.Connection], None]) -> bool:
-        """Work with the connection.  False if SQLite failed: that is told once, and the next use finds a new database."""
+        """Work with the connection.  False if SQLite failed: that is told once, and the next use finds a new database.  False
+        too where nothing may be written yet."""
         with self._lock:
+            if not self._keeps():
+                return False
             try:
                 work(self._open())
             except sqlite3.Error as error:

@@ -57,6 +57,19 @@ class Computed:
     metrics: Metrics = ()
 
 
+@dataclass(frozen=True, slots=True)
+class Placed:
+    """What mlops itself last put into the workspace for a stage.  ``run``: the id of the run that made it, if known."""
+
+    key: Digest
+    outputs: tuple[tuple[str, ObjectRef], ...]
+    run: str = ''
+
+
+def _nothing_placed(_stage: str) -> Placed | None:
+    return None
+
+
 def _none_accepted(_key: Digest) -> tuple[Acceptance, ...]:
     return ()
 
@@ -77,7 +90,8 @@ class Facts:
     ``source``: the bytes of a code file as they were for an earlier key.  ``present``: a file's bytes now; ``folder``: a path
     is a folder now.  ``accepted``: who accepted what for a key, oldest first; the last one counts.  ``surroundings``: what a
     stage would be run under here, as results-v1 has it.  ``maker``: the id of the run that led from a key to the outputs with
-    these eight digits, as far as run records tell."""
+    these eight digits, as far as run records tell.  ``placed``: what mlops last put into the
+    workspace for a stage; where its inputs are known, ``history`` has it too."""
 
     pins: Callable[[Digest], tuple[Known, ...]]
     results: Callable[[Digest], tuple[Computed, ...]]
@@ -92,6 +106,7 @@ class Facts:
     accepted: Callable[[Digest], tuple[Acceptance, ...]] = _none_accepted
     surroundings: Callable[[str], Mapping[str, Any]] = _unknown_environment
     maker: Callable[[Digest, str], str] = _unknown_maker
+    placed: Callable[[str], Placed | None] = _nothing_placed
 
 
 @dataclass(frozen=True, slots=True)

@@ -17,6 +17,7 @@ from mlops_cli.pipeline.spec import Stage
 from mlops_cli.plan.facts import Acceptance, Computed, Facts, Wishes
 from mlops_cli.plan.model import Blessing, Metrics, Reason, Rival, Step, Surrounding, Verdict
 from mlops_cli.plan.reasons import held_state, reasons_for
+from mlops_cli.plan.sentences import run_name
 from mlops_cli.store.results import outputs_digest
 
 Outputs = tuple[tuple[str, ObjectRef], ...]
@@ -192,6 +193,8 @@ def _restore(draft: Draft, manifest: Manifest, one: Candidate, facts: Facts, wis
     name = draft.stage.name
     differing = [(path, facts.held(path)) for path, ref in one.outputs if facts.held(path) != ref] if not wishes.trial else []
     recorded = {item for pin in facts.history(name) for item in pin.outputs}
+    if differing and (placed := facts.placed(name)):
+        recorded.update(placed.outputs)
     by_hand = tuple(path for path, ref in differing if ref is not None and (path, ref) not in recorded)
     reasons: tuple[Reason, ...] = ()
     if by_hand:
@@ -200,7 +203,7 @@ def _restore(draft: Draft, manifest: Manifest, one: Candidate, facts: Facts, wis
         reasons = reasons_for(manifest, old, facts)
     if not reasons:
         reasons = tuple(
-            Reason('output', path, detail='absent' if held is None else _other(path, held, manifest, facts, accepted))
+            Reason('output', path, detail='absent' if held is None else _other(name, path, held, manifest, facts, accepted))
             for path, held in differing
         )
     computed = one.computed
@@ -221,10 +224,15 @@ def _restore(draft: Draft, manifest: Manifest, one: Candidate, facts: Facts, wis
     )
 
 
-def _other(path: str, held: ObjectRef, manifest: Manifest, facts: Facts, accepted: bool) -> str:
+def _other(name: str, path: str, held: ObjectRef, manifest: Manifest, facts: Facts, accepted: bool) -> str:
     """What stands at an output instead of the result that counts."""
     same_key = any((path, held) in pin.outputs for pin in facts.pins(manifest.digest))
-    return 'not the result that was accepted' if same_key and accepted else 'of an earlier state'
+    if same_key:
+        return 'not the result that was accepted' if accepted else 'of an earlier state'
+    placed = facts.placed(name)
+    if placed is None or (path, held) not in placed.outputs:
+        return 'of an earlier state'
+    return f'of another state (made by {run_name(placed.run)})' if placed.run else 'of another state'
 
 
 def _same_bytes(draft: Draft, manifest: Manifest, facts: Facts) -> Iterable[Computed]:

@@ -32,6 +32,7 @@ from mlops_cli.records.pins import Pin
 from mlops_cli.run.heal import begin_writing
 from mlops_cli.run.killed import refuse_pending, touching
 from mlops_cli.run.outlook import look
+from mlops_cli.run.placed import remember
 from mlops_cli.run.recover import Undone
 from mlops_cli.run.sources import keep_sources
 from mlops_cli.run.workbench import Workbench
@@ -350,6 +351,7 @@ def _record(bench: Workbench, one: Proposal, author: Author, keeper: Keeper) -> 
                 code_bytes=tuple(sorted(bench.drafts[one.stage].code.items())),
             )
         )
+    remember(bench.index, one.stage, key, one.outputs, one.run)
     return write(bench, one, author)
 
 

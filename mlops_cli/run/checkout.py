@@ -15,22 +15,26 @@ from mlops_cli.core.refs import ObjectRef
 from mlops_cli.fsio.journal import Journal
 from mlops_cli.fsio.locks import LockFile, LockTimeout
 from mlops_cli.plan.facts import Wishes
-from mlops_cli.plan.model import Verdict
+from mlops_cli.plan.model import Step, Verdict
 from mlops_cli.records import data
 from mlops_cli.run import aside
 from mlops_cli.run.outlook import look
+from mlops_cli.run.placed import placed, remember
 from mlops_cli.run.workbench import Workbench, open_workbench
 from mlops_cli.store.tree import walk
 
+KNOWN = (Verdict.FRESH, Verdict.RESTORE)
 WAIT_SECONDS = 3.0  # for stages of another command to end that use what is to be placed
 
 
 @dataclass(frozen=True, slots=True)
 class Targets:
-    """``wanted``: path -> content.  ``unknown``: stages for whose present state nothing is recorded, with the reason."""
+    """``wanted``: path -> content.  ``unknown``: stages for whose present state nothing is recorded, with the reason.
+    ``steps``: of the other stages, whose outputs are among what is wanted."""
 
     wanted: Mapping[str, ObjectRef]
     unknown: tuple[tuple[str, str], ...] = ()
+    steps: tuple[Step, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,7 +54,7 @@ def recorded(bench: Workbench, stages: Sequence[str]) -> Targets:
     wanted: dict[str, ObjectRef] = {}
     unknown: list[tuple[str, str]] = []
     for step in plan.steps:
-        if step.verdict in (Verdict.FRESH, Verdict.RESTORE):
+        if step.verdict in KNOWN:
             wanted |= step.made
         else:
             unknown.append(
@@ -59,7 +63,7 @@ def recorded(bench: Workbench, stages: Sequence[str]) -> Targets:
                     'waits for ' + ', '.join(step.waits_for[:3]) if step.waits_for else 'nothing recorded for this state',
                 )
             )
-    return Targets(wanted, tuple(unknown))
+    return Targets(wanted, tuple(unknown), tuple(step for step in plan.steps if step.verdict in KNOWN))
 
 
 @contextmanager
@@ -120,7 +124,7 @@ def _lost_files(bench: Workbench, path: str, held: ObjectRef, ref: ObjectRef) ->
 
 def bring(
     bench: Workbench,
-    wanted: Mapping[str, ObjectRef],
+    targets: Targets,
     identity: str,
     *,
     backup: bool,
@@ -130,6 +134,7 @@ def bring(
 
     Raises MissingObject, Damaged, OSError, UserError (exit 11) for what a running stage uses; a kill in between is undone
     by the next command."""
+    wanted = targets.wanted
     stale = {path: ref for path, ref in wanted.items() if bench.workspace.ref(path, ignore=False) != ref}
     stayed: list[str] = []
     kept: list[str] = []
@@ -150,7 +155,21 @@ def bring(
             kept += one[0]
             stayed += one[1]
             journal.append({'do': 'end', 'attempt': attempt})
+    for step in targets.steps:
+        _remember(bench, step, stale)
     return Outcome(tuple(stale), len(wanted) - len(stale), tuple(kept), tuple(stayed))
+
+
+def _remember(bench: Workbench, step: Step, stale: Mapping[str, ObjectRef]) -> None:
+    """That what was placed was made by nobody's hand; of a stage that got some of its outputs only, beside what it had."""
+    mine = {path: ref for path, ref in step.outputs if path in stale}
+    if not mine or step.manifest is None:
+        return
+    old = placed(bench, step.stage)
+    others = {path: ref for path, ref in old.outputs if path not in mine} if old is not None else {}
+    if len(mine) == len(step.outputs):
+        others = {}
+    remember(bench.index, step.stage, step.manifest.digest, {**others, **mine}.items(), step.run)
 
 
 @contextmanager

@@ -5,19 +5,20 @@ from __future__ import annotations
 import os
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from functools import cached_property, partial
+from functools import cache, cached_property, partial
 from itertools import islice
 from typing import Any
 
 from mlops_cli.core.digest import Digest
 from mlops_cli.fingerprint.environment import environment_of
 from mlops_cli.fingerprint.stage import Draft, read_file
-from mlops_cli.plan.facts import Computed, Facts, Wishes
+from mlops_cli.plan.facts import Computed, Facts, Known, Wishes
 from mlops_cli.plan.forecast import estimate
 from mlops_cli.plan.model import UNKNOWN, Estimate, Plan, Step
 from mlops_cli.plan.planner import make_plan
 from mlops_cli.records.metrics import recorded
 from mlops_cli.records.runs import Run
+from mlops_cli.run.placed import Earlier, earlier, placed
 from mlops_cli.run.workbench import Workbench
 from mlops_cli.store.objects import Damaged, MissingObject
 from mlops_cli.store.results import ResultEntry
@@ -58,10 +59,23 @@ def facts_of(bench: Workbench) -> Facts:
                     return bench.store.read(ref.digest)
         return None
 
+    @cache
+    def kept(stage: str) -> Earlier | None:
+        one = placed(bench, stage)
+        return earlier(bench, one) if one is not None else None
+
+    def past(stage: str) -> tuple[Known, ...]:
+        pins = bench.pins.of_stage(stage)
+        one = placed(bench, stage)
+        if one is None or any(pin.key == one.key and dict(pin.outputs) == dict(one.outputs) for pin in pins):
+            return pins
+        found = kept(stage)
+        return pins if found is None else (*pins, found)
+
     return Facts(
         pins=bench.pins.of_key,
         results=results,
-        history=bench.pins.of_stage,
+        history=past,
         held=lambda path: bench.workspace.ref(path, ignore=False),
         stored=lambda refs: not bench.store.missing(refs),
         read=_Reader(bench).read,
@@ -72,6 +86,7 @@ def facts_of(bench: Workbench) -> Facts:
         accepted=bench.accepted.of_key,
         surroundings=surroundings,
         maker=history.maker,
+        placed=lambda stage: placed(bench, stage),
     )
 
 

@@ -27,6 +27,7 @@ from mlops_cli.run.capacity import Capacity, refusal
 from mlops_cli.run.causes import advice, cause_of
 from mlops_cli.run.claims import Claims
 from mlops_cli.run.place import place
+from mlops_cli.run.placed import remember
 from mlops_cli.run.progress import Watch
 from mlops_cli.run.session import Session
 from mlops_cli.run.settle import Settled, Taken, bring, outputs_missing, settle, take_in
@@ -377,6 +378,7 @@ class Scheduler:
         progress.state, progress.settled = settled.state, settled
         if settled.state.good and progress.step is not None:
             self.steps[name] = replace(progress.step, outputs=settled.outputs, verdict=Verdict.FRESH)
+            self._remember(name, settled, progress.step)
         if settled.event is not None:
             self.session.emit(settled.event)
         if settled.state.good:
@@ -386,6 +388,12 @@ class Scheduler:
                     self._make_ready(other)
         elif settled.state is State.FAILED and not self.options.keep_going:
             self.stopping = True
+
+    def _remember(self, name: str, settled: Settled, step: Step) -> None:
+        if self.session.trial or self.stages[name].draft.stage.frozen or step.manifest is None:
+            return
+        run = self.session.run if settled.state is State.DONE else step.run
+        remember(self.session.index, name, step.manifest.digest, settled.outputs, run)
 
     def _look_for_interruption(self) -> None:
         level = self.options.interrupted()

@@ -55,7 +55,7 @@ def command(
             _refuse_absent(bench, targets.wanted)
             _refuse_loss(unsaved(bench, targets.wanted, clean=clean), force)
             identity = run_id(time.time(), os.urandom(16))
-            return bring(bench, targets.wanted, identity, backup=not (force and no_backup), clean=clean)
+            return bring(bench, targets, identity, backup=not (force and no_backup), clean=clean)
 
         if revision:
             with at_revision(bench, revision) as other:
@@ -147,7 +147,7 @@ def _in_turn(bench: Workbench, words: Sequence[str], place: Callable[[Targets], 
 
 
 def _both(data: Targets, outputs: Targets) -> Targets:
-    return Targets({**data.wanted, **outputs.wanted}, outputs.unknown)
+    return Targets({**data.wanted, **outputs.wanted}, outputs.unknown, outputs.steps)
 
 
 def _data(bench: Workbench, words: Sequence[str]) -> Targets:
@@ -166,7 +166,7 @@ def _outputs(bench: Workbench, words: Sequence[str]) -> Targets:
         return Targets({})
     found = recorded(bench, bench.order)
     wanted = {path: ref for path, ref in found.wanted.items() if path in paths}
-    return Targets(wanted, tuple(item for item in found.unknown if item[0] in stages))
+    return Targets(wanted, tuple(item for item in found.unknown if item[0] in stages), found.steps)
 
 
 def _stages_and_paths(bench: Workbench, words: Sequence[str]) -> tuple[set[str], set[str]]:
