@@ -21,6 +21,8 @@ Offers = list[tuple[str, str]]
 
 NEWEST = 50  # runs that are offered
 MOST_INSTANCES = 200  # beyond these, instances are offered once the word holds an @
+METRICS_FILES = 20  # of the workspace that are read for the names in them
+MOST_METRICS = 200
 HELP = 60  # characters
 
 
@@ -153,9 +155,10 @@ def templates(incomplete: str) -> Offers:
 
 def states(incomplete: str) -> Offers:
     """How runs and stages end."""
+    from mlops_cli.cli.words import state_word
     from mlops_cli.records.runs import ENDINGS, STATES
 
-    return _beginning(incomplete, ((name, '') for name in dict.fromkeys((*ENDINGS, *STATES))))
+    return _beginning(incomplete, ((state_word(name), '') for name in dict.fromkeys((*ENDINGS, *STATES))))
 
 
 def kinds(incomplete: str) -> Offers:
@@ -172,13 +175,30 @@ def columns(incomplete: str) -> Offers:
     before, comma, last = incomplete.rpartition(',')
     start = f'{before}{comma}' + ('-' if last.startswith('-') else '')
     pipeline = _pipeline()
-    declared = () if pipeline is None else (one.metric for stage in pipeline.stages.values() for one in stage.outputs)
-    primary = dict.fromkeys(metric.primary for metric in declared if metric and metric.primary)
-    found = {**dict.fromkeys(primary, 'metric'), **dict.fromkeys(FIELDS, 'field')}
     folder = _folder()
+    metrics = _metric_names(folder, pipeline) if folder is not None and pipeline is not None else []
+    fields = [name for name in FIELDS if name != 'interrupted']  # it is called stopped, too
+    found = {**dict.fromkeys(metrics, 'metric'), **dict.fromkeys(fields, 'field')}
     for name in _flat(_load_params(folder, layout.PARAMS_FILE)) if folder else ():
         found.setdefault(name, 'parameter')
     return _beginning(incomplete, ((f'{start}{name}', about) for name, about in found.items()))
+
+
+def _metric_names(folder: str, pipeline: Any) -> list[str]:
+    """Primary ones first, then those with a goal, then what the metrics files of the workspace hold."""
+    from mlops_cli.fsio.paths import Root
+    from mlops_cli.records.files import read_small
+    from mlops_cli.records.metrics import LIMIT, scalars
+
+    files = {one.path: one.metric for stage in pipeline.stages.values() for one in stage.outputs if one.role == 'metric'}
+    declared = [metric for metric in files.values() if metric is not None]
+    found = dict.fromkeys([metric.primary for metric in declared if metric.primary])
+    found |= dict.fromkeys(name for metric in declared for name in metric.goals)
+    with suppress(UserError, OSError), Root(folder) as root:
+        for path in islice(files, METRICS_FILES):
+            with suppress(UserError, OSError):
+                found |= dict.fromkeys(name for name, _ in scalars(read_small(root, path, LIMIT), path))
+    return list(islice(found, MOST_METRICS))
 
 
 # A parameter's metavar says what it takes, and so what Tab offers: no command does anything for it.

@@ -87,6 +87,11 @@ def _folded(group: str, members: Sequence[str], groups: Groups) -> list[str]:
     return [one_line(f'{group}@*' if len(members) == every else f'{group}@* ({len(members)} of {every})')]
 
 
+def state_word(state: str) -> str:
+    """How the state of a run or a stage is called: records say ``interrupted``, people read ``stopped``."""
+    return 'stopped' if state == 'interrupted' else state
+
+
 def both_groups(one: Groups, two: Groups) -> Groups:
     """The instances of either of two pipelines, so that what both have is counted once."""
     return {name: tuple(dict.fromkeys((*one.get(name, ()), *two.get(name, ())))) for name in (*one, *two)}

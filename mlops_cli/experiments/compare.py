@@ -113,7 +113,7 @@ def _stage(before: Point, after: Point, name: str) -> StageChange:
         return StageChange(name, 'added' if one is None else 'removed', one, two)
     for point, side in ((before, one), (after, two)):
         if side.state in ('failed', 'skipped', 'interrupted'):
-            return StageChange(name, 'unknown', one, two, f'{side.state} in {point.label}')
+            return StageChange(name, 'unknown', one, two, f'{metrics.ENDED.get(side.state, side.state)} in {point.label}')
     if one.key is not None and one.key == two.key:
         same = dict(one.outputs) == dict(two.outputs)
         return StageChange(name, 'same' if same else 'changed', one, two, '' if same else 'same key, other outputs')

@@ -16,6 +16,7 @@ from mlops_cli.pipeline.spec import Metric, Pipeline
 from mlops_cli.records.metrics import ALONE, DEPTH, LIMIT
 from mlops_cli.run.workbench import Workbench
 
+ENDED = {'interrupted': 'stopped'}  # as people call it
 CLOSE = 1e-9  # of a tolerance: 0.9583 - 0.9573 is not quite 0.001
 READ = 200  # metrics files that are read again to tell of NaN where nothing is known to be missing
 
@@ -265,7 +266,7 @@ def _absent(point: Point, state: str, made: bool) -> str:
     if point.kind == 'workspace':
         return 'not in the workspace'
     if not made:
-        return 'nothing recorded' if state in (UNKNOWN, 'recorded') else f'the stage was {state}'
+        return 'nothing recorded' if state in (UNKNOWN, 'recorded') else f'the stage was {ENDED.get(state, state)}'
     return 'not in this cache'
 
 

@@ -22,6 +22,7 @@ FIELDS = {
     'run': "substr(id, instr(id, '-') + 1)", 'id': 'id', 'started': 'started', 'ended': 'ended', 'seconds': 'seconds',
     'who': 'who', 'host': 'host', 'branch': 'branch', 'commit': 'commit_id', 'trial': 'trial', 'fresh': 'fresh',
     'saved_seconds': 'saved_seconds', 'cpu_seconds': 'cpu_seconds', **{state: state for state in STATES},
+    'stopped': 'interrupted',  # as people read it
 }  # fmt: skip
 METRIC, PARAM = 'metric.', 'param.'
 OPERATORS: Mapping[str, Callable[[Any, Any], bool]] = {

@@ -117,10 +117,19 @@ def test_names_by_what_the_command_is_about(project: Project) -> None:
     assert words(project, 'mlops init --template min') == ['minimal']
     assert words(project, 'mlops config get cac') == ['cache.dir', 'cache.links']
     assert words(project, 'mlops runs list --state fa') == ['failed']
+    assert words(project, 'mlops runs list --state st') == ['stopped'], 'as lists call it'
     assert words(project, 'mlops runs list --sort -train.d') == ['-train.depth']
     assert words(project, 'mlops runs list --columns branch,train.d') == ['branch,train.depth']
     assert words(project, 'mlops metrics diff w') == ['workspace']
     assert words(project, 'mlops metrics diff main deep') == ['deeper-trees']
+
+
+def test_metrics_to_sort_by_are_those_declared_and_those_in_the_files(project: Project) -> None:
+    declared = '    metrics: [{m.json: {goals: {mse: min}}}, gone.json]\n'
+    project.write('pipeline.yaml', PIPELINE.replace('    outs: [table.csv]\n', f'    outs: [table.csv]\n{declared}'))
+    project.write('m.json', '{"mae": 1, "mse": 2}')
+    assert words(project, 'mlops runs list --sort m') == ['mse', 'mae']
+    assert words(project, 'mlops runs list --sort -ma') == ['-mae']
 
 
 def test_revisions(project: Project) -> None:

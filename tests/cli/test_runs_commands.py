@@ -301,3 +301,15 @@ def test_ten_thousand_runs_cost_little_beyond_the_start(project: Project) -> Non
             best = min(best, time.perf_counter() - start)
         took.append(best)
     assert took[1] - took[0] < 0.5, took
+
+
+def test_what_was_filtered_and_sorted_by_is_shown(mlops: Mlops, three: list[str]) -> None:
+    """One run, or equal values: nothing differs, and yet it is what was asked about."""
+    asked = ('runs', 'list', '--where', 'accuracy > 0.92 and mode = fast', '--sort', 'seconds', '--stage', 'train')
+    head, row = mlops(*asked).lines
+    assert row.split()[0] == three[1]
+    assert all(name in head.split() for name in ('accuracy', 'mode', 'TIME', 'STAGES')), head
+    assert mlops('runs', 'list', '--state', 'stopped', '--sort', 'stopped').out == (
+        'None of 3 runs fits: leave a filter out, or mlops runs list shows the newest\n'
+    )
+    assert '--state' in mlops('runs', 'list', '--state', 'halted', code=2).err

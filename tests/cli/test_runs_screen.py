@@ -62,8 +62,32 @@ def test_what_was_set_is_shown_once() -> None:
     """A column of its own says what was set only where no column of a parameter does."""
     one, two, _ = some_runs()
     other = replace(one, params={**one.params, 'other.toml:x': 'z'})
-    assert 'SET' in list_lines([one, two], frozenset(), (), NOW, 200)[0].text
+    head, _, second = (line.text for line in list_lines([one, two], frozenset(), (), NOW, 200))
+    assert 'SET' in head and 'other.toml:x=y' in second and 'rate=0.2' not in second, 'rate has a column'
     assert 'SET' not in list_lines([other, two], frozenset(), (), NOW, 200)[0].text
+
+
+def test_metrics_outrank_everything_that_can_be_looked_up() -> None:
+    params = {'learning_rate': 0.1, 'optimizer.schedule.warmup.of.which.steps': 1}
+    long = [
+        listed(id=f'20261120T10152{n}Z-7k2m9q4{n}', metrics={'mse': 5.0, f'm{n}': 1.0}, params=params | {'learning_rate': n})
+        for n in range(3)
+    ]
+    rows = [replace(row, primary=('mse',), counts={**row.counts, 'failed': n}) for n, row in enumerate(long)]
+    head = list_lines(rows, frozenset(row.id for row in rows), (), NOW, 56)[0].text.split()
+    assert head[:5] == ['RUN', 'WHEN', 'ENDED', 'mse', 'learning_rate'] and 'STAGES' not in head
+    wide = list_lines(rows, frozenset(), (), NOW, 200)
+    assert wide[0].text.split()[:7] == ['RUN', 'WHEN', 'ENDED', 'mse', 'learning_rate', 'STAGES', 'TIME']
+    assert '2 of 6 failed' in wide[3].text and '1 of 5 failed' in wide[2].text
+
+
+def test_what_was_filtered_by_stays() -> None:
+    one = replace(some_runs()[0], primary=())
+    head = list_lines([one], frozenset(), (), NOW, 60, ('metric.loss', 'param.depth', 'host'))[0].text.split()
+    assert head[:7] == ['RUN', 'WHEN', 'ENDED', 'accuracy', 'loss', 'depth', 'HOST']
+    long = replace(one, params={'optimizer.schedule.warmup.of.which.steps': 1})
+    head = list_lines([long], frozenset(), (), NOW, 60, ('param.optimizer.schedule.warmup.of.which.steps',))[0].text
+    assert '  …e.warmup.of.which.steps' in head, 'the end of a name tells it from others'
 
 
 def test_columns_asked_for_are_there_however_narrow_it_is() -> None:

@@ -16,7 +16,6 @@ from mlops_cli.cli.when import moment
 from mlops_cli.core import layout
 from mlops_cli.core.errors import UserError
 from mlops_cli.core.near import did_you_mean
-from mlops_cli.cli.words import state_word
 from mlops_cli.core.units import plural
 from mlops_cli.fsio.paths import Root
 from mlops_cli.records.asking import FIELDS, METRIC, PARAM, Answer, Query, Row, ask, conditions
@@ -120,6 +119,10 @@ def _parts(words: Words) -> tuple[str, ...]:
 
 
 def _states(states: tuple[str, ...]) -> tuple[str, ...]:
+    if not states:
+        return ()
+    from mlops_cli.cli.words import state_word
+
     known = dict.fromkeys([*ENDINGS, *STATES])
     shown = dict.fromkeys(state_word(state) for state in known)
     for state in states:

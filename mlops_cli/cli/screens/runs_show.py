@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from mlops_cli.cli.console import Line, clip, fill, one_line, wrap
-from mlops_cli.cli.screens.runs_list import ENDED, assignments
+from mlops_cli.cli.screens.runs_list import assignments
 from mlops_cli.cli.tables import Column, table
-from mlops_cli.cli.words import number, reason, some, value
+from mlops_cli.cli.words import number, reason, some, state_word, value
 from mlops_cli.core.units import plural, show_seconds, show_size
 from mlops_cli.experiments.told import StageTold, Told, results_gone
 from mlops_cli.plan.sentences import blessing
@@ -22,7 +22,7 @@ WORDS = 400  # characters of a command
 def show_lines(told: Told, columns: int) -> list[Line]:
     """Who, where, what was asked, its stages with what they took and made, where that is, what next."""
     run = told.run
-    ended = ENDED.get(run.ended, run.ended)
+    ended = state_word(run.ended)
     took = '' if run.ended == 'killed' else f', {show_seconds(run.seconds)}'  # nobody was left to measure it
     lines = [Line(f'Run {run.short}: {ended}{took}, started {run.started.replace("T", " ")}', ended)]
     for label, text in (('by', _by(told)), ('asked', _asked(told)), ('trial with', _trial(told)), ('commit', _commit(told))):
@@ -94,7 +94,7 @@ def _stage_table(stages: Sequence[StageTold], columns: int) -> list[Line]:
         Column('OUTPUTS', right=True, optional=True),
         Column('METRICS', least=16, optional=True),
     ]
-    rows = [[ENDED.get(one.run.state, one.run.state), *_cells(one)] for one in stages]
+    rows = [[state_word(one.run.state), *_cells(one)] for one in stages]
     words = {row[0] for row in rows}
     return [
         Line(text, next((word for word in words if text.startswith(f'  {word}')), '')) for text in table(head, rows, columns)
