@@ -20,7 +20,7 @@ from mlops_cli.experiments.lineage_model import Acceptance, Made, Maker, Through
 from mlops_cli.records import pins
 from mlops_cli.records.accepted import Acceptances
 from mlops_cli.records.database import Database, local_path
-from mlops_cli.records.files import read_small
+from mlops_cli.records.files import keeps_local, read_small
 from mlops_cli.records.lineage import NAME, TABLES, LineageIndex, Mention, RecordName
 from mlops_cli.records.pins import slug
 from mlops_cli.records.runs import Run
@@ -44,7 +44,7 @@ class Records:
         self.bench = bench
         self.tracked: Mapping[str, ObjectRef] = bench.describer.tracked.records
         self._nodes: dict[Digest, bytes] = {}
-        self._database = Database(local_path(bench.root, bench.environ, NAME), TABLES)
+        self._database = Database(local_path(bench.root, bench.environ, NAME), TABLES, keeps=keeps_local(bench.root))
         self.index = LineageIndex(
             self._database,
             bench.root,

@@ -14,6 +14,7 @@ from mlops_cli.fsio.durable import Batch
 from mlops_cli.fsio.paths import Root
 from mlops_cli.records.config import Config
 from mlops_cli.records.database import Database, local_path
+from mlops_cli.records.files import keeps_local
 from mlops_cli.records.history import NAME, TABLES, VERSION, History, Progress
 from mlops_cli.store.local import LocalStore
 from mlops_cli.store.objects import Damaged, MissingObject
@@ -27,7 +28,7 @@ def open_history(
     root: Root, config: Config, environ: Mapping[str, str], progress: Progress = lambda _what, _done, _all: None
 ) -> History:
     """Close its database when done.  Writes only what can be made again."""
-    database = Database(local_path(root, environ, NAME), TABLES, version=VERSION)
+    database = Database(local_path(root, environ, NAME), TABLES, version=VERSION, keeps=keeps_local(root))
     return History(root, database, progress, _Explainer(config).manifest)
 
 

@@ -6,6 +6,7 @@ import json
 import os
 import sqlite3
 import sys
+import tempfile
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
@@ -22,7 +23,7 @@ from mlops_cli.fsio.paths import Root
 from mlops_cli.pipeline.spec import Pipeline
 from mlops_cli.plan.model import Step
 from mlops_cli.records.database import Database, local_path
-from mlops_cli.records.files import LIMIT
+from mlops_cli.records.files import LIMIT, keeps_local
 from mlops_cli.records.pins import Pins
 from mlops_cli.run.workbench import Workbench, open_workbench
 
@@ -53,7 +54,7 @@ def revision(bench: Workbench, commit: str, plan: Planned) -> Revision:
     """The pipeline of a commit, and what is recorded for it.  ``plan``: how to find that in a project that is open.
 
     Raises UserError where its pipeline cannot be read, OSError."""
-    database = Database(local_path(bench.root, bench.environ, NAME), TABLES)
+    database = Database(local_path(bench.root, bench.environ, NAME), TABLES, keeps=keeps_local(bench.root))
     try:
         known = database.use(lambda connection: _load(connection, bench, commit))
         if known is not None:
@@ -133,10 +134,7 @@ def opened_at(bench: Workbench, commit: str) -> Iterator[Workbench]:
 
     Raises UserError, OSError."""
     project = bench.root.path
-    folder = f'{layout.WORK}/at-{commit}-{os.getpid()}'
-    bench.root.makedirs(folder, mode=0o700)
-    path = bench.root.full(folder)
-    try:
+    with _folder(bench, commit) as path:
         files = git.export(project, commit, path, skip=lambda file: any(inside(file, part) for part in NEEDLESS))
         pins = git.blobs(project, commit, [layout.STAGES]) or {}
         names = {file.rpartition('/')[2]: blob for file, blob in pins.items()}
@@ -151,6 +149,19 @@ def opened_at(bench: Workbench, commit: str) -> Iterator[Workbench]:
                 yield replace(other, pins=GitPins(other.root, names, read))
         finally:
             other.close()
+
+
+@contextmanager
+def _folder(bench: Workbench, commit: str) -> Iterator[str]:
+    """An empty folder, removed in the end: in the project where git ignores it, else among the temporary ones."""
+    if not keeps_local(bench.root):
+        with tempfile.TemporaryDirectory(prefix='mlops-') as path:
+            yield path
+        return
+    folder = f'{layout.WORK}/at-{commit}-{os.getpid()}'
+    bench.root.makedirs(folder, mode=0o700)
+    try:
+        yield bench.root.full(folder)
     finally:
         bench.root.remove_tree(folder)
 

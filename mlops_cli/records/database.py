@@ -1,5 +1,5 @@
 """Local tables that can be made again from what git tracks (SQLite in ``.mlops/local``): lost, they cost time; damaged, or of
-another version, they are thrown away; where the disk cannot be written, they live in memory for one command.
+another version, they are thrown away; where the disk cannot be written, or nothing of ours is there yet, they live in memory for one command.
 
 Whoever has such tables fills and asks them in one piece of work, which then never sees half of them.
 """
@@ -38,17 +38,24 @@ def local_path(root: Root, environ: Mapping[str, str], name: str) -> str:
 class Database:
     """``path``: the file; folders on the way are made.  ``statements``: one CREATE each, exactly as SQLite keeps them.
     ``version``: raise it when the meaning of a row changes.  ``warn``: told, once, if the tables cannot be kept.
+    ``keeps``: whether the file may be made.
 
     Thread safe.  Raises UserError (exit 5) where the file is a symbolic link, as a branch may bring one."""
 
     def __init__(
-        self, path: str, statements: Sequence[str], *, version: int = 1, warn: Callable[[str], None] = lambda _text: None
+        self,
+        path: str,
+        statements: Sequence[str],
+        *,
+        version: int = 1,
+        warn: Callable[[str], None] = lambda _text: None,
+        keeps: bool = True,
     ) -> None:
         self.path = path
         self._statements, self._version, self._warn = tuple(statements), version, warn
         self._lock = threading.RLock()
         self._connection: sqlite3.Connection | None = None
-        self._in_memory = False
+        self._in_memory = not keeps
         self._rebuilt = False
 
     def use(self, work: Callable[[sqlite3.Connection], Found]) -> Found:

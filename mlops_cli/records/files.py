@@ -6,6 +6,7 @@ import os
 import re
 import stat
 from collections.abc import Callable, Iterable
+from contextlib import suppress
 from typing import Any
 
 from mlops_cli.core import layout, strictjson
@@ -24,10 +25,25 @@ def prepare_folders(root: Root) -> None:
     """Makes ``.mlops`` with the list of what git ignores in it, and takes away what killed commands were writing.
 
     Nothing where all is in order.  Raises OSError, UserError for a symbolic link."""
+    prepare_local(root)
     root.makedirs(layout.STAGES)
-    root.makedirs(layout.LOCAL, mode=0o700)
-    append_lines(root, layout.GITIGNORE, layout.GITIGNORE_TEXT.splitlines())
     sweep_temporaries(root, rel=layout.LOCAL)
+
+
+def prepare_local(root: Root) -> None:
+    """Makes the folder for what belongs to this machine; before it, what keeps git from taking it.
+
+    Nothing where all is in order.  Raises OSError, UserError for a symbolic link."""
+    root.makedirs(layout.ROOT)
+    append_lines(root, layout.GITIGNORE, layout.GITIGNORE_TEXT.splitlines())
+    root.makedirs(layout.LOCAL, mode=0o700)
+
+
+def keeps_local(root: Root) -> bool:
+    """Whether commands that only read may keep what makes the next one fast: git ignores it here already."""
+    with suppress(OSError, UserError):
+        return root.stat(layout.GITIGNORE) is not None
+    return False
 
 
 def write_in_batch(root: Root, path: str, data: bytes, batch: Batch, after: Callable[[], None] | None = None) -> None:

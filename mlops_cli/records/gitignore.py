@@ -10,6 +10,7 @@ from mlops_cli.core import layout
 from mlops_cli.fsio.locks import LockFile
 from mlops_cli.fsio.paths import Root
 from mlops_cli.records.files import append_lines as append_lines  # init writes the attribute with it
+from mlops_cli.records.files import prepare_local
 
 FILE = '.gitignore'
 ATTRIBUTES = '.gitignore merge=union'
@@ -33,7 +34,7 @@ def cover(root: Root, outputs: Iterable[str]) -> tuple[str, ...]:
     paths = sorted(set(outputs))
     if not _missing(root, paths):
         return ()
-    root.makedirs(layout.LOCAL, mode=0o700)
+    prepare_local(root)
     with LockFile(layout.LOCKS, root=root) as locks, locks.holding('gitignore', timeout=WAIT_SECONDS):
         # Asked again: another command may have added them meanwhile.
         lines = [line_for(path) for path in _missing(root, paths)]

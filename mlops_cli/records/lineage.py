@@ -11,6 +11,7 @@ import os
 import re
 import sqlite3
 from collections.abc import Callable, Iterable, Iterator
+from contextlib import nullcontext
 from dataclasses import dataclass
 from typing import Literal, TypeVar
 
@@ -218,27 +219,27 @@ class LineageIndex:
 
     def _refresh(self, connection: sqlite3.Connection) -> None:
         self.problems.clear()
-        self._refresh_folder(connection, layout.STAGES, lambda: self._pins(connection))
+        self._refresh_folder(connection, layout.STAGES, lambda: self._pins(connection), self._root.stat(layout.STAGES))
         months = f'{layout.RUNS}/'
         known = {_shown(path) for (path,) in connection.execute('SELECT path FROM folders')}
         known = {path for path in known if path.startswith(months)}
         for month in sorted(known | {months + name for name in names_in(self._root, layout.RUNS)}):
-            self._refresh_folder(connection, month, lambda month=month: self._runs(connection, month))  # type: ignore[misc]
-        with Root(self._cache) as cache:
+            look = lambda month=month: self._runs(connection, month)
+            self._refresh_folder(connection, month, look, self._root.stat(month))
+        with Root(self._cache) if os.path.isdir(self._cache) else nullcontext() as cache:
             for number in range(256):
                 folder = f'{layout.RESULTS}/{number:02x}'
                 self._refresh_folder(
                     connection,
                     folder,
                     lambda folder=folder: self._results(connection, cache, folder),  # type: ignore[misc]
-                    cache,
+                    cache.stat(folder) if cache else None,
                 )
 
     def _refresh_folder(
-        self, connection: sqlite3.Connection, folder: str, look: Callable[[], bool], root: Root | None = None
+        self, connection: sqlite3.Connection, folder: str, look: Callable[[], bool], facts: os.stat_result | None
     ) -> None:
         """``look`` is called unless the folder is as it was; it returns whether all that it saw could be read."""
-        facts = (root or self._root).stat(folder)
         path = _text(folder)
         state = b'%d %d %d' % (facts.st_ino, facts.st_mtime_ns, facts.st_ctime_ns) if facts else b''
         known = connection.execute('SELECT state FROM folders WHERE path = ?', (path,)).fetchone()
@@ -269,10 +270,12 @@ class LineageIndex:
             self._put(connection, record, pin.outputs, entries)
         return sound
 
-    def _results(self, connection: sqlite3.Connection, cache: Root, folder: str) -> bool:
-        names = {name for name in names_in(cache, folder) if _RESULT.fullmatch(name)}
+    def _results(self, connection: sqlite3.Connection, cache: Root | None, folder: str) -> bool:
+        """``cache``: None where there is none any more."""
+        names = {name for name in names_in(cache, folder) if _RESULT.fullmatch(name)} if cache else set()
         for name in self._unknown(connection, SOURCES.index('result'), names, folder.rpartition('/')[2]):
             try:
+                assert cache is not None
                 entry = results.decode(read_small(cache, f'{folder}/{name}', results.SIZE_LIMIT))
             except (ValueError, UserError, FileNotFoundError):
                 continue  # as for everything else of the cache: it counts as absent

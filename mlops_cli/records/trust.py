@@ -21,7 +21,7 @@ from mlops_cli.fsio.locks import LockFile
 from mlops_cli.fsio.paths import Root
 from mlops_cli.records.config import HOSTS, REMOTES, Setting
 from mlops_cli.records.destinations import Destination
-from mlops_cli.records.files import read_object, read_small
+from mlops_cli.records.files import prepare_local, read_object, read_small
 
 SCHEMA = 'mlops/trust/v1'
 LIMIT = 1 << 20  # bytes
@@ -63,7 +63,7 @@ def confirmed(root: Root, subject: Subject) -> bool:
 
 def confirm(root: Root, subject: Subject, now: float) -> None:
     """``now``: seconds since 1970.  Raises as confirmed, and LockTimeout."""
-    root.makedirs(layout.LOCAL, mode=0o700)
+    prepare_local(root)
     with LockFile(layout.LOCKS, root=root) as locks, locks.holding('trust', timeout=WAIT_SECONDS):
         entries = {
             **_read(root),

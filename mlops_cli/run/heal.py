@@ -38,7 +38,7 @@ def begin_writing(
     Undoes what killed commands left in flight, writes the run records they could not write, removes their temporaries.
     Raises UserError, OSError."""
     prepare_folders(bench.root)
-    os.makedirs(bench.config.cache, exist_ok=True)
+    bench.store.prepare()
     locks = LockFile(os.path.join(bench.config.cache, layout.CACHE_LOCKS))
     hold_owner(locks)
     recovered = recover(bench.root, lambda records: _record_killed(bench, records, who, host), lambda: _refuse_foreign(bench))

@@ -27,6 +27,7 @@ from mlops_cli.pipeline.spec import Pipeline
 from mlops_cli.records import data
 from mlops_cli.records.accepted import Acceptances
 from mlops_cli.records.config import Config
+from mlops_cli.records.files import keeps_local
 from mlops_cli.records.pins import Pins
 from mlops_cli.records.runs import Runs
 from mlops_cli.store.local import LocalStore
@@ -87,7 +88,8 @@ def open_workbench(
     warn: Callable[[str], None] = lambda _: None,
     pipeline: Pipeline | None = None,
 ) -> Workbench:
-    """Opens the project in the folder ``path``.  Executes nothing of it, writes only what can be made again.
+    """Opens the project in the folder ``path``.  Executes nothing of it, writes only what can be made again, and not even
+    that before a command that writes was there.
 
     ``in_git``: folder -> files below it that git tracks; by default, git is asked.  ``pipeline``: in place of the file's.
 
@@ -96,7 +98,7 @@ def open_workbench(
     pipeline = pipeline or load(Path(path), environ=environ, overlay=overlay)
     root = Root(path)
     _refuse_links(root, config.cache)
-    index = Index(database_path(root, environ), root, warn=warn)
+    index = Index(database_path(root, environ), root, warn=warn, keeps=once_true(lambda: keeps_local(root)))
     workspace = Workspace(root, index, Ignore.load(root), objects=os.path.join(config.cache, layout.OBJECTS))
     cache = Path(config.cache)
     batch = Batch(config.durability)
@@ -115,6 +117,18 @@ def open_workbench(
     return Workbench(
         root, config, pipeline, workspace, index, store, results, Pins(root), Runs(root), batch, describer, environ, overlay
     )
+
+
+def once_true(ask: Callable[[], bool]) -> Callable[[], bool]:
+    """Asks until the answer is yes, which it then stays."""
+    known = False
+
+    def asked() -> bool:
+        nonlocal known
+        known = known or ask()
+        return known
+
+    return asked
 
 
 def _refuse_links(root: Root, cache: str) -> None:

@@ -8,6 +8,7 @@ import json
 import os
 import threading
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
+from contextlib import suppress
 from dataclasses import dataclass, field
 from functools import cached_property
 from itertools import pairwise
@@ -24,7 +25,7 @@ from mlops_cli.fsio.atomic import read_file
 from mlops_cli.fsio.durable import RESULTS as LEVEL
 from mlops_cli.fsio.durable import Batch
 from mlops_cli.fsio.paths import Root
-from mlops_cli.store.shelf import make_folders
+from mlops_cli.store.shelf import Place
 
 SCHEMA = 'mlops/result/v1'
 ENTRY_PREFIX = b'mlops outputs-v1\n'
@@ -195,9 +196,8 @@ class Results:
     path of each entry that is passed over, and why.  Thread safe."""
 
     def __init__(self, cache: Path, batch: Batch, *, report: Report = _silent) -> None:
-        for folder in (cache, cache / TEMPORARY, cache / RESULTS):
-            make_folders(folder)
-        self._root = Root(cache)
+        self._place = Place(cache, RESULTS)
+        self._cache = cache
         self._batch = batch
         self._report = report
         self._lock = threading.Lock()
@@ -205,14 +205,18 @@ class Results:
 
     def close(self) -> None:
         """Let go of the folder."""
-        self._root.close()
+        self._place.close()
+
+    @property
+    def _root(self) -> Root:
+        return self._place.root
 
     def lookup(self, key: Digest) -> tuple[ResultEntry, ...]:
         """Every entry of a key, those that wait in the batch too, by name; unreadable ones are reported and left out."""
         with self._lock:
             found = dict(self._pending.get(key, {}))
         try:
-            names = os.listdir(f'{self._root.path}/{RESULTS}/{key.hex[:2]}')
+            names = os.listdir(self._cache / RESULTS / key.hex[:2])
         except FileNotFoundError:
             names = []
         for name in names:
@@ -249,15 +253,29 @@ class Results:
             if not waiting:
                 del self._pending[entry.key]
 
+    def more_than(self, number: int) -> bool:
+        """Whether there are more entries than this; looks no further once it knows."""
+        found = 0
+        with suppress(FileNotFoundError):
+            for folder in os.scandir(self._cache / RESULTS):
+                with suppress(NotADirectoryError, FileNotFoundError):
+                    found += len(os.listdir(folder.path))
+                if found > number:
+                    return True
+        return False
+
     def all(self) -> Iterator[ResultEntry]:
         """Every entry that has its name; unreadable ones are reported and left out."""
-        for folder in sorted(self._root.scandir(RESULTS), key=lambda entry: entry.name):
+        folders = self._root.scandir(RESULTS) if self._place.there() else []
+        for folder in sorted(folders, key=lambda entry: entry.name):
             if folder.is_dir():
                 for found in sorted(self._root.scandir(f'{RESULTS}/{folder.name}'), key=lambda entry: entry.name):
                     if found.name.startswith(folder.name) and (entry := self._read(found.name)) is not None:
                         yield entry
 
     def _read(self, name: str) -> ResultEntry | None:
+        if not self._place.there():
+            return None
         path = _path(name)
         try:
             entry = decode(read_file(self._root, path, SIZE_LIMIT))

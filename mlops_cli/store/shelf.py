@@ -75,23 +75,31 @@ def linked_digest(objects: str, target: str) -> Digest | None:
 
 
 class Shelf:
-    """``cache``: its folder, made if absent.  ``batch``: takes new objects to their names; whoever made it flushes it."""
+    """``cache``: its folder, made when something is first put there: who only looks leaves nothing behind.  ``batch``: takes
+    new objects to their names; whoever made it flushes it."""
 
     def __init__(self, cache: Path, *, batch: Batch, verified: Verified | None = None) -> None:
         self.cache = cache
         self.objects = os.path.abspath(cache / OBJECTS)
-        for folder in (cache, cache / TEMPORARY, cache / OBJECTS):
-            make_folders(folder)
-        self.root = Root(cache)
         self.batch = batch
         self.verified = verified
+        self._place = Place(cache, OBJECTS)
         self._lock = threading.Lock()
         self._pending: dict[Digest, str] = {}
         self._quarantined = itertools.count(1)
 
     def close(self) -> None:
         """Let go of the folder.  What waits in the batch is the batch's."""
-        self.root.close()
+        self._place.close()
+
+    @property
+    def root(self) -> Root:
+        """The folder of the cache, made now if it is not there.  Raises OSError."""
+        return self._place.root
+
+    def prepare(self) -> None:
+        """Make the folder of the cache and those in it, if absent.  Raises OSError."""
+        self._place.prepare()
 
     # Looking
 
@@ -99,7 +107,7 @@ class Shelf:
         """(descriptor, its stat) of an object, not yet verified; the caller closes.
 
         Raises MissingObject; Damaged, if it is not even a file."""
-        for _ in range(2):  # between the two looks it may have got its name
+        for _ in range(2 if self._place.there() else 0):  # between the two looks it may have got its name
             for path in (self._pending.get(digest), object_path(digest)):
                 if path is None:
                     continue
@@ -126,6 +134,8 @@ class Shelf:
         return facts if facts is not None and stat.S_ISREG(facts.st_mode) else None
 
     def _lstat(self, path: str) -> os.stat_result | None:
+        if not self._place.there():
+            return None
         try:
             return os.stat(path, dir_fd=self.root.fd, follow_symlinks=False)
         except (FileNotFoundError, NotADirectoryError):
@@ -245,13 +255,47 @@ class Shelf:
 
     def listed(self) -> Iterator[Digest]:
         """Every name in the folder of objects that can be an object's; pending ones are not listed."""
-        for folder in sorted(self.root.scandir(OBJECTS), key=lambda entry: entry.name):
+        folders = self.root.scandir(OBJECTS) if self._place.there() else []
+        for folder in sorted(folders, key=lambda entry: entry.name):
             if len(folder.name) == 2 and folder.is_dir():
                 for entry in self.root.scandir(f'{OBJECTS}/{folder.name}'):
                     try:
                         yield Digest.parse(f'blake3:{folder.name}{entry.name}')
                     except ValueError:
                         continue  # not an object, whoever put it here
+
+
+class Place:
+    """The folder of a cache, opened when it is first needed.  ``part``: the folder in it that its user reads.  Thread safe."""
+
+    def __init__(self, cache: Path, part: str) -> None:
+        self._cache, self._part = cache, part
+        self._root: Root | None = None
+        self._lock = threading.Lock()
+
+    def there(self) -> bool:
+        """Whether there is something to read."""
+        return self._root is not None or os.path.isdir(self._cache / self._part)
+
+    @property
+    def root(self) -> Root:
+        """Made now if it is not there.  Raises OSError."""
+        with self._lock:
+            if self._root is None:
+                self.prepare()
+                self._root = Root(self._cache)
+            return self._root
+
+    def prepare(self) -> None:
+        """Raises OSError."""
+        for folder in (self._cache, self._cache / TEMPORARY, self._cache / self._part):
+            make_folders(folder)
+
+    def close(self) -> None:
+        with self._lock:
+            if self._root is not None:
+                self._root.close()
+                self._root = None
 
 
 def make_folders(path: Path) -> None:

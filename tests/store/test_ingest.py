@@ -29,7 +29,8 @@ def write(path: Path, data: bytes | str, mode: int = 0o644) -> Path:
 
 
 def temporaries_of(store: LocalStore) -> list[str]:
-    return [name for name in os.listdir(store.cache / 'tmp') if name != 'quarantine']
+    folder = store.cache / 'tmp'
+    return [name for name in os.listdir(folder) if name != 'quarantine'] if folder.is_dir() else []
 
 
 @pytest.mark.parametrize('size', [0, 1, 1 << 20, (1 << 20) + 1, (9 << 20) + 3])

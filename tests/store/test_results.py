@@ -40,6 +40,7 @@ EMPTY = ResultEntry(key=KEY, outputs=(), created='2026-11-20T10:15:22Z')
 
 @pytest.fixture
 def results(tmp_path: Path) -> Iterator[Results]:
+    (tmp_path / 'cache/results-v1').mkdir(parents=True)
     made = Results(tmp_path / 'cache', Batch('none'), report=lambda path, problem: REPORTED.append((path, problem)))
     REPORTED.clear()
     yield made
