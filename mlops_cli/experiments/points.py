@@ -27,7 +27,7 @@ from mlops_cli.plan.model import Step, Verdict
 from mlops_cli.plan.planner import make_plan
 from mlops_cli.records import metrics
 from mlops_cli.records.files import read_small
-from mlops_cli.records.runs import Run, StageRun
+from mlops_cli.records.runs import Run, StageRun, is_last
 from mlops_cli.run.outlook import facts_of
 from mlops_cli.run.workbench import Workbench
 from mlops_cli.store.objects import Damaged, MissingObject
@@ -39,7 +39,7 @@ _HEX = re.compile(r'[0-9a-f]{7,64}')
 
 
 def find_point(bench: Workbench, word: str) -> Point:
-    """``workspace``; a run; a git revision; an unambiguous beginning of a run's id.  The first that fits.
+    """``workspace``; a run, or ``last`` and ``last~1``; a git revision; an unambiguous beginning of a run's id.  The first that fits.
 
     Raises UserError with the near name and what was tried."""
     if word == WORKSPACE:
@@ -55,7 +55,9 @@ def find_point(bench: Workbench, word: str) -> Point:
 
 
 def _exact_run(bench: Workbench, word: str) -> Run | None:
-    """Only a word as long as an id is looked for: listing a long history takes a while."""
+    """Only ``last`` and a word as long as an id are looked for: listing a long history takes a while."""
+    if is_last(word):
+        return bench.runs.find(word)
     if len(word.rpartition('-')[2]) != ID_LENGTH:
         return None
     ids = {run_id for run_id in bench.runs.ids() if word in (run_id, run_id.partition('-')[2])}

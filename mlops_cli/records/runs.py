@@ -7,18 +7,19 @@ from __future__ import annotations
 
 import math
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from itertools import islice
 from typing import Any
 
 from mlops_cli.core import layout
 from mlops_cli.core.canonical import canonical_bytes, document
-from mlops_cli.core.clock import ID_ALPHABET, ID_LENGTH
+from mlops_cli.core.clock import ID_ALPHABET, ID_LENGTH, LATEST, check_time
 from mlops_cli.core.digest import Digest
 from mlops_cli.core.errors import ExitCode, UserError
 from mlops_cli.core.near import did_you_mean
 from mlops_cli.core.strictjson import SIZE_LIMIT
+from mlops_cli.core.units import plural
 from mlops_cli.fsio.durable import Batch
 from mlops_cli.fsio.paths import Root
 from mlops_cli.records.files import at, damaged, names_in, read_object, read_small, write_in_batch
@@ -32,6 +33,7 @@ COMMAND_BYTES = 1024
 SUFFIX = '.json'
 LOOKED_AT = 200  # records, for the last run that was no trial
 _ID = re.compile(rf'[0-9]{{8}}T[0-9]{{6}}Z-[{ID_ALPHABET}]{{{ID_LENGTH}}}')
+_LAST = re.compile(r'(?:last|latest)(?:~([0-9]{1,6}))?')
 _MONTH = re.compile(r'[0-9]{4}-[0-9]{2}')
 _ENTRY8 = re.compile(r'(?:[0-9a-f]{8})?')
 _MISREAD = str.maketrans('ilo', '110')  # letters that no id has, and what they were misread from
@@ -71,7 +73,7 @@ class StageRun:
             case [str(name), str(state), str(key), str(outs8), seconds, code, *usage]:
                 if state not in STATES:
                     raise ValueError(f'no state of a stage: {state[:40]!r}')
-                if not _ENTRY8.fullmatch(outs8) or not _is_number(seconds) or not (code is None or _is_whole(code)):
+                if not _ENTRY8.fullmatch(outs8) or not _is_duration(seconds) or not (code is None or _is_whole(code)):
                     raise ValueError(f'not a stage of a run: {str(value)[:200]}')
                 if not all(item is None or _is_number(item) for item in usage):
                     raise ValueError(f'usage that is no number: {str(usage)[:200]}')
@@ -169,6 +171,10 @@ def _is_number(value: object) -> bool:
     return isinstance(value, int | float) and not isinstance(value, bool) and math.isfinite(value) and value >= 0
 
 
+def _is_duration(value: object) -> bool:
+    return _is_number(value) and value <= LATEST  # type: ignore[operator]
+
+
 def _is_whole(value: object) -> bool:
     return isinstance(value, int) and not isinstance(value, bool)
 
@@ -199,6 +205,17 @@ class _Reader:
         if not _is_number(value):
             raise self.refuse(f'{key} is no number', key)
         return float(value)
+
+    def duration(self, key: str) -> float:
+        if not _is_duration(value := self.number(key)):
+            raise self.refuse(f'{key} is {value}, too long for a run', key)
+        return value
+
+    def time(self, key: str) -> str:
+        try:
+            return check_time(self.text(key))
+        except ValueError as error:
+            raise self.refuse(f'{key}: {error}', key) from error
 
     def whole(self, key: str) -> int:
         value = self.take(key)
@@ -248,8 +265,8 @@ def decode(data: bytes, file: str) -> Run:
         raise reader.refuse('environment is no mapping of names to texts', 'environment')
     return Run(
         run_id,
-        reader.text('started', r'[0-9]{4}-[0-9]{2}-[0-9]{2}T[0-9]{2}:[0-9]{2}:[0-9]{2}Z'),
-        reader.number('seconds'),
+        reader.time('started'),
+        reader.duration('seconds'),
         reader.text('ended', '|'.join(ENDINGS)),
         tuple(reader.stages()),
         reader.whole('fresh'),
@@ -265,6 +282,11 @@ def decode(data: bytes, file: str) -> Run:
         reader.whole('metrics_left_out') if 'metrics_left_out' in reader.found else 0,
         tuple(reader.fresh_stages()) if 'fresh_stages' in reader.found else (),
     )
+
+
+def is_last(word: str) -> bool:
+    """Whether it names a run by how many came after it: ``last``, ``last~1``."""
+    return _LAST.fullmatch(word) is not None
 
 
 def is_month(name: str) -> bool:
@@ -297,13 +319,16 @@ class Runs:
         path = layout.run_record(run_id)
         return decode(read_small(self.root, path, SIZE_LIMIT), path)
 
-    def newest(self) -> Iterator[Run]:
-        """All runs, newest first.  Raises as :meth:`get`."""
+    def newest(self, damaged: Callable[[UserError], None] = lambda _: None) -> Iterator[Run]:
+        """All runs, newest first; ``damaged`` is told of the records that cannot be read, which are passed over."""
         for run_id in self.ids():
             try:
                 run = self.get(run_id)
             except FileNotFoundError:
                 continue  # git has taken it away since the listing
+            except UserError as error:
+                damaged(error)
+                continue
             yield run
 
     def last_of_workspace(self) -> str:
@@ -318,7 +343,10 @@ class Runs:
         return ''
 
     def find(self, text: str) -> Run:
-        """A run by its id, the random part of it, or an unambiguous beginning of either.  Raises UserError."""
+        """A run by its id, the random part of it, or an unambiguous beginning of either; ``last`` or ``latest``, and ``last~2``
+        for the second before it.  Raises UserError."""
+        if (counted := _LAST.fullmatch(text)) is not None:
+            return self._last(int(counted[1] or 0), text)
         ids = list(self.ids())
         short = text.lower().translate(_MISREAD)
         exact = [one for one in ids if text == one or short == one.partition('-')[2]]
@@ -336,6 +364,14 @@ class Runs:
         near = did_you_mean(short, [one.partition('-')[2] for one in ids[:200]])
         hint = near if near.startswith('did you mean') else f'the last one is {ids[0].partition("-")[2]}'
         raise UserError(f'no run {text[:80]!r}', hint=f'{hint}; mlops runs list shows all')
+
+    def _last(self, back: int, text: str) -> Run:
+        found = list(islice(self.ids(), back, back + 1))
+        if found:
+            return self.get(found[0])
+        count = sum(1 for _ in self.ids())
+        there = f'there {"is" if count == 1 else "are"} {plural(count, "run")} only' if count else 'there are none yet'
+        raise UserError(f'no run {text}: {there}', hint='mlops runs list shows them' if count else 'mlops run')
 
     def add(self, run: Run, batch: Batch) -> str:
         """Writes the record, :func:`fitted`; its path.  Durable when the batch is.

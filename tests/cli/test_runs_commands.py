@@ -313,3 +313,39 @@ def test_what_was_filtered_and_sorted_by_is_shown(mlops: Mlops, three: list[str]
         'None of 3 runs fits: leave a filter out, or mlops runs list shows the newest\n'
     )
     assert '--state' in mlops('runs', 'list', '--state', 'halted', code=2).err
+
+
+def test_runs_by_how_many_came_after_them(mlops: Mlops, three: list[str]) -> None:
+    first, trial, failed = three
+    assert mlops('runs', 'show', '--json').json['run'] == failed == mlops('runs', 'show', 'latest', '--json').json['run']
+    assert mlops('runs', 'show', 'last~2', '--json').json['run'] == first
+    error = mlops('runs', 'show', 'last~3', code=2).err
+    assert 'there are 3 runs only' in error and 'mlops runs list' in error
+    assert mlops('runs', 'diff').lines[0] == f'run {trial} -> run {failed}'
+    assert mlops('metrics', 'diff', 'last~2', 'last~1').lines[0] == f'Metrics, run {first} -> run {trial}'
+    assert mlops('metrics', 'show', '--at', 'last~1').lines[0] == f'Metrics of run {trial}'
+
+
+def test_a_trial_alone_is_what_comes_after_the_workspace(mlops: Mlops, project: Project) -> None:
+    mlops('run', '-q')
+    mlops('run', '-q', '--set', 'rate=3')
+    heading = f'workspace -> run {mlops("runs", "show", "--json").json["run"]} (trial)'
+    said = mlops('runs', 'diff', 'last')
+    assert said.lines[0] == heading and re.search(r'rate +1 +-> +3\b', said.out)
+    said = mlops('metrics', 'diff', 'last')
+    assert said.lines[0] == f'Metrics, {heading}' and '+0.02  better' in said.out
+    assert ' -> workspace' in mlops('runs', 'diff', 'last', 'workspace').lines[0], 'as it was typed'
+    assert ' -> workspace' in mlops('runs', 'diff', 'last~1').lines[0], 'no trial'
+
+
+def test_without_a_commit_runs_are_compared(mlops: Mlops, project: Project) -> None:
+    assert 'no revision' in mlops('metrics', 'diff', code=2).err
+    mlops('run', '-q')
+    said = mlops('metrics', 'diff')
+    assert 'the last run is' in said.err and '1 the same.' in said.out
+    project.write('params.yaml', 'rate: 2\nmode: fast\n')
+    mlops('run', '-q')
+    said = mlops('metrics', 'diff')
+    assert 'the run before the last one is' in said.err and '+0.01  better' in said.out
+    project.commit('one')
+    assert mlops('metrics', 'diff').err == ''

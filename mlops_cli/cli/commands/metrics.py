@@ -10,6 +10,7 @@ from typing import Annotated, Any
 import typer
 
 from mlops_cli.cli import context, exits, options
+from mlops_cli.cli.comparing import two_points
 from mlops_cli.cli.console import Line, out, out_lines, print_json, width
 from mlops_cli.cli.groups import group
 from mlops_cli.cli.screens.metrics import diff_lines, show_lines
@@ -65,11 +66,14 @@ def show(
 @app.command('diff', epilog=exits.line(failed='with --exit-code, a metric is worse'))
 def diff(
     before: Annotated[
-        str, typer.Argument(metavar='[A]', help='A git revision, a run, or workspace.', show_default=False)
-    ] = 'HEAD',
+        str, typer.Argument(metavar='[A]', help='A git revision, a run (last: the newest), or workspace.', show_default=False)
+    ] = '',
     after: Annotated[
-        str, typer.Argument(metavar='[B]', help='The same. Default: A is HEAD, B the workspace.', show_default=False)
-    ] = 'workspace',
+        str,
+        typer.Argument(
+            metavar='[B]', help='The same. Default: A is HEAD, B the workspace; a trial as A comes after.', show_default=False
+        ),
+    ] = '',
     stages: Annotated[
         list[str] | None,
         typer.Option('--only', metavar='STAGE|METRICS', help='Only these stages or metrics files. May be repeated.'),
@@ -90,7 +94,7 @@ def diff(
     Example:  mlops metrics diff main --exit-code        the workspace against main
     """
     with workbench() as bench:
-        one, two = find_point(bench, before), find_point(bench, after)
+        one, two = two_points(bench, before, after)
         wanted = _wanted(output_words(bench, stages or ()), [one.pipeline, two.pipeline])
         found = compare(bench, one, two, wanted)
     declared = bool(found.rows or found.missing)

@@ -11,6 +11,7 @@ from typing import Annotated, Any
 import typer
 
 from mlops_cli.cli import context, exits, options
+from mlops_cli.cli.comparing import two_points
 from mlops_cli.cli.console import Line, one_line, out, out_lines, print_json, width
 from mlops_cli.cli.groups import group
 from mlops_cli.cli.pages import open_page, replace_ours
@@ -108,11 +109,14 @@ def show(
 @app.command('diff', epilog=exits.line(ExitCode.REFUSED))
 def diff(
     before: Annotated[
-        str, typer.Argument(metavar='[A]', help='A git revision, a run, or workspace.', show_default=False)
-    ] = 'HEAD',
+        str, typer.Argument(metavar='[A]', help='A git revision, a run (last: the newest), or workspace.', show_default=False)
+    ] = '',
     after: Annotated[
-        str, typer.Argument(metavar='[B]', help='The same. Default: A is HEAD, B the workspace.', show_default=False)
-    ] = 'workspace',
+        str,
+        typer.Argument(
+            metavar='[B]', help='The same. Default: A is HEAD, B the workspace; a trial as A comes after.', show_default=False
+        ),
+    ] = '',
     names: Annotated[
         list[str] | None,
         typer.Option('--only', metavar='STAGE|PLOT', help='Only these stages or plot files. May be repeated.'),
@@ -134,7 +138,7 @@ def diff(
     wishes = Wishes(html, svg, open_, ascii_only, json)
     settings = _settings(x, y, kind, no_header)
     with workbench() as bench:
-        one, two = find_point(bench, before), find_point(bench, after)
+        one, two = two_points(bench, before, after)
         choice = choose(bench, _words(bench, names), [one.pipeline, two.pipeline], settings)
         pairs = paired(plots_at(bench, one, choice), plots_at(bench, two, choice))
         pairs = tuple(pair for pair in pairs if _is_compared(pair, one, two))

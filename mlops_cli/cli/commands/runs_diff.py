@@ -16,12 +16,19 @@ if TYPE_CHECKING:
     from mlops_cli.experiments.trees import PathChange
 
 EXITS = exits.line(failed='with --exit-code, something differs')
-STATE = 'A run, a git revision, or workspace.'
+STATE = 'A run (last, last~1, an id), a git revision, or workspace.'
 
 
 def command(
-    before: Annotated[str, typer.Argument(metavar='A', help=STATE)],
-    after: Annotated[str, typer.Argument(metavar='[B]', help=f'{STATE}', show_default='workspace')] = 'workspace',
+    before: Annotated[str, typer.Argument(metavar='[A]', help=STATE, show_default='the run before the last')] = '',
+    after: Annotated[
+        str,
+        typer.Argument(
+            metavar='[B]',
+            help='The same. Default: the workspace; without A the last run. A trial alone comes after it.',
+            show_default=False,
+        ),
+    ] = '',
     code: Annotated[
         bool | None,
         typer.Option('--code/--no-code', help='Every line of code that differs, or only which files. Default: some lines.'),
@@ -31,15 +38,16 @@ def command(
 ) -> int:
     """Two states compared: parameters, code, data, environment, outputs, metrics, and what they took.
 
-    Example:  mlops runs diff 6hx2 7k2m
+    Example:  mlops runs diff last~1 last
     """
+    from mlops_cli.cli.comparing import two_points
     from mlops_cli.cli.screens.runs_diff import diff_lines
     from mlops_cli.cli.wiring import workbench
     from mlops_cli.experiments.compare import compare
-    from mlops_cli.experiments.points import find_point
 
     with workbench() as bench:
-        found = compare(bench, find_point(bench, before), find_point(bench, after), code=code is not False or json)
+        one, two = two_points(bench, before, after) if before else two_points(bench, 'last~1', 'last')
+        found = compare(bench, one, two, code=code is not False or json)
     if json:
         print_json(document(found, code=code is not False))
     else:

@@ -15,10 +15,13 @@ if TYPE_CHECKING:
     from mlops_cli.experiments.told import StageTold, Told
 
 EXITS = exits.line()
-RunId = Annotated[str, typer.Argument(metavar='RUN', help="A run's id, or an unambiguous beginning of it.")]
+RunId = Annotated[
+    str,
+    typer.Argument(metavar='[RUN]', help="A run's id, or an unambiguous beginning of it; last~1: the one before the last."),
+]
 
 
-def command(run: RunId, json: options.Json = False) -> int:
+def command(run: RunId = 'last', json: options.Json = False) -> int:
     """One run: what was asked, on which code, what its stages took and made, where that is now, and what next.
 
     Example:  mlops runs show 7k2m
@@ -64,9 +67,7 @@ def document(told: Told) -> dict[str, Any]:
         'environment': dict(run.environment),
         'stages': [_stage(one) for one in told.stages],
         'fresh_stages': [name for name, _, _ in run.fresh_stages],
-        'metrics': {
-            f'{one.run.name}:{file}:{name}': value for one in told.stages for file, name, value in one.point.metrics
-        },
+        'metrics': {f'{one.run.name}:{file}:{name}': value for one in told.stages for file, name, value in one.point.metrics},
         'metrics_left_out': run.left_out,
     }
 
