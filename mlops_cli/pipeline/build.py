@@ -14,7 +14,20 @@ from mlops_cli.core.units import parse_duration, parse_size
 from mlops_cli.pipeline import paramfile
 from mlops_cli.pipeline.expand import Instance
 from mlops_cli.pipeline.sources import Part, Path, Problems, Sources, with_vars
-from mlops_cli.pipeline.spec import Code, Command, Dep, Environment, Metric, Model, Output, ParamRef, Resources, Retry, Stage
+from mlops_cli.pipeline.spec import (
+    Code,
+    Command,
+    Dep,
+    Environment,
+    Metric,
+    Model,
+    Output,
+    ParamRef,
+    Resources,
+    Retry,
+    Stage,
+    Used,
+)
 from mlops_cli.pipeline.template import Scope, TemplateError, render_argv, render_command, resolve
 
 _OWN_WAY = ('cmd', 'argv', 'vars', 'matrix', 'wdir')  # keys whose templates are not simply replaced
@@ -51,22 +64,25 @@ class Builder:
     def build(self, instance: Instance) -> Stage | None:
         """The stage, None if something is wrong with it."""
         before = len(self.problems.errors)
-        self.wdir = self._wdir(instance.scope)
-        scope = self._scope(instance.scope)
+        used = {(one.file, one.key): one for one in instance.used}
+        noting = instance.scope.noting(lambda one: used.setdefault((one.file, one.key), one))
+        self.wdir = self._wdir(noting)
+        scope = self._scope(noting)
         self.values = self._resolved(scope)
         if len(self.problems.errors) > before:
             return None
-        stage = self._stage(instance, scope)
+        stage = self._stage(instance, scope, used)
         return stage if len(self.problems.errors) == before else None
 
-    def _stage(self, instance: Instance, scope: Scope) -> Stage:
+    def _stage(self, instance: Instance, scope: Scope, used: Mapping[tuple[str, str], Used]) -> Stage:
         values, get = self.values, self._get
         item = instance.item
         needs = tuple(values.get('needs', ()))
         places = self.places | {f'needs.{number}': self.part.where((*self.path, *here)) for number, (here, _)
                                 in enumerate(_numbered(needs, 'needs'))} if needs else self.places
+        command = self._command(scope)
         return Stage(
-            name=instance.name, group=instance.group, command=self._command(scope), wdir=self.wdir,
+            name=instance.name, group=instance.group, command=command, wdir=self.wdir, used=tuple(used.values()),
             deps=get('deps', self._deps, ()), code=get('code', self._code, Code()), params=get('params', self._params, ()),
             outputs=get('outs', self._outs, ()) + get('metrics', self._metrics, ()) + get('plots', self._plots, ()),
             env=tuple(values.get('env', ())), secrets=get('secrets', self._secrets, ()),

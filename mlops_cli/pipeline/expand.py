@@ -3,7 +3,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from itertools import product
 from math import prod
 from typing import Any
@@ -14,6 +14,7 @@ from mlops_cli.core.errors import Where
 from mlops_cli.core.near import did_you_mean
 from mlops_cli.core.scalars import kind, scalar_text
 from mlops_cli.pipeline.sources import Part, Path, Problems
+from mlops_cli.pipeline.spec import Used
 from mlops_cli.pipeline.template import Scope, TemplateError, resolve
 
 INSTANCES_LIMIT = 100_000  # of one stage
@@ -24,7 +25,8 @@ _OTHER = re.compile(r'[^\w.+=-]+')
 @dataclass(frozen=True)
 class Instance:
     """``name``: train@forest-1.  ``item``: what ``${item}`` is, of a matrix the value of each axis; None without instances.
-    ``path``: where the stage's keys stand in the file.  ``axes``: the names of the axes."""
+    ``path``: where the stage's keys stand in the file.  ``axes``: the names of the axes.  ``used``: parameters that made its
+    item."""
 
     name: str
     group: str
@@ -33,6 +35,7 @@ class Instance:
     scope: Scope
     item: Any = None
     axes: tuple[str, ...] = ()
+    used: tuple[Used, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -48,22 +51,25 @@ class _Item:
 def instances(part: Part, group: str, raw: Mapping[str, Any], environ: Mapping[str, str], problems: Problems) -> list[Instance]:
     """The instances of a stage in the order of their items, none if something is wrong with the items."""
     path: Path = ('stages', group)
-    scope = Scope(part.scope.values, {name: environ.get(name) for name in raw.get('do', raw).get('env', ())})
+    scope = replace(part.scope, environ={name: environ.get(name) for name in raw.get('do', raw).get('env', ())})
+    used: list[Used] = []
+    noting = scope.noting(used.append)
     if 'foreach' in raw:
         if 'matrix' in raw['do']:
             problems.add(f'stage {group}: foreach and matrix together', part.where((*path, 'do', 'matrix'), key=True),
                          'make foreach an axis of the matrix')
             return []
-        found = _resolved(part, group, raw['foreach'], scope, (*path, 'foreach'), problems)
+        found = _resolved(part, group, raw['foreach'], noting, (*path, 'foreach'), problems)
         made = _foreach(part, group, found, (*path, 'foreach'), problems)
         raw, path, axes = raw['do'], (*path, 'do'), ()
     elif 'matrix' in raw:
-        found = _resolved(part, group, raw['matrix'], scope, (*path, 'matrix'), problems)
+        found = _resolved(part, group, raw['matrix'], noting, (*path, 'matrix'), problems)
         made = _matrix(part, group, found, (*path, 'matrix'), problems)
         axes = tuple(made[0].item) if made else ()
     else:
         return [Instance(group, group, raw, path, scope)]
-    return [Instance(f'{group}@{one.id}', group, raw, path, scope.child(item=one.item, key=one.key), one.item, axes)
+    return [Instance(f'{group}@{one.id}', group, raw, path, scope.child(item=one.item, key=one.key), one.item, axes,
+                     tuple(used))
             for one in _distinct(part, group, made, problems)]
 
 

@@ -143,7 +143,7 @@ def scope_of(document: Document, folder: str, sources: Sources, problems: Proble
         values = sources.values(file)
         if values is None and named:
             raise UserError(f'there is no parameter file {file}', hint='make it, or remove params')
-        scope = Scope(values or {})
+        scope = Scope({}).merged(values or {}, origin=file)
     scope = with_vars(document.value.get('vars'), scope, document, ('vars',), folder, sources, problems, loaded=file)
     return scope, named, len(problems.errors) == before
 
@@ -165,7 +165,7 @@ def with_vars(entries: Any, scope: Scope, document: Document, path: Path, folder
             elif isinstance(entry, str):
                 rel, values = _file_values(entry, folder, sources)
                 if rel != loaded or ':' in entry:
-                    scope = scope.merged(values, source=rel)
+                    scope = scope.merged(values, source=rel, origin=rel)
     return scope
 
 

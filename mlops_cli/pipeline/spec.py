@@ -40,6 +40,15 @@ class ParamRef:
 
 
 @dataclass(frozen=True, slots=True)
+class Used:
+    """A parameter that a template looked up, and the value it had."""
+
+    file: str
+    key: str
+    value: Any
+
+
+@dataclass(frozen=True, slots=True)
 class Metric:
     """What the numbers in a metrics file mean.  ``goals``: name -> max or min; ``tolerance``: name -> absolute difference."""
 
@@ -111,7 +120,7 @@ class Model:
 class Stage:
     """One instance: ``name`` is ``train@forest-1``, ``group`` is ``train``; without matrix or foreach both are equal.
     ``where``: the stage's key in the file.  ``places``: where its keys stand (``cmd``, ``outs``...), and entries of needs
-    (``needs.0``)."""
+    (``needs.0``).  ``used``: parameters that its templates looked up, those of its matrix or foreach too."""
 
     name: str
     group: str
@@ -142,6 +151,7 @@ class Stage:
     axes: Mapping[str, Any] = field(default_factory=dict)  # the instance's item, for tables
     where: Where = NOWHERE
     places: Mapping[str, Where] = field(default_factory=dict)
+    used: tuple[Used, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)

@@ -5,8 +5,8 @@ One pass: what a value holds is never looked at for more ``${...}``.  docs/templ
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 from mlops_cli.core.near import did_you_mean
@@ -14,6 +14,7 @@ from mlops_cli.core.scalars import kind, plain_scalar, scalar_text
 from mlops_cli.pipeline import script
 from mlops_cli.pipeline.quote import quoted
 from mlops_cli.pipeline.reference import Piece, Reference, TemplateError, pieces
+from mlops_cli.pipeline.spec import Used
 
 __all__ = ['Scope', 'TemplateError', 'parameter_name', 'parameter_variables', 'render_argv', 'render_command', 'resolve',
            'resolve_vars']
@@ -29,20 +30,39 @@ class Scope:
     """The names that templates may use.
 
     ``values``: parameters, vars, ``item`` and ``key``, by top-level name.  ``environ``: the declared, non-secret variables
-    of the environment and no others; None for one that is declared and not set."""
+    of the environment and no others; None for one that is declared and not set.  ``origins``: of names, and of entries merged
+    into them, the parameter file they are from, or the parameters that they were made from.  ``note``: told of each parameter
+    that is looked up."""
 
     values: Mapping[str, Any]
     environ: Mapping[str, str | None] = field(default_factory=dict)
+    origins: Mapping[tuple[str, ...], str | tuple[Used, ...]] = field(default_factory=dict)
+    note: Callable[[Used], object] | None = None
 
     def child(self, **names: Any) -> Scope:
         """With further top-level names (``item``, ``key``), which hide those that are there."""
-        return Scope({**self.values, **names}, self.environ)
+        origins = {path: origin for path, origin in self.origins.items() if path[0] not in names}
+        return replace(self, values={**self.values, **names}, origins=origins)
 
-    def merged(self, more: Mapping[str, Any], *, source: str = 'vars') -> Scope:
+    def merged(self, more: Mapping[str, Any], *, source: str = 'vars', origin: str | tuple[Used, ...] = ()) -> Scope:
         """With the mappings of ``more`` merged in, key by key.
 
-        Raises TemplateError if a value that is there would be replaced.  ``source``: where ``more`` is from, for that."""
-        return Scope(_merge(self.values, more, (), source), self.environ)
+        Raises TemplateError if a value that is there would be replaced.  ``source``: where ``more`` is from, for that;
+        ``origin``: as ``origins`` has it."""
+        origins = dict.fromkeys(_added(self.values, more, ()), origin)
+        return replace(self, values=_merge(self.values, more, (), source), origins={**self.origins, **origins})
+
+    def noting(self, note: Callable[[Used], object]) -> Scope:
+        return replace(self, note=note)
+
+    def looked_up(self, path: tuple[str, ...], value: Any) -> None:
+        """Tells ``note`` of the parameters behind a name."""
+        if self.note is None:
+            return
+        known = (self.origins.get(path[:length], None) for length in range(len(path), 0, -1))
+        origin = next((one for one in known if one is not None), ())
+        for used in (Used(origin, '.'.join(path), value),) if isinstance(origin, str) else origin:
+            self.note(used)
 
 
 def resolve(value: Any, scope: Scope) -> Any:
@@ -63,7 +83,9 @@ def resolve_vars(entries: Iterable[Mapping[str, Any]], scope: Scope) -> Scope:
     for index, entry in enumerate(listed):
         for name, raw in entry.items():
             try:
-                scope = scope.merged({name: _walk(raw, scope, ())})
+                used: list[Used] = []
+                value = _walk(raw, scope.noting(used.append), ())
+                scope = scope.merged({name: value}, origin=tuple(used))
             except TemplateError as error:
                 raise _explain_order(error, name, order, scope, (index, name, *error.path)) from None
             order.remove(name)
@@ -215,6 +237,8 @@ def _value(reference: Reference, scope: Scope) -> Any:
         if reference.default is None:
             raise _unknown(reference, missing) from None
         return _default(reference.default, reference.start, scope)
+    if not reference.environment:
+        scope.looked_up(reference.path, value)
     if reference.default is None or value not in (None, ''):
         return value
     return _default(reference.default, reference.start, scope)
@@ -292,6 +316,15 @@ def _merge(values: Mapping[str, Any], more: Mapping[str, Any], path: tuple[str, 
             raise TemplateError(f'{source} sets {".".join(here)}, which has a value already', path=here,
                                 hint='give it another name; parameters are changed in their file or with --set')
     return found
+
+
+def _added(values: Mapping[str, Any], more: Mapping[str, Any], path: tuple[str, ...]) -> Iterator[tuple[str, ...]]:
+    """Where :func:`_merge` puts something that was not there."""
+    for name, value in more.items():
+        if name not in values:
+            yield (*path, name)
+        elif isinstance(values[name], Mapping) and isinstance(value, Mapping):
+            yield from _added(values[name], value, (*path, name))
 
 
 def _explain_order(error: TemplateError, name: str, later: list[str], scope: Scope,

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from mlops_cli.pipeline.expand import identifier
 from mlops_cli.pipeline.load import load
-from mlops_cli.pipeline.spec import Stage
+from mlops_cli.pipeline.spec import Stage, Used
 
 
 def instances(folder: Path, stage: dict[str, Any], params: dict[str, Any] | None = None) -> list[Stage]:
@@ -110,3 +110,22 @@ scalars = (st.none() | st.booleans() | st.integers() | st.floats(allow_nan=False
 def test_any_value_has_a_harmless_name(value: Any) -> None:
     name = identifier(value)
     assert name and len(name) <= 60 and not set(name) & set('/ @*?[]$`"\'\\;&|<>()\n\0~#!{}')
+
+
+def test_what_templates_looked_up(tmp_path: Path) -> None:
+    files = {'params.yaml': 'k: [3, 9]\ntrain: {lr: 0.1, epochs: 2}\nother: 1\nroot: out\nitem: 7\n',
+             'more.yaml': 'level: {deep: x}\n',
+             'pipeline.yaml': 'vars: [{folder: "${root}/it", plain: 5}, more.yaml]\nstages:\n'
+                              '  s:\n    matrix: {k: "${k}"}\n'
+                              '    cmd: f ${train.lr} ${item.k} ${plain} ${level.deep} ${absent:-1} ${train.lr}\n'
+                              '    outs: ["${folder}/${item.k}"]\n'
+                              '  t:\n    cmd: g ${train}\n'
+                              '  u:\n    cmd: h\n'}
+    for name, text in files.items():
+        (tmp_path / name).write_text(text)
+    stages = load(tmp_path, environ={}).stages
+    assert {(one.file, one.key, str(one.value)) for one in stages['s@9'].used} == {
+        ('params.yaml', 'k', '[3, 9]'), ('params.yaml', 'train.lr', '0.1'), ('params.yaml', 'root', 'out'),
+        ('more.yaml', 'level.deep', 'x')}
+    assert stages['t'].used == (Used('params.yaml', 'train', {'lr': 0.1, 'epochs': 2}),)
+    assert stages['u'].used == ()
