@@ -81,7 +81,8 @@ def runs(incomplete: str) -> Offers:
         if not incomplete:
             return [_run_offer(one) for one in islice(ids, NEWEST)]
         short = ((one, one.partition('-')[2]) for one in ids)
-        return _beginning(incomplete, [('last', 'the newest run')]) + [_run_offer(one) for one, name in islice(((one, n) for one, n in short if n.startswith(incomplete)), NEWEST)]
+        begun = islice((one for one, name in short if name.startswith(incomplete)), NEWEST)
+        return [*_beginning(incomplete, [('last', 'the newest run')]), *map(_run_offer, begun)]
     return []
 
 

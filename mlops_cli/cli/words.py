@@ -10,7 +10,7 @@ from mlops_cli.cli.console import cells, clip, one_line
 from mlops_cli.core.digest import Digest
 from mlops_cli.core.events import StageProgress
 from mlops_cli.core.refs import ObjectRef
-from mlops_cli.core.units import plural, show_seconds, show_size
+from mlops_cli.core.units import plural, show_number, show_seconds, show_size
 from mlops_cli.pipeline.spec import Command, Stage
 from mlops_cli.plan.model import Estimate, Reason, Step, Verdict
 from mlops_cli.plan.sentences import restored_from
@@ -103,9 +103,7 @@ def some(names: Sequence[str], most: int) -> list[str]:
 
 def number(figure: float | int) -> str:
     """A metric, as many digits as people read."""
-    if isinstance(figure, int):
-        return f'{figure:,}'
-    return f'{figure:,.0f}' if 1e4 <= abs(figure) < 1e15 else f'{figure:.4g}'
+    return show_number(figure)
 
 
 def metric(name: str, now: float | int, before: float | int | None, *, primary: bool = True) -> str:

@@ -57,3 +57,24 @@ def show_seconds(seconds: float) -> str:
 def plural(count: int, noun: str, many: str = '') -> str:
     """``1 stage``, ``2 stages``."""
     return f'{count:,} {noun}' if count == 1 else f'{count:,} {many or noun + "s"}'
+
+
+def show_number(figure: float | int) -> str:
+    """A metric, as many digits as people read."""
+    if isinstance(figure, int):
+        return f'{figure:,}'
+    return f'{figure:,.0f}' if 1e4 <= abs(figure) < 1e15 else f'{figure:.4g}'
+
+
+def show_change(change: float | int) -> str:
+    """``+0.0028``, ``-117``, ``0``."""
+    if change == 0:
+        return '0'
+    text = show_number(change) if isinstance(change, int) or abs(change) >= 1e4 else f'{change:.3g}'
+    return text if change < 0 else f'+{text}'
+
+
+def show_both(before: float | int, after: float | int) -> tuple[str, str]:
+    """Two numbers, with as many digits as their difference needs to be seen."""
+    one, two = show_number(before), show_number(after)
+    return (f'{before:.8g}', f'{after:.8g}') if one == two and before != after else (one, two)

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 
+from mlops_cli.core.units import show_both, show_change, show_number
 from mlops_cli.experiments.metrics import Change, Comparison, Missing, Value, Values
 from mlops_cli.report.page import escape
-from mlops_cli.report.scale import figure
 
 ROWS = 400  # of one table
 COLUMNS = 12  # metrics beside each other
@@ -42,7 +42,7 @@ def _name(name: str, primary: bool) -> str:
 
 
 def _number(value: float | int | None, note: str = '') -> str:
-    return f'<td class="number">{escape(note or "–") if value is None else figure(value)}</td>'
+    return f'<td class="number">{escape(note or "–") if value is None else show_number(value)}</td>'
 
 
 # One point: a row for each stage, a column for each metric
@@ -93,12 +93,14 @@ def _changes(rows: Sequence[Change]) -> str:
 
 def _change(row: Change) -> str:
     colour = 'good' if row.verdict == 'better' else 'bad' if row.failing else 'soft'
-    change = row.change
-    shown = '' if change is None else '0' if change == 0 else f'{"+" if change > 0 else ""}{figure(change)}'
+    cells = _number(row.before) + _number(row.after)
+    if row.before is not None and row.after is not None:
+        cells = ''.join(f'<td class="number">{text}</td>' for text in show_both(row.before, row.after))
+    shown = '' if row.change is None else show_change(row.change)
     said = WORDS.get(row.verdict, '')
     note = row.after_note or row.before_note
     told = f'{said} ({note})' if note and said else said or note
     return (
-        f'<tr><td>{escape(row.stage)}</td><td>{_name(row.name, row.primary)}</td>{_number(row.before)}{_number(row.after)}'
+        f'<tr><td>{escape(row.stage)}</td><td>{_name(row.name, row.primary)}</td>{cells}'
         f'<td class="number">{shown}</td><td class="{colour}">{escape(told)}</td></tr>'
     )

@@ -8,8 +8,10 @@ from typing import Any
 import pytest
 
 from mlops_cli.cli.console import cells
-from mlops_cli.cli.screens.metrics import diff_lines, show_lines, signed
+from mlops_cli.cli.screens.metrics import diff_lines, show_lines
+from mlops_cli.core.units import show_change
 from mlops_cli.experiments.metrics import Change, Comparison, Missing, Value, Values
+from mlops_cli.report.metrics_tables import metrics_tables
 from tests.cli.hostile import HOSTILE
 from tests.cli.values import GROUPS, TRAIN
 
@@ -108,7 +110,7 @@ def test_small_differences_are_to_be_seen() -> None:
 
 @pytest.mark.parametrize(('number', 'text'), [(0.5, '+0.5'), (-3, '-3'), (12_345.6, '+12,346'), (1e-9, '+1e-09')])
 def test_signs(number: float, text: str) -> None:
-    assert signed(number) == text
+    assert show_change(number) == text
 
 
 @pytest.mark.parametrize('text', HOSTILE)
@@ -117,3 +119,23 @@ def test_names_of_others_do_nothing(text: str) -> None:
     lines = diff_lines(Comparison(rows, (Missing(text, text, text, text),)), (text, text), {}, 80)
     lines += show_lines(Values((value(text, text, None, text),), (Missing(text, '', text, text),)), text, {}, 80)
     assert not any('\x1b' in line.text or '\n' in line.text or '\u202e' in line.text for line in lines)
+
+
+def test_where_nothing_has_a_goal_it_says_how_to_give_one() -> None:
+    def text(*rows: Change) -> str:
+        return '\n'.join(line.text for line in diff_lines(Comparison(rows, ()), LABELS, GROUPS, 100))
+
+    mse = change('select', 'mse', 570.0, 592.8, 'changed')
+    assert 'in pipeline.yaml:\n  metrics: [{metrics/select.json: {goals: {mse: min}}}]' in text(mse)
+    assert '{FILE: {goals: {"macro avg.recall": max}}}' in text(change(TRAIN[0], 'macro avg.recall', 1, 2, 'changed'))
+    assert 'hint' not in text(mse, change('select', 'f1', 1, 1, 'same', goal='max')), 'who gave one knows how'
+    assert 'hint' not in text(change('select', 'mse', 1, 1, 'same'))
+
+
+def test_a_page_shows_the_digits_of_the_terminal() -> None:
+    row = change('select', 'mse', 570.0, 592.849, 'worse', goal='min')
+    close = change('select', 'mae', 0.123456789, 0.123456799, 'worse', goal='min')
+    page = metrics_tables(Comparison((row, close), ()))
+    terminal = '\n'.join(line.text for line in diff_lines(Comparison((row, close), ()), LABELS, GROUPS, 100))
+    for figure in ('+22.8', '592.8', '570', '0.12345679', '0.1234568', '+1e-08'):
+        assert f'>{figure}<' in page and f' {figure} ' in terminal, figure

@@ -2,18 +2,22 @@
 
 from __future__ import annotations
 
+import json
+import re
 from collections.abc import Iterable, Sequence
 from typing import TypeVar
 
 from mlops_cli.cli.console import Line, clip, one_line, wrap
 from mlops_cli.cli.tables import Column, table
 from mlops_cli.cli.words import Groups, fold, number, some
-from mlops_cli.core.units import plural
+from mlops_cli.core import layout
+from mlops_cli.core.units import plural, show_both, show_change
 from mlops_cli.experiments.metrics import Change, Comparison, Missing, Value, Values, Verdict
 
 Row = TypeVar('Row', Value, Change)
 
 NO_NUMBERS = ('NaN', 'inf', '-inf')
+LESS = ('err', 'loss', 'mae', 'mse', 'perplexity', 'seconds', 'latency', 'time')  # in names of what should be small
 MOST = 24  # rows of one stage, unless everything is asked for
 WORDS: dict[Verdict, str] = {
     'better': 'better',
@@ -208,19 +212,10 @@ def _telling(rows: Sequence[Change], everything: bool) -> list[Change]:
 
 def _figures(row: Change) -> list[str]:
     """Before, after and the difference, with as many digits as the difference needs to be seen."""
-    before, after, change = row.before, row.after, row.change
-    one, two = (_figure(figure, note) for figure, note in ((before, row.before_note), (after, row.after_note)))
-    if one == two and change and before is not None and after is not None:
-        one, two = f'{before:.8g}', f'{after:.8g}'
-    if change is None:
-        return [one, two, '']
-    return [one, two, '0' if change == 0 else signed(change)]
-
-
-def signed(change: float | int) -> str:
-    """``+0.0028``, ``-117``."""
-    text = number(change) if isinstance(change, int) or abs(change) >= 1e4 else f'{change:.3g}'
-    return text if change < 0 else f'+{text}'
+    one, two = (_figure(figure, note) for figure, note in ((row.before, row.before_note), (row.after, row.after_note)))
+    if row.before is not None and row.after is not None:
+        one, two = show_both(row.before, row.after)
+    return [one, two, '' if row.change is None else show_change(row.change)]
 
 
 def _said(row: Change) -> str:
@@ -231,12 +226,28 @@ def _said(row: Change) -> str:
 
 
 def _sum(rows: Sequence[Change], columns: int) -> list[Line]:
-    """``3 better, 1 worse, 2 within tolerance, 14 the same.``"""
+    """``3 better, 1 worse, 2 within tolerance, 14 the same.``; where nothing has a goal, how to give one."""
     named = {**WORDS, 'same': 'the same', 'changed': 'changed (no goal)'}
     counts = [(named[verdict], sum(row.verdict == verdict for row in rows)) for verdict in RANK]
     text = ', '.join(f'{count:,} {word}' for word, count in counts if count)
     marked = [Line('* primary')] if any(row.primary for row in rows) else []
-    return [*(Line(part, 'worse') for part in wrap(f'{text}.', columns)), *marked]
+    lines = [*(Line(part, 'worse') for part in wrap(f'{text}.', columns)), *marked]
+    changed = [row for row in rows if row.verdict == 'changed']
+    if changed and not any(row.goal or row.verdict in ('better', 'worse') for row in rows):
+        lines.append(Line(f'hint: to tell better from worse, say in {layout.PIPELINE_FILE}:', 'hint:'))
+        lines.append(Line(f'  {_goal_of(changed[0])}'))
+    return lines
+
+
+def _goal_of(row: Change) -> str:
+    """``metrics: [{metrics.json: {goals: {mse: min}}}]``, as one would type it."""
+    less = any(word in row.name.lower() for word in LESS)
+    file = 'FILE' if '@' in row.stage else _yaml(row.file)  # instances have files of one template
+    return f'metrics: [{{{file}: {{goals: {{{_yaml(row.name)}: {"min" if less else "max"}}}}}}}]'
+
+
+def _yaml(name: str) -> str:
+    return name if re.fullmatch(r'[A-Za-z_][\w./-]*', name, re.ASCII) else json.dumps(one_line(name), ensure_ascii=False)
 
 
 # Both

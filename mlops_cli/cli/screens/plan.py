@@ -129,7 +129,7 @@ def summary_lines(plan: Plan, view: View) -> list[Line]:
 
 
 def expected(plan: Plan, view: View) -> str:
-    """``Time 6m10s to 7m02s.``, or what is not known."""
+    """``Time about 6m10s to 7m02s.``, or what is not known."""
     unknown = [step.stage for step in plan.steps if _open(step) and step.estimate.typical is None]
     if unknown:
         return f'Time unknown: no history yet of {", ".join(some(fold(unknown, view.groups), 4))}.'
@@ -137,7 +137,8 @@ def expected(plan: Plan, view: View) -> str:
     low, high = low or 0.0, high or 0.0
     if high - low <= max(0.1 * low, 0.2):
         return f'Time about {show_seconds(high)}.'
-    return f'Time {show_seconds(low)} to {show_seconds(high)}.' if low >= 0.05 else f'Time up to {show_seconds(high)}.'
+    text = f'about {show_seconds(low)} to' if low >= 0.05 else 'up to about'
+    return f'Time {text} {show_seconds(high)}.'
 
 
 def _open(step: Step) -> bool:

@@ -47,14 +47,13 @@ def started(event: RunStarted, columns: int) -> list[Line]:
 
 
 def expected(low: float | None, high: float | None) -> str:
-    """``about 4m10s``, ``2m00s to 4m10s``; nothing for what is over soon, or where nothing is known."""
+    """``about 4m10s``, ``about 2m00s to 4m10s``, ``up to about 8.0s``; nothing where it is over soon or not known."""
     if low is None or high is None or high < 5:
         return ''
-    return (
-        f'about {show_seconds(round(high))}'
-        if high - low <= 0.25 * high
-        else f'{show_seconds(round(low))} to {show_seconds(round(high))}'
-    )
+    whole = show_seconds(round(high))
+    if high - low <= 0.25 * high:
+        return f'about {whole}'
+    return f'about {show_seconds(round(low))} to {whole}' if round(low) >= 1 else f'up to about {whole}'
 
 
 def ended(event: StageEnded, parts: Sequence[str], names: int, columns: int | None) -> Line:
