@@ -55,7 +55,7 @@ def maker_rows(made: Made) -> Facts:
     by = ' on '.join(text for text in (maker.who, maker.host) if text)
     who = [*([by] if by else []), *(['in CI'] if maker.ci else []), *(['a trial'] if maker.trial else [])]
     branch = f' ({maker.branch})' if maker.branch else ''
-    edits = '' if maker.edited is None else ', with edits' if maker.edited else ', as committed'
+    edits = '' if maker.edited is None else ', its files with edits' if maker.edited else ', its files as committed'
     commit = [f'{maker.commit[:7]}{branch}{edits}'] if maker.commit else []
     return [(word, texts) for word, texts in (('by', who), ('commit', commit)) if texts]
 

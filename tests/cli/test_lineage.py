@@ -117,7 +117,7 @@ def test_upstream_as_a_tree(ran: Project, typed: Typed) -> None:
     assert lines[1] == '  This is best.bin as pick made it in run run00000 (pinned on this branch).'
     assert lines[3] == 'pick run run00000, DATE'
     assert lines[4].startswith('│  by           ')
-    assert lines[5] == '│  commit       1a2b3c4 (main), as committed'
+    assert lines[5] == '│  commit       1a2b3c4 (main), its files as committed'
     assert lines[6].startswith('│  command      cat m1.bin m2.bin') and '│  metrics      accuracy 0.9' in lines
     assert any(line.startswith('└─ m1.bin and 3 more from train@* (4) run run00000') for line in lines)
     assert '   │  not in git   params.yaml differed from the commit' in lines

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 
@@ -13,6 +14,8 @@ FOLD = 3  # results of one group from which they share a branch
 NAMES = 6  # files, parameters, packages that are named
 LEAST = 12  # columns that a text has, however narrow the terminal
 OF_ONE_RUN = ('by', 'commit')  # facts that say nothing of many runs
+OF_EACH = ('made', 'metrics', 'took', 'not in git', 'accepted', 'suspect')  # facts that are told of each that shares a branch
+WHOLE = '--full shows them'
 STATES = {None: '', True: ', the present state', False: ', no longer the present state'}
 DEEP = 0.45  # of the columns that branches may take before a text
 
@@ -21,7 +24,8 @@ DEEP = 0.45  # of the columns that branches may take before a text
 class Branch:
     """A branch of a drawn tree: its head, facts as (word, texts), and what hangs below it.  ``word``: the stage, which stands
     in the head; empty for a leaf.  ``lead``: what stands in front of it.  ``present``: whether the present state leads to it.
-    ``count``: how many branches it stands for.  ``run``: the id of the run that made it; ``said``: what the head says of it."""
+    ``count``: how many branches it stands for.  ``run``: the id of the run that made it; ``said``: what the head says of it.
+    ``origin``: what must be equal for branches to share one."""
 
     head: str
     word: str = ''
@@ -32,6 +36,7 @@ class Branch:
     count: int = 1
     run: str = ''
     said: str = ''
+    origin: str = ''
 
     @property
     def bare(self) -> bool:
@@ -90,23 +95,42 @@ def folded(branches: Sequence[Branch]) -> list[Branch]:
     while waiting:
         one = waiting.pop()
         one.below = _siblings(one.below, one.count > 1)
+        _say_once(one.below)
         waiting += one.below
     return tops
+
+
+def _say_once(branches: Sequence[Branch]) -> None:
+    """What hangs below many instances of a stage, as above, hangs there once."""
+    said: dict[tuple[str, tuple[str, ...]], str] = {}
+    for one in branches:
+        below = tuple(child.head for child in one.below)
+        if below and all(child.bare and child.word for child in one.below):
+            group = one.word.partition('@')[0], below
+            if group in said:
+                one.head, one.below = f'{one.head}, read the same as {said[group]}', []
+            said.setdefault(group, one.word)
+
+
+def natural(text: str) -> list[tuple[int, int, str]]:
+    """Sorts numbers in names by what they are: 5, 9, 13."""
+    parts = re.split(r'([0-9]+)', text)
+    return [(1, int(part), part) if part.isdecimal() and part.isascii() else (0, 0, part) for part in parts]
 
 
 def _siblings(branches: Sequence[Branch], brief: bool) -> list[Branch]:
     """``brief``: they come from many branches, so not every leaf is named."""
     whole = {(branch.word, branch.lead) for branch in branches if not branch.bare}
-    groups: dict[tuple[str, bool | None, str], list[Branch]] = {}
+    groups: dict[tuple[str, bool | None, str, str], list[Branch]] = {}
     for branch in branches:
         group = branch.word.partition('@')[0]
         if not branch.bare or not group:
-            groups.setdefault((group, branch.present, '' if group else branch.head), []).append(branch)
+            groups.setdefault((group, branch.present, '' if group else branch.head, branch.origin), []).append(branch)
         elif (branch.word, branch.lead) not in whole:  # as above, and not just above
-            groups.setdefault((group, None, 'bare'), []).append(branch)
+            groups.setdefault((group, None, 'bare', ''), []).append(branch)
     found: list[Branch] = []
     leaves: list[Branch] = []
-    for (group, _, _), members in groups.items():
+    for (group, _, _, _), members in groups.items():
         distinct = list({one.head: one for one in members}.values()) if members[0].bare else members
         if not group:
             leaves += distinct
@@ -117,7 +141,8 @@ def _siblings(branches: Sequence[Branch], brief: bool) -> list[Branch]:
     return found + leaves
 
 
-def _merged(group: str, members: Sequence[Branch]) -> Branch:
+def _merged(group: str, found: Sequence[Branch]) -> Branch:
+    members = sorted(found, key=lambda one: (natural(one.word), one.run))
     first = members[0]
     instances = dict.fromkeys(one.word.partition('@')[2] for one in members)
     name = group if first.word == group else f'{group}@*'
@@ -129,15 +154,39 @@ def _merged(group: str, members: Sequence[Branch]) -> Branch:
         head = head.replace(first.said, f'in {len(runs):,} runs, the last {last}{STATES[first.present]}', 1)
     if first.lead:
         head = head.replace(first.lead, f'{first.lead} and {len(members) - 1:,} more', 1)
-    facts: dict[str, dict[str, None]] = {'instances': instances} if name != group and not first.bare else {}
-    for one in members:
-        for word, texts in one.facts:
-            if len(runs) > 1 and word in OF_ONE_RUN:
-                continue
-            facts.setdefault(word, {}).update(dict.fromkeys(texts))
+    facts = [('instances', few(list(instances), False))] if name != group and not first.bare else []
+    words = dict.fromkeys(word for one in members for word, _ in one.facts)
+    for word in words:
+        if word in OF_ONE_RUN:  # told of the first that a run made
+            facts += [(word, texts) for one in members for said, texts in one.facts if said == word and len(runs) < 2]
+        else:
+            facts += _of_all(word, [(_label(one, members), dict(one.facts).get(word, [])) for one in members])
     below = [branch for one in members for branch in one.below]
-    shown = [(word, few(list(texts), False)) for word, texts in facts.items()]
-    return Branch(head, name, shown, below, first.lead, first.present, len(members))
+    return Branch(head, name, facts, below, first.lead, first.present, len(members))
+
+
+def _label(one: Branch, members: Sequence[Branch]) -> str:
+    """What tells one of several results from the others: its instance, else its run."""
+    instance, run = one.word.partition('@')[2], one.run.partition('-')[2]
+    alone = instance and sum(other.word == one.word for other in members) == 1
+    return instance if alone else ' '.join(text for text in (instance, f'run {run}' if run else '') if text)
+
+
+def _of_all(word: str, found: Sequence[tuple[str, list[str]]]) -> list[tuple[str, list[str]]]:
+    """A fact of many results: once where it is one for all, else of each what matters, so that nothing is told of another."""
+    common = [text for text in found[0][1] if all(text in texts for _, texts in found)]
+    if all(len(texts) == len(common) for _, texts in found):
+        return [(word, few(common, False))]
+    if word not in OF_EACH and word != 'params':
+        kinds = len({tuple(texts) for _, texts in found})
+        return [(word, [*few(common, False), f'{kinds} different {"ones" if not common else "sets with others"}: {WHOLE}'])]
+    rows = [few(common, False)] if common else []
+    own = [(label, [text for text in texts if text not in common]) for label, texts in found]
+    own = [(label, texts) for label, texts in own if texts]
+    rows += [[f'{label}: {", ".join(few(texts, False))}' if label else ', '.join(texts)] for label, texts in own[:NAMES]]
+    if len(own) > NAMES:
+        rows.append([f'{len(own) - NAMES:,} more: {WHOLE}'])
+    return [(word if number == 0 else '', row) for number, row in enumerate(rows)]
 
 
 def few(texts: Sequence[str], full: bool) -> list[str]:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 
 from mlops_cli.cli.console import Line, one_line
-from mlops_cli.cli.screens.branches import STATES, Branch, broken, draw, few, folded
+from mlops_cli.cli.screens.branches import STATES, Branch, broken, draw, few, folded, natural
 from mlops_cli.cli.words import reason, value
 from mlops_cli.core.units import plural, show_size
 from mlops_cli.experiments.lineage_diff import LineageDiff, Pair
@@ -68,6 +68,7 @@ class _UpstreamTree:
             return []
         self.drawn.add(identity)
         branch.run, (branch.said, rows) = made.maker.run, maker_words(made, self.runs)
+        branch.origin = repr((made.maker.run, made.maker.commit, made.maker.edited))
         branch.head = f'{start}  {branch.said}'
         sources = self.found.sources.get(identity, ())
         branch.facts = rows + fact_rows(made, self.full) + source_facts(sources, self.full)
@@ -79,9 +80,17 @@ class _UpstreamTree:
             more = plural(len(children), 'more result')
             branch.facts.append(('from', [f'{more}: a greater --depth shows them']))
             children = {}
-        below = [(maker, Branch('', lead=_inputs(inputs))) for maker, inputs in children.items()]
+        stages: dict[str, int] = {}
+        for maker in children:
+            stages.setdefault(self._stage(maker), len(stages))
+        ordered = sorted(children, key=lambda maker: (stages[self._stage(maker)], natural(self.found.results[maker].name)))
+        below = [(maker, Branch('', lead=_inputs(children[maker]))) for maker in ordered]
         branch.below = [child for _, child in below] + list(_data(sources, self.full))
         return below
+
+    def _stage(self, identity: str) -> str:
+        """Without the instance."""
+        return self.found.results[identity].name.partition('@')[0]
 
 
 def maker_words(made: Made, said: set[str]) -> tuple[str, list[tuple[str, list[str]]]]:
