@@ -132,6 +132,12 @@ def head(folder: str) -> Head | None:
     return Head(commit, name.strip().removeprefix('refs/heads/') if name.startswith('refs/heads/') else '')
 
 
+def user_name(folder: str) -> str:
+    """The ``user.name`` that commits made here would carry; empty where none is set, or there is no git."""
+    found = _run(folder, ['config', '--get', 'user.name'], accept=(0, 1))
+    return (found or b'').decode(errors='replace').strip()
+
+
 def top(folder: str) -> str | None:
     """The folder that holds ``.git``; None outside a repository."""
     found = _run(folder, ['rev-parse', '--show-toplevel'])

@@ -100,9 +100,9 @@ def writing(bench: Workbench) -> Iterator[None]:
 
     from mlops_cli.cli.console import note
     from mlops_cli.run.heal import begin_writing
-    from mlops_cli.run.invoke import who
+    from mlops_cli.run.person import who
 
-    with begin_writing(bench, note, who(), platform.node()):
+    with begin_writing(bench, note, lambda: who(bench.root.path), platform.node()):
         yield
 
 

@@ -224,7 +224,7 @@ def accept(bench: Workbench, names: Sequence[str], author: Author, emit: Callabl
         if met := touching(undone.outputs, _paths(bench, names)):
             raise _put_back(undone, met)
 
-    with begin_writing(bench, emit, author.who, author.host, allowed), _locked(bench, names):
+    with begin_writing(bench, emit, lambda: author.who, author.host, allowed), _locked(bench, names):
         bench.pins.refresh()
         proposals = _propose(bench, names)
         keeper = Keeper(bench)

@@ -98,7 +98,7 @@ def accept_run(bench: Workbench, run: Run, author: Author, emit: Callable[[Event
     """Records what :func:`propose_run` says.  Raises UserError, OSError."""
     author = replace(author, reason=recordable(bench, author.reason))
     propose_run(bench, run)
-    with begin_writing(bench, emit, author.who, author.host):
+    with begin_writing(bench, emit, lambda: author.who, author.host):
         done = []
         for one in propose_run(bench, run):
             if one.kind == TRUSTED and one.entry is not None:

@@ -28,7 +28,7 @@ NAMED = 3  # paths of a stage
 def begin_writing(
     bench: Workbench,
     emit: Callable[[Event], None],
-    who: str,
+    who: Callable[[], str],
     host: str,
     allowed: Callable[[Undone], None] = lambda _: None,
 ) -> LockFile:
@@ -41,7 +41,7 @@ def begin_writing(
     bench.store.prepare()
     locks = LockFile(os.path.join(bench.config.cache, layout.CACHE_LOCKS))
     hold_owner(locks)
-    recovered = recover(bench.root, lambda records: _record_killed(bench, records, who, host), lambda: _refuse_foreign(bench))
+    recovered = recover(bench.root, lambda records: _record_killed(bench, records, who(), host), lambda: _refuse_foreign(bench))
     for one in recovered.undone:
         emit(Note(f'run {one.short} was killed here; the outputs from before it are back{whereabouts(one)}', one.stage))
     if recovered.runs:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import getpass
 import os
 import platform
 import shlex
@@ -23,6 +22,7 @@ from mlops_cli.core.secrets import Redactor, environment_secrets
 from mlops_cli.executors import all as executors
 from mlops_cli.fsio.journal import Journal
 from mlops_cli.fsio.locks import LockFile
+from mlops_cli.pipeline.used import used_by
 from mlops_cli.plan.forecast import forecast
 from mlops_cli.plan.model import Plan, Step, Verdict
 from mlops_cli.records import data, gitignore
@@ -33,6 +33,7 @@ from mlops_cli.run.claims import Claims
 from mlops_cli.run.heal import begin_writing
 from mlops_cli.run.machine import machine
 from mlops_cli.run.outlook import Outlook, look
+from mlops_cli.run.person import who
 from mlops_cli.run.recorder import Recorder, prune
 from mlops_cli.run.remarks import remarks
 from mlops_cli.run.replay import report_document
@@ -69,7 +70,7 @@ def execute(
     ``detached``: from its terminal.  Raises UserError before anything is touched, OSError when this machine fails."""
     chosen(bench, request)  # an unknown stage, or executor, is told before anything is touched
     executors.find(request.executor or executors.LOCAL)
-    with begin_writing(bench, emit, who(), platform.node()) as key_locks:
+    with begin_writing(bench, emit, lambda: who(bench.root.path), platform.node()) as key_locks:
         return _execute(bench, request, key_locks, emit, now, clock, random_bytes, interrupted, terminated, detached)
 
 
@@ -101,7 +102,7 @@ def _execute(
     identity = run_id(started, random_bytes)
     jobs = request.jobs or bench.config.jobs or os.cpu_count() or 1
     command = _without_secrets(bench, request.command)
-    about = {'host': platform.node(), 'who': who(), 'command': list(command), 'detached': detached}
+    about = {'host': platform.node(), 'who': who(bench.root.path), 'command': list(command), 'detached': detached}
     with suppress(OSError, UserError):  # old folders that cannot be removed do no harm
         prune(bench.root)
     with (
@@ -143,7 +144,7 @@ def _beginning(bench: Workbench, identity: str, started: float, command: Sequenc
         'started': iso(started),
         'command': list(command),
         'set': [[file, key, value] for (file, key), value in sorted(bench.overlay.items())],
-        'who': who(),
+        'who': who(bench.root.path),
         'host': platform.node(),
         'commit': head.commit if head else '',
         'branch': head.branch if head else '',
@@ -248,7 +249,7 @@ def open_session(
         bench.environ,
         {
             'run': identity,
-            'who': who(),
+            'who': who(bench.root.path),
             'host': platform.node(),
             'ci': bool(bench.environ.get('CI')),
             **({'executor': request.executor} if request.executor not in ('', executors.LOCAL) else {}),
@@ -272,13 +273,6 @@ def _scheduler(
     return Scheduler(
         session, outlook.plan, bench.drafts, outlook.facts, outlook.wishes, Capacity(jobs, available), Claims(session), options
     )
-
-
-def who() -> str:
-    try:
-        return getpass.getuser()
-    except (KeyError, OSError):
-        return ''
 
 
 def _record(
@@ -316,6 +310,7 @@ def _record(
         metrics,
         {'python': platform.python_version(), 'platform': platform.platform()},
         fresh_stages=tuple(_fresh(settled, steps)),
+        values=_values(bench, settled),
     )
     record = ''
     if any(one.state not in (State.FRESH, State.SKIPPED) for one in settled.values()):
@@ -342,11 +337,28 @@ def _cover(bench: Workbench, session: Session, paths: list[str]) -> tuple[str, .
     return lines
 
 
+def _redactor(bench: Workbench) -> Redactor:
+    declared = {name for stage in bench.pipeline.stages.values() for name in stage.secrets}
+    return Redactor(environment_secrets(bench.environ, declared))
+
+
 def _without_secrets(bench: Workbench, words: Sequence[str]) -> tuple[str, ...]:
     """A command line as it may be kept: values of secret variables, and what looks like a secret, are blanked."""
-    declared = {name for stage in bench.pipeline.stages.values() for name in stage.secrets}
-    redactor = Redactor(environment_secrets(bench.environ, declared))
+    redactor = _redactor(bench)
     return tuple(redactor.redact(word) for word in words)
+
+
+def _values(bench: Workbench, settled: Mapping[str, Settled]) -> tuple[tuple[str, str, Any], ...]:
+    """The parameters that templates of the run's stages used; texts without secrets."""
+    redactor = _redactor(bench)
+    stages = [bench.pipeline.stages[name] for name, one in settled.items() if one.state is not State.SKIPPED]
+    return tuple((file, key, _blanked(redactor, value)) for (file, key), (value, _) in sorted(used_by(stages).items()))
+
+
+def _blanked(redactor: Redactor, value: Any) -> Any:
+    if isinstance(value, str):
+        return redactor.redact(value)
+    return [_blanked(redactor, item) for item in value] if isinstance(value, list | tuple) else value
 
 
 def _fresh(settled: Mapping[str, Settled], steps: Mapping[str, Step]) -> Iterable[tuple[str, Digest, str]]:

@@ -20,7 +20,7 @@ from mlops_cli.plan.select import matching
 from mlops_cli.records.runs import Run
 from mlops_cli.run.accept import Author, Done, accept, propose
 from mlops_cli.run.accept_run import accept_run, propose_run
-from mlops_cli.run.invoke import who
+from mlops_cli.run.person import who
 from mlops_cli.run.workbench import Workbench
 
 EXITS = exits.line(ExitCode.REFUSED)
@@ -43,7 +43,7 @@ def command(
     """
     with workbench() as bench:
         stages, run = meant(bench, output_words(bench, words))
-        author = Author(who(), platform.node(), time.time(), reason)
+        author = Author(who(bench.root.path), platform.node(), time.time(), reason)
         if dry_run:
             done = [Done(one) for one in (propose_run(bench, run) if run else propose(bench, stages))]
         else:

@@ -49,12 +49,12 @@ def _kept(bench: Workbench, found: list[Run], reason: str) -> list[dict[str, Any
     from mlops_cli.core.clock import iso
     from mlops_cli.experiments.keeping import holding, keep
     from mlops_cli.records.kept import Kept
-    from mlops_cli.run.invoke import who
+    from mlops_cli.run.person import who
 
     held = [holding(bench, run) for run in found]  # all of them, before anything is written
     kept, rows = Kept(bench.root), []
     for one in held:
-        paths = keep(kept, bench.batch, one.run, reason.strip(), who(), iso(time.time()))
+        paths = keep(kept, bench.batch, one.run, reason.strip(), who(bench.root.path), iso(time.time()))
         said = [keep.reason for keep in kept.of(one.run.id) if keep.reason]
         facts = {'stages': len(one.stages), 'bytes': one.size, 'reason': said[-1] if said else ''}
         rows.append({'run': one.run.short, 'id': one.run.id, 'kept': True, 'changed': bool(paths), **facts})

@@ -1,0 +1,26 @@
+"""Who does something that is recorded."""
+
+from __future__ import annotations
+
+import getpass
+from functools import cache
+
+from mlops_cli import git
+
+LENGTH = 100  # characters of a name
+
+
+@cache
+def who(folder: str) -> str:
+    """The name that git knows the user by in this project, as its commits say it; else the login name; else nothing.
+
+    Asks git, once: call it when something is recorded."""
+    name = ''.join(one if one.isprintable() else ' ' for one in git.user_name(folder))
+    return ' '.join(name.split())[:LENGTH] or _login()
+
+
+def _login() -> str:
+    try:
+        return getpass.getuser()
+    except (KeyError, OSError):
+        return ''
