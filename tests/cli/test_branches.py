@@ -18,7 +18,7 @@ def drawn(branches: list[Branch]) -> list[str]:
 def test_only_instances_of_one_run_share_a_branch_and_each_keeps_its_numbers() -> None:
     found = drawn([result(f'train@{name}', 'aaaa', name) for name in (13, 5, 7)] + [result('train@9', 'bbbb', 9)])
     assert found == [
-        'train@* (3)  run aaaa',
+        'train@* (3) run aaaa',
         '   instances    5, 7, 13',
         '   command      3 different ones: --full shows them',
         '   code         train.py',
@@ -26,7 +26,7 @@ def test_only_instances_of_one_run_share_a_branch_and_each_keeps_its_numbers() -
         '                5: mse 5',
         '                7: mse 7',
         '                13: mse 13',
-        'train@9  run bbbb',
+        'train@9 run bbbb',
         '   command      train train@9',
         '   code         train.py',
         '   metrics      mse 9, n 3',
@@ -44,7 +44,7 @@ def test_results_of_many_runs_are_told_apart_by_their_run() -> None:
     for one in branches:
         one.origin = ''
     found = drawn(branches)
-    assert found[0] == 'train (3)  in 3 runs, the last cccc' or 'in 3 runs, the last cccc' in found[0]
+    assert 'in 3 runs, the last cccc' in found[0]
     assert '                run bbbb: mse 2' in found
 
 
@@ -52,4 +52,4 @@ def test_what_was_drawn_above_hangs_below_the_first_of_many_alone() -> None:
     above = [Branch('data from prepare, as above', 'prepare', lead='data')]
     found = drawn([result('train@5', 'aaaa', 5, above[:]), result('train@9', 'aaaa', 9, above[:])])
     assert sum('as above' in row for row in found) == 1
-    assert 'train@9  run aaaa, read the same as train@5' in found
+    assert 'train@9 run aaaa, read the same as train@5' in found

@@ -91,6 +91,7 @@ def broken(text: str, columns: int) -> list[str]:
 def folded(branches: Sequence[Branch]) -> list[Branch]:
     """Branches of many instances or results of one stage become one, at every level."""
     tops = _siblings(branches, False)
+    _say_once(tops)
     waiting = list(tops)
     while waiting:
         one = waiting.pop()
