@@ -82,6 +82,10 @@ def _unknown_maker(_key: Digest, _outs8: str) -> str:
     return ''
 
 
+def _perhaps(_outputs: frozenset[str]) -> bool:
+    return True
+
+
 @dataclass(frozen=True, slots=True)
 class Facts:
     """``pins``: recorded in git for a key.  ``results``: in the store for a key, earliest first, none of them suspect.
@@ -91,7 +95,8 @@ class Facts:
     is a folder now.  ``accepted``: who accepted what for a key, oldest first; the last one counts.  ``surroundings``: what a
     stage would be run under here, as results-v1 has it.  ``maker``: the id of the run that led from a key to the outputs with
     these eight digits, as far as run records tell.  ``placed``: what mlops last put into the
-    workspace for a stage; where its inputs are known, ``history`` has it too."""
+    workspace for a stage; where its inputs are known, ``history`` has it too.  ``restorable``: the store may have a result, of
+    whatever key, with outputs at exactly these paths; False is certain."""
 
     pins: Callable[[Digest], tuple[Known, ...]]
     results: Callable[[Digest], tuple[Computed, ...]]
@@ -107,6 +112,7 @@ class Facts:
     surroundings: Callable[[str], Mapping[str, Any]] = _unknown_environment
     maker: Callable[[Digest, str], str] = _unknown_maker
     placed: Callable[[str], Placed | None] = _nothing_placed
+    restorable: Callable[[frozenset[str]], bool] = _perhaps
 
 
 @dataclass(frozen=True, slots=True)

@@ -46,13 +46,13 @@ def known(draft: Draft, manifest: Manifest, facts: Facts, wishes: Wishes) -> Ste
     candidates = [Candidate(pin.outputs, pin.metrics, True) for pin in pins]
     acceptance, chosen = _chosen(facts.accepted(key), candidates)
     held = next((one for one in _first(chosen, candidates) if _is_held(one.outputs, facts)), None)
-    looks_up = wishes.lookup and not any(output.persist for output in stage.outputs)
-    if held is not None and (chosen in (None, held) or not looks_up or not _stored(_outputs(chosen), facts)):
+    looking = looks_up(stage, wishes)
+    if held is not None and (chosen in (None, held) or not looking or not _stored(_outputs(chosen), facts)):
         step = Step(stage.name, Verdict.FRESH, (), (), manifest, held.outputs, 'pin', notes=draft.unknown)
-        if chosen not in (None, held) and looks_up:
+        if chosen not in (None, held) and looking:
             step = replace(step, notes=(*step.notes, 'the result that was accepted is not in this cache; another one is here'))
         return _told(step, held, candidates, acceptance if chosen == held else None, facts, draft)
-    if not looks_up:
+    if not looking:
         return None
     candidates = _with_results(candidates, facts.results(key), declared)
     acceptance, chosen = _chosen(facts.accepted(key), candidates)
@@ -64,6 +64,11 @@ def known(draft: Draft, manifest: Manifest, facts: Facts, wishes: Wishes) -> Ste
         if {path for path, _ in result.outputs} == declared and _stored(result.outputs, facts):
             return _restore(draft, manifest, Candidate(result.outputs, result.metrics, False, result), facts, wishes)
     return None
+
+
+def looks_up(stage: Stage, wishes: Wishes) -> bool:
+    """Whether results are looked up for the stage: what it persists is nobody else's to give."""
+    return wishes.lookup and not any(output.persist for output in stage.outputs)
 
 
 def _outputs(one: Candidate | None) -> Outputs:

@@ -13,9 +13,11 @@ from mlops_cli.core.manifest import Manifest
 from mlops_cli.core.refs import ObjectRef
 from mlops_cli.fingerprint.stage import Draft, fill
 from mlops_cli.plan.facts import Facts, Known, Wishes
-from mlops_cli.plan.known import known
+from mlops_cli.plan.known import known, looks_up
 from mlops_cli.plan.model import Plan, Reason, Step, Verdict
 from mlops_cli.plan.reasons import NEVER_RUN, nearest, reasons_for, static_reasons
+
+ABSENT = 'neither here nor in this cache'
 
 
 def _as_it_is(_draft: Draft, step: Step) -> Step:
@@ -70,10 +72,34 @@ def _undecided(draft: Draft, waits_for: tuple[str, ...], steps: Mapping[str, Ste
         return _frozen(draft, None, facts, wishes)
     if (draft.missing and not _all_recorded(draft)) or any(steps[name].verdict is Verdict.BLOCKED for name in waits_for):
         return Step(stage.name, Verdict.BLOCKED, _missing_reasons(draft), waits_for, notes=draft.unknown, estimate=estimate)
-    reasons = _wished(draft, wishes) or static_reasons(draft, facts.history(stage.name), facts)
+    wished = _wished(draft, wishes)
+    history: tuple[Known, ...] = facts.history(stage.name)
+    reasons = wished or static_reasons(draft, history, facts)
+    if wished or not _usable(draft, history, facts, wishes):
+        reasons = reasons or _lost(history, facts)
+        return Step(stage.name, Verdict.RUN, reasons, waits_for, notes=draft.unknown, estimate=estimate)
     certain = bool(reasons) and all(steps[name].verdict is Verdict.RUN or steps[name].certain for name in waits_for)
     return Step(
         stage.name, Verdict.MAYBE, reasons, waits_for, certain=bool(reasons) or certain, notes=draft.unknown, estimate=estimate
+    )
+
+
+def _usable(draft: Draft, history: tuple[Known, ...], facts: Facts, wishes: Wishes) -> bool:
+    """Some recorded result of the stage could still be what its inputs lead to.  False is certain: it will have to run."""
+    declared = frozenset(output.path for output in draft.stage.outputs)
+    if all(facts.held(path) is not None for path in declared):
+        return True
+    if not looks_up(draft.stage, wishes):
+        return False
+    return any(facts.stored(tuple(ref for _, ref in old.outputs)) for old in history) or facts.restorable(declared)
+
+
+def _lost(history: tuple[Known, ...], facts: Facts) -> tuple[Reason, ...]:
+    """What is recorded of the outputs, and can be had nowhere."""
+    gone = {path: facts.held(path) for old in history for path, ref in old.outputs if facts.held(path) != ref}
+    return tuple(
+        Reason('output', path, detail=ABSENT if held is None else 'its recorded content is not in this cache')
+        for path, held in gone.items()
     )
 
 
@@ -146,6 +172,5 @@ def _to_run(draft: Draft, manifest: Manifest, wished: tuple[Reason, ...], facts:
         old = nearest(manifest, history, facts.held)
         reasons = (NEVER_RUN,) if old is None else reasons_for(manifest, old, facts)
         if old is not None and not reasons:
-            gone = [path for path, ref in old.outputs if facts.held(path) != ref]
-            reasons = tuple(Reason('output', path, detail='its recorded content is not in this cache') for path in gone)
+            reasons = _lost((old,), facts)
     return Step(stage.name, Verdict.RUN, reasons, (), manifest, notes=draft.unknown, estimate=facts.estimate(stage.name))

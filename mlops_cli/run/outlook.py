@@ -24,6 +24,7 @@ from mlops_cli.store.objects import Damaged, MissingObject
 from mlops_cli.store.results import ResultEntry
 from mlops_cli.store.tree import find
 
+FEW = 300  # results in a cache that are worth reading to know that none of them is of use
 HISTORY_RUNS = 50  # run records read for estimates
 
 
@@ -87,7 +88,27 @@ def facts_of(bench: Workbench) -> Facts:
         surroundings=surroundings,
         maker=history.maker,
         placed=lambda stage: placed(bench, stage),
+        restorable=_Shelves(bench).restorable,
     )
+
+
+class _Shelves:
+    """Which outputs the cache has results of, where it has few enough to look at each; read when first asked for."""
+
+    def __init__(self, bench: Workbench) -> None:
+        self.bench = bench
+
+    @cached_property
+    def entries(self) -> tuple[ResultEntry, ...] | None:
+        if self.bench.results.more_than(FEW):
+            return None
+        return tuple(entry for entry in self.bench.results.all() if not entry.suspect)
+
+    def restorable(self, outputs: frozenset[str]) -> bool:
+        if self.entries is None:
+            return True
+        alike = (entry for entry in self.entries if {path for path, _ in entry.outputs} == outputs)
+        return any(not self.bench.store.missing([ref for _, ref in entry.outputs]) for entry in alike)
 
 
 class _Reader:

@@ -104,7 +104,7 @@ def test_only_what_is_named(typed: Typed) -> None:
 
 
 def test_with_what_a_run_would_do(typed: Typed, project: Project) -> None:
-    assert typed('graph', '--status').splitlines()[:2] == ['○  prepare  run  → data', '●  train@* (3)  maybe  → m*.bin']
+    assert typed('graph', '--status').splitlines()[:2] == ['○  prepare  run  → data', '●  train@* (3)  run  → m*.bin']
     project.run()
     (project.path / 'm2.bin').unlink()
     lines = typed('graph', '--status').splitlines()

@@ -10,6 +10,7 @@ from mlops_cli.cli import context, exits, options
 from mlops_cli.cli.console import out_lines, print_json, width
 from mlops_cli.cli.documents import plan_document, uncommitted_document, working_document
 from mlops_cli.cli.going_on import died_documents
+from mlops_cli.cli.history import tell_problems
 from mlops_cli.cli.screens.status import status_lines
 from mlops_cli.cli.standing import Standing, data_changes, in_git, last_run, unknown_code, unsaved_outputs, working
 from mlops_cli.cli.unchanged import cosmetic
@@ -66,7 +67,8 @@ def _show(bench: Workbench, request: Request) -> Plan:
     with ThreadPoolExecutor(1) as pool:
         asked = pool.submit(in_git, bench)  # git is another process: it works while we do
         plan = planned(bench, request)
-        last, running, data, edited = last_run(bench), working(bench), data_changes(bench), cosmetic(bench, plan)
+        (last, problems), running = last_run(bench), working(bench)
+        data, edited = data_changes(bench), cosmetic(bench, plan)
         head, changed = asked.result()
         missing = uncommitted(bench, changed) if head else Uncommitted()
     standing = Standing(
@@ -81,8 +83,10 @@ def _show(bench: Workbench, request: Request) -> Plan:
         unknown_code(bench),
         access(bench.root.path).sentence if head is None else '',
         killed(bench.root),
-        unsaved_outputs(bench, plan),
+        unsaved=unsaved_outputs(bench, plan),
+        unread=len(problems),
     )
+    tell_problems(problems)
     out_lines(status_lines(plan, standing, bench.pipeline.groups, width(sys.stdout), everything=context.current.verbose))
     return plan
 

@@ -9,7 +9,7 @@ from itertools import takewhile
 
 from mlops_cli.cli.console import Line, cells, clip, one_line, pad, wrap
 from mlops_cli.cli.explanation import Explanation, Row
-from mlops_cli.cli.words import Groups, count, fitting, fold, reason, some, value, why
+from mlops_cli.cli.words import Groups, command_words, count, fitting, fold, kind_word, reason, some, value, why
 from mlops_cli.core import layout
 from mlops_cli.core.manifest import EntryKind
 from mlops_cli.plan.model import Reason, Verdict
@@ -20,6 +20,7 @@ NAMES = 36
 NARROW = 24
 SHOWN = 14  # unchanged components that are listed where nothing changed
 FILES = 6  # found files that are named
+WHOLE = 4000  # columns of a command
 SURROUNDINGS = 6  # of an environment, and differences at an acceptance
 MARKS = {'same': ' ', 'changed': '~', 'new': '+', 'gone': '-'}
 SENTENCES = {
@@ -30,11 +31,14 @@ SENTENCES = {
     Verdict.BLOCKED: 'an input is missing',
 }
 
+SURE = 'nothing recorded of it can be used, whatever the stages before it make'
+
 
 def explain_lines(one: Explanation, groups: Groups, columns: int, *, everything: bool = False) -> list[Line]:
     """``everything``: unchanged components too, one by one, and every file."""
     step = one.step
-    head = wrap(f'{one_line(step.stage)}: {step.verdict}, {SENTENCES[step.verdict]}', columns)
+    sentence = SURE if step.verdict is Verdict.RUN and step.waits_for else SENTENCES[step.verdict]
+    head = wrap(f'{one_line(step.stage)}: {step.verdict}, {sentence}', columns)
     lines = [Line(text, '' if index else str(step.verdict)) for index, text in enumerate(head)]
     lines += _head(one, groups, columns)
     names = min(NAMES if columns >= 100 else NARROW, max([cells(one_line(row.name)) for row in one.rows], default=0))
@@ -74,7 +78,7 @@ def _changes(one: Explanation, columns: int, names: int, everything: bool) -> li
     lines = [Line('Changed')]
     reasons = list(one.changes) if one.step.manifest else []
     for row in changed:
-        mine = [_detail(row, reasons.pop(0)) for _ in range(_belonging(row, reasons))]
+        mine = [text for _ in range(_belonging(row, reasons)) for text in _details(row, reasons.pop(0))]
         lines += _change_lines(row, mine, columns, names) if mine else [_row_line(row, columns, names, everything)]
     return lines
 
@@ -91,6 +95,18 @@ def _short_name(row: Row) -> str:
     return row.name.removeprefix(f'{layout.PARAMS_FILE}:')
 
 
+def _details(row: Row, one: Reason) -> list[str]:
+    """Of a command: the words that differ, then all of it."""
+    if one.kind != 'command' or one.before is None or one.after is None:
+        return [_detail(row, one)]
+    words = command_words(one.before, one.after)
+    return [words, f'was {_all(one.before)}', f'is  {_all(one.after)}'] if words else [_detail(row, one)]
+
+
+def _all(text: str) -> str:
+    return value(text, WHOLE)
+
+
 def _detail(row: Row, one: Reason) -> str:
     leaf = one.subject[len(_short_name(row)) + 1 :] if row.kind == 'param' else ''
     if one.detail:
@@ -101,7 +117,7 @@ def _detail(row: Row, one: Reason) -> str:
 
 def _change_lines(row: Row, details: Sequence[str], columns: int, names: int) -> list[Line]:
     name = one_line(row.name)
-    head = f'  {MARKS[row.state]} {pad(row.kind, KIND)} {pad(name, names)}  '
+    head = f'  {MARKS[row.state]} {pad(kind_word(row.kind, row.name), KIND)} {pad(name, names)}  '
     room = columns - cells(head)
     texts = [line for text in details for line in ([text] if cells(text) <= room else wrap(text, max(room, 24)))]
     if cells(name) > names:
