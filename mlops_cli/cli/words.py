@@ -10,13 +10,16 @@ from mlops_cli.cli.console import cells, clip, one_line
 from mlops_cli.core.digest import Digest
 from mlops_cli.core.events import StageProgress
 from mlops_cli.core.refs import ObjectRef
+from mlops_cli.core.sources import is_source
 from mlops_cli.core.units import plural, show_number, show_seconds, show_size
+from mlops_cli.core.worddiff import changed_words
 from mlops_cli.pipeline.spec import Command, Stage
 from mlops_cli.plan.model import Estimate, Reason, Step, Verdict
 from mlops_cli.plan.sentences import restored_from
 from mlops_cli.store.tree import decode
 
 VALUE_WIDTH = 60  # columns of a value
+BRIEF = 40  # columns of two commands that are shown as a whole
 FOLD = 3  # instances of a group from which they may share a line
 SHORT = 0.1  # seconds below which nobody cares
 COUNTED = 20_000  # files of a folder that are worth counting
@@ -42,12 +45,14 @@ def count(number: int, noun: str) -> str:
 
 
 def reason(one: Reason) -> str:
-    """``param train.lr 0.1 -> 0.01``, ``code src/features.py: function normalise changed``."""
+    """``param train.lr 0.1 -> 0.01``, ``command --epochs 20 -> 30``, ``code src/features.py: function normalise changed``."""
     if one.kind == 'never-run':
         return 'never run'
     if one.kind == 'forced':
         return one.detail
-    head = f'{one.kind} {one_line(one.subject)}'.strip()
+    head = f'{kind_word(one.kind, one.subject)} {one_line(one.subject)}'.strip()
+    if one.kind == 'command' and (words := command_words(one.before, one.after)):
+        return f'{head} {words}'
     if one.kind == 'output' and (one.before is None) != (one.after is None):
         return f'{head} is {"newly" if one.before is None else "no longer"} declared'
     if one.kind in ('param', 'environment', 'command', 'output') and (one.before is not None or one.after is not None):
@@ -57,6 +62,22 @@ def reason(one: Reason) -> str:
     if one.detail in ('changed', 'new', 'gone'):
         return f'{head} {one.detail}'
     return f'{head}: {one_line(one.detail)}' if one.detail else f'{head} changed'
+
+
+def kind_word(kind: str, path: str) -> str:
+    """``file`` for what a command names that is no source: in keys both are code."""
+    return 'file' if kind == 'code' and not is_source(path) else kind
+
+
+def command_words(before: object, after: object) -> str:
+    """``--epochs 20 -> 30``: the words of a command that differ; nothing where only the whole of both can tell."""
+    if not isinstance(before, str) or not isinstance(after, str) or cells(before) + cells(after) <= BRIEF:
+        return ''
+    said = []
+    for old, new in changed_words(before, after):
+        both = f'{value(old)} -> {value(new)}'
+        said.append(both if old and new else f'with {value(new)}' if new else f'without {value(old)}')
+    return ', '.join(said)
 
 
 def why(step: Step) -> list[str]:

@@ -7,6 +7,7 @@ from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, replace
 from typing import Any
 
+from mlops_cli.core.canonical import canonical_bytes
 from mlops_cli.core.digest import Digest
 from mlops_cli.core.manifest import ABSENT, Entry
 from mlops_cli.experiments import metrics
@@ -14,6 +15,7 @@ from mlops_cli.experiments.code import FileChange, code_changes
 from mlops_cli.experiments.model import UNKNOWN, Point, StagePoint
 from mlops_cli.experiments.trees import PathChange, counts, output_changes, reader
 from mlops_cli.fingerprint.environment import environment_of
+from mlops_cli.pipeline.used import used_by
 from mlops_cli.records.history import overlay_parameters, parameter
 from mlops_cli.run.workbench import Workbench
 
@@ -94,17 +96,21 @@ def compare(bench: Workbench, before: Point, after: Point, *, code: bool = True)
         code_changes(bench, before, after, told) if code else (),
         tuple(_data(bench, before, after, both)),
         tuple(_environment(bench, before, after, both)),
-        tuple(change for one in both for change in _outputs(bench, one)),
+        tuple(change for one in stages for change in _outputs(bench, one)),
         metrics.compare(bench, before, after),
         tuple(change for one in both for change in _usage(one)),
     )
 
 
 def _names(before: Point, after: Point) -> tuple[str, ...]:
-    """Stages of both; those of one alone, unless the other is a run whose record does not tell of all its stages."""
+    """Stages of both; those of one alone, unless the other is a run whose record does not tell of all its stages.  In the
+    order of the pipeline, whatever order a run took."""
     silent = {point.label for point in (before, after) if point.run and (point.absent > 0 or point.run.ended == 'killed')}
     lacking = {name: [p.label for p in (before, after) if name not in p.stages] for name in (*after.stages, *before.stages)}
-    return tuple(name for name, labels in lacking.items() if silent.isdisjoint(labels))
+    every = (*after.pipeline.stages, *before.pipeline.stages)
+    order = {name: place for place, name in enumerate(dict.fromkeys(every))}
+    told = (name for name, labels in lacking.items() if silent.isdisjoint(labels))
+    return tuple(sorted(told, key=lambda name: (order.get(name, len(order)), name)))
 
 
 def _stage(before: Point, after: Point, name: str) -> StageChange:
@@ -186,8 +192,10 @@ def _command(entry: Entry | None) -> Any:
 
 
 def _params(before: Point, after: Point, both: list[StageChange]) -> Iterator[ValueChange]:
-    """Of a failed trial, which has no manifest, what was set."""
-    found = list(_values(both, 'param', _plain, parameter))
+    """What templates used, what keys hold; of a failed trial, which has no manifest, what was set."""
+    found = list(_templates(before, after))
+    used = {change.name for change in found}
+    found += [change for change in _values(both, 'param', _plain, parameter) if change.name not in used]
     yield from found
     told = {change.name for change in found}
     sides = [overlay_parameters(point.run.overlay) if point.run else {} for point in (before, after)]
@@ -198,6 +206,26 @@ def _params(before: Point, after: Point, both: list[StageChange]) -> Iterator[Va
             yield ValueChange(name, sides[0].get(name), sides[1].get(name), users, known)
 
 
+def _templates(before: Point, after: Point) -> Iterator[ValueChange]:
+    """Parameters that templates used: of a run those that its record names, as far as both sides have them."""
+    old, new = _used(before), _used(after)
+    whole = before.run is None and after.run is None
+    for name in sorted(old.keys() | new.keys()) if whole else sorted(old.keys() & new.keys()):
+        was, now = old.get(name), new.get(name)
+        if was is None or now is None or canonical_bytes(was[0]) != canonical_bytes(now[0]):
+            stages = tuple(dict.fromkeys(stage for side in (was, now) if side is not None for stage in side[1]))
+            yield ValueChange(name, was and was[0], now and now[0], stages)
+
+
+def _used(point: Point) -> dict[str, tuple[Any, tuple[str, ...]]]:
+    """Name -> (value, stages whose templates use it)."""
+    found = used_by(point.pipeline.stages.values())
+    if point.run is not None:
+        values = point.run.values or ()
+        found = {(file, key): (value, found.get((file, key), (None, ()))[1]) for file, key, value in values}
+    return {parameter(f'{file}:{key}'): of for (file, key), of in found.items()}
+
+
 def _both_told(one: StageChange) -> bool:
     return one.before is not None and one.after is not None and _is_told(one.before) and _is_told(one.after)
 
@@ -205,6 +233,7 @@ def _both_told(one: StageChange) -> bool:
 def _data(bench: Workbench, before: Point, after: Point, both: Iterable[StageChange]) -> Iterator[PathChange]:
     """Data that no stage makes, on either side."""
     made = {output.path for point in (before, after) for stage in point.pipeline.stages.values() for output in stage.outputs}
+    made |= {path for point in (before, after) for stage in point.stages.values() for path in stage.outputs}
     found: dict[tuple[str, Digest | None, Digest | None], list[str]] = {}
     for one in both:
         if not _both_told(one):
@@ -258,9 +287,10 @@ def _leaves(value: Mapping[str, Any], prefix: str = '') -> Iterator[tuple[str, A
 
 
 def _outputs(bench: Workbench, one: StageChange) -> list[PathChange]:
-    if one.before is None or one.after is None or not one.before.outputs or not one.after.outputs:
-        return []
-    return output_changes(bench, one.stage, dict(one.before.outputs), dict(one.after.outputs))
+    before, after = (dict(side.outputs) if side is not None else {} for side in (one.before, one.after))
+    if one.before is not None and one.after is not None and (not before or not after):
+        return []  # what one of them made is not known
+    return output_changes(bench, one.stage, before, after)
 
 
 def _usage(one: StageChange) -> Iterator[UsageChange]:

@@ -35,6 +35,7 @@ TABLES = (
     ),
 )
 MOST = 200  # commits that are remembered
+FORM = 2  # of what is remembered; raise it when more is
 NEEDLESS = (layout.RUNS, layout.STAGES, layout.KEPT)  # of a commit; pins are read from git when one is asked for
 # Besides what a stage declares, this decides which interpreter and which modules its command finds.
 VARIABLES = ('PATH', 'PYTHONPATH', 'VIRTUAL_ENV', 'CONDA_PREFIX', 'HOME')
@@ -101,7 +102,7 @@ def _save(connection: sqlite3.Connection, bench: Workbench, commit: str, found: 
 def _surroundings(bench: Workbench, names: Iterable[str]) -> str:
     """What a key depends on besides the commit.  Values of variables are hashed, never kept."""
     values = {name: bench.environ.get(name) for name in (*VARIABLES, *names)}
-    return digest_of(canonical([__version__, sys.version, values]).encode()).hex
+    return digest_of(canonical([FORM, __version__, sys.version, values]).encode()).hex
 
 
 def _results(bench: Workbench) -> str:

@@ -252,6 +252,12 @@ class _Asked:
         found = {
             run_id: json.loads(value)
             for run_id, value in self.connection.execute(
+                'SELECT runs.id, run_values.value FROM run_values JOIN runs ON runs.number = run WHERE name = ?', (name,)
+            )
+        }
+        found |= {
+            run_id: json.loads(value)
+            for run_id, value in self.connection.execute(
                 'SELECT runs.id, params.value FROM params JOIN stages ON stages.result = params.result '
                 'JOIN runs ON runs.number = stages.run WHERE params.name = ?',
                 (name,),
@@ -289,6 +295,10 @@ class _Asked:
             for run_id, stage, file, name, value in self.connection.execute(statement, ids):
                 numbers[run_id].setdefault(name, []).append((stage, file, value))
         params: dict[str, dict[str, Any]] = {run_id: {} for run_id in ids}
+        for run_id, name, value in self.connection.execute(
+            f'SELECT runs.id, name, value FROM runs JOIN run_values ON run = runs.number WHERE runs.id IN ({marks})', ids
+        ):
+            params[run_id][name] = json.loads(value)
         for run_id, name, value in self.connection.execute(
             'SELECT runs.id, params.name, params.value FROM runs JOIN stages ON stages.run = runs.number '
             f'JOIN params ON params.result = stages.result WHERE runs.id IN ({marks})',

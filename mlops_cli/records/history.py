@@ -51,8 +51,11 @@ TABLES = (
     ('CREATE TABLE params (name TEXT NOT NULL, result INTEGER NOT NULL, value TEXT NOT NULL, '
     'PRIMARY KEY (name, result)) WITHOUT ROWID'),
     'CREATE INDEX params_by_result ON params (result)',
+    ('CREATE TABLE run_values (name TEXT NOT NULL, run INTEGER NOT NULL, value TEXT NOT NULL, '
+    'PRIMARY KEY (name, run)) WITHOUT ROWID'),
+    'CREATE INDEX run_values_by_run ON run_values (run)',
 )
-VERSION = 1
+VERSION = 2
 SETTLED_NS = 2_000_000_000  # a folder touched so shortly before it was listed may change again with the same times
 TOLD = 50  # records read between two words about progress
 _COLUMNS = 22
@@ -67,6 +70,11 @@ class Problem:
 
     path: str
     text: str
+
+
+def problem_of(error: UserError) -> Problem:
+    """Of the error that reading a record raised."""
+    return Problem(error.where.file if error.where else layout.RUNS, error.message)
 
 
 @dataclass
@@ -172,18 +180,20 @@ class History:
             return  # git has taken it away since the listing
         except UserError as error:
             row = (None, run_id, run_id_folder(run_id), facts, error.message, *[None] * (_COLUMNS - 5))
-            connection.execute(f'INSERT INTO runs VALUES ({", ".join("?" * _COLUMNS)})', row)
+            connection.execute(f'INSERT INTO runs VALUES ({", ".join("?" * _COLUMNS)})', tuple(map(_held, row)))
             return
-        row = (None, run_id, run_id_folder(run_id), facts, '', *_of(run))
+        row = (None, run_id, run_id_folder(run_id), facts, '', *map(_held, _of(run)))
         number = connection.execute(f'INSERT INTO runs VALUES ({", ".join("?" * _COLUMNS)})', row).lastrowid
         assert number is not None
         rows = [
             (number, position, one.name, one.state, _result(connection, one.key, one.outs8, run), one.seconds)
             for position, one in enumerate(run.stages)
         ]
-        connection.executemany('INSERT INTO stages VALUES (?, ?, ?, ?, ?, ?)', rows)
+        connection.executemany('INSERT INTO stages VALUES (?, ?, ?, ?, ?, ?)', _rows(rows))
         numbers = [(name, number, stage, file, value) for stage, file, name, value in run.metrics]
-        connection.executemany('INSERT OR IGNORE INTO trial_numbers VALUES (?, ?, ?, ?, ?)', numbers)
+        connection.executemany('INSERT OR IGNORE INTO trial_numbers VALUES (?, ?, ?, ?, ?)', _rows(numbers))
+        values = [(parameter(f'{file}:{key}'), number, json.dumps(value)) for file, key, value in run.values or ()]
+        connection.executemany('INSERT OR IGNORE INTO run_values VALUES (?, ?, ?)', _rows(values))
 
     # Pins
 
@@ -212,12 +222,12 @@ class History:
         except FileNotFoundError:
             return
         except UserError as error:
-            connection.execute('INSERT OR REPLACE INTO pins VALUES (?, NULL, ?)', (file, error.message))
+            connection.execute('INSERT OR REPLACE INTO pins VALUES (?, NULL, ?)', (_held(file), _held(error.message)))
             return
         result = _result(connection, pin.key, pin.outs8)
         connection.execute('INSERT OR REPLACE INTO pins VALUES (?, ?, ?)', (file, result, ''))
         rows = [(name, result, metrics_file, value) for metrics_file, name, value in pin.metrics]
-        connection.executemany('INSERT OR IGNORE INTO numbers VALUES (?, ?, ?, ?)', rows)
+        connection.executemany('INSERT OR IGNORE INTO numbers VALUES (?, ?, ?, ?)', _rows(rows))
         _add_params(connection, result, pin.manifest)
         connection.execute('UPDATE results SET explained = 1 WHERE number = ?', (result,))
 
@@ -268,6 +278,15 @@ def overlay_parameters(overlay: Iterable[Sequence[Any]]) -> dict[str, Any]:
     return {parameter(f'{file}:{str(key).removeprefix("+")}'): value for file, key, value in overlay}
 
 
+def _held(value: Any) -> Any:
+    """As the tables can hold it: what is no Unicode, such as a name of bytes, with question marks."""
+    return value if not isinstance(value, str) or value.isascii() else value.encode(errors='replace').decode()
+
+
+def _rows(rows: Iterable[Sequence[Any]]) -> list[tuple[Any, ...]]:
+    return [tuple(map(_held, row)) for row in rows]
+
+
 def _of(run: Run) -> tuple[Any, ...]:
     states = [one.state for one in run.stages]
     cpu = sum(one.usage.get('cpu_seconds', 0.0) for one in run.stages)
@@ -310,7 +329,7 @@ def _add_params(connection: sqlite3.Connection, result: int | None, manifest: Ma
         if entry.kind == 'param' and entry.value is not None
         for name, value in _leaves(entry.name, json.loads(entry.value))
     ]
-    connection.executemany('INSERT OR IGNORE INTO params VALUES (?, ?, ?)', rows)
+    connection.executemany('INSERT OR IGNORE INTO params VALUES (?, ?, ?)', _rows(rows))
 
 
 def _leaves(name: str, value: Any) -> Iterator[tuple[str, Any]]:
@@ -328,7 +347,7 @@ def _forget_runs(connection: sqlite3.Connection, run_ids: Iterable[str]) -> None
         for run_id in run_ids
         for (number,) in connection.execute('SELECT number FROM runs WHERE id = ?', (run_id,)).fetchall()
     ]
-    for table, column in (('stages', 'run'), ('trial_numbers', 'run'), ('runs', 'number')):
+    for table, column in (('stages', 'run'), ('trial_numbers', 'run'), ('run_values', 'run'), ('runs', 'number')):
         connection.executemany(f'DELETE FROM {table} WHERE {column} = ?', numbers)
 
 
@@ -348,7 +367,7 @@ def metric_names(connection: sqlite3.Connection) -> list[str]:
 
 
 def parameter_names(connection: sqlite3.Connection) -> list[str]:
-    found = {name for (name,) in connection.execute('SELECT DISTINCT name FROM params')}
+    found = {name for (name,) in connection.execute('SELECT name FROM params UNION SELECT name FROM run_values')}
     for (overlay,) in connection.execute('SELECT DISTINCT overlay FROM runs WHERE trial'):
         found |= overlay_parameters(json.loads(overlay)).keys()
     return sorted(found)

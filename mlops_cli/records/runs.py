@@ -30,6 +30,7 @@ STATES = ('done', 'restored', 'failed', 'skipped', 'interrupted')
 ENDINGS = ('done', 'failed', 'interrupted', 'killed')
 BASE_BYTES, STAGE_BYTES = 4096, 200  # how large a record may be
 COMMAND_BYTES = 1024
+VALUE_BYTES = 200  # of one parameter
 SUFFIX = '.json'
 LOOKED_AT = 200  # records, for the last run that was no trial
 _ID = re.compile(rf'[0-9]{{8}}T[0-9]{{6}}Z-[{ID_ALPHABET}]{{{ID_LENGTH}}}')
@@ -88,7 +89,9 @@ class Run:
     ``overlay``: (file, key, value) of ``--set``; with any, the run was a trial and left the workspace alone.
     ``metrics``: (stage, file, name, number), for trials only: those of other runs stand in the pins.
     ``left_out``: how many metrics the record had no room for; they are in the store, with the results.
-    ``fresh_stages``: (name, key, outs8) of the fresh ones; empty where there was no room for all, and in older records."""
+    ``fresh_stages``: (name, key, outs8) of the fresh ones; empty where there was no room for all, and in older records.
+    ``values``: (file, key, value) of parameters that templates of its stages used; None in older records.
+    ``values_left_out``: how many of them are too long, or found no room."""
 
     id: str
     started: str
@@ -107,6 +110,8 @@ class Run:
     environment: Mapping[str, str] = field(default_factory=dict)
     left_out: int = 0
     fresh_stages: tuple[tuple[str, Digest, str], ...] = ()
+    values: tuple[tuple[str, str, Any], ...] | None = None
+    values_left_out: int = 0
 
     @property
     def short(self) -> str:
@@ -137,14 +142,18 @@ class Run:
             value['metrics_left_out'] = self.left_out
         if self.fresh_stages:
             value['fresh_stages'] = [[name, key.hex, outs8] for name, key, outs8 in self.fresh_stages]
+        if self.values is not None:
+            value['values'] = [list(item) for item in self.values]
+        if self.values_left_out:
+            value['values_left_out'] = self.values_left_out
         return document(value)
 
 
 def fitted(run: Run) -> Run:
     """The run as it is recorded: at most 4 KiB and 200 bytes a stage, unless what was set or names need more.
 
-    A command longer than 1 KiB loses its end, metrics that find no room are counted in place of recorded, and fresh stages are
-    named all or not at all."""
+    A command longer than 1 KiB loses its end, metrics and values that find no room are counted in place of recorded, and fresh
+    stages are named all or not at all."""
     words: list[str] = []
     room = COMMAND_BYTES
     for word in run.command:
@@ -153,8 +162,8 @@ def fitted(run: Run) -> Run:
             words.append('...')
             break
         words.append(word)
-    fresh = run.fresh_stages
-    run = replace(run, command=tuple(words), fresh_stages=())
+    fresh, values = run.fresh_stages, run.values
+    run = replace(run, command=tuple(words), fresh_stages=(), values=None)
     room = BASE_BYTES + STAGE_BYTES * len(run.stages) - len(replace(run, metrics=(), left_out=1).encode()) - 16
     kept = []
     for metric in run.metrics:
@@ -164,7 +173,22 @@ def fitted(run: Run) -> Run:
         kept.append(metric)
     run = replace(run, metrics=tuple(kept), left_out=run.left_out + len(run.metrics) - len(kept))
     whole = replace(run, fresh_stages=fresh)
-    return whole if len(whole.encode()) <= BASE_BYTES + STAGE_BYTES * len(run.stages) else run
+    run = whole if len(whole.encode()) <= BASE_BYTES + STAGE_BYTES * len(run.stages) else run
+    return run if values is None else _with_values(run, values)
+
+
+def _with_values(run: Run, values: tuple[tuple[str, str, Any], ...]) -> Run:
+    """The run with as many values as there is room for, none if not even their count finds any."""
+    room = BASE_BYTES + STAGE_BYTES * len(run.stages) - len(replace(run, values=(), values_left_out=10**6).encode()) - 16
+    if room < 0:
+        return run
+    kept = []
+    for item in values:
+        size = len(canonical_bytes(list(item))) + 4
+        if size - len(canonical_bytes(list(item[:2]))) <= VALUE_BYTES and size <= room:
+            room -= size
+            kept.append(item)
+    return replace(run, values=tuple(kept), values_left_out=run.values_left_out + len(values) - len(kept))
 
 
 def _is_number(value: object) -> bool:
@@ -281,6 +305,8 @@ def decode(data: bytes, file: str) -> Run:
         environment,
         reader.whole('metrics_left_out') if 'metrics_left_out' in reader.found else 0,
         tuple(reader.fresh_stages()) if 'fresh_stages' in reader.found else (),
+        tuple((f, k, v) for f, k, v in reader.rows('values', str, str, object)) if 'values' in reader.found else None,
+        reader.whole('values_left_out') if 'values_left_out' in reader.found else 0,
     )
 
 

@@ -71,7 +71,8 @@ def test_the_page_shows_a_record_that_is_one() -> None:
 def test_every_key_is_on_the_page_and_no_other() -> None:
     table = PAGE.read_text().partition('| key | value |')[2].partition('\n\n')[0]
     named = {name for row in table.splitlines() for name in re.findall('`([a-z_]+)`', row.split('|')[1] if '|' in row else '')}
-    assert named == json.loads(replace(RUN, left_out=1, fresh_stages=(('a', KEY, ''),)).encode()).keys()
+    full = replace(RUN, left_out=1, fresh_stages=(('a', KEY, ''),), values=(), values_left_out=1)
+    assert named == json.loads(full.encode()).keys()
 
 
 texts = st.text(st.characters(exclude_categories=['Cs']) | st.sampled_from('\udcff"\\\n'), max_size=12)
@@ -370,6 +371,29 @@ def test_a_run_that_is_not_there_has_a_hint(root: Root, text: str, hint: str) ->
     assert raised.value.hint == f'{hint}; mlops runs list shows all'
 
 
+@pytest.mark.parametrize(
+    ('key', 'value'),
+    [
+        ('started', '9999-99-99T99:99:99Z'),
+        ('started', '0001-01-01T00:00:00Z'),
+        ('started', '9999-12-31T23:59:59Z'),
+        ('started', '2026-02-31T00:00:00Z'),
+        ('seconds', 1e308),
+        ('fresh', -1),
+    ],
+)
+def test_what_no_clock_and_no_count_can_have_been_is_refused_and_passed_over(root: Root, key: str, value: object) -> None:
+    add(root, RUN, *TIMES)
+    path = layout.run_record(RUN.id)
+    found = json.loads(RUN.encode()) | {key: value}
+    Path(root.full(path)).write_text(json.dumps(found))
+    with pytest.raises(UserError, match=f'damaged run record: {key}'):
+        Runs(root).get(RUN.id)
+    told: list[UserError] = []
+    assert RUN.id not in [run.id for run in Runs(root).newest(told.append)]
+    assert [error.where.file for error in told if error.where] == [path]
+
+
 def test_a_run_that_git_took_away_between_two_looks_is_passed_over(root: Root) -> None:
     add(root, *TIMES)
     newest = Runs(root).newest()
@@ -408,3 +432,16 @@ def test_the_last_run_that_left_the_workspace_as_it_says(root: Root) -> None:
     add(root, *(replace(RUN if n == 2 else plain, id=run_id) for n, run_id in enumerate(ids)))
     Path(root.full(layout.run_record(ids[3]))).write_text('damaged')
     assert Runs(root).last_of_workspace() == ids[1]
+
+
+def test_values_are_kept_while_there_is_room_and_counted_beyond(root: Root) -> None:
+    few = replace(RUN, values=(('params.yaml', 'train.k', [3, 9]), ('more.yaml', 'a', None)))
+    assert fitted(few).values == few.values
+    add(root, few)
+    assert Runs(root).get(few.id) == few
+    many = replace(RUN, values=tuple(('params.yaml', f'key-{n}', 'x' * 100) for n in range(100)))
+    kept = fitted(many)
+    assert kept.values and len(kept.values) + kept.values_left_out == 100
+    assert len(kept.encode()) <= module.BASE_BYTES + module.STAGE_BYTES * len(RUN.stages)
+    long = fitted(replace(RUN, values=(('params.yaml', 'long', 'x' * 300), ('params.yaml', 'short', 1))))
+    assert (long.values, long.values_left_out) == ((('params.yaml', 'short', 1),), 1)

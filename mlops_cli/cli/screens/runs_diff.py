@@ -9,7 +9,7 @@ from typing import Any
 from mlops_cli.cli.console import Line, cells, clip, one_line, pad, safe, wrap
 from mlops_cli.cli.screens import metrics as metrics_screen
 from mlops_cli.cli.tables import Column, table
-from mlops_cli.cli.words import Groups, both_groups, fold, some
+from mlops_cli.cli.words import Groups, both_groups, command_words, fold, some
 from mlops_cli.core.units import plural, show_seconds, show_size
 from mlops_cli.experiments.code import FileChange
 from mlops_cli.experiments.compare import Difference, StageChange, UsageChange, ValueChange
@@ -22,6 +22,8 @@ ALL_LINES = 400  # of all files together
 FILES = 5  # of a folder that are named
 VALUE = 60  # columns of a value
 STYLES = {'+': 'green', '-': 'red', '@': 'cyan'}
+RANK = {'changed': 0, 'unknown': 1, 'added': 2, 'removed': 3, 'same': 4}  # what tells most first
+WORDS = {'same': 'same result', 'changed': 'differs', 'added': 'new', 'removed': 'gone'}
 SIGNS = {'added': '+', 'removed': '-', 'changed': '~'}
 
 
@@ -32,7 +34,7 @@ def diff_lines(found: Difference, columns: int, *, code: bool, whole: bool) -> l
     lines = [Line(f'{one_line(found.before.label)} -> {one_line(found.after.label)}')]
     lines += _stages(found, groups, columns)
     lines += _values('Parameters', found.params, groups, columns, most)
-    lines += _commands(found.commands, groups, columns, most)
+    lines += _commands(found.commands, groups, columns, most, whole)
     lines += _code(found.code, columns, code, whole)
     lines += _paths('Data', found.data, columns, most)
     lines += _values('Environment', found.environment, groups, columns, most)
@@ -51,8 +53,8 @@ def _block(title: str, body: Sequence[Line]) -> list[Line]:
 def _stages(found: Difference, groups: Groups, columns: int) -> list[Line]:
     """Which stages differ, those that are on one side only, and those that cannot be compared."""
     told: dict[str, list[str]] = {}
-    for one in found.stages:
-        told.setdefault(_stage_word(one, found), []).append(one.stage)
+    for one in sorted(found.stages, key=lambda one: RANK[one.status]):
+        told.setdefault(_stage_word(one), []).append(one.stage)
     rows = [(one_line(word), ', '.join(some(fold(names, groups), 6))) for word, names in told.items()]
     room = min(max([cells(word) for word, _ in rows], default=0), columns // 2)
     lines = []
@@ -62,14 +64,8 @@ def _stages(found: Difference, groups: Groups, columns: int) -> list[Line]:
     return [Line(''), *lines] if lines else []
 
 
-def _stage_word(one: StageChange, found: Difference) -> str:
-    if one.status == 'added':
-        return f'only in {found.after.label}'
-    if one.status == 'removed':
-        return f'only in {found.before.label}'
-    if one.note:
-        return one.note
-    return {'same': 'same result', 'changed': 'differs'}.get(one.status, one.status)
+def _stage_word(one: StageChange) -> str:
+    return one.note or WORDS.get(one.status, one.status)
 
 
 def _values(title: str, changes: Sequence[ValueChange], groups: Groups, columns: int, most: int) -> list[Line]:
@@ -93,11 +89,15 @@ def _shown(value: Any, known: bool = True) -> str:
     return clip(_whole(value), VALUE)
 
 
-def _commands(changes: Sequence[ValueChange], groups: Groups, columns: int, most: int) -> list[Line]:
-    """One above the other: they are long, and differ in a word."""
+def _commands(changes: Sequence[ValueChange], groups: Groups, columns: int, most: int, whole: bool) -> list[Line]:
+    """The words that differ; where those do not tell, and of the whole, one above the other."""
     body: list[Line] = []
     for one in changes[:most]:
-        body.append(Line(clip(f'  ~ {", ".join(some(fold(one.stages, groups), 3))}', columns)))
+        users = ', '.join(some(fold(one.stages, groups), 3))
+        if not whole and (words := command_words(one.before, one.after)):
+            body.append(Line(clip(f'  ~ {users}: {words}', columns)))
+            continue
+        body.append(Line(clip(f'  ~ {users}', columns)))
         for sign, value in (('-', one.before), ('+', one.after)):
             if value is not None:
                 body.append(Line(clip(f'      {sign}{_whole(value)}', columns), '', STYLES[sign]))
@@ -194,7 +194,9 @@ def _inside(inside: Counts | None) -> list[str]:
 
 def _file_sizes(one: int | None, two: int | None) -> str:
     sizes = [show_size(size) for size in (one, two) if size is not None]
-    return f'  {" -> ".join(dict.fromkeys(sizes))}' if sizes else ''
+    if len(sizes) == 2 and sizes[0] == sizes[1]:
+        return f'  {sizes[0]}, other bytes'
+    return f'  {" -> ".join(sizes)}' if sizes else ''
 
 
 # Metrics and usage
