@@ -261,3 +261,21 @@ def test_the_code_of_a_failed_stage_is_not_taken_for_new(ran: Project) -> None:
     ran.write('train.py', 'raise SystemExit(3)\n')
     ran.run()
     assert difference(ran, last(ran), first).code == ()
+
+
+def test_what_a_stage_made_is_an_output_though_the_stage_is_gone_now(project: Project) -> None:
+    consumer = 'z: {cmd: cat made.txt > z.txt, deps: [made.txt], outs: [z.txt]}'
+    pipeline = 'stages:\n  a: {cmd: echo NUMBER > made.txt, outs: [made.txt]}\n  ' + consumer + '\n'
+    runs = []
+    for number in '12':
+        project.write('pipeline.yaml', pipeline.replace('NUMBER', number))
+        project.run()
+        runs.append(last(project))
+    project.write('pipeline.yaml', f'stages:\n  {consumer}\n')
+    found = difference(project, *runs)
+    assert [change.path for change in found.outputs] == ['z.txt', 'made.txt'] and not found.data
+    project.write('made.txt', '3\n')
+    project.run()
+    gone = difference(project, runs[1], last(project))
+    assert [(one.stage, one.status) for one in gone.stages] == [('z', 'changed'), ('a', 'removed')]
+    assert [(change.path, change.after is None) for change in gone.outputs] == [('z.txt', False), ('made.txt', True)]
