@@ -10,6 +10,7 @@ from concurrent.futures import ThreadPoolExecutor
 from mlops_cli.cli import finding
 from mlops_cli.cli.commands.status import planned
 from mlops_cli.cli.console import out_lines, width
+from mlops_cli.cli.history import tell_problems
 from mlops_cli.cli.screens.here import Here, here_lines, outside_lines
 from mlops_cli.cli.standing import data_changes, in_git, last_run, working
 from mlops_cli.cli.uncommitted import uncommitted
@@ -39,8 +40,9 @@ def _look(bench: Workbench) -> Here:
     with ThreadPoolExecutor(1) as pool:
         asked = pool.submit(in_git, bench)  # git is another process: it works while we do
         plan = planned(bench, Request(()))
-        last, running, data = last_run(bench), working(bench), data_changes(bench)
+        (last, problems), running, data = last_run(bench), working(bench), data_changes(bench)
         head, changed = asked.result()
+    tell_problems(problems)
     return Here(
         time.time(),
         plan,
@@ -51,4 +53,5 @@ def _look(bench: Workbench) -> Here:
         uncommitted(bench, changed) if head is not None else uncommitted(bench, ()),
         tuple(data),
         killed(bench.root),
+        len(problems),
     )

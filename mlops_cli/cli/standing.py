@@ -22,6 +22,7 @@ from mlops_cli.fsio.holders import Holder
 from mlops_cli.fsio.locks import LockFile
 from mlops_cli.plan.model import Plan
 from mlops_cli.records import data
+from mlops_cli.records.history import Problem, problem_of
 from mlops_cli.records.runs import Run
 from mlops_cli.run import live, progress
 from mlops_cli.run.checkout import unsaved
@@ -51,7 +52,7 @@ class Standing:
     """``branch`` None where git has no answer, for the reason ``no_git``; empty on no branch.  ``uncommitted``: what git does
     not have as it is.  ``data``: path of tracked data -> how it differs from its record.  ``cosmetic``: code that was edited
     and means the same.  ``unknown_code``: those of the plan's notes that are about code which could not be followed.
-    ``died``: runs of which nothing is undone yet."""
+    ``died``: runs of which nothing is undone yet.  ``unread``: records of runs after the last one that cannot be read."""
 
     now: float
     branch: str | None = None
@@ -65,6 +66,7 @@ class Standing:
     no_git: str = 'not in a git repository'
     died: tuple[Killed, ...] = ()
     unsaved: Collection[str] | None = None
+    unread: int = 0
 
 
 def in_git(bench: Workbench) -> tuple[git.Head | None, tuple[str, ...]]:
@@ -166,8 +168,11 @@ def unknown_code(bench: Workbench) -> frozenset[str]:
     return frozenset(sentence for draft in bench.drafts.values() for sentence in draft.unknown)
 
 
-def last_run(bench: Workbench) -> Run | None:
-    return next(bench.runs.newest(), None)
+def last_run(bench: Workbench) -> tuple[Run | None, tuple[Problem, ...]]:
+    """The newest whose record can be read, and why that of a newer one cannot."""
+    problems: list[Problem] = []
+    run = next(bench.runs.newest(lambda error: problems.append(problem_of(error))), None)
+    return run, tuple(problems)
 
 
 def ended_at(run: Run) -> float:

@@ -14,6 +14,7 @@ from collections.abc import Callable
 from contextlib import suppress
 from typing import TypedDict
 
+from mlops_cli.core.clock import check_moment
 from mlops_cli.fsio import ops, temporaries
 
 SLOTS = 1024
@@ -74,7 +75,7 @@ class HolderTable:
             if found['byte'] != byte or temporaries.process_alive(found['owner']) is False:
                 return None
             return Holder(host=str(found['host']), pid=int(found['pid']), command=str(found['command']),
-                          since=float(found['since']))
+                          since=check_moment(found['since']))
         except (ValueError, KeyError, TypeError):
             return None
 

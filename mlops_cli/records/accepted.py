@@ -14,7 +14,7 @@ from typing import Any
 
 from mlops_cli.core import layout
 from mlops_cli.core.canonical import document
-from mlops_cli.core.clock import from_iso, iso
+from mlops_cli.core.clock import check_time
 from mlops_cli.core.digest import Digest, digest_of
 from mlops_cli.core.errors import ExitCode, UserError, Where
 from mlops_cli.fsio.durable import Batch
@@ -27,10 +27,8 @@ WHAT = 'acceptance'
 LIMIT = 256 << 10  # bytes of a record
 REASON_LENGTH = 1000  # characters
 TEXT_LENGTH = 200  # characters of any other text
-LATEST = 8e9  # seconds since 1970: what claims to be later would outdo everything that anybody accepts
 DIFFERENCES = 50  # rows of what differed
 _NAME = re.compile(r'(?P<slug>[^~]+)~(?P<key16>[0-9a-f]{16})-(?P<digest8>[0-9a-f]{8})\.json')
-_TIME = re.compile(r'[0-9]{4}-[0-9]{2}-[0-9]{2}T[0-9]{2}:[0-9]{2}:[0-9]{2}Z')
 _CONTROL = re.compile(r'[\x00-\x1f\x7f-\x9f\u2028\u2029]')
 
 Difference = tuple[str, str, str | None, str | None, str]
@@ -144,10 +142,9 @@ def decode(data: bytes, file: str) -> Accepted:
 
     when, kind = text('when'), text('kind')
     try:
-        if not _TIME.fullmatch(when) or iso(from_iso(when)) != when or from_iso(when) > LATEST:
-            raise ValueError(f'when is {when!r}')
+        check_time(when)
     except ValueError as error:
-        raise damaged(WHAT, error, at(file, content, 'when')) from error
+        raise damaged(WHAT, f'when: {error}', at(file, content, 'when')) from error
     if kind not in KINDS:
         raise damaged(WHAT, f'kind is {kind!r}', at(file, content, 'kind'))
     accepted = Accepted(
@@ -199,7 +196,11 @@ class Acceptances:
                 names.setdefault(found['key16'], []).append(name)
         return names
 
-    def _open(self, name: str) -> Accepted | None:
+    def names(self) -> list[str]:
+        """Of all the files."""
+        return [name for names in self._names.values() for name in names]
+
+    def open(self, name: str) -> Accepted | None:
         """None if it has vanished since the listing: git took it away."""
         if name not in self._opened:
             path = f'{layout.ACCEPTED}/{name}'
@@ -210,7 +211,7 @@ class Acceptances:
         return self._opened[name]
 
     def _all(self, names: Sequence[str]) -> tuple[Accepted, ...]:
-        found = [one for one in map(self._open, names) if one is not None]
+        found = [one for one in map(self.open, names) if one is not None]
         return tuple(sorted(found, key=lambda one: (one.when, one.file_name)))
 
     def of_key(self, key: Digest) -> tuple[Accepted, ...]:

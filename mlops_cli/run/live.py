@@ -14,6 +14,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from mlops_cli.core import layout
+from mlops_cli.core.clock import check_moment
 from mlops_cli.core.errors import UserError
 from mlops_cli.core.events import StageStarted, event_of
 from mlops_cli.fsio.journal import SUFFIX
@@ -137,7 +138,7 @@ def _live(run: str, header: Mapping[str, Any], rest: bytes) -> Live | None:
     return Live(
         run,
         int(header['pid']),
-        float(header['at']),
+        check_moment(header['at']),
         str(header['host']),
         str(header['who']),
         str(header['owner']),
@@ -152,6 +153,7 @@ def _live(run: str, header: Mapping[str, Any], rest: bytes) -> Live | None:
 def _doing(data: bytes, found: re.Match[bytes]) -> Doing:
     line = data[found.start() : data.find(b'\n', found.start()) + 1]
     event = event_of(json.loads(line)) if line else None
+    since = check_moment(float(found[2]))
     if not isinstance(event, StageStarted):
-        return Doing(json.loads(found[3]), float(found[2]))
-    return Doing(event.stage, float(found[2]), event.attempt, event.log, event.progress, event.typical_seconds)
+        return Doing(json.loads(found[3]), since)
+    return Doing(event.stage, since, event.attempt, event.log, event.progress, event.typical_seconds)

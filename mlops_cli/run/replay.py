@@ -8,7 +8,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import astuple
 from typing import Any
 
-from mlops_cli.core.clock import iso
+from mlops_cli.core.clock import check_moment, iso
 from mlops_cli.core.events import Event, RunStarted, StageEnded, event_of
 from mlops_cli.fsio.paths import Root
 from mlops_cli.plan.model import Blessing, Plan, Reason, Rival, Step, Surrounding, Verdict
@@ -172,11 +172,11 @@ class Follower:
     def _line(self, line: bytes) -> Iterator[tuple[float, Event]]:
         try:
             document = json.loads(line)
-            at, kind = float(document['at']), document['event']
+            at, kind = check_moment(document['at']), document['event']
             if kind == 'live':
                 self.first = document
             elif kind == 'report':
-                self.report = report_of(self.run, document, self._ended, float(self.first.get('at', at)))
+                self.report = report_of(self.run, document, self._ended, check_moment(self.first.get('at', at)))
             elif (event := event_of(document)) is not None:
                 if isinstance(event, StageEnded):
                     State(event.state)

@@ -74,7 +74,10 @@ def _outputs(root: Root, bench: Workbench | None) -> tuple[dict[str, tuple[str, 
 
 
 def _big(root: Root, bench: Workbench | None, changed: tuple[str, ...]) -> dict[str, int]:
-    mine = set(data.tracked(root))
+    try:
+        mine = set(data.tracked(root))
+    except UserError:  # told with the other records
+        mine = set()
     if bench is not None:
         mine |= {output.path for stage in bench.pipeline.stages.values() for output in stage.outputs}
     found = {}

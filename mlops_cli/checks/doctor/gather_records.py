@@ -1,14 +1,18 @@
-"""The records that cannot be read, among those looked at in the time there is: newest runs first, then pins."""
+"""The records that cannot be read, among those looked at in the time there is: newest runs first, then what was
+accepted, then pins."""
 
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 
 from mlops_cli.core import layout
 from mlops_cli.core.errors import UserError
 from mlops_cli.fsio.ops import machine_error
 from mlops_cli.fsio.paths import Root
+from mlops_cli.records import data
+from mlops_cli.records.accepted import Acceptances
+from mlops_cli.records.kept import Kept
 from mlops_cli.records.pins import Pins, decode, is_pin
 from mlops_cli.records.runs import Runs
 
@@ -35,23 +39,28 @@ def look(root: Root) -> tuple[UserError, ...]:
 
 def _readers(root: Root) -> Iterator[Callable[[], object]]:
     """One call for each record, which raises where it is damaged."""
-    runs, pins = Runs(root), Pins(root)
+    runs, pins, acceptances, kept = Runs(root), Pins(root), Acceptances(root), Kept(root)
+    yield lambda: data.tracked(root)
+    yield from _each(runs.ids, runs.get)
+    yield from _each(acceptances.names, acceptances.open)
+    yield from _each(lambda: filter(is_pin, pins.names()), lambda name: _pin(pins, name))
+    yield from _each(kept.files, kept.of)
+
+
+def _each(names: Callable[[], Iterable[str]], read: Callable[[str], object]) -> Iterator[Callable[[], object]]:
+    """A call for each name; where they cannot be listed, such as in a folder that is a link, one that says so."""
     try:
-        for run_id in runs.ids():
-            yield lambda run_id=run_id: runs.get(run_id)  # type: ignore[misc]
-        names = [name for name in pins.names() if is_pin(name)]
+        for name in names():
+            yield lambda name=name: read(name)  # type: ignore[misc]
     except (OSError, UserError) as error:
         problem = error if isinstance(error, UserError) else machine_error(error, 'list the records')
         yield lambda: _raise(problem)
-        return
-    for name in names:
-        yield lambda name=name: _pin(pins, name)  # type: ignore[misc]
 
 
 def _pin(pins: Pins, name: str) -> None:
-    data = pins.bytes_of(name)
-    if data is not None:
-        decode(data, f'{layout.STAGES}/{name}')
+    found = pins.bytes_of(name)
+    if found is not None:
+        decode(found, f'{layout.STAGES}/{name}')
 
 
 def _raise(error: UserError) -> None:

@@ -178,6 +178,8 @@ def _print(
 
 
 def _nothing(answer: Answer) -> str:
+    if not answer.all and any(problem.path.startswith(f'{layout.RUNS}/') for problem in answer.problems):
+        return 'No record of a run can be read: mlops doctor says why'
     if not answer.all:
         return 'No runs yet: mlops run'
     return f'None of {plural(answer.all, "run")} fits: leave a filter out, or mlops runs list shows the newest'

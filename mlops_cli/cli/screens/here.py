@@ -24,7 +24,8 @@ WIDEST = 44  # columns of a command that still stand side by side with what it i
 @dataclass(frozen=True, slots=True)
 class Here:
     """``branch`` None where git has no answer, for the reason ``no_git``; empty on no branch.  ``data``: tracked paths that are
-    not as their records say.  ``died``: runs of which nothing is undone yet."""
+    not as their records say.  ``died``: runs of which nothing is undone yet.  ``unread``: records of
+    runs after the last one that cannot be read."""
 
     now: float
     plan: Plan
@@ -35,6 +36,7 @@ class Here:
     uncommitted: Uncommitted = NOTHING
     data: tuple[str, ...] = ()
     died: tuple[Killed, ...] = ()
+    unread: int = 0
 
 
 def outside_lines(folder: str, here: Surroundings, bare: bool, columns: int) -> list[Line]:
@@ -72,7 +74,7 @@ def _standing(here: Here) -> str:
     if here.branch is None:
         where = one_line(here.no_git)
     if here.last is None:
-        return f'{name}: {count}, none has run yet; {where}.'
+        return f'{name}: {count}, {"no record of a run can be read" if here.unread else "none has run yet"}; {where}.'
     ended = '' if here.last.ended == 'done' else f', {state_word(here.last.ended)}'
     last = f'last run {here.last.short} {ago(here.now - ended_at(here.last))}{ended}'
     fresh = 'all up to date' if all(step.verdict is Verdict.FRESH for step in here.plan.steps) else ''
@@ -106,7 +108,7 @@ def _stale(here: Here) -> list[tuple[str, str]]:
     if blocked := count(Verdict.BLOCKED):
         steps.append(('mlops status', f'{plural(blocked, "stage")} cannot run: something is missing'))
     stale, restore = count(Verdict.RUN, Verdict.MAYBE), count(Verdict.RESTORE)
-    if here.last is None and stale == len(here.plan.steps):
+    if here.last is None and not here.unread and stale == len(here.plan.steps):
         steps.append(('mlops run', f'run {"it" if stale == 1 else "all of it"}'))
     elif stale:
         steps.append(('mlops plan', f'{plural(stale, "stage")} out of date: which, and why'))

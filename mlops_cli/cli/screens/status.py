@@ -80,7 +80,7 @@ class _Page:
             where = f'Branch {name}' if standing.branch else f'On {name}'
         last = standing.last
         if last is None:
-            self.put(f'{where}, no run yet.')
+            self.put(f'{where}, {"no record of a run can be read" if standing.unread else "no run yet"}.')
         else:
             ended = '' if last.ended == 'done' else f', {last.ended}'
             self.put(f'{where}, last run {last.short} {ago(standing.now - ended_at(last))}{ended}.')

@@ -118,6 +118,25 @@ def test_damaged_records_are_told_each_with_its_place(see: See, project: Project
     assert all(one.where.startswith('.mlops/') and 'git checkout' in one.fix for one in told[:-1])
 
 
+@pytest.mark.parametrize('folder', ['accepted', 'stages', 'runs', 'data', 'kept'])
+def test_a_folder_of_records_that_is_a_link_is_told(see: See, project: Project, folder: str) -> None:
+    """Other commands refuse it, and end there."""
+    lay(project, {'a': {'cmd': 'true'}})
+    project.write('elsewhere/x', '')
+    project.write('.mlops/x', '')
+    (project.path / '.mlops' / folder).symlink_to('../elsewhere')
+    [told] = [one for one in examine(see()) if one.check == 'records']
+    assert f'.mlops/{folder}' in told.text and 'symbolic link' in told.text
+
+
+def test_a_damaged_acceptance_is_told(see: See, project: Project) -> None:
+    lay(project, {'a': {'cmd': 'true'}})
+    name = f'{layout.ACCEPTED}/a~{"0" * 16}-{"0" * 8}.json'
+    project.write(name, '{}')
+    [told] = [one for one in examine(see()) if one.check == 'records']
+    assert told.where.startswith(name)
+
+
 def test_records_in_conflict(see: See, project: Project) -> None:
     lay(project, {'a': {'cmd': 'true'}})
     project.write('.mlops/stages/a~0000000000000000-00000000.json', '<<<<<<< HEAD\n{}\n=======\n{}\n>>>>>>> x\n')
