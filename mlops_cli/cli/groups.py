@@ -11,6 +11,7 @@ from mlops_cli.cli import context
 
 YES = 'Answer yes to what would be asked.'
 LOCK_TIMEOUT = 'Exit 11 instead of waiting longer for another command.'
+SENTENCE = 1000  # characters, more than any
 SETTINGS = {'help_option_names': ['-h', '--help']}
 
 
@@ -61,25 +62,33 @@ def with_globals(command: Any) -> Any:
 
 
 class Group(TyperGroup):  # the arguments' names are the base class's
-    """A group of commands, such as ``runs``."""
+    """A group of commands, such as ``runs``.  ``otherwise``: the one that is meant by a word that is no command."""
+
+    otherwise = ''
 
     def get_command(self, ctx: Any, cmd_name: str) -> Any:
         command = super().get_command(ctx, cmd_name)
         return with_globals(command) if command is not None else None
 
+    def format_commands(self, ctx: Any, formatter: Any) -> None:
+        """Each with its whole first sentence, in as many lines as it needs."""
+        with formatter.section('Commands'):
+            found = ((name, self.get_command(ctx, name)) for name in self.list_commands(ctx))
+            formatter.write_dl([(name, one.get_short_help_str(limit=SENTENCE)) for name, one in found if one is not None])
+
     def resolve_command(self, ctx: Any, args: list[str]) -> Any:
-        context.refuse_unknown(args, self.commands, {}, of=ctx.command_path)
+        context.refuse_unknown(args, self.commands, {}, of=ctx.command_path, otherwise=self.otherwise)
         return super().resolve_command(ctx, args)
 
 
-def group(help: str) -> typer.Typer:  # noqa: A002 -- as Typer names it
-    """An empty group, to register commands with.  Alone, it shows its help."""
+def group(help: str, *, helps: bool = True, otherwise: str = '') -> typer.Typer:  # noqa: A002 -- as Typer names it
+    """An empty group, to register commands with.  ``helps``: alone, it shows its help.  ``otherwise``: as the class has it."""
     return typer.Typer(
-        cls=Group,
+        cls=type('Group', (Group,), {'otherwise': otherwise}),
         rich_markup_mode=None,
         pretty_exceptions_enable=False,
         add_completion=False,
-        no_args_is_help=True,
+        no_args_is_help=helps,
         help=help,
         context_settings=SETTINGS,
     )

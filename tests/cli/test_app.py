@@ -96,6 +96,13 @@ def test_version(capsys, flag: str) -> None:
             'a stage is written into pipeline.yaml: stages: {NAME: {cmd: COMMAND, outs: [FILE]}}',
         ),
         (['params', 'diff'], "there is no command 'params diff'", 'here it is called: mlops runs diff'),
+        (['clean'], "there is no command 'clean'", 'nothing cleans the cache yet; .mlops/cache may go as a whole'),
+        (['diff'], "there is no command 'diff'", 'mlops runs diff compares runs or states, mlops metrics diff their numbers'),
+        (['list'], "there is no command 'list'", 'here it is called: mlops runs list'),
+        (['show', 'x'], "there is no command 'show'", 'here it is called: mlops runs show'),
+        (['watch'], "there is no command 'watch'", 'here it is called: mlops runs attach'),
+        (['lineage', 'model.pkl'], "mlops lineage has no command 'model.pkl'", 'say: mlops lineage upstream model.pkl'),
+        (['lineage', 'upstrem', 'x'], "mlops lineage has no command 'upstrem'", 'did you mean: mlops lineage upstream'),
         (['commit'], "there is no command 'commit'", 'here it is called: mlops accept STAGE --reason TEXT'),
         (['sttaus'], "mlops has no command 'sttaus'", 'did you mean: mlops status'),
         (['quux'], "mlops has no command 'quux'", 'mlops -h lists them all'),
@@ -237,3 +244,11 @@ def test_variables_stand_for_them(capsys, monkeypatch) -> None:
     assert mlops(capsys, 'init', '--list')[0] == 0
     assert context.current.yes and context.current.lock_timeout == 0.5
     context.wait_at_most(None)
+
+
+@pytest.mark.parametrize('name', ['runs', 'metrics', 'plots', 'config'])
+def test_what_a_group_holds_is_told_in_whole_sentences(name: str, monkeypatch: pytest.MonkeyPatch, capsys: Any) -> None:
+    monkeypatch.setenv('COLUMNS', '80')
+    assert app.run([name, '-h']) == 0
+    text = capsys.readouterr().out
+    assert '...' not in text.partition('Commands:')[2] and all(len(line) <= 80 for line in text.splitlines())

@@ -210,3 +210,8 @@ def test_names_from_a_branch_cannot_act_on_the_terminal(mlops: Mlops, project: P
     assert '\u202e' not in out and 'x[red]' in out
     project.write(layout.CONFIG, 'tokens: {"\\u001b[2J": 1}\n')
     assert '\x1b' not in mlops('list', code=2).err
+
+
+def test_alone_it_lists(mlops: Mlops) -> None:
+    assert mlops().out == mlops('list').out
+    assert 'list (also without a command)' in mlops('-h').out.replace('\n  ', ' ')

@@ -29,7 +29,7 @@ from mlops_cli.records.files import prepare_folders
 
 WAIT_SECONDS = 10.0
 
-app = group('Settings, and where each value comes from: list, get, set, confirm.')
+app = group('Settings, and where each value comes from: list (also without a command), get, set, confirm.', helps=False)
 
 Name = Annotated[str, typer.Argument(metavar='NAME', help='Such as jobs, cache.dir, tokens.licence or remotes.origin.')]
 
@@ -49,6 +49,13 @@ def _rows(root: Root | None, found: Mapping[str, tuple[Setting, ...]]) -> list[R
     return [
         Row(settings, root is not None and trust.needs_confirmation(root, settings[0])) for _, settings in sorted(found.items())
     ]
+
+
+@app.callback(invoke_without_command=True)
+def settings(ctx: typer.Context) -> int:
+    if ctx.invoked_subcommand is None:
+        return list_settings()
+    return 0
 
 
 @app.command('list', epilog=exits.line(ExitCode.REFUSED))
