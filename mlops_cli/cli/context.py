@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shlex
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 
@@ -56,8 +57,10 @@ def wait_at_most(seconds: float | None) -> None:
     limit_waiting(seconds)
 
 
-def refuse_unknown(words: Sequence[str], commands: Collection[str], habits: Mapping[str, str], of: str = 'mlops') -> None:
-    """Raises UserError for a word that is no command, with the one that was meant.
+def refuse_unknown(
+    words: Sequence[str], commands: Collection[str], habits: Mapping[str, str], of: str = 'mlops', otherwise: str = ''
+) -> None:
+    """Raises UserError for a word that is no command, with the one that was meant; ``otherwise``: where none is near.
 
     ``habits``: what other tools call something, in one word or two -> how it is called here, or a sentence in brackets."""
     name = words[0] if words else ''
@@ -69,5 +72,9 @@ def refuse_unknown(words: Sequence[str], commands: Collection[str], habits: Mapp
             hint = meant.strip('()') if meant.startswith('(') else f'here it is called: {of} {meant}'
             raise UserError(f'there is no command {typed!r}', hint=hint)
     near = did_you_mean(name, commands)
-    hint = f'did you mean: {of} {near[13:-1]}' if near.startswith('did you mean ') else f'{of} -h lists them all'
+    hint = f'{of} -h lists them all'
+    if near.startswith('did you mean '):
+        hint = f'did you mean: {of} {near[13:-1]}'
+    elif otherwise:
+        hint = f'say: {of} {otherwise} {shlex.join(words)}'
     raise UserError(f'{of} has no command {name!r}', hint=hint)

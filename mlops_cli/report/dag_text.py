@@ -83,6 +83,7 @@ def lanes(drawing: Drawing, most: int = MOST_LANES) -> Iterator[tuple[str, Node 
         before[edge.target].append(edge.source)
         readers[edge.source] += 1
     open_lanes: list[str] = []  # the node that each lane comes from, '' for a free one
+    last = ''  # the node in the row above
     for node in order:
         sources = set(before[node.id])
         coming = [column for column, source in enumerate(open_lanes) if source in sources]
@@ -97,13 +98,31 @@ def lanes(drawing: Drawing, most: int = MOST_LANES) -> Iterator[tuple[str, Node 
             raise ValueError('too many lanes')
         if coming and coming != [mine]:
             yield _joint(open_lanes, coming, ending, mine), None
+        elif coming and last in sources:  # else a chain would look like stages that have nothing to do with each other
+            yield ' '.join('│' if source else ' ' for source in open_lanes).rstrip(), None
         for column in ending:
             open_lanes[column] = ''
         marks = [_mark(node) if column == mine else '│' if source else ' ' for column, source in enumerate(open_lanes)]
         yield ' '.join(marks).rstrip(), node
+        last = node.id
         open_lanes[mine] = node.id if readers[node.id] else ''
         while open_lanes and not open_lanes[-1]:
             open_lanes.pop()
+
+
+MARKS = {
+    '○': 'a stage',
+    '●': 'a stage with instances',
+    '□': 'data',
+    '◉': 'what was asked about',
+    '◌': 'made by nobody recorded here',
+}
+
+
+def legend(drawing: Drawing) -> str:
+    """What the marks mean, where there is more than one kind of them; else nothing."""
+    used = {_mark(node) for node in drawing.nodes}
+    return ', '.join(f'{mark} {text}' for mark, text in MARKS.items() if mark in used) if len(used) > 1 else ''
 
 
 def _mark(node: Node) -> str:

@@ -96,8 +96,16 @@ def test_version(capsys, flag: str) -> None:
             'a stage is written into pipeline.yaml: stages: {NAME: {cmd: COMMAND, outs: [FILE]}}',
         ),
         (['params', 'diff'], "there is no command 'params diff'", 'here it is called: mlops runs diff'),
-        (['clean'], "there is no command 'clean'", 'nothing cleans the cache yet; .mlops/cache may go as a whole'),
-        (['diff'], "there is no command 'diff'", 'mlops runs diff compares runs or states, mlops metrics diff their numbers'),
+        (
+            ['clean'],
+            "there is no command 'clean'",
+            'nothing cleans the cache yet; .mlops/cache may go as a whole, if what it holds can be run again',
+        ),
+        (
+            ['diff'],
+            "there is no command 'diff'",
+            'mlops runs diff compares runs or states, mlops metrics diff their numbers; mlops plan says what would run',
+        ),
         (['list'], "there is no command 'list'", 'here it is called: mlops runs list'),
         (['show', 'x'], "there is no command 'show'", 'here it is called: mlops runs show'),
         (['watch'], "there is no command 'watch'", 'here it is called: mlops runs attach'),

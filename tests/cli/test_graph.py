@@ -80,11 +80,15 @@ def typed(project: Project, capfd: Any, monkeypatch: pytest.MonkeyPatch) -> Type
 def test_lanes(typed: Typed) -> None:
     assert typed('graph').splitlines() == [
         '○  prepare  → data',
+        '│',
         '●  train@* (3)  → m*.bin',
+        '│',
         '○  select  → best.bin',
         '├─╮',
         '│ ○  evaluate  → e.txt',
         '○  validate',
+        '',
+        '○ a stage, ● a stage with instances',
     ]
 
 
@@ -99,16 +103,16 @@ def test_instances_on_their_own(typed: Typed) -> None:
 
 
 def test_only_what_is_named(typed: Typed) -> None:
-    assert typed('graph', 'train@2').splitlines() == ['○  prepare  → data', '○  train@2  → m2.bin']
-    assert typed('graph', 'train@1', 'train@3').splitlines()[1] == '●  train@* (2 of 3)  → m*.bin'
+    assert typed('graph', 'train@2').splitlines() == ['○  prepare  → data', '│', '○  train@2  → m2.bin']
+    assert typed('graph', 'train@1', 'train@3').splitlines()[2] == '●  train@* (2 of 3)  → m*.bin'
 
 
 def test_with_what_a_run_would_do(typed: Typed, project: Project) -> None:
-    assert typed('graph', '--status').splitlines()[:2] == ['○  prepare  run  → data', '●  train@* (3)  run  → m*.bin']
+    assert typed('graph', '--status').splitlines()[:3] == ['○  prepare  run  → data', '│', '●  train@* (3)  run  → m*.bin']
     project.run()
     (project.path / 'm2.bin').unlink()
     lines = typed('graph', '--status').splitlines()
-    assert lines[0] == '○  prepare  fresh  → data' and lines[1] == '●  train@* (3)  1 restore, 2 fresh  → m*.bin'
+    assert lines[0] == '○  prepare  fresh  → data' and lines[2] == '●  train@* (3)  1 restore, 2 fresh  → m*.bin'
     shutil.rmtree(project.path / 'raw')
     lines = typed('graph', '--status').splitlines()
     assert '○  prepare  blocked  → data' in lines

@@ -133,12 +133,13 @@ def test_lanes_of_a_diamond() -> None:
         '○ │ c',
         '├─╯',
         '○ d',
+        '│',
         '○ e',
     ]
 
 
 def test_lanes_that_pass_are_not_joined() -> None:
-    assert drawn_lanes(drawing('a>z b>c b>d', 'x'))[:6] == ['○ a', '○ z', '○ b', '├─╮', '│ ○ c', '○ d']
+    assert drawn_lanes(drawing('a>z b>c b>d', 'x'))[:7] == ['○ a', '│', '○ z', '○ b', '├─╮', '│ ○ c', '○ d']
     text = drawn_lanes(drawing('r>a r>b r>c r>d a>z b>z c>z d>z x>b'))
     assert text[-2:] == ['├─┴─┴─╯', '○ z']
 

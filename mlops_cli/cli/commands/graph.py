@@ -43,7 +43,9 @@ def command(
     status: Annotated[bool, typer.Option('--status', help='With what a run would do.')] = False,
     json: options.Json = False,
 ) -> int:
-    """The stages and what flows between them.
+    """The stages and what flows between them, from what comes first down; a line leads from a stage to what reads it.
+
+    ○ is a stage, ● a stage with instances (how many stands beside it), □ data that no stage makes.
 
     Example:  mlops graph --format mermaid > docs/pipeline.mmd
     """

@@ -29,7 +29,7 @@ from mlops_cli.experiments.lineage_targets import Targets
 if TYPE_CHECKING:
     from mlops_cli.report.dag import Drawing
 
-app = group('Where something came from, and what was made from it: upstream, downstream, diff.')
+app = group('Where something came from, and what was made from it: upstream, downstream, diff.', otherwise='upstream')
 
 
 class Format(StrEnum):

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 
-from mlops_cli.cli.console import Line, cells, clip, one_line
+from mlops_cli.cli.console import Line, cells, clip, one_line, wrap
 from mlops_cli.report.dag import Drawing, Node
-from mlops_cli.report.dag_text import lanes, tree
+from mlops_cli.report.dag_text import lanes, legend, tree
 
 LEAST = 48  # columns that are left for names
 
@@ -17,7 +17,9 @@ def graph_lines(drawing: Drawing, made: Mapping[str, Sequence[str]], columns: in
         drawn = list(lanes(drawing, max((columns - LEAST) // 2, 4)))
     except ValueError:
         return _tree_lines(drawing, made, columns)
-    return [Line(front) if node is None else _line(front, node, made, columns) for front, node in drawn]
+    lines = [Line(front) if node is None else _line(front, node, made, columns) for front, node in drawn]
+    said = legend(drawing)
+    return [*lines, Line(''), *map(Line, wrap(said, columns))] if said else lines
 
 
 def _line(front: str, node: Node, made: Mapping[str, Sequence[str]], columns: int, also: str = '') -> Line:
