@@ -357,12 +357,14 @@ class Runs:
                 continue
             yield run
 
-    def last_of_workspace(self) -> str:
-        """The id of the newest run that was no trial, so that the workspace was left as it says; empty if there is none among
-        the newest.  Damaged records are passed over."""
+    def last_of_workspace(self, held: Mapping[str, tuple[Digest, str]]) -> str:
+        """The id of the newest run that was no trial and made or restored something that the workspace holds; empty if there is
+        none among the newest.  ``held``: stage -> its key, and what tells its results apart.  Passes over damaged records."""
         for run_id in islice(self.ids(), LOOKED_AT):
             try:
-                if not self.get(run_id).overlay:
+                run = self.get(run_id)
+                good = [one for one in run.stages if one.state in ('done', 'restored') and one.key is not None]
+                if not run.overlay and any(held.get(one.name) == (one.key, one.outs8) for one in good):
                     return run_id
             except (FileNotFoundError, UserError):
                 continue

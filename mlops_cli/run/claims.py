@@ -11,6 +11,7 @@ from mlops_cli.fsio.locks import LockFile
 from mlops_cli.plan.model import Step, Verdict
 from mlops_cli.records.metrics import recorded
 from mlops_cli.records.pins import Pin
+from mlops_cli.run.live import running_in
 from mlops_cli.run.session import Session
 
 LASTING = ('stage/', 'key/')
@@ -72,7 +73,12 @@ class Claims:
         found = self.session.stage_locks.holder(f'stage/{draft.stage.name}')
         if not found:
             return 'another command'
-        return f'{found.get("command", "mlops")} (pid {found.get("pid")} on {found.get("host")})'
+        pid, host = found.get('pid'), found.get('host')
+        try:
+            run = next((one.short for one in running_in(self.session.root) if (one.pid, one.host) == (pid, host)), '')
+        except OSError:
+            run = ''
+        return f'{f"run {run}" if run else found.get("command", "mlops")} (pid {pid} on {host})'
 
     def timeout(self, draft: Draft, seconds: float) -> UserError:
         return UserError(

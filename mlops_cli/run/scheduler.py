@@ -160,6 +160,8 @@ class Scheduler:
         """Early cutoff: what a stage needs is known now, so its verdict is."""
         progress = self.stages[name]
         step = decide(progress.draft, inputs_of(progress.draft, self.steps, self.facts), self.facts, self.wishes)
+        if step.verdict is Verdict.FRESH and progress.step is not None:  # it waited, and another command was first
+            step = replace(step, run=step.run or self._maker(step))
         progress.step = self.steps[name] = step
         if step.verdict is Verdict.FRESH:
             ended = None if name in self.planned_fresh else StageEnded(name, State.FRESH, 0.0, outputs=step.outputs)
@@ -175,6 +177,11 @@ class Scheduler:
             progress.state = State.SKIPPED
         else:
             self._queue(name)
+
+    def _maker(self, step: Step) -> str:
+        """The id of the run that made what is here, as far as the store tells."""
+        results = self.facts.results(step.manifest.digest) if step.manifest is not None else ()
+        return next((one.run for one in results if one.outputs == step.outputs), '')
 
     def _block(self, name: str, message: str, hint: str) -> None:
         """It cannot be started at all."""

@@ -213,7 +213,7 @@ def test_nothing_to_do(capsys, monkeypatch) -> None:
 def test_waiting_and_notes_go_to_the_other_stream(capsys) -> None:
     lines = shown(capsys, [StageWaiting('prepare', 'mlops run (pid 7 on gpu1)', 61.0), Note('a'), Note('b', 'prepare')])
     assert lines == [
-        'stderr:   waiting   prepare: held by mlops run (pid 7 on gpu1), 61.0s',
+        'stderr:   waiting   prepare: waits for mlops run (pid 7 on gpu1), 61.0s so far',
         'stderr: note: a',
         'stderr: note: prepare: b',
     ]

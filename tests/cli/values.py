@@ -161,7 +161,7 @@ def bench(pipeline: Pipeline | None = None, **more: Any) -> Any:
         'pipeline': pipeline or digits(),
         'workspace': SimpleNamespace(ref=lambda path, ignore=True: None),
         'pins': SimpleNamespace(of_stage=lambda name: ()),
-        'runs': SimpleNamespace(ids=lambda: iter((RUN,)), last_of_workspace=lambda: RUN),
+        'runs': SimpleNamespace(ids=lambda: iter((RUN,)), last_of_workspace=lambda _held: RUN),
         'results': SimpleNamespace(lookup=lambda key: ()),
         'drafts': {},
         'store': Objects(),

@@ -428,10 +428,13 @@ def test_fresh_stages_are_named_while_there_is_room(root: Root) -> None:
 def test_the_last_run_that_left_the_workspace_as_it_says(root: Root) -> None:
     plain = replace(RUN, overlay=())
     ids = [f'20261120T10152{n}Z-7k2m9q4c' for n in range(4)]
-    assert Runs(root).last_of_workspace() == ''
+    held = {one.name: (one.key, one.outs8) for one in RUN.stages if one.key is not None}
+    assert Runs(root).last_of_workspace(held) == ''
     add(root, *(replace(RUN if n == 2 else plain, id=run_id) for n, run_id in enumerate(ids)))
     Path(root.full(layout.run_record(ids[3]))).write_text('damaged')
-    assert Runs(root).last_of_workspace() == ids[1]
+    assert Runs(root).last_of_workspace(held) == ids[1]
+    others = {name: (key, 'ffffffff') for name, (key, _) in held.items()}
+    assert Runs(root).last_of_workspace(others) == '', 'what it made is no longer here'
 
 
 def test_values_are_kept_while_there_is_room_and_counted_beyond(root: Root) -> None:

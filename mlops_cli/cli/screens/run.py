@@ -26,6 +26,7 @@ from mlops_cli.run.logs import last_line
 from mlops_cli.run.report import Report
 from mlops_cli.run.states import State
 from mlops_cli.run.workbench import Workbench
+from mlops_cli.store.results import outputs_digest
 
 if TYPE_CHECKING:
     from mlops_cli.cli.console.moving import Moving
@@ -93,10 +94,7 @@ class RunScreen:
                 case StageEnded():
                     self._ended(event)
                 case StageWaiting():
-                    name = one_line(event.stage)
-                    self._tell(
-                        Line(f'  {"waiting":<9} {name}: held by {event.holder}, {show_seconds(event.seconds)}', 'waiting')
-                    )
+                    self._tell(run_lines.waiting(event))
                 case StageRetried():
                     again = f'attempt {event.attempt + 1} of {event.most}'
                     self._tell(Line(f'note: {event.stage}: {event.message}: {again}', 'note:'))
@@ -285,6 +283,7 @@ class RunScreen:
             return
         columns, failed = self.columns or width(), [event.stage for event in self.failures]
         for line in (
+            *run_lines.made_meanwhile(report, self.groups, columns),
             *run_lines.cut_short(report, self.groups, columns),
             *run_lines.skipped(report, failed, self.groups, columns),
         ):
@@ -303,7 +302,9 @@ class RunScreen:
         self._what_next(report)
 
     def _nothing_to_do(self, report: Report) -> None:
-        last = self.bench.runs.last_of_workspace().partition('-')[2]
+        steps = report.plan.steps
+        held = {one.stage: (one.manifest.digest, outputs_digest(one.outputs).hex[:8]) for one in steps if one.manifest}
+        last = self.bench.runs.last_of_workspace(held).partition('-')[2]
         self._print(run_lines.up_to_date(len(report.settled), report.seconds, last))
         if not self.quiet and (text := unchanged.note(unchanged.cosmetic(self.bench, report.plan))):
             self._tell(Line(f'note: {text}', 'note:'))

@@ -10,6 +10,7 @@ from mlops_cli.cli.words import Groups, fitting, fold, some
 from mlops_cli.core.events import RunStarted, StageEnded, StageWaiting
 from mlops_cli.core.units import plural, show_seconds, show_size
 from mlops_cli.plan.model import Verdict
+from mlops_cli.plan.sentences import run_name
 from mlops_cli.run.invoke import Report
 from mlops_cli.run.states import State
 
@@ -68,7 +69,8 @@ def ended(event: StageEnded, parts: Sequence[str], names: int, columns: int | No
 
 def waiting(event: StageWaiting) -> Line:
     """A stage that another command holds."""
-    text = f'{one_line(event.stage)}: held by {one_line(event.holder)}, {show_seconds(event.seconds)}'
+    so_far = f', {show_seconds(event.seconds)} so far' if event.seconds >= 1 else ''
+    text = f'{one_line(event.stage)}: waits for {one_line(event.holder)}{so_far}'
     return Line(f'  {"waiting":<9} {text}', 'waiting')
 
 
@@ -105,6 +107,21 @@ def cut_short(report: Report, groups: Groups, columns: int) -> list[Line]:
     return _listed('fresh', names, ': what they read came out as it was', groups, columns) if names else []
 
 
+def made_meanwhile(report: Report, groups: Groups, columns: int) -> list[Line]:
+    """Stages that were to run or to be restored, until another command had done it."""
+    by_run: dict[str, list[str]] = {}
+    for step in report.plan.steps:
+        one = report.settled.get(step.stage)
+        if step.verdict in (Verdict.RUN, Verdict.RESTORE) and one is not None and one.state is State.FRESH:
+            decided = report.steps.get(step.stage)
+            by_run.setdefault(decided.run if decided is not None else '', []).append(step.stage)
+    lines: list[Line] = []
+    for run, names in by_run.items():
+        tail = f': made meanwhile by {run_name(run) if run else "another command"}'
+        lines += _listed('fresh', names, tail, groups, columns)
+    return lines
+
+
 def _listed(word: str, names: Sequence[str], tail: str, groups: Groups, columns: int) -> list[Line]:
     lines = wrap(', '.join(fold(names, groups)) + tail, max(columns - INDENT, 30))
     return [Line(f'  {"" if index else word:<9} {text}', '' if index else word) for index, text in enumerate(lines)]
@@ -126,7 +143,8 @@ def summary(report: Report) -> str:
     work = sum(one.seconds for one in report.settled.values() if one.state is State.DONE)
     extra = [f'{show_seconds(work)} of work'] if work > report.seconds * 1.05 else []
     extra += [f'{show_seconds(report.saved_seconds)} saved by the cache'] if report.saved_seconds >= 1 else []
-    run = f' Run {report.run.short}.' if report.run else ''
+    kept = any(one.state not in (State.FRESH, State.SKIPPED) for one in report.settled.values())  # else there is no record
+    run = f' Run {report.run.short}.' if report.run and kept else ''
     more = f' ({", ".join(extra)})' if extra else ''
     return f'{", ".join(parts)} in {show_seconds(report.seconds)}{more}.{run}'
 
