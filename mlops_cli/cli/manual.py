@@ -230,4 +230,5 @@ def _entry(name: str, text: str) -> list[str]:
 
 def _roff(text: str) -> str:
     found = text.replace('\\', '\\e').replace('-', '\\-').replace('"', '\\(dq')
+    found = ''.join(one if one.isascii() else f'\\[u{ord(one):04X}]' for one in found)
     return f'\\&{found}' if found.startswith(('.', "'")) else found
