@@ -13,7 +13,7 @@ from tests.support.project import Project
 PIPELINE = """\
 stages:
   t:
-    cmd: touch begun; while [ ! -e go ]; do sleep 0.02; done; echo made > out.txt
+    cmd: touch HERE/begun; while [ ! -e HERE/go ]; do sleep 0.02; done; echo made > out.txt
     outs: [out.txt]
 """
 
@@ -25,10 +25,10 @@ def begin(project: Project) -> subprocess.Popen[str]:
 
 def test_the_one_that_waited_names_the_one_that_ran(tmp_path: Path) -> None:
     project = Project(tmp_path / 'p')
-    project.write('pipeline.yaml', PIPELINE)
+    project.write('pipeline.yaml', PIPELINE.replace('HERE', str(tmp_path)))
     first = begin(project)
     deadline = time.monotonic() + 30
-    while not project.exists('begun') and time.monotonic() < deadline:
+    while not (tmp_path / 'begun').exists() and time.monotonic() < deadline:
         time.sleep(0.02)
     second = begin(project)
     assert second.stdout is not None
@@ -37,7 +37,7 @@ def test_the_one_that_waited_names_the_one_that_ran(tmp_path: Path) -> None:
         line = second.stdout.readline()
         assert line, said
         said += line
-    project.write('go', '')
+    (tmp_path / 'go').touch()
     made, _ = first.communicate(timeout=30)
     rest, _ = second.communicate(timeout=30)
     run = re.findall(r'Run (\w+)\.', made)[0]
