@@ -186,6 +186,7 @@ def downstream(records: Records, target: Target, depth: int | None = None) -> Do
                 waiting.append((use.by, level))
 
     add(_users_of_names(records, target), 1)
+    add((Use('', identity, entry, 'path', entry.name) for identity, entry in target.used), 1)
     for content in target.contents:
         add(users(records, '', content), 1)
     while waiting:

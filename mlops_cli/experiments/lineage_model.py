@@ -134,7 +134,8 @@ class Target:
     """What was asked about.  ``title``: it in a few words.  ``said``: sentences about how it was found.  ``makers``: ids of the
     results that made it, the likeliest first for each of several outputs.  ``contents``: what to look for in inputs.
     ``names``: entries of keys to look for: (kind, name, digest; None for whatever it was).  ``found``: whether any record
-    knows it."""
+    knows it.  ``used``: of a parameter that templates use, (id of a result of theirs, entry with the value).  ``users``: the
+    stages whose templates use it."""
 
     word: str
     kind: Literal['output', 'input', 'code', 'parameter', 'stage', 'run', 'digest', 'file']
@@ -144,6 +145,8 @@ class Target:
     contents: tuple[Content, ...] = ()
     names: tuple[tuple[Role, str, Digest | None], ...] = ()
     found: bool = True
+    used: tuple[tuple[str, Entry], ...] = ()
+    users: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)

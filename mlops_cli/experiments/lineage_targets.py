@@ -4,14 +4,16 @@ from __future__ import annotations
 
 import os
 import re
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from difflib import get_close_matches
+from itertools import islice
 
 from mlops_cli.core import layout
+from mlops_cli.core.canonical import canonical
 from mlops_cli.core.digest import Digest, digest_of
 from mlops_cli.core.errors import UserError
-from mlops_cli.core.manifest import ABSENT, value_entry
+from mlops_cli.core.manifest import ABSENT, Entry, value_entry
 from mlops_cli.core.near import did_you_mean
 from mlops_cli.core.paths import ancestors, check_path, inside
 from mlops_cli.core.refs import ObjectRef
@@ -24,6 +26,7 @@ from mlops_cli.experiments.points import WORKSPACE, Point, find_point, output_re
 from mlops_cli.fingerprint.params import MISSING
 from mlops_cli.fingerprint.pyast import meaning
 from mlops_cli.fingerprint.stage import read_file
+from mlops_cli.pipeline.used import used_by
 from mlops_cli.plan.facts import Wishes
 from mlops_cli.plan.planner import make_plan
 from mlops_cli.records.lineage import RecordName, Role
@@ -227,6 +230,8 @@ class Targets:
     def parameter(self, word: str) -> Target | None:
         """``FILE:KEY``, or a key alone of the file that declares it."""
         declared = {(ref.file, ref.key) for stage in self.bench.pipeline.stages.values() for ref in stage.params}
+        templated = used_by(self.bench.pipeline.stages.values())
+        declared |= templated.keys()
         files = dict.fromkeys(file for file, _ in declared)
         file, colon, key = word.rpartition(':')
         if not colon:
@@ -250,10 +255,37 @@ class Targets:
             digest = ABSENT if now is MISSING else value_entry('param', '', now).digest
             wanted.append(('param', mention.path, digest))
         said: tuple[str, ...] = ()
-        if not any(names) and not any(known == key for of, known in declared if of == file):
-            said = ('No stage lists it under params. Where ${...} uses it, its value is part of the command or of paths.',)
+        found = {(of, known): names for (of, known), (_, names) in templated.items() if of == file and _same_branch(known, key)}
+        users = tuple(dict.fromkeys(name for names in found.values() for name in names))
+        if users:
+            groups = dict.fromkeys(self.bench.pipeline.stages[name].group for name in users)
+            said = (f'${{...}} of {", ".join(groups)} uses it: its value is in the command, in paths or in the instances.',)
+        elif not any(names) and not any(known == key for of, known in declared if of == file):
+            said = ('No stage lists it under params, and no ${...} uses it.',)
         shown = 'not set now' if value is MISSING else f'now {value_entry("param", "", value).value or "a long value"}'
-        return Target(word, 'parameter', f'parameter {file}:{key}, {shown}', said, names=tuple(dict.fromkeys(wanted)))
+        used = tuple(self._used(found, users)) if users else ()
+        title = f'parameter {file}:{key}, {shown}'
+        return Target(word, 'parameter', title, said, names=tuple(dict.fromkeys(wanted)), used=used, users=users)
+
+    def _used(self, found: Mapping[tuple[str, str], Sequence[str]], users: Sequence[str]) -> Iterator[tuple[str, Entry]]:
+        """Results of stages whose templates use parameters, under their present values: of the present state, and of the last
+        runs whose records name them."""
+        values = {name: self.bench.describer.params.value(*name) for name in found}
+        values = {name: value for name, value in values.items() if value is not MISSING}
+        entries = {name: value_entry('param', f'{name[0]}:{name[1]}', value) for name, value in values.items()}
+        by_stage = {stage: entries[name] for name, stages in found.items() if name in entries for stage in stages}
+        for stage in users:
+            state = self.present.stages.get(stage)
+            if stage in by_stage and state is not None and state.key is not None and state.state != 'unknown':
+                same = [made for made in self.records.of_key(state.key) if state.outputs in ({}, made.made)]
+                if same:
+                    yield ranked_makers([(made, 'path', '') for made in same], None)[0][0].id, by_stage[stage]
+        for run in islice(self.bench.runs.newest(), LAST):
+            kept = {(file, key): value for file, key, value in run.values or ()}
+            same_values = all(name in kept and canonical(kept[name]) == canonical(value) for name, value in values.items())
+            for one in run.stages if values and same_values else ():
+                if one.name in by_stage and one.key is not None and one.outs8:
+                    yield from ((m.id, by_stage[one.name]) for m in self.records.of_key(one.key) if m.outs8 == one.outs8)
 
     # Paths
 
@@ -410,6 +442,11 @@ def accepted_words(made: Made) -> str:
     """``Accepted for other code of report, 2026-11-20 by ada: only a comment``."""
     last = made.accepted[-1]
     return f'Accepted for another key of {made.name} too, {last.when[:10]} by {last.who}: {last.reason}.'
+
+
+def _same_branch(one: str, two: str) -> bool:
+    """Whether a key is the other, or one of them lies in the other."""
+    return inside(one.replace('.', '/'), two.replace('.', '/')) or inside(two.replace('.', '/'), one.replace('.', '/'))
 
 
 def _pin_names(names: Iterable[str]) -> list[RecordName]:

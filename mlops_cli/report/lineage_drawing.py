@@ -9,7 +9,7 @@ from mlops_cli.experiments.lineage_diff import LineageDiff, Pair
 from mlops_cli.experiments.lineage_model import Downstream, Made, Source, Target, Upstream
 from mlops_cli.plan.model import Reason
 from mlops_cli.report.dag import Drawing, Edge, Node
-from mlops_cli.report.lineage_facts import maker_facts, result_facts
+from mlops_cli.report.lineage_facts import is_data, maker_facts, result_facts
 
 FOLD = 8  # instances of one stage from which they share a node
 FILES = 12  # inputs of one result from which those that no stage made share a node
@@ -35,7 +35,7 @@ def upstream_drawing(found: Upstream, *, full: bool = False) -> Drawing:
         for source in sources:
             if source.makers and source.makers[0] in node_of:
                 edges.setdefault((node_of[source.makers[0]], node_of[identity]), {})[source.entry.name] = None
-        outside = [source for source in sources if source.entry.kind == 'data' and source.kind in KINDS and not source.makers]
+        outside = [source for source in sources if is_data(source.entry) and source.kind in KINDS and not source.makers]
         for node in _data(outside, node_of[identity], full):
             data.setdefault(node.id, node)
             edges[node.id, node_of[identity]] = {}

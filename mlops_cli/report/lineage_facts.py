@@ -8,7 +8,9 @@ import json
 from collections.abc import Mapping
 
 from mlops_cli.core import layout
+from mlops_cli.core.canonical import canonical
 from mlops_cli.core.manifest import Entry
+from mlops_cli.core.sources import is_source
 from mlops_cli.core.units import show_seconds, show_size
 from mlops_cli.experiments.lineage_model import Made
 
@@ -30,8 +32,9 @@ def result_facts(made: Made, *, full: bool = False) -> Facts:
         facts.append(('made of', ['not recorded here']))
     facts += [
         ('command', [_command(entry) for entry in made.entries if entry.kind == 'command']),
-        ('code', [entry.name for entry in made.entries if entry.kind == 'code']),
+        ('code', [entry.name for entry in made.entries if entry.kind == 'code' and not is_data(entry)]),
         ('params', [_param(entry) for entry in made.entries if entry.kind == 'param']),
+        ('the run used', _of_run(made)),
         ('environment', _surroundings(made)),
         ('made', outputs_of(made)),
         ('metrics', [f'{name} {_number(number)}' for _, name, number in made.metrics]),
@@ -43,6 +46,19 @@ def result_facts(made: Made, *, full: bool = False) -> Facts:
         again = [f'{run.run.partition("-")[2]} ({run.state})' for run in made.ran if run.run != made.maker.run]
         facts.append(('also in', again))
     return [(word, texts) for word, texts in facts if texts]
+
+
+def is_data(entry: Entry) -> bool:
+    """Whether people call an input data: what a command names and is no source, too."""
+    return entry.kind == 'data' or (entry.kind == 'code' and not is_source(entry.name))
+
+
+def _of_run(made: Made) -> list[str]:
+    """Parameters that templates of the run's stages used; which of them this stage's did, no record tells."""
+    if made.record is None or made.record.id != made.maker.run:
+        return []
+    values = ((f'{file}:{key}'.removeprefix(f'{layout.PARAMS_FILE}:'), value) for file, key, value in made.record.values or ())
+    return [f'{name} {value if isinstance(value, str) else canonical(value)}' for name, value in values]
 
 
 def outputs_of(made: Made) -> list[str]:

@@ -10,7 +10,7 @@ from mlops_cli.cli.words import reason, value
 from mlops_cli.core.units import plural, show_size
 from mlops_cli.experiments.lineage_diff import LineageDiff, Pair
 from mlops_cli.experiments.lineage_model import Downstream, Made, Source, Target, Upstream, Use
-from mlops_cli.report.lineage_facts import maker_facts, maker_rows, result_facts, when
+from mlops_cli.report.lineage_facts import is_data, maker_facts, maker_rows, result_facts, when
 
 MOST = 40  # branches that are shown below one another
 LONG = 200  # columns of one value
@@ -121,7 +121,7 @@ def source_facts(sources: Sequence[Source], full: bool) -> list[tuple[str, list[
 
 def _data(sources: Sequence[Source], full: bool) -> Iterator[Branch]:
     """Data that no recorded stage made."""
-    found = [s for s in sources if s.kind in ('tracked', 'file', 'unknown') and s.entry.kind == 'data' and not s.makers]
+    found = [s for s in sources if s.kind in ('tracked', 'file', 'unknown') and is_data(s.entry) and not s.makers]
     shown = found if full else found[:MOST]
     for source in shown:
         size = f', {show_size(source.ref.size)}' if source.ref is not None else ''
@@ -162,10 +162,17 @@ def downstream_lines(found: Downstream, columns: int, *, full: bool = False) -> 
     lines = head_lines(found.target, columns)
     tops = _DownstreamTree(found, full).tops()
     if not tops:
-        lines.append(Line('  Nothing recorded here was made from it.'))
+        lines += [Line(f'  {text}') for text in broken(_nobody(found.target), columns - 2)]
     for branch in tops:
         lines += [Line(''), *draw(branch, columns)]
     return lines + _summary(found, columns, full) + note_lines(found.notes, columns)
+
+
+def _nobody(target: Target) -> str:
+    if not target.users:
+        return 'Nothing recorded here was made from it.'
+    names = ', '.join(few([one_line(name) for name in target.users], False))
+    return f'No result of {names} under this value is recorded here: mlops run makes them.'
 
 
 class _DownstreamTree:
