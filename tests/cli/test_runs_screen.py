@@ -81,6 +81,15 @@ def test_metrics_outrank_everything_that_can_be_looked_up() -> None:
     assert '2 of 6 failed' in wide[3].text and '1 of 5 failed' in wide[2].text
 
 
+def test_a_metric_and_a_parameter_of_one_name_are_told_apart() -> None:
+    rows = [
+        listed(id=f'20261120T10152{n}Z-7k2m9q4{n}', metrics={'a': 1.0, 'mse': n}, params={'mse': n}, primary=())
+        for n in range(2)
+    ]
+    head = list_lines(rows, frozenset(), (), NOW, 100)[0].text.split()
+    assert head[3:5] == ['metric.mse', 'param.mse'] and 'a' not in head, 'what differs comes first'
+
+
 def test_what_was_filtered_by_stays() -> None:
     one = replace(some_runs()[0], primary=())
     head = list_lines([one], frozenset(), (), NOW, 60, ('metric.loss', 'param.depth', 'host'))[0].text.split()

@@ -47,8 +47,9 @@ def _usual(rows: Sequence[Row], kept: frozenset[str], now: float, named: Sequenc
     """What a list shows by itself, what tells most first: how runs ended, who won, and by what they differ."""
     metrics = list(dict.fromkeys(name for row in rows for name in row.metrics))
     primary = list(dict.fromkeys(name for row in rows for name in row.primary))
-    first = primary or metrics[:UNDECLARED]
-    others = [name for name in _differing([row.metrics for row in rows]) if name not in first]
+    differing = _differing([row.metrics for row in rows])
+    first = primary or (differing or metrics)[:UNDECLARED]
+    others = [name for name in differing if name not in first]
     set_ = {name for row in rows for name in overlay_parameters(row.overlay)}
     params = sorted(_differing([row.params for row in rows]), key=lambda name: name not in set_)
     apart = frozenset({*params, *(name.removeprefix(PARAM) for name in named if name.startswith(PARAM))})
@@ -58,7 +59,12 @@ def _usual(rows: Sequence[Row], kept: frozenset[str], now: float, named: Sequenc
     names += ['kept'] if any(row.id in kept for row in rows) else []
     always = {'run', 'when', 'ended', *named, *(f'{METRIC}{name}' for name in primary[:METRICS])}
     made = {name: _column(name, rows, kept, now, apart) for name in [*names, 'branch', 'who']}
-    return [(replace(head, optional=name not in always), make) for name, (head, make) in made.items()]
+    plain = [name.partition('.')[2] for name in made if name.startswith((METRIC, PARAM))]
+    twice = {start + name for name in plain if plain.count(name) > 1 for start in (METRIC, PARAM)}
+    return [
+        (replace(head, name=_short(name) if name in twice else head.name, optional=name not in always), make)
+        for name, (head, make) in made.items()
+    ]
 
 
 def _differing(values: Iterable[Any]) -> list[str]:
