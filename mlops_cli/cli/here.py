@@ -51,7 +51,7 @@ def _look(bench: Workbench) -> Here:
         last,
         running,
         uncommitted(bench, changed) if head is not None else uncommitted(bench, ()),
-        tuple(data),
+        data,
         killed(bench.root),
         len(problems),
     )

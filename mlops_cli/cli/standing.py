@@ -17,7 +17,7 @@ from mlops_cli.core.clock import from_iso
 from mlops_cli.core.digest import Digest
 from mlops_cli.core.errors import UserError
 from mlops_cli.core.refs import ObjectRef
-from mlops_cli.core.units import show_seconds
+from mlops_cli.core.units import show_seconds, show_size
 from mlops_cli.fsio.holders import Holder
 from mlops_cli.fsio.locks import LockFile
 from mlops_cli.plan.model import Plan
@@ -31,6 +31,9 @@ from mlops_cli.run.logs import last_line, newest_log
 from mlops_cli.run.workbench import Workbench
 from mlops_cli.store.tree import diff
 
+NOT_HERE = 'not here'
+NOWHERE = 'not here and not in this cache'
+NO_WAY_BACK = 'what was added is not in this cache'
 COUNTED = 2_000_000  # bytes of a folder's node beyond which differences are not counted
 
 
@@ -133,10 +136,19 @@ def data_changes(bench: Workbench) -> dict[str, str]:
     for path, record in data.tracked(bench.root).items():
         here = bench.workspace.ref(path)
         if here is None:
-            found[path] = 'not here'
+            found[path] = _absent(bench, record)
         elif here.identity != record.identity:
             found[path] = _counts(bench, path, record, here) or 'changed'
+            if bench.store.missing([record]):
+                found[path] += f'; {NO_WAY_BACK}'
     return found
+
+
+def _absent(bench: Workbench, record: ObjectRef) -> str:
+    if not bench.store.missing([record]):
+        return NOT_HERE
+    about = f'{show_size(record.size)}, {record.digest.hex[:8]}…'
+    return f'{NOWHERE}: copy it here ({about}), or set cache: {{dir: ...}} in {layout.CONFIG_LOCAL}'
 
 
 def _counts(bench: Workbench, path: str, before: ObjectRef, after: ObjectRef) -> str:

@@ -10,7 +10,9 @@ import pytest
 
 from mlops_cli.adopt.surroundings import Surroundings
 from mlops_cli.cli import app
-from mlops_cli.cli.screens.here import outside_lines
+from mlops_cli.cli.screens.here import Here, here_lines, outside_lines
+from mlops_cli.cli.standing import Working
+from mlops_cli.plan.model import Plan, Step, Verdict
 from tests.support.project import GIT, Project
 from tests.support.stages import lay
 
@@ -111,3 +113,33 @@ def test_in_a_bare_repository_and_where_the_pipeline_is_no_file(capsys: Any, pro
     assert commands(said(capsys, '-C', 'bare.git'))[0] == 'git worktree add ../work'
     (project.path / 'pipeline.yaml').mkdir()
     assert said(capsys, '-C', str(project.path), code=2) == []
+
+
+def test_while_a_run_goes_on(capsys: Any, project: Project) -> None:
+    """What is out of date is just being made, and what is not committed is about to change."""
+    lines = here_lines(running_here(), 100)
+    shown = '\n'.join(line.text for line in lines)
+    assert 'mlops logs a --follow' in shown and 'mlops runs attach 7k2m9q4c' in shown and 'mlops runs cancel 7k2m9q4c' in shown
+    assert 'mlops run ' not in shown and 'git add' not in shown and 'mlops plan' not in shown
+
+
+def running_here() -> Here:
+    plan = Plan('p', (Step('a', Verdict.RUN),))
+    return Here(0.0, plan, 'main', running=(Working('a', 0.0, 'vm', 7, '', '7k2m9q4c'),))
+
+
+def test_tracked_data_that_is_nowhere(capsys: Any, project: Project, tmp_path: Path) -> None:
+    lay(project, {'a': {'cmd': 'wc -c houses.csv > out', 'deps': ['houses.csv'], 'outs': ['out']}})
+    project.write('houses.csv', 'x' * 4000)
+    project.mlops('add', 'houses.csv')
+    kept = project.path / 'houses.csv'
+    kept.unlink()
+    assert any('mlops checkout houses.csv' in line for line in said(capsys))
+    (project.path / '.mlops/cache').rename(tmp_path / 'elsewhere')
+    for arguments in ((), ('status',)):
+        shown = ' '.join(' '.join(said(capsys, *arguments)).split())
+        assert 'not here and not in this cache: copy it here (4.0 kB, ' in shown
+        assert '(mlops checkout' not in shown and 'mlops add' not in shown and 'tracked data changed' not in shown
+    kept.write_text('other')
+    shown = '\n'.join(said(capsys, 'status'))
+    assert '(keep: mlops add houses.csv)' in shown and 'go back' not in shown

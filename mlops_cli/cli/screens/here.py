@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import shlex
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 
 from mlops_cli.adopt.surroundings import Surroundings
 from mlops_cli.cli.console import Line, cells, clip, one_line, pad
 from mlops_cli.cli.going_on import died_lines
-from mlops_cli.cli.standing import Working, ended_at
+from mlops_cli.cli.standing import NO_WAY_BACK, NOT_HERE, NOWHERE, Working, ended_at
 from mlops_cli.cli.uncommitted import NOTHING, Uncommitted
 from mlops_cli.cli.words import ago, state_word
 from mlops_cli.core.units import plural
@@ -24,7 +24,7 @@ WIDEST = 44  # columns of a command that still stand side by side with what it i
 @dataclass(frozen=True, slots=True)
 class Here:
     """``branch`` None where git has no answer, for the reason ``no_git``; empty on no branch.  ``data``: tracked paths that are
-    not as their records say.  ``died``: runs of which nothing is undone yet.  ``unread``: records of
+    not as their records say, and how they differ.  ``died``: runs of which nothing is undone yet.  ``unread``: records of
     runs after the last one that cannot be read."""
 
     now: float
@@ -34,7 +34,7 @@ class Here:
     last: Run | None = None
     running: tuple[Working, ...] = ()
     uncommitted: Uncommitted = NOTHING
-    data: tuple[str, ...] = ()
+    data: Mapping[str, str] = field(default_factory=dict)
     died: tuple[Killed, ...] = ()
     unread: int = 0
 
@@ -58,7 +58,8 @@ def outside_lines(folder: str, here: Surroundings, bare: bool, columns: int) -> 
 
 def here_lines(here: Here, columns: int) -> list[Line]:
     """Where there is one: how it stands, and the commands that fit that."""
-    steps = [*_running(here), *_failed(here), *_stale(here), *_unsaved(here)]
+    # while something runs, what is out of date or not committed is about to change
+    steps = _running(here) or [*_failed(here), *_stale(here), *_unsaved(here)]
     if not steps:
         steps = [
             ('mlops run --set KEY=VALUE', 'try another value, apart from your files'),
@@ -86,7 +87,10 @@ def _running(here: Here) -> list[tuple[str, str]]:
         return []
     first = one_line(shlex.quote(here.running[0].stage))
     more = f' and {plural(len(here.running) - 1, "other stage")}' if len(here.running) > 1 else ''
-    return [(f'mlops logs {first} --follow', f'watch what runs now: {one_line(here.running[0].stage)}{more}')]
+    steps = [(f'mlops logs {first} --follow', f'watch what runs now: {one_line(here.running[0].stage)}{more}')]
+    for run in dict.fromkeys(one_line(one.run) for one in here.running if one.run):
+        steps += [(f'mlops runs attach {run}', 'follow that run here'), (f'mlops runs cancel {run}', 'stop it')]
+    return steps
 
 
 def _failed(here: Here) -> list[tuple[str, str]]:
@@ -118,9 +122,18 @@ def _stale(here: Here) -> list[tuple[str, str]]:
     if by_hand := [path for step in here.plan.steps for path in step.changed_by_hand]:
         steps.append(('mlops status', f'{plural(len(by_hand), "output")} changed by hand'))
     if here.data:
-        path = one_line(shlex.quote(here.data[0]))
-        steps.append((f'mlops add {path}', f'tracked data changed: keep it; or back: mlops checkout {path}'))
+        steps.append(_data(*next(iter(here.data.items()))))
     return list(dict(steps).items())
+
+
+def _data(name: str, text: str) -> tuple[str, str]:
+    path = one_line(shlex.quote(name))
+    if text.startswith(NOWHERE):
+        return 'mlops status', f'{one_line(name)} is {one_line(text)}'
+    if text == NOT_HERE:
+        return f'mlops checkout {path}', 'tracked data is not here: bring it back'
+    back = '' if text.endswith(NO_WAY_BACK) else f'; or back: mlops checkout {path}'
+    return f'mlops add {path}', f'tracked data changed: keep it{back}'
 
 
 def _unsaved(here: Here) -> list[tuple[str, str]]:

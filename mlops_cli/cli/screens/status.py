@@ -9,7 +9,7 @@ from mlops_cli.cli.console import Line, cells, clip, one_line, pad, plain, wrap
 from mlops_cli.cli.going_on import died_lines
 from mlops_cli.cli.rows import Row, notes, rows
 from mlops_cli.cli.screens.plan import advice
-from mlops_cli.cli.standing import Standing, Working, ended_at
+from mlops_cli.cli.standing import NO_WAY_BACK, NOT_HERE, NOWHERE, Standing, Working, ended_at
 from mlops_cli.cli.unchanged import note
 from mlops_cli.cli.words import Groups, ago, fold, some
 from mlops_cli.core.units import plural, show_seconds
@@ -153,9 +153,14 @@ class _Page:
             self.put('Data')
         for path, text in list(changes.items())[:MOST_ROWS]:
             name = one_line(path)
-            there = [] if text == 'not here' else [f'(keep: mlops add {name})']
-            back = f'(mlops checkout {name})' if text == 'not here' else f'(go back: mlops checkout {name})'
-            self.beside(f'  {name}', [one_line(text), *there, back])
+            steps = [f'(keep: mlops add {name})', f'(go back: mlops checkout {name})']
+            if text == NOT_HERE:
+                steps = [f'(mlops checkout {name})']
+            elif text.startswith(NOWHERE):
+                steps = []
+            elif text.endswith(NO_WAY_BACK):
+                steps = steps[:1]
+            self.beside(f'  {name}', [one_line(text), *steps])
 
     def by_hand(self, standing: Standing) -> None:
         changed = [(path, step.stage) for step in self.plan.steps for path in step.changed_by_hand]
