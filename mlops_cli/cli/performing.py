@@ -17,6 +17,8 @@ from mlops_cli.cli.screens.run import RunScreen
 from mlops_cli.cli.wiring import output_words, workbench
 from mlops_cli.core.errors import UserError
 from mlops_cli.core.events import Event, RunStarted
+from mlops_cli.core.paths import inside
+from mlops_cli.fsio.paths import Root
 from mlops_cli.run.invoke import Report, Request, execute
 from mlops_cli.run.recorder import printed_file
 from mlops_cli.run.workbench import Workbench
@@ -65,7 +67,7 @@ def perform(
     with (
         signals() as asked,
         RunScreen(bench, silent=silent, interrupted=asked.level, unseen=begun is not None) as screen,
-        _writer(events) as write,
+        _writer(events, bench.root) as write,
     ):
 
         def emit(event: Event) -> None:
@@ -112,14 +114,24 @@ def perform_request(
         return perform(bench, request, silent=json, then=then, events=events, begun=leave if begun else None)
 
 
+def _open(path: str, project: Root) -> int:
+    """Raises UserError (exit 5) for a link inside the project, OSError."""
+    flags = os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC
+    target = os.path.abspath(path)
+    if inside(target, project.path):
+        return project.open(os.path.relpath(target, project.path), flags, 0o666)
+    return os.open(target, flags, 0o666)
+
+
 @contextmanager
-def _writer(path: str) -> Iterator[Callable[[Event], None]]:
-    """Writes events to a file, each at once; to nothing where no file is named.  Raises UserError."""
+def _writer(path: str, project: Root) -> Iterator[Callable[[Event], None]]:
+    """Writes events to a file, each at once; to nothing where no file is named.  Raises UserError, also for a link in the
+    project: a branch may have brought it."""
     if not path:
         yield lambda _: None
         return
     try:
-        opened: TextIO = open(path, 'w', encoding='utf-8')  # noqa: SIM115 -- closed by the with below
+        opened: TextIO = open(_open(path, project), 'w', encoding='utf-8')  # noqa: SIM115 -- closed by the with below
     except OSError as error:
         raise UserError(f'--events {path}: {error.strerror}', hint='name a file that can be written') from error
     with opened:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 import re
 import sqlite3
 from collections.abc import Callable, Iterable, Mapping, Sequence
@@ -37,6 +38,8 @@ OPERATORS: Mapping[str, Callable[[Any, Any], bool]] = {
 }
 _CONDITION = re.compile(r'\s*(?P<name>[^\s<>=!~][^<>=!~]*?)\s*(?P<operator><=|>=|!=|==|=|<|>|~)\s*(?P<value>.*?)\s*', re.DOTALL)
 _AND = re.compile(r'\s+and(?:\s+|\Z)(?=(?:[^"\']|"[^"]*"|\'[^\']*\')*\Z)')
+_OR = re.compile(r'\sor\s(?=(?:[^"\']|"[^"]*"|\'[^\']*\')*\Z).*[<>=~]')
+_ORDERING = ('<', '>', '<=', '>=')
 _CHUNK = 500  # runs asked about at once: SQLite takes no more than some values
 
 
@@ -118,6 +121,10 @@ def conditions(text: str) -> tuple[Condition, ...]:
                 f'--where {text[:200]!r}: {part.strip()[:80]!r} is no condition',
                 hint="NAME OPERATOR VALUE, such as 'accuracy > 0.9 and train.depth <= 8'; operators: " + ' '.join(OPERATORS),
             )
+        if _OR.search(part):
+            raise UserError(
+                f'--where {text[:200]!r}: there is no or', hint="all that is joined by 'and' must hold; ask for each by itself"
+            )
         found.append(Condition(match['name'], match['operator'], _value(match['value'])))
     return tuple(found)
 
@@ -167,6 +174,7 @@ class _Asked:
             found = [run_id for run_id in found if run_id in query.among]
         for condition in query.where:
             having = self.values_of(condition.name)
+            _check_order(condition, having.values())
             found = [run_id for run_id in found if run_id in having and _holds(condition, having[run_id])]
         if query.sort:
             return self._sorted(found)
@@ -348,12 +356,29 @@ class Meaning:
         return any((found := self.declared.get((stage, file))) and found.primary == name for stage, file, _ in rows)
 
 
+def _check_order(condition: Condition, values: Iterable[Any]) -> None:
+    """Raises UserError where a number would have to be less or more than what is none."""
+    wanted = condition.value
+    if condition.operator not in _ORDERING or (_is_number(wanted) and math.isfinite(wanted)):
+        return
+    known = [value for value in values if value is not None]
+    if known and all(map(_is_number, known)):
+        raise UserError(
+            f'--where: {condition.name[:80]} is a number, and {str(wanted)[:40]!r} is none',
+            hint=f'{" ".join(_ORDERING)} take a number here, without quotes: {condition.name[:80]} {condition.operator} 0.5',
+        )
+
+
+def _is_number(value: Any) -> bool:
+    return isinstance(value, int | float) and not isinstance(value, bool)
+
+
 def _holds(condition: Condition, value: Any) -> bool:
     """What cannot be compared differs."""
     wanted = condition.value
     if condition.operator != '~' and isinstance(wanted, str) != isinstance(value, str):
         wanted, value = str(wanted), value if isinstance(value, str) else json.dumps(value)
-        return condition.operator not in ('<', '>', '<=', '>=') and _compare(condition, value, wanted)
+        return condition.operator not in _ORDERING and _compare(condition, value, wanted)
     return _compare(condition, value, wanted)
 
 

@@ -316,6 +316,16 @@ def test_events_are_written_while_it_happens(mlops: Mlops, project: Project) -> 
     assert [events[0]['event'], events[-1]['event']] == ['run-started', 'run-ended']
     assert sum(event['event'] == 'stage-ended' for event in events) == 5
     assert '--events nowhere/x' in mlops('run', '--force', '--events', 'nowhere/x', code=2).err
+    outside = Path.cwd().parent / 'outside'
+    outside.write_text('mine')
+    Path('link').symlink_to(outside)
+    assert 'symbolic link' in mlops('run', '--force', '--events', 'link', code=5).err, 'a branch may have brought it'
+    assert outside.read_text() == 'mine'
+
+
+def test_an_unknown_executor_is_told_by_the_dry_run_too(mlops: Mlops) -> None:
+    for arguments in (['run', '--executor', 'nope'], ['run', '-n', '--executor', 'nope']):
+        assert 'there is no executor named nope' in mlops(*arguments, code=2).err
 
 
 def test_keep_going_and_dry_run(mlops: Mlops, project: Project) -> None:

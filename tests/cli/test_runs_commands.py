@@ -118,6 +118,14 @@ def test_list_tells_when_there_is_more_and_when_there_is_nothing(mlops: Mlops, t
         (('--sort', 'rat'), 'did you mean rate?'),
         (('--columns', 'hoost'), 'did you mean host?'),
         (('-n', '-1'), '-1'),
+        (('--where', 'accuracy > 0.1 or accuracy < 3'), 'there is no or'),
+        (('--where', 'accuracy > "0.4"'), "accuracy is a number, and '0.4' is none"),
+        (('--where', 'accuracy >= nan'), "accuracy is a number, and 'nan' is none"),
+        (('--since', ''), '--since is empty'),
+        (('--columns', ''), '--columns names nothing'),
+        (('--sort', '-'), '--sort names nothing'),
+        (('--who', ''), '--who names nothing'),
+        (('--state', ','), '--state names nothing'),
     ],
 )
 def test_list_is_asked_wrongly(mlops: Mlops, three: list[str], arguments: tuple[str, ...], said: str) -> None:

@@ -42,7 +42,13 @@ def test_until_a_date_means_to_its_end(text: str, found: float) -> None:
     assert moment(text, NOW, '--until', end=True) == found
 
 
-@pytest.mark.parametrize('text', ['', 'soon', '2026-13-01', '2026-02-30', '5x', '-3d', '1e400d', '2026-11-20T25:00'])
+@pytest.mark.parametrize(
+    'text',
+    [
+        *('', 'soon', '2026-13-01', '2026-02-30', '5x', '-3d', '1e400d', '2026-11-20T25:00', '99999999999d'),
+        *('\u0663d', '\u0662\u0660\u0662\u0666-11-20'),  # digits, and none that others could read back
+    ],
+)
 def test_what_is_not(text: str) -> None:
     with pytest.raises(UserError, match='no date and no time ago'):
         moment(text, NOW, '--since')

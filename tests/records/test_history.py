@@ -149,9 +149,12 @@ def test_conditions_on_metrics_and_parameters(asking: Asking) -> None:
         ('depth != 8', [a]),
         ('who ~ a* and seconds >= 0', [row.short for row in asking.ask().rows if row.who == 'ada']),
         ('trial = true', [c]),
-        ('accuracy > none', []),
+        ("who > 'b or c'", []),
     ):
         assert asking.shorts(where=(where,)) == found, where
+    for wrong in ('accuracy > none', 'accuracy >= nan', 'accuracy < Infinity', 'depth > "4"', 'accuracy <= true'):
+        with pytest.raises(UserError, match=r'is a number, and .* is none'):
+            asking.shorts(where=(wrong,))
     assert asking.shorts(where=('accuracy > 0.6', 'accuracy < 0.8')) == [c]
 
 

@@ -19,6 +19,7 @@ from mlops_cli.cli.screens.runs_live import detached_lines
 from mlops_cli.cli.showing import show_plan
 from mlops_cli.cli.wiring import output_words, workbench
 from mlops_cli.core.errors import ExitCode
+from mlops_cli.executors.all import find
 from mlops_cli.run.invoke import Request, chosen, wishes_of
 from mlops_cli.run.outlook import look
 
@@ -77,6 +78,8 @@ def command(
         executor,
     )
     if dry_run:
+        if executor:
+            find(executor)  # an unknown one is told as the run tells it
         with workbench(assignments or ()) as bench:
             request = replace(request, stages=output_words(bench, request.stages))
             plan = look(bench, chosen(bench, request), wishes_of(bench, request)).plan

@@ -28,7 +28,7 @@ if TYPE_CHECKING:
 EXITS = exits.line()
 Words = list[str] | None
 Sort = Annotated[
-    str,
+    str | None,
     typer.Option(
         '--sort', '-s', metavar='NAME', help='By a field, metric or parameter; -NAME: largest first. Default: newest first.'
     ),
@@ -46,8 +46,10 @@ def command(
     branch: Annotated[Words, typer.Option('--branch', metavar='GLOB', help='On such a branch.')] = None,
     who: Annotated[Words, typer.Option('--who', metavar='GLOB', help='Started by such a person.')] = None,
     host: Annotated[Words, typer.Option('--host', metavar='GLOB', help='On such a machine.')] = None,
-    since: Annotated[str, typer.Option('--since', metavar='WHEN', help='Not before: 2026-11-20, 2h, 3d, 1w, today.')] = '',
-    until: Annotated[str, typer.Option('--until', metavar='WHEN', help='Not after; a date counts whole.')] = '',
+    since: Annotated[
+        str | None, typer.Option('--since', metavar='WHEN', help='Not before: 2026-11-20, 2h, 3d, 1w, today.')
+    ] = None,
+    until: Annotated[str | None, typer.Option('--until', metavar='WHEN', help='Not after; a date counts whole.')] = None,
     trials: Annotated[
         bool | None, typer.Option('--trials/--no-trials', help='Only trials (run --set), or none.', show_default=False)
     ] = None,
@@ -55,11 +57,12 @@ def command(
     where: Annotated[
         Words, typer.Option('--where', '-w', metavar='CONDITION', help="Such as 'accuracy > 0.9 and train.depth <= 8'.")
     ] = None,
-    sort: Sort = '',
+    sort: Sort = None,
     reverse: Annotated[bool, typer.Option('--reverse', '-r', help='The other way round.')] = False,
     columns: Annotated[
-        str, typer.Option('--columns', '-c', metavar='NAME,...', help='These fields, metrics and parameters, in this order.')
-    ] = '',
+        str | None,
+        typer.Option('--columns', '-c', metavar='NAME,...', help='These fields, metrics and parameters, in this order.'),
+    ] = None,
     most: Annotated[int, typer.Option('--most', '-n', metavar='N', min=0, help='So many; 0: all.')] = 20,
     json: options.Json = False,
 ) -> int:
@@ -71,12 +74,13 @@ def command(
     """
     now = time.time()
     query = Query(
-        _states(_parts(state)), _parts(stage), _parts(branch), _parts(who), _parts(host),
-        moment(since, now, '--since') if since else None,
-        moment(until, now, '--until', end=True) if until else None,
+        _states(_parts(state, '--state')), _parts(stage, '--stage'), _parts(branch, '--branch'), _parts(who, '--who'),
+        _parts(host, '--host'),
+        moment(since, now, '--since') if since is not None else None,
+        moment(until, now, '--until', end=True) if until is not None else None,
         trials, None,
         tuple(condition for text in where or () for condition in conditions(text)),
-        sort.removeprefix('-'), True if sort.startswith('-') else None, reverse, most,
+        _named_one(sort, '--sort').removeprefix('-'), True if sort and sort.startswith('-') else None, reverse, most,
     )  # fmt: skip
     with history() as opened:
         live, dead = _going_on(opened.root)
@@ -85,7 +89,7 @@ def command(
             query = _among(query, frozenset(files))
         answer = ask(opened.history, opened.pipeline, query)
     tell_problems(answer.problems)
-    chosen = _columns(columns, answer)
+    chosen = _columns(_named_one(columns, '--columns'), answer)
     if json:
         print_json(_document(answer, files, chosen) | {'running': live_documents(live), 'died': died_documents(dead)})
     elif answer.rows:
@@ -113,9 +117,27 @@ def _among(query: Query, ids: frozenset[str]) -> Query:
     return replace(query, among=ids)
 
 
-def _parts(words: Words) -> tuple[str, ...]:
-    """``--who ada,ben`` is ``--who ada --who ben``."""
-    return tuple(part.strip() for word in words or () for part in word.split(',') if part.strip())
+def _parts(words: Words, option: str) -> tuple[str, ...]:
+    """``--who ada,ben`` is ``--who ada --who ben``.  Raises UserError for a word without any."""
+    found: list[str] = []
+    for word in words or ():
+        parts = [part.strip() for part in word.split(',') if part.strip()]
+        if not parts:
+            raise _empty(option)
+        found += parts
+    return tuple(found)
+
+
+def _named_one(word: str | None, option: str) -> str:
+    """'' where the option was left out.  Raises UserError where it names nothing."""
+    if word is not None and not word.strip(' -,'):
+        raise _empty(option)
+    return word or ''
+
+
+def _empty(option: str) -> UserError:
+    """It may have been a variable of a script, which holds nothing."""
+    return UserError(f'{option} names nothing', hint='give it a value, or leave it out')
 
 
 def _states(states: tuple[str, ...]) -> tuple[str, ...]:
