@@ -17,11 +17,12 @@ MANY = 5  # lines about one stage from which a likeness is enough to share one
 @dataclass(frozen=True, slots=True)
 class Row:
     """``steps``: instances of one stage with the same verdict and the same reasons, or a single one.  ``alike``: the reasons
-    are of the same kind only, and those of the first stand for all."""
+    are of the same kind only, and those of the first stand for all.  ``whole``: all of a command."""
 
     name: str
     steps: tuple[Step, ...]
     alike: bool = False
+    whole: bool = False
 
     @property
     def verdict(self) -> Verdict:
@@ -30,7 +31,7 @@ class Row:
     @property
     def why(self) -> list[str]:
         more = [f'and the like for the others ({len(self.steps) - 1:,})'] if self.alike else []
-        return [*why(self.steps[0]), *more]
+        return [*why(self.steps[0], whole=self.whole), *more]
 
     @property
     def time(self) -> str:
@@ -48,7 +49,7 @@ def rows(steps: Iterable[Step], groups: Groups, *, folded: bool = True) -> list[
     """In the order of the steps; a folded row stands where the first of its steps would."""
     members = list(steps)
     if not folded:
-        return [Row(one_line(step.stage), (step,)) for step in members]
+        return [Row(one_line(step.stage), (step,), whole=True) for step in members]
     strict = _buckets(members, lambda step: tuple(why(step)))
     crowded = Counter(_group(bucket[0]) for bucket in strict)
     found: list[tuple[Step, Row]] = []

@@ -19,6 +19,7 @@ from mlops_cli.plan.sentences import restored_from
 from mlops_cli.store.tree import decode
 
 VALUE_WIDTH = 60  # columns of a value
+COMMAND_WIDTH = 4000  # columns of a command where all of it is asked for
 BRIEF = 40  # columns of two commands that are shown as a whole
 FOLD = 3  # instances of a group from which they may share a line
 SHORT = 0.1  # seconds below which nobody cares
@@ -44,20 +45,23 @@ def count(number: int, noun: str) -> str:
     return plural(number, noun)
 
 
-def reason(one: Reason) -> str:
-    """``param train.lr 0.1 -> 0.01``, ``command --epochs 20 -> 30``, ``code src/features.py: function normalise changed``."""
+def reason(one: Reason, *, whole: bool = False) -> str:
+    """``param train.lr 0.1 -> 0.01``, ``command --epochs 20 -> 30``, ``code src/features.py: function normalise changed``.
+
+    ``whole``: all of a command."""
     if one.kind == 'never-run':
         return 'never run'
     if one.kind == 'forced':
         return one.detail
     head = f'{kind_word(one.kind, one.subject)} {one_line(one.subject)}'.strip()
-    if one.kind == 'command' and (words := command_words(one.before, one.after)):
+    if one.kind == 'command' and not whole and (words := command_words(one.before, one.after)):
         return f'{head} {words}'
     if one.kind == 'output' and (one.before is None) != (one.after is None):
         return f'{head} is {"newly" if one.before is None else "no longer"} declared'
     if one.kind in ('param', 'environment', 'command', 'output') and (one.before is not None or one.after is not None):
-        before = 'none' if one.before is None else value(one.before)
-        after = 'none' if one.after is None else value(one.after)
+        columns = COMMAND_WIDTH if whole and one.kind == 'command' else VALUE_WIDTH
+        before = 'none' if one.before is None else value(one.before, columns)
+        after = 'none' if one.after is None else value(one.after, columns)
         return f'{head} {before} -> {after}'
     if one.detail in ('changed', 'new', 'gone'):
         return f'{head} {one.detail}'
@@ -80,9 +84,9 @@ def command_words(before: object, after: object) -> str:
     return ', '.join(said)
 
 
-def why(step: Step) -> list[str]:
-    """The sentences of a plan's WHY column."""
-    lines = [reason(one) for one in step.reasons]
+def why(step: Step, *, whole: bool = False) -> list[str]:
+    """The sentences of a plan's WHY column.  ``whole``: as of :func:`reason`."""
+    lines = [reason(one, whole=whole) for one in step.reasons]
     if step.verdict is Verdict.RESTORE:
         return [one_line(restored_from(step)), *lines]
     waits = ', '.join(some(list(dict.fromkeys(one_line(name.partition('@')[0]) for name in step.waits_for)), 4))

@@ -9,7 +9,7 @@ from itertools import takewhile
 
 from mlops_cli.cli.console import Line, cells, clip, one_line, pad, wrap
 from mlops_cli.cli.explanation import Explanation, Row
-from mlops_cli.cli.words import Groups, command_words, count, fitting, fold, kind_word, reason, some, value, why
+from mlops_cli.cli.words import COMMAND_WIDTH, Groups, command_words, count, fitting, fold, kind_word, reason, some, value, why
 from mlops_cli.core import layout
 from mlops_cli.core.manifest import EntryKind
 from mlops_cli.plan.model import Reason, Verdict
@@ -20,7 +20,6 @@ NAMES = 36
 NARROW = 24
 SHOWN = 14  # unchanged components that are listed where nothing changed
 FILES = 6  # found files that are named
-WHOLE = 4000  # columns of a command
 SURROUNDINGS = 6  # of an environment, and differences at an acceptance
 MARKS = {'same': ' ', 'changed': '~', 'new': '+', 'gone': '-'}
 SENTENCES = {
@@ -100,11 +99,9 @@ def _details(row: Row, one: Reason) -> list[str]:
     if one.kind != 'command' or one.before is None or one.after is None:
         return [_detail(row, one)]
     words = command_words(one.before, one.after)
-    return [words, f'was {_all(one.before)}', f'is  {_all(one.after)}'] if words else [_detail(row, one)]
-
-
-def _all(text: str) -> str:
-    return value(text, WHOLE)
+    if not words:
+        return [_detail(row, one)]
+    return [words, f'was {value(one.before, COMMAND_WIDTH)}', f'is  {value(one.after, COMMAND_WIDTH)}']
 
 
 def _detail(row: Row, one: Reason) -> str:
