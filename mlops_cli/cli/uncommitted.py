@@ -15,6 +15,11 @@ from mlops_cli.pipeline.spec import Stage
 from mlops_cli.run.workbench import Workbench
 
 LARGE = 1 << 20  # bytes of an input from which it is rather tracked data than a file for git
+# Of inputs that are rather tracked data, too, unless somebody gave them to git already.
+DATA_ENDINGS = (
+    *('.csv', '.tsv', '.jsonl', '.parquet', '.feather', '.arrow', '.npy', '.npz', '.h5', '.hdf5', '.pkl', '.pickle'),
+    *('.zip', '.gz', '.tar', '.zst', '.xlsx', '.db', '.sqlite', '.mat', '.wav', '.mp3', '.mp4', '.png', '.jpg', '.jpeg'),
+)
 NAMED = 6  # files that a command names; beyond that, their folders
 RECORDS = (layout.ROOT, '.gitignore', '.gitattributes')
 
@@ -22,7 +27,8 @@ RECORDS = (layout.ROOT, '.gitignore', '.gitattributes')
 @dataclass(frozen=True, slots=True)
 class Uncommitted:
     """``records``: files of ``.mlops``.  ``files``: what else git lacks and should have.  ``data``: inputs that are too large
-    for git, or that it ignores, and that nobody tracks.  ``ignored``: code and parameters that git is told to ignore."""
+    for git or named as data are, or that it ignores, and that nobody tracks.
+    ``ignored``: code and parameters that git is told to ignore."""
 
     records: tuple[str, ...] = ()
     files: tuple[str, ...] = ()
@@ -54,7 +60,9 @@ def uncommitted(bench: Workbench, changed: Sequence[str]) -> Uncommitted:
     if found is None:
         return Uncommitted(records, tuple(files))
     lacking, ignored = found
-    large = [path for path in data if path in ignored or (path in lacking and data[path] > LARGE)]
+    tables = [path for path in data if path in lacking and path.lower().endswith(DATA_ENDINGS)]
+    new = set(tables) - set(git.tracked(bench.root.path, tables)) if tables else set()
+    large = [path for path in data if path in ignored or path in new or (path in lacking and data[path] > LARGE)]
     files |= dict.fromkeys(path for path in asked if path in lacking and path not in large)
     return Uncommitted(records, tuple(files), tuple(large), tuple(path for path in code if path in ignored))
 

@@ -82,3 +82,16 @@ def test_the_first_run_makes_all_and_what_reads_after_it_keeps_its_index(tmp_pat
     assert oct((made.path / '.mlops/cache').stat().st_mode & 0o777) == '0o700'
     assert made.git('check-ignore', '.mlops/local', '.mlops/cache').split() == ['.mlops/local', '.mlops/cache']
     made.mlops('verify')
+
+
+def test_data_goes_to_mlops_and_what_git_has_of_it_is_given_up_in_one_line(tmp_path: Path) -> None:
+    made = Project(tmp_path / 'p')
+    made.write('pipeline.yaml', 'stages:\n  a: {cmd: sort houses.csv > b.txt, deps: [houses.csv], outs: [b.txt]}\n')
+    made.write('houses.csv', '1\n')
+    made.init_git()
+    said = made.mlops('run').out
+    assert 'Data that nobody keeps yet: mlops add houses.csv' in said
+    assert 'houses.csv' not in said.partition('Keep it: ')[2].partition('\n')[0]
+    made.commit('all of it')
+    added = made.mlops('add', 'houses.csv').out
+    assert 'Keep it: git rm --cached houses.csv && git add .mlops/data/houses.csv.json ' in added

@@ -11,6 +11,7 @@ from mlops_cli.cli import context, unchanged
 from mlops_cli.cli.screens import failure
 from mlops_cli.cli.screens import run as run_screen
 from mlops_cli.cli.screens.run import RunScreen
+from mlops_cli.cli.uncommitted import Uncommitted
 from mlops_cli.core.events import Event, Note, RunStarted, RunStopping, StageRetried, StageStarted, StageWaiting
 from mlops_cli.core.manifest import Manifest
 from mlops_cli.plan.model import Plan
@@ -59,7 +60,7 @@ STARTED = RunStarted(RUN, 'digits', 8, 0, 4, first=True, cpus=8.0)
 @pytest.fixture(autouse=True)
 def kept(monkeypatch: pytest.MonkeyPatch) -> None:
     """git has nothing yet of what is to be kept."""
-    monkeypatch.setattr(run_screen, 'to_keep', lambda _: ['.mlops', '.gitignore', 'pipeline.yaml'])
+    monkeypatch.setattr(run_screen, 'to_keep', lambda _: Uncommitted(('.mlops/x',), ('.gitignore', 'pipeline.yaml')))
     context.current.started_in = '/project'
 
 
@@ -279,7 +280,7 @@ def test_a_failed_trial_is_repeated_as_a_trial(capsys) -> None:
 def test_where_the_user_stands_elsewhere_git_is_told_the_folder(capsys) -> None:
     context.current.started_in = '/somewhere'
     events, end = everything_done()
-    assert shown(capsys, events, end)[-1].startswith('Keep it: git -C /project add .mlops')
+    assert shown(capsys, events, end)[-1].startswith('Keep it: git -C /project add .gitignore .mlops')
 
 
 def test_the_plan_and_the_pipeline_of_these_tests_agree() -> None:

@@ -61,13 +61,15 @@ def command(
         for one in found:
             word = 'added' if one.changed else 'same'
             out(Line(f'  {word:<9} {output(one.path, one.ref, bench.store)}', 'done'))
-        for path in wanted:
-            if git.tracked(bench.root.path, [path]):
-                say(Line(f'note: git has {path} too; to leave it to mlops: git rm -r --cached {shlex.quote(path)}', 'note:'))
-    if any(one.changed for one in found) or ignored:
+        both = [one for one in found if git.tracked(bench.root.path, [one.path])]
+    for one in both:
+        say(Line(f'note: git has {one_line(one.path)} too; what is below leaves it to mlops', 'note:'))
+    if any(one.changed for one in found) or ignored or both:
         records = [one.record for one in found] if len(found) <= SHOWN else ['.mlops/data']
         files = [*records, *(['.gitignore', '.gitattributes'] if ignored else [])]
-        out(f'Keep it: git add {" ".join(map(shlex.quote, files))} && git commit')
+        folders = '-r ' if any(one.ref.kind == 'tree' for one in both) else ''
+        gone = f'git rm {folders}--cached {" ".join(shlex.quote(one.path) for one in both)} && ' if both else ''
+        out(f'Keep it: {gone}git add {" ".join(map(shlex.quote, files))} && git commit')
     return 0
 
 

@@ -126,7 +126,7 @@ def _other(other: Rival) -> str:
 
 
 def _keep(bench: Workbench) -> list[Line]:
-    paths = to_keep(bench)
+    paths = to_keep(bench).to_add
     here = context.current.started_in == os.path.realpath(bench.root.path)
     return [Line(keep_it('' if here else bench.root.path, paths))] if paths else []
 

@@ -15,7 +15,7 @@ from mlops_cli.cli.console import Line, cells, height, hung_up, one_line, out, p
 from mlops_cli.cli.screens import failure as failure_lines
 from mlops_cli.cli.screens import run_lines
 from mlops_cli.cli.screens.run_board import Board
-from mlops_cli.cli.uncommitted import recorded, uncommitted
+from mlops_cli.cli.uncommitted import NOTHING, Uncommitted, recorded, uncommitted
 from mlops_cli.cli.words import FOLD, Groups, command_line, fold, made, shown_metrics, some
 from mlops_cli.core.errors import UserError
 from mlops_cli.core.events import Event, Note, RunStarted, RunStopping, StageEnded, StageRetried, StageStarted, StageWaiting
@@ -317,16 +317,20 @@ class RunScreen:
                 self._print(line)
         elif report.run is not None and report.run.overlay:
             self._print(f'The workspace is as it was. To take this over: mlops runs apply {report.run.short}')
-        elif (report.pins or report.ignored) and not self.quiet and (paths := to_keep(self.bench)):
-            self._print(run_lines.keep_it(_elsewhere(self.bench), paths))
+        elif (report.pins or report.ignored) and not self.quiet:
+            lacking = to_keep(self.bench)
+            if lacking.data:
+                self._print(run_lines.track_it(_elsewhere(self.bench), lacking.data))
+            if lacking.to_add:
+                self._print(run_lines.keep_it(_elsewhere(self.bench), lacking.to_add))
 
 
-def to_keep(bench: Workbench) -> list[str]:
+def to_keep(bench: Workbench) -> Uncommitted:
     """What git does not have as it is: records, the pipeline, and what stages use."""
     try:
-        return uncommitted(bench, recorded(bench)).to_add
+        return uncommitted(bench, recorded(bench))
     except UserError:  # an input that cannot be read by now: the run has said what there is to say
-        return []
+        return NOTHING
 
 
 def _elsewhere(bench: Workbench) -> str:

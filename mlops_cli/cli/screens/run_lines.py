@@ -14,6 +14,7 @@ from mlops_cli.plan.sentences import run_name
 from mlops_cli.run.invoke import Report
 from mlops_cli.run.states import State
 
+TRACKED = 3  # paths in the line about data that nobody keeps
 STATES = {State.DONE: 'done', State.RESTORED: 'restored', State.FAILED: 'FAILED', State.INTERRUPTED: 'stopped'}
 INDENT = 12  # columns before the text of a line: two blanks, and the state
 NAMES = 40  # columns for names, at most
@@ -163,6 +164,12 @@ def keep_it(folder: str, paths: Sequence[str]) -> str:
     """The line that puts the results into git.  ``folder``: where to, empty for here."""
     git = f'git -C {shlex.quote(folder)}' if folder else 'git'
     return f'Keep it: {git} add {" ".join(shlex.quote(path) for path in paths)} && {git} commit'
+
+
+def track_it(folder: str, paths: Sequence[str]) -> str:
+    """The line about data that a clone would lack.  ``folder``: as :func:`keep_it`."""
+    mlops = f'mlops -C {shlex.quote(folder)}' if folder else 'mlops'
+    return f'Data that nobody keeps yet: {mlops} add {" ".join(shlex.quote(path) for path in paths[:TRACKED])}'
 
 
 def up_to_date(stages: int, seconds: float, last: str) -> str:
