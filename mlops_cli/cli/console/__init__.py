@@ -160,11 +160,15 @@ def _size(stream: TextIO | None) -> os.terminal_size | None:
 
 
 def width(stream: TextIO | None = None) -> int:
-    """Columns to fill: as COLUMNS says, else the terminal's, else 100."""
+    """Columns to fill: as COLUMNS says, else the terminal's, be it only that of the errors or of the keyboard, as before a
+    pipe into a pager; else 100."""
     if os.environ.get('COLUMNS', '').isdecimal():
         return max(40, int(os.environ['COLUMNS']))
-    size = _size(stream or sys.stdout)
-    return max(40, size.columns) if size and size.columns else NO_TERMINAL
+    for one in (stream or sys.stdout, sys.stderr, sys.stdin):
+        size = _size(one) if one is not None else None
+        if size and size.columns:
+            return max(40, size.columns)
+    return NO_TERMINAL
 
 
 def height(stream: TextIO | None = None) -> int:

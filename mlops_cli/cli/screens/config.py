@@ -42,6 +42,12 @@ def home_short(path: str) -> str:
     return f'~{path[len(home) :]}' if path.startswith(f'{home}/') else path
 
 
+def shown_of(setting: Setting) -> str:
+    """With what a value means that says so only to who knows: ``0 (one per processor: 2)``."""
+    text = shown(setting.value)
+    return f'{text} (one per processor: {os.cpu_count() or 1})' if setting.name == 'jobs' and setting.value == 0 else text
+
+
 def shown(value: Any) -> str:
     """A value in one line, as ``config set`` takes it."""
     if isinstance(value, Remote | Host):
@@ -56,7 +62,7 @@ def list_lines(rows: Sequence[Row], columns: int, *, everything: bool = False) -
     cells: list[tuple[str, str, str, str]] = []
     for row in rows:
         word = 'not confirmed yet' if row.unconfirmed else ''
-        cells.append((one_line(row.value.name), shown(row.value.value), one_line(row.origin), word))
+        cells.append((one_line(row.value.name), shown_of(row.value), one_line(row.origin), word))
         if everything:
             cells += [('  overrides', shown(one.value), one_line(origin(one)), '') for one in row.settings[1:]]
     lines = [Line(line) for line in table(head, cells, columns)]
