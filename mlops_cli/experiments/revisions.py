@@ -35,6 +35,7 @@ TABLES = (
     ),
 )
 MOST = 200  # commits that are remembered
+LISTED = 1_000_000  # values of templates' parameters, of all stages together
 FORM = 2  # of what is remembered; raise it when more is
 NEEDLESS = (layout.RUNS, layout.STAGES, layout.KEPT)  # of a commit; pins are read from git when one is asked for
 # Besides what a stage declares, this decides which interpreter and which modules its command finds.
@@ -87,6 +88,9 @@ def _load(connection: sqlite3.Connection, bench: Workbench, commit: str) -> Revi
 def _save(connection: sqlite3.Connection, bench: Workbench, commit: str, found: Revision) -> None:
     """``results`` stays empty where all is known: then no later result can add to it."""
     names = sorted({name for stage in found.pipeline.stages.values() for name in (*stage.env, *stage.secrets)})
+    listed = (one.value for stage in found.pipeline.stages.values() for one in stage.used)
+    if sum(len(value) for value in listed if isinstance(value, list | dict | str)) > LISTED:
+        return  # each instance of a large matrix would write the whole list of its axis
     value = {'pipeline': to_plain(found.pipeline), 'stages': {name: to_plain(one) for name, one in found.stages.items()}}
     open_ = any(one.state == UNKNOWN for one in found.stages.values())
     try:
