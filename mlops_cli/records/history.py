@@ -367,7 +367,8 @@ def metric_names(connection: sqlite3.Connection) -> list[str]:
 
 
 def parameter_names(connection: sqlite3.Connection) -> list[str]:
-    found = {name for (name,) in connection.execute('SELECT name FROM params UNION SELECT name FROM run_values')}
+    statement = 'SELECT DISTINCT name FROM params UNION ALL SELECT DISTINCT name FROM run_values'
+    found = {name for (name,) in connection.execute(statement)}
     for (overlay,) in connection.execute('SELECT DISTINCT overlay FROM runs WHERE trial'):
         found |= overlay_parameters(json.loads(overlay)).keys()
     return sorted(found)
