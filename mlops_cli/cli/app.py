@@ -29,7 +29,7 @@ COMMANDS = {
     'graph': ('graph', 'the stages and what flows between them'),
     'lineage': ('lineage', 'where something came from, what was made from it'),
     'logs': ('logs', 'what a stage printed'),
-    'runs': ('runs', 'runs that were: list, show, apply'),
+    'runs': ('runs', 'runs: list, show, compare, follow, stop, keep, take over'),
     'metrics': ('metrics', 'the numbers that stages wrote: show, diff'),
     'plots': ('plots', 'what stages drew or wrote, as charts: show, diff'),
     'checkout': ('checkout', 'put recorded outputs into the workspace'),

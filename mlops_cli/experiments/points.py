@@ -39,7 +39,8 @@ _HEX = re.compile(r'[0-9a-f]{7,64}')
 
 
 def find_point(bench: Workbench, word: str) -> Point:
-    """``workspace``; a run, or ``last`` and ``last~1``; a git revision; an unambiguous beginning of a run's id.  The first that fits.
+    """``workspace``; a run, or ``last`` and ``last~1``; a git revision; an unambiguous beginning of a run's id: the first
+    that fits.
 
     Raises UserError with the near name and what was tried."""
     if word == WORKSPACE:

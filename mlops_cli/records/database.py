@@ -1,5 +1,6 @@
 """Local tables that can be made again from what git tracks (SQLite in ``.mlops/local``): lost, they cost time; damaged, or of
-another version, they are thrown away; where the disk cannot be written, or nothing of ours is there yet, they live in memory for one command.
+another version, they are thrown away; where the disk cannot be written, or nothing of ours is there yet, they live in
+memory for one command.
 
 Whoever has such tables fills and asks them in one piece of work, which then never sees half of them.
 """

@@ -13,6 +13,7 @@ import sqlite3
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import nullcontext
 from dataclasses import dataclass
+from functools import partial
 from typing import Literal, TypeVar
 
 from mlops_cli.core import layout
@@ -224,8 +225,7 @@ class LineageIndex:
         known = {_shown(path) for (path,) in connection.execute('SELECT path FROM folders')}
         known = {path for path in known if path.startswith(months)}
         for month in sorted(known | {months + name for name in names_in(self._root, layout.RUNS)}):
-            look = lambda month=month: self._runs(connection, month)
-            self._refresh_folder(connection, month, look, self._root.stat(month))
+            self._refresh_folder(connection, month, partial(self._runs, connection, month), self._root.stat(month))
         with Root(self._cache) if os.path.isdir(self._cache) else nullcontext() as cache:
             for number in range(256):
                 folder = f'{layout.RESULTS}/{number:02x}'
