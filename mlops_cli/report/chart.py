@@ -95,7 +95,8 @@ def chart(
     ]
     lines.append(f'{"":>{margin}} {corner}{floor * inner}')
     first, last = figure(wide[0]), figure(wide[1])
-    return [*lines, f'{"":>{margin}}  {first}{last:>{inner - len(first)}}']
+    ends = f'{first}{last:>{inner - len(first)}}' if len(first) + len(last) < inner else first[:inner]
+    return [*lines, f'{"":>{margin}}  {ends}']
 
 
 def _beside(tall: Scale, rows: int) -> dict[int, str]:

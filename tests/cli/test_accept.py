@@ -114,7 +114,7 @@ def test_documents(mlops: Mlops, project: Project) -> None:
 
 def test_a_dry_run_is_a_plan(mlops: Mlops) -> None:
     document = valid(mlops('run', '--dry-run', '--json'), 'run-plan')
-    assert [stage['verdict'] for stage in document['stages']] == ['run', 'maybe', 'run']
+    assert [stage['verdict'] for stage in document['stages']] == ['run', 'run', 'run']
 
 
 def test_a_run_is_chosen(mlops: Mlops, project: Project) -> None:

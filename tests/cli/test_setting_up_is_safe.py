@@ -32,7 +32,7 @@ def screens(text: str) -> list[Line]:
     lines += here.outside_lines(text, surroundings, True, 80)
     of = plan(step(text, 'run', Reason('data', text)), step('b', 'restore', changed_by_hand=(text,)), pipeline=text)
     last = run_record('failed', branch=text)
-    standing = here.Here(NOW, of, text, text, last, (), Uncommitted((text,), (text,)), (text,))
+    standing = here.Here(NOW, of, text, text, last, (), Uncommitted((text,), (text,)), {text: text})
     lines += here.here_lines(standing, 80) + here.here_lines(here.Here(NOW, of, None, text), 200)
     lines += doctor.doctor_lines([Finding('x', 'wrong', text, text, text), Finding('y', 'note', text)], [text], 80)
     values = [text, (text, text), Remote(text, text), Host(text, 1, text)]

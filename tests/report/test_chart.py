@@ -54,6 +54,10 @@ def test_several_lines_have_marks_of_their_own() -> None:
     assert '⠤' not in text and any('\u2800' < c < '\u2900' for c in '\n'.join(chart([(x, x)], 40, 8)))
 
 
+def test_ends_that_do_not_fit_beside_each_other() -> None:
+    assert chart([([-2.3493594814235237e-220], [2.3493594814235237e-220])], 20, 3)[-1].strip().startswith('-2.3')
+
+
 @given(
     st.lists(st.lists(st.tuples(numbers, numbers), max_size=12), max_size=3),
     st.integers(20, 90),

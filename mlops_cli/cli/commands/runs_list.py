@@ -27,6 +27,15 @@ if TYPE_CHECKING:
 
 EXITS = exits.line()
 Words = list[str] | None
+State = Annotated[
+    Words,
+    typer.Option(
+        '--state', metavar='STATE', help='That ended so, or in which a stage did: done, failed, stopped, killed, ...'
+    ),
+]
+Condition = Annotated[
+    Words, typer.Option('--where', '-w', metavar='CONDITION', help="Such as 'accuracy > 0.9 and train.depth <= 8'.")
+]
 Sort = Annotated[
     str | None,
     typer.Option(
@@ -36,12 +45,7 @@ Sort = Annotated[
 
 
 def command(
-    state: Annotated[
-        Words,
-        typer.Option(
-            '--state', metavar='STATE', help='That ended so, or in which a stage did: done, failed, stopped, killed, ...'
-        ),
-    ] = None,
+    state: State = None,
     stage: Annotated[Words, typer.Option('--stage', metavar='GLOB', help='In which such a stage ran or was restored.')] = None,
     branch: Annotated[Words, typer.Option('--branch', metavar='GLOB', help='On such a branch.')] = None,
     who: Annotated[Words, typer.Option('--who', metavar='GLOB', help='Started by such a person.')] = None,
@@ -54,9 +58,7 @@ def command(
         bool | None, typer.Option('--trials/--no-trials', help='Only trials (run --set), or none.', show_default=False)
     ] = None,
     kept: Annotated[bool, typer.Option('--kept', help='Only runs that are kept.')] = False,
-    where: Annotated[
-        Words, typer.Option('--where', '-w', metavar='CONDITION', help="Such as 'accuracy > 0.9 and train.depth <= 8'.")
-    ] = None,
+    where: Condition = None,
     sort: Sort = None,
     reverse: Annotated[bool, typer.Option('--reverse', '-r', help='The other way round.')] = False,
     columns: Annotated[
