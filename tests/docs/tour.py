@@ -128,7 +128,7 @@ def same(old: str, new: str) -> bool:
     """Equal but for what differs from machine to machine: numbers, ids, order of parallel stages, columns."""
     def plain(text: str) -> list[str]:
         text = re.sub(r'\b([Rr]un|apply|show|attach|cancel|keep|kept|accept|the last) +[0-9a-z]{8}\b', 'ID', text)
-        text = re.sub(r'\bcommit +[0-9a-f]{7}\b|[0-9a-f]{8,64}', 'ID', text)
+        text = re.sub(r'\bcommit +[0-9a-f]{7}\b|(?<=\()[0-9a-f]{7}(?=\))|[0-9a-f]{8,64}', 'ID', text)
         text = re.sub(r'(?m)^  (?!restored)[0-9a-z]{8}(?=  )', '  ID', text)  # a row of runs list
         text = re.sub(r'[0-9]+(?:m[0-9]{2}s|[.,:][0-9]+)*', '#', text)
         text = re.sub(r'\b[kMG]?B\b', 'B', text)
