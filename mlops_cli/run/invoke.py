@@ -114,7 +114,7 @@ def _execute(
         try:
             recorder.emit(_announcement(bench, outlook.plan, identity, jobs))
             _tell_of_data(bench, recorder.emit)
-            scheduler = _scheduler(session, bench, outlook, request, jobs, interrupted, recorder.pulse)
+            scheduler = _scheduler(session, bench, outlook, request, jobs, interrupted)
             settled = scheduler.run()
             report = _record(
                 bench, session, outlook, settled, request, started, clock() - began, interrupted(), scheduler.steps
@@ -266,10 +266,9 @@ def _scheduler(
     request: Request,
     jobs: int,
     interrupted: Callable[[], int],
-    pulse: Callable[[], None],
 ) -> Scheduler:
     available: Machine = machine(bench.config.tokens)
-    options = Options(request.keep_going, interrupted, request.lock_timeout, pulse)
+    options = Options(request.keep_going, interrupted, request.lock_timeout)
     return Scheduler(
         session, outlook.plan, bench.drafts, outlook.facts, outlook.wishes, Capacity(jobs, available), Claims(session), options
     )

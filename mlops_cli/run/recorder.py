@@ -6,7 +6,6 @@ from __future__ import annotations
 
 import json
 import os
-import time
 from collections.abc import Callable, Mapping
 from threading import Lock
 from types import TracebackType
@@ -17,10 +16,7 @@ from mlops_cli.core.errors import ExitCode, UserError
 from mlops_cli.core.events import (
     Event,
     Note,
-    RunEnded,
     RunFailed,
-    RunStarted,
-    RunStopping,
     StageProgress,
     event_document,
 )
@@ -32,8 +28,6 @@ SCHEMA = 'mlops/live/v1'
 EVENTS = 'events.jsonl'
 PRINTED = 'output.txt'
 KEPT = 50  # runs whose folders stay
-PERIOD = 0.1  # seconds that lines wait for others, so that a thousand cost what one does
-AT_ONCE = (RunStarted, RunStopping, RunEnded, RunFailed)
 _encode = json.JSONEncoder(separators=(',', ':'), default=str).encode
 
 
@@ -50,8 +44,6 @@ class Recorder:
     ) -> None:
         self._root, self._run, self._listen, self._now = root, run, listen, now
         self._lock = Lock()
-        self._lines: list[str] = []
-        self._flushed = 0.0
         self._fd = -1
         self._problem = ''
         try:
@@ -74,7 +66,6 @@ class Recorder:
         elif error is not None:
             self.emit(RunFailed(self._run, f'a bug of mlops: {type(error).__name__}', '', int(ExitCode.BUG)))
         with self._lock:
-            self._flush()
             if self._fd >= 0:
                 os.close(self._fd)
                 self._fd = -1
@@ -83,7 +74,7 @@ class Recorder:
         """Takes an event.  How far stages are is not kept: who follows reads that where the stages write it."""
         if not isinstance(event, StageProgress):
             with self._lock:
-                self._put(event_document(event, self._now()), at_once=isinstance(event, AT_ONCE))
+                self._put(event_document(event, self._now()))
         self._listen(event)
         self._tell_problem()
 
@@ -92,27 +83,12 @@ class Recorder:
         with self._lock:
             self._put({'event': 'report', 'at': round(self._now(), 3), **document})
 
-    def pulse(self) -> None:
-        """To be called often: writes what has waited long enough."""
-        if self._lines and time.monotonic() - self._flushed >= PERIOD:
-            with self._lock:
-                self._flush()
-            self._tell_problem()
-
-    def _put(self, document: Mapping[str, Any], *, at_once: bool = False) -> None:
+    def _put(self, document: Mapping[str, Any]) -> None:
+        """A line at a time: whoever sees what a stage does must find it among those that run.  One takes microseconds."""
         if self._fd < 0:
             return
-        self._lines.append(_encode(document) + '\n')
-        if at_once or time.monotonic() - self._flushed >= PERIOD:
-            self._flush()
-
-    def _flush(self) -> None:
-        self._flushed = time.monotonic()
-        lines, self._lines = self._lines, []
-        if self._fd < 0 or not lines:
-            return
         try:
-            ops.write(self._fd, ''.join(lines).encode('ascii'))
+            ops.write(self._fd, (_encode(document) + '\n').encode('ascii'))
         except OSError as error:
             self._problem = error.strerror or str(error)
             os.close(self._fd)

@@ -42,12 +42,11 @@ AGAIN = 3  # times that one stage is decided again because its inputs turned out
 
 @dataclass(frozen=True, slots=True)
 class Options:
-    """``interrupted``: 0 none, 1 stop starting and end what runs, 2 end it now.  ``pulse``: called several times a second."""
+    """``interrupted``: 0 none, 1 stop starting and end what runs, 2 end it now."""
 
     keep_going: bool = False
     interrupted: Callable[[], int] = lambda: 0
     lock_timeout: float | None = None
-    pulse: Callable[[], None] = lambda: None
 
 
 @dataclass
@@ -140,7 +139,6 @@ class Scheduler:
 
     def _wait(self) -> None:
         """For whatever comes first; shorter where something else than a stage's end may come."""
-        self.options.pulse()
         for found in self.watch.look(time.monotonic()):
             self.session.emit(found)
         others = bool(self.taking_in) or (bool(self.queued) and not self.stopping)

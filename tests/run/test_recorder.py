@@ -21,7 +21,7 @@ from mlops_cli.fsio.journal import Journal
 from mlops_cli.fsio.paths import Root
 from mlops_cli.plan.model import Blessing, Plan, Reason, Rival, Step, Surrounding, Verdict
 from mlops_cli.run import live
-from mlops_cli.run.recorder import KEPT, PERIOD, Recorder, folder_of, prune
+from mlops_cli.run.recorder import KEPT, Recorder, folder_of, prune
 from mlops_cli.run.replay import Follower, report_document, report_of
 from mlops_cli.run.report import Report
 from mlops_cli.run.settle import Settled
@@ -58,18 +58,13 @@ def test_what_is_heard_is_written(tmp_path: Path) -> None:
             assert follower.first['pid'] == os.getpid()
 
 
-def test_lines_wait_for_each_other_and_not_for_long(tmp_path: Path) -> None:
+def test_a_line_is_there_when_it_is_told(tmp_path: Path) -> None:
+    """Who sees what a stage does finds it among those that run, however fast: it is written before the process starts."""
     with Root(tmp_path) as root, Recorder(root, RUN, ABOUT, lambda _: None, time.time) as recorder:
         path = tmp_path / folder_of(RUN) / 'events.jsonl'
-        began = time.monotonic()
         for number in range(100):
             recorder.emit(StageStarted(f's{number}', 1, 'log'))
-        if time.monotonic() - began < PERIOD:
-            assert len(events_in(path)) < 100
-        end = time.monotonic() + 30
-        while len(events_in(path)) < 101:
-            recorder.pulse()
-            assert time.monotonic() < end
+            assert len(events_in(path)) == number + 2
 
 
 @pytest.mark.parametrize(
@@ -115,24 +110,19 @@ def test_where_no_folder_can_be_made_the_run_goes_on(tmp_path: Path) -> None:
 
 
 def test_a_thousand_stages_cost_next_to_nothing(tmp_path: Path) -> None:
-    """Their events are written in few groups; the bound is some twenty times what a busy machine takes."""
+    """The bound is some twenty times what a busy machine takes."""
     ref = ObjectRef(digest_of(b'x'), 1, 'file')
     events: list[Event] = []
     for number in range(1000):
         events.append(StageStarted(f's{number}', 1, f'.mlops/local/logs/{RUN}/s{number}.log', 0.5))
         events.append(StageEnded(f's{number}', 'done', 0.5, 0, ((f'out/{number}.txt', ref),), usage={'cpu_seconds': 0.1}))
-    writes: list[str] = []
-    with (
-        Root(tmp_path) as root,
-        ops.record(lambda operation, _: writes.append(operation)),
-        Recorder(root, RUN, ABOUT, lambda _: None, time.time) as recorder,
-    ):
-        began = time.process_time(), time.monotonic()
+    with Root(tmp_path) as root, Recorder(root, RUN, ABOUT, lambda _: None, time.time) as recorder:
+        began = time.process_time()
         for event in events:
             recorder.emit(event)
-        took, passed = time.process_time() - began[0], time.monotonic() - began[1]
-    print(f'{took * 1000:.1f} ms for {len(events)} events, {writes.count("write")} writes')
-    assert took < 1.0 and writes.count('write') <= 3 + passed / PERIOD
+        took = time.process_time() - began
+    print(f'{took * 1000:.1f} ms for {len(events)} events')
+    assert took < 1.0
     with Root(tmp_path) as root:
         began = time.process_time()
         found = live.read(root, RUN)
