@@ -8,7 +8,8 @@ from pathlib import Path
 import typer
 
 from mlops_cli import __version__
-from mlops_cli.cli import app, exits, grammar, manual
+from mlops_cli.cli import app, exits, manual
+from mlops_cli.cli.completion import grammar
 from mlops_cli.pipeline.load import schema
 from mlops_cli.pipeline.manual import page
 from mlops_cli.records.config import VARIABLES
@@ -70,13 +71,14 @@ def made() -> dict[str, str]:
     """Path from the repository's root -> what has to stand there."""
     commands = tree()
     schemas = {path.name for path in (ROOT / 'docs' / 'schemas').glob('*.json')}
+    short = json.dumps(grammar.compact(commands), ensure_ascii=False, separators=(',', ':'))
     meanings = {int(code): f'{text[:1].upper()}{text[1:]}.' for code, text in exits.MEANING.items()}
     return {
         'docs/cli.md': manual.markdown(commands, schemas),
         'docs/schemas/README.md': schemas_page(),
         'docs/man/mlops.1': manual.man(commands, __version__, meanings, variables(commands)),
         'docs/pipeline.md': page(schema()),
-        'mlops_cli/cli/grammar.json': json.dumps(grammar.compact(commands), ensure_ascii=False, separators=(',', ':')) + '\n',
+        'mlops_cli/cli/completion/grammar.json': f'{short}\n',
     }
 
 

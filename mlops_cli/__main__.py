@@ -16,7 +16,7 @@ def main() -> None:
         sys.stderr.write(refusal)
         sys.exit(6)
     if instruction := os.environ.get('_MLOPS_COMPLETE'):
-        from mlops_cli.cli.shells import answer
+        from mlops_cli.cli.completion.shells import answer
         answer(instruction, os.environ)
         sys.exit(0)
     try:

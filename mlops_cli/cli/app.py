@@ -88,7 +88,7 @@ def _version(value: bool) -> None:
 
 def _install(value: bool) -> None:
     if value:
-        from mlops_cli.cli.shell_files import install, shell_of_user
+        from mlops_cli.cli.completion.shell_files import install, shell_of_user
 
         print(install(shell_of_user(os.environ), os.environ))
         raise typer.Exit
@@ -96,8 +96,8 @@ def _install(value: bool) -> None:
 
 def _show(value: bool) -> None:
     if value:
-        from mlops_cli.cli.shell_files import shell_of_user
-        from mlops_cli.cli.shells import SCRIPTS
+        from mlops_cli.cli.completion.shell_files import shell_of_user
+        from mlops_cli.cli.completion.shells import SCRIPTS
 
         print(SCRIPTS[shell_of_user(os.environ)], end='')
         raise typer.Exit

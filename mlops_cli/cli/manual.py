@@ -6,7 +6,7 @@ import re
 from collections.abc import Collection, Iterable, Mapping
 from textwrap import wrap
 
-from mlops_cli.cli.grammar import Node, groups, walk
+from mlops_cli.cli.completion.grammar import Node, groups, walk
 from mlops_cli.core.units import plural
 
 _EXAMPLE = re.compile(r'^Examples?:\s*')

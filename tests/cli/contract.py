@@ -12,7 +12,8 @@ from typing import Any
 
 import typer
 
-from mlops_cli.cli import app, grammar, manual
+from mlops_cli.cli import app, manual
+from mlops_cli.cli.completion import grammar
 from tests.support.project import Project, Result
 
 ROOT = Path(__file__).resolve().parents[2]

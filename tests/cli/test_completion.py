@@ -14,11 +14,11 @@ from pathlib import Path
 
 import pytest
 
-from mlops_cli.cli import shells
-from mlops_cli.cli.completing import BY_METAVAR, BY_PLACE, words_of
-from mlops_cli.cli.grammar import saved, walk
-from mlops_cli.cli.offers import FILES
-from mlops_cli.cli.shell_files import install, shell_of_user
+from mlops_cli.cli.completion import shells
+from mlops_cli.cli.completion.completing import BY_METAVAR, BY_PLACE, words_of
+from mlops_cli.cli.completion.grammar import saved, walk
+from mlops_cli.cli.completion.offers import FILES
+from mlops_cli.cli.completion.shell_files import install, shell_of_user
 from mlops_cli.core.errors import UserError
 from tests.support.project import Project
 
@@ -237,7 +237,7 @@ except SystemExit:
     done = subprocess.run(python, cwd=project.path, env=environ, capture_output=True, text=True, check=True)
     assert 'train@tree' in done.stdout
     found = set(done.stderr.split())
-    assert 'mlops_cli.cli.completing' in found
+    assert 'mlops_cli.cli.completion.completing' in found
     assert not found & {'typer', 'rich', 'sqlite3', 'networkx', 'mlops_cli.run.workbench', 'mlops_cli.fingerprint.stage'}
 
 
@@ -374,10 +374,10 @@ def test_a_start_file_behind_a_link_stays_one(tmp_path: Path, monkeypatch: pytes
 
 
 def test_the_shell_is_told_by_who_asks(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr('mlops_cli.cli.shell_files._process', lambda pid: {7: ('python', 6), 6: ('fish', 1)}[pid])
+    monkeypatch.setattr('mlops_cli.cli.completion.shell_files._process', lambda pid: {7: ('python', 6), 6: ('fish', 1)}[pid])
     monkeypatch.setattr(os, 'getppid', lambda: 7)
     assert shell_of_user({'SHELL': '/bin/zsh'}) == 'fish'
-    monkeypatch.setattr('mlops_cli.cli.shell_files._process', lambda pid: ('', 0))
+    monkeypatch.setattr('mlops_cli.cli.completion.shell_files._process', lambda pid: ('', 0))
     assert shell_of_user({'SHELL': '/bin/zsh'}) == 'zsh'
     with pytest.raises(UserError, match='no completion for tcsh'):
         shell_of_user({'SHELL': '/bin/tcsh'})

@@ -8,8 +8,8 @@ from contextlib import suppress
 from dataclasses import dataclass
 from typing import Any
 
-from mlops_cli.cli import completing
-from mlops_cli.cli.completing import BY_METAVAR, Offers
+from mlops_cli.cli.completion import completing
+from mlops_cli.cli.completion.completing import BY_METAVAR, Offers
 
 Node = Mapping[str, Any]
 FILES = frozenset({'PATH', 'FILE', 'DIR'})  # words of a metavar that mean any file

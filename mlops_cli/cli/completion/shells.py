@@ -12,8 +12,8 @@ import sys
 from collections.abc import Mapping
 from dataclasses import dataclass
 
-from mlops_cli.cli import grammar
-from mlops_cli.cli.offers import offers
+from mlops_cli.cli.completion import grammar
+from mlops_cli.cli.completion.offers import offers
 
 VARIABLE = '_MLOPS_COMPLETE'  # complete_bash: answer; source_bash: print the script
 MOST = 1000  # candidates

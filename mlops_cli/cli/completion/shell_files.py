@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 from collections.abc import Mapping
 
-from mlops_cli.cli.shells import SCRIPTS
+from mlops_cli.cli.completion.shells import SCRIPTS
 from mlops_cli.core.errors import UserError
 from mlops_cli.fsio import ops
 from mlops_cli.fsio.atomic import write_file
