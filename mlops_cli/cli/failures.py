@@ -11,7 +11,7 @@ from typing import Any
 
 from mlops_cli import __version__
 from mlops_cli.cli import context, exits
-from mlops_cli.cli.console import Line, hung_up, one_line, print_json, say
+from mlops_cli.cli.console import Line, hung_up, one_line, out, print_json, say
 from mlops_cli.cli.finding import project_folder
 from mlops_cli.core import layout
 from mlops_cli.core.errors import ExitCode, UserError, UserErrors
@@ -72,7 +72,7 @@ def _usage(error: Any, arguments: Sequence[str]) -> int:
     command = next((word for word in arguments if not word.startswith('-')), '')
     path = ctx.command_path if ctx else f'mlops {command}'.strip()
     if kind == 'NoArgsIsHelpError':
-        print(error.format_message())
+        out(error.format_message())
         return ExitCode.DONE
     hint = f'{path} -h shows the options'
     if kind == 'NoSuchOption':

@@ -92,6 +92,13 @@ def test_lanes(typed: Typed) -> None:
     ]
 
 
+def test_marks_in_the_c_locale(typed: Typed, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv('LC_ALL', 'C')
+    lines = typed('graph').splitlines()
+    assert lines[:3] == ['o  prepare  > data', '|', '@  train@* (3)  > m*.bin'] and lines[-1].startswith('o a stage, @')
+    assert typed('graph', '--help').isascii() and typed('graph').isascii()
+
+
 def test_instances_on_their_own(typed: Typed) -> None:
     lines = typed('graph', '--instances').splitlines()
     assert [line for line in lines if 'train' in line] == [

@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import io
 import unicodedata
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from mlops_cli.cli.console.text import cells, clip, fill, one_line, pad, plain, safe, wrap
+from mlops_cli.cli.console import Line, out
+from mlops_cli.cli.console.text import ascii_marks, cells, clip, fill, one_line, pad, plain, safe, wrap
+from mlops_cli.report.dag_text import _CORNERS, MARKS
 from tests.cli.hostile import HOSTILE, harmless
 
 
@@ -85,3 +88,23 @@ def test_fill_loses_nothing(words: list[str], columns: int) -> None:
 
 def test_wrap_breaks_at_blanks() -> None:
     assert wrap('one two three four', 9) == ['one two', 'three', 'four']
+
+
+def test_where_only_ascii_is_seen_our_marks_are_plain_and_as_wide() -> None:
+    marks = ''.join({*MARKS, *_CORNERS.values(), '…', '⏎', '→', '│', '\ufffd'})
+    plain_marks = ascii_marks(marks)
+    assert plain_marks.isascii() and cells(plain_marks) == cells(marks)
+    assert ascii_marks('日本.csv') == '日本.csv'  # names are left alone
+
+
+@pytest.mark.parametrize(('variable', 'seen'), [('C', False), ('POSIX', False), ('C.UTF-8', True), ('', True)])
+def test_lines_are_plain_in_the_c_locale(variable: str, seen: bool, monkeypatch: pytest.MonkeyPatch) -> None:
+    for name in ('LC_CTYPE', 'LANG'):
+        monkeypatch.delenv(name, raising=False)
+    monkeypatch.setenv('LC_ALL', variable)
+    stream = io.TextIOWrapper(io.BytesIO(), encoding='utf-8')
+    monkeypatch.setattr('sys.stdout', stream)
+    out(Line('│ a…'))
+    out('│ printed', foreign=True)
+    stream.seek(0)
+    assert stream.read().splitlines() == ['│ a…' if seen else '| a~', '│ printed']

@@ -45,7 +45,7 @@ def command(
 ) -> int:
     """The stages and what flows between them, from what comes first down; a line leads from a stage to what reads it.
 
-    ○ is a stage, ● a stage with instances (how many stands beside it), □ data that no stage makes.
+    The last line says what the marks mean; beside a stage with instances stands how many it has.
 
     Example:  mlops graph --format mermaid > docs/pipeline.mmd
     """
@@ -65,7 +65,8 @@ def command(
             tracked=tracked,
             notes=form is not Format.TEXT,
         )
-        out_lines(_shown(bench.pipeline, names, drawing, form, summary(names, states)))
+        lines = _shown(bench.pipeline, names, drawing, form, summary(names, states))
+        out_lines(lines, foreign=form is not Format.TEXT)
     return 0
 
 

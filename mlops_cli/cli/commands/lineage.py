@@ -151,7 +151,7 @@ def _show(
     elif form is Format.TEXT:
         out_lines(lines())
     else:
-        out_lines(_drawn(form, said, drawing()).splitlines())
+        out_lines(_drawn(form, said, drawing()).splitlines(), foreign=True)
 
 
 def _drawing(found: Upstream | Downstream | LineageDiff, full: bool) -> Drawing:

@@ -153,7 +153,7 @@ class _Printer:
                 sys.stdout.buffer.write(part)
         else:
             for line in deque(shown(file, hold=hold), lines) if lines else shown(file, hold=hold):
-                out(line)
+                out(line, foreign=True)
         if sys.stdout is not None:
             sys.stdout.flush()
 

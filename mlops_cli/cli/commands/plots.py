@@ -12,7 +12,7 @@ import typer
 
 from mlops_cli.cli import context, exits, options
 from mlops_cli.cli.comparing import two_points
-from mlops_cli.cli.console import Line, one_line, out, out_lines, print_json, width
+from mlops_cli.cli.console import Line, one_line, out, out_lines, print_json, shows_marks, width
 from mlops_cli.cli.groups import group
 from mlops_cli.cli.pages import open_page, replace_ours
 from mlops_cli.cli.screens.plots import Pair, Pen, kind_of, plots_lines
@@ -185,7 +185,7 @@ def _deliver(bench: Workbench, found: Found, wishes: Wishes) -> int:
             width(sys.stdout),
             found.labels,
             single=found.single,
-            ascii_only=wishes.ascii_only or not _unicode(),
+            ascii_only=wishes.ascii_only or not shows_marks(sys.stdout),
             everything=context.current.verbose,
         )
         out_lines(plots_lines(found.pairs, pen))
@@ -201,13 +201,6 @@ def _deliver(bench: Workbench, found: Found, wishes: Wishes) -> int:
     for path, content in dict.fromkeys(broken):
         out(Line(f'  {"broken":<9} {one_line(path)}: {one_line(content.problem)}'))
     return 0
-
-
-def _unicode() -> bool:
-    """Whether the terminal shows more than ASCII: Python's own streams write UTF-8 in the C locale, too."""
-    encoding = (getattr(sys.stdout, 'encoding', '') or '').lower().replace('-', '')
-    locale = os.environ.get('LC_ALL') or os.environ.get('LC_CTYPE') or os.environ.get('LANG') or ''
-    return encoding.startswith('utf') and locale not in ('C', 'POSIX')
 
 
 def _write_page(project: Root, found: Found, target: str) -> None:

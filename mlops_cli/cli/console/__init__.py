@@ -9,7 +9,7 @@ import sys
 from collections.abc import Iterable
 from typing import Any, NamedTuple, TextIO
 
-from mlops_cli.cli.console.text import cells, clip, fill, one_line, pad, plain, safe, wrap
+from mlops_cli.cli.console.text import ascii_marks, cells, clip, fill, one_line, pad, plain, safe, wrap
 from mlops_cli.core.events import Event, Note
 
 __all__ = [
@@ -30,6 +30,7 @@ __all__ = [
     'print_json',
     'safe',
     'say',
+    'shows_marks',
     'terminal',
     'width',
     'wrap',
@@ -83,14 +84,14 @@ def prepare() -> None:
             stream.reconfigure(errors='replace')
 
 
-def out(text: str | Line = '') -> None:
-    """A line of data."""
-    _write(sys.stdout, text)
+def out(text: str | Line = '', *, foreign: bool = False) -> None:
+    """A line of data.  ``foreign``: of a log, or in a format of others, where no mark is ours to replace."""
+    _write(sys.stdout, text, foreign)
 
 
-def out_lines(lines: Iterable[str | Line]) -> None:
+def out_lines(lines: Iterable[str | Line], *, foreign: bool = False) -> None:
     for line in lines:
-        out(line)
+        out(line, foreign=foreign)
 
 
 def say(text: str | Line = '') -> None:
@@ -103,11 +104,13 @@ def say(text: str | Line = '') -> None:
         _nowhere(sys.stderr)
 
 
-def _write(stream: TextIO | None, text: str | Line) -> None:
+def _write(stream: TextIO | None, text: str | Line, foreign: bool = False) -> None:
     if stream is None:  # closed by who started us
         return
     line = text if isinstance(text, Line) else Line(text)
     shown = safe(line.text)
+    if not (foreign or shown.isascii() or shows_marks(stream)):
+        shown = ascii_marks(shown)
     if line.word in STYLES and colour(stream):
         shown = shown.replace(line.word, f'\x1b[{_CODES[STYLES[line.word]]}m{line.word}\x1b[0m', 1)
     elif line.style in _CODES and colour(stream):
@@ -145,6 +148,13 @@ def print_json(document: dict[str, Any]) -> None:
 def terminal(stream: TextIO | None) -> bool:
     """A person watches it: a terminal, and not one that can show nothing but lines."""
     return stream is not None and stream.isatty() and os.environ.get('TERM') != 'dumb'
+
+
+def shows_marks(stream: TextIO | None) -> bool:
+    """More than ASCII can be seen there: Python's own streams write UTF-8 in the C locale, too."""
+    encoding = (getattr(stream, 'encoding', '') or '').lower().replace('-', '')
+    locale = os.environ.get('LC_ALL') or os.environ.get('LC_CTYPE') or os.environ.get('LANG') or ''
+    return encoding.startswith('utf') and locale not in ('C', 'POSIX')
 
 
 def colour(stream: TextIO | None) -> bool:

@@ -9,11 +9,13 @@ from rich.console import Console
 from rich.live import Live
 from rich.text import Text
 
-from mlops_cli.cli.console import STYLES, Line, colour, safe
+from mlops_cli.cli.console import STYLES, Line, colour, safe, shows_marks
+from mlops_cli.cli.console.text import ascii_marks
 
 
-def _text(line: Line) -> Text:
-    text = Text(safe(line.text), no_wrap=True, overflow='crop', end='')
+def _text(line: Line, marks: bool) -> Text:
+    shown = safe(line.text)
+    text = Text(shown if marks else ascii_marks(shown), no_wrap=True, overflow='crop', end='')
     if line.word in STYLES:
         start = text.plain.find(line.word)
         if start >= 0:
@@ -25,6 +27,7 @@ class Moving:
     """The moving part on ``stream``, a terminal.  Not thread safe: whoever draws holds a lock."""
 
     def __init__(self, stream: TextIO) -> None:
+        self._marks = shows_marks(stream)
         self._console = Console(
             file=stream,
             force_terminal=True,
@@ -42,11 +45,11 @@ class Moving:
 
     def show(self, lines: Sequence[Line]) -> None:
         """Draws these in place of what moved before."""
-        self._live.update(Text('\n', end='').join(map(_text, lines)), refresh=True)
+        self._live.update(Text('\n', end='').join(_text(line, self._marks) for line in lines), refresh=True)
 
     def print(self, line: Line) -> None:
         """A line that stays, above the moving part."""
-        self._console.print(_text(line), soft_wrap=True)
+        self._console.print(_text(line, self._marks), soft_wrap=True)
 
     def close(self) -> None:
         """Takes the moving part away."""

@@ -8,6 +8,8 @@ from collections.abc import Iterable
 from functools import lru_cache
 
 TAB = 8
+# Our own marks where a terminal shows no more than ASCII: one character for one, so that columns stay.
+_ASCII = str.maketrans('…⏎→│─╭╮╰╯├┤└┬┴┼○●□◉◌\ufffd', '~|>|-++++++++++o@#*??')
 REPLACED = '\ufffd'
 
 # What a terminal, a CI log or a reader could take for an instruction, or does not show at all: C0 and C1 controls but tab and
@@ -32,6 +34,11 @@ def safe(text: str) -> str:
 def plain(text: str) -> str:
     """As :func:`safe`, for what programs print: their colours and cursor movements are left out, not replaced."""
     return safe(_SEQUENCE.sub('', text))
+
+
+def ascii_marks(text: str) -> str:
+    """Text with our own marks replaced by plain characters; names keep what else is in them."""
+    return text if text.isascii() else text.translate(_ASCII)
 
 
 def one_line(text: str) -> str:
