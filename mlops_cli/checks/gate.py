@@ -15,7 +15,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
-from mlops_cli.core import strictjson
+from mlops_cli.core import delimited, strictjson
 from mlops_cli.core.errors import ExitCode, UserError, Where
 from mlops_cli.core.near import did_you_mean
 from mlops_cli.core.scalars import kind
@@ -208,7 +208,7 @@ def read_metrics(data: bytes, name: str) -> Any:
         from mlops_cli.pipeline import paramfile
         return paramfile.read(data, name)
     if suffix in ('csv', 'tsv'):
-        return _last_row(data, name, '\t' if suffix == 'tsv' else ',')
+        return _last_row(data, name)
     if suffix in ('jsonl', 'ndjson'):
         lines = data.splitlines()
         last = max((number for number, line in enumerate(lines) if line.strip()), default=None)
@@ -222,9 +222,11 @@ def read_metrics(data: bytes, name: str) -> Any:
     return strictjson.read(data, name, not_finite=True)
 
 
-def _last_row(data: bytes, name: str, delimiter: str) -> dict[str, Any]:
+def _last_row(data: bytes, name: str) -> dict[str, Any]:
     try:
-        rows = [row for row in csv.reader(data.decode('utf-8-sig').splitlines(), delimiter=delimiter) if row]
+        lines = data.decode('utf-8-sig').splitlines()
+        delimiter = delimited.separator(name, next((line for line in lines if line), ''))
+        rows = [row for row in csv.reader(lines, delimiter=delimiter) if row]
     except (UnicodeDecodeError, csv.Error) as error:
         raise UserError(f'not CSV: {error}', where=Where(name)) from None
     if len(rows) < 2:
@@ -233,13 +235,15 @@ def _last_row(data: bytes, name: str, delimiter: str) -> dict[str, Any]:
     if len(header) != len(last) or len(set(header)) != len(header):
         problem = 'two columns of one name' if len(header) == len(last) else 'not as many values as names'
         raise UserError(f'the last row has {problem}', where=Where(name, len(rows)))
-    return {key.strip(): _cell(text.strip()) for key, text in zip(header, last, strict=True)}
+    return {key.strip(): _cell(text.strip(), comma=delimiter == ';') for key, text in zip(header, last, strict=True)}
 
 
-def _cell(text: str) -> Any:
+def _cell(text: str, *, comma: bool) -> Any:
     for number in (int, float):
         try:
             return number(text)
         except ValueError:
             continue
+    if comma and (value := delimited.decimal(text)) is not None:
+        return value
     return _CONSTANTS.get(text.lower(), text) if text else None

@@ -12,7 +12,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from mlops_cli.core import strictjson
+from mlops_cli.core import delimited, strictjson
 from mlops_cli.core.errors import UserError, Where
 from mlops_cli.core.units import plural
 from mlops_cli.experiments.plots_values import Picture
@@ -23,9 +23,10 @@ COLUMNS = 500  # of a table that are looked at
 PIXELS = 100_000_000  # of a picture that a browser is given
 BIGGEST = 1e300  # what can be drawn: the difference of two such numbers is still a number
 DEPTH = 4  # objects inside a row that become columns
-DELIMITERS = {'csv': ',', 'tsv': '\t'}
+DELIMITED = ('csv', 'tsv')
+CALLED = {',': 'comma', ';': 'semicolon', '\t': 'tab'}
 LINES = ('jsonl', 'ndjson')
-TABLES = (*DELIMITERS, 'json', *LINES)
+TABLES = (*DELIMITED, 'json', *LINES)
 MEDIA = {
     'png': 'image/png',
     'jpg': 'image/jpeg',
@@ -67,8 +68,8 @@ def read_table(data: bytes, path: str, *, header: bool = True, wanted: Iterable[
     if len(data) > LIMIT:
         raise too_large(path)
     kind = suffix(path)
-    if kind in DELIMITERS:
-        return _delimited(data, path, DELIMITERS[kind], header)
+    if kind in DELIMITED:
+        return _delimited(data, path, header)
     if kind in LINES:
         return _of_rows(_json_lines(data, path), path)
     return _of_json(strictjson.read(data, path, not_finite=True), path, frozenset(wanted))
@@ -90,13 +91,15 @@ def cell(text: str) -> Cell:
         return stripped
 
 
-def _delimited(data: bytes, path: str, delimiter: str, header: bool) -> Table:
+def _delimited(data: bytes, path: str, header: bool) -> Table:
     try:
         text = data.decode('utf-8-sig')
     except UnicodeDecodeError as error:
         raise UserError(
             'not UTF-8', where=Where(path, data.count(b'\n', 0, error.start) + 1), hint='save it as UTF-8'
         ) from None
+    first = next((line for line in io.StringIO(text, newline='') if line.strip('\r\n')), '')
+    delimiter = delimited.separator(path, first, header=header)
     reader = csv.reader(io.StringIO(text, newline=''), delimiter=delimiter, strict=True)
     rows: list[list[str]] = []
     try:
@@ -105,7 +108,8 @@ def _delimited(data: bytes, path: str, delimiter: str, header: bool) -> Table:
                 continue
             if rows and len(row) != len(rows[0]):
                 counts = f'{plural(len(row), "cell")}, the first row has {len(rows[0]):,}'
-                raise UserError(f'a row has {counts}', where=Where(path, reader.line_num), hint='quote cells that hold a comma')
+                hint = f'quote cells that hold a {CALLED[delimiter]}'
+                raise UserError(f'a row has {counts}', where=Where(path, reader.line_num), hint=hint)
             rows.append(row)
             if len(rows) > ROWS:
                 raise too_large(path, f'more than {ROWS:,} rows')
@@ -120,17 +124,23 @@ def _delimited(data: bytes, path: str, delimiter: str, header: bool) -> Table:
     if not rows:
         raise UserError('a header and no rows', where=Where(path), hint='or write header: false')
     columns = zip(*rows, strict=True)
-    found = {name: _cells(cells) for name, cells, _ in zip(names, columns, range(COLUMNS), strict=False)}
+    comma = delimiter == ';'
+    found = {name: _cells(cells, comma=comma) for name, cells, _ in zip(names, columns, range(COLUMNS), strict=False)}
     return Table(found, len(rows))
 
 
-def _cells(column: Sequence[str]) -> tuple[Cell, ...]:
-    """Most columns are numbers throughout, which goes faster."""
+def _cells(column: Sequence[str], *, comma: bool = False) -> tuple[Cell, ...]:
+    """Most columns are numbers throughout, which goes faster.  ``comma``: they may be written with a decimal comma, all of
+    them; with one that is not, ``1,5`` is text."""
     try:
         if not any('_' in text for text in column):
             return tuple(map(float, column))
     except ValueError:
         pass
+    if comma:
+        numbers = [delimited.decimal(text) if text.strip() else None for text in column]
+        if all(number is not None or not text.strip() for number, text in zip(numbers, column, strict=True)):
+            return tuple(numbers)
     return tuple(map(cell, column))
 
 

@@ -4,7 +4,6 @@ Reads the file's end and changes nothing; what cannot be understood yet (half a 
 
 from __future__ import annotations
 
-import csv
 import json
 import math
 import os
@@ -13,6 +12,7 @@ from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
+from mlops_cli.core import delimited
 from mlops_cli.core.errors import UserError
 from mlops_cli.core.events import Figure, StageProgress
 from mlops_cli.fsio.paths import Root
@@ -87,30 +87,28 @@ def _row(path: str, head: bytes, lines: list[bytes]) -> Mapping[str, Any] | None
     first, ended, _ = head.partition(b'\n')
     if not ended:
         return None
-    separator = '\t' if path.endswith('.tsv') else ';' if b';' in first and b',' not in first else ','
-    names = _cells(first, separator)
+    separator = delimited.separator(path, _text(first))
+    names = delimited.cells(_text(first), separator)
     for line in reversed(lines):
-        cells = _cells(line, separator)
+        cells = delimited.cells(_text(line), separator)
         if line != first and len(cells) == len(names) and any(cells):
-            return {name or str(place): _number(cell) for place, (name, cell) in enumerate(zip(names, cells, strict=True), 1)}
+            values = [_number(cell, comma=separator == ';') for cell in cells]
+            return {name or str(place): value for place, (name, value) in enumerate(zip(names, values, strict=True), 1)}
     return None
 
 
-def _cells(line: bytes, separator: str) -> list[str]:
-    text = line.decode('utf-8', 'replace').strip('\r\ufeff')
-    try:
-        return [cell.strip() for cell in next(csv.reader([text], delimiter=separator), [])]
-    except csv.Error:
-        return []
+def _text(line: bytes) -> str:
+    return line.decode('utf-8', 'replace').strip('\r\ufeff')
 
 
-def _number(cell: str) -> Figure:
+def _number(cell: str, *, comma: bool) -> Figure:
     for kind in (int, float):
         try:
             return kind(cell)
         except ValueError:
             continue
-    return cell
+    number = delimited.decimal(cell) if comma else None
+    return cell if number is None else number
 
 
 def progress_of(stage: str, values: Mapping[str, Any]) -> StageProgress | None:

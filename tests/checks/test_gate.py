@@ -126,6 +126,7 @@ def test_metrics_in_every_format() -> None:
     assert read_metrics(b'\xef\xbb\xbfepoch,acc,name,ok,gap\n1,0.1,x,False,\n\n2, 0.5 ,"a,b",true,\n', 'm.csv') == {
         'epoch': 2, 'acc': 0.5, 'name': 'a,b', 'ok': True, 'gap': None}
     assert read_metrics(b'a\tb\n1\t2\n', 'm.TSV') == {'a': 1, 'b': 2}
+    assert read_metrics(b'a;b;c;d\n1;0,25;x,5;0.5\n', 'm.csv') == {'a': 1, 'b': 0.25, 'c': 'x,5', 'd': 0.5}
     assert str(read_metrics(b'{"a": NaN}', 'm.json')['a']) == 'nan'
 
 

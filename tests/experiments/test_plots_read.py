@@ -30,6 +30,10 @@ def png(width: int, height: int) -> bytes:
         (b'step,loss\n1,0.5\n2,0.25\n', 'p.csv'),
         (b'\xef\xbb\xbfstep,loss\r\n1,0.5\r\n\r\n2,0.25\r\n', 'p.csv'),
         (b'step\tloss\n1\t0.5\n2\t0.25', 'p.TSV'),
+        (b'step\tloss\n1\t0.5\n2\t0.25', 'p.csv'),
+        (b'step;loss\n1;0.5\n2;0.25\n', 'p.csv'),
+        (b'\xef\xbb\xbf\r\nstep;loss\r\n1; 0,5\r\n2;0,25\r\n', 'p.csv'),
+        (b'step;loss\r1;5e-1\r2;,25e0\r', 'p.csv'),
         (b'[{"step": 1, "loss": 0.5}, {"step": 2, "loss": 0.25}]', 'p.json'),
         (b'{"title": "x", "train": {"rows": [{"step": 1, "loss": 0.5}, {"step": 2, "loss": 0.25}]}}', 'p.json'),
         (b'{"step": [1, 2], "loss": [0.5, 0.25], "note": "x"}', 'p.json'),
@@ -55,6 +59,31 @@ def test_quoted_cells_hold_anything() -> None:
     assert found['name'] == ('a, "b"\nc',)
 
 
+@pytest.mark.parametrize(
+    ('data', 'columns'),
+    [
+        (b'a,b;c\n1,2\n', {'a': (1.0,), 'b;c': (2.0,)}),  # as many of both: commas
+        (b'"a,b",c;d\n1,2\n', {'a,b': (1.0,), 'c;d': (2.0,)}),
+        (b'a;"b, c, d"\n1;2\n', {'a': (1.0,), 'b, c, d': (2.0,)}),
+        (b'a\n1\n', {'a': (1.0,)}),
+        (b'a\tb;c\td\n1\t2\t3\n', {'a': (1.0,), 'b;c': (2.0,), 'd': (3.0,)}),
+    ],
+)
+def test_the_separator_is_what_gives_the_header_most_columns(data: bytes, columns: dict[str, tuple[float, ...]]) -> None:
+    assert dict(read_table(data, 'p.csv').columns) == columns
+
+
+def test_a_decimal_comma_counts_where_all_of_a_column_have_it() -> None:
+    found = read_table(b'a;b;c;d;e\n1,5;1,5;1,5;1.234,5;nan\n;2.5;x;2;1,5\n-2;3;;3;INF\n', 'p.csv').columns
+    assert found['a'] == (1.5, None, -2.0)
+    assert found['b'] == ('1,5', 2.5, 3.0) and found['c'] == ('1,5', 'x', None) and found['d'] == ('1.234,5', 2.0, 3.0)
+    assert [str(one) for one in found['e']] == ['nan', '1.5', 'inf']
+    assert read_table(b'a\tb\n1,5\t2\n', 'p.tsv').columns['a'] == ('1,5',)  # thousands, as likely
+    bare = read_table(b'1,5;2,5;3,5\n4;5,0;6\n', 'p.csv', header=False).columns
+    assert dict(bare) == {'0': (1.5, 4.0), '1': (2.5, 5.0), '2': (3.5, 6.0)}
+    assert list(read_table(b'1;2,3;4,5;6\n', 'p.csv', header=False).columns) == ['0', '1', '2', '3']
+
+
 def test_without_a_header_columns_are_counted() -> None:
     assert dict(read_table(b'1,2\n3,4\n', 'p.csv', header=False).columns) == {'0': (1.0, 3.0), '1': (2.0, 4.0)}
 
@@ -71,6 +100,7 @@ def test_the_list_that_has_the_columns_is_meant() -> None:
         (b'', 'p.csv', 0, 'the file is empty'),
         (b'a,b\n', 'p.csv', 0, 'a header and no rows'),
         (b'a,b\n1,2\n3\n', 'p.csv', 3, 'a row has 1 cell, the first row has 2'),
+        (b'a;b\n1;2\n3\n', 'p.csv', 3, 'a row has 1 cell, the first row has 2'),
         (b'a,a\n1,2\n', 'p.csv', 1, "two columns are called 'a'"),
         (b'a,b\n1,"2\n', 'p.csv', 2, 'not CSV'),
         (b'a,b\n1,\xff\n', 'p.csv', 2, 'not UTF-8'),
