@@ -194,6 +194,17 @@ def test_plots_as_data(mlops: Mlops, trained: Project) -> None:
     ]
 
 
+def test_what_is_left_out_is_counted(mlops: Mlops, trained: Project) -> None:
+    trained.write('p/2.csv', 'step;loss\n1;-1,7e308\n2;0,5\n3;nan\n4;1e308\n')
+    row = mlops('plots', 'show', 'p/2.csv', '--json').json['rows'][0]
+    assert (row['count'], row['left_out'], row['min'], row['max'], row['last']) == (1, 3, -1.7e308, 1e308, 1e308)
+    assert row['notes'] == 'loss: 3 of 4 values are too large to be drawn and NaN'
+    assert f'({row["notes"]})' in mlops('plots', 'diff').out
+    mlops('plots', 'show', '--html', 'page.html')
+    assert row['notes'] in (trained.path / 'page.html').read_text()
+    assert [row['left_out'] for row in mlops('plots', 'diff', '--json').json['rows'] if row['path'] == 'p/2.csv'] == [0, 3]
+
+
 def test_options_count_before_the_declaration(mlops: Mlops, trained: Project) -> None:
     row = mlops('plots', 'show', 'p/1.csv', '--kind', 'bar', '-x', 'loss', '-y', 'step', '--json').json['rows'][0]
     assert (row['kind'], row['series'], row['max']) == ('bar', 'step', 2)

@@ -16,6 +16,7 @@ from mlops_cli.experiments.plots_values import (
     Confusion,
     Content,
     Drawing,
+    Facts,
     Histogram,
     Lines,
     Picture,
@@ -73,6 +74,15 @@ def both() -> list[Pair]:
 
 def pen(columns: int = 80, **more: Any) -> Pen:
     return Pen(columns, LABELS, **{'single': False, 'ascii_only': False, **more})
+
+
+@pytest.mark.parametrize('big', [False, True])
+def test_the_numbers_beside_a_line_are_those_of_the_file(big: bool) -> None:
+    content = Lines((Series('y', X[:2], (1.0, 2.0)),), facts={'y': Facts(-7.0, 1.5e308, 3.0, 2)})
+    drawn = Drawing('t', content, notes=('y: 2 of 4 values are too large to be drawn',))
+    pair: Pair = (None, Plot('', 'p.csv', 'workspace', drawn))
+    text = '\n'.join(line.text for line in plots_lines([pair] if big else [pair, pair], pen(single=True)))
+    assert 'min -7  max 1.5e308  last 3' in text and '(y: 2 of 4 values are too large to be drawn)' in text
 
 
 @pytest.mark.parametrize('columns', [80, 200])

@@ -42,6 +42,18 @@ def some_runs() -> list[Row]:
     return [one, two, three]
 
 
+def test_a_narrow_list_fits() -> None:
+    one = replace(some_runs()[0], metrics={'loss_of_the_validation': 0.25, 'accuracy': 0.5}, primary=('loss_of_the_validation', 'accuracy'))
+    lines = [line.text for line in list_lines([one], frozenset(), (), NOW, 40)]
+    assert all(cells(line) <= 40 for line in lines)
+    assert lines[0].split()[:3] == ['RUN', 'WHEN', 'ENDED'] and '0.25' in lines[1] and 'accuracy' not in lines[0]
+
+
+def test_a_run_on_a_narrow_terminal() -> None:
+    run = run_record('failed', stages=STAGES, fresh=2, commit='c' * 40, command=('mlops', 'run', '-j', '4'), saved_seconds=70.0)
+    assert all(cells(line.text) <= 40 for line in show_lines(told(run), 40))
+
+
 @pytest.mark.parametrize('columns', [50, 80, 200])
 def test_the_list(pinned, columns: int) -> None:
     rows = some_runs()

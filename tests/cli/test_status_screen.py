@@ -86,3 +86,19 @@ def test_long_lists_end_somewhere() -> None:
     text = [line.text for line in page(plan(*steps, edges={}))]
     assert '  and 70 more (mlops plan)' in text and len(text) < 40
     assert len(page(plan(*steps, edges={}), everything=True)) > 100
+
+
+def test_a_narrow_page_fits() -> None:
+    long = 'train_with_a_very_long_name_for_a_stage@1'
+    steps = [*mixed_plan().steps, step(long, 'run', DEPTH)]
+    lines = page(
+        plan(*steps),
+        40,
+        running=(Working(long, NOW - 130, 'gpu1', 4711, 'step 4,100, loss 0.31'), Working('select', None, '', 0, '')),
+        uncommitted=Uncommitted(('.mlops/stages/a.json',), ('params.yaml', 'src/train.py'), ('data/raw',), ('secret.py',)),
+        data={'data/images': '5,012 new, 3 changed'},
+        unknown_code=(UNKNOWN,),
+    )
+    text = [line.text for line in lines]
+    assert '  train_with_a_very…name_for_a_stage@1' in text
+    assert [line for line in text if cells(line) > 40] == ['    train_with_a_very_long_name_for_a_stage@1'], 'a command to copy'

@@ -11,7 +11,7 @@ from mlops_cli.core.errors import UserError
 from mlops_cli.experiments import plots_choose
 from mlops_cli.experiments.plots_choose import POINTS, drawings, sampled, thinned
 from mlops_cli.experiments.plots_read import Table, read_table
-from mlops_cli.experiments.plots_values import Bars, Broken, Confusion, Histogram, Lines, Series
+from mlops_cli.experiments.plots_values import Bars, Broken, Confusion, Facts, Histogram, Lines, Series
 
 NAN = math.nan
 
@@ -116,13 +116,33 @@ def test_what_cannot_be_drawn_is_told(columns: dict[str, Any], settings: dict[st
 
 def test_numbers_that_are_none_are_counted_or_leave_nothing() -> None:
     (found,) = drawings(table(step=[1, 2, 3, 4], y=[1.0, NAN, math.inf, None]), {}, 'p.csv')
-    assert found.notes == ('y: 2 of 4 values are NaN and infinite or nearly so',)
+    assert found.notes == ('y: 2 of 4 values are NaN and infinite',)
     (found,) = drawings(table(step=[1, 2], y=[NAN, NAN]), {}, 'p.csv')
     assert isinstance(found.content, Broken) and 'all numbers are NaN' in found.content.problem
     (found,) = drawings(table(step=[1], y=[NAN]), {}, 'p.csv')
     assert isinstance(found.content, Broken) and 'the only number is NaN' in found.content.problem
     (found,) = drawings(table(step=[NAN], y=[1.0]), {'x': 'step'}, 'p.csv')
     assert isinstance(found.content, Broken)
+
+
+def test_what_is_told_covers_every_finite_number() -> None:
+    (found,) = drawings(table(step=[4, 1, 2, NAN, 3], y=[1.7e308, 0.5, -1e308, -1.5e308, None]), {}, 'p.csv')
+    assert isinstance(found.content, Lines) and found.content.facts == {'y': Facts(-1.5e308, 1.7e308, 1.7e308, 3)}
+    assert found.notes == (
+        'y: 3 of 5 values are too large to be drawn',
+        'step: 1 of 5 values is NaN, so its row is not drawn',
+    )
+    many = table(x=list(range(9000)), y=[0.0] * 8999 + [7.0], z=[NAN] + [1.0] * 8999)
+    (found,) = drawings(many, {'x': 'x', 'y': ['y', 'z'], 'kind': 'scatter'}, 'p.csv')
+    assert isinstance(found.content, Lines) and max(found.content.series[0].y) == 0.0  # one of three is drawn
+    assert found.content.facts == {'y': Facts(0.0, 7.0, 7.0), 'z': Facts(1.0, 1.0, 1.0, 1)}
+    (found,) = drawings(table(name=['a', 'b'], y=[math.inf, 2.0]), {}, 'p.csv')
+    assert isinstance(found.content, Bars) and found.content.facts == {'y': Facts(2.0, 2.0, 2.0, 1)}
+    (found,) = drawings(table(y=[1e305, NAN]), {}, 'p.csv')
+    assert isinstance(found.content, Broken) and 'NaN, infinite, too large to be drawn or missing' in found.content.problem
+    (found,) = drawings(table(actual=['a', 'b'], predicted=['a', 'a'], count=[3, NAN]), {}, 'p.csv')
+    assert isinstance(found.content, Confusion) and found.content.left_out == 1
+    assert found.notes == ('count: 1 of 2 values is NaN',)
 
 
 def test_long_lines_keep_their_peaks() -> None:
@@ -157,4 +177,4 @@ def test_too_much_of_anything_is_told() -> None:
 
 def test_histograms_keep_the_numbers() -> None:
     (found,) = drawings(table(score=[1.0, NAN, 3.0]), {'kind': 'histogram'}, 'p.csv')
-    assert found.content == Histogram((('score', (1.0, 3.0)),)) and found.x_label == 'score'
+    assert found.content == Histogram((('score', (1.0, 3.0)),), {'score': Facts(1.0, 3.0, 3.0, 1)}) and found.x_label == 'score'

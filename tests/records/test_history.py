@@ -328,13 +328,13 @@ def test_several_commands_read_at_once(tmp_path: Path) -> None:
     """Each waits for the one that reads, and finds all there."""
     fill(tmp_path, 400, pins=100)
     found: list[tuple[int, bool]] = []
+    all_of_them = [Asking(tmp_path) for _ in range(4)]  # each writes the pipeline, so not at once
 
-    def look() -> None:
-        asking = Asking(tmp_path)
+    def look(asking: Asking) -> None:
         found.append((asking.ask().all, asking.history.database._rebuilt or asking.history.database._in_memory))
         asking.close()
 
-    threads = [threading.Thread(target=look) for _ in range(4)]
+    threads = [threading.Thread(target=look, args=(asking,)) for asking in all_of_them]
     for thread in threads:
         thread.start()
     for thread in threads:
