@@ -43,7 +43,8 @@ def some_runs() -> list[Row]:
 
 
 def test_a_narrow_list_fits() -> None:
-    one = replace(some_runs()[0], metrics={'loss_of_the_validation': 0.25, 'accuracy': 0.5}, primary=('loss_of_the_validation', 'accuracy'))
+    metrics = {'loss_of_the_validation': 0.25, 'accuracy': 0.5}
+    one = replace(some_runs()[0], metrics=metrics, primary=tuple(metrics))
     lines = [line.text for line in list_lines([one], frozenset(), (), NOW, 40)]
     assert all(cells(line) <= 40 for line in lines)
     assert lines[0].split()[:3] == ['RUN', 'WHEN', 'ENDED'] and '0.25' in lines[1] and 'accuracy' not in lines[0]

@@ -12,6 +12,7 @@ from mlops_cli.cli import context, exits, options
 from mlops_cli.cli.console import Line, out, out_lines, print_json, say, width
 from mlops_cli.cli.going_on import died_documents, died_lines, going_on_lines, live_documents
 from mlops_cli.cli.history import history, tell_problems
+from mlops_cli.cli.narrow import narrowed
 from mlops_cli.cli.when import moment
 from mlops_cli.core import layout
 from mlops_cli.core.errors import UserError
@@ -99,7 +100,8 @@ def command(
     elif answer.all or not live:
         out(_nothing(answer))
     if not json:
-        out_lines([*going_on_lines(live), *died_lines(dead, width(sys.stdout))])
+        room = width(sys.stdout)
+        out_lines(narrowed([*going_on_lines(live), *died_lines(dead, room)], room))
     return 0
 
 

@@ -16,7 +16,8 @@ from mlops_cli.core.units import show_seconds
 from mlops_cli.records.asking import METRIC, PARAM, Row
 from mlops_cli.records.history import overlay_parameters
 
-METRICS = 3  # primary metrics that are shown however narrow it is
+METRICS = 1  # primary metrics that are shown however narrow it is
+NARROW = 6  # columns of a number, where there is room for no more
 UNDECLARED = 2  # metrics that are shown where none is primary
 VALUE_WIDTH = 16  # columns of a parameter's value
 SET_WIDTH = 24  # columns in which something can be read of what was set
@@ -82,6 +83,9 @@ def _fitting(heads: list[Made], rows: Sequence[Row], columns: int) -> list[Made]
     """As many of the optional columns as there is room for, the first ones first."""
     needed = [min(_wanted(made, rows), made[0].least or columns) + GAP for made in heads]
     kept = [index for index, (head, _) in enumerate(heads) if not head.optional]
+    if sum(needed[index] for index in kept) > columns:
+        heads = [(replace(head, least=head.least or NARROW) if head.right else head, make) for head, make in heads]
+        needed = [min(_wanted(made, rows), made[0].least or columns) + GAP for made in heads]
     used = sum(needed[index] for index in kept)
     for index, (head, _) in enumerate(heads):
         if head.optional and used + needed[index] <= columns:

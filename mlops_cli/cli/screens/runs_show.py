@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from mlops_cli.cli.console import Line, clip, fill, one_line, wrap
+from mlops_cli.cli.narrow import narrowed, shortened
 from mlops_cli.cli.screens.runs_list import assignments
 from mlops_cli.cli.tables import Column, table
 from mlops_cli.cli.words import number, reason, some, state_word, value
@@ -38,7 +39,8 @@ def show_lines(told: Told, columns: int) -> list[Line]:
     tail += [f'{show_seconds(run.saved_seconds)} saved by the cache'] if run.saved_seconds >= 1 else []
     tail += [f'{plural(run.left_out, "metric")} left out'] if run.left_out else []
     lines += [Line(f'  {", ".join(tail)}')] if tail else []
-    return [*lines, *_why(told.stages, columns), *_outputs(told.stages, columns), Line(''), *_next(told, columns)]
+    lines += [*_why(told.stages, columns), *_outputs(told.stages, columns), Line(''), *_next(told, columns)]
+    return narrowed(lines, columns)
 
 
 def _labelled(label: str, text: str, columns: int) -> list[Line]:
@@ -133,9 +135,10 @@ def _outputs(stages: Sequence[StageTold], columns: int) -> list[Line]:
     made = [(path, ref) for one in stages if one.run.state != 'skipped' for path, ref in sorted(one.point.outputs.items())]
     if not made:
         return []
-    words = [f'{one_line(path)} ({show_size(ref.size)})' for path, ref in made[:OUTPUTS]]
-    words += [f'{len(made) - OUTPUTS:,} more'] if len(made) > OUTPUTS else []
     room = max(20, columns - LABEL - 2)
+    sizes = [(one_line(path), f' ({show_size(ref.size)})') for path, ref in made[:OUTPUTS]]
+    words = [shortened(path, room - len(size) - 1) + size for path, size in sizes]
+    words += [f'{len(made) - OUTPUTS:,} more'] if len(made) > OUTPUTS else []
     rows = fill(words, room)
     return [Line(''), *(Line(f'  {"" if index else "made":<{LABEL}}{row}') for index, row in enumerate(rows))]
 

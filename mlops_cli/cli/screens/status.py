@@ -7,6 +7,7 @@ from collections.abc import Iterable, Sequence
 
 from mlops_cli.cli.console import Line, cells, clip, one_line, pad, plain, wrap
 from mlops_cli.cli.going_on import died_lines
+from mlops_cli.cli.narrow import narrowed
 from mlops_cli.cli.rows import Row, notes, rows
 from mlops_cli.cli.screens.plan import advice
 from mlops_cli.cli.standing import NO_WAY_BACK, NOT_HERE, NOWHERE, Standing, Working, ended_at
@@ -16,6 +17,7 @@ from mlops_cli.core.units import plural, show_seconds
 from mlops_cli.plan.model import Plan, Step, Verdict
 
 INDENT = 22  # columns before what is said about something
+LEAST = 24  # columns for what is said
 MOST_ROWS = 30
 REASONS = 4
 NAMED = 6  # paths of a kind
@@ -34,7 +36,7 @@ def status_lines(plan: Plan, standing: Standing, groups: Groups, columns: int, *
     page.notes(standing)
     page.uncommitted(standing)
     page.cosmetic(standing)
-    return page.lines
+    return narrowed(page.lines, columns, whole=everything)
 
 
 class _Page:
@@ -42,14 +44,14 @@ class _Page:
         self.plan, self.groups, self.columns, self.everything = plan, groups, columns, everything
         self.lines: list[Line] = []
         widest = max((cells(one_line(step.stage)) for step in plan.steps), default=0)
-        self.indent = max(INDENT, min(widest, columns * 2 // 5) + 4)
+        self.indent = min(max(INDENT, min(widest, columns * 2 // 5) + 4), columns - LEAST)
 
     def put(self, text: str, word: str = '') -> None:
         self.lines.append(Line(text.rstrip(), word))
 
     def beside(self, name: str, texts: Sequence[str], word: str = '') -> None:
         """A name, and beside it sentences, each on a line of its own; a command in brackets stays where there is room."""
-        room = max(self.columns - self.indent, 24)
+        room = self.columns - self.indent
         if len(texts) == 2 and texts[1].startswith('(') and cells(texts[0]) + cells(texts[1]) + 3 <= room:
             texts = [f'{texts[0]}   {texts[1]}']
         lines = [line for text in texts for line in ([text] if cells(text) <= room else _hanging(text, room))] or ['']
