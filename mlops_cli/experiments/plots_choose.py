@@ -22,15 +22,18 @@ from mlops_cli.experiments.plots_values import (
     Confusion,
     Content,
     Drawing,
+    Facts,
     Histogram,
     Kind,
     Lines,
     Series,
+    facts_of,
 )
 
 SERIES = 12  # in one plot
 PARTS = 12  # plots of one file
 CATEGORIES = 60  # bars
+TOO_LARGE = 'too large to be drawn'
 LABELS = 40  # of a confusion matrix
 POINTS = 4000  # of a line or a cloud
 VALUES = 200_000  # of a histogram
@@ -178,13 +181,16 @@ def _content(table: Table, kind: Kind, x: str | None, ys: Sequence[str]) -> tupl
     numbers = {name: tuple(map(drawable, table.columns[name])) for name in ys}
     if all(math.isnan(number) for column in numbers.values() for number in column):
         what = 'the only number is' if table.rows == 1 else 'all numbers are'
-        return Broken(f'nothing to draw: {what} NaN, infinite or missing', 'look at what the stage printed: mlops logs'), []
+        large = any(_kind(cell) == TOO_LARGE for name in ys for cell in table.columns[name])
+        kinds = f'NaN, infinite, {TOO_LARGE} or missing' if large else 'NaN, infinite or missing'
+        return Broken(f'nothing to draw: {what} {kinds}', 'look at what the stage printed: mlops logs'), []
     notes = _gaps(table, ys)
     if kind == 'histogram':
         found = {name: tuple(n for n in column if not math.isnan(n)) for name, column in numbers.items()}
         if (most := max(map(len, found.values()))) > VALUES:
             notes = [*notes, f'{most:,} values; counted is one of every {math.ceil(most / VALUES)}']
-        return Histogram(tuple((name, some[:: math.ceil(len(some) / VALUES) or 1]) for name, some in found.items())), notes
+        series = tuple((name, some[:: math.ceil(len(some) / VALUES) or 1]) for name, some in found.items())
+        return Histogram(series, _facts(table, ys)), notes
     if kind == 'bar':
         return _bars(table, x, numbers, notes)
     return _lines(table, x, numbers, notes, joined=kind == 'line')
@@ -200,7 +206,11 @@ def _lines(
         places = tuple(map(drawable, table.columns[x]))
     rows = [row for row in range(table.rows) if not math.isnan(places[row])]
     if not rows:
-        return Broken('nothing to draw: the column of x holds no number'), []
+        return Broken('nothing to draw: the column of x holds no number that can be drawn'), []
+    lost = [row for row in range(table.rows) if math.isnan(places[row])]
+    if lost and x is not None:
+        what = 'its row is' if len(lost) == 1 else 'their rows are'
+        notes = [*notes, f'{_of_rows(x, [table.columns[x][row] for row in lost], table)}, so {what} not drawn']
     if joined:
         rows.sort(key=places.__getitem__)
     series = []
@@ -214,7 +224,7 @@ def _lines(
             f'{len(rows):,} points; drawn are {kept} {math.ceil(len(rows) / (POINTS // 2 if joined else POINTS)):,}',
         ]
     names = tuple(map(_text, table.columns[x])) if named and x is not None else ()
-    return Lines(tuple(series), joined, names), notes
+    return Lines(tuple(series), joined, names, _facts(table, list(numbers), lost, rows)), notes
 
 
 def thinned(series: Series) -> Series:
@@ -240,12 +250,35 @@ def sampled(series: Series) -> Series:
 
 def _gaps(table: Table, ys: Sequence[str]) -> list[str]:
     """A sentence for numbers that cannot be drawn; cells without anything are just gaps."""
-    found = []
+    lost = {name: [cell for cell in table.columns[name] if _is_lost(cell)] for name in ys}
+    return [_of_rows(name, found, table) for name, found in lost.items() if found]
+
+
+def _of_rows(name: str, lost: Sequence[Cell], table: Table) -> str:
+    kinds = ' and '.join(dict.fromkeys(map(_kind, lost)))
+    return f'{name}: {len(lost):,} of {table.rows:,} values {"is" if len(lost) == 1 else "are"} {kinds}'
+
+
+def _is_lost(cell: Cell) -> bool:
+    return isinstance(cell, float) and math.isnan(drawable(cell))
+
+
+def _kind(cell: Cell) -> str:
+    if not isinstance(cell, float):
+        return 'missing'
+    return 'NaN' if math.isnan(cell) else 'infinite' if math.isinf(cell) else TOO_LARGE
+
+
+def _facts(table: Table, ys: Sequence[str], lost: Sequence[int] = (), rows: Sequence[int] | None = None) -> Mapping[str, Facts]:
+    """``rows``: those that have a place, in its order; None: all.  ``lost``: those that have none."""
+    found = {}
     for name in ys:
-        lost = [cell for cell in table.columns[name] if isinstance(cell, float) and math.isnan(drawable(cell))]
-        if lost:
-            kinds = ' and '.join(dict.fromkeys('NaN' if math.isnan(one) else 'infinite or nearly so' for one in lost))
-            found.append(f'{name}: {len(lost):,} of {table.rows:,} values {"is" if len(lost) == 1 else "are"} {kinds}')
+        cells = table.columns[name]
+        placed = [cells[row] for row in rows] if rows is not None else list(cells)
+        beside = [cells[row] for row in lost]
+        left_out = sum(map(_is_lost, placed)) + sum(isinstance(cell, float) for cell in beside)
+        # What has no place comes first, so that the last number is the last one drawn over.
+        found[name] = facts_of((cell for cell in (*beside, *placed) if isinstance(cell, float)), left_out)
     return found
 
 
@@ -254,7 +287,7 @@ def _bars(table: Table, x: str | None, numbers: Mapping[str, tuple[float, ...]],
     if len(names) > CATEGORIES:
         notes = [*notes, f'the first {CATEGORIES} of {len(names):,} bars']
     series = tuple((name, column[:CATEGORIES]) for name, column in numbers.items())
-    return Bars(tuple(names[:CATEGORIES]), series), notes
+    return Bars(tuple(names[:CATEGORIES]), series, _facts(table, list(numbers))), notes
 
 
 def _text(cell: Cell) -> str:
@@ -299,8 +332,9 @@ def _confusion_columns(table: Table, x: str | None, ys: Sequence[str]) -> tuple[
 def _confusion(table: Table, actual: str, predicted: str) -> tuple[Content, list[str]]:
     """Rows are counted; or they hold counts, in a column that is called so."""
     counted = next((name for name in table.columns if name.lower() in COUNTS and name not in (actual, predicted)), None)
-    weights = [1.0] * table.rows
+    weights, notes, left_out = [1.0] * table.rows, list[str](), 0
     if counted is not None and _is_numeric(table.columns[counted]):
+        left_out, notes = sum(map(_is_lost, table.columns[counted])), _gaps(table, [counted])
         weights = [0.0 if math.isnan(number := drawable(cell)) else number for cell in table.columns[counted]]
     pairs: dict[tuple[str, str], float] = {}
     sums: dict[str, float] = {}
@@ -309,13 +343,13 @@ def _confusion(table: Table, actual: str, predicted: str) -> tuple[Content, list
         pairs[pair] = pairs.get(pair, 0.0) + weight
         for label in pair:
             sums[label] = sums.get(label, 0.0) + weight
-    labels, notes = _ordered(sums), list[str]()
+    labels = _ordered(sums)
     if len(labels) > LABELS:
-        notes = [f'the {LABELS} most frequent of {len(labels):,} labels']
+        notes = [*notes, f'the {LABELS} most frequent of {len(labels):,} labels']
         kept = set(sorted(sums, key=lambda name: -sums[name])[:LABELS])
         labels = [name for name in labels if name in kept]
     rows = tuple(tuple(pairs.get((one, two), 0.0) for two in labels) for one in labels)
-    return Confusion(tuple(labels), rows), notes
+    return Confusion(tuple(labels), rows, left_out), notes
 
 
 def _ordered(labels: Mapping[str, float]) -> list[str]:

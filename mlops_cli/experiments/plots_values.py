@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import math
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
@@ -24,6 +25,25 @@ TEMPLATES: Mapping[str, Kind] = {
 
 
 @dataclass(frozen=True, slots=True)
+class Facts:
+    """The lowest, the highest and the last of all finite numbers of a column, drawn or not; NaN without any.
+
+    ``left_out``: how many of its values are not drawn since they are NaN, infinite, too large, or have no place in x."""
+
+    low: float
+    high: float
+    last: float
+    left_out: int = 0
+
+
+def facts_of(numbers: Iterable[float], left_out: int = 0) -> Facts:
+    finite = [number for number in numbers if math.isfinite(number)]
+    if not finite:
+        return Facts(math.nan, math.nan, math.nan, left_out)
+    return Facts(min(finite), max(finite), finite[-1], left_out)
+
+
+@dataclass(frozen=True, slots=True)
 class Series:
     """Numbers by position; NaN where there is none."""
 
@@ -34,11 +54,13 @@ class Series:
 
 @dataclass(frozen=True, slots=True)
 class Lines:
-    """``joined``: lines, else points.  ``names``: of the positions 0, 1, 2..., where x is text."""
+    """``joined``: lines, else points.  ``names``: of the positions 0, 1, 2..., where x is text.  ``facts``: by the name
+    of a series."""
 
     series: tuple[Series, ...]
     joined: bool = True
     names: tuple[str, ...] = ()
+    facts: Mapping[str, Facts] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,6 +69,7 @@ class Bars:
 
     categories: tuple[str, ...]
     series: tuple[tuple[str, tuple[float, ...]], ...]
+    facts: Mapping[str, Facts] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,14 +77,17 @@ class Histogram:
     """``series``: (name, finite numbers); bins are for who draws it, so that two points can share them."""
 
     series: tuple[tuple[str, tuple[float, ...]], ...]
+    facts: Mapping[str, Facts] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)
 class Confusion:
-    """``counts``: a row for each actual label, in it a number for each predicted one."""
+    """``counts``: a row for each actual label, in it a number for each predicted one.  ``left_out``: how many of the counts
+    in the table are no numbers that can be added."""
 
     labels: tuple[str, ...]
     counts: tuple[tuple[float, ...], ...]
+    left_out: int = 0
 
 
 @dataclass(frozen=True, slots=True)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import os
 import sys
 from collections.abc import Iterator, Sequence
@@ -23,10 +24,9 @@ from mlops_cli.core.units import plural, show_size
 from mlops_cli.experiments import metrics
 from mlops_cli.experiments.model import Point
 from mlops_cli.experiments.plots import choose, paired, plots_at
-from mlops_cli.experiments.plots_values import KINDS, Bars, Broken, Histogram, Lines, Plot
+from mlops_cli.experiments.plots_values import KINDS, Bars, Broken, Confusion, Histogram, Lines, Plot
 from mlops_cli.experiments.points import find_point
 from mlops_cli.fsio.paths import Root
-from mlops_cli.report.scale import extent
 from mlops_cli.run.workbench import Workbench
 
 app = group('What stages drew, or what can be drawn from what they wrote: show, diff.')
@@ -267,6 +267,7 @@ def _rows(plot: Plot) -> Iterator[dict[str, Any]]:
         'min': None,
         'max': None,
         'last': None,
+        'left_out': content.left_out if isinstance(content, Confusion) else None,
         'problem': content.problem if isinstance(content, Broken) else '',
         'notes': '; '.join(plot.drawing.notes),
     }
@@ -278,6 +279,12 @@ def _rows(plot: Plot) -> Iterator[dict[str, Any]]:
         yield flat
         return
     for name, numbers in series:
-        known = [number for number in numbers if number == number]
-        low, high = extent(known) or (None, None)
-        yield {**flat, 'series': name, 'count': len(known), 'min': low, 'max': high, 'last': known[-1] if known else None}
+        facts = content.facts[name]
+        ends = {'min': facts.low, 'max': facts.high, 'last': facts.last}
+        yield {
+            **flat,
+            'series': name,
+            'count': sum(number == number for number in numbers),
+            **{key: None if math.isnan(number) else number for key, number in ends.items()},
+            'left_out': facts.left_out,
+        }

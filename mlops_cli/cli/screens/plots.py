@@ -14,11 +14,12 @@ from mlops_cli.experiments.plots_values import (
     Confusion,
     Content,
     Drawing,
+    Facts,
     Histogram,
     Lines,
     Picture,
     Plot,
-    Series,
+    facts_of,
 )
 from mlops_cli.report.chart import ASCII_MARKS, MARKS, bar, bins, buckets, chart, counted, sparkline
 from mlops_cli.report.scale import extent, figure
@@ -152,10 +153,10 @@ def _lines(sides: Sequence[tuple[str, Lines]], drawing: Drawing, pen: Pen) -> li
     wide = extent(n for _, side in sides for one in side.series for n in one.x) or (0.0, 1.0)
     width = min(NAME, max(cells(one_line(name)) for name in names))
     beside = max((cells(label) for label, _ in sides), default=0)
-    series = [side[name] for name in names for _, side in known if name in side]
+    facts = {(label, one.name): _facts(side, one.name) for label, side in sides for one in side.series}
     rest = pen.columns - (12 if beside else 10) - width - beside
-    brief = rest - max((len(_tail(one)) for one in series), default=0) < LEAST
-    room = min(SPARK, max(8, rest - max((len(_tail(one, brief=brief)) for one in series), default=0)))
+    brief = rest - max((len(_tail(one)) for one in facts.values()), default=0) < LEAST
+    room = min(SPARK, max(8, rest - max((len(_tail(one, brief=brief)) for one in facts.values()), default=0)))
     lines = []
     for name in names:
         here = [(label, side[name]) for label, side in known if name in side]
@@ -163,7 +164,7 @@ def _lines(sides: Sequence[tuple[str, Lines]], drawing: Drawing, pen: Pen) -> li
         for index, (label, one) in enumerate(here):
             spark = sparkline(buckets(one.x, one.y, room, *wide), low, high, ascii_only=pen.ascii_only)
             head = f'{pad(clip(one_line(name) if not index else "", width), width)}  {pad(label, beside)}  '
-            lines.append(f'{head if beside else head[: width + 2]}{spark:<{room}}  {_tail(one, brief=brief)}')
+            lines.append(f'{head if beside else head[: width + 2]}{spark:<{room}}  {_tail(facts[label, name], brief=brief)}')
     axis = one_line(drawing.x_label) or 'row'
     text = f'{axis} {_first_last(sides[-1][1], wide)}'
     return [*lines, f'{"":<{width + 2 + (beside + 2 if beside else 0)}}{clip(text, room)}']
@@ -175,24 +176,27 @@ def _first_last(lines: Lines, wide: tuple[float, float]) -> str:
     return f'{figure(wide[0])} to {figure(wide[1])}'
 
 
-def _tail(one: Series, *, brief: bool = False) -> str:
+def _facts(side: Lines, name: str) -> Facts:
+    return side.facts.get(name) or facts_of(number for one in side.series if one.name == name for number in one.y)
+
+
+def _tail(facts: Facts, *, brief: bool = False) -> str:
     """``brief``: where there is no room for more, the last number."""
-    low, high = extent(one.y) or (math.nan, math.nan)
-    last = next((number for number in reversed(one.y) if not math.isnan(number)), math.nan)
-    return f'last {figure(last)}' if brief else f'min {figure(low)}  max {figure(high)}  last {figure(last)}'
+    last = f'last {figure(facts.last)}'
+    return last if brief else f'min {figure(facts.low)}  max {figure(facts.high)}  {last}'
 
 
 def _large(sides: Sequence[tuple[str, Lines]], drawing: Drawing, pen: Pen) -> list[str]:
-    drawn = [(label, one) for label, side in sides for one in side.series]
+    drawn = [(label, one, _facts(side, one.name)) for label, side in sides for one in side.series]
     joined = sides[0][1].joined
-    points = [(one.x, one.y) for _, one in drawn]
+    points = [(one.x, one.y) for _, one, _ in drawn]
     lines = chart(points, min(pen.columns - 8, 110), BIG, joined=joined, ascii_only=pen.ascii_only)
     axis = one_line(drawing.x_label)
     lines.append(f'{axis:>{len(lines[-1])}}' if axis else '')
     marks = ASCII_MARKS if pen.ascii_only else MARKS
-    for number, (label, one) in enumerate(drawn):
+    for number, (label, one, facts) in enumerate(drawn):
         mark = f'{marks[number % len(marks)]} ' if len(drawn) > 1 or pen.ascii_only else ''
-        lines.append(f'{mark}{one_line(one.name)}{f", {label}" if label else ""}: {_tail(one)}')
+        lines.append(f'{mark}{one_line(one.name)}{f", {label}" if label else ""}: {_tail(facts)}')
     return lines
 
 
