@@ -7,13 +7,13 @@ from collections.abc import Callable, Collection, Iterator, Mapping
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 
-from mlops_cli import git
 from mlops_cli.core.digest import Digest, digest_of
 from mlops_cli.core.errors import UserError
 from mlops_cli.core.manifest import ABSENT, Manifest
 from mlops_cli.core.units import show_size
 from mlops_cli.experiments.model import Point
 from mlops_cli.experiments.told import sources_of
+from mlops_cli.git import commits
 from mlops_cli.pipeline.spec import Pipeline
 from mlops_cli.records.files import read_small
 from mlops_cli.run.workbench import Workbench
@@ -103,7 +103,7 @@ def _sources(bench: Workbench, point: Point, stages: Collection[str]) -> Iterato
         if point.kind == 'workspace':
             yield _of_workspace(bench, stages)
         elif point.kind == 'revision':
-            read = stack.enter_context(git.reading(bench.root.path))
+            read = stack.enter_context(commits.reading(bench.root.path))
             yield _of_revision(bench, point, stages, read)
         else:
             yield _of_results(bench, point, stages)
@@ -163,7 +163,7 @@ def _of_revision(
     """As committed, whatever the results keep."""
     entries = _entries(point, stages)
     wanted = sorted({*entries, *point.pipeline.files})[:FILES]
-    blobs = git.blobs(bench.root.path, point.commit, wanted) or {} if wanted else {}
+    blobs = commits.blobs(bench.root.path, point.commit, wanted) or {} if wanted else {}
     known: dict[str, bytes | None] = {}
 
     def content(path: str) -> bytes | None:

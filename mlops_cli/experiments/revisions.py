@@ -11,7 +11,7 @@ from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 
-from mlops_cli import __version__, git
+from mlops_cli import __version__
 from mlops_cli.core import layout
 from mlops_cli.core.canonical import canonical
 from mlops_cli.core.digest import digest_of
@@ -20,6 +20,7 @@ from mlops_cli.core.paths import inside
 from mlops_cli.experiments.model import UNKNOWN, StagePoint
 from mlops_cli.experiments.plain import from_plain, to_plain
 from mlops_cli.fsio.paths import Root
+from mlops_cli.git import commits, exporting
 from mlops_cli.pipeline.spec import Pipeline
 from mlops_cli.plan.model import Step
 from mlops_cli.records.database import Database, local_path
@@ -140,8 +141,8 @@ def opened_at(bench: Workbench, commit: str) -> Iterator[Workbench]:
     Raises UserError, OSError."""
     project = bench.root.path
     with _folder(bench, commit) as path:
-        files = git.export(project, commit, path, skip=lambda file: any(inside(file, part) for part in NEEDLESS))
-        pins = git.blobs(project, commit, [layout.STAGES]) or {}
+        files = exporting.export(project, commit, path, skip=lambda file: any(inside(file, part) for part in NEEDLESS))
+        pins = commits.blobs(project, commit, [layout.STAGES]) or {}
         names = {file.rpartition('/')[2]: blob for file, blob in pins.items()}
         if layout.PIPELINE_FILE not in files:
             raise UserError(
@@ -150,7 +151,7 @@ def opened_at(bench: Workbench, commit: str) -> Iterator[Workbench]:
             )
         other = _open(bench, path, commit, files)
         try:
-            with git.reading(project) as read:
+            with commits.reading(project) as read:
                 yield replace(other, pins=GitPins(other.root, names, read))
         finally:
             other.close()

@@ -6,12 +6,12 @@ import hashlib
 from collections.abc import Iterable
 from dataclasses import dataclass, replace
 
-from mlops_cli import git
 from mlops_cli.core.errors import UserError
 from mlops_cli.core.manifest import Manifest
 from mlops_cli.core.refs import ObjectRef
 from mlops_cli.experiments.past import open_history
 from mlops_cli.experiments.points import Metrics, Point, StagePoint, recorded, run_point
+from mlops_cli.git import commits
 from mlops_cli.plan.facts import Facts
 from mlops_cli.plan.model import Blessing, Reason
 from mlops_cli.plan.reasons import reasons_for
@@ -51,7 +51,7 @@ class Told:
     point: Point
     stages: tuple[StageTold, ...]
     kept: tuple[Keep, ...]
-    described: git.Described | None
+    described: commits.Described | None
     edited: tuple[str, ...] | None
 
 
@@ -64,7 +64,7 @@ def tell(bench: Workbench, run: Run) -> Told:
     finally:
         history.database.close()
     stages = tuple(_stage(bench, run, one, point.stages[one.name], earlier.get(one.name)) for one in run.stages)
-    described = git.describe(bench.root.path, run.commit) if run.commit else None
+    described = commits.describe(bench.root.path, run.commit) if run.commit else None
     return Told(run, point, stages, Kept(bench.root).of(run.id), described, edited(bench, run, point))
 
 
@@ -163,7 +163,7 @@ def edited(bench: Workbench, run: Run, point: Point) -> tuple[str, ...] | None:
     sources = sources_of(bench, point.stages.values())
     if not sources:
         return None
-    blobs = git.blobs(bench.root.path, run.commit, sorted(sources)[:FILES])
+    blobs = commits.blobs(bench.root.path, run.commit, sorted(sources)[:FILES])
     if blobs is None:
         return None
     return tuple(path for path in sorted(sources)[:FILES] if not _is_blob(bench, sources[path], blobs.get(path)))

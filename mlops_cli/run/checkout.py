@@ -69,12 +69,14 @@ def recorded(bench: Workbench, stages: Sequence[str]) -> Targets:
 @contextmanager
 def at_revision(bench: Workbench, revision: str) -> Iterator[Workbench]:
     """The project as it is in a revision, in a folder of its own, on the same store.  Raises UserError."""
+    from mlops_cli.git import exporting  # needed here alone: status looks into this module, too
+
     commit = git.resolve(bench.root.path, revision)
     folder = f'{layout.WORK}/at-{commit}-{os.getpid()}'
     bench.root.makedirs(folder, mode=0o700)
     path = bench.root.full(folder)
     try:
-        files = git.export(bench.root.path, commit, path)
+        files = exporting.export(bench.root.path, commit, path)
         other = open_workbench(
             path, bench.config, bench.environ, in_git=lambda below: tuple(f for f in files if f.startswith(below + '/'))
         )

@@ -13,7 +13,7 @@ from mlops_cli.core.manifest import Manifest, value_entry
 from mlops_cli.core.refs import ObjectRef
 from mlops_cli.experiments.points import Point, StagePoint
 from mlops_cli.experiments.told import StageTold, Told
-from mlops_cli.git import Described
+from mlops_cli.git.commits import Described
 from mlops_cli.pipeline.spec import Command, Metric, Output, Pipeline, Stage
 from mlops_cli.plan.model import Estimate, Plan, Reason, Step, Verdict
 from mlops_cli.records.asking import Row

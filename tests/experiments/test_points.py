@@ -8,9 +8,9 @@ from pathlib import Path
 
 import pytest
 
-from mlops_cli import git
 from mlops_cli.core.errors import UserError
 from mlops_cli.experiments.points import find_point, read_output
+from mlops_cli.git import exporting
 from mlops_cli.run.workbench import Workbench
 from tests.support.project import Project
 
@@ -94,7 +94,7 @@ def test_a_revision_is_worked_out_once(ran: Project, monkeypatch: pytest.MonkeyP
     ran.write('params.yaml', 'rows: 3\nrate: 3.0\n')
     bench = ran.open()
     first = find_point(bench, 'HEAD')
-    monkeypatch.setattr(git, 'export', refuse)
+    monkeypatch.setattr(exporting, 'export', refuse)
     again = find_point(bench, 'main')
     assert again.stages == first.stages and again.pipeline == first.pipeline
     assert ACCURACY in again.stages['train'].metrics
@@ -126,8 +126,8 @@ def test_what_was_unknown_is_looked_for_again_once_there_are_results(ran: Projec
 
 def test_run_records_and_pins_of_a_revision_are_not_written_out(ran: Project, monkeypatch: pytest.MonkeyPatch) -> None:
     written: list[str] = []
-    export = git.export
-    monkeypatch.setattr(git, 'export', lambda *args, **more: written.extend(export(*args, **more)) or tuple(written))
+    export = exporting.export
+    monkeypatch.setattr(exporting, 'export', lambda *args, **more: written.extend(export(*args, **more)) or tuple(written))
     bench = ran.open()
     assert find_point(bench, 'HEAD').stages['train'].state == 'recorded'
     assert 'train.py' in written and not [path for path in written if path.startswith(('.mlops/runs', '.mlops/stages'))]

@@ -12,7 +12,6 @@ import pytest
 from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 
-from mlops_cli import git
 from mlops_cli.core.errors import ExitCode, UserError
 from mlops_cli.fsio.paths import Root
 from mlops_cli.records.files import append_lines
@@ -272,13 +271,13 @@ def test_one_process_when_all_is_covered_and_few_when_not(
     project: Project, root: Root, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     started: list[list[str]] = []
-    real = git.subprocess.run
+    real = subprocess.run
 
     def run(arguments: list[str], **options: object) -> object:
         started.append(arguments)
         return real(arguments, **options)  # type: ignore[call-overload]
 
-    monkeypatch.setattr(git.subprocess, 'run', run)
+    monkeypatch.setattr(subprocess, 'run', run)
     outputs = [f'models/{number}/weights.bin' for number in range(1000)]
     assert len(cover(root, outputs)) == 1000
     assert len(started) <= 2

@@ -11,6 +11,8 @@ import pytest
 
 from mlops_cli import git
 from mlops_cli.core.errors import UserError
+from mlops_cli.git import commits
+from mlops_cli.git.exporting import export
 from tests.support.project import GIT, Project
 from tests.support.repositories import committed_project, empty
 
@@ -53,7 +55,7 @@ def everything(folder: str, target: Path) -> None:
         try:
             commit = git.resolve(folder, revision)
             target.mkdir(exist_ok=True)
-            git.export(folder, commit, str(target / f'{len(os.listdir(target))}-export'))
+            export(folder, commit, str(target / f'{len(os.listdir(target))}-export'))
         except (UserError, FileNotFoundError):
             continue
 
@@ -113,9 +115,9 @@ def test_names_with_a_meaning_for_git_are_names(committed: Project) -> None:
 
 def test_a_commit_describes_itself(committed: Project) -> None:
     commit = committed.commit('First line\n\nmore')
-    assert git.describe(str(committed.path), commit) == git.Described('First line', 'Ada')
+    assert commits.describe(str(committed.path), commit) == commits.Described('First line', 'Ada')
     for other in ('', '0' * 40, '--help', 'HEAD'):
-        assert git.describe(str(committed.path), other) is None
+        assert commits.describe(str(committed.path), other) is None
 
 
 def test_outside_a_repository(tmp_path: Path) -> None:
@@ -149,7 +151,7 @@ def test_without_git_it_is_as_outside_a_repository(
         (),
     )
     with pytest.raises(UserError, match='git has no answer here') as raised:
-        git.export(folder, 'HEAD', str(tmp_path))
+        export(folder, 'HEAD', str(tmp_path))
     assert raised.value.hint == 'mlops doctor says why'
 
 
@@ -220,9 +222,9 @@ def test_a_shallow_clone_says_what_it_lacks(committed: Project, tmp_path: Path) 
     first = committed.git('rev-parse', 'HEAD~1').strip()
     committed.git('clone', '-q', '--depth', '1', f'file://{committed.path}', str(tmp_path / 'shallow'))
     folder = str(tmp_path / 'shallow')
-    assert git.export(folder, 'HEAD', str(empty(tmp_path))) == ('.gitignore', 'a.txt', 'sub/project/b.txt')
+    assert export(folder, 'HEAD', str(empty(tmp_path))) == ('.gitignore', 'a.txt', 'sub/project/b.txt')
     with pytest.raises(UserError, match='shallow') as raised:
-        git.export(folder, first, str(tmp_path))
+        export(folder, first, str(tmp_path))
     assert raised.value.hint == 'git fetch --unshallow'
 
 
@@ -231,7 +233,7 @@ def test_a_bare_repository_is_no_project(committed: Project, tmp_path: Path) -> 
     folder = str(tmp_path / 'bare.git')
     assert (git.head(folder), git.top(folder), git.tracked(folder)) == (None, None, ())
     with pytest.raises(UserError, match='not a git repository'):
-        git.export(folder, 'HEAD', str(tmp_path))
+        export(folder, 'HEAD', str(tmp_path))
 
 
 def test_a_worktree_of_a_bare_repository_is_a_repository(committed: Project, tmp_path: Path) -> None:
@@ -240,7 +242,7 @@ def test_a_worktree_of_a_bare_repository_is_a_repository(committed: Project, tmp
     folder = str(tmp_path / 'tree')
     assert git.head(folder) == git.Head(committed.git('rev-parse', 'main').strip(), 'main')
     assert git.tracked(folder) == ('.gitignore', 'a.txt', 'sub/project/b.txt')
-    assert 'a.txt' in git.export(folder, 'HEAD~1', str(empty(tmp_path)))
+    assert 'a.txt' in export(folder, 'HEAD~1', str(empty(tmp_path)))
 
 
 def test_the_folder_decides_and_not_the_environment(
@@ -264,7 +266,7 @@ def test_the_folder_decides_and_not_the_environment(
     }.items():
         monkeypatch.setenv(name, str(value))
     assert (git.head(str(committed.path)), git.tracked(str(committed.path))) == expected
-    assert git.export(str(committed.path), 'HEAD', str(empty(tmp_path))) == expected[1]
+    assert export(str(committed.path), 'HEAD', str(empty(tmp_path))) == expected[1]
     assert git.head(str(tmp_path)) is None
 
 

@@ -11,8 +11,9 @@ from pathlib import Path
 
 import pytest
 
-from mlops_cli import git
 from mlops_cli.core.errors import ExitCode, UserError
+from mlops_cli.fsio import ops
+from mlops_cli.git.exporting import export
 from tests.support.project import GIT, Project
 from tests.support.repositories import committed_project, empty
 
@@ -45,7 +46,7 @@ def test_export_writes_what_was_committed(committed: Project, tmp_path: Path) ->
     committed.write('.gitattributes', '* text=auto eol=crlf\n')
     commit = committed.commit('third')
     committed.write('sub/run.sh', 'changed since')
-    written = git.export(str(committed.path), commit, str(empty(tmp_path)))
+    written = export(str(committed.path), commit, str(empty(tmp_path)))
     found = content(tmp_path / 'target')
     assert written == tuple(sorted(found))
     assert (found['sub/run.sh'], found['sub/é 🚀'], found['sub/caf\udce9'], found['a.txt']) == (
@@ -59,13 +60,13 @@ def test_export_writes_what_was_committed(committed: Project, tmp_path: Path) ->
 
 
 def test_export_of_a_project_below_the_top(committed: Project, tmp_path: Path) -> None:
-    assert git.export(str(committed.path / 'sub/project'), 'HEAD~1', str(empty(tmp_path))) == ('b.txt',)
+    assert export(str(committed.path / 'sub/project'), 'HEAD~1', str(empty(tmp_path))) == ('b.txt',)
     assert content(tmp_path / 'target') == {'b.txt': b'two\n'}
 
 
 def test_export_of_a_commit_that_has_nothing_there(committed: Project, tmp_path: Path) -> None:
     (committed.path / 'later').mkdir()
-    assert git.export(str(committed.path / 'later'), 'HEAD', str(empty(tmp_path))) == ()
+    assert export(str(committed.path / 'later'), 'HEAD', str(empty(tmp_path))) == ()
 
 
 def test_export_leaves_out_submodules_and_what_of_mlops_is_no_record(committed: Project, tmp_path: Path) -> None:
@@ -92,7 +93,7 @@ def test_export_leaves_out_submodules_and_what_of_mlops_is_no_record(committed: 
     committed.git('add', '-f', '.mlops', 'deep')
     committed.git('update-index', '--add', '--cacheinfo', f'160000,{committed.git("rev-parse", "HEAD").strip()},module')
     committed.git('commit', '-q', '-m', 'all of it')
-    assert git.export(str(committed.path), 'HEAD', str(empty(tmp_path))) == tuple(
+    assert export(str(committed.path), 'HEAD', str(empty(tmp_path))) == tuple(
         sorted(['.gitignore', 'a.txt', 'sub/project/b.txt', *kept])
     )
 
@@ -134,7 +135,7 @@ def test_export_keeps_links_that_stay_inside_and_no_other(committed: Project, tm
     )
     committed.git('update-index', '--add', '--cacheinfo', f'120000,{blob.stdout.decode().strip()},long')
     committed.git('commit', '-q', '-m', 'links')
-    git.export(str(committed.path), 'HEAD', str(empty(tmp_path)))
+    export(str(committed.path), 'HEAD', str(empty(tmp_path)))
     found = {path: value for path, value in content(tmp_path / 'target').items() if isinstance(value, str)}
     assert found == LINKS
 
@@ -200,7 +201,7 @@ def test_a_commit_with_names_that_lead_elsewhere_is_refused_before_anything_is_w
     folder = empty(tmp_path)
     before = content(tmp_path)
     with pytest.raises(UserError) as raised:
-        git.export(str(committed.path), commit, str(folder))
+        export(str(committed.path), commit, str(folder))
     assert raised.value.exit_code == ExitCode.REFUSED
     assert raised.value.hint
     assert content(tmp_path) == before
@@ -210,7 +211,7 @@ def test_a_commit_with_names_that_lead_elsewhere_is_refused_before_anything_is_w
 @pytest.mark.parametrize('name', ['.mlops/local/x', '.mlops/cache/x', '.mlops/config.local.yaml', '.mlops'])
 def test_parts_of_mlops_that_are_this_machines_own_are_never_written(committed: Project, tmp_path: Path, name: str) -> None:
     commit = tree_of(committed, ('100644', name.encode(), blob_of(committed)), ('100644', b'a', blob_of(committed)))
-    assert git.export(str(committed.path), commit, str(empty(tmp_path))) == ('a',)
+    assert export(str(committed.path), commit, str(empty(tmp_path))) == ('a',)
     assert content(tmp_path / 'target') == {'a': b'evil\n'}
 
 
@@ -221,7 +222,7 @@ def test_nothing_is_written_through_a_link(committed: Project, tmp_path: Path) -
         commit = tree_of(committed, ('120000', b'a', target), ('100644', b'a/evil', blob))
         folder = empty(tmp_path / f'{target}') if (tmp_path / f'{target}').mkdir() is None else tmp_path
         try:
-            git.export(str(committed.path), commit, str(folder))
+            export(str(committed.path), commit, str(folder))
         except UserError as error:
             assert error.exit_code == ExitCode.REFUSED
         assert list((tmp_path / 'outside').iterdir()) == []
@@ -231,23 +232,23 @@ def test_nothing_is_written_through_a_link(committed: Project, tmp_path: Path) -
 def test_names_that_collide_are_refused(committed: Project, tmp_path: Path, entries: list[bytes]) -> None:
     commit = tree_of(committed, *[('100644', name, blob_of(committed, name)) for name in entries])
     with pytest.raises(UserError, match='refused the commit'):
-        git.export(str(committed.path), commit, str(empty(tmp_path)))
+        export(str(committed.path), commit, str(empty(tmp_path)))
 
 
 def test_names_that_differ_in_case_alone_are_two_files_where_that_counts(
     committed: Project, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     commit = tree_of(committed, *[('100644', name, blob_of(committed, name)) for name in (b'A', b'a')])
-    assert git.export(str(committed.path), commit, str(empty(tmp_path))) == ('A', 'a')
-    real = git.ops.open_new
+    assert export(str(committed.path), commit, str(empty(tmp_path))) == ('A', 'a')
+    real = ops.open_new
 
     def forgetful(path: str, mode: int = 0o600, dir_fd: int | None = None) -> int:
         return real(path.lower(), mode, dir_fd)
 
-    monkeypatch.setattr(git.ops, 'open_new', forgetful)  # as a file system that takes both for one name
+    monkeypatch.setattr(ops, 'open_new', forgetful)  # as a file system that takes both for one name
     (tmp_path / 'second').mkdir()
     with pytest.raises(UserError, match='perhaps in another case'):
-        git.export(str(committed.path), commit, str(tmp_path / 'second'))
+        export(str(committed.path), commit, str(tmp_path / 'second'))
 
 
 def test_a_large_blob_is_streamed(committed: Project, tmp_path: Path) -> None:
@@ -255,8 +256,9 @@ def test_a_large_blob_is_streamed(committed: Project, tmp_path: Path) -> None:
     committed.write('large', os.urandom(1 << 20) * (size >> 20))
     commit = committed.commit('large')
     script = (
-        'import resource, sys\nfrom mlops_cli import git\nbefore = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss\n'
-        'git.export(sys.argv[1], sys.argv[2], sys.argv[3])\nprint(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before)'
+        'import resource, sys\nfrom mlops_cli.git.exporting import export\n'
+        'before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss\n'
+        'export(sys.argv[1], sys.argv[2], sys.argv[3])\nprint(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before)'
     )
     done = subprocess.run(
         [sys.executable, '-c', script, str(committed.path), commit, str(empty(tmp_path))], capture_output=True, check=True
@@ -268,34 +270,34 @@ def test_a_large_blob_is_streamed(committed: Project, tmp_path: Path) -> None:
 def test_a_missing_commit_or_object_is_told(committed: Project, tmp_path: Path) -> None:
     folder = str(committed.path)
     with pytest.raises(UserError, match='no revision'):
-        git.export(folder, '0123456789' * 4, str(empty(tmp_path)))
+        export(folder, '0123456789' * 4, str(empty(tmp_path)))
     blob = committed.git('rev-parse', 'HEAD:a.txt').strip()
     path = committed.path / '.git/objects' / blob[:2] / blob[2:]
     path.chmod(0o600)
     path.unlink()
     with pytest.raises(UserError, match='not in this clone') as raised:
-        git.export(folder, 'HEAD', str(tmp_path / 'target'))
+        export(folder, 'HEAD', str(tmp_path / 'target'))
     assert (raised.value.exit_code, 'a.txt' in raised.value.message) == (ExitCode.UNREACHABLE, True)
     tree = committed.git('rev-parse', 'HEAD:sub').strip()
     path = committed.path / '.git/objects' / tree[:2] / tree[2:]
     path.chmod(0o600)
     path.unlink()
     with pytest.raises(UserError, match='cannot read all of commit'):
-        git.export(folder, 'HEAD', str(tmp_path / 'target'))
+        export(folder, 'HEAD', str(tmp_path / 'target'))
 
 
 def test_what_stands_in_the_target_is_not_overwritten(committed: Project, tmp_path: Path) -> None:
     folder = empty(tmp_path)
     (folder / 'a.txt').write_text('mine')
     with pytest.raises(UserError, match='is there already'):
-        git.export(str(committed.path), 'HEAD', str(folder))
+        export(str(committed.path), 'HEAD', str(folder))
     assert (folder / 'a.txt').read_text() == 'mine'
 
 
 def test_replaced_objects_and_grafts_do_not_count(committed: Project, tmp_path: Path) -> None:
     other = blob_of(committed, b'replaced\n')
     committed.git('replace', committed.git('rev-parse', 'HEAD:a.txt').strip(), other)
-    git.export(str(committed.path), 'HEAD', str(empty(tmp_path)))
+    export(str(committed.path), 'HEAD', str(empty(tmp_path)))
     assert (tmp_path / 'target/a.txt').read_text() == 'changed\n'
 
 
@@ -305,7 +307,7 @@ def test_a_repository_with_sha256(tmp_path: Path) -> None:
     project.write('a.txt', 'one')
     commit = project.commit('first')
     assert len(commit) == 64
-    assert git.export(str(project.path), commit, str(empty(tmp_path))) == ('a.txt',)
+    assert export(str(project.path), commit, str(empty(tmp_path))) == ('a.txt',)
 
 
 def test_no_process_is_left(committed: Project, tmp_path: Path) -> None:
@@ -313,7 +315,7 @@ def test_no_process_is_left(committed: Project, tmp_path: Path) -> None:
     commit = tree_of(committed, *[('100644', b'%d' % number, blob) for number in range(10, 50)], ('100644', b'99', 'e' * 40))
     before = children()
     with pytest.raises(UserError, match='not in this clone'):
-        git.export(str(committed.path), commit, str(empty(tmp_path)))
+        export(str(committed.path), commit, str(empty(tmp_path)))
     assert children() <= before  # an earlier test's own may still end
 
 
