@@ -358,3 +358,34 @@ def test_without_a_commit_runs_are_compared(mlops: Mlops, project: Project) -> N
     assert 'the run before the last one is' in said.err and '+0.01  better' in said.out
     project.commit('one')
     assert mlops('metrics', 'diff').err == ''
+
+
+def test_a_revision_in_place_of_a_run(mlops: Mlops, project: Project) -> None:
+    project.init_git()
+    first = project.commit('code')
+    mlops('run', '-q')
+    short = mlops('runs', 'list', '--json').json['rows'][0]['run']
+    said = mlops('runs', 'show', 'HEAD', code=2).err
+    assert f"'HEAD' is commit {first[:7]}, no run" in said and f'on it began {short}: name one of those' in said
+    project.commit('results')
+    assert f'it brought the record of {short}:' in mlops('runs', 'show', 'HEAD', code=2).err
+    assert f'on it began {short}:' in mlops('runs', 'apply', first[:9], code=2).err
+    last = project.commit('nothing')
+    said = mlops('runs', 'show', last[:12], code=2).err
+    assert f"'{last[:12]}' is no run but a commit" in said and 'no run belongs to it' in said
+    assert "no run 'nosuch'" in mlops('runs', 'show', 'nosuch', code=2).err
+
+
+def test_a_run_in_place_of_a_revision(mlops: Mlops, project: Project) -> None:
+    project.init_git()
+    project.commit('code')
+    mlops('run', '-q')
+    said = mlops('checkout', '--at', 'last', code=2).err
+    assert 'is run ' in said and 'its record is in no commit yet' in said
+    commit = project.commit('results')
+    hint = f'mlops checkout --at {commit[:12]} takes the commit'
+    assert hint in mlops('checkout', '--at', 'last', code=2).err
+    assert mlops('checkout', '--at', commit[:12]).out
+    mlops('run', '-q', '--set', 'rate=3')
+    assert 'it was a trial: mlops runs apply ' in mlops('checkout', '--at', 'last', code=2).err
+    assert "git knows no revision 'nosuch'" in mlops('checkout', '--at', 'nosuch', code=2).err

@@ -10,6 +10,7 @@ from typing import Annotated, Any
 
 import typer
 
+from mlops_cli import git
 from mlops_cli.cli import context, exits, options
 from mlops_cli.cli.console import Line, one_line, out_lines, print_json, width, wrap
 from mlops_cli.cli.wiring import output_words, workbench, writing
@@ -58,6 +59,7 @@ def command(
             return bring(bench, targets, identity, backup=not (force and no_backup), clean=clean)
 
         if revision:
+            _check_revision(bench, revision)
             with at_revision(bench, revision) as other:
                 targets = _both(_data(other, words), _outputs(other, words))
             done = place(targets)
@@ -68,6 +70,16 @@ def command(
         else:
             out_lines(_lines(bench, done, targets, width(sys.stdout)))
     return ExitCode.FAILED if targets.unknown else ExitCode.DONE
+
+
+def _check_revision(bench: Workbench, word: str) -> None:
+    """Raises UserError, of a run with what to type instead."""
+    try:
+        git.resolve(bench.root.path, word)
+    except UserError as error:
+        from mlops_cli.experiments.run_names import no_revision
+
+        raise no_revision(bench, word, error) from error
 
 
 def _document(done: Outcome, targets: Targets) -> dict[str, Any]:

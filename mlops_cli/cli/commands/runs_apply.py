@@ -29,11 +29,12 @@ def command(
     from mlops_cli.cli.documents import run_document
     from mlops_cli.cli.performing import perform
     from mlops_cli.cli.wiring import workbench
+    from mlops_cli.experiments.run_names import find_run
     from mlops_cli.run.invoke import Request
     from mlops_cli.run.trials import write_parameters
 
     with workbench() as bench:
-        found = bench.runs.find(run)
+        found = find_run(bench, run)
         if not found.overlay:
             raise UserError(
                 f'run {found.short} was no trial: it had no --set',

@@ -28,10 +28,11 @@ def command(run: RunId = 'last', json: options.Json = False) -> int:
     """
     from mlops_cli.cli.screens.runs_show import show_lines
     from mlops_cli.cli.wiring import workbench
+    from mlops_cli.experiments.run_names import find_run
     from mlops_cli.experiments.told import tell
 
     with workbench(tolerant=True) as bench:
-        told = tell(bench, bench.runs.find(run))
+        told = tell(bench, find_run(bench, run))
     if json:
         print_json(document(told))
     else:
