@@ -12,8 +12,8 @@ import typer
 
 from mlops_cli.cli import context, exits, options
 from mlops_cli.cli.console import out, out_lines, print_json, width
-from mlops_cli.cli.detaching import Begun, detach
 from mlops_cli.cli.documents import plan_document
+from mlops_cli.cli.live.detaching import Begun, detach
 from mlops_cli.cli.performing import perform_request
 from mlops_cli.cli.screens.runs_live import detached_lines
 from mlops_cli.cli.showing import show_plan

@@ -1,4 +1,4 @@
-"""``mlops runs attach`` and ``cancel``: runs that go on, of this terminal or another.  What they do is in cli/attending.py."""
+"""``mlops runs attach`` and ``cancel``: runs that go on, of this terminal or another.  What they do is in cli/live/."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ def attach(run: Which = '', json: options.Json = False) -> int:
 
     Example:  mlops run --detach && mlops runs attach
     """
-    from mlops_cli.cli import attending
+    from mlops_cli.cli.live import attending
 
     return attending.attach(run, json=json)
 
@@ -36,7 +36,7 @@ def cancel(
 
     Example:  mlops runs cancel 7k2m
     """
-    from mlops_cli.cli import attending
+    from mlops_cli.cli.live import attending
 
     return attending.cancel(run, now=now, json=json)
 

@@ -8,9 +8,9 @@ from typing import Any
 
 from mlops_cli.cli.console import Line, one_line, out, out_lines, print_json, say, width
 from mlops_cli.cli.documents import run_document
+from mlops_cli.cli.live.watching import Asked, ask_to_stop, follow, past_run, pick
 from mlops_cli.cli.screens.run import RunScreen
 from mlops_cli.cli.screens.runs_live import cancelled_lines, live_lines
-from mlops_cli.cli.watching import Asked, ask_to_stop, follow, past_run, pick
 from mlops_cli.cli.wiring import workbench
 from mlops_cli.cli.words import ago
 from mlops_cli.core import layout

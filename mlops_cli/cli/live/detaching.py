@@ -22,7 +22,7 @@ from mlops_cli.core.events import RunStarted, event_document, event_of
 from mlops_cli.run.request import Request
 
 _PROGRAM = (
-    'import sys; sys.path.append(sys.argv[1]); from mlops_cli.cli.detaching import main; '
+    'import sys; sys.path.append(sys.argv[1]); from mlops_cli.cli.live.detaching import main; '
     'sys.exit(main(int(sys.argv[2])))'
 )
 _HIGH = 10  # descriptors from here on are no standard streams
