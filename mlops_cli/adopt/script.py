@@ -10,6 +10,7 @@ import re
 import warnings
 from dataclasses import dataclass, field
 
+from mlops_cli.adopt.arguments import required, shown
 from mlops_cli.core.errors import UserError
 from mlops_cli.core.paths import check_path
 from mlops_cli.fsio.atomic import read_file
@@ -76,13 +77,15 @@ _DRAWN = re.compile(
 
 @dataclass(frozen=True, slots=True)
 class Guess:
-    """Project-relative paths.  ``reads`` are there; ``writes`` may not be."""
+    """Project-relative paths.  ``reads`` are there; ``writes`` may not be.  ``needs``: options and arguments without a default,
+    which the command lacks yet."""
 
     script: str
     stage: str
     command: str
     reads: tuple[str, ...] = ()
     writes: tuple[str, ...] = ()
+    needs: tuple[str, ...] = ()
 
     @property
     def metrics(self) -> tuple[str, ...]:
@@ -98,13 +101,19 @@ class Guess:
 
     def yaml(self) -> str:
         """The pipeline with this one stage."""
-        lines = ['version: 1', 'stages:', f'  {_quoted(self.stage)}:', f'    cmd: {_quoted(self.command)}']
+        return f'version: 1\nstages:\n{self.stage_yaml()}'
+
+    def stage_yaml(self, indent: int = 2) -> str:
+        """The stage alone, as it stands below ``stages:``."""
+        lines = [f'{_quoted(self.stage)}:', f'    cmd: {_quoted(self.command)}']
+        if self.needs:
+            lines.insert(1, f'    # It has no default for {shown(self.needs)}: add that to the command.')
         for key, paths in (('deps', self.reads), ('outs', self.outs), ('metrics', self.metrics), ('plots', self.plots)):
             if paths:
                 lines.append(f'    {key}: [{", ".join(map(_quoted, paths))}]')
         if not self.writes:
             lines.append('    # outs: [model.bin]    # what it writes: list it here, so that it is kept and restored')
-        return '\n'.join(lines) + '\n'
+        return ''.join(f'{" " * indent}{line.removeprefix("  ")}\n' for line in lines)
 
 
 def _quoted(text: str) -> str:
@@ -125,9 +134,13 @@ def guess(root: Root, script: str) -> Guess:
     script = f'./{script}' if script.startswith('-') else script
     word = script if re.fullmatch(r'[\w./+-]+', script) else "'" + script.replace("'", "'\\''") + "'"
     if script.endswith('.py'):
-        reads, writes = _of_python(data)
+        tree = _tree(data)
+        if tree is None:
+            return Guess(script, stage, f'python3 {word}')
+        reads, writes = _of_python(tree)
         there = tuple(path for path in reads if path not in writes and root.stat(path) is not None)
-        return Guess(script, stage, f'python3 {word}', there, tuple(path for path in writes if path != script))
+        made = tuple(path for path in writes if path != script)
+        return Guess(script, stage, f'python3 {word}', there, made, required(tree))
     runner = {'sh': 'sh', 'R': 'Rscript', 'jl': 'julia'}.get(script.rpartition('.')[2])
     if runner is None:
         hint = f'jupyter nbconvert --to script {word}, then the file it makes' if script.endswith('.ipynb') else _KNOWN
@@ -135,14 +148,18 @@ def guess(root: Root, script: str) -> Guess:
     return Guess(script, stage, f'{runner} {word}')
 
 
-def _of_python(data: bytes) -> tuple[list[str], list[str]]:
-    """(what it reads, what it writes), as it names them, each once."""
+def _tree(data: bytes) -> ast.Module | None:
+    """None where this interpreter cannot parse it."""
     try:
         with warnings.catch_warnings():
             warnings.simplefilter('ignore')
-            tree = ast.parse(data)
+            return ast.parse(data)
     except (SyntaxError, ValueError, RecursionError, MemoryError):
-        return [], []
+        return None
+
+
+def _of_python(tree: ast.Module) -> tuple[list[str], list[str]]:
+    """(what it reads, what it writes), as it names them, each once."""
     found = _Calls(_constants(tree))
     found.visit_all(tree)
     return list(dict.fromkeys(found.reads)), list(dict.fromkeys(found.writes))

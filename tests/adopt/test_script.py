@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 import yaml
 
+from mlops_cli.adopt.beside import beside
 from mlops_cli.adopt.script import Guess, guess
 from mlops_cli.core.errors import ExitCode, UserError
 from mlops_cli.fsio.paths import Root
@@ -119,3 +120,79 @@ def test_a_link_out_of_the_project_is_not_read(tmp_path: Path) -> None:
 def test_tables_that_people_draw_are_plots(tmp_path: Path, name: str, drawn: bool) -> None:
     found = guessed(tmp_path, f"open('{name}', 'w')")
     assert (found.plots == (name,)) is drawn
+
+
+@pytest.mark.parametrize(
+    ('text', 'needs'),
+    [
+        ("p.add_argument('input')\np.add_argument('-d', '--data', required=True)\np.add_argument('--lr')", ('input', '--data')),
+        ("p.add_argument('a', nargs='?')\np.add_argument('b', nargs='*')\np.add_argument('c', nargs='+')", ('c',)),
+        ("p.add_argument('a', nargs=2)\np.add_argument('b', nargs=REMAINDER)\np.add_argument('c', nargs=0)", ('a',)),
+        ("p.add_argument(NAME)\np.add_argument('--a', required=STRICT)\np.add_argument('b', **more)", ()),
+        ("g = p.add_argument_group('x')\ng.add_argument('-k', required=True)", ('-k',)),
+        (
+            (
+                "self.g = p.add_mutually_exclusive_group(required=True)\nself.g.add_argument('--a')\np.add_argument('x')\n"
+                "self.g.add_argument('--b')"
+            ),
+            ('--a|--b', 'x'),
+        ),
+        ("g = p.add_mutually_exclusive_group()\ng.add_argument('--a')", ()),
+        (
+            (
+                "s = p.add_subparsers(dest='task', required=True)\nq = s.add_parser('fit')\nq.add_argument('x')\n"
+                "s.add_parser('go').add_argument('y')"
+            ),
+            ('task',),
+        ),
+        ("p.add_argument('a\\n  evil: 1 # \u2028')", ('a???evil??1????',)),
+    ],
+)
+def test_what_a_script_cannot_be_started_without(tmp_path: Path, text: str, needs: tuple[str, ...]) -> None:
+    found = guessed(tmp_path, f'import argparse\np = argparse.ArgumentParser()\n{text}\n')
+    assert found.needs == needs
+    (stage,) = yaml.safe_load(found.yaml())['stages'].values()
+    assert stage == {'cmd': 'python3 train.py'}
+    assert (f'# It has no default for {", ".join(needs)}:' in found.yaml()) is bool(needs)
+
+
+def test_of_many_arguments_some_are_named(tmp_path: Path) -> None:
+    text = '\n'.join(f"p.add_argument('a{number}')" for number in range(15))
+    assert 'a10, a11 and 3 more:' in guessed(tmp_path, text).yaml()
+
+
+@pytest.mark.parametrize(
+    ('pipeline', 'line'),
+    [
+        ('version: 1\nstages:\n    a:\n        cmd: x\n', 2),
+        ('stages: # mine\n  train: {cmd: x}\n', 1),
+        ('version: 1\nstages:\n', 2),
+        ('version: 1\n', 0),
+    ],
+)
+def test_a_stage_to_paste_fits_the_pipeline_that_is_there(tmp_path: Path, pipeline: str, line: int) -> None:
+    made = guessed(tmp_path, "open('m', 'w')\np.add_argument('x')")
+    (tmp_path / 'pipeline.yaml').write_text(pipeline)
+    with Root(tmp_path) as root:
+        found = beside(root, made)
+    assert found.line == line
+    lines = pipeline.splitlines(keepends=True)
+    lines.insert(line or len(lines), found.text)
+    before = (yaml.safe_load(pipeline) or {}).get('stages') or {}
+    after = yaml.safe_load(''.join(lines))['stages']
+    name = 'train-2' if 'train' in before else 'train'
+    assert after == {**before, name: {'cmd': 'python3 train.py', 'outs': ['m']}}
+
+
+def test_a_pipeline_that_runs_the_script_gets_no_second_stage(tmp_path: Path) -> None:
+    made = guessed(tmp_path, '')
+    for text, known in (
+        ('stages: {fit: {cmd: python3 train.py --lr 1}}', 'fit'),
+        ('stages: {fit: {cmd: python3 train.pyc}}', ''),
+        ('stages: [', ''),
+        ('- 1', ''),
+    ):
+        (tmp_path / 'pipeline.yaml').write_text(text)
+        with Root(tmp_path) as root:
+            found = beside(root, made)
+        assert found.known == known and bool(found.text) is not bool(known)

@@ -165,7 +165,40 @@ def test_a_script_and_its_json(capsys: Any, folder: Path) -> None:
         'cmd': 'sh make.sh',
         'reads': [],
         'writes': [],
+        'needs': [],
     }
+
+
+def test_what_a_script_has_no_default_for_is_told(capsys: Any, folder: Path) -> None:
+    (folder / 'train.py').write_text("p.add_argument('input')\np.add_argument('--epochs', required=True)\n")
+    out, _ = mlops(capsys, 'init', '--script', 'train.py')
+    assert 'it has no default for input, --epochs: add that to cmd in pipeline.yaml' in out
+    assert out.endswith('complete cmd in pipeline.yaml, then mlops run\n')
+    os.unlink('pipeline.yaml')
+    assert document(capsys, '--script', 'train.py')['stage']['needs'] == ['input', '--epochs']
+
+
+def test_beside_a_pipeline_the_stage_is_printed(capsys: Any, folder: Path) -> None:
+    mlops(capsys, 'init')
+    before = {path: path.read_bytes() for path in folder.rglob('*') if path.is_file()}
+    (folder / 'more.py').write_text("open('more.bin', 'w')\n")
+    text = '  more:\n    cmd: python3 more.py\n    outs: [more.bin]\n'
+    out, err = mlops(capsys, 'init', '--script', 'more.py', code=5)
+    line = (folder / 'pipeline.yaml').read_text().splitlines().index('stages:') + 1
+    assert out == text
+    assert err == (
+        'error: pipeline.yaml exists, and nothing is written over\n'
+        f'  hint: paste the lines above into it, below stages: in line {line}\n'
+    )
+    told = json.loads(mlops(capsys, 'init', '--script', 'more.py', '--json', code=5)[0])
+    assert (told['schema'], told['code']) == ('mlops/error/v1', 5) and text in told['hint']
+    assert {path: path.read_bytes() for path in folder.rglob('*') if path.is_file() and path.name != 'more.py'} == before
+    lines = (folder / 'pipeline.yaml').read_text().splitlines(keepends=True)
+    lines.insert(line, text)
+    (folder / 'pipeline.yaml').write_text(''.join(lines))
+    assert 'more' in load(folder, environ={}).stages
+    out, err = mlops(capsys, 'init', '--script', 'more.py', code=5)
+    assert not out and 'hint: its stage more runs this script already: mlops status' in err
 
 
 def test_a_project_inside_a_project_is_told(capsys: Any, folder: Path) -> None:

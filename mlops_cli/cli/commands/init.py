@@ -4,16 +4,17 @@ from __future__ import annotations
 
 import os
 from dataclasses import dataclass, field
-from typing import Annotated, Any
+from typing import Annotated, Any, NoReturn
 
 import typer
 
 from mlops_cli import git
 from mlops_cli.adopt import templates
+from mlops_cli.adopt.beside import Paste, beside
 from mlops_cli.adopt.script import Guess, guess
 from mlops_cli.adopt.surroundings import Surroundings, look_around
 from mlops_cli.cli import exits, options
-from mlops_cli.cli.console import out, out_lines, print_json
+from mlops_cli.cli.console import one_line, out, out_lines, print_json
 from mlops_cli.cli.screens.init import advice_lines, made_lines, template_lines
 from mlops_cli.core import layout
 from mlops_cli.core.errors import ExitCode, UserError
@@ -30,7 +31,7 @@ EXITS = exits.line(ExitCode.REFUSED)
 @dataclass
 class Made:
     """``directory``: as it was typed.  ``files``: relative to it.  ``guess``: of ``--script``.  ``inside``: the project that
-    the folder lies in, if it does."""
+    the folder lies in, if it does.  ``paste``: a stage for the pipeline that is there, which is not written over."""
 
     directory: str
     path: str
@@ -40,6 +41,7 @@ class Made:
     here: Surroundings = field(default_factory=Surroundings)
     inside: str = ''
     in_git: bool = True
+    paste: Paste | None = None
 
 
 def command(
@@ -58,7 +60,8 @@ def command(
 ) -> int:
     """Make a project: a template that runs as it is, or the first stage of a script that is there.
 
-    Where there are scripts already, it says what to do with them. Never writes over a file, runs nothing.
+    Where there are scripts already, it says what to do with them. Never writes over a file, runs nothing. Where there is a
+    pipeline, --script prints the stage to paste into it.
 
     Example:  mlops init wines --template scikit-learn
     """
@@ -68,6 +71,8 @@ def command(
         raise UserError('--template and --script are two ways to begin', hint='take one of them')
     chosen = templates.find_template(template) if template is not None else None
     made = _make(directory, chosen, script, schema)
+    if made.paste is not None:
+        _refuse(made.paste, made, json)
     if json:
         print_json(_document(made))
     elif made.files or schema:
@@ -101,10 +106,14 @@ def _make(directory: str, template: templates.Template | None, script: str | Non
         if schema:
             _write(root, made, {layout.EDITOR_SCHEMA: templates.editor_schema()}, replace=True)
             return made
-        _refuse_existing(root, directory)
-        made.here = look_around(root)
         if script is not None:
             made.guess = guess(root, script)
+        if made.guess is not None and root.stat(layout.PIPELINE_FILE) is not None:
+            made.paste = beside(root, made.guess)
+            return made
+        _refuse_existing(root, directory)
+        made.here = look_around(root)
+        if made.guess is not None:
             text = templates.SCHEMA_LINE + made.guess.yaml()
             _begin(root, made, {layout.PIPELINE_FILE: text.encode()}, ())
         elif template is not None or made.here.empty:
@@ -120,6 +129,20 @@ def _refuse_existing(root: Root, directory: str) -> None:
             exit_code=ExitCode.REFUSED,
             hint='it is a project already: mlops status',
         )
+
+
+def _refuse(paste: Paste, made: Made, json: bool) -> NoReturn:
+    """The stage that would be written goes to standard output alone, where it can be taken from.  Raises UserError."""
+    file = os.path.normpath(os.path.join(made.directory, layout.PIPELINE_FILE))
+    below = f'into it, below stages: in line {paste.line}' if paste.line else 'at the end of it'
+    if paste.known:
+        hint = f'its stage {paste.known} runs this script already: mlops status'
+    elif json:
+        hint = f'paste this stage {below}:\n{paste.text}'
+    else:
+        out_lines([one_line(line) for line in paste.text.splitlines()], foreign=True)
+        hint = f'paste the lines above {below}'
+    raise UserError(f'{file} exists, and nothing is written over', exit_code=ExitCode.REFUSED, hint=hint)
 
 
 def _project_around(path: str) -> str:
@@ -182,6 +205,7 @@ def _document(made: Made) -> dict[str, Any]:
             'cmd': made.guess.command,
             'reads': list(made.guess.reads),
             'writes': list(made.guess.writes),
+            'needs': list(made.guess.needs),
         },
         'here': {
             'scripts': list(made.here.scripts),

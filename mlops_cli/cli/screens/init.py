@@ -7,6 +7,7 @@ import shlex
 from collections.abc import Sequence
 from typing import Protocol
 
+from mlops_cli.adopt.arguments import shown
 from mlops_cli.adopt.script import Guess
 from mlops_cli.adopt.surroundings import Surroundings
 from mlops_cli.adopt.templates import Template
@@ -51,6 +52,8 @@ def made_lines(made: Made) -> list[Line]:
         for word, paths in (('reads', made.guess.reads), ('writes', made.guess.writes)):
             if paths:
                 lines.append(Line(f'  it {word} {", ".join(map(one_line, paths))}'))
+        if made.guess.needs:
+            lines.append(Line(f'  it has no default for {shown(made.guess.needs)}: add that to cmd in pipeline.yaml'))
         if not made.guess.writes:
             lines.append(Line('  what it writes could not be told: list it under outs in pipeline.yaml'))
         else:
@@ -78,6 +81,9 @@ def _next(made: Made) -> list[Line]:
         steps.append('git init')
     if made.template is not None and made.template.needs:
         steps.append(f'python3 -m pip install {made.template.needs}')
+    if made.guess is not None and made.guess.needs:
+        begin = f'{" && ".join(steps)}, then ' if steps else ''
+        return [Line(f'Next: {one_line(begin)}complete cmd in pipeline.yaml, then mlops run')]
     return [Line(f'Next: {one_line(" && ".join([*steps, "mlops run"]))}')]
 
 
