@@ -243,7 +243,7 @@ def _split(body: Sequence[ast.stmt], prefix: str) -> Iterator[tuple[str, str, An
             case ast.Import() | ast.ImportFrom():
                 yield '<imports>', 'imports', node
             case ast.Assign(targets=[ast.Name(id=name)]) | ast.AnnAssign(target=ast.Name(id=name)):
-                yield name, 'constant', node
+                yield name, 'function' if isinstance(node.value, ast.Lambda) else 'constant', node
             case _ if type(node).__name__ == 'TypeAlias':
                 yield node.name.id, 'type', node  # type: ignore[attr-defined]  # since 3.12
             case _:

@@ -107,6 +107,7 @@ def test_parts_of_a_file_cover_it() -> None:
     ([(b'class Net(', b'class Web(')], ('class Net removed', 'class Web added')),
     ([(b'LEARNING_RATE = 0.1\n', b'')], ('constant LEARNING_RATE removed',)),
     ([(b'= 0.1\n', b'= 0.1\nlate = 1\n')], ('constant late added',)),
+    ([(b'= 0.1\n', b'= 0.1\nlate = lambda x: x\n')], ('function late added',)),
     ([(b'Zero mean.', b'No mean.')], ('docstring of function normalise changed',)),
     ([(b'One step.', b'Two steps.')], ('docstring of method Net.forward changed',)),
     ([(b'A net.', b'A graph.')], ('docstring of class Net changed',)),
