@@ -94,7 +94,11 @@ class Targets:
     def _unknown(self, word: str) -> UserError:
         paths = [output.path for stage in self.bench.pipeline.stages.values() for output in stage.outputs]
         paths += [*self.bench.pipeline.stages, *self.bench.pipeline.groups, *self.records.tracked]
-        near = get_close_matches(word, paths, 2)
+        path = _checked(self._relative(os.path.normpath(os.path.join(self.here, word))))
+        if path is not None and (made := self.bench.describer.maker_of(path)) is not None:
+            said = f'{word[:200]!r} is not here, and no recorded result has it: {made[0]} makes {made[1]}'
+            return UserError(said, hint=f'mlops run {made[0]}')
+        near = [name for name in get_close_matches(word, paths, 3) if name != word][:2]
         hint = f'did you mean {" or ".join(near)}?' if near else (
             'name a file or folder, here or elsewhere, a stage, a run, FILE:KEY of a parameter, or blake3:DIGEST; '
             'of another state with POINT: in front, as HEAD~1:FILE'
@@ -294,8 +298,7 @@ class Targets:
         if not word:
             return None
         full = os.path.normpath(os.path.join(self.here, word))
-        relative = os.path.relpath(os.path.realpath(os.path.dirname(full)), os.path.realpath(self.bench.root.path))
-        path = _checked(os.path.normpath(os.path.join(relative, os.path.basename(full))).replace(os.sep, '/'))
+        path = _checked(self._relative(full))
         if os.path.realpath(full) == os.path.realpath(self.bench.root.path):
             return self.stages(word, tuple(self.bench.pipeline.stages), self.present)
         if path is None and (record := self._record(os.path.basename(full))):
@@ -308,6 +311,11 @@ class Targets:
                 self.records.learn(path)
             return self._of_content(word, path, ref, path)
         return self._recorded(word, path)
+
+    def _relative(self, full: str) -> str:
+        """A path as it is written from the project's folder on."""
+        relative = os.path.relpath(os.path.realpath(os.path.dirname(full)), os.path.realpath(self.bench.root.path))
+        return os.path.normpath(os.path.join(relative, os.path.basename(full))).replace(os.sep, '/')
 
     def _record(self, name: str) -> Target | None:
         """A pin or a run record, by the name of its file: what it is about."""

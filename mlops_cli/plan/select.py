@@ -6,6 +6,7 @@ from collections.abc import Mapping, Sequence
 from difflib import get_close_matches
 from fnmatch import fnmatchcase
 
+from mlops_cli.core import layout
 from mlops_cli.core.errors import UserError
 from mlops_cli.pipeline.spec import Pipeline
 
@@ -28,7 +29,9 @@ def matching(pipeline: Pipeline, pattern: str) -> tuple[str, ...]:
     near = get_close_matches(
         pattern, [*pipeline.stages, *groups, *(o.path for s in pipeline.stages.values() for o in s.outputs)], 3
     )
-    hint = f'did you mean {" or ".join(dict.fromkeys(near))}?' if near else f'stages are {_some(list(groups))}'
+    none = f'{layout.PIPELINE_FILE} has no stages, or cannot be read: mlops plan says why'
+    known = f'stages are {_some(list(groups))}' if groups else none
+    hint = f'did you mean {" or ".join(dict.fromkeys(near))}?' if near else known
     raise UserError(f'no stage, instance or output {pattern!r} in this pipeline', hint=hint)
 
 

@@ -63,6 +63,13 @@ def test_a_table_of_all_settings(mlops: Mlops) -> None:
     ]
 
 
+def test_what_no_number_of_jobs_means(mlops: Mlops) -> None:
+    meant = f'0 (one per processor: {os.cpu_count()})'
+    said = mlops('get', 'jobs')
+    assert (said.out, said.err) == ('0\n', f'jobs is {meant}\n'), 'what scripts read is the value alone'
+    assert mlops('get', 'jobs', '-v').out == f'{meant}   (default)\n' and mlops('get', 'jobs', '-q').err == ''
+
+
 def test_where_values_come_from_and_what_they_override(mlops: Mlops, project: Project, monkeypatch: pytest.MonkeyPatch) -> None:
     project.write(layout.CONFIG, 'jobs: 1\n')
     project.write(layout.CONFIG_LOCAL, '\njobs: 2\n')
@@ -77,6 +84,7 @@ def test_where_values_come_from_and_what_they_override(mlops: Mlops, project: Pr
     row = mlops('get', 'jobs', '--json').json
     assert (row['value'], row['source'], row['variable'], row['default']) == (3, 'MLOPS_JOBS', 'MLOPS_JOBS', 0)
     assert [one['source'] for one in row['overrides']] == [layout.CONFIG_LOCAL, layout.CONFIG, 'default']
+    assert mlops('get', 'jobs').err == ''
     assert mlops('get', 'jobs').out == '3\n' and mlops('get', 'jobs', '-v').out == '3   (MLOPS_JOBS)\n'
 
 

@@ -307,7 +307,10 @@ def test_a_project_with_no_runs_at_all(project: Project, typed: Typed) -> None:
     assert code == 1 and 'pick has no recorded result.' in out
     assert 'Nothing recorded here was made from it.' in typed(project, 'lineage', 'downstream', 'in.txt')[1]
     assert typed(project, 'lineage', 'diff', 'pick', 'prepare', code=None)[0] == 1
-    assert typed(project, 'lineage', 'upstream', 'best.bin', code=None)[0] == 2
+    code, _, err = typed(project, 'lineage', 'upstream', './best.bin', code=None)
+    assert code == 2 and 'no recorded result has it: pick makes best.bin' in err and 'hint: mlops run pick' in err
+    assert "'data/a.txt' is not here" in typed(project, 'lineage', 'upstream', 'data/a.txt', code=None)[2]
+    assert 'did you mean best.bin' in typed(project, 'lineage', 'upstream', 'bets.bin', code=None)[2]
     assert '<html' in typed(project, 'lineage', 'upstream', 'in.txt', '--format', 'html')[1]
 
 

@@ -214,6 +214,12 @@ def test_a_stage_that_the_pipeline_has_no_more_still_has_its_log(project: Projec
     assert result.out == 'of old\n' and 'note: without what the pipeline says' in result.err
 
 
+def test_where_the_pipeline_cannot_be_read_the_hint_says_so(project: Project) -> None:
+    project.write('pipeline.yaml', 'version: 1\nstages: [\n')
+    said = project.mlops('logs', 'train', '--run', 'last', code=None).err
+    assert 'pipeline.yaml has no stages, or cannot be read: mlops plan says why' in said and 'stages are' not in said
+
+
 def test_quiet_says_what_was_printed_and_no_more(project: Project) -> None:
     lay(project, {'a': {'cmd': 'echo out'}})
     project.mlops('run')

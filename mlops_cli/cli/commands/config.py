@@ -11,10 +11,10 @@ from typing import Annotated, Any
 import typer
 
 from mlops_cli.cli import context, exits, options
-from mlops_cli.cli.console import Line, out, out_lines, print_json, width
+from mlops_cli.cli.console import Line, out, out_lines, print_json, say, width
 from mlops_cli.cli.finding import find_project, project_folder
 from mlops_cli.cli.groups import group
-from mlops_cli.cli.screens.config import Row, home_short, list_lines, shown
+from mlops_cli.cli.screens.config import Row, home_short, list_lines, shown, shown_of
 from mlops_cli.cli.trusting import require_confirmed
 from mlops_cli.core import layout
 from mlops_cli.core.errors import ExitCode, UserError, UserErrors
@@ -88,9 +88,11 @@ def get(name: Name, json: options.Json = False) -> int:
     if json:
         print_json({'schema': 'mlops/config-get/v1', **_flat(row), 'name': name, 'value': _plain(value)})
     elif context.current.verbose:
-        out(f'{shown(value)}   ({row.origin})')
+        out(f'{shown(value) if part else shown_of(row.value)}   ({row.origin})')
     else:
         out(shown(value))
+        if shown_of(row.value) != shown(value) and not part and not context.current.quiet:
+            say(f'{name} is {shown_of(row.value)}')
     return 0
 
 
