@@ -37,9 +37,7 @@ Primary = Annotated[bool, typer.Option('--primary', help='Only the primary metri
 @app.command('show', epilog=exits.line())
 def show(
     names: Words = None,
-    at: Annotated[
-        str, typer.Option('--at', metavar='POINT', help='A git revision or a run, instead of the workspace.')
-    ] = 'workspace',
+    at: options.At = 'workspace',
     primary: Primary = False,
     json: options.Json = False,
 ) -> int:
@@ -65,15 +63,8 @@ def show(
 
 @app.command('diff', epilog=exits.line(failed='with --exit-code, a metric is worse'))
 def diff(
-    before: Annotated[
-        str, typer.Argument(metavar='[A]', help='A git revision, a run (last: the newest), or workspace.', show_default=False)
-    ] = '',
-    after: Annotated[
-        str,
-        typer.Argument(
-            metavar='[B]', help='The same. Default: A is HEAD, B the workspace; a trial as A comes after.', show_default=False
-        ),
-    ] = '',
+    before: options.A = '',
+    after: options.B = '',
     stages: Annotated[
         list[str] | None,
         typer.Option('--only', metavar='STAGE|METRICS', help='Only these stages or metrics files. May be repeated.'),

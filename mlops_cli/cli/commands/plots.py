@@ -38,8 +38,6 @@ Html = Annotated[str, typer.Option('--html', metavar='FILE', help='Write one pag
 Svg = Annotated[str, typer.Option('--svg', metavar='DIR', help='Write a file for each chart into DIR.')]
 Open = Annotated[bool, typer.Option('--open', help='Show the page in a browser.')]
 Ascii = Annotated[bool, typer.Option('--ascii', help='Draw with plain characters.')]
-X = Annotated[str, typer.Option('-x', '--x', metavar='COLUMN', help='The column for the horizontal axis.')]
-Y = Annotated[list[str] | None, typer.Option('-y', '--y', metavar='COLUMN', help='A column to draw. May be repeated.')]
 Kind = Annotated[
     str, typer.Option('--kind', metavar='KIND', help=f'{", ".join(KINDS)}. Default: as declared, or as columns are.')
 ]
@@ -79,14 +77,12 @@ def show(
             metavar='[STAGE|PLOT|FILE]...', help='Stages, instances, globs, plot files, any table or picture. Default: all.'
         ),
     ] = None,
-    at: Annotated[
-        str, typer.Option('--at', metavar='POINT', help='A git revision or a run, instead of the workspace.')
-    ] = 'workspace',
+    at: options.At = 'workspace',
     html: Html = '',
     svg: Svg = '',
     open_: Open = False,
-    x: X = '',
-    y: Y = None,
+    x: options.X = '',
+    y: options.Y = None,
     kind: Kind = '',
     no_header: NoHeader = False,
     ascii_only: Ascii = False,
@@ -108,15 +104,8 @@ def show(
 
 @app.command('diff', epilog=exits.line(ExitCode.REFUSED))
 def diff(
-    before: Annotated[
-        str, typer.Argument(metavar='[A]', help='A git revision, a run (last: the newest), or workspace.', show_default=False)
-    ] = '',
-    after: Annotated[
-        str,
-        typer.Argument(
-            metavar='[B]', help='The same. Default: A is HEAD, B the workspace; a trial as A comes after.', show_default=False
-        ),
-    ] = '',
+    before: options.A = '',
+    after: options.B = '',
     names: Annotated[
         list[str] | None,
         typer.Option('--only', metavar='STAGE|PLOT', help='Only these stages or plot files. May be repeated.'),
@@ -124,8 +113,8 @@ def diff(
     html: Html = '',
     svg: Svg = '',
     open_: Open = False,
-    x: X = '',
-    y: Y = None,
+    x: options.X = '',
+    y: options.Y = None,
     kind: Kind = '',
     no_header: NoHeader = False,
     ascii_only: Ascii = False,

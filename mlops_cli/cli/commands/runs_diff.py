@@ -16,19 +16,11 @@ if TYPE_CHECKING:
     from mlops_cli.experiments.trees import PathChange
 
 EXITS = exits.line(failed='with --exit-code, something differs')
-STATE = 'A run (last, last~1, an id), a git revision, or workspace.'
 
 
 def command(
-    before: Annotated[str, typer.Argument(metavar='[A]', help=STATE, show_default='the run before the last')] = '',
-    after: Annotated[
-        str,
-        typer.Argument(
-            metavar='[B]',
-            help='The same. Default: the workspace; without A the last run. A trial alone comes after it.',
-            show_default=False,
-        ),
-    ] = '',
+    before: options.RunA = '',
+    after: options.RunB = '',
     code: Annotated[
         bool | None,
         typer.Option('--code/--no-code', help='Every line of code that differs, or only which files. Default: some lines.'),
