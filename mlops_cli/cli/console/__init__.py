@@ -3,16 +3,19 @@ a stage reaches the terminal with a control character in it."""
 
 from __future__ import annotations
 
-import json
 import os
 import sys
 from collections.abc import Iterable
-from typing import Any, NamedTuple, TextIO
+from typing import TYPE_CHECKING, Any, NamedTuple, TextIO
 
 from mlops_cli.cli.console.text import ascii_marks, cells, clip, fill, one_line, pad, plain, safe, wrap
-from mlops_cli.core.events import Event, Note
+from mlops_cli.cli.terminal import NO_TERMINAL, colour, height, prepare, shows_marks, terminal, width
+
+if TYPE_CHECKING:
+    from mlops_cli.core.events import Event
 
 __all__ = [
+    'NO_TERMINAL',
     'Line',
     'cells',
     'clip',
@@ -35,8 +38,6 @@ __all__ = [
     'width',
     'wrap',
 ]
-
-NO_TERMINAL = 100  # columns to lay tables out for where nobody says how many there are
 
 
 class Line(NamedTuple):
@@ -75,13 +76,6 @@ STYLES = {
     'hint:': 'cyan',
 }
 _CODES = {'green': '32', 'cyan': '36', 'red': '31', 'yellow': '33'}
-
-
-def prepare() -> None:
-    """Names that the terminal's encoding cannot show must not end the program."""
-    for stream in (sys.stdout, sys.stderr):
-        if stream is not None and hasattr(stream, 'reconfigure'):
-            stream.reconfigure(errors='replace')
 
 
 def out(text: str | Line = '', *, foreign: bool = False) -> None:
@@ -133,55 +127,17 @@ def _nowhere(stream: TextIO | None) -> None:
 
 def note(event: Event) -> None:
     """Shows the notes among events, for commands that have no screen of their own."""
+    from mlops_cli.core.events import Note
+
     if isinstance(event, Note):
         say(Line(f'note: {event.stage}: {event.text}' if event.stage else f'note: {event.text}', 'note:'))
 
 
 def print_json(document: dict[str, Any]) -> None:
     """The one JSON document of a ``--json`` command."""
+    import json
+
     if sys.stdout is not None:
         json.dump(document, sys.stdout, ensure_ascii=True, indent=1, default=str)
         sys.stdout.write('\n')
         sys.stdout.flush()
-
-
-def terminal(stream: TextIO | None) -> bool:
-    """A person watches it: a terminal, and not one that can show nothing but lines."""
-    return stream is not None and stream.isatty() and os.environ.get('TERM') != 'dumb'
-
-
-def shows_marks(stream: TextIO | None) -> bool:
-    """More than ASCII can be seen there: Python's own streams write UTF-8 in the C locale, too."""
-    encoding = (getattr(stream, 'encoding', '') or '').lower().replace('-', '')
-    locale = os.environ.get('LC_ALL') or os.environ.get('LC_CTYPE') or os.environ.get('LANG') or ''
-    return encoding.startswith('utf') and locale not in ('C', 'POSIX')
-
-
-def colour(stream: TextIO | None) -> bool:
-    """Colour is wanted: a terminal, and no NO_COLOR."""
-    return not os.environ.get('NO_COLOR') and terminal(stream)
-
-
-def _size(stream: TextIO | None) -> os.terminal_size | None:
-    try:
-        return os.get_terminal_size(stream.fileno()) if stream is not None and stream.isatty() else None
-    except (OSError, ValueError):
-        return None
-
-
-def width(stream: TextIO | None = None) -> int:
-    """Columns to fill: as COLUMNS says, else the terminal's, be it only that of the errors or of the keyboard, as before a
-    pipe into a pager; else 100."""
-    if os.environ.get('COLUMNS', '').isdecimal():
-        return max(40, int(os.environ['COLUMNS']))
-    for one in (stream or sys.stdout, sys.stderr, sys.stdin):
-        size = _size(one) if one is not None else None
-        if size and size.columns:
-            return max(40, size.columns)
-    return NO_TERMINAL
-
-
-def height(stream: TextIO | None = None) -> int:
-    """Lines of the terminal."""
-    size = _size(stream or sys.stdout)
-    return max(8, size.lines) if size and size.lines else 24
