@@ -26,7 +26,7 @@ from mlops_cli.experiments.lineage_model import (
 )
 from mlops_cli.experiments.lineage_records import SMALL, Records
 from mlops_cli.experiments.model import Point, StagePoint
-from mlops_cli.experiments.told import edited
+from mlops_cli.experiments.told import edited, same_meaning
 from mlops_cli.records.lineage import Role
 
 READ = ('data', 'code', 'environment')  # entries that hold contents
@@ -68,7 +68,9 @@ def with_edits(records: Records, found: Upstream) -> Upstream:
         files = edited(bench, run, Point(run.short, 'run', stages, bench.pipeline, run, run.commit)) if mine else None
         for made in mine if files is not None else ():
             read = {entry.name.partition(':')[0] for entry in made.entries if entry.kind in ('code', 'param')}
-            maker = replace(made.maker, edited=tuple(path for path in files or () if path in read))
+            differ = tuple(path for path in files or () if path in read)
+            code = {entry.name: entry.digest for entry in made.entries if entry.kind == 'code' and entry.name in differ}
+            maker = replace(made.maker, edited=differ, worded=same_meaning(bench, run.commit, code))
             results[made.id] = replace(made, maker=maker)
     return replace(found, results=results)
 

@@ -25,7 +25,8 @@ Through = Literal['path', 'inside', 'content', 'name']
 @dataclass(frozen=True, slots=True)
 class Maker:
     """Who made a result, as far as it is recorded.  ``run``: its id, empty if unknown.  ``at``: UTC, ISO 8601.
-    ``edited``: code and parameter files that differed from the commit; None where that cannot be told."""
+    ``edited``: code and parameter files that differed from the commit; None where that cannot be told.  ``worded``: those of
+    them that meant the same."""
 
     run: str = ''
     at: str = ''
@@ -36,6 +37,7 @@ class Maker:
     ci: bool = False
     trial: bool = False
     edited: tuple[str, ...] | None = None
+    worded: frozenset[str] = frozenset()
 
     @property
     def short(self) -> str:

@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
 
+from mlops_cli.core.digest import Digest
 from mlops_cli.core.errors import UserError
 from mlops_cli.core.manifest import Manifest
 from mlops_cli.core.refs import ObjectRef
 from mlops_cli.experiments.past import open_history
 from mlops_cli.experiments.points import Metrics, Point, StagePoint, recorded, run_point
+from mlops_cli.fingerprint.pyast import meaning
 from mlops_cli.git import commits
 from mlops_cli.plan.facts import Facts
 from mlops_cli.plan.model import Blessing, Reason
@@ -167,6 +169,22 @@ def edited(bench: Workbench, run: Run, point: Point) -> tuple[str, ...] | None:
     if blobs is None:
         return None
     return tuple(path for path in sorted(sources)[:FILES] if not _is_blob(bench, sources[path], blobs.get(path)))
+
+
+def same_meaning(bench: Workbench, commit: str, code: Mapping[str, Digest]) -> frozenset[str]:
+    """Python files that a commit has with other bytes, but as they were when they went into a key: their comments or their
+    formatting differ.  ``code``: path -> what the key says of it."""
+    paths = [path for path in code if path.endswith('.py')][:FILES]
+    blobs = commits.blobs(bench.root.path, commit, paths) if paths else None
+    if not blobs:
+        return frozenset()
+    with commits.reading(bench.root.path) as read:
+        sources = {path: read(blobs[path], SOURCE_LIMIT) for path in paths if path in blobs}
+    return frozenset(
+        path
+        for path, source in sources.items()
+        if source is not None and any(meaning(source, docstrings=kept) == code[path] for kept in (True, False))
+    )
 
 
 def _is_blob(bench: Workbench, ref: ObjectRef, blob: str | None) -> bool:

@@ -22,7 +22,9 @@ def result_facts(made: Made, *, full: bool = False) -> Facts:
     """What a result is, apart from where its inputs came from.  ``full``: its key, pins and other runs, too."""
     facts: Facts = []
     if made.maker.edited:
-        facts.append(('not in git', [f'{path} differed from the commit' for path in made.maker.edited]))
+        worded = dict.fromkeys(made.maker.worded, ' in comments or formatting only')
+        edits = [f'{path} differed from the commit{worded.get(path, "")}' for path in made.maker.edited]
+        facts.append(('not in git', edits))
     facts += [('accepted', [f'{one.when[:10]} by {one.who}: {one.reason}']) for one in made.accepted]
     if made.accepted and not made.ran and made.maker.short:
         facts.append(('not run', [f'the outputs are those of run {made.maker.short}, which had other inputs']))

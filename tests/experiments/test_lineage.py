@@ -22,6 +22,7 @@ from mlops_cli.experiments.lineage_model import Downstream, Upstream
 from mlops_cli.experiments.lineage_records import Records
 from mlops_cli.experiments.lineage_targets import Targets
 from mlops_cli.records.pins import Pin
+from mlops_cli.report.lineage_facts import result_facts
 from mlops_cli.store.objects import MissingObject
 from tests.support.project import Project
 
@@ -566,3 +567,22 @@ def write_many() -> Callable[[Project, int], str]:
         return str(digest_of(f'evaluate{count // 6}'.encode()))
 
     return write
+
+
+def test_code_that_differs_from_the_commit_in_comments_only(project: Project) -> None:
+    project.init_git()
+    stages = ''.join(f'  {name}:\n    cmd: python {name}.py\n    outs: [{name}.txt]\n' for name in ('one', 'two'))
+    project.write('pipeline.yaml', f'version: 1\nname: p\nstages:\n{stages}')
+    source = "open('{}.txt', 'w').write('{} and some more words')\n"
+    for name in ('one', 'two'):
+        project.write(f'{name}.py', source.format(name, name))
+    project.commit('code')
+    project.write('one.py', '# why\n' + source.format('one', 'one').replace(', ', ',  '))
+    project.write('two.py', source.format('two', 'other'))
+    project.run()
+    (one,) = up(project, 'one.txt').results.values()
+    assert (one.maker.edited, one.maker.worded) == (('one.py',), {'one.py'})
+    assert ('not in git', ['one.py differed from the commit in comments or formatting only']) in result_facts(one)
+    (two,) = up(project, 'two.txt').results.values()
+    assert (two.maker.edited, two.maker.worded) == (('two.py',), frozenset())
+    assert ('not in git', ['two.py differed from the commit']) in result_facts(two)
