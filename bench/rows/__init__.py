@@ -1,0 +1,17 @@
+"""The rows: each is some work, who does it, and what ours may cost."""
+
+from __future__ import annotations
+
+from bench.rows import cold, files, history, noop, restore, startup
+from bench.rows.base import Bench, Row
+
+ROWS: tuple[Row, ...] = (
+    *noop.ROWS,
+    *cold.ROWS,
+    *restore.ROWS,
+    *files.ROWS,
+    *startup.ROWS,
+    *history.ROWS,
+)
+
+__all__ = ['ROWS', 'Bench', 'Row']

@@ -1,0 +1,50 @@
+"""What every row is made of."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+from bench.bounds import Race
+from bench.measure import Contender
+from bench.places import Places
+from bench.projects import Projects
+from bench.tools import Ours, Tool, Tools
+
+SLOW = 3  # rounds, where a command takes many seconds
+
+
+@dataclass(frozen=True, slots=True)
+class Bench:
+    """What a row may use."""
+
+    places: Places
+    tools: Tools
+    projects: Projects
+
+    def mlops(
+        self,
+        ours: Ours,
+        folder: Path,
+        *words: str,
+        name: str = '',
+        expect: str = '',
+        before: Callable[[], None] | None = None,
+        writes: bool = False,
+    ) -> Contender:
+        return Contender(name or f'mlops {" ".join(words)}', (ours.program, *words), folder, before, expect, True, writes)
+
+    def peers(self, *names: str) -> list[Tool]:
+        """Those of them that can be had; the others are told of at the end."""
+        return [tool for name in names if (tool := self.tools.get(name))]
+
+
+@dataclass(frozen=True, slots=True)
+class Row:
+    """``work``: for people.  ``race``: makes it all ready.  ``rounds``: how many, if nobody says."""
+
+    name: str
+    work: str
+    race: Callable[[Bench, Ours], Race]
+    rounds: int = 5
