@@ -84,7 +84,7 @@ def _record_killed(bench: Workbench, records: Sequence[Mapping[str, Any]], who: 
     stages = tuple(_stage_run(record['stage'], entries.get(attempt)) for attempt, record in begun.items())
     if not stages:
         return
-    overlay = _overlay(first.get('set'))
+    overlay, left_out = _values(first.get('set')), first.get('values_left_out')
     numbers = tuple(
         (begun[attempt]['stage'], *number)
         for attempt, entry in entries.items()
@@ -104,13 +104,15 @@ def _record_killed(bench: Workbench, records: Sequence[Mapping[str, Any]], who: 
         branch=str(first.get('branch', '')),
         overlay=overlay,
         metrics=numbers,
+        values=_values(first['values']) if 'values' in first else None,
+        values_left_out=left_out if isinstance(left_out, int) else 0,
     )
     bench.runs.add(run, bench.batch)
     bench.batch.flush()  # the journal that told of it goes next
 
 
-def _overlay(rows: Any) -> tuple[tuple[str, str, Any], ...]:
-    """What was set, as the journal has it; nothing in a journal of a version that did not write it."""
+def _values(rows: Any) -> tuple[tuple[str, str, Any], ...]:
+    """Parameters, as the journal has them; none in a journal of a version that did not write it."""
     if not isinstance(rows, list):
         return ()
     return tuple((str(row[0]), str(row[1]), row[2]) for row in rows if isinstance(row, list) and len(row) == 3)

@@ -12,6 +12,7 @@ from typing import Any
 
 from mlops_cli import git
 from mlops_cli.core import layout
+from mlops_cli.core.canonical import canonical_bytes
 from mlops_cli.core.clock import iso, run_id
 from mlops_cli.core.digest import Digest
 from mlops_cli.core.errors import ExitCode, UserError, UserErrors
@@ -26,7 +27,7 @@ from mlops_cli.pipeline.used import used_by
 from mlops_cli.plan.forecast import forecast
 from mlops_cli.plan.model import Plan, Step, Verdict
 from mlops_cli.records import data, gitignore
-from mlops_cli.records.runs import Run, StageRun
+from mlops_cli.records.runs import VALUE_BYTES, Run, StageRun
 from mlops_cli.run.capacity import Capacity, Machine, refusal
 from mlops_cli.run.causes import advice
 from mlops_cli.run.claims import Claims
@@ -109,7 +110,7 @@ def _execute(
         Journal(bench.root.full(layout.JOURNAL), identity) as journal,
         Recorder(bench.root, identity, about, emit, now) as recorder,
     ):
-        journal.append(_beginning(bench, identity, started, command))
+        journal.append(_beginning(bench, outlook.plan, identity, started, command))
         session = open_session(bench, identity, journal, request, key_locks, recorder.emit, now)
         try:
             recorder.emit(_announcement(bench, outlook.plan, identity, jobs))
@@ -135,9 +136,11 @@ def _execute(
     return report
 
 
-def _beginning(bench: Workbench, identity: str, started: float, command: Sequence[str]) -> dict[str, Any]:
+def _beginning(bench: Workbench, plan: Plan, identity: str, started: float, command: Sequence[str]) -> dict[str, Any]:
     """What the record of this run will say and nobody else could, should it be killed."""
     head = git.head(bench.root.path)
+    values = _values(bench, [step.stage for step in plan.steps])
+    short = [list(item) for item in values if len(canonical_bytes(item[2])) <= VALUE_BYTES]
     return {
         'do': 'run',
         'run': identity,
@@ -148,6 +151,8 @@ def _beginning(bench: Workbench, identity: str, started: float, command: Sequenc
         'host': platform.node(),
         'commit': head.commit if head else '',
         'branch': head.branch if head else '',
+        'values': short,
+        'values_left_out': len(values) - len(short),
     }
 
 
@@ -309,7 +314,7 @@ def _record(
         metrics,
         {'python': platform.python_version(), 'platform': platform.platform()},
         fresh_stages=tuple(_fresh(settled, steps)),
-        values=_values(bench, settled),
+        values=_values(bench, [name for name, one in settled.items() if one.state is not State.SKIPPED]),
     )
     record = ''
     if any(one.state not in (State.FRESH, State.SKIPPED) for one in settled.values()):
@@ -347,10 +352,10 @@ def _without_secrets(bench: Workbench, words: Sequence[str]) -> tuple[str, ...]:
     return tuple(redactor.redact(word) for word in words)
 
 
-def _values(bench: Workbench, settled: Mapping[str, Settled]) -> tuple[tuple[str, str, Any], ...]:
-    """The parameters that templates of the run's stages used; texts without secrets."""
+def _values(bench: Workbench, names: Iterable[str]) -> tuple[tuple[str, str, Any], ...]:
+    """The parameters that templates of these stages used; texts without secrets."""
     redactor = _redactor(bench)
-    stages = [bench.pipeline.stages[name] for name, one in settled.items() if one.state is not State.SKIPPED]
+    stages = [bench.pipeline.stages[name] for name in names]
     return tuple((file, key, _blanked(redactor, value)) for (file, key), (value, _) in sorted(used_by(stages).items()))
 
 

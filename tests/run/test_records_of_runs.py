@@ -122,6 +122,30 @@ def test_a_killed_trial_can_be_taken_over(project: Project) -> None:
     assert project.read('slow.txt') == 'rate: 2\n'
 
 
+def test_a_killed_run_keeps_what_its_templates_used(project: Project) -> None:
+    stages = 'first: {cmd: "echo ${rate} > a", outs: [a]}'
+    stages += ', slow: {cmd: "echo ${secret} ${long} && touch started && sleep 60", deps: [a]}'
+    project.write('pipeline.yaml', f'stages: {{{stages}}}')
+    project.write('params.yaml', f'rate: 3\nunused: 1\nlong: {"x" * 300}\nsecret: q7Zr2Lw9Xk4Vn1Tb8Yd\n')
+    words = [sys.executable, '-m', 'mlops_cli', 'run', '-q']
+    environ = {**project.environ, 'API_TOKEN': 'q7Zr2Lw9Xk4Vn1Tb8Yd'}
+    process = subprocess.Popen(words, cwd=project.path, env=environ, stderr=subprocess.DEVNULL)
+    end = time.monotonic() + 60
+    while not project.exists('started'):
+        assert process.poll() is None and time.monotonic() < end
+        time.sleep(0.01)
+    process.kill()
+    process.wait()
+    project.mlops('checkout', code=None)
+    (row,) = project.mlops('runs', 'list', '--json').json['rows']
+    assert row['ended'] == 'killed' and row['param.rate'] == 3 and 'param.unused' not in row
+    bench = project.open()
+    (run,) = bench.runs.newest()
+    bench.close()
+    assert run.values is not None and run.values_left_out == 1
+    assert {key for _, key, _ in run.values} == {'rate', 'secret'} and 'q7Zr2' not in str(run.values)
+
+
 def test_nothing_to_do_names_no_trial(project: Project) -> None:
     project.write('pipeline.yaml', 'stages:\n  a:\n    cmd: cp params.yaml a.txt\n    params: [rate]\n    outs: [a.txt]\n')
     project.write('params.yaml', 'rate: 1\n')
