@@ -8,7 +8,8 @@ from collections.abc import Callable
 from types import TracebackType
 
 from mlops_cli.cli import context
-from mlops_cli.cli.console import clip, one_line, terminal, width
+from mlops_cli.cli.console import clip, one_line, shows_marks, terminal, width
+from mlops_cli.cli.console.text import ascii_marks
 
 PATIENCE = 0.5  # seconds until it is worth saying anything
 PERIOD = 0.2  # seconds between two drawings
@@ -38,7 +39,7 @@ class Progress:
 
     def _draw(self, line: str) -> None:
         try:
-            sys.stderr.write(f'\r{line}\x1b[K')
+            sys.stderr.write(f'\r{line if shows_marks(sys.stderr) else ascii_marks(line)}\x1b[K')
             sys.stderr.flush()
             self._drawn = True
         except OSError:  # the terminal is gone

@@ -47,6 +47,12 @@ def test_it_is_drawn_now_and_then_and_taken_away(stderr: Terminal) -> None:
     assert all(cells(line.removesuffix('\x1b[K')) <= 39 and '\x1b[2J' not in line for line in lines)
 
 
+def test_a_cut_line_is_plain_in_the_c_locale(stderr: Terminal, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv('LC_ALL', 'C')
+    steps(20, stderr, 'x' * 200)
+    assert stderr.getvalue().isascii() and 'x~' in stderr.getvalue()
+
+
 @pytest.mark.parametrize('option', ['quiet', 'json'])
 def test_nobody_who_did_not_ask_is_told(stderr: Terminal, option: str) -> None:
     setattr(context.current, option, True)
