@@ -16,12 +16,15 @@ def main() -> None:
         sys.stderr.write(refusal)
         sys.exit(6)
     if instruction := os.environ.get('_MLOPS_COMPLETE'):
-        from mlops_cli.cli.completion.shells import answer
-        answer(instruction, os.environ)
+        from mlops_cli.cli.completion import shells
+        shells.answer(instruction, os.environ)
         sys.exit(0)
     try:
-        from mlops_cli.cli.app import run
-        code = run(arguments)
+        from mlops_cli.cli.quick.answer import answer
+        code = answer(arguments)
+        if code is None:
+            from mlops_cli.cli.app import run
+            code = run(arguments)
     except KeyboardInterrupt:  # while it is still being loaded
         code = 130
     sys.exit(code)

@@ -13,6 +13,7 @@ from typing import TextIO
 
 from mlops_cli.cli.console import print_json
 from mlops_cli.cli.documents import event_document, run_document
+from mlops_cli.cli.quick.learn import forget
 from mlops_cli.cli.screens.run import RunScreen
 from mlops_cli.cli.wiring import output_words, workbench
 from mlops_cli.core.errors import UserError
@@ -72,6 +73,8 @@ def perform(
 
         def emit(event: Event) -> None:
             write(event)
+            if isinstance(event, RunStarted):
+                forget()
             if begun is not None and isinstance(event, RunStarted):
                 begun(event)
             screen.listen(event)
@@ -101,7 +104,7 @@ def perform_request(
 ) -> int:
     """Runs it and shows it; the exit code.  ``begun``: of a run that leaves its terminal, told with the descriptor of the file
     that takes what it prints from then on."""
-    with workbench(assignments) as bench:
+    with workbench(assignments, learns=not begun) as bench:
 
         def then(report: Report, screen: RunScreen) -> None:
             print_json(run_document(report)) if json else screen.finish(report)

@@ -7,6 +7,7 @@ import sys
 
 from mlops_cli.cli import context
 from mlops_cli.cli.console import out_lines, width
+from mlops_cli.cli.quick.learn import keep
 from mlops_cli.cli.screens.plan import View, plan_lines
 from mlops_cli.cli.standing import unknown_code
 from mlops_cli.core.units import plural
@@ -28,4 +29,6 @@ def show_plan(plan: Plan, bench: Workbench, jobs: int = 0) -> None:
         context.current.verbose,
         unknown_code(bench),
     )
-    out_lines(plan_lines(plan, view))
+    lines = plan_lines(plan, view)
+    keep(bench, plan, 'plan', lines)
+    out_lines(lines)

@@ -5,7 +5,10 @@ from __future__ import annotations
 
 import os
 import sys
-from typing import TextIO
+
+TYPE_CHECKING = False  # as that of typing, which takes longer to load than all the rest
+if TYPE_CHECKING:
+    from typing import TextIO
 
 NO_TERMINAL = 100  # columns to lay tables out for where nobody says how many there are
 

@@ -5,12 +5,13 @@ from __future__ import annotations
 import os
 import shlex
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass
 
 from mlops_cli.cli import context
 from mlops_cli.cli.console import Line, say
 from mlops_cli.cli.finding import project_folder
+from mlops_cli.cli.quick.learn import learning
 from mlops_cli.core.errors import ExitCode, UserError
 from mlops_cli.fsio.paths import Root
 from mlops_cli.pipeline.around import around
@@ -28,8 +29,8 @@ class Project:
     config: Config
 
 
-def open_project() -> Project:
-    folder = project_folder()
+def open_project(folder: str = '') -> Project:
+    folder = folder or project_folder()
     with Root(folder) as root:
         return Project(folder, load_config(root, os.environ))
 
@@ -45,12 +46,20 @@ def _tell_around(folder: str) -> None:
 
 
 @contextmanager
-def workbench(assignments: Sequence[str] = (), *, tolerant: bool = False) -> Iterator[Workbench]:
+def workbench(assignments: Sequence[str] = (), *, tolerant: bool = False, learns: bool = False) -> Iterator[Workbench]:
     """The project around the current folder, open.  ``assignments``: the ``--set`` options.  ``tolerant``: what is asked for
-    does not need the pipeline, which may be half written just now: it is empty then, and that is told.
+    does not need the pipeline, which may be half written just now: it is empty then, and that is told.  ``learns``: what the
+    command says may be kept, to be said at once the next time.
 
     Raises UserError, OSError."""
-    project = open_project()
+    folder = project_folder()
+    with learning(folder) if learns else nullcontext(), _opened(folder, assignments, tolerant) as bench:
+        yield bench
+
+
+@contextmanager
+def _opened(folder: str, assignments: Sequence[str], tolerant: bool) -> Iterator[Workbench]:
+    project = open_project(folder)
     _tell_around(project.folder)
     overlay = {}
     if assignments:

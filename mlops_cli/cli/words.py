@@ -11,6 +11,7 @@ from mlops_cli.core.digest import Digest
 from mlops_cli.core.events import StageProgress
 from mlops_cli.core.refs import ObjectRef
 from mlops_cli.core.sources import is_source
+from mlops_cli.core.units import ago as ago
 from mlops_cli.core.units import plural, show_number, show_seconds, show_size
 from mlops_cli.core.worddiff import changed_words
 from mlops_cli.pipeline.spec import Command, Stage
@@ -219,17 +220,6 @@ def span(low: float | None, high: float | None, typical: float | None) -> str:
 
 def estimate(one: Estimate) -> str:
     return span(one.low, one.high, one.typical)
-
-
-def ago(seconds: float) -> str:
-    """``just now``, ``5 min ago``, ``2 h ago``, ``3 days ago``."""
-    if seconds < 60:
-        return 'just now'
-    if seconds < 5400:
-        return f'{round(seconds / 60)} min ago'
-    if seconds < 129_600:
-        return f'{round(seconds / 3600)} h ago'
-    return f'{plural(round(seconds / 86400), "day")} ago'
 
 
 def clock(seconds: float) -> str:

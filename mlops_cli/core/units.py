@@ -1,16 +1,16 @@
 """Sizes and times: parsed from what people write, printed as people read."""
 from __future__ import annotations
 
-import re
-
-_SIZE = re.compile(r'\s*(\d+(?:\.\d+)?)\s*([kKMGTP]?)(i?)(B?)\s*\Z')
-_DURATION = re.compile(r'\s*'.join(rf'(?:(\d+(?:\.\d+)?)\s*{unit})?' for unit in ('d', 'h', 'm(?:in)?', 's')) + r'\Z')
+_SIZE = r'\s*(\d+(?:\.\d+)?)\s*([kKMGTP]?)(i?)(B?)\s*\Z'
+_DURATION = r'\s*'.join(rf'(?:(\d+(?:\.\d+)?)\s*{unit})?' for unit in ('d', 'h', 'm(?:in)?', 's')) + r'\Z'
 _STEPS = ' kMGTP'
 
 
 def parse_size(text: str | int) -> int:
     """Bytes: ``2GiB`` and ``2G`` are 2 * 1024**3, ``2GB`` is 2 * 1000**3.  Raises ValueError."""
-    found = _SIZE.match(str(text))
+    import re  # here, since what is answered at once needs no more of this module than words
+
+    found = re.match(_SIZE, str(text))
     if not found:
         raise ValueError(f'not a size: {text!r}')
     number, prefix, binary, byte = found.groups()
@@ -20,12 +20,14 @@ def parse_size(text: str | int) -> int:
 
 def parse_duration(text: str | int | float) -> float:
     """Seconds: ``90``, ``90s``, ``1h30m``, ``2d``.  Raises ValueError."""
+    import re
+
     if isinstance(text, int | float):
         return float(text)
     stripped = text.strip()
     if re.fullmatch(r'\d+(\.\d+)?', stripped):
         return float(stripped)
-    found = _DURATION.match(stripped)
+    found = re.match(_DURATION, stripped)
     if not stripped or not found:
         raise ValueError(f'not a duration: {text!r}')
     return sum(float(part) * unit for part, unit in zip(found.groups(), (86400, 3600, 60, 1), strict=True) if part)
@@ -78,3 +80,14 @@ def show_both(before: float | int, after: float | int) -> tuple[str, str]:
     """Two numbers, with as many digits as their difference needs to be seen."""
     one, two = show_number(before), show_number(after)
     return (f'{before:.8g}', f'{after:.8g}') if one == two and before != after else (one, two)
+
+
+def ago(seconds: float) -> str:
+    """``just now``, ``5 min ago``, ``2 h ago``, ``3 days ago``."""
+    if seconds < 60:
+        return 'just now'
+    if seconds < 5400:
+        return f'{round(seconds / 60)} min ago'
+    if seconds < 129_600:
+        return f'{round(seconds / 3600)} h ago'
+    return f'{plural(round(seconds / 86400), "day")} ago'

@@ -26,6 +26,7 @@ OBJECTS, TREES, RESULTS, RECORDS = range(4)
 MAX_FILES = 256
 MAX_AGE_SECONDS = 0.5
 _OPEN_LIMIT = 128  # descriptors kept for the coming flush; the files beyond it are opened again then
+_LARGE = 1 << 20  # bytes from which a file's write-out starts as soon as it is here, whatever the file system
 _REOPEN = os.O_RDONLY | os.O_NONBLOCK
 
 
@@ -102,7 +103,7 @@ class Batch:
         item = _Item(temporary, final, level, replace, fd, root or self._root, after)
         try:
             self._check()
-            if fd is not None and self.durability != 'none':
+            if fd is not None and self.durability != 'none' and self._is_worth_a_start(fd):
                 ops.sync_range(fd)
         except BaseException:
             _drop(item)
@@ -116,6 +117,10 @@ class Batch:
             self._waiting.append(item)
             self._pending[item.key] = item
             self._changed.notify_all()
+
+    def _is_worth_a_start(self, fd: int) -> bool:
+        """Where each file gets an fsync of its own, that starts the write-out of a small one soon enough, beside others."""
+        return self._order.kept(fd) is not None or os.fstat(fd).st_size >= _LARGE
 
     def pending(self, final: str, *, root: Root | None = None) -> str | None:
         """The temporary path, as given to add, of a file that has not got its final name yet; None if it has, or was never
@@ -226,7 +231,6 @@ class Batch:
                 if item.fd is None:
                     folder, name = os.path.split(item.temporary)
                     item.fd = ops.open_with(name, _REOPEN, dir_fd=folders.open(item.root, folder))
-                    ops.sync_range(item.fd)
                 fds.append(item.fd)
             covered.update(syncing.sync_files(fds, self._order))
             for item in part:

@@ -11,12 +11,12 @@ import fcntl
 import os
 import stat
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from typing import Any
 
 from mlops_cli.core.errors import ExitCode, UserError
-from mlops_cli.fsio import native
+from mlops_cli.fsio import native, together
 
 Listener = Callable[[str, dict[str, Any]], None]
 
@@ -209,6 +209,27 @@ def fsync(fd: int) -> None:
     except OSError as error:
         _name_fd(error, fd)
         raise
+
+
+def fsync_many(fds: Sequence[int]) -> bool:
+    """As fsync for each, all at once and without threads of ours; False, and nothing done, where the system lacks that.
+    For those who sync hundreds (see together.py).  Raises the first OSError after all are done."""
+    if not together.available():
+        return False
+    fd = -1
+    try:
+        if _hooks:
+            for fd in fds:
+                _tell_fd('fsync', fd)
+        for place, number in together.sync(fds).items():
+            fd = fds[place]
+            if number:
+                raise OSError(number, os.strerror(number))
+            native.full_sync(fd)
+    except OSError as error:
+        _name_fd(error, fd)
+        raise
+    return True
 
 
 def sync_folder(path: str = '.', *, dir_fd: int | None = None) -> None:

@@ -21,6 +21,9 @@ _FOLDER = getattr(os, 'O_PATH', os.O_RDONLY) | os.O_DIRECTORY | os.O_NOFOLLOW | 
 _LISTABLE = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
 _READ = os.O_RDONLY | os.O_NOFOLLOW | os.O_CLOEXEC | os.O_NONBLOCK
 
+# What roots are asked for, while somebody wants to know: (path of the root, relative path, whether it is listed).
+asked: set[tuple[str, str, bool]] | None = None
+
 EntryType = Literal['file', 'dir', 'link', 'other']
 
 
@@ -164,6 +167,8 @@ class Root:
         """Open a file; the caller closes, and checks S_ISREG (a FIFO opens at once: O_NONBLOCK is added for reading)."""
         if flags & os.O_ACCMODE == os.O_RDONLY:
             flags |= os.O_NONBLOCK
+            if asked is not None:
+                asked.add((self.path, rel, False))
         with self.parent(rel) as (fd, name):
             try:
                 return ops.open_with(name, flags, mode, dir_fd=fd)
@@ -175,6 +180,8 @@ class Root:
 
     def open_dir(self, rel: str = '') -> int:
         """A descriptor of a folder that can be listed and fsynced; the caller closes."""
+        if asked is not None:
+            asked.add((self.path, rel, True))
         if not components(rel):
             return os.open('.', _LISTABLE, dir_fd=self.fd)
         return self.open(rel, os.O_RDONLY | os.O_DIRECTORY)
@@ -187,6 +194,8 @@ class Root:
 
     def stat(self, rel: str) -> os.stat_result | None:
         """lstat, None if absent or if a component before it is no folder."""
+        if asked is not None:
+            asked.add((self.path, rel, False))
         if rel in ('', '.'):
             return os.fstat(self.fd)
         try:
@@ -200,6 +209,8 @@ class Root:
         found: list[os.stat_result | None] = []
         for _, group in groupby(rels, key=os.path.dirname):
             paths = list(group)
+            if asked is not None:
+                asked.update((self.path, path, False) for path in paths)
             try:
                 with self.parent(paths[0]) as (fd, _):
                     found.extend(_stat_in(fd, components(path)[-1]) for path in paths)
@@ -213,6 +224,8 @@ class Root:
 
     def readlink(self, rel: str) -> str:
         """What a symbolic link says."""
+        if asked is not None:
+            asked.add((self.path, rel, False))
         with self.parent(rel) as (fd, name):
             try:
                 return os.readlink(name, dir_fd=fd)

@@ -2,7 +2,7 @@
 
 Two ways, by what the file system promises (filesystem.FileSystem.ordered): wait for the data of all files and fsync one of
 them, changed last; or fsync each, many at a time, since the device merges flushes that come together (3,000 files one by one
-3.1 ms each, by 16 threads 0.09 ms, measured on ext4 without a journal).
+3.1 ms each, by 16 threads 0.09 ms, by the kernel's own threads 0.03 ms, measured on ext4 without a journal).
 """
 from __future__ import annotations
 
@@ -14,13 +14,19 @@ from collections.abc import Iterator, Sequence
 from mlops_cli.fsio import filesystem, ops
 
 _AT_ONCE = 16
+_HUNDREDS = 256  # from so many on in the life of this process what fsync_many costs at its end is worth it
+_synced = 0
 
 
 def sync_each(fds: Sequence[int]) -> None:
     """fsync every descriptor.  Raises the first OSError, after all calls have returned."""
+    global _synced
     if len(fds) < 2:
         for fd in fds:
             ops.fsync(fd)
+        return
+    _synced += len(fds)
+    if _synced > _HUNDREDS and ops.fsync_many(fds):
         return
     remaining = iter(fds)
     lock = threading.Lock()

@@ -34,7 +34,7 @@ def command(
 
     Example:  mlops plan --set train.depth=12
     """
-    with workbench(assignments or ()) as bench:
+    with workbench(assignments or (), learns=True) as bench:
         request = Request(output_words(bench, stages or ()), force=force, downstream=downstream, only=only)
         plan = look(bench, chosen(bench, request), wishes_of(bench, request)).plan
         print_json(plan_document(plan, 'plan')) if json else show_plan(plan, bench, jobs)

@@ -11,6 +11,8 @@ from mlops_cli.cli.console import out_lines, print_json, width
 from mlops_cli.cli.documents import plan_document, uncommitted_document, working_document
 from mlops_cli.cli.going_on import died_documents
 from mlops_cli.cli.history import tell_problems
+from mlops_cli.cli.quick.form import in_words
+from mlops_cli.cli.quick.learn import keep
 from mlops_cli.cli.screens.status import status_lines
 from mlops_cli.cli.standing import Standing, data_changes, in_git, last_run, unknown_code, unsaved_outputs, working
 from mlops_cli.cli.unchanged import cosmetic
@@ -37,7 +39,7 @@ def command(
 
     Example:  mlops status --exit-code && echo all is fresh
     """
-    with workbench() as bench:
+    with workbench(learns=True) as bench:
         request = Request(output_words(bench, stages or ()))
         if json:
             with ThreadPoolExecutor(1) as pool:
@@ -87,7 +89,11 @@ def _show(bench: Workbench, request: Request) -> Plan:
         unread=len(problems),
     )
     tell_problems(problems)
-    out_lines(status_lines(plan, standing, bench.pipeline.groups, width(sys.stdout), everything=context.current.verbose))
+    columns, everything = width(sys.stdout), context.current.verbose
+    lines = status_lines(plan, standing, bench.pipeline.groups, columns, everything=everything, open_moments=True)
+    if not running:
+        keep(bench, plan, 'status', lines)
+    out_lines(line._replace(text=in_words(line.text)) for line in lines)
     return plan
 
 

@@ -88,8 +88,13 @@ def out_lines(lines: Iterable[str | Line], *, foreign: bool = False) -> None:
         out(line, foreign=foreign)
 
 
+said = 0  # lines of talk
+
+
 def say(text: str | Line = '') -> None:
     """A line of talk.  Where nobody can hear it any more, it is lost."""
+    global said
+    said += 1
     try:
         _write(sys.stderr, text)
         if sys.stderr is not None:

@@ -12,6 +12,8 @@ from typing import TYPE_CHECKING
 
 from mlops_cli.cli import context, unchanged
 from mlops_cli.cli.console import Line, cells, height, hung_up, one_line, out, plain, say, terminal, width
+from mlops_cli.cli.quick.form import open_moment
+from mlops_cli.cli.quick.learn import keep
 from mlops_cli.cli.screens import failure as failure_lines
 from mlops_cli.cli.screens import run_lines
 from mlops_cli.cli.screens.run_board import Board
@@ -305,9 +307,10 @@ class RunScreen:
         steps = report.plan.steps
         held = {one.stage: (one.manifest.digest, outputs_digest(one.outputs).hex[:8]) for one in steps if one.manifest}
         last = self.bench.runs.last_of_workspace(held).partition('-')[2]
-        self._print(run_lines.up_to_date(len(report.settled), report.seconds, last))
+        self._print(run_lines.up_to_date(len(report.settled), show_seconds(report.seconds), last))
         if not self.quiet and (text := unchanged.note(unchanged.cosmetic(self.bench, report.plan))):
             self._tell(Line(f'note: {text}', 'note:'))
+        keep(self.bench, report.plan, 'run', [Line(run_lines.up_to_date(len(report.settled), open_moment(), last))])
 
     def _what_next(self, report: Report) -> None:
         if report.ended == 'interrupted':

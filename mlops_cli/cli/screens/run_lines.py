@@ -172,12 +172,12 @@ def track_it(folder: str, paths: Sequence[str]) -> str:
     return f'Data that nobody keeps yet: {mlops} add {" ".join(shlex.quote(path) for path in paths[:TRACKED])}'
 
 
-def up_to_date(stages: int, seconds: float, last: str) -> str:
+def up_to_date(stages: int, checked: str, last: str) -> str:
     """``Nothing to do: 8 stages are up to date (checked in 0.06s, run 7k2m9q).``"""
     run = f', run {last}' if last else ''
     return (
         f'Nothing to do: {plural(stages, "stage")} {"is" if stages == 1 else "are"} up to date '
-        f'(checked in {show_seconds(seconds)}{run}).'
+        f'(checked in {checked}{run}).'
     )
 
 

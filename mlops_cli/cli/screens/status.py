@@ -8,6 +8,7 @@ from collections.abc import Iterable, Sequence
 from mlops_cli.cli.console import Line, cells, clip, one_line, pad, plain, wrap
 from mlops_cli.cli.going_on import died_lines
 from mlops_cli.cli.narrow import narrowed
+from mlops_cli.cli.quick.form import open_moment
 from mlops_cli.cli.rows import Row, notes, rows
 from mlops_cli.cli.screens.plan import advice
 from mlops_cli.cli.standing import NO_WAY_BACK, NOT_HERE, NOWHERE, Standing, Working, ended_at
@@ -23,9 +24,13 @@ REASONS = 4
 NAMED = 6  # paths of a kind
 
 
-def status_lines(plan: Plan, standing: Standing, groups: Groups, columns: int, *, everything: bool = False) -> list[Line]:
-    """The page.  ``everything``: nothing folded or left out."""
+def status_lines(
+    plan: Plan, standing: Standing, groups: Groups, columns: int, *, everything: bool = False, open_moments: bool = False
+) -> list[Line]:
+    """The page.  ``everything``: nothing folded or left out.  ``open_moments``: how long ago the last run was is left to be put
+    into words later, by quick.form.in_words."""
     page = _Page(plan, groups, columns, everything)
+    page.open_moments = open_moments
     page.head(standing)
     page.stale()
     page.blocked()
@@ -43,6 +48,7 @@ class _Page:
     def __init__(self, plan: Plan, groups: Groups, columns: int, everything: bool) -> None:
         self.plan, self.groups, self.columns, self.everything = plan, groups, columns, everything
         self.lines: list[Line] = []
+        self.open_moments = False
         widest = max((cells(one_line(step.stage)) for step in plan.steps), default=0)
         self.indent = min(max(INDENT, min(widest, columns * 2 // 5) + 4), columns - LEAST)
 
@@ -74,6 +80,9 @@ class _Page:
     def steps(self, *verdicts: Verdict) -> list[Step]:
         return [step for step in self.plan.steps if step.verdict in verdicts]
 
+    def since(self, standing: Standing, moment: float) -> str:
+        return open_moment(moment) if self.open_moments else ago(standing.now - moment)
+
     def head(self, standing: Standing) -> None:
         if standing.branch is None:
             where = standing.no_git[:1].upper() + standing.no_git[1:]
@@ -85,7 +94,7 @@ class _Page:
             self.put(f'{where}, {"no record of a run can be read" if standing.unread else "no run yet"}.')
         else:
             ended = '' if last.ended == 'done' else f', {last.ended}'
-            self.put(f'{where}, last run {last.short} {ago(standing.now - ended_at(last))}{ended}.')
+            self.put(f'{where}, last run {last.short} {self.since(standing, ended_at(last))}{ended}.')
         if self.plan.steps and len(self.steps(Verdict.FRESH)) == len(self.plan.steps):
             self.put(f'Up to date: {plural(len(self.plan.steps), "stage")}.', 'done')
         self.lines += died_lines(standing.died, self.columns)

@@ -1,0 +1,216 @@
+"""The file of answers (docs/formats/answers.md): what a command said when nothing had to be done, and the state of everything
+that it looked at then.  Loads next to nothing: it is read before anything else is.
+
+What is not as it was means no more than that the long way has to be gone; a damaged file means that too."""
+
+from __future__ import annotations
+
+import os
+import struct
+import sys
+import time
+from binascii import crc32
+
+from mlops_cli import __version__
+
+TYPE_CHECKING = False  # as that of typing, which takes longer to load than all the rest
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+MAGIC = b'mlops answers 1\n'
+FILE = '.mlops/local/answers-v1'
+LOCKS = '.mlops/local/locks-v1'
+HEADER = struct.Struct('<IIIIQ')  # check of what follows but for the groups; bytes of environment, facts, pages, groups
+GROUP = struct.Struct('<HIIIII')  # bytes of the folder's path; names of four kinds; bytes of the names
+FULL = struct.Struct('<QQqqI')  # inode, size, time of content, time of state, mode
+WEAK = struct.Struct('<QQI')  # device, inode, mode: of folders of which it only matters that they are these
+FLOCK = 'hhqqi4x'  # of Linux
+CHUNK = 4096  # names in a group at most
+LARGE = 12_000  # names from which two processes look
+TIME = '\x01'  # around a moment that is put into words when it is printed
+
+# Variables that no answer depends on unless the pipeline names them: terminals and sessions have their own.
+PASSING = frozenset(
+    b'_ PWD OLDPWD SHLVL COLUMNS LINES TERM COLORTERM NO_COLOR TERM_PROGRAM TERM_PROGRAM_VERSION TERM_SESSION_ID VTE_VERSION '
+    b'WINDOWID TMUX TMUX_PANE STY SSH_CLIENT SSH_CONNECTION SSH_TTY SSH_AUTH_SOCK SSH_AGENT_PID DISPLAY WAYLAND_DISPLAY '
+    b'XAUTHORITY XDG_SESSION_ID DBUS_SESSION_BUS_ADDRESS GPG_TTY PS1 PS2 PROMPT RPROMPT HISTFILE HISTSIZE LS_COLORS LESSOPEN '
+    b'LESSCLOSE PYTEST_CURRENT_TEST'.split()
+)
+
+
+def environment(named: frozenset[bytes] = frozenset()) -> bytes:
+    """The variables that count.  ``named``: those of PASSING that the pipeline names."""
+    passing = PASSING - named
+    return b'\0'.join(sorted(name + b'=' + value for name, value in os.environb.items() if name not in passing))
+
+
+def assemble(env: bytes, facts: bytes, pages: bytes, groups: bytes) -> bytes:
+    check = crc32(pages, crc32(facts, crc32(env)))
+    return b''.join((MAGIC, HEADER.pack(check, len(env), len(facts), len(pages), len(groups)), env, facts, pages, groups))
+
+
+def parts_of(data: bytes) -> tuple[bytes, bytes, bytes, int] | None:
+    """(environment, facts, pages, where the groups begin); None for what is no whole file of answers."""
+    start = len(MAGIC) + HEADER.size
+    if len(data) < start or not data.startswith(MAGIC):
+        return None
+    check, env, facts, pages, groups = HEADER.unpack_from(data, len(MAGIC))
+    ends = (start + env, start + env + facts, start + env + facts + pages)
+    if len(data) != ends[2] + groups:
+        return None
+    found = data[start : ends[0]], data[ends[0] : ends[1]], data[ends[1] : ends[2]]
+    if crc32(found[2], crc32(found[1], crc32(found[0]))) != check:
+        return None
+    return *found, ends[2]
+
+
+def facts(project: str) -> bytes:
+    """What else has to be the same."""
+    own = (__version__, str(sys.hexversion), os.path.dirname(__file__), project, str(os.geteuid()))
+    return '\0'.join(own).encode(errors='surrogateescape')
+
+
+def key(command: str, options: str, project: str, here: str) -> bytes:
+    """Names a page.  ``options``: v for verbose.  ``here``: where the user stands."""
+    from mlops_cli.cli.terminal import width
+
+    columns = 0 if command == 'run' else width(sys.stdout)
+    return f'{command} {options} {columns} {os.path.relpath(here, project)}'.encode(errors='surrogateescape')
+
+
+def page(pages: bytes, name: bytes) -> list[bytes] | None:
+    """The lines of one page, each text, word and style; None where there is none of that name."""
+    for one in pages.split(b'\x1d'):
+        first, *lines = one.split(b'\x1e')
+        if first == name:
+            return lines
+    return None
+
+
+def open_moment(moment: float | None = None) -> str:
+    """To be put into words when it is printed: how long ago a moment was (seconds since 1970), or how long this took."""
+    return f'{TIME}{"" if moment is None else moment}{TIME}'
+
+
+def in_words(text: str, began: float = 0.0) -> str:
+    """With moments in words.  ``began``: when this command did, as of perf_counter."""
+    if TIME not in text:
+        return text
+    from mlops_cli.core.units import ago, show_seconds
+
+    before, moment, after = text.split(TIME)
+    words = ago(time.time() - float(moment)) if moment else show_seconds(time.perf_counter() - began)
+    return f'{before}{words}{after}'
+
+
+def locked(project: str) -> bool:
+    """Whether anybody works on a stage: holds any of the project's locks."""
+    import fcntl
+
+    try:
+        fd = os.open(f'{project}/{LOCKS}', os.O_RDONLY | os.O_NOFOLLOW | os.O_CLOEXEC)
+    except FileNotFoundError:
+        return False
+    try:
+        found = fcntl.fcntl(fd, fcntl.F_OFD_GETLK, struct.pack(FLOCK, fcntl.F_WRLCK, os.SEEK_SET, 0, 0, 0))
+    finally:
+        os.close(fd)
+    return bool(struct.unpack_from(FLOCK, found)[0] != fcntl.F_UNLCK)
+
+
+def group(
+    folder: bytes, full: list[bytes], weak: list[bytes], followed: list[bytes], absent: list[bytes], states: bytes
+) -> bytes:
+    """One folder's names: their states are compared, of links also that of what they lead to, and some are not there.
+    ``states``: of the first three kinds, in order."""
+    names = b'\0'.join((*full, *weak, *followed, *absent))
+    head = GROUP.pack(len(folder), len(full), len(weak), len(followed), len(absent), len(names))
+    return b''.join((head, folder, names, states))
+
+
+def names(groups: bytes) -> Iterator[tuple[bytes, bytes, str]]:
+    """(folder, name, kind) of everything in groups."""
+    at = 0
+    while at < len(groups):
+        path, full, weak, followed, absent, length = GROUP.unpack_from(groups, at)
+        at += GROUP.size
+        folder = groups[at : at + path]
+        at += path
+        found = groups[at : at + length].split(b'\0') if length else []
+        at += length + (full + followed) * FULL.size + weak * WEAK.size
+        kinds = ['full'] * full + ['weak'] * weak + ['followed'] * followed + ['absent'] * absent
+        for name, kind in zip(found, kinds, strict=True):
+            yield folder, name, kind
+
+
+def full_state(facts: os.stat_result) -> bytes:
+    return FULL.pack(facts.st_ino, facts.st_size, facts.st_mtime_ns, facts.st_ctime_ns, facts.st_mode)
+
+
+def weak_state(facts: os.stat_result) -> bytes:
+    return WEAK.pack(facts.st_dev, facts.st_ino, facts.st_mode)
+
+
+def unchanged(data: bytes, at: int) -> bool:
+    """Whether everything is as the groups from ``at`` on say.  Leaves this process in another folder."""
+    starts, names = [], 0
+    end = len(data)
+    while at < end:
+        path, full, weak, followed, absent, length = GROUP.unpack_from(data, at)
+        starts.append(at)
+        names += full + weak + followed + absent
+        at += GROUP.size + path + length + (full + followed) * FULL.size + weak * WEAK.size
+    if names < LARGE or (os.cpu_count() or 1) < 2:
+        return all(_group_unchanged(data, start) for start in starts)
+    return _by_two(data, starts)
+
+
+def _by_two(data: bytes, starts: list[int]) -> bool:
+    """Every other group each: a second process takes no more than a millisecond to make."""
+    child = os.fork()
+    if not child:
+        code = 1
+        try:
+            code = 0 if all(_group_unchanged(data, start) for start in starts[1::2]) else 1
+        finally:
+            os._exit(code)
+    mine = all(_group_unchanged(data, start) for start in starts[::2])
+    return os.waitpid(child, 0)[1] == 0 and mine
+
+
+def _group_unchanged(data: bytes, at: int) -> bool:
+    path, full, weak, followed, absent, length = GROUP.unpack_from(data, at)
+    at += GROUP.size
+    folder = data[at : at + path]
+    at += path
+    names = data[at : at + length].split(b'\0') if length else []
+    at += length
+    known = full + weak + followed
+    if len(names) != known + absent:
+        return False
+    try:
+        os.chdir(folder)
+    except OSError:
+        return not known
+    pack = FULL.pack
+    try:
+        looks = map(os.lstat, names[:full])
+        states = [pack(f.st_ino, f.st_size, f.st_mtime_ns, f.st_ctime_ns, f.st_mode) for f in looks]
+        if weak or followed:
+            states += [weak_state(os.lstat(name)) for name in names[full : full + weak]]
+            states += [full_state(os.stat(name)) for name in names[full + weak : known]]
+    except OSError:
+        return False
+    if b''.join(states) != data[at : at + (full + followed) * FULL.size + weak * WEAK.size]:
+        return False
+    return not any(map(_there, names[known:]))
+
+
+def _there(name: bytes) -> bool:
+    try:
+        os.lstat(name)
+    except (FileNotFoundError, NotADirectoryError):
+        return False
+    except OSError:
+        return True
+    return True

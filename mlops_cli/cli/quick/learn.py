@@ -1,0 +1,218 @@
+"""Writes the file of answers: notes what a command looked at on the long way, and its state (docs/formats/answers.md).
+
+An answer is kept only where everything in it follows from files, folders and variables that had all come to rest before the
+command began: what is touched while it works, or could have been under the same times, keeps it from being written."""
+
+from __future__ import annotations
+
+import os
+import stat
+import sys
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass, field
+
+from mlops_cli.cli import console, context
+from mlops_cli.cli.console import Line, safe
+from mlops_cli.cli.quick import form
+from mlops_cli.cli.quick.looked import Looked, places
+from mlops_cli.core import layout
+from mlops_cli.core.errors import UserError
+from mlops_cli.fingerprint.index import Index, Moment, database_path
+from mlops_cli.fsio import paths
+from mlops_cli.fsio.atomic import read_file, write_file
+from mlops_cli.fsio.paths import Root
+from mlops_cli.plan.model import Plan, Verdict
+from mlops_cli.records.files import keeps_local
+from mlops_cli.run.workbench import Workbench
+
+PAGES = 8  # answers that are kept for one state
+LIMIT = 1 << 30  # bytes of the file
+
+
+@dataclass
+class Lesson:
+    """What is noted while a command works.  ``moment``: the clock before it looked at anything."""
+
+    project: str
+    moment: Moment
+    said: int
+    asked: set[tuple[str, str, bool]] = field(default_factory=set)
+
+
+_lesson: Lesson | None = None
+
+
+@contextmanager
+def learning(project: str) -> Iterator[None]:
+    """Notes from here on what is looked at.  ``project``: its folder."""
+    global _lesson
+    _lesson = _begin(project)
+    paths.asked = _lesson.asked if _lesson else None
+    try:
+        yield
+    finally:
+        paths.asked = _lesson = None
+
+
+def forget() -> None:
+    """Stops noting: a run has begun, and this will be no answer to be kept."""
+    global _lesson
+    paths.asked = _lesson = None
+
+
+def _begin(project: str) -> Lesson | None:
+    if not sys.platform.startswith('linux') or os.environ.get('MLOPS_QUICK') == '0' or os.environ.get('MLOPS_DIRECTORY'):
+        return None
+    try:
+        with Root(project) as root:
+            if not keeps_local(root) or root.stat(layout.LOCAL) is None:
+                return None
+            index = Index(database_path(root, os.environ), root)
+            moment = index.moment()
+            index.close()
+    except (OSError, UserError):
+        return None
+    return Lesson(project, moment, console.said) if moment.device >= 0 else None
+
+
+def keep(bench: Workbench, plan: Plan, command: str, lines: Sequence[Line]) -> None:
+    """Keeps what a command says of a project in which nothing is to be done.  Does nothing where that is not so, or where it
+    does not follow from files alone.  ``lines``: with moments left open, as form.in_words fills them in."""
+    lesson = _lesson
+    if lesson is None or bench.root.path != lesson.project or bench.overlay or console.said != lesson.said:
+        return
+    if context.current.quiet or context.current.json or any(step.verdict is not Verdict.FRESH for step in plan.steps):
+        return
+    if len(plan.steps) < len(bench.pipeline.stages):
+        return
+    paths.asked = None  # what is looked at from here on is no part of the answer
+    with suppress(OSError, UserError):
+        looked = places(bench, lesson.asked)
+        folders = _folders(looked, lesson.moment) if looked is not None else None
+        if folders is not None:
+            _write(bench, command, lines, folders)
+
+
+def _folders(looked: Looked, moment: Moment) -> dict[str, _Folder] | None:
+    """The states of all that was looked at; None where something has not come to rest."""
+    found: dict[str, _Folder] = {}
+    for path in sorted(looked.listed | looked.looked):
+        folder, name = os.path.split(path)
+        into = found.setdefault(folder, _Folder())
+        if not into.take(os.fsencode(name or '.'), path, path in looked.listed, moment):
+            return None
+    settled: dict[str, bool] = {}
+    for folder, one in found.items():
+        if one.absent and not settled.setdefault(folder, _is_settled(folder, moment)):
+            return None
+    return found
+
+
+def _is_settled(folder: str, moment: Moment) -> bool:
+    """Whether nothing was taken out of a folder since the moment, so that what is absent was absent."""
+    try:
+        facts = os.stat(folder)
+    except (FileNotFoundError, NotADirectoryError):
+        parent = os.path.dirname(folder)
+        return parent == folder or _is_settled(parent, moment)
+    except OSError:
+        return False
+    return moment.settled(facts)
+
+
+class _Folder:
+    """The names looked at in one folder, by how much of their state counts."""
+
+    def __init__(self) -> None:
+        self.full: dict[bytes, bytes] = {}
+        self.weak: dict[bytes, bytes] = {}
+        self.followed: dict[bytes, bytes] = {}
+        self.absent: dict[bytes, None] = {}
+
+    def take(self, name: bytes, path: str, listed: bool, moment: Moment) -> bool:
+        """False where its state proves nothing yet."""
+        try:
+            facts = os.lstat(path)
+        except (FileNotFoundError, NotADirectoryError):
+            self.absent[name] = None
+            return True
+        if stat.S_ISDIR(facts.st_mode) and not listed:
+            self.weak[name] = form.weak_state(facts)
+            return True
+        if stat.S_ISLNK(facts.st_mode):
+            try:
+                target = os.stat(path)
+            except FileNotFoundError:
+                return False  # what a link to nothing means is for the long way
+            if not moment.settled(target):
+                return False
+            self.followed[name] = form.full_state(target)
+        self.full[name] = form.full_state(facts)
+        return moment.settled(facts)
+
+    def forget(self, name: bytes, kind: str) -> None:
+        """Leaves a name out whose state is known already, at least as far as it counts here."""
+        for mine in {'full': (self.full, self.weak), 'weak': (self.weak,), 'followed': (self.followed,)}.get(kind, ()):
+            mine.pop(name, None)
+        if kind == 'absent':
+            self.absent.pop(name, None)
+
+    def groups(self, folder: bytes) -> Iterator[bytes]:
+        full = list(self.full)
+        first, rest = full[: form.CHUNK], full[form.CHUNK :]
+        states = [*map(self.full.__getitem__, first), *self.weak.values(), *self.followed.values()]
+        if states or self.absent:
+            yield form.group(folder, first, list(self.weak), list(self.followed), list(self.absent), b''.join(states))
+        for start in range(0, len(rest), form.CHUNK):
+            part = rest[start : start + form.CHUNK]
+            yield form.group(folder, part, [], [], [], b''.join(map(self.full.__getitem__, part)))
+
+
+def _write(bench: Workbench, command: str, lines: Sequence[Line], folders: dict[str, _Folder]) -> None:
+    named = _named(bench)
+    env = form.environment(named)
+    facts = b' '.join(sorted(named)) + b'\n' + form.facts(bench.root.path)
+    name = form.key(command, 'v' if context.current.verbose else '', bench.root.path, os.getcwd())
+    page = b'\x1e'.join((name, *map(_line, lines)))
+    pages, groups = [page], b''
+    old = _old(bench.root, env, facts)
+    if old is not None:  # what else is known of this very state stays, and what it depends on
+        known, groups = old
+        pages = [*[one for one in known if one.partition(b'\x1e')[0] != name][-PAGES + 1 :], page]
+        for folder, path, kind in form.names(groups):
+            if os.fsdecode(folder) in folders:
+                folders[os.fsdecode(folder)].forget(path, kind)
+    groups += b''.join(part for folder, one in folders.items() for part in one.groups(os.fsencode(folder)))
+    write_file(bench.root, form.FILE, form.assemble(env, facts, b'\x1d'.join(pages), groups), 0o600, durable=False)
+
+
+def _old(root: Root, env: bytes, facts: bytes) -> tuple[list[bytes], bytes] | None:
+    """Pages and groups of the file that is there, if it is about the state that is there now."""
+    try:
+        data = read_file(root, form.FILE, LIMIT)
+    except (OSError, UserError):
+        return None
+    old = form.parts_of(data)
+    if old is None or old[:2] != (env, facts):
+        return None
+    here = os.open('.', os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+    try:
+        return (old[2].split(b'\x1d'), data[old[3] :]) if form.unchanged(data, old[3]) else None
+    finally:
+        os.fchdir(here)
+        os.close(here)
+
+
+def _line(line: Line) -> bytes:
+    text = form.TIME.join(safe(part) for part in line.text.split(form.TIME))
+    return '\x1f'.join((text, line.word, line.style)).encode('utf-8', 'surrogateescape')
+
+
+def _named(bench: Workbench) -> frozenset[bytes]:
+    """Those variables of terminals and sessions that the pipeline names after all."""
+    texts = []
+    for file in bench.pipeline.files:
+        texts.append(read_file(bench.root, file, LIMIT))
+    text = b'\n'.join(texts)
+    return frozenset(name for name in form.PASSING if name != b'_' and name in text)
