@@ -50,17 +50,22 @@ def project(bench: Bench, ours: Ours) -> Path:
 
 
 def runs_list(bench: Bench, ours: Ours) -> Race:
-    contenders = [bench.mlops(ours, project(bench, ours), 'runs', 'list', expect='train')]
     name = f'MLflow, {THEIRS:,} runs'
+    folder = project(bench, ours)
+    contenders = [
+        bench.mlops(ours, folder, 'runs', 'list', expect=f'{RUNS - 19:,} more runs'),
+        bench.mlops(ours, folder, 'runs', 'list', '-n', '0', expect='00000000'),
+    ]
+    bounds = [Bound(one.name, name, 1 / 10) for one in contenders]
     for mlflow in bench.peers('mlflow'):
 
         def make(folder: Path, python: str = mlflow.python) -> None:
             bench.projects.do((python, '-c', LOG_RUNS, str(THEIRS), f'sqlite:///{folder}/runs.db'), folder)
 
-        folder = bench.projects.keep('runs-mlflow', make)
-        command = (mlflow.python, '-c', LIST_RUNS, f'sqlite:///{folder}/runs.db')
-        contenders.append(Contender(name, command, folder, expect=f'{THEIRS} runs'))
-    return Race(tuple(contenders), (Bound('mlops runs list', name, 1 / 10),))
+        theirs = bench.projects.keep('runs-mlflow', make)
+        command = (mlflow.python, '-c', LIST_RUNS, f'sqlite:///{theirs}/runs.db')
+        contenders.append(Contender(name, command, theirs, expect=f'{THEIRS} runs'))
+    return Race(tuple(contenders), tuple(bounds))
 
 
 def lineage(bench: Bench, ours: Ours) -> Race:
