@@ -336,9 +336,13 @@ class Scheduler:
             return
         if not complete:
             self._settle(attempt, outcome, None)
-        elif self._is_large(attempt):
-            if not attempt.stage.mutex:
-                self.capacity.give_back(attempt.stage.name)  # the next one runs while this one's outputs are taken in
+            return
+        if not attempt.stage.mutex:
+            self.capacity.give_back(attempt.stage.name)  # the next one runs while this one's outputs are taken in
+            self._look_for_interruption()
+            if self.queued and not self.stopping:
+                self._start_queued()
+        if self._is_large(attempt):
             self.pool = self.pool or ThreadPoolExecutor(2, 'take-in')
             self.taking_in[self.pool.submit(take_in, self.session, attempt)] = (attempt, outcome)
         else:
