@@ -172,7 +172,8 @@ def _main(asked: argparse.Namespace) -> int:
     tools = Tools(places, environ)
     projects = Projects(places, tools, environ, lambda text: print(f'  ({text})', flush=True))
     ours = tools.ours(asked.commit)
-    session = Session(Bench(places, tools, projects), Timer(environ, places.folder / 'said.txt'), ours, asked.rounds)
+    bench = Bench(places, tools, projects, alone=bool(asked.against))
+    session = Session(bench, Timer(environ, places.folder / 'said.txt'), ours, asked.rounds)
     other = tools.ours(asked.against, 'against') if asked.against else None
     about = f'mlops {ours.commit}. {report.machine(places.folder)}.'
     print(about, flush=True)

@@ -17,11 +17,12 @@ SLOW = 3  # rounds, where a command takes many seconds
 
 @dataclass(frozen=True, slots=True)
 class Bench:
-    """What a row may use."""
+    """What a row may use.  ``alone``: ours is compared with itself, so that no peer need be made ready."""
 
     places: Places
     tools: Tools
     projects: Projects
+    alone: bool = False
 
     def mlops(
         self,
@@ -37,6 +38,8 @@ class Bench:
 
     def peers(self, *names: str) -> list[Tool]:
         """Those of them that can be had; the others are told of at the end."""
+        if self.alone:
+            return []
         return [tool for name in names if (tool := self.tools.get(name))]
 
 
