@@ -1,6 +1,7 @@
 """The console script.  What needs no command line library is answered before one is imported."""
 from __future__ import annotations
 
+import gc
 import os
 import sys
 
@@ -10,6 +11,7 @@ SYSTEMS = ('linux', 'darwin')  # WSL is the former
 def main() -> None:
     """Runs the command line in ``sys.argv`` and exits with its code."""
     arguments = sys.argv[1:]
+    gc.set_threshold(50_000, 20, 50)  # what a command makes it mostly keeps to its end: cycles are seldom worth looking for
     if arguments in (['--version'], ['-V']) and _said_version():
         sys.exit(0)
     if refusal := _refusal():

@@ -9,6 +9,7 @@ from functools import cache, cached_property, partial
 from itertools import islice
 from typing import Any
 
+from mlops_cli.core.collector import without_collector
 from mlops_cli.core.digest import Digest
 from mlops_cli.fingerprint.environment import environment_of
 from mlops_cli.fingerprint.stage import Draft, read_file
@@ -188,5 +189,6 @@ def look(
 
     Raises UserError."""
     facts = facts_of(bench)
-    plan = make_plan(bench.pipeline.name, bench.drafts, stages, bench.edges, facts, wishes, seen=seen)
+    with without_collector():
+        plan = make_plan(bench.pipeline.name, bench.drafts, stages, bench.edges, facts, wishes, seen=seen)
     return Outlook(plan, facts, wishes)

@@ -13,6 +13,7 @@ from typing import Any
 
 from mlops_cli import git
 from mlops_cli.core import layout
+from mlops_cli.core.collector import without_collector
 from mlops_cli.core.errors import ExitCode, UserError
 from mlops_cli.fingerprint.files import Workspace
 from mlops_cli.fingerprint.ignore import Ignore
@@ -65,7 +66,8 @@ class Workbench:
     @cached_property
     def drafts(self) -> dict[str, Draft]:
         """Stage -> draft, for the whole pipeline.  Raises UserError."""
-        return {name: self.describer.describe(self.pipeline.stages[name]) for name in self.order}
+        with without_collector():
+            return {name: self.describer.describe(self.pipeline.stages[name]) for name in self.order}
 
     @cached_property
     def accepted(self) -> Acceptances:
