@@ -127,7 +127,7 @@ def test_nothing_hostile_is_printed(text: str, columns: int, capsys: Any) -> Non
 
 
 def test_colour_is_for_terminals(monkeypatch: pytest.MonkeyPatch, capsys: Any) -> None:
-    monkeypatch.setattr('mlops_cli.cli.console.terminal', lambda stream: True)
+    monkeypatch.setattr('mlops_cli.cli.terminal.terminal', lambda stream: True)
     out(Line('      +a line', '', 'green'))
     assert capsys.readouterr().out == '\x1b[32m      +a line\x1b[0m\n'
     monkeypatch.setenv('NO_COLOR', '1')
