@@ -164,6 +164,9 @@ def main(words: Sequence[str] | None = None) -> int:
     except BenchError as error:
         print(f'error: {error}', file=sys.stderr)
         return 2
+    except KeyboardInterrupt:
+        print('\nStopped; work that was made is kept.', file=sys.stderr)
+        return 130
 
 
 def _main(asked: argparse.Namespace) -> int:

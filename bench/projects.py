@@ -91,7 +91,7 @@ class Projects:
         """All that is not ignored, if anything changed; packed, as a clone is."""
         if not self.git(folder, 'status', '--porcelain'):
             return
-        self.git(folder, 'add', '--all')
+        self.git(folder, '-c', 'core.bigFileThreshold=1', 'add', '--all')  # straight into one pack, not a file for each
         self.git(folder, 'commit', '--quiet', '--message', 'Bench')
         self.git(folder, 'gc', '--quiet')
         self.git(folder, 'status', '--porcelain')  # git's own notes about files are written
