@@ -10,10 +10,10 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
 from io import BytesIO
 from typing import TYPE_CHECKING, Any, Final
 
+from mlops_cli.core.classes import dataclass
 from mlops_cli.core.document import LINE_END, SHIFT, Document, Marks, Path, place_where
 from mlops_cli.core.errors import ExitCode, UserError, UserErrors, Where
 from mlops_cli.core.near import did_you_mean

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
 from itertools import count
 
 from mlops_cli import yamlfile
 from mlops_cli.adopt.script import Guess
 from mlops_cli.core import layout
+from mlops_cli.core.classes import dataclass, replace
 from mlops_cli.core.document import Document
 from mlops_cli.core.errors import UserError
 from mlops_cli.fsio.atomic import read_file

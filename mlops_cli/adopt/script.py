@@ -8,9 +8,9 @@ import ast
 import json
 import re
 import warnings
-from dataclasses import dataclass, field
 
 from mlops_cli.adopt.arguments import required, shown
+from mlops_cli.core.classes import dataclass, field
 from mlops_cli.core.errors import UserError
 from mlops_cli.core.paths import check_path
 from mlops_cli.fsio.atomic import read_file

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass
 
+from mlops_cli.core.classes import dataclass
 from mlops_cli.fsio.paths import Root
 
 FOLDERS = ('', 'src', 'scripts', 'notebooks')  # looked into, each for itself

@@ -12,10 +12,10 @@ import math
 import re
 import warnings
 from collections.abc import Callable
-from dataclasses import dataclass
 from typing import Any
 
 from mlops_cli.core import delimited, strictjson
+from mlops_cli.core.classes import dataclass
 from mlops_cli.core.errors import ExitCode, UserError, Where
 from mlops_cli.core.near import did_you_mean
 from mlops_cli.core.scalars import kind

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import replace
 from itertools import islice
 
 from mlops_cli import git
 from mlops_cli.cli.console import Line, say
+from mlops_cli.core.classes import replace
 from mlops_cli.core.errors import UserError
 from mlops_cli.experiments.points import WORKSPACE, Point, find_point
 from mlops_cli.records.runs import Run

@@ -5,8 +5,8 @@ from __future__ import annotations
 import os
 import shlex
 from collections.abc import Collection, Mapping, Sequence
-from dataclasses import dataclass
 
+from mlops_cli.core.classes import dataclass
 from mlops_cli.core.errors import UserError
 from mlops_cli.core.near import did_you_mean
 from mlops_cli.fsio.locks import limit_waiting

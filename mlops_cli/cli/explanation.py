@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 from typing import Literal
 
+from mlops_cli.core.classes import dataclass
 from mlops_cli.core.manifest import ABSENT, KINDS, Entry, EntryKind
 from mlops_cli.fingerprint.stage import Draft
 from mlops_cli.plan.facts import Known

@@ -5,12 +5,12 @@ from __future__ import annotations
 import os
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
-from dataclasses import dataclass
 from pathlib import Path
 
 from mlops_cli.cli.console import Line, say
 from mlops_cli.cli.finding import project_folder
 from mlops_cli.cli.progress import Progress
+from mlops_cli.core.classes import dataclass
 from mlops_cli.core.errors import UserError
 from mlops_cli.core.units import plural
 from mlops_cli.experiments.past import open_history

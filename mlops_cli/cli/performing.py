@@ -8,7 +8,6 @@ import signal
 import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import replace
 from typing import TextIO
 
 from mlops_cli.cli.console import print_json
@@ -16,6 +15,7 @@ from mlops_cli.cli.documents import event_document, run_document
 from mlops_cli.cli.quick.learn import forget
 from mlops_cli.cli.screens.run import RunScreen
 from mlops_cli.cli.wiring import output_words, workbench
+from mlops_cli.core.classes import replace
 from mlops_cli.core.errors import UserError
 from mlops_cli.core.events import Event, RunStarted
 from mlops_cli.core.paths import inside

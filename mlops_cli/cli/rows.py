@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass
 
 from mlops_cli.cli.console import one_line
 from mlops_cli.cli.words import Groups, estimate, fold, span, why
+from mlops_cli.core.classes import dataclass
 from mlops_cli.plan.model import Plan, Step, Verdict
 from mlops_cli.plan.sentences import rivalries, rivalry_of, sentences
 

@@ -7,12 +7,12 @@ import errno
 import os
 import time
 from collections.abc import Collection, Iterable, Iterator, Mapping
-from dataclasses import dataclass
 
 from mlops_cli import git
 from mlops_cli.cli.uncommitted import NOTHING, Uncommitted, recorded
 from mlops_cli.cli.words import progress_words, remaining
 from mlops_cli.core import layout
+from mlops_cli.core.classes import dataclass
 from mlops_cli.core.clock import from_iso
 from mlops_cli.core.digest import Digest
 from mlops_cli.core.errors import UserError

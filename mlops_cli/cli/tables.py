@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 
 from mlops_cli.cli.console import cells, clip, pad
+from mlops_cli.core.classes import dataclass
 
 GAP = 2
 

@@ -5,10 +5,10 @@ Reads the list of what stages use off their drafts, and asks git about those pat
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
 
 from mlops_cli import git
 from mlops_cli.core import layout
+from mlops_cli.core.classes import dataclass
 from mlops_cli.core.errors import UserError
 from mlops_cli.core.paths import inside
 from mlops_cli.pipeline.spec import Stage

@@ -6,12 +6,12 @@ import os
 import shlex
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, nullcontext
-from dataclasses import dataclass
 
 from mlops_cli.cli import context
 from mlops_cli.cli.console import Line, say
 from mlops_cli.cli.finding import project_folder
 from mlops_cli.cli.quick.learn import learning
+from mlops_cli.core.classes import dataclass
 from mlops_cli.core.errors import ExitCode, UserError
 from mlops_cli.fsio.paths import Root
 from mlops_cli.pipeline.around import around

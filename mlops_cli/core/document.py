@@ -4,9 +4,9 @@ from __future__ import annotations
 import re
 from bisect import bisect_right
 from collections.abc import Sequence
-from dataclasses import dataclass
 from typing import Any
 
+from mlops_cli.core.classes import dataclass
 from mlops_cli.core.errors import Where
 
 Path = Sequence[str | int]

@@ -1,8 +1,9 @@
 """The two kinds of failure: UserError is expected and told in a sentence; every other exception is a bug of ours."""
 from __future__ import annotations
 
-from dataclasses import dataclass
 from enum import IntEnum
+
+from mlops_cli.core.classes import dataclass
 
 
 class ExitCode(IntEnum):

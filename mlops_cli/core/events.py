@@ -3,9 +3,10 @@ below the command line emit them; the console listens."""
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field, fields
+from dataclasses import fields
 from typing import Any
 
+from mlops_cli.core.classes import dataclass, field
 from mlops_cli.core.refs import ObjectRef
 
 Figure = float | int | str

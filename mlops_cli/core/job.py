@@ -2,9 +2,9 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
 from typing import Any, Literal
 
+from mlops_cli.core.classes import dataclass, field
 from mlops_cli.core.refs import ObjectRef
 
 

@@ -6,12 +6,12 @@ Format ``key-v1`` (docs/formats/key.md): a key is the BLAKE3 of the line ``mlops
 from __future__ import annotations
 
 from collections.abc import Iterable
-from dataclasses import dataclass
 from functools import cached_property
 from itertools import pairwise
 from typing import Any, Literal
 
 from mlops_cli.core.canonical import canonical, canonical_bytes
+from mlops_cli.core.classes import dataclass
 from mlops_cli.core.digest import Digest, digest_of
 
 EntryKind = Literal['command', 'code', 'data', 'param', 'environment', 'output']
@@ -49,6 +49,11 @@ def absent_entry(kind: EntryKind, name: str) -> Entry:
     return Entry(kind, name, ABSENT)
 
 
+def key_of(rows: list[list[str]]) -> Digest:
+    """The stage key of [kind, name, digest] of all entries, sorted."""
+    return digest_of(PREFIX + canonical_bytes(rows))
+
+
 @dataclass(frozen=True, slots=True)
 class Change:
     """One entry that differs; ``before`` is None where it is new, ``after`` None where it is gone."""
@@ -81,7 +86,7 @@ class Manifest:
     @cached_property
     def digest(self) -> Digest:
         """The stage key."""
-        return digest_of(PREFIX + canonical_bytes([[e.kind, e.name, str(e.digest)] for e in self.entries]))
+        return key_of([[e.kind, e.name, str(e.digest)] for e in self.entries])
 
     def changes_since(self, old: Manifest) -> tuple[Change, ...]:
         """What differs from an older manifest, in the order of :data:`KINDS`, then by name."""

@@ -1,9 +1,9 @@
 """References to stored content."""
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import Literal
 
+from mlops_cli.core.classes import dataclass
 from mlops_cli.core.digest import Digest, digest_of
 
 Kind = Literal['file', 'exec', 'tree']

@@ -5,8 +5,8 @@ from __future__ import annotations
 import difflib
 from collections.abc import Callable, Collection, Iterator, Mapping
 from contextlib import ExitStack, contextmanager
-from dataclasses import dataclass
 
+from mlops_cli.core.classes import dataclass
 from mlops_cli.core.digest import Digest, digest_of
 from mlops_cli.core.errors import UserError
 from mlops_cli.core.manifest import ABSENT, Manifest

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Iterable, Iterator, Mapping
-from dataclasses import dataclass, replace
 from typing import Any
 
 from mlops_cli.core.canonical import canonical_bytes
+from mlops_cli.core.classes import dataclass, replace
 from mlops_cli.core.digest import Digest
 from mlops_cli.core.manifest import ABSENT, Entry
 from mlops_cli.experiments import metrics

@@ -8,8 +8,8 @@ from __future__ import annotations
 
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from dataclasses import replace
 
+from mlops_cli.core.classes import replace
 from mlops_cli.core.errors import UserError
 from mlops_cli.core.manifest import ABSENT, Entry
 from mlops_cli.core.paths import ancestors

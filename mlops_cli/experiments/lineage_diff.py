@@ -7,9 +7,9 @@ from __future__ import annotations
 
 import os.path
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, replace
 from typing import Any, Literal
 
+from mlops_cli.core.classes import dataclass, replace
 from mlops_cli.core.manifest import Entry, Manifest
 from mlops_cli.core.refs import ObjectRef
 from mlops_cli.experiments.lineage_model import Made, Source, Target, Upstream

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
 from functools import cached_property
 from typing import Any, Literal
 
+from mlops_cli.core.classes import dataclass, field
 from mlops_cli.core.digest import Digest
 from mlops_cli.core.manifest import Entry, Manifest
 from mlops_cli.core.refs import ObjectRef

@@ -5,12 +5,12 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import replace
 from functools import cached_property
 from typing import Any
 
 from mlops_cli.core import layout
 from mlops_cli.core.canonical import canonical
+from mlops_cli.core.classes import replace
 from mlops_cli.core.digest import Digest
 from mlops_cli.core.errors import UserError
 from mlops_cli.core.manifest import Entry, Manifest

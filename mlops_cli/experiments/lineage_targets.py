@@ -5,12 +5,12 @@ from __future__ import annotations
 import os
 import re
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import replace
 from difflib import get_close_matches
 from itertools import islice
 
 from mlops_cli.core import layout
 from mlops_cli.core.canonical import canonical
+from mlops_cli.core.classes import replace
 from mlops_cli.core.digest import Digest, digest_of
 from mlops_cli.core.errors import UserError
 from mlops_cli.core.manifest import ABSENT, Entry, value_entry

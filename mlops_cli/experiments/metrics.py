@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
-from dataclasses import dataclass
 from itertools import islice
 from typing import Any, Literal
 
 from mlops_cli.checks.gate import read_metrics
+from mlops_cli.core.classes import dataclass
 from mlops_cli.core.errors import UserError
 from mlops_cli.experiments.model import UNKNOWN, Point
 from mlops_cli.experiments.points import read_output

@@ -6,9 +6,9 @@ A plot that cannot be read becomes one that says so; it never keeps the others f
 from __future__ import annotations
 
 from collections.abc import Collection, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
 from typing import Any
 
+from mlops_cli.core.classes import dataclass, field
 from mlops_cli.core.errors import ExitCode, UserError
 from mlops_cli.core.paths import ancestors
 from mlops_cli.core.units import plural

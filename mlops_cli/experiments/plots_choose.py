@@ -8,9 +8,9 @@ from __future__ import annotations
 import math
 import re
 from collections.abc import Mapping, Sequence
-from dataclasses import replace
 from typing import Any
 
+from mlops_cli.core.classes import replace
 from mlops_cli.core.errors import UserError
 from mlops_cli.core.near import did_you_mean
 from mlops_cli.core.units import plural

@@ -9,10 +9,10 @@ import io
 import math
 import re
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
 from typing import Any
 
 from mlops_cli.core import delimited, strictjson
+from mlops_cli.core.classes import dataclass
 from mlops_cli.core.errors import UserError, Where
 from mlops_cli.core.units import plural
 from mlops_cli.experiments.plots_values import Picture

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, field
 from typing import Any, Literal
+
+from mlops_cli.core.classes import dataclass, field
 
 Kind = Literal['line', 'scatter', 'bar', 'histogram', 'confusion']
 KINDS: tuple[Kind, ...] = ('line', 'scatter', 'bar', 'histogram', 'confusion')

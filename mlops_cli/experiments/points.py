@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator, Mapping
-from dataclasses import replace
 
 from mlops_cli import git
+from mlops_cli.core.classes import replace
 from mlops_cli.core.clock import ID_LENGTH
 from mlops_cli.core.digest import Digest
 from mlops_cli.core.errors import ExitCode, UserError

@@ -9,11 +9,11 @@ import sys
 import tempfile
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import dataclass, replace
 
 from mlops_cli import __version__
 from mlops_cli.core import layout
 from mlops_cli.core.canonical import canonical
+from mlops_cli.core.classes import dataclass, replace
 from mlops_cli.core.digest import digest_of
 from mlops_cli.core.errors import UserError
 from mlops_cli.core.paths import inside

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass, field
 
+from mlops_cli.core.classes import dataclass, field
 from mlops_cli.core.digest import Digest
 from mlops_cli.core.errors import UserError
 from mlops_cli.core.refs import ObjectRef

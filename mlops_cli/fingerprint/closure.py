@@ -5,9 +5,9 @@ from __future__ import annotations
 import os
 import stat
 from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass, field, replace
 from typing import Any
 
+from mlops_cli.core.classes import dataclass, field, replace
 from mlops_cli.fingerprint.commands import Program, Reading, read_command
 from mlops_cli.fingerprint.importcache import ImportCache
 from mlops_cli.fingerprint.interpreter import READ_LIMIT, read_start

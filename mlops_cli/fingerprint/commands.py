@@ -5,9 +5,9 @@ from __future__ import annotations
 import os
 import re
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass, field, replace
 from typing import Literal
 
+from mlops_cli.core.classes import dataclass, field, replace
 from mlops_cli.fingerprint import interpreter as interpreters
 from mlops_cli.fingerprint.importcache import ImportCache
 from mlops_cli.fingerprint.interpreter import read_start

@@ -8,9 +8,9 @@ import errno
 import os
 import re
 import stat
-from dataclasses import dataclass, field
 from fnmatch import translate
 
+from mlops_cli.core.classes import dataclass, field
 from mlops_cli.core.digest import Digest
 from mlops_cli.core.errors import ExitCode, UserError
 from mlops_cli.core.refs import ObjectRef

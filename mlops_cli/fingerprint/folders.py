@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import os
 import stat
-from dataclasses import dataclass, field
 from typing import Literal
+
+from mlops_cli.core.classes import dataclass, field
 
 Kind = Literal['folder', 'file', 'link', 'other']
 

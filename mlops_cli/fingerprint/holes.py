@@ -5,9 +5,9 @@ from __future__ import annotations
 import posixpath
 import re
 from collections.abc import Callable, Iterable, Iterator, Mapping
-from dataclasses import dataclass
 from typing import Any, Literal
 
+from mlops_cli.core.classes import dataclass
 from mlops_cli.core.digest import Digest
 from mlops_cli.core.manifest import Entry, Manifest, absent_entry, value_entry
 from mlops_cli.core.refs import ObjectRef

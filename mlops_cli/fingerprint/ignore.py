@@ -7,10 +7,10 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Iterable
-from dataclasses import dataclass
 from functools import cached_property
 from itertools import groupby
 
+from mlops_cli.core.classes import dataclass
 from mlops_cli.core.digest import Digest, digest_of
 from mlops_cli.core.layout import IGNORE_FILE
 from mlops_cli.fsio.atomic import read_file

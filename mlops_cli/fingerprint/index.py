@@ -13,10 +13,10 @@ import threading
 import time
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
 from contextlib import suppress
-from dataclasses import dataclass
 from pathlib import Path
 from typing import NamedTuple
 
+from mlops_cli.core.classes import dataclass
 from mlops_cli.core.digest import Digest, digest_of
 from mlops_cli.core.errors import UserError
 from mlops_cli.core.layout import INDEX, LOCAL

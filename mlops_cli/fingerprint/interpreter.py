@@ -9,7 +9,8 @@ import re
 import stat
 import sys
 from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import dataclass, field
+
+from mlops_cli.core.classes import dataclass, field
 
 READ_LIMIT = 4 << 20  # bytes of a .pth, finder, RECORD or METADATA; larger is read to there
 LINKS = 16  # of shims and links from one to the next

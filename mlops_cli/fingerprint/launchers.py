@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import re
 from collections.abc import Sequence
-from dataclasses import dataclass
 from typing import Literal
 
+from mlops_cli.core.classes import dataclass
 from mlops_cli.fingerprint.shell import Word
 
 PYTHON = re.compile(r'(?:python|pypy)\d*(?:\.\d+)*[tw]?\Z')

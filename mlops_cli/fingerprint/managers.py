@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import os
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 
+from mlops_cli.core.classes import dataclass
 from mlops_cli.fingerprint.shell import Word
 
 

@@ -4,8 +4,9 @@ from __future__ import annotations
 import ast
 import re
 import warnings
-from dataclasses import dataclass
 from typing import Any
+
+from mlops_cli.core.classes import dataclass
 
 # What makes a look at every expression worth its time; most sources have none of these.
 _CALLS_MAY_IMPORT = re.compile(

@@ -5,9 +5,9 @@ from __future__ import annotations
 import os
 import sys
 from collections.abc import Iterable, Iterator
-from dataclasses import dataclass, field
 from functools import lru_cache
 
+from mlops_cli.core.classes import dataclass, field
 from mlops_cli.core.paths import ancestors
 from mlops_cli.fingerprint import interpreter as interpreters
 from mlops_cli.fingerprint.folders import EXTENSIONS, Folders

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator
-from dataclasses import dataclass
 from typing import Literal
+
+from mlops_cli.core.classes import dataclass
 
 PartKind = Literal['text', 'variable', 'command', 'opaque']
 Part = tuple[PartKind, str]

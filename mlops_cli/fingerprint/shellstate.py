@@ -5,8 +5,8 @@ from __future__ import annotations
 import os
 import re
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass, field, replace
 
+from mlops_cli.core.classes import dataclass, field, replace
 from mlops_cli.fingerprint.shell import Word, constant
 
 _OTHERS = re.compile(r'\$\{(PYTHONPATH|PATH):?\+:?\$\{?(?:PYTHONPATH|PATH)\}?:?\}')  # ${PYTHONPATH:+:$PYTHONPATH}

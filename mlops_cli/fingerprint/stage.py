@@ -9,10 +9,10 @@ from __future__ import annotations
 import os
 import re
 from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass, field
 from typing import Literal
 
 from mlops_cli.core import layout
+from mlops_cli.core.classes import dataclass, field
 from mlops_cli.core.digest import Digest
 from mlops_cli.core.errors import UserError
 from mlops_cli.core.manifest import ABSENT, Entry, Manifest, absent_entry, value_entry

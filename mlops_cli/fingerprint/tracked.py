@@ -6,8 +6,8 @@ from __future__ import annotations
 import os
 import re
 from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass
 
+from mlops_cli.core.classes import dataclass
 from mlops_cli.core.digest import Digest
 from mlops_cli.core.paths import ancestors, inside
 from mlops_cli.core.refs import ObjectRef

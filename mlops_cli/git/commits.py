@@ -7,9 +7,9 @@ import re
 import subprocess
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
 from typing import IO
 
+from mlops_cli.core.classes import dataclass
 from mlops_cli.core.errors import ExitCode, UserError
 from mlops_cli.git.program import QUIET, SAFE, environment, find_program, run
 

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import os
-from dataclasses import dataclass
 
+from mlops_cli.core.classes import dataclass
 from mlops_cli.core.errors import UserError
 from mlops_cli.git.program import run
 

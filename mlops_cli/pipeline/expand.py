@@ -3,12 +3,12 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, field, replace
 from itertools import product
 from math import prod
 from typing import Any
 
 from mlops_cli.core.canonical import canonical, canonical_bytes
+from mlops_cli.core.classes import dataclass, field, replace
 from mlops_cli.core.digest import digest_of
 from mlops_cli.core.errors import Where
 from mlops_cli.core.near import did_you_mean

@@ -14,9 +14,9 @@ from __future__ import annotations
 
 import json
 import re
-from dataclasses import dataclass
 from functools import lru_cache
 
+from mlops_cli.core.classes import dataclass
 from mlops_cli.core.errors import UserError
 
 DEPTH_LIMIT = 16  # references inside defaults of references

@@ -8,9 +8,10 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable
-from dataclasses import dataclass, replace
 from functools import lru_cache
 from typing import Literal
+
+from mlops_cli.core.classes import dataclass, replace
 
 HOLE = '\0'
 COMMENT = 'a comment'

@@ -3,10 +3,10 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass, field
 from typing import Any
 
 from mlops_cli.core import layout
+from mlops_cli.core.classes import dataclass, field
 from mlops_cli.core.document import Document
 from mlops_cli.core.errors import UserError, UserErrors, Where
 from mlops_cli.core.near import did_you_mean

@@ -5,9 +5,9 @@ All paths are relative to the project's root, POSIX, normalised, checked (no ``.
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
 from typing import Any, Literal
 
+from mlops_cli.core.classes import dataclass, field
 from mlops_cli.core.errors import Where
 
 NOWHERE = Where('')

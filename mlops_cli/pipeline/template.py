@@ -6,9 +6,9 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field, replace
 from typing import Any
 
+from mlops_cli.core.classes import dataclass, field, replace
 from mlops_cli.core.near import did_you_mean
 from mlops_cli.core.scalars import kind, plain_scalar, scalar_text
 from mlops_cli.pipeline import script

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
 from typing import Any, Protocol
 
+from mlops_cli.core.classes import dataclass, field
 from mlops_cli.core.digest import Digest
 from mlops_cli.core.manifest import Manifest
 from mlops_cli.core.refs import ObjectRef

@@ -7,9 +7,9 @@ else one that is pinned in git, the one with the smallest digest; else one made 
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, replace
 from typing import Any
 
+from mlops_cli.core.classes import dataclass, replace
 from mlops_cli.core.manifest import Manifest
 from mlops_cli.core.refs import ObjectRef
 from mlops_cli.fingerprint.stage import Draft

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import Literal
 
+from mlops_cli.core.classes import dataclass, field
 from mlops_cli.core.manifest import Manifest
 from mlops_cli.core.refs import ObjectRef
 

@@ -7,8 +7,8 @@ scheduler asks ``decide`` again for a stage once the stages before it are done (
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import replace
 
+from mlops_cli.core.classes import replace
 from mlops_cli.core.manifest import Manifest
 from mlops_cli.core.refs import ObjectRef
 from mlops_cli.fingerprint.stage import Draft, fill

@@ -6,8 +6,8 @@ Names and reasons stand in them as they were recorded, on one line; whoever prin
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
 
+from mlops_cli.core.classes import dataclass
 from mlops_cli.core.units import plural
 from mlops_cli.plan.model import Blessing, Rival, Step, Surrounding
 

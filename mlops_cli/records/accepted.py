@@ -8,12 +8,12 @@ from __future__ import annotations
 
 import re
 from collections.abc import Sequence
-from dataclasses import dataclass
 from functools import cached_property
 from typing import Any
 
 from mlops_cli.core import layout
 from mlops_cli.core.canonical import document
+from mlops_cli.core.classes import dataclass
 from mlops_cli.core.clock import check_time
 from mlops_cli.core.digest import Digest, digest_of
 from mlops_cli.core.errors import ExitCode, UserError, Where

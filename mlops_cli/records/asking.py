@@ -7,10 +7,10 @@ import math
 import re
 import sqlite3
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
 from fnmatch import fnmatchcase
 from typing import Any
 
+from mlops_cli.core.classes import dataclass, field
 from mlops_cli.core.clock import iso
 from mlops_cli.core.errors import UserError
 from mlops_cli.core.near import did_you_mean

@@ -8,11 +8,11 @@ from __future__ import annotations
 import os
 import stat
 from collections.abc import Callable, Iterable, Mapping
-from dataclasses import dataclass, field
 from typing import Any
 
 from mlops_cli import git
 from mlops_cli.core import layout
+from mlops_cli.core.classes import dataclass, field
 from mlops_cli.core.document import Document
 from mlops_cli.core.errors import ExitCode, UserError, UserErrors, Where
 from mlops_cli.core.near import did_you_mean

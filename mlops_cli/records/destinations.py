@@ -6,9 +6,9 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping
-from dataclasses import dataclass
 from typing import Any
 
+from mlops_cli.core.classes import dataclass
 from mlops_cli.core.near import did_you_mean
 from mlops_cli.core.scalars import kind
 from mlops_cli.core.secrets import looks_secret

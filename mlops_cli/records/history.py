@@ -11,10 +11,10 @@ import os
 import sqlite3
 import time
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from dataclasses import dataclass
 from typing import Any
 
 from mlops_cli.core import layout
+from mlops_cli.core.classes import dataclass
 from mlops_cli.core.clock import from_iso
 from mlops_cli.core.digest import Digest
 from mlops_cli.core.errors import UserError

@@ -6,10 +6,10 @@ A file is named by the run and by what is in it, so that two branches that keep 
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass
 
 from mlops_cli.core import layout
 from mlops_cli.core.canonical import document
+from mlops_cli.core.classes import dataclass
 from mlops_cli.core.clock import ID_ALPHABET, ID_LENGTH
 from mlops_cli.core.digest import digest_of
 from mlops_cli.core.errors import UserError

@@ -12,11 +12,11 @@ import re
 import sqlite3
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import nullcontext
-from dataclasses import dataclass
 from functools import partial
 from typing import Literal, TypeVar
 
 from mlops_cli.core import layout
+from mlops_cli.core.classes import dataclass
 from mlops_cli.core.digest import Digest
 from mlops_cli.core.errors import UserError
 from mlops_cli.core.manifest import ABSENT

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass
 
 from mlops_cli import git
+from mlops_cli.core.classes import dataclass
 
 SENTENCES = {
     'missing': 'git is not installed',

@@ -8,12 +8,12 @@ from __future__ import annotations
 import math
 import re
 from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass, field, replace
 from itertools import islice
 from typing import Any
 
 from mlops_cli.core import layout
 from mlops_cli.core.canonical import canonical_bytes, document
+from mlops_cli.core.classes import dataclass, field, replace
 from mlops_cli.core.clock import ID_ALPHABET, ID_LENGTH, LATEST, check_time
 from mlops_cli.core.digest import Digest
 from mlops_cli.core.errors import ExitCode, UserError

@@ -7,12 +7,12 @@ their own needs no confirmation.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import Any
 
 from mlops_cli import git
 from mlops_cli.core import layout
 from mlops_cli.core.canonical import canonical_bytes, document
+from mlops_cli.core.classes import dataclass
 from mlops_cli.core.clock import iso
 from mlops_cli.core.digest import digest_of
 from mlops_cli.core.errors import ExitCode, UserError, Where

@@ -8,8 +8,8 @@ from __future__ import annotations
 
 import unicodedata
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
 
+from mlops_cli.core.classes import dataclass, field
 from mlops_cli.report.dag_order import ordered
 from mlops_cli.report.dag_rows import rows
 

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
 
+from mlops_cli.core.classes import dataclass, replace
 from mlops_cli.experiments.plots_values import Bars, Confusion, Drawing, Histogram, Lines, Picture, Series
 from mlops_cli.report import svg
 from mlops_cli.report.svg import Axes, Group, Line

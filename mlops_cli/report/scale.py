@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+
+from mlops_cli.core.classes import dataclass
 
 TINY = 1e-290  # nothing smaller can be told apart
 STEPS = (1.0, 2.0, 2.5, 5.0, 10.0)

@@ -9,8 +9,8 @@ from __future__ import annotations
 import math
 import re
 from collections.abc import Sequence
-from dataclasses import dataclass, field
 
+from mlops_cli.core.classes import dataclass, field
 from mlops_cli.report.chart import bins, counted
 from mlops_cli.report.page import escape
 from mlops_cli.report.scale import Scale, figure, scale

@@ -8,10 +8,10 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass, field, replace
 from typing import Any
 
 from mlops_cli.core import layout
+from mlops_cli.core.classes import dataclass, field, replace
 from mlops_cli.core.clock import from_iso, iso
 from mlops_cli.core.digest import Digest
 from mlops_cli.core.errors import ExitCode, UserError, UserErrors

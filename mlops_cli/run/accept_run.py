@@ -5,8 +5,8 @@ In doubt is a result whose code changed while it ran, and one of several that th
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import replace
 
+from mlops_cli.core.classes import replace
 from mlops_cli.core.clock import iso
 from mlops_cli.core.errors import UserError
 from mlops_cli.core.events import Event

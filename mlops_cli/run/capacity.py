@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
 
 from mlops_cli.core import layout
+from mlops_cli.core.classes import dataclass, field
 from mlops_cli.core.errors import UserError
 from mlops_cli.core.near import did_you_mean
 from mlops_cli.core.units import plural, show_size

@@ -5,10 +5,10 @@ from __future__ import annotations
 import os
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass, replace
 
 from mlops_cli import git
 from mlops_cli.core import layout
+from mlops_cli.core.classes import dataclass, replace
 from mlops_cli.core.digest import Digest
 from mlops_cli.core.errors import ExitCode, UserError
 from mlops_cli.core.refs import ObjectRef

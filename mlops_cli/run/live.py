@@ -10,10 +10,10 @@ import os
 import re
 import stat
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from mlops_cli.core import layout
+from mlops_cli.core.classes import dataclass
 from mlops_cli.core.clock import check_moment
 from mlops_cli.core.errors import UserError
 from mlops_cli.core.events import StageStarted, event_of

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
 from functools import cache, cached_property, partial
 from itertools import islice
 from typing import Any
 
+from mlops_cli.core.classes import dataclass
 from mlops_cli.core.collector import without_collector
 from mlops_cli.core.digest import Digest
 from mlops_cli.fingerprint.environment import environment_of
@@ -189,6 +189,6 @@ def look(
 
     Raises UserError."""
     facts = facts_of(bench)
-    with without_collector():
+    with without_collector(), bench.pins.reading():
         plan = make_plan(bench.pipeline.name, bench.drafts, stages, bench.edges, facts, wishes, seen=seen)
     return Outlook(plan, facts, wishes)

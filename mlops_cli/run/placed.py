@@ -8,9 +8,9 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterable
-from dataclasses import dataclass
 
 from mlops_cli.core.canonical import canonical_bytes
+from mlops_cli.core.classes import dataclass
 from mlops_cli.core.digest import Digest
 from mlops_cli.core.errors import UserError
 from mlops_cli.core.manifest import Manifest

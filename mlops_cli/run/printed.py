@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable, Iterable, Iterator
-from dataclasses import dataclass, field, replace
 from itertools import islice
 from typing import IO
 
+from mlops_cli.core.classes import dataclass, field, replace
 from mlops_cli.core.clock import from_iso
 from mlops_cli.core.digest import Digest
 from mlops_cli.core.errors import UserError

@@ -9,10 +9,10 @@ import math
 import os
 import stat
 from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import dataclass, field
 from typing import Any
 
 from mlops_cli.core import delimited
+from mlops_cli.core.classes import dataclass, field
 from mlops_cli.core.errors import UserError
 from mlops_cli.core.events import Figure, StageProgress
 from mlops_cli.fsio.paths import Root

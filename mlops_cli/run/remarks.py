@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import replace
 from typing import Protocol
 
+from mlops_cli.core.classes import replace
 from mlops_cli.core.digest import Digest
 from mlops_cli.core.events import Note
 from mlops_cli.core.refs import ObjectRef

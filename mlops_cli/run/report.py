@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
 
+from mlops_cli.core.classes import dataclass, field
 from mlops_cli.core.errors import ExitCode
 from mlops_cli.plan.model import Plan, Step
 from mlops_cli.records.runs import Run

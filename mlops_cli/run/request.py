@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-
+from mlops_cli.core.classes import dataclass
 from mlops_cli.plan.facts import Wishes
 from mlops_cli.plan.select import select
 from mlops_cli.run.workbench import Workbench

@@ -8,9 +8,9 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
-from dataclasses import dataclass, field, replace
 from heapq import heappop, heappush
 
+from mlops_cli.core.classes import dataclass, field, replace
 from mlops_cli.core.errors import UserError
 from mlops_cli.core.events import RunStopping, StageEnded, StageRetried, StageStarted, StageWaiting
 from mlops_cli.core.job import Outcome

@@ -6,13 +6,13 @@ import os
 import stat
 from collections.abc import Callable, Mapping
 from contextlib import ExitStack
-from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
 from typing import Any
 
 from mlops_cli import git
 from mlops_cli.core import layout
+from mlops_cli.core.classes import dataclass
 from mlops_cli.core.collector import without_collector
 from mlops_cli.core.errors import ExitCode, UserError
 from mlops_cli.fingerprint.files import Workspace

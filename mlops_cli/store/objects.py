@@ -2,9 +2,9 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
-from dataclasses import dataclass
 from typing import Protocol
 
+from mlops_cli.core.classes import dataclass
 from mlops_cli.core.digest import Digest, hasher
 from mlops_cli.core.errors import ExitCode, UserError
 

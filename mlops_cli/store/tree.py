@@ -9,11 +9,11 @@ from __future__ import annotations
 import json
 import unicodedata
 from collections.abc import Callable, Iterable, Iterator, Mapping
-from dataclasses import dataclass
 from json.encoder import encode_basestring
 from operator import attrgetter
 from typing import Any, Literal, NamedTuple, NoReturn
 
+from mlops_cli.core.classes import dataclass
 from mlops_cli.core.digest import Digest, digest_of
 from mlops_cli.core.errors import ExitCode, UserError
 from mlops_cli.core.paths import check_component

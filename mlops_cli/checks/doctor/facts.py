@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
 from typing import Literal
 
+from mlops_cli.core.classes import dataclass, field
 from mlops_cli.core.errors import UserError
 
 Level = Literal['wrong', 'note']

@@ -5,7 +5,6 @@ from __future__ import annotations
 import os
 import shlex
 from collections.abc import Iterable
-from dataclasses import dataclass
 from typing import Annotated
 
 import typer
@@ -17,6 +16,7 @@ from mlops_cli.cli.documents import ref_document
 from mlops_cli.cli.progress import Progress
 from mlops_cli.cli.wiring import project_relative, workbench, writing
 from mlops_cli.cli.words import output
+from mlops_cli.core.classes import dataclass
 from mlops_cli.core.errors import ExitCode, UserError
 from mlops_cli.core.refs import ObjectRef
 from mlops_cli.core.units import show_size

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-from dataclasses import dataclass, field
 from typing import Annotated, Any, NoReturn
 
 import typer
@@ -17,6 +16,7 @@ from mlops_cli.cli import exits, options
 from mlops_cli.cli.console import one_line, out, out_lines, print_json
 from mlops_cli.cli.screens.init import advice_lines, made_lines, template_lines
 from mlops_cli.core import layout
+from mlops_cli.core.classes import dataclass, field
 from mlops_cli.core.errors import ExitCode, UserError
 from mlops_cli.fsio.atomic import read_file, write_file
 from mlops_cli.fsio.ops import machine_error

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Sequence
-from dataclasses import replace
 from typing import Annotated, Any
 
 import typer
@@ -16,6 +15,7 @@ from mlops_cli.cli.groups import group
 from mlops_cli.cli.screens.metrics import diff_lines, show_lines
 from mlops_cli.cli.wiring import output_words, workbench
 from mlops_cli.cli.words import both_groups
+from mlops_cli.core.classes import replace
 from mlops_cli.core.errors import ExitCode, UserError
 from mlops_cli.core.units import plural
 from mlops_cli.experiments.metrics import Change, Comparison, Missing, Value, Values, Wanted, compare, everything, values

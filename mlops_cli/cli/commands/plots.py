@@ -6,7 +6,6 @@ import math
 import os
 import sys
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
 from typing import Annotated, Any
 
 import typer
@@ -19,6 +18,7 @@ from mlops_cli.cli.pages import open_page, replace_ours
 from mlops_cli.cli.screens.plots import Pair, Pen, kind_of, plots_lines
 from mlops_cli.cli.wiring import output_words, project_relative, workbench
 from mlops_cli.core import layout
+from mlops_cli.core.classes import dataclass
 from mlops_cli.core.errors import ExitCode, UserError
 from mlops_cli.core.units import plural, show_size
 from mlops_cli.experiments import metrics

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Sequence
-from dataclasses import replace
 from enum import StrEnum
 from typing import Annotated, Any
 
@@ -18,6 +17,7 @@ from mlops_cli.cli.performing import perform_request
 from mlops_cli.cli.screens.runs_live import detached_lines
 from mlops_cli.cli.showing import show_plan
 from mlops_cli.cli.wiring import output_words, workbench
+from mlops_cli.core.classes import replace
 from mlops_cli.core.errors import ExitCode
 from mlops_cli.executors.all import find
 from mlops_cli.run.invoke import Request, chosen, wishes_of

@@ -5,11 +5,11 @@ from __future__ import annotations
 import os
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
-from dataclasses import dataclass
 from typing import Any
 
 from mlops_cli.cli.completion import completing
 from mlops_cli.cli.completion.completing import BY_METAVAR, Offers
+from mlops_cli.core.classes import dataclass
 
 Node = Mapping[str, Any]
 FILES = frozenset({'PATH', 'FILE', 'DIR'})  # words of a metavar that mean any file

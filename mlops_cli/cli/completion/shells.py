@@ -10,10 +10,10 @@ from __future__ import annotations
 import re
 import sys
 from collections.abc import Mapping
-from dataclasses import dataclass
 
 from mlops_cli.cli.completion import grammar
 from mlops_cli.cli.completion.offers import offers
+from mlops_cli.core.classes import dataclass
 
 VARIABLE = '_MLOPS_COMPLETE'  # complete_bash: answer; source_bash: print the script
 MOST = 1000  # candidates

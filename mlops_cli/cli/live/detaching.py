@@ -12,11 +12,12 @@ import signal
 import subprocess
 import sys
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict
 from typing import Any
 
 import mlops_cli
 from mlops_cli.cli import context
+from mlops_cli.core.classes import dataclass
 from mlops_cli.core.errors import ExitCode, UserError
 from mlops_cli.core.events import RunStarted, event_document, event_of
 from mlops_cli.run.request import Request

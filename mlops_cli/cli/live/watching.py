@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import time
 from collections.abc import Sequence
-from dataclasses import dataclass
 
 from mlops_cli.cli.console import Line, one_line, say
 from mlops_cli.cli.screens.run import RunScreen
 from mlops_cli.cli.words import some
+from mlops_cli.core.classes import dataclass
 from mlops_cli.core.errors import ExitCode, UserError
 from mlops_cli.core.events import Event, RunFailed, RunStopping, StageEnded, StageRetried, StageStarted
 from mlops_cli.core.units import plural

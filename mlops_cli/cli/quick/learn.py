@@ -10,13 +10,13 @@ import stat
 import sys
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress
-from dataclasses import dataclass, field
 
 from mlops_cli.cli import console, context
 from mlops_cli.cli.console import Line, safe
 from mlops_cli.cli.quick import form
 from mlops_cli.cli.quick.looked import Looked, places
 from mlops_cli.core import layout
+from mlops_cli.core.classes import dataclass, field
 from mlops_cli.core.errors import UserError
 from mlops_cli.fingerprint.index import Index, Moment, database_path
 from mlops_cli.fsio import paths

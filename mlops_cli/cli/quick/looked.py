@@ -5,9 +5,9 @@ from __future__ import annotations
 import os
 import re
 from collections.abc import Iterator
-from dataclasses import dataclass, field
 
 from mlops_cli.core import layout
+from mlops_cli.core.classes import dataclass, field
 from mlops_cli.core.paths import inside
 from mlops_cli.records.config import files as config_files
 from mlops_cli.run.workbench import Workbench

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, field
 
 from mlops_cli.cli.console import Line, cells, clip, fill, wrap
 from mlops_cli.cli.words import some
+from mlops_cli.core.classes import dataclass, field
 
 LABEL = 12  # columns of the word in front of a fact
 FOLD = 3  # results of one group from which they share a branch

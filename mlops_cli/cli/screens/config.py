@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import os
 from collections.abc import Sequence
-from dataclasses import dataclass
 from typing import Any
 
 from mlops_cli.cli.console import Line, one_line
 from mlops_cli.cli.tables import Column, table
+from mlops_cli.core.classes import dataclass
 from mlops_cli.core.units import plural
 from mlops_cli.records.config import Setting
 from mlops_cli.records.destinations import Host, Remote

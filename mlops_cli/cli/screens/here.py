@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import shlex
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
 
 from mlops_cli.adopt.surroundings import Surroundings
 from mlops_cli.cli.console import Line, cells, clip, one_line, pad
@@ -12,6 +11,7 @@ from mlops_cli.cli.going_on import died_lines
 from mlops_cli.cli.standing import NO_WAY_BACK, NOT_HERE, NOWHERE, Working, ended_at
 from mlops_cli.cli.uncommitted import NOTHING, Uncommitted
 from mlops_cli.cli.words import ago, state_word
+from mlops_cli.core.classes import dataclass, field
 from mlops_cli.core.units import plural
 from mlops_cli.plan.model import Plan, Verdict
 from mlops_cli.records.runs import Run

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Sequence
-from dataclasses import dataclass
 
 from mlops_cli.cli.console import Line, cells, clip, one_line, pad, wrap
 from mlops_cli.cli.rows import Row, notes, rows
 from mlops_cli.cli.words import Groups, fold, some
+from mlops_cli.core.classes import dataclass
 from mlops_cli.core.units import plural, show_seconds
 from mlops_cli.plan.forecast import forecast
 from mlops_cli.plan.model import Plan, Step, Verdict

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field, replace
 
 from mlops_cli.cli.console import Line, cells, clip, one_line, pad, plain
 from mlops_cli.cli.words import clock, minutes, progress_words, remaining
+from mlops_cli.core.classes import dataclass, field, replace
 from mlops_cli.core.events import Event, RunStarted, StageEnded, StageProgress, StageRetried, StageStarted, StageWaiting
 from mlops_cli.core.units import show_seconds
 from mlops_cli.run.states import State

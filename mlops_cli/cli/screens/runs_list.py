@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Iterable, Sequence
-from dataclasses import replace
 from typing import Any
 
 from mlops_cli.cli.console import Line, cells, clip, one_line
 from mlops_cli.cli.tables import GAP, Column, table
 from mlops_cli.cli.words import ago, number, state_word
 from mlops_cli.core import layout
+from mlops_cli.core.classes import replace
 from mlops_cli.core.clock import from_iso
 from mlops_cli.core.units import show_seconds
 from mlops_cli.records.asking import METRIC, PARAM, Row
