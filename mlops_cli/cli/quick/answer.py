@@ -6,6 +6,7 @@ their stats.  Whatever is the least unusual goes the long way, and so does every
 from __future__ import annotations
 
 import os
+import stat
 import sys
 import time
 
@@ -65,19 +66,20 @@ def _project(here: str) -> str:
 
 
 def _lines(project: str, command: str, options: str, here: str) -> list[bytes] | None:
-    with open(os.open(f'{project}/{form.FILE}', os.O_RDONLY | os.O_NOFOLLOW | os.O_CLOEXEC), 'rb') as file:
-        if os.fstat(file.fileno()).st_uid != os.geteuid():
+    with open(form.open_own(project, form.FILE), 'rb') as file:
+        facts = os.fstat(file.fileno())
+        if facts.st_uid != os.geteuid() or not stat.S_ISREG(facts.st_mode):
             return None
         data = file.read()
     parts = form.parts_of(data)
     if parts is None:
         return None
-    env, facts, pages, start = parts
-    named = facts.partition(b'\n')[0]
-    if env != form.environment(frozenset(named.split())) or facts.partition(b'\n')[2] != form.facts(project):
+    env, known, pages, start = parts
+    named, _, same = known.partition(b'\n')
+    if env != form.environment(frozenset(named.split())) or same != form.facts(project):
         return None
     lines = form.page(pages, form.key(command, options, project, here))
-    if lines is None or form.locked(project) or not form.unchanged(data, start):
+    if lines is None or form.locked(project) or form.misplaced(project) or not form.unchanged(data, start):
         return None
     return lines
 

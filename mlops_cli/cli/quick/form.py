@@ -20,10 +20,12 @@ if TYPE_CHECKING:
 MAGIC = b'mlops answers 1\n'
 FILE = '.mlops/local/answers-v1'
 LOCKS = '.mlops/local/locks-v1'
+INDEX = '.mlops/local/index-v1.sqlite'
+OWN = (INDEX, f'{INDEX}-wal', f'{INDEX}-shm', '.mlops/cache/tmp', '.mlops/cache/locks-v1')  # refused where they are links
 HEADER = struct.Struct('<IIIIQ')  # check of what follows but for the groups; bytes of environment, facts, pages, groups
 GROUP = struct.Struct('<HIIIII')  # bytes of the folder's path; names of four kinds; bytes of the names
 FULL = struct.Struct('<QQqqI')  # inode, size, time of content, time of state, mode
-WEAK = struct.Struct('<QQI')  # device, inode, mode: of folders of which it only matters that they are these
+WEAK = struct.Struct('<QQII')  # device, inode, mode, owner: of folders of which it only matters that they are these
 FLOCK = 'hhqqi4x'  # of Linux
 CHUNK = 4096  # names in a group at most
 LARGE = 12_000  # names from which two processes look
@@ -94,13 +96,25 @@ def open_moment(moment: float | None = None) -> str:
 
 def in_words(text: str, began: float = 0.0) -> str:
     """With moments in words.  ``began``: when this command did, as of perf_counter."""
-    if TIME not in text:
+    if text.count(TIME) != 2:  # a name of a file may hold anything
         return text
     from mlops_cli.core.units import ago, show_seconds
 
     before, moment, after = text.split(TIME)
+    if moment.strip('0123456789.'):
+        return text
     words = ago(time.time() - float(moment)) if moment else show_seconds(time.perf_counter() - began)
     return f'{before}{words}{after}'
+
+
+def open_own(project: str, rel: str) -> int:
+    """A descriptor for reading; waits for nobody, whatever somebody put there.  Raises OSError."""
+    return os.open(f'{project}/{rel}', os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC)
+
+
+def misplaced(project: str) -> bool:
+    """Whether a link stands where every command writes, and which changes too often for its state to count."""
+    return any(os.path.islink(f'{project}/{name}') for name in OWN)
 
 
 def locked(project: str) -> bool:
@@ -108,7 +122,7 @@ def locked(project: str) -> bool:
     import fcntl
 
     try:
-        fd = os.open(f'{project}/{LOCKS}', os.O_RDONLY | os.O_NOFOLLOW | os.O_CLOEXEC)
+        fd = open_own(project, LOCKS)
     except FileNotFoundError:
         return False
     try:
@@ -148,7 +162,7 @@ def full_state(facts: os.stat_result) -> bytes:
 
 
 def weak_state(facts: os.stat_result) -> bytes:
-    return WEAK.pack(facts.st_dev, facts.st_ino, facts.st_mode)
+    return WEAK.pack(facts.st_dev, facts.st_ino, facts.st_mode, facts.st_uid)
 
 
 def unchanged(data: bytes, at: int) -> bool:

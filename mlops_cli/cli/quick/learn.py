@@ -139,7 +139,7 @@ class _Folder:
             return True
         if stat.S_ISDIR(facts.st_mode) and not listed:
             self.weak[name] = form.weak_state(facts)
-            return True
+            return moment.settled(facts)  # else another may have come in its place meanwhile
         if stat.S_ISLNK(facts.st_mode):
             try:
                 target = os.stat(path)
@@ -210,9 +210,9 @@ def _line(line: Line) -> bytes:
 
 
 def _named(bench: Workbench) -> frozenset[bytes]:
-    """Those variables of terminals and sessions that the pipeline names after all."""
-    texts = []
-    for file in bench.pipeline.files:
-        texts.append(read_file(bench.root, file, LIMIT))
+    """Those variables of terminals and sessions that the pipeline names after all, be it by way of parameters."""
+    texts = [read_file(bench.root, file, LIMIT) for file in bench.pipeline.files]
+    for stage in bench.pipeline.stages.values():
+        texts += [os.fsencode(word) for word in (*stage.env, *stage.secrets, *stage.command.words)]
     text = b'\n'.join(texts)
     return frozenset(name for name in form.PASSING if name != b'_' and name in text)

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import os
-import re
 from collections.abc import Iterator
 
+from mlops_cli import git
+from mlops_cli.cli.quick.repository import repository, rules
 from mlops_cli.core import layout
 from mlops_cli.core.classes import dataclass, field
 from mlops_cli.core.paths import inside
+from mlops_cli.fingerprint.ignore import ALWAYS
 from mlops_cli.records.config import files as config_files
 from mlops_cli.run.workbench import Workbench
 
@@ -33,12 +35,15 @@ def places(bench: Workbench, asked: set[tuple[str, str, bool]]) -> Looked | None
     for top, rel, listed in asked:
         if not any(inside(rel, own) for own in (_OWN if top == root else _OF_CACHE)):
             _add(found, top, rel, listed=listed)
-    _workspace(bench, found)
+    top = _top(root, found)
+    _workspace(bench, found, bool(top))
     _code(bench, found)
     _records(bench, found)
     for file, _ in config_files(bench.environ):
         found.looked.add(os.path.join(root, file))
-    if not (_around(root, found) and _programs(bench, found) and _git(root, found, bench.environ.get('HOME', ''))):
+    if not (_around(root, found) and _programs(bench, found)):
+        return None
+    if top and not _git(root, top, found, bench.environ.get('HOME', '')):
         return None
     found.looked -= found.listed
     return found
@@ -54,30 +59,48 @@ def _add(found: Looked, top: str, rel: str, *, listed: bool = False) -> None:
         (found.listed if listed and number == len(parts) else found.looked).add(path)
 
 
-def _workspace(bench: Workbench, found: Looked) -> None:
+def _workspace(bench: Workbench, found: Looked, in_git: bool) -> None:
+    """``in_git``: git tells of files that do not count for mlops, too."""
     root, seen = bench.root.path, bench.workspace.seen
     for path in seen.files:
         _add(found, root, path)
     for path in seen.folders:
         _add(found, root, path, listed=True)
+    left_out: list[tuple[str, bool]] = []
     for path, ignored in seen.trees:
         _add(found, root, path, listed=True)
-        for below, is_folder in _below(bench, '' if path == '.' else path, ignored):
-            (found.listed if is_folder else found.looked).add(f'{root}/{below}')
+        _walk(bench, found, ['' if path == '.' else path], left_out if ignored else None)
+    if left_out and in_git:
+        known = git.ignored(root, [path for path, _ in left_out]) or frozenset()
+        tracked = {above for path in git.tracked(root) for above in _steps(path)} if known else set()
+        counting = [(path, is_folder) for path, is_folder in left_out if path not in known or path in tracked]
+        found.listed |= {f'{root}/{path}' for path, is_folder in counting if is_folder}
+        found.looked |= {f'{root}/{path}' for path, is_folder in counting if not is_folder}
+        _walk(bench, found, [path for path, is_folder in counting if is_folder], None)
 
 
-def _below(bench: Workbench, folder: str, ignored: bool) -> Iterator[tuple[str, bool]]:
-    """(path, whether it is a folder) of all that may count in a folder taken as a whole."""
-    waiting = [folder]
+def _steps(path: str) -> Iterator[str]:
+    """The path, and the folders above it."""
+    while path:
+        yield path
+        path = path.rpartition('/')[0]
+
+
+def _walk(bench: Workbench, found: Looked, waiting: list[str], left_out: list[tuple[str, bool]] | None) -> None:
+    """Adds all that may count in folders taken as a whole.  ``left_out``: gathers what does not count for mlops, as (path,
+    whether it is a folder); None: all counts."""
+    root = bench.root.path
     while waiting:
         here = waiting.pop()
         with os.scandir(bench.root.full(here)) as entries:
             for entry in entries:
                 path = f'{here}/{entry.name}' if here else entry.name
                 is_folder = entry.is_dir(follow_symlinks=False)
-                if ignored and bench.workspace.ignore.entry_ignored(here, entry.name, is_folder):
+                if left_out is not None and bench.workspace.ignore.entry_ignored(here, entry.name, is_folder):
+                    if entry.name not in ALWAYS:
+                        left_out.append((path, is_folder))
                     continue
-                yield path, is_folder
+                (found.listed if is_folder else found.looked).add(f'{root}/{path}')
                 if is_folder:
                     waiting.append(path)
 
@@ -138,52 +161,34 @@ def _around(root: str, found: Looked) -> bool:
 
 
 def _programs(bench: Workbench, found: Looked) -> bool:
-    """Another program may come to stand before the one that was found."""
+    """Another program may come to stand before the one that was found, or one that is there may become one."""
+    names = {os.path.basename(python) for draft in bench.drafts.values() if draft.found and (python := draft.found.python)}
     for folder in bench.environ.get('PATH', os.defpath).split(':'):
         if not os.path.isabs(folder):
             return False
         found.listed.add(folder)
         found.looked.add(os.path.realpath(folder))
+        found.looked |= {os.path.join(folder, name) for name in ('git', *names)}
     return True
 
 
-def _git(root: str, found: Looked, home: str) -> bool:
-    """Where git's head and index are, and what it is told to ignore."""
+def _top(root: str, found: Looked) -> str:
+    """The folder that holds ``.git``; empty outside a repository."""
     folder = root
     while not os.path.lexists(path := os.path.join(folder, '.git')):
         found.looked.add(path)
         if folder == os.path.dirname(folder):
-            return True
+            return ''
         folder = os.path.dirname(folder)
-    top, own = folder, path
-    if os.path.isfile(own):
-        with open(own, encoding='utf-8', errors='surrogateescape') as file:
-            named = re.fullmatch(r'gitdir: (.*)\n?', file.read(4096))
-        if named is None:
-            return False
-        found.looked.add(own)
-        own = os.path.normpath(os.path.join(top, named[1]))
-    common = own
-    if os.path.isfile(f'{own}/commondir'):
-        with open(f'{own}/commondir', encoding='utf-8', errors='surrogateescape') as file:
-            common = os.path.normpath(os.path.join(own, file.read(4096).strip()))
-    try:
-        with open(f'{own}/HEAD', encoding='utf-8', errors='surrogateescape') as file:
-            head = file.read(4096)
-    except OSError:
+    return folder
+
+
+def _git(root: str, top: str, found: Looked, home: str) -> bool:
+    """What git reads; what it may have been told about what mlops itself does not look at, too."""
+    read = repository(root, home, top, os.path.join(top, '.git'))
+    if read is None:
         return False
-    branch = head.removeprefix('ref: ').strip() if head.startswith('ref: ') else ''
-    if os.path.lexists(f'{common}/reftable'):
-        return False
-    found.looked |= {f'{own}/{name}' for name in ('HEAD', 'index', 'commondir', 'config.worktree')}
-    shared = ('config', 'packed-refs', 'info/exclude', 'info/attributes', branch or 'HEAD')
-    found.looked |= {f'{common}/{name}' for name in shared}
-    found.looked |= {'/etc/gitconfig', '/etc/gitattributes', f'{home}/.gitconfig'}
-    settings = os.environ.get('XDG_CONFIG_HOME') or f'{home}/.config'
-    found.looked |= {f'{settings}/git/{name}' for name in ('config', 'ignore', 'attributes')}
+    found.looked |= read
     folders = {os.path.dirname(path) for path in (*found.looked, *found.listed)} | {root, top}
-    for folder in folders:
-        mine = folder == top or folder.startswith(f'{top.rstrip("/")}/')
-        if mine and not inside(folder, f'{root}/{layout.LOCAL}'):
-            found.looked |= {f'{folder}/.gitignore', f'{folder}/.gitattributes'}
+    found.looked.update(rules(top, folders, f'{root}/{layout.LOCAL}'))
     return True

@@ -1,0 +1,78 @@
+"""What is said at once is what the long way says, whatever happened since it was said."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from tests.quick.mutations import random_mutation, views
+from tests.quick.served import Served
+from tests.quick.world import Undo, World
+
+
+@pytest.fixture(scope='module')
+def served() -> Iterator[Served]:
+    made = Served()
+    yield made
+    made.close()
+
+
+def wander(world: World, states: int) -> None:
+    """From one state to the next; in each, everything that is answered at once is compared."""
+    undoes: list[Undo] = []
+    fresh = _learn(world)
+    while world.states < states:
+        if not fresh and not undoes:
+            world.renew()
+            fresh = _learn(world)
+        for _ in range(world.random.choice([1, 1, 1, 2])):
+            undo = random_mutation(world)
+            if undo is not None:
+                undoes.append(undo)
+        world.check(list(views(world)))
+        time.sleep(world.random.choice([0, 0.005, 0.02]))
+        fresh = _learn(world)
+        if not fresh or len(undoes) > 3:
+            while undoes:
+                undoes.pop()()
+                world.log.append('undo')
+            fresh = _learn(world)
+        if not fresh and not undoes:
+            world.log.append(f'run -> {world.ask("run").code}')
+            fresh = _learn(world)
+
+
+def _learn(world: World) -> bool:
+    """Whether all is up to date, and the answer of one command at least is known now."""
+    command = world.random.choice(['status', 'status', 'plan', 'run'])
+    for _ in range(3):
+        if command == 'run' and ' fresh.' not in world.ask('plan', MLOPS_QUICK='0').out:
+            command = 'plan'
+        first = world.ask(command)
+        if first.at_once:
+            return True
+        if world.random.random() < 0.1:
+            world.compare(first, [command], '.', {})
+        if not any(words in first.out for words in (' fresh.', 'Up to date', 'Nothing to do')):
+            return False
+        time.sleep(0.01)
+    return False
+
+
+@pytest.mark.parametrize('seed', [1])
+def test_some_states(tmp_path: Path, served: Served, seed: int) -> None:
+    world = World(tmp_path, served, seed)
+    world.build()
+    wander(world, 40)
+    assert world.answers > 3
+
+
+@pytest.mark.full
+@pytest.mark.parametrize('seed', range(100, 120))
+def test_many_states(tmp_path: Path, served: Served, seed: int) -> None:
+    world = World(tmp_path, served, seed)
+    world.build()
+    wander(world, 50)
