@@ -11,31 +11,39 @@ import json
 import math
 import re
 import threading
-from collections.abc import Callable
-from dataclasses import dataclass
-from functools import cached_property
+from bisect import bisect_left
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack, contextmanager, suppress
+from functools import lru_cache
+from itertools import pairwise
+from sys import intern
 from typing import Any, NoReturn
 
 from mlops_cli.core import layout
 from mlops_cli.core.canonical import canonical
-from mlops_cli.core.digest import Digest, digest_of
+from mlops_cli.core.digest import ALGORITHM, Digest, digest_of
 from mlops_cli.core.errors import Where
-from mlops_cli.core.manifest import KINDS, Entry, Manifest
+from mlops_cli.core.manifest import KINDS, Entry, Manifest, key_of
 from mlops_cli.core.refs import ObjectRef
 from mlops_cli.fsio.durable import Batch
 from mlops_cli.fsio.paths import Root
+from mlops_cli.fsio.reading import read_plain
 from mlops_cli.records.files import damaged, names_in, unknown_format, write_in_batch
 from mlops_cli.records.files import read_small as read_small  # others read small files with it
 from mlops_cli.store.results import outputs_digest
 
 SCHEMA = 'mlops/pin/v1'
+Metrics = tuple[tuple[str, str, float | int], ...]
 SLUG_LENGTH = 60
+_TAIL = len('0123456789abcdef-01234567.json')
 _NAME = re.compile(r'(?P<slug>[^~]+)~(?P<key16>[0-9a-f]{16})-(?P<pin8>[0-9a-f]{8})\.json')
+_DIGEST = re.compile(f'{ALGORITHM}:[0-9a-f]{{64}}')
 _UNSAFE = re.compile(r'[^A-Za-z0-9._@=+-]')
 # No capitals, since some file systems take `Train` and `train` for one name, and no end like that of a slug with a digest.
 _PLAIN = re.compile(r'(?!.*-[0-9a-f]{8}\Z)[a-z0-9_@=+-][a-z0-9._@=+-]{0,59}')
 
 
+@lru_cache(maxsize=4096)
 def slug(name: str) -> str:
     """A file name for an instance's name: the name itself where it is short, plain and without capitals; else what is safe
     of it, at most 60 characters, and 8 hex digits of its digest.  Different names differ, also where case does not count."""
@@ -50,26 +58,65 @@ def is_pin(name: str) -> bool:
     return _NAME.fullmatch(name) is not None
 
 
-@dataclass(frozen=True)
 class Pin:
-    """``outputs``: (path, ref).  ``metrics``: (file, dotted name, number).  Both in any order."""
+    """``outputs``: (path, ref).  ``metrics``: (file, dotted name, number).  Both in any order.  Never changed.
 
-    manifest: Manifest
-    outputs: tuple[tuple[str, ObjectRef], ...]
-    metrics: tuple[tuple[str, str, float | int], ...] = ()
+    Of a pin that was read the manifest is made when it is asked for: most are only compared by their key."""
+
+    __slots__ = ('_content', '_data', '_key', '_manifest', '_outs8', 'metrics', 'outputs')
+
+    def __init__(self, manifest: Manifest, outputs: tuple[tuple[str, ObjectRef], ...], metrics: Metrics = ()) -> None:
+        self.outputs, self.metrics = outputs, metrics
+        self._manifest: Manifest | None = manifest
+        self._key: Digest | None = None
+        self._content = self._data = b''
+        self._outs8 = ''
+
+    @classmethod
+    def _of(cls, key: Digest, outputs: tuple[tuple[str, ObjectRef], ...], metrics: Metrics, content: bytes) -> Pin:
+        """``content``: what it was read from, found in order."""
+        pin = cls.__new__(cls)
+        pin.outputs, pin.metrics, pin._manifest = outputs, metrics, None
+        pin._key, pin._content, pin._data, pin._outs8 = key, content, b'', ''
+        return pin
+
+    def __eq__(self, other: object) -> bool:
+        if not isinstance(other, Pin):
+            return NotImplemented
+        return (self.manifest, self.outputs, self.metrics) == (other.manifest, other.outputs, other.metrics)
+
+    def __hash__(self) -> int:
+        return hash((self.key, self.outputs, self.metrics))
+
+    def __repr__(self) -> str:
+        return f'Pin({self.manifest!r}, {self.outputs!r}, {self.metrics!r})'
+
+    @property
+    def manifest(self) -> Manifest:
+        if self._manifest is None:
+            self._manifest = Manifest.of(_entry_of(row) for row in _JSON.decode(self._content.decode()) if row[1] == 'in')
+            self._content = b''
+        return self._manifest
 
     @property
     def key(self) -> Digest:
-        return self.manifest.digest
+        if self._key is None:
+            self._key = self.manifest.digest
+        return self._key
 
-    @cached_property
+    @property
     def outs8(self) -> str:
         """Eight hex digits that tell the results of one key apart; the same as its entry in the store has."""
-        return outputs_digest(self.outputs).hex[:8]
+        if not self._outs8:
+            self._outs8 = outputs_digest(self.outputs).hex[:8]
+        return self._outs8
 
-    @cached_property
+    @property
     def data(self) -> bytes:
-        return self.encode()
+        """As :meth:`encode`, worked out once."""
+        if not self._data:
+            self._data = self.encode()
+        return self._data
 
     def file_name(self, stage: str) -> str:
         """Named by what is in it.  The outputs alone would not do: whether a file's numbers are pinned depends on the
@@ -117,10 +164,50 @@ def decode(data: bytes, file: str) -> Pin:
         raise damaged('pin', error, Where(file)) from error
     if not isinstance(rows, list) or not rows or not isinstance(rows[0], list) or rows[0][1:2] != ['schema']:
         raise damaged('pin', 'it does not say its format', Where(file, 2, 1))
-    pin = _pin_of(rows, file, name['key16'])
+    pin = _plain_pin(rows, name['key16'], content) or _pin_of(rows, file, name['key16'])
     if not intact:
         raise damaged('pin', 'its content does not give its name', Where(file))
     return pin
+
+
+def _plain_pin(rows: list[Any], key16: str, content: bytes) -> Pin | None:
+    """The pin, where every row is one that we write; None where one is not, so that :func:`_pin_of` says which."""
+    if len(rows) < 2 or rows[0] != [key16, 'schema', SCHEMA] or rows[1][:2] != [key16, 'key'] or len(rows[1]) != 3:
+        return None
+    entries: list[list[str]] = []
+    outputs: dict[str, ObjectRef] = {}
+    metrics: list[tuple[str, str, float | int]] = []
+    try:
+        for row in rows[2:]:
+            match row:
+                case [start, 'in', kind, str(name), str(digest), *value] if start == key16 and kind in KINDS:
+                    if not _DIGEST.fullmatch(digest) or len(value) > 1 or not (value == [] or _is_plain(value[0])):
+                        return None
+                    entries.append([kind, name, digest])
+                case [start, 'out', str(path), *ref] if start == key16 and path not in outputs:
+                    outputs[intern(path)] = ObjectRef.from_json(ref)
+                case [start, 'metric', *_] if start == key16:
+                    metrics.append(_metric_of(row))
+                case _:
+                    return None
+    except ValueError:
+        return None
+    entries.sort()
+    key = key_of(entries)
+    if f'{ALGORITHM}:{key.hex}' != rows[1][2] or key.hex[:16] != key16:
+        return None
+    if any(one[:2] == two[:2] for one, two in pairwise(entries)):
+        return None
+    return Pin._of(key, tuple(outputs.items()), tuple(metrics), content)
+
+
+def _is_plain(value: Any) -> bool:
+    """Whether it can be written again: no number that is none."""
+    if type(value) is dict:
+        return all(map(_is_plain, value.values()))
+    if type(value) is list:
+        return all(map(_is_plain, value))
+    return type(value) is not float or math.isfinite(value)
 
 
 def _pin_of(rows: list[Any], file: str, key16: str) -> Pin:
@@ -201,75 +288,96 @@ class Pins:
     def __init__(self, root: Root) -> None:
         self.root = root
         self._lock = threading.Lock()
-        self._by_key: dict[str, dict[str, None]] = {}
-        self._by_slug: dict[str, dict[str, None]] = {}
-        self._listed = False
+        self._names: list[str] | None = None  # sorted, so that those of one stage follow each other; None: not listed yet
+        self._by_key: dict[str, str | list[str]] | None = None
         self._opened: dict[str, Pin] = {}
         self._pending: set[str] = set()  # added, and named only by a coming flush
+        self._folder = -1
 
     def refresh(self) -> None:
         """Look again: other commands add pins, and git puts others in their place."""
         with self._lock:
             self._look()
 
-    def _look(self) -> None:
-        self._by_key, self._by_slug = {}, {}
-        for name in sorted({*self.names(), *self._pending}):
-            self._list(name)
-        self._listed = True
+    def _look(self) -> list[str]:
+        self._by_key = None
+        self._names = sorted({*filter(is_pin, self.names()), *self._pending})
+        return self._names
 
     def names(self) -> list[str]:
         """What there is now, in no order.  Pins that lie elsewhere override this and :meth:`bytes_of`."""
         return names_in(self.root, layout.STAGES)
 
+    @contextmanager
+    def reading(self) -> Iterator[None]:
+        """Within, many pins are read in little time: their folder is looked up once.  For one thread."""
+        with ExitStack() as stack:
+            with suppress(FileNotFoundError, NotADirectoryError):
+                self._folder = stack.enter_context(self.root.parent(f'{layout.STAGES}/-'))[0]
+            try:
+                yield
+            finally:
+                self._folder = -1
+
     def bytes_of(self, name: str) -> bytes | None:
         """None if it has vanished since the listing: git took it away."""
+        if self._folder >= 0 and (data := read_plain(self._folder, name)) is not None:
+            return data
         try:
             return read_small(self.root, f'{layout.STAGES}/{name}')
         except FileNotFoundError:
             return None
 
-    def _list(self, name: str) -> None:
-        if found := _NAME.fullmatch(name):
-            self._by_key.setdefault(found['key16'], {})[name] = None
-            self._by_slug.setdefault(found['slug'], {})[name] = None
-
-    def _of(self, names: str, of: str) -> tuple[str, ...]:
+    def _listed(self) -> list[str]:
         """Listed when first asked for: of ten thousand pins, who asks for none pays nothing."""
-        with self._lock:
-            if not self._listed:
-                self._look()
-            return tuple(getattr(self, names).get(of, ()))
+        return self._look() if self._names is None else self._names
+
+    def _keyed(self) -> dict[str, str | list[str]]:
+        if self._by_key is None:
+            found: dict[str, str | list[str]] = {}
+            for name in self._listed():
+                _put(found, name)
+            self._by_key = found
+        return self._by_key
 
     def _open(self, name: str) -> Pin | None:
         """None if it has vanished since the listing: git took it away."""
-        if name not in self._opened:
+        found = self._opened.get(name)
+        if found is None:
             data = self.bytes_of(name)
             if data is None:
                 return None
-            self._opened[name] = decode(data, f'{layout.STAGES}/{name}')
-        return self._opened[name]
-
-    def _all(self, names: tuple[str, ...]) -> list[Pin]:
-        return [pin for pin in map(self._open, names) if pin is not None]
+            found = self._opened[name] = decode(data, f'{layout.STAGES}/{name}')
+        return found
 
     def of_key(self, key: Digest) -> tuple[Pin, ...]:
         """The results of a key, smallest outs8 first; more than one: the stage is not deterministic.
 
         Of pins that differ in metrics alone, the one that knows most of them."""
+        with self._lock:
+            named = self._keyed().get(key.hex[:16], ())
+            names = [named] if isinstance(named, str) else [*named]
+        pins = [pin for pin in map(self._open, names) if pin is not None and pin.key == key]
+        if len(pins) < 2:
+            return tuple(pins)
         found: dict[str, Pin] = {}
-        for pin in self._all(self._of('_by_key', key.hex[:16])):
-            if pin.key == key and (pin.outs8 not in found or len(pin.metrics) > len(found[pin.outs8].metrics)):
+        for pin in pins:
+            if pin.outs8 not in found or len(pin.metrics) > len(found[pin.outs8].metrics):
                 found[pin.outs8] = pin
         return tuple(found[name] for name in sorted(found))
 
     def of_stage(self, stage: str) -> tuple[Pin, ...]:
         """All pins ever written for an instance, for telling what changed."""
-        return tuple(self._all(self._of('_by_slug', slug(stage))))
+        return tuple(pin for pin in map(self._open, self.names_of_stage(stage)) if pin is not None)
 
     def names_of_stage(self, stage: str) -> tuple[str, ...]:
         """File names of the pins of an instance, sorted."""
-        return self._of('_by_slug', slug(stage))
+        with self._lock:
+            return self._of_slug(slug(stage))
+
+    def _of_slug(self, named: str) -> tuple[str, ...]:
+        names = self._listed()
+        return tuple(names[bisect_left(names, f'{named}~'):bisect_left(names, f'{named}\x7f')])  # which comes after ~
 
     def add(self, stage: str, pin: Pin, batch: Batch, after: Callable[[], None] | None = None) -> str | None:
         """Adds a pin unless the very same stands there; its path, or None, and then ``after`` is not called.
@@ -278,9 +386,7 @@ class Pins:
         name = pin.file_name(stage)
         path = f'{layout.STAGES}/{name}'
         with self._lock:
-            if not self._listed:
-                self._look()
-            if name in self._pending or (name in self._by_slug.get(slug(stage), ()) and self.root.stat(path) is not None):
+            if name in self._pending or (name in self._of_slug(slug(stage)) and self.root.stat(path) is not None):
                 return None
             self._pending.add(name)
         try:
@@ -290,7 +396,12 @@ class Pins:
             raise
         with self._lock:
             self._opened[name] = pin
-            self._list(name)
+            names = self._listed()
+            at = bisect_left(names, name)
+            if names[at:at + 1] != [name]:
+                names.insert(at, name)
+                if self._by_key is not None:
+                    _put(self._by_key, name)
         return path
 
     def _named(self, name: str, after: Callable[[], None] | None) -> None:
@@ -298,3 +409,14 @@ class Pins:
             self._pending.discard(name)
         if after is not None:
             after()
+
+
+def _put(by_key: dict[str, str | list[str]], name: str) -> None:
+    key16 = name[-_TAIL:-_TAIL + 16]
+    others = by_key.get(key16)
+    if others is None:
+        by_key[key16] = name  # as nearly all keys have one
+    elif isinstance(others, str):
+        by_key[key16] = [others, name]
+    else:
+        others.append(name)

@@ -110,7 +110,7 @@ def test_mappings_are_parameters_by_their_entries(asking: Asking) -> None:
         value_entry('param', 'params.yaml:train', {'depth': 8, 'sizes': [1, 2], 'deep': {'er': None}}),
         value_entry('param', 'other.yaml', {'a': {'b': 1}}),
     ]
-    other = replace(pin, manifest=Manifest.of(entries))
+    other = Pin(Manifest.of(entries), pin.outputs, pin.metrics)
     write(asking.path, replace(run, stages=(replace(run.stages[1], key=other.key),)), other)
     (row,) = asking.ask(where=('train.depth = 8',)).rows
     assert row.params == {'train.depth': 8, 'train.sizes': [1, 2], 'train.deep.er': None, 'other.yaml:a.b': 1}

@@ -430,3 +430,40 @@ def test_a_thousand_pins_are_listed_and_looked_up_quickly(root: Root) -> None:
     read = time.process_time() - start
     assert listed < 0.05, f'{listed:.3f} s of processor to list 1,000 pins'
     assert read < 1, f'{read:.3f} s of processor to read 1,000 pins'
+
+
+def test_a_key_is_found_without_its_manifest_being_made(root: Root, monkeypatch: pytest.MonkeyPatch) -> None:
+    add(root, ('train', make()), ('other', make(0.2)))
+    pins = Pins(root)
+    monkeypatch.setattr('mlops_cli.records.pins._entry_of', lambda _: pytest.fail('an entry was made'))
+    with pins.reading():
+        (found,) = pins.of_key(make().key)
+    assert found.outputs == make().outputs and found.metrics == make().metrics
+    monkeypatch.undo()
+    assert found == make() and found.data == make().data
+
+
+def test_what_reads_quickly_refuses_what_reads_slowly(root: Root) -> None:
+    """A link in place of a pin, and one that vanished, are met in the same way within ``reading``."""
+    add(root, ('train', make()), ('other', make(0.2)))
+    paths = [Path(root.full(place(make()))), Path(root.full(place(make(0.2), 'other')))]
+    pins = Pins(root)
+    with pins.reading():
+        assert pins.names_of_stage('train')
+        paths[0].rename(paths[0].with_name('elsewhere'))
+        paths[0].symlink_to('elsewhere')
+        paths[1].unlink()
+        with pytest.raises(UserError) as caught:
+            pins.of_key(make().key)
+        assert caught.value.exit_code == ExitCode.REFUSED
+        assert pins.of_key(make(0.2).key) == ()
+
+
+@pytest.mark.parametrize('value', ['1e999', '[1e999]', '{"a":[1e999]}'])
+def test_numbers_beyond_all_numbers_are_damage(value: str) -> None:
+    lines = make().encode().decode().splitlines()
+    lines[4] = lines[4].rpartition(',{')[0] + f',{value}],'
+    content = ('\n'.join(lines) + '\n').encode()
+    name = re.sub('-[0-9a-f]{8}.json', f'-{digest_of(content).hex[:8]}.json', place(make()))
+    with pytest.raises(UserError, match='damaged pin'):
+        decode(content, name)
