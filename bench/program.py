@@ -206,7 +206,7 @@ def _finish(session: Session, asked: argparse.Namespace, about: str) -> None:
             session.failed.append(MEMORY)
             print(f'  NOT TIMED: {error}', flush=True)
     tools = session.bench.tools
-    print('\nPeers: ' + '; '.join(tool.version for tool in tools.found))
+    print('\nPeers: ' + ('; '.join(tool.version for tool in tools.found) or 'none'))
     for name, reason in tools.absent.items():
         print(f'NOT TO BE HAD: {name}: {reason}')
     over = [finding for finding in session.findings if finding.within is False]
