@@ -31,7 +31,7 @@ def run_id(now: float, random_bytes: bytes) -> str:
 def iso(now: float) -> str:
     """``2026-11-20T10:15:22Z``; ``now`` in seconds since 1970."""
     when = datetime.fromtimestamp(now, UTC)
-    return f'{when.year:04}-{when:%m-%dT%H:%M:%SZ}'
+    return f'{when.year:04}-{when.month:02}-{when.day:02}T{when.hour:02}:{when.minute:02}:{when.second:02}Z'
 
 
 def from_iso(text: str) -> float:

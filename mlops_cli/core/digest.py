@@ -16,6 +16,9 @@ class Digest:
     hex: str
     algorithm: str = ALGORITHM
 
+    def __hash__(self) -> int:
+        return hash(self.hex)  # a text remembers its own; there is one algorithm
+
     def __str__(self) -> str:
         return f'{self.algorithm}:{self.hex}'
 

@@ -52,13 +52,7 @@ def write_file(root_dir: str | Root, rel: str, data: bytes, mode: int = 0o644, *
 
 
 def _folder(root: Root, path: str, folders: Folders, durable: bool) -> int:
-    try:
-        return folders.open(root, path)
-    except FileNotFoundError:
-        for parent in folders.make(root, path):
-            if durable:
-                ops.fsync(parent)
-        return folders.open(root, path)
+    return folders.open_made(root, path, ops.fsync if durable else lambda _parent: None)
 
 
 def _refuse_link(root: Root, rel: str, name: str, folder: int) -> None:

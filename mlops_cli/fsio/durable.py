@@ -120,7 +120,8 @@ class Batch:
 
     def _is_worth_a_start(self, fd: int) -> bool:
         """Where each file gets an fsync of its own, that starts the write-out of a small one soon enough, beside others."""
-        return self._order.kept(fd) is not None or os.fstat(fd).st_size >= _LARGE
+        facts = os.fstat(fd)
+        return facts.st_size >= _LARGE or self._order.is_kept(facts.st_dev, fd)
 
     def pending(self, final: str, *, root: Root | None = None) -> str | None:
         """The temporary path, as given to add, of a file that has not got its final name yet; None if it has, or was never
@@ -246,7 +247,8 @@ class Batch:
                 part = list(in_folder)
                 root = part[0].root
                 folder = self._target(root, path, folders, to_sync)
-                self._settle_all_but(os.fstat(folder).st_dev)
+                if self._unsettled:
+                    self._settle_all_but(os.fstat(folder).st_dev)
                 for item in part:
                     self._name(item, folder, folders)
                     item.named = True
@@ -257,12 +259,7 @@ class Batch:
                 os.close(fd)
 
     def _target(self, root: Root | None, path: str, folders: Folders, to_sync: dict[tuple[int, int], int]) -> int:
-        try:
-            return folders.open(root, path)
-        except FileNotFoundError:
-            for parent in folders.make(root, path):
-                self._note(parent, to_sync)
-            return folders.open(root, path)
+        return folders.open_made(root, path, lambda parent: self._note(parent, to_sync))
 
     def _name(self, item: _Item, folder: int, folders: Folders) -> None:
         name = os.path.basename(item.final)
@@ -281,23 +278,18 @@ class Batch:
     def _set_aside(self, item: _Item, folder: int, name: str) -> None:
         path, aside = os.path.split(self._quarantine(item.final))
         with Folders(self._folder_mode) as others:
-            try:
-                target = others.open(item.root, path)
-            except FileNotFoundError:
-                list(others.make(item.root, path))
-                target = others.open(item.root, path)
+            target = others.open_made(item.root, path, lambda _: None)
             ops.rename(name, aside, src_dir_fd=folder, dst_dir_fd=target)
 
     def _note(self, folder: int, to_sync: dict[tuple[int, int], int]) -> None:
         """Remember that a folder got a new name, as far as an fsync of it will be needed."""
         if self.durability == 'none':
             return
-        device = self._order.kept(folder)
-        if device is not None:
-            self._close_unsettled(device)
-            self._unsettled[device] = os.dup(folder)
-            return
         facts = os.fstat(folder)
+        if self._order.is_kept(facts.st_dev, folder):
+            self._close_unsettled(facts.st_dev)
+            self._unsettled[facts.st_dev] = os.dup(folder)
+            return
         if (key := (facts.st_dev, facts.st_ino)) not in to_sync:
             if len(to_sync) >= _OPEN_LIMIT:
                 syncing.sync_each(list(to_sync.values()))

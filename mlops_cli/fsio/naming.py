@@ -4,9 +4,11 @@ from __future__ import annotations
 import errno
 import os
 import stat
-from collections.abc import Iterable
+from collections.abc import Callable
+from contextlib import suppress
 from types import TracebackType
 
+from mlops_cli.core.errors import UserError
 from mlops_cli.fsio import ops
 from mlops_cli.fsio.paths import Root
 
@@ -41,28 +43,47 @@ class Folders:
         if fd is None:
             if len(self._open) >= _MOST:
                 os.close(self._open.pop(next(iter(self._open))))
-            fd = os.open(folder, _FOLDER) if root is None else root.open_dir(folder)
+            fd = os.open(folder, _FOLDER) if root is None else self._inside(root, folder)
         self._open[key] = fd  # at the end: the first is the one longest unused
         return fd
 
-    def make(self, root: Root | None, folder: str) -> Iterable[int]:
-        """Make a folder and those above it; the descriptors of those that got a new name in them, as each is made."""
-        missing = []
-        at = folder
-        while at not in ('', '/'):
-            try:
-                self.open(root, at)
-                break
-            except FileNotFoundError:
-                missing.append(at)
-                at = os.path.dirname(at)
-        for path in reversed(missing):
-            parent = self.open(root, os.path.dirname(path))
-            try:
-                ops.mkdir(os.path.basename(path), self._mode, dir_fd=parent)
-            except FileExistsError:
-                continue  # another process was faster, and answers for its name
-            yield parent
+    def _inside(self, root: Root, folder: str) -> int:
+        """A new descriptor; from the folder above it if that is open, since of the folders of objects there are many."""
+        above, _, name = folder.rpartition('/')
+        parent = self._open.get((id(root), above)) if above and name not in ('.', '..', '') else None
+        if parent is None:
+            return root.open_dir(folder)
+        try:
+            return os.open(name, _FOLDER | os.O_NOFOLLOW, dir_fd=parent)
+        except OSError as error:
+            if error.errno == errno.ENOENT:
+                error.filename = root.full(folder)
+                raise
+            return root.open_dir(folder)  # which explains it
+
+    def open_made(self, root: Root | None, folder: str, made: Callable[[int], None]) -> int:
+        """As :meth:`open`; made if absent, and so are those above it: ``made`` is told the descriptor of each that got a new
+        name in it."""
+        key = (id(root), folder)
+        if key in self._open:
+            return self.open(root, folder)
+        above = os.path.dirname(folder)
+        try:
+            if root is not None and above:
+                with suppress(UserError):  # a link on the way: the next call says of what
+                    self.open_made(root, above, made)
+            return self.open(root, folder)
+        except FileNotFoundError:
+            if not os.path.basename(folder):
+                raise
+        parent = self.open_made(root, above, made)
+        try:
+            ops.mkdir(os.path.basename(folder), self._mode, dir_fd=parent)
+        except FileExistsError:
+            pass  # another process was faster, and answers for its name
+        else:
+            made(parent)
+        return self.open(root, folder)
 
 
 def name_new(source: int, temporary: str, folder: int, name: str) -> bool:

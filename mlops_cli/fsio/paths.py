@@ -9,7 +9,7 @@ import errno
 import os
 import stat
 from collections.abc import Iterable, Iterator
-from contextlib import contextmanager, suppress
+from contextlib import suppress
 from dataclasses import dataclass
 from itertools import groupby
 from typing import Literal
@@ -58,6 +58,8 @@ def components(rel: str) -> list[str]:
     if rel in ('', '.'):
         return []
     names = rel.split('/')
+    if '' not in names and '.' not in names and '..' not in names and '\0' not in rel:
+        return names
     for name in names:
         if name in ('', '.', '..') or '\0' in name:
             what = 'an absolute path' if rel.startswith('/') else f'the component {name!r} in it'
@@ -111,6 +113,12 @@ class Root:
 
     def _descend(self, names: list[str], create: bool, mode: int) -> int:
         """A new descriptor of the folder that ``names`` lead to; the caller closes."""
+        if len(names) == 1 and not create:  # the most frequent by far
+            try:
+                return os.open(names[0], _FOLDER, dir_fd=self.fd)
+            except OSError as error:
+                self._explain(error, self.fd, names, 0)
+                raise
         here = os.dup(self.fd) if not names else self.fd
         for position, name in enumerate(names):
             try:
@@ -142,24 +150,15 @@ class Root:
             raise _refuse_link('/'.join(names), rel) from None
         error.filename = self.full(rel)
 
-    @contextmanager
-    def parent(self, rel: str, create: bool = False, mode: int = 0o755) -> Iterator[tuple[int, str]]:
-        """(descriptor of the folder that holds ``rel``, last name), for calls with ``dir_fd``.
+    def parent(self, rel: str, create: bool = False, mode: int = 0o755) -> Parent:
+        """Within: (descriptor of the folder that holds ``rel``, last name), for calls with ``dir_fd``.
 
         ``create``: make missing folders, with ``mode`` less the umask.  Raises UserError for ``''``."""
         names = components(rel)
         if not names:
             raise UserError(f'refused the path {rel!r}: it is the project root itself', exit_code=ExitCode.REFUSED,
                             hint='name a path inside the project')
-        *folders, name = names
-        if not folders:
-            yield self.fd, name
-            return
-        fd = self._descend(folders, create, mode)
-        try:
-            yield fd, name
-        finally:
-            os.close(fd)
+        return Parent(self, names, create, mode)
 
     # Reading
 
@@ -198,11 +197,17 @@ class Root:
             asked.add((self.path, rel, False))
         if rel in ('', '.'):
             return os.fstat(self.fd)
+        *folders, name = components(rel)
+        fd = self.fd
         try:
-            with self.parent(rel) as (fd, name):
-                return os.stat(name, dir_fd=fd, follow_symlinks=False)
+            if folders:
+                fd = self._descend(folders, False, 0)
+            return os.stat(name, dir_fd=fd, follow_symlinks=False)
         except (FileNotFoundError, NotADirectoryError):
             return None
+        finally:
+            if fd != self.fd:
+                os.close(fd)
 
     def stat_many(self, rels: Iterable[str]) -> list[os.stat_result | None]:
         """As stat for each, in a third of the time where paths that follow each other are in one folder (sort them)."""
@@ -271,6 +276,27 @@ class Root:
                 removal.remove_tree(name, fd)
         except FileNotFoundError:
             return
+
+
+class Parent:
+    """What :meth:`Root.parent` returns: opened when it is entered, closed when it is left."""
+
+    __slots__ = ('_create', '_fd', '_mode', '_names', '_root')
+
+    def __init__(self, root: Root, names: list[str], create: bool, mode: int) -> None:
+        self._root, self._names, self._create, self._mode = root, names, create, mode
+        self._fd = -1
+
+    def __enter__(self) -> tuple[int, str]:
+        name = self._names.pop()
+        if not self._names:
+            return self._root.fd, name
+        self._fd = self._root._descend(self._names, self._create, self._mode)
+        return self._fd, name
+
+    def __exit__(self, *_: object) -> None:
+        if self._fd >= 0:
+            os.close(self._fd)
 
 
 def _stat_in(fd: int, name: str) -> os.stat_result | None:

@@ -68,9 +68,15 @@ class Order:
         if not self._wanted:
             return None
         device = os.fstat(fd).st_dev
+        return device if self.is_kept(device, fd) else None
+
+    def is_kept(self, device: int, fd: int) -> bool:
+        """Whether the device, on which the descriptor's file lies, is ordered."""
+        if not self._wanted:
+            return False
         if device not in self._known:
             self._known[device] = filesystem.probe(fd).ordered
-        return device if self._known[device] else None
+        return self._known[device]
 
 
 def sync_files(fds: Sequence[int], order: Order) -> list[int]:

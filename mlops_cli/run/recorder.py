@@ -12,6 +12,7 @@ from types import TracebackType
 from typing import Any
 
 from mlops_cli.core import layout
+from mlops_cli.core.canonical import text_of
 from mlops_cli.core.errors import ExitCode, UserError
 from mlops_cli.core.events import (
     Event,
@@ -28,7 +29,7 @@ SCHEMA = 'mlops/live/v1'
 EVENTS = 'events.jsonl'
 PRINTED = 'output.txt'
 KEPT = 50  # runs whose folders stay
-_encode = json.JSONEncoder(separators=(',', ':'), default=str).encode
+_encode = text_of(json.JSONEncoder(separators=(',', ':'), default=str))
 
 
 def folder_of(run: str) -> str:

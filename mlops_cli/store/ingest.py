@@ -111,8 +111,12 @@ def add_bytes(shelf: Shelf, data: bytes) -> ObjectRef:
         shelf.freshen(digest)
     else:
         fd, temporary = shelf.new_temporary()
-        with _dropped_on_error(shelf, fd, temporary):
+        try:
             ops.write(fd, data)
+        except BaseException:
+            os.close(fd)
+            shelf.drop(temporary)
+            raise
         shelf.adopt(digest, fd, temporary, level_of(data))
     return ObjectRef(digest, len(data), 'file')
 
@@ -135,13 +139,13 @@ def add_open_file(shelf: Shelf, source: int, path: str, *, reflink: bool) -> tup
     for _ in range(TRIES):
         if not stat.S_ISREG(before.st_mode):
             raise special_file(path, before)
-        os.lseek(source, 0, os.SEEK_SET)
         small = before.st_size <= SMALL
         found = _add_small(shelf, source, before) if small else _add_large(shelf, source, before, reflink)
         after = os.fstat(source)
         if found is not None and found[1] == after.st_size and same_state(before, after):
             return ObjectRef(found[0], found[1], kind_of(after)), after
         before = after
+        os.lseek(source, 0, os.SEEK_SET)
     raise changed_while_reading(path)
 
 

@@ -198,6 +198,7 @@ class Results:
     def __init__(self, cache: Path, batch: Batch, *, report: Report = _silent) -> None:
         self._place = Place(cache, RESULTS)
         self._cache = cache
+        self._folder = os.path.join(cache, RESULTS)
         self._batch = batch
         self._report = report
         self._lock = threading.Lock()
@@ -216,7 +217,7 @@ class Results:
         with self._lock:
             found = dict(self._pending.get(key, {}))
         try:
-            names = os.listdir(self._cache / RESULTS / key.hex[:2])
+            names = os.listdir(f'{self._folder}/{key.hex[:2]}')
         except FileNotFoundError:
             names = []
         for name in names:
@@ -228,7 +229,7 @@ class Results:
         """Keep an entry; one with the same key and outputs that is there already stays.  Raises OSError."""
         name = entry.file_name
         with self._lock:
-            if name in self._pending.get(entry.key, {}) or self._read(name) is not None:
+            if name in self._pending.get(entry.key, {}) or (self._has(name) and self._read(name) is not None):
                 return
             self._pending.setdefault(entry.key, {})[name] = entry
         temporary = f'{TEMPORARY}/{temporaries.new_name()}'
@@ -245,6 +246,14 @@ class Results:
         except BaseException:
             self._named(entry)
             raise
+
+    def _has(self, name: str) -> bool:
+        """Whether something has that name, be it what it may."""
+        try:
+            os.stat(f'{self._folder}/{name[:2]}/{name}', follow_symlinks=False)
+        except (FileNotFoundError, NotADirectoryError):
+            return False
+        return True
 
     def _named(self, entry: ResultEntry) -> None:
         with self._lock:

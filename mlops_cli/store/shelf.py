@@ -159,7 +159,6 @@ class Shelf:
     def sound(self, digest: Digest, size: int | None = None) -> bool:
         """Whether the object is here and its bytes are right; damaged ones are put aside.  Reads it unless it was found sound
         in this very state.  ``size``: what it must have, if known; one of another size is not the one that is meant."""
-        moment = self.verified.moment() if self.verified else None
         facts = self.stat(digest)
         if facts is None:
             return False
@@ -170,6 +169,7 @@ class Shelf:
             return True
         if self.verified and self.verified.is_verified(digest, facts):
             return True
+        moment = self.verified.moment() if self.verified else None
         try:
             found = self.digest_on_disk(digest, facts.st_size)
         except FileNotFoundError:
@@ -280,6 +280,8 @@ class Place:
     @property
     def root(self) -> Root:
         """Made now if it is not there.  Raises OSError."""
+        if (found := self._root) is not None:
+            return found
         with self._lock:
             if self._root is None:
                 self.prepare()
