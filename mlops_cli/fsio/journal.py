@@ -172,6 +172,11 @@ class Leftover:
     records: list[dict[str, Any]]
     damaged: int
     _folder: int = field(repr=False)
+    _fd: int = field(repr=False)
+
+    def append(self, record: dict[str, Any]) -> None:
+        """Add what was done about it, should the rest have to wait for another command.  Raises OSError."""
+        ops.write(self._fd, b'\n' + encode(record))  # on a line of its own, whatever the last one came to
 
     def remove(self) -> None:
         """Remove it: all that it says has been dealt with.  Raises OSError."""
@@ -204,7 +209,7 @@ def _claim(root: Root, name: str) -> Iterator[Leftover]:
             ops.unlink(name, dir_fd=root.fd)  # it says nothing; one just made notices and is made again
             return
         records, damaged = decode(_read(fd, root.full(name)))
-        yield Leftover(root.full(name), name.removesuffix(SUFFIX), records, damaged, root.fd)
+        yield Leftover(root.full(name), name.removesuffix(SUFFIX), records, damaged, root.fd, fd)
     finally:
         os.close(fd)
 

@@ -12,7 +12,9 @@ How far an attempt has come is told by the name of its folder, which changes in 
 ``<id>.done``  the result counts; what is needed is in ``rescue``     keep that, drop the rest
 =============  =====================================================  =================================================
 
-Without a folder there is nothing to do.  Every step may be killed; doing the last column again finishes it.
+Without a folder there is nothing to do, unless the journal says of the attempt that its way was clear: then nothing stood at
+any of its outputs, no folder was made, and what is new goes to ``failed``.  Every step may be killed; doing the last column
+again finishes it.
 """
 
 from __future__ import annotations
@@ -87,18 +89,24 @@ def put_back(
     stage: str,
     outputs: Iterable[str],
     places: dict[str, str] | None = None,
+    *,
+    clear: bool = False,
 ) -> tuple[str, ...]:
     """Undoes ``move``: what a failed attempt left goes to ``.mlops/local/failed``, what was there before comes back.
 
     ``outputs``: all that the attempt was to make.  May be repeated, also after a kill anywhere in ``move``, here, or in
     ``finish``; an attempt whose result counts is finished instead.  Returns the paths that were kept as failed; ``places``
-    gets where each of them went.
+    gets where each of them went.  ``clear``: nothing stood at the outputs when the attempt began, so ``move`` was not called.
 
     Raises OSError, UserError."""
     places = {} if places is None else places
     work = _work(attempt)
     paths = _outermost(outputs)
     failed: list[str] = []
+    if clear:
+        failed = list(dict.fromkeys(there for path in paths if (there := _in_the_way(root, path))))
+        places |= _keep_all(root, failed_folder(run, stage), failed)
+        return tuple(failed)
     if root.stat(f'{work}.done') is not None:
         _settle_done(root, work, run, paths)
     if root.stat(work) is not None:

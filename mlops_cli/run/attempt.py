@@ -55,6 +55,11 @@ class Attempt:
         assert self.step.manifest is not None
         return self.step.manifest.digest
 
+    @property
+    def clear(self) -> bool:
+        """Whether nothing stood at its outputs when it began."""
+        return not self.folder and not self.before
+
 
 def attempt_id(run: str, stage: str, number: int) -> str:
     return f'{run.partition("-")[2]}-{slug(stage)}-{number}'
@@ -68,23 +73,24 @@ def begin(session: Session, step: Step, draft: Draft, inputs: Mapping[str, Objec
     stage = draft.stage
     identity = attempt_id(session.run, stage.name, number)
     log = log_path(session.run, stage.name, number)
-    session.root.makedirs(log.rpartition('/')[0], mode=0o700)
+    session.logs.prepare()
     isolated = session.trial or (session.isolate or stage.isolate) == 'folder'
     own = f'{layout.WORK}/{identity}/project' if isolated else ''
     if not session.trial:
         check_room(session.root, [output.path for output in stage.outputs])
     if not own:
         _inputs_in_place(session, identity, draft, inputs)
-    _announce(session, identity, stage, own)
-    before: dict[str, ObjectRef | None] = {}
+    before = {} if own else {path: session.held(path) for path in replaced(stage) if session.root.stat(path) is not None}
+    clear = not own and not before
+    _announce(session, identity, stage, own, clear)
     try:
         if own:
             folder.build(session, own, draft, inputs)
         else:
-            before = _clear(session, identity, stage)
+            _clear(session, identity, stage, before)
         seen = environment(session, stage, step.manifest.digest, inputs, grant, number, own)
     except BaseException:
-        undo(session, identity, stage, step.manifest.digest, own)
+        undo(session, identity, stage, step.manifest.digest, own, clear)
         raise
     job = Job(
         attempt=identity,
@@ -102,7 +108,7 @@ def begin(session: Session, step: Step, draft: Draft, inputs: Mapping[str, Objec
     return Attempt(identity, number, step, draft, job, log, dict(inputs), before, own, session.now())
 
 
-def _announce(session: Session, identity: str, stage: Stage, own: str) -> None:
+def _announce(session: Session, identity: str, stage: Stage, own: str, clear: bool) -> None:
     """Tells the journal what a killed attempt leaves: outputs aside, a link to a checkpoint, or a folder of its own."""
     session.tell_journal(
         {
@@ -114,6 +120,7 @@ def _announce(session: Session, identity: str, stage: Stage, own: str) -> None:
             'links': [stage.checkpoint] if stage.checkpoint and not own else [],
             'kind': 'run',
             'at': round(session.now(), 3),
+            **({'clear': True} if clear else {}),
         }
     )
 
@@ -123,8 +130,9 @@ def replaced(stage: Stage) -> list[str]:
     return [output.path for output in stage.outputs if not output.persist]
 
 
-def undo(session: Session, identity: str, stage: Stage, key: Digest, own: str) -> tuple[str, ...]:
+def undo(session: Session, identity: str, stage: Stage, key: Digest, own: str, clear: bool) -> tuple[str, ...]:
     """Puts back what was there before an attempt that has no result; the paths of what it left, which are kept as failed.
+    ``clear``: nothing was there.
 
     Raises OSError, UserError; then the next command does it."""
     if stage.checkpoint:
@@ -132,7 +140,7 @@ def undo(session: Session, identity: str, stage: Stage, key: Digest, own: str) -
     if own:
         left = folder.keep_failed(session, identity, own, stage.name, [output.path for output in stage.outputs])
     else:
-        left = aside.put_back(session.root, identity, session.run, stage.name, replaced(stage))
+        left = aside.put_back(session.root, identity, session.run, stage.name, replaced(stage), clear=clear)
         for path in replaced(stage):
             session.workspace.forget(path)
     session.tell_journal({'do': 'end', 'attempt': identity})
@@ -153,9 +161,10 @@ def _inputs_in_place(session: Session, identity: str, draft: Draft, inputs: Mapp
         session.note(f'what stood at an input and is nowhere else was kept: {path}', draft.stage.name)
 
 
-def _clear(session: Session, identity: str, stage: Stage) -> dict[str, ObjectRef | None]:
-    there = {path: session.held(path) for path in replaced(stage) if session.root.stat(path) is not None}
-    aside.move(session.root, identity, there)
+def _clear(session: Session, identity: str, stage: Stage, there: Mapping[str, ObjectRef | None]) -> None:
+    """What is there out of the way, and the folders that the stage writes into."""
+    if there:
+        aside.move(session.root, identity, there)
     for output in stage.outputs:
         session.workspace.forget(output.path)
         if parent := output.path.rpartition('/')[0]:
@@ -166,7 +175,6 @@ def _clear(session: Session, identity: str, stage: Stage) -> dict[str, ObjectRef
         session.root.makedirs(parent)
     for path in stage.caches:
         session.root.makedirs(path)
-    return there
 
 
 def _parameters(session: Session, stage: Stage, inputs: Mapping[str, ObjectRef]) -> dict[str, Any]:

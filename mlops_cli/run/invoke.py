@@ -129,6 +129,7 @@ def _execute(
         finally:
             session.executor.close()
             session.stage_locks.close()
+            session.close()
             bench.index.flush()
         journal.append({'do': 'done', 'run': identity})
         recorder.report(report_document(report))

@@ -22,6 +22,36 @@ def log_path(run: str, stage: str, number: int = 1) -> str:
     return f'{layout.LOGS}/{run}/{slug(stage)}{"" if number == 1 else f".{number}"}.log'
 
 
+class RunLogs:
+    """The folder of one run's logs, held open while the run lasts.  ``kept_nothing``: that the store has what a stage that
+    prints nothing printed, and was told in this run that it is wanted."""
+
+    def __init__(self, root: Root, run: str) -> None:
+        self._root, self._run = root, run
+        self._folder: Root | None = None
+        self.kept_nothing = False
+
+    def prepare(self) -> None:
+        """Makes the folder, if absent, again if somebody has removed it.  Raises OSError, UserError."""
+        if self._folder is not None and not os.fstat(self._folder.fd).st_nlink:
+            self.close()
+        if self._folder is None:
+            self._folder = self._root.sub(f'{layout.LOGS}/{self._run}', create=True, mode=0o700)
+
+    def stat(self, path: str) -> os.stat_result | None:
+        """lstat of a log by its project-relative path; None where there is none in the folder of the run."""
+        folder, _, name = path.rpartition('/')
+        if self._folder is None or folder != f'{layout.LOGS}/{self._run}':
+            return None
+        return self._folder.stat(name)
+
+    def close(self) -> None:
+        """Lets go of the folder; twice does no harm."""
+        folder, self._folder = self._folder, None
+        if folder is not None:
+            folder.close()
+
+
 def runs_with_logs(root: Root) -> list[str]:
     """Ids of the runs that have logs here, newest first; running ones too."""
     if root.stat(layout.LOGS) is None:

@@ -68,7 +68,10 @@ def recover(
             for path in record.get('links', ()):
                 checkpoint.drop_link(root, path)
             places: dict[str, str] = {}
-            aside.put_back(root, record['attempt'], record['run'], record['stage'], record['outputs'], places)
+            clear = record.get('clear') is True
+            aside.put_back(root, record['attempt'], record['run'], record['stage'], record['outputs'], places, clear=clear)
+            if clear:  # no folder of it tells that this has been done
+                leftover.append({'do': 'end', 'attempt': record['attempt']})
             kept = {path: place for path, place in places.items() if aside.holds_something(root, place)}
             undone.append(Undone(record['stage'], record['run'], tuple(record['outputs']), kept))
         on_run(tuple(records))

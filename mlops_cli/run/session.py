@@ -21,6 +21,7 @@ from mlops_cli.fsio.journal import Journal
 from mlops_cli.fsio.locks import LockFile
 from mlops_cli.fsio.paths import Root
 from mlops_cli.records.pins import Pins
+from mlops_cli.run.logs import RunLogs
 from mlops_cli.store.local import LocalStore
 from mlops_cli.store.results import Results
 
@@ -57,6 +58,15 @@ class Session:
     def guessed_secrets(self) -> frozenset[str]:
         """Variables that nobody declared and whose name and value say that they are secrets."""
         return frozenset(environment_secrets(self.environ, ()))
+
+    @cached_property
+    def logs(self) -> RunLogs:
+        """Open from the first attempt until :meth:`close`."""
+        return RunLogs(self.root, self.run)
+
+    def close(self) -> None:
+        """Lets go of what it opened itself."""
+        self.logs.close()
 
     @property
     def trial(self) -> bool:

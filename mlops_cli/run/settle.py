@@ -6,10 +6,12 @@ import os
 import re
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field, replace
+from stat import S_ISREG, S_IXUSR
 from typing import Any
 
 from mlops_cli.core import layout
 from mlops_cli.core.clock import iso
+from mlops_cli.core.digest import digest_of
 from mlops_cli.core.errors import UserError
 from mlops_cli.core.events import StageEnded
 from mlops_cli.core.job import Outcome
@@ -34,6 +36,7 @@ from mlops_cli.store.local import LocalStore
 from mlops_cli.store.results import ResultEntry
 
 TAIL_LINES = 20
+NOTHING = ObjectRef(digest_of(b''), 0, 'file')
 MISSING = re.compile(r'No such file|not found|No module named|FileNotFoundError|does not exist', re.IGNORECASE)
 APART = 'it ran in a folder of its own, which holds only what it declares: deps, code, params'
 Metrics = tuple[tuple[str, str, float | int], ...]
@@ -211,7 +214,7 @@ def _entry(session: Session, attempt: Attempt, outcome: Outcome, taken: Taken, s
         created=iso(session.now()),
         seconds=round(outcome.usage.wall_seconds, 3),
         metrics={f'{file}:{name}': value for file, name, value in taken.numbers},
-        log=session.store.add_file(session.root, attempt.log),
+        log=_log(session, attempt),
         manifest=manifest,
         sources=sources,
         environment=_environment(session, attempt),
@@ -220,6 +223,17 @@ def _entry(session: Session, attempt: Attempt, outcome: Outcome, taken: Taken, s
         code_bytes=tuple(sorted(attempt.draft.code.items())),
         suspect=suspect,
     )
+
+
+def _log(session: Session, attempt: Attempt) -> ObjectRef:
+    """What it printed, in the store.  That most small stages print nothing is seen without opening a file."""
+    facts = session.logs.stat(attempt.log)
+    if facts is not None and S_ISREG(facts.st_mode) and not facts.st_size and not facts.st_mode & S_IXUSR:
+        if not session.logs.kept_nothing or not session.store.has((NOTHING.digest,)):
+            session.store.add_bytes(b'')
+            session.logs.kept_nothing = True
+        return NOTHING
+    return session.store.add_file(session.root, attempt.log)
 
 
 def _environment(session: Session, attempt: Attempt) -> dict[str, Any]:
@@ -275,7 +289,7 @@ def _finish(session: Session, attempt: Attempt) -> None:
         checkpoint.take_back(session, attempt.key, f'{attempt.folder}/{path}' if attempt.folder else path, succeeded=True)
     if attempt.folder:
         session.root.remove_tree(f'{layout.WORK}/{attempt.id}')
-    else:
+    elif attempt.before:
         for path in aside.finish(session.root, attempt.id, session.run, dict(attempt.before), session.saved):
             session.note(f'an output that was nowhere else was kept: {path}', attempt.stage.name)
     session.tell_journal({'do': 'end', 'attempt': attempt.id, 'key': str(attempt.key)})
@@ -286,7 +300,7 @@ def _failed(
 ) -> Settled:
     """Puts the previous outputs back; what the attempt left goes to ``.mlops/local/failed``."""
     stage = attempt.stage
-    left = undo(session, attempt.id, stage, attempt.key, attempt.folder)
+    left = undo(session, attempt.id, stage, attempt.key, attempt.folder, attempt.clear)
     notes = (f'partial outputs are in {aside.failed_folder(session.run, stage.name)}',) if left else ()
     kept = [path for path, ref in attempt.before.items() if ref is not None]
     if kept:

@@ -412,3 +412,27 @@ def test_it_costs_little_where_nothing_was_there(root: Root) -> None:
         aside.move(root, ATTEMPT, OUTPUTS)
         aside.finish(root, ATTEMPT, RUN, {}, lambda _: True)
     assert changes == ['open', 'unlink']
+
+
+def test_where_the_way_was_clear_what_is_new_is_kept_apart_and_nothing_else_is_made(root: Root) -> None:
+    make(root, ['model.bin'], 'new')
+    kept = aside.put_back(root, ATTEMPT, RUN, STAGE, ['model.bin', 'absent'], clear=True)
+    assert kept == ('model.bin',)
+    assert everything(root) == {f'{aside.failed_folder(RUN, STAGE)}/model.bin': 'new model.bin'}
+    assert aside.put_back(root, ATTEMPT, RUN, STAGE, ['model.bin', 'absent'], clear=True) == ()
+
+
+def test_killed_while_putting_back_where_the_way_was_clear(fresh: Callable[[], Root]) -> None:
+    def prepare() -> Root:
+        root = fresh()
+        make(root, BEFORE, 'new')
+        return root
+
+    def put_back(root: Root) -> None:
+        aside.put_back(root, ATTEMPT, RUN, STAGE, OUTPUTS, clear=True)
+
+    for root in points(prepare, put_back):
+        put_back(root)
+        with prepare() as untouched:
+            assert sorted(everything(root).values()) == sorted(everything(untouched).values())
+        assert all(path.startswith(layout.FAILED) for path in everything(root))
