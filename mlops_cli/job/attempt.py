@@ -20,16 +20,19 @@ NEVER = float('inf')
 
 
 class Attempt:
-    """``due``: when the supervisor must look at it next, on the monotonic clock."""
+    """``due``: when the supervisor must look at it next, on the monotonic clock.  ``common``: the environment from which the
+    request tells the differences."""
 
     __slots__ = ('argvs', 'deadline', 'directory', 'due', 'ended', 'ending', 'environment', 'exit_code', 'filter', 'grace',
                  'index', 'kill_at', 'kill_since', 'killed', 'log', 'message', 'name', 'phase', 'pid', 'probe', 'redact',
                  'started')
 
-    def __init__(self, request: dict[str, Any], now: float) -> None:
+    def __init__(self, request: dict[str, Any], common: dict[bytes, bytes], now: float) -> None:
         self.name: str = request['attempt']
         self.argvs: list[list[bytes]] = request['argvs']
-        self.environment: dict[bytes, bytes] = request['environment']
+        self.environment: dict[bytes, bytes] = {**common, **request['environment']}
+        for name in request['unset']:
+            del self.environment[name]
         self.directory: bytes = request['directory']
         self.log: bytes = request['log']
         self.grace: float = request['grace']

@@ -9,6 +9,7 @@ import select
 import sys
 import threading
 import time
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -22,7 +23,7 @@ from mlops_cli.job.wire import EVENTS, REQUESTS, Inbox, encode
 LEFTOVER_SECONDS = 5.0
 LOST_SECONDS = 5.0  # how long we try to kill what a dead supervisor left
 _CALM_ROUNDS = 2  # a process in the middle of an exec shows no environment for a moment
-_READ_BYTES = 1 << 20
+_READ_BYTES = 1 << 16
 _HIGH_DESCRIPTOR = 10  # above those that the supervisor is given, so that setting these up cannot clash
 _CODING, _ERRORS = sys.getfilesystemencoding(), sys.getfilesystemencodeerrors()  # os.fsencode, at half its price
 _PROGRAM = ('import sys; sys.path.append(sys.argv[2]); from mlops_cli.job.entry import main; '
@@ -45,6 +46,7 @@ class Supervisor:
         self._requests: int | None = requests
         self._events = events
         self._inbox = Inbox()
+        self._common: dict[str, str] | None = None  # the environment of which requests tell the differences
         self._live: dict[str, tuple[float, int | None]] = {}  # attempt -> when it was submitted, pid of its first process
         self._sending = threading.Lock()
         self._crash = ''
@@ -83,13 +85,17 @@ class Supervisor:
         """Starts jobs; how many run at once is the caller's affair.  Each ends in exactly one Outcome.
 
         Raises ValueError for a job without a process or whose attempt is running already."""
-        message = b''
+        message, common = b'', self._common
         for job in jobs:
             if job.attempt in self._live or not job.processes or not all(process.argv for process in job.processes):
                 raise ValueError(f'attempt {job.attempt} runs already, or has no command')
             self._live[job.attempt] = (time.monotonic(), None)
-            message += encode(('run', _request(job)))
+            if common is None:
+                common = dict(job.environment)
+                message += encode(('environment', _bytes_of(common)))
+            message += encode(('run', _request(job, common)))
         self._send(message)
+        self._common = common
 
     def cancel(self, attempt: str, *, force: bool = False) -> None:
         """Asks all processes of an attempt to end (TERM), and kills what is left of it after the job's grace; ``force``:
@@ -202,13 +208,18 @@ def anything_alive(alive_lock: str) -> bool:
     return False
 
 
-def _request(job: Job) -> dict[str, Any]:
-    environment = {name.encode(_CODING, _ERRORS): value.encode(_CODING, _ERRORS) for name, value in job.environment.items()}
+def _bytes_of(environment: Mapping[str, str]) -> dict[bytes, bytes]:
+    return {name.encode(_CODING, _ERRORS): value.encode(_CODING, _ERRORS) for name, value in environment.items()}
+
+
+def _request(job: Job, common: Mapping[str, str]) -> dict[str, Any]:
+    environment = _bytes_of({name: value for name, value in job.environment.items() if common.get(name) != value})
     environment[VARIABLE] = os.fsencode(job.attempt)
     return {
         'attempt': job.attempt,
         'argvs': [[os.fsencode(word) for word in process.argv] for process in job.processes],
         'environment': environment,
+        'unset': [os.fsencode(name) for name in common if name not in job.environment],
         'directory': os.fsencode(os.path.join(job.folder, job.directory)),
         'log': os.fsencode(job.log),
         'timeout': job.timeout_seconds,

@@ -28,7 +28,8 @@ KILL_EVERY_SECONDS = 0.02
 KILL_PATIENCE_SECONDS = 10.0  # then the outcome is sent, though something cannot be killed (a disk that hangs, sudo)
 FOREIGN_SECONDS = 0.1
 HOLD_SECONDS = 0.05  # news that nobody waits for travels with the next that matters
-READ_BYTES = 1 << 20
+READ_BYTES = 1 << 16  # more would be mapped and unmapped for each message
+WAKEUP_BYTES = 1 << 10
 LOG_FLAGS = os.O_WRONLY | os.O_APPEND | os.O_CREAT | os.O_CLOEXEC | os.O_NOFOLLOW
 
 
@@ -40,6 +41,7 @@ class Supervisor:
         self.leftover_seconds = leftover_seconds
         self.family = Family()
         self.attempts: dict[str, Attempt] = {}
+        self.environment: dict[bytes, bytes] = {}  # that attempts have in common
         self.filters: dict[int, Filter] = {}  # by the descriptor that is read
         self.closing = False
         self.inbox = Inbox()
@@ -79,7 +81,7 @@ class Supervisor:
                     self.poller.unregister(REQUESTS)
                     self.close()
             elif descriptor == self.wakeup:
-                os.read(self.wakeup, READ_BYTES)
+                os.read(self.wakeup, WAKEUP_BYTES)
             elif descriptor in self.filters:  # else a request of this very round has ended its attempt
                 self.filters[descriptor].pump()
         # Its death also shows as the end of REQUESTS, unless it had forked without exec.
@@ -89,8 +91,10 @@ class Supervisor:
     def request(self, message: tuple[Any, ...]) -> None:
         now = time.monotonic()
         match message:
+            case ('environment', environment):
+                self.environment = environment
             case ('run', request):
-                attempt = Attempt(request, now)
+                attempt = Attempt(request, self.environment, now)
                 self.attempts[attempt.name] = attempt
                 self.start(attempt, now)
             case ('cancel', name, force):
