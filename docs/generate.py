@@ -8,7 +8,8 @@ from pathlib import Path
 import typer
 
 from mlops_cli import __version__
-from mlops_cli.cli import app, exits, manual
+from mlops_cli.cli import exits, manual
+from mlops_cli.cli import tree as known
 from mlops_cli.cli.completion import grammar
 from mlops_cli.pipeline.load import schema
 from mlops_cli.pipeline.manual import page
@@ -19,7 +20,7 @@ ROOT = Path(__file__).resolve().parent.parent
 
 def tree() -> grammar.Node:
     """All commands with all their parameters."""
-    return grammar.node(typer.main.get_command(app.app), 'mlops')
+    return grammar.node(typer.main.get_command(known.app), 'mlops')
 
 
 def variables(commands: grammar.Node) -> list[tuple[str, str]]:

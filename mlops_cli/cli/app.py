@@ -1,142 +1,15 @@
-"""The command line: which commands there are, and how one is called.  A command's module is imported when it is used."""
+"""One call of the command line: its simple forms are understood here, everything else is the command line library's."""
 
 from __future__ import annotations
 
-import os
 from collections.abc import Sequence
-from importlib import import_module
-from typing import Annotated, Any
+from typing import Any
 
-import typer
-from typer.core import TyperGroup
-
-from mlops_cli import __version__
-from mlops_cli.cli import context
+from mlops_cli.cli.catalogue import COMMANDS as COMMANDS
 from mlops_cli.cli.console import prepare
 from mlops_cli.cli.failures import guarded
-from mlops_cli.cli.groups import LOCK_TIMEOUT, SETTINGS, YES, with_globals
-from mlops_cli.cli.habits import HABITS
-
-# Command -> (module, one line for the overview).  A folder of commands is a module with ``app``, a Typer of its own; every
-# other one has ``command`` and, for its help, ``EXITS``.
-COMMANDS = {
-    'init': ('init', 'make a project: pipeline.yaml, params.yaml, .mlops/'),
-    'run': ('run', 'bring stages up to date, in parallel, from cache where possible'),
-    'status': ('status', 'what is out of date, and why'),
-    'plan': ('plan', 'what run would do, why, and how long it would take'),
-    'explain': ('explain', "every component of a stage's key, before and after"),
-    'accept': ('accept', 'the present outputs become the recorded result, without running'),
-    'graph': ('graph', 'the stages and what flows between them'),
-    'lineage': ('lineage', 'where something came from, what was made from it'),
-    'logs': ('logs', 'what a stage printed'),
-    'runs': ('runs', 'runs: list, show, compare, follow, stop, keep, take over'),
-    'metrics': ('metrics', 'the numbers that stages wrote: show, diff'),
-    'plots': ('plots', 'what stages drew or wrote, as charts: show, diff'),
-    'checkout': ('checkout', 'put recorded outputs into the workspace'),
-    'add': ('add', 'track data that no stage makes'),
-    'doctor': ('doctor', 'what is wrong here, with what mends it'),
-    'config': ('config', 'settings, and where each value comes from'),
-    'verify': ('verify', 'check every stored object'),
-    'gate': ('gate', 'an expression over metrics that must hold'),
-}
-class Lazy(TyperGroup):  # the arguments' names are the base class's
-    """Imports a command's module when the command is asked for."""
-
-    def list_commands(self, ctx: Any) -> list[str]:
-        return list(COMMANDS)
-
-    def get_command(self, ctx: Any, cmd_name: str) -> Any:
-        if cmd_name not in COMMANDS:
-            return None
-        module = import_module(f'mlops_cli.cli.commands.{COMMANDS[cmd_name][0]}')
-        if hasattr(module, 'app'):
-            command: Any = typer.main.get_group(module.app)
-            command.name = cmd_name
-            return command
-        single = typer.Typer(rich_markup_mode=None, pretty_exceptions_enable=False, add_completion=False)
-        single.command(cmd_name, epilog=module.EXITS, context_settings=SETTINGS)(module.command)
-        return with_globals(typer.main.get_command(single))
-
-    def resolve_command(self, ctx: Any, args: list[str]) -> Any:
-        context.refuse_unknown(args, COMMANDS, HABITS)
-        return super().resolve_command(ctx, args)
-
-    def format_commands(self, ctx: Any, formatter: Any) -> None:
-        with formatter.section('Commands'):
-            formatter.write_dl(self.overview())
-
-    def overview(self) -> list[tuple[str, str]]:
-        """(command, one line about it) without importing any."""
-        return [(name, text) for name, (_, text) in COMMANDS.items()]
-
-
-app = typer.Typer(
-    cls=Lazy,
-    rich_markup_mode=None,
-    pretty_exceptions_enable=False,
-    add_completion=False,
-    no_args_is_help=False,
-    context_settings=SETTINGS,
-)
-
-
-def _version(value: bool) -> None:
-    if value:
-        print(f'mlops {__version__}')
-        raise typer.Exit
-
-
-def _install(value: bool) -> None:
-    if value:
-        from mlops_cli.cli.completion.shell_files import install, shell_of_user
-
-        print(install(shell_of_user(os.environ), os.environ))
-        raise typer.Exit
-
-
-def _show(value: bool) -> None:
-    if value:
-        from mlops_cli.cli.completion.shell_files import shell_of_user
-        from mlops_cli.cli.completion.shells import SCRIPTS
-
-        print(SCRIPTS[shell_of_user(os.environ)], end='')
-        raise typer.Exit
-
-
-@app.callback(
-    invoke_without_command=True,
-    epilog='Begin with: mlops init, or mlops run beside a pipeline.yaml.  Every command has -h: an example, its exit codes.',
-)
-def main(
-    ctx: typer.Context,
-    directory: Annotated[
-        str, typer.Option('-C', metavar='DIR', envvar='MLOPS_DIRECTORY', help='Run as if started in DIR.')
-    ] = '',
-    quiet: Annotated[bool, typer.Option('--quiet', '-q', envvar='MLOPS_QUIET', help='Only data, failures and errors.')] = False,
-    verbose: Annotated[bool, typer.Option('--verbose', '-v', envvar='MLOPS_VERBOSE', help='More about everything.')] = False,
-    yes: Annotated[bool, typer.Option('--yes', envvar='MLOPS_YES', help=YES)] = False,
-    lock_timeout: Annotated[
-        float | None, typer.Option('--lock-timeout', metavar='SECONDS', envvar='MLOPS_LOCK_TIMEOUT', help=LOCK_TIMEOUT)
-    ] = None,
-    version: Annotated[
-        bool, typer.Option('--version', '-V', callback=_version, is_eager=True, help='Show the version.')
-    ] = False,
-    install_completion: Annotated[
-        bool, typer.Option('--install-completion', callback=_install, is_eager=True, help='Let Tab complete, in your shell.')
-    ] = False,
-    show_completion: Annotated[
-        bool, typer.Option('--show-completion', callback=_show, is_eager=True, help='Print what makes Tab complete.')
-    ] = False,
-) -> None:
-    """Reproducible ML pipelines: nothing runs twice, every decision is explained, everything is recorded in git."""
-    del version, install_completion, show_completion
-    context.current.quiet, context.current.verbose, context.current.yes = quiet, verbose, yes
-    context.wait_at_most(lock_timeout)
-    context.enter(directory)
-    if ctx.invoked_subcommand is None:
-        from mlops_cli.cli import here
-
-        here.command()
+from mlops_cli.cli.understanding import understood
+from mlops_cli.core.errors import ExitCode
 
 
 def run(arguments: Sequence[str]) -> int:
@@ -144,6 +17,14 @@ def run(arguments: Sequence[str]) -> int:
 
     def call() -> Any:
         prepare()
-        return app(args=list(arguments), prog_name='mlops', standalone_mode=False)
+        found = understood(arguments)
+        if found is None:
+            from mlops_cli.cli.tree import app  # loads the library, which takes longer than most commands
+
+            return app(args=list(arguments), prog_name='mlops', standalone_mode=False)
+        try:
+            return found()
+        except KeyboardInterrupt:  # as the library has it
+            return ExitCode.INTERRUPTED
 
     return guarded(call, arguments)

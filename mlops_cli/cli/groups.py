@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
-from typing import Any
+from collections.abc import Callable
+from types import FunctionType
+from typing import Annotated, Any, get_args, get_origin, get_type_hints
 
 import typer
 from typer.core import TyperGroup, TyperOption
 
 from mlops_cli.cli import context
+from mlops_cli.cli.folder import Folder
+from mlops_cli.cli.options import Argument, Declared
 
 YES = 'Answer yes to what would be asked.'
 LOCK_TIMEOUT = 'Exit 11 instead of waiting longer for another command.'
@@ -81,14 +85,52 @@ class Group(TyperGroup):  # the arguments' names are the base class's
         return super().resolve_command(ctx, args)
 
 
-def group(help: str, *, helps: bool = True, otherwise: str = '') -> typer.Typer:  # noqa: A002 -- as Typer names it
-    """An empty group, to register commands with.  ``helps``: alone, it shows its help.  ``otherwise``: as the class has it."""
-    return typer.Typer(
-        cls=type('Group', (Group,), {'otherwise': otherwise}),
+def told(function: Callable[..., Any]) -> Callable[..., Any]:
+    """The function as the library understands it: what its parameters declare, in the library's own classes."""
+    copy = FunctionType(function.__code__, function.__globals__, function.__name__, function.__defaults__, function.__closure__)
+    copy.__doc__, copy.__kwdefaults__ = function.__doc__, function.__kwdefaults__
+    copy.__annotations__ = {name: _told(kind) for name, kind in get_type_hints(function, include_extras=True).items()}
+    return copy
+
+
+def _told(kind: Any) -> Any:
+    if get_origin(kind) is not Annotated:
+        return kind
+    of, *more = get_args(kind)
+    return Annotated[of, *(_of_library(one) if isinstance(one, Declared) else one for one in more)]
+
+
+def _of_library(one: Declared) -> Any:
+    return (typer.Argument if isinstance(one, Argument) else typer.Option)(*one.names, **one.said)
+
+
+def single(name: str, function: Callable[..., Any], epilog: str) -> Any:
+    """The library's command."""
+    app = typer.Typer(rich_markup_mode=None, pretty_exceptions_enable=False, add_completion=False)
+    app.command(name, epilog=epilog, context_settings=SETTINGS)(told(function))
+    return with_globals(typer.main.get_command(app))
+
+
+def group(name: str, folder: Folder) -> Any:
+    """The library's group of commands."""
+    app = typer.Typer(
+        cls=type('Group', (Group,), {'otherwise': folder.otherwise}),
         rich_markup_mode=None,
         pretty_exceptions_enable=False,
         add_completion=False,
-        no_args_is_help=helps,
-        help=help,
+        no_args_is_help=folder.helps,
+        help=folder.help,
         context_settings=SETTINGS,
     )
+    for word, held in folder.commands.items():
+        app.command(word, epilog=held.epilog)(told(held.function))
+    if folder.alone is not None:
+        alone = folder.alone
+
+        @app.callback(invoke_without_command=True)
+        def begin(ctx: typer.Context) -> int:
+            return alone() if ctx.invoked_subcommand is None else 0
+
+    found: Any = typer.main.get_group(app)
+    found.name = name
+    return found

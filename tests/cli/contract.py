@@ -12,7 +12,7 @@ from typing import Any
 
 import typer
 
-from mlops_cli.cli import app, manual
+from mlops_cli.cli import manual, tree as known
 from mlops_cli.cli.completion import grammar
 from tests.support.project import Project, Result
 
@@ -105,7 +105,7 @@ BEFORE: dict[tuple[str, ...], Callable[[Project], str | None]] = {
 @cache
 def tree() -> grammar.Node:
     """All commands, as they are in the code now."""
-    return grammar.node(typer.main.get_command(app.app), 'mlops')
+    return grammar.node(typer.main.get_command(known.app), 'mlops')
 
 
 @cache

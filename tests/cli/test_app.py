@@ -12,7 +12,7 @@ import pytest
 import typer
 
 from mlops_cli import __version__
-from mlops_cli.cli import app, context, exits, failures
+from mlops_cli.cli import app, context, exits, failures, tree
 from mlops_cli.cli.commands import run as run_command
 from mlops_cli.core.errors import ExitCode, UserError, UserErrors, Where
 from tests.cli.values import ended, plan, report, settled, step
@@ -20,7 +20,7 @@ from tests.cli.values import ended, plan, report, settled, step
 
 def _typed() -> list[list[str]]:
     """The words of every command, those of groups too."""
-    group = typer.main.get_command(app.app)
+    group = typer.main.get_command(tree.app)
     found: list[list[str]] = []
     for name in app.COMMANDS:
         command = group.get_command(None, name)  # type: ignore[attr-defined, arg-type]

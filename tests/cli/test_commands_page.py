@@ -13,7 +13,7 @@ from typing import Any
 import pytest
 import typer
 
-from mlops_cli.cli import app
+from mlops_cli.cli import app, tree
 from tests.support.project import Project
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -30,7 +30,7 @@ def sections() -> dict[str, str]:
 
 def commands() -> Iterator[tuple[str, str, Any]]:
     """(heading, what to type, command) of every command."""
-    group = typer.main.get_command(app.app)
+    group = typer.main.get_command(tree.app)
     for name in app.COMMANDS:
         command = group.get_command(None, name)  # type: ignore[attr-defined, arg-type]
         if hasattr(command, 'commands'):
@@ -65,7 +65,7 @@ def test_every_option_on_the_page_exists(heading: str) -> None:
 
 
 def test_global_options_are_on_the_page() -> None:
-    group = typer.main.get_command(app.app)
+    group = typer.main.get_command(tree.app)
     text = sections()['Options of every command']
     assert options(group) - SHELLS - {name for name in GLOBAL if f'`{name}' in text} == set()
     assert GLOBAL - {name for name in GLOBAL if f'`{name}' in text} == set()

@@ -86,4 +86,4 @@ def test_a_run_with_nothing_to_do_starts_nothing(done: Project) -> None:
 def test_the_budget_would_notice(done: Project) -> None:
     """A name that is always there is found, so the sets above are compared with something."""
     found = imported(done, ['status'])
-    assert {'mlops_cli.cli.screens.status', 'mlops_cli.plan.planner', 'typer'} <= found
+    assert {'mlops_cli.cli.screens.status', 'mlops_cli.plan.planner', 'yaml'} <= found

@@ -8,7 +8,7 @@ from typing import Any
 
 import typer
 
-from mlops_cli.cli import app
+from mlops_cli.cli import tree
 from mlops_cli.records import config
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -43,7 +43,7 @@ def test_those_of_the_tests_too() -> None:
 
 
 def test_every_global_option_has_one() -> None:
-    command: Any = typer.main.get_command(app.app)
+    command: Any = typer.main.get_command(tree.app)
     never = {'help', 'version', 'install_completion', 'show_completion'}
     options = {param.name: param.envvar for param in command.params if param.name not in never}
     assert options and all(options.values()), options

@@ -8,8 +8,6 @@ import time
 from collections.abc import Sequence
 from typing import Annotated
 
-import typer
-
 from mlops_cli.cli import exits, options
 from mlops_cli.cli.acceptance import accept_document, up_to_date
 from mlops_cli.cli.console import note, out_lines, print_json, width
@@ -30,10 +28,10 @@ SHORTEST = 4  # characters of a run's id: what is shorter is rather a misspelt s
 def command(
     words: Annotated[
         list[str],
-        typer.Argument(metavar='STAGE...|RUN', help='Stages: a name, an instance, a glob, an output. Or one run.'),
+        options.Argument(metavar='STAGE...|RUN', help='Stages: a name, an instance, a glob, an output. Or one run.'),
     ],
-    reason: Annotated[str, typer.Option('--reason', metavar='TEXT', help='Why; others read it, in plan and in git.')] = '',
-    dry_run: Annotated[bool, typer.Option('--dry-run', '-n', help='Show what would be recorded, record nothing.')] = False,
+    reason: Annotated[str, options.Option('--reason', metavar='TEXT', help='Why; others read it, in plan and in git.')] = '',
+    dry_run: Annotated[bool, options.Option('--dry-run', '-n', help='Show what would be recorded, record nothing.')] = False,
     json: options.Json = False,
 ) -> int:
     """The present code and outputs become the recorded result, without running.  Of a RUN: its results count from now on,

@@ -7,8 +7,6 @@ import shlex
 from collections.abc import Iterable
 from typing import Annotated
 
-import typer
-
 from mlops_cli import git
 from mlops_cli.cli import exits, options
 from mlops_cli.cli.console import Line, one_line, out, print_json, say
@@ -38,7 +36,7 @@ class Added:
 
 
 def command(
-    paths: Annotated[list[str], typer.Argument(metavar='PATH...', help='Files or folders.')],
+    paths: Annotated[list[str], options.Argument(metavar='PATH...', help='Files or folders.')],
     json: options.Json = False,
 ) -> int:
     """Track data that no stage makes: its content goes to the store, its record to git, the data itself stays where it is.

@@ -8,8 +8,6 @@ import time
 from collections.abc import Callable, Mapping, Sequence
 from typing import Annotated, Any
 
-import typer
-
 from mlops_cli import git
 from mlops_cli.cli import context, exits, options
 from mlops_cli.cli.console import Line, one_line, out_lines, print_json, width, wrap
@@ -30,19 +28,19 @@ MOST = 40  # paths of a kind that are listed
 
 def command(
     paths: Annotated[
-        list[str] | None, typer.Argument(metavar='[PATH|STAGE]...', help='Outputs, tracked data or stages. Default: all.')
+        list[str] | None, options.Argument(metavar='[PATH|STAGE]...', help='Outputs, tracked data or stages. Default: all.')
     ] = None,
     revision: Annotated[
-        str, typer.Option('--at', metavar='REV', help='What a git revision computes, instead of the present state.')
+        str, options.Option('--at', metavar='REV', help='What a git revision computes, instead of the present state.')
     ] = '',
     force: Annotated[
         bool,
-        typer.Option(
+        options.Option(
             '--force', '-f', help='Also over changes that are saved nowhere; they are kept under .mlops/local/rescue.'
         ),
     ] = False,
-    no_backup: Annotated[bool, typer.Option('--no-backup', help='With --force: destroy them instead.')] = False,
-    clean: Annotated[bool, typer.Option('--clean', help='Take untracked files of tracked folders away too.')] = False,
+    no_backup: Annotated[bool, options.Option('--no-backup', help='With --force: destroy them instead.')] = False,
+    clean: Annotated[bool, options.Option('--clean', help='Take untracked files of tracked folders away too.')] = False,
     json: options.Json = False,
 ) -> int:
     """Put recorded outputs of the present state into the workspace.  Never runs a stage, never destroys unsaved work.

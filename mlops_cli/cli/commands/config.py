@@ -8,12 +8,10 @@ from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from typing import Annotated, Any
 
-import typer
-
 from mlops_cli.cli import context, exits, options
 from mlops_cli.cli.console import Line, out, out_lines, print_json, say, width
 from mlops_cli.cli.finding import find_project, project_folder
-from mlops_cli.cli.groups import group
+from mlops_cli.cli.folder import Folder
 from mlops_cli.cli.screens.config import Row, home_short, list_lines, shown, shown_of
 from mlops_cli.cli.trusting import require_confirmed
 from mlops_cli.core import layout
@@ -29,9 +27,9 @@ from mlops_cli.records.files import prepare_folders
 
 WAIT_SECONDS = 10.0
 
-app = group('Settings, and where each value comes from: list (also without a command), get, set, confirm.', helps=False)
+app = Folder('Settings, and where each value comes from: list (also without a command), get, set, confirm.', helps=False)
 
-Name = Annotated[str, typer.Argument(metavar='NAME', help='Such as jobs, cache.dir, tokens.licence or remotes.origin.')]
+Name = Annotated[str, options.Argument(metavar='NAME', help='Such as jobs, cache.dir, tokens.licence or remotes.origin.')]
 
 
 @contextmanager
@@ -51,13 +49,6 @@ def _rows(root: Root | None, found: Mapping[str, tuple[Setting, ...]]) -> list[R
     ]
 
 
-@app.callback(invoke_without_command=True)
-def settings(ctx: typer.Context) -> int:
-    if ctx.invoked_subcommand is None:
-        return list_settings()
-    return 0
-
-
 @app.command('list', epilog=exits.line(ExitCode.REFUSED))
 def list_settings(json: options.Json = False) -> int:
     """Every setting: its value, where it comes from; with -v also what it overrides.
@@ -71,6 +62,9 @@ def list_settings(json: options.Json = False) -> int:
     else:
         out_lines(list_lines(rows, width(sys.stdout), everything=context.current.verbose))
     return 0
+
+
+app.alone = list_settings
 
 
 @app.command('get', epilog=exits.line(ExitCode.REFUSED))
@@ -110,11 +104,11 @@ def _row_of(root: Root | None, name: str) -> Row:
 @app.command('set', epilog=exits.line(ExitCode.REFUSED))
 def set_value(
     name: Name,
-    value: Annotated[str | None, typer.Argument(metavar='[VALUE]', help='A word, or YAML in brackets.')] = None,
-    local: Annotated[bool, typer.Option('--local', help=f'In {layout.CONFIG_LOCAL}: yours, here. The default.')] = False,
-    user: Annotated[bool, typer.Option('--user', help='In ~/.config/mlops/config.yaml: yours, everywhere.')] = False,
-    project: Annotated[bool, typer.Option('--project', help=f"In {layout.CONFIG}: the team's, tracked by git.")] = False,
-    unset: Annotated[bool, typer.Option('--unset', help='Take it out of the file.')] = False,
+    value: Annotated[str | None, options.Argument(metavar='[VALUE]', help='A word, or YAML in brackets.')] = None,
+    local: Annotated[bool, options.Option('--local', help=f'In {layout.CONFIG_LOCAL}: yours, here. The default.')] = False,
+    user: Annotated[bool, options.Option('--user', help='In ~/.config/mlops/config.yaml: yours, everywhere.')] = False,
+    project: Annotated[bool, options.Option('--project', help=f"In {layout.CONFIG}: the team's, tracked by git.")] = False,
+    unset: Annotated[bool, options.Option('--unset', help='Take it out of the file.')] = False,
     json: options.Json = False,
 ) -> int:
     """Write a setting into one of the files; comments and everything else in it stay.

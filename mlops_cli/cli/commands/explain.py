@@ -5,8 +5,6 @@ from __future__ import annotations
 import sys
 from typing import Annotated, Any
 
-import typer
-
 from mlops_cli.cli import context, exits, options
 from mlops_cli.cli.console import out, out_lines, print_json, width
 from mlops_cli.cli.documents import step_document
@@ -22,7 +20,7 @@ EXITS = exits.line()
 
 
 def command(
-    stage: Annotated[str, typer.Argument(metavar='STAGE', help='A stage, an instance, or the path of an output.')],
+    stage: Annotated[str, options.Argument(metavar='STAGE', help='A stage, an instance, or the path of an output.')],
     assignments: options.Set = None,
     json: options.Json = False,
 ) -> int:

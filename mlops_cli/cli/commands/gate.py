@@ -5,8 +5,6 @@ from __future__ import annotations
 import os
 from typing import Annotated, Any
 
-import typer
-
 from mlops_cli.checks.gate import evaluate, read_metrics
 from mlops_cli.cli import exits, options
 from mlops_cli.cli.console import out, print_json
@@ -19,7 +17,7 @@ EXITS = exits.line(failed='the gate does not hold')
 
 def command(
     expression: Annotated[
-        str, typer.Argument(metavar='EXPR', help='Such as "best.json:accuracy >= 0.95 and best.json:loss < 0.3".')
+        str, options.Argument(metavar='EXPR', help='Such as "best.json:accuracy >= 0.95 and best.json:loss < 0.3".')
     ],
     json: options.Json = False,
 ) -> int:

@@ -7,8 +7,6 @@ from collections.abc import Mapping, Sequence
 from enum import StrEnum
 from typing import Annotated, Any
 
-import typer
-
 from mlops_cli.cli import exits, options
 from mlops_cli.cli.console import out_lines, print_json, width
 from mlops_cli.cli.screens.graph import graph_lines
@@ -37,10 +35,10 @@ class Format(StrEnum):
 
 def command(
     stages: options.Stages = None,
-    form: Annotated[Format, typer.Option('--format', help='How to draw it.')] = Format.TEXT,
-    instances: Annotated[bool, typer.Option('--instances', help='Each instance on its own.')] = False,
-    data: Annotated[bool, typer.Option('--data', help='Data that no stage makes, too.')] = False,
-    status: Annotated[bool, typer.Option('--status', help='With what a run would do.')] = False,
+    form: Annotated[Format, options.Option('--format', help='How to draw it.')] = Format.TEXT,
+    instances: Annotated[bool, options.Option('--instances', help='Each instance on its own.')] = False,
+    data: Annotated[bool, options.Option('--data', help='Data that no stage makes, too.')] = False,
+    status: Annotated[bool, options.Option('--status', help='With what a run would do.')] = False,
     json: options.Json = False,
 ) -> int:
     """The stages and what flows between them, from what comes first down; a line leads from a stage to what reads it.

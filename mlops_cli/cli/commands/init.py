@@ -5,8 +5,6 @@ from __future__ import annotations
 import os
 from typing import Annotated, Any, NoReturn
 
-import typer
-
 from mlops_cli import git
 from mlops_cli.adopt import templates
 from mlops_cli.adopt.beside import Paste, beside
@@ -45,17 +43,17 @@ class Made:
 
 
 def command(
-    directory: Annotated[str, typer.Argument(metavar='[DIR]', help='Where. Default: here.')] = '.',
+    directory: Annotated[str, options.Argument(metavar='[DIR]', help='Where. Default: here.')] = '.',
     template: Annotated[
-        str | None, typer.Option('--template', '-t', metavar='NAME', help='minimal, scikit-learn or pytorch.')
+        str | None, options.Option('--template', '-t', metavar='NAME', help='minimal, scikit-learn or pytorch.')
     ] = None,
     script: Annotated[
-        str | None, typer.Option('--script', metavar='FILE', help='Make the first stage of a script that is there.')
+        str | None, options.Option('--script', metavar='FILE', help='Make the first stage of a script that is there.')
     ] = None,
     schema: Annotated[
-        bool, typer.Option('--schema', help='Only write the schema that editors complete pipeline.yaml with, anew.')
+        bool, options.Option('--schema', help='Only write the schema that editors complete pipeline.yaml with, anew.')
     ] = False,
-    list_: Annotated[bool, typer.Option('--list', help='The templates there are.')] = False,
+    list_: Annotated[bool, options.Option('--list', help='The templates there are.')] = False,
     json: options.Json = False,
 ) -> int:
     """Make a project: a template that runs as it is, or the first stage of a script that is there.

@@ -9,11 +9,9 @@ from contextlib import contextmanager
 from enum import StrEnum
 from typing import TYPE_CHECKING, Annotated, Any
 
-import typer
-
 from mlops_cli.cli import exits, options
 from mlops_cli.cli.console import Line, out_lines, print_json, width
-from mlops_cli.cli.groups import group
+from mlops_cli.cli.folder import Folder
 from mlops_cli.cli.lineage_documents import diff_document, downstream_document, upstream_document
 from mlops_cli.cli.screens.lineage import diff_lines, downstream_lines, upstream_lines
 from mlops_cli.cli.wiring import workbench
@@ -29,7 +27,7 @@ from mlops_cli.experiments.lineage_targets import Targets
 if TYPE_CHECKING:
     from mlops_cli.report.dag import Drawing
 
-app = group('Where something came from, and what was made from it: upstream, downstream, diff.', otherwise='upstream')
+app = Folder('Where something came from, and what was made from it: upstream, downstream, diff.', otherwise='upstream')
 
 
 class Format(StrEnum):
@@ -42,10 +40,10 @@ class Format(StrEnum):
 
 
 TARGET = 'A file or folder, here or elsewhere; a stage; FILE:KEY; a run; blake3:DIGEST. As it was elsewhere: POINT:TARGET.'
-Target = Annotated[str, typer.Argument(metavar='TARGET', help=TARGET)]
-Depth = Annotated[int | None, typer.Option('--depth', metavar='N', min=1, help='So many results deep. Default: all the way.')]
-Full = Annotated[bool, typer.Option('--full', help='Every file, value and instance; nothing folded.')]
-Form = Annotated[Format, typer.Option('--format', help='How to show it.')]
+Target = Annotated[str, options.Argument(metavar='TARGET', help=TARGET)]
+Depth = Annotated[int | None, options.Option('--depth', metavar='N', min=1, help='So many results deep. Default: all the way.')]
+Full = Annotated[bool, options.Option('--full', help='Every file, value and instance; nothing folded.')]
+Form = Annotated[Format, options.Option('--format', help='How to show it.')]
 FOUND = exits.line(ExitCode.FAILED, failed='nothing recorded knows it')
 
 
@@ -89,7 +87,7 @@ def downstream(
     target: Target,
     depth: Depth = None,
     full: Full = False,
-    every: Annotated[bool, typer.Option('--any', help='Whatever content or value it had, not only what it has now.')] = False,
+    every: Annotated[bool, options.Option('--any', help='Whatever content or value it had, not only what it has now.')] = False,
     form: Form = Format.TEXT,
     json: options.Json = False,
 ) -> int:

@@ -9,8 +9,6 @@ from collections.abc import Iterator, Sequence
 from contextlib import ExitStack
 from typing import IO, Annotated, Any
 
-import typer
-
 from mlops_cli.cli import context, exits, options
 from mlops_cli.cli.console import Line, one_line, out, plain, print_json, say
 from mlops_cli.cli.screens.logs import heading
@@ -30,17 +28,17 @@ PAUSE = 0.1  # seconds between looks at a log that grows
 
 
 def command(
-    stage: Annotated[str, typer.Argument(metavar='STAGE', help='A stage, an instance, or a glob.')],
+    stage: Annotated[str, options.Argument(metavar='STAGE', help='A stage, an instance, or a glob.')],
     run: Annotated[
-        str, typer.Option('--run', metavar='ID', help='Of this run, every attempt. Default: the last attempt that was begun.')
+        str, options.Option('--run', metavar='ID', help='Of this run, every attempt. Default: the last attempt that was begun.')
     ] = '',
     lines: Annotated[
-        int, typer.Option('--lines', '-n', metavar='N', min=0, show_default=False, help='Only the last N lines.')
+        int, options.Option('--lines', '-n', metavar='N', min=0, show_default=False, help='Only the last N lines.')
     ] = 0,
     follow: Annotated[
-        bool, typer.Option('--follow', '-f', help='Go on while the stage runs; of one that is still to run, wait for it.')
+        bool, options.Option('--follow', '-f', help='Go on while the stage runs; of one that is still to run, wait for it.')
     ] = False,
-    raw: Annotated[bool, typer.Option('--raw', help='The bytes as they came, control characters too.')] = False,
+    raw: Annotated[bool, options.Option('--raw', help='The bytes as they came, control characters too.')] = False,
     json: options.Json = False,
 ) -> int:
     """What a stage printed, both streams, as it came; made safe for terminals.

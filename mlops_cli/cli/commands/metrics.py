@@ -6,12 +6,10 @@ import sys
 from collections.abc import Sequence
 from typing import Annotated, Any
 
-import typer
-
 from mlops_cli.cli import context, exits, options
 from mlops_cli.cli.comparing import two_points
 from mlops_cli.cli.console import Line, out, out_lines, print_json, width
-from mlops_cli.cli.groups import group
+from mlops_cli.cli.folder import Folder
 from mlops_cli.cli.screens.metrics import diff_lines, show_lines
 from mlops_cli.cli.wiring import output_words, workbench
 from mlops_cli.cli.words import both_groups
@@ -23,15 +21,15 @@ from mlops_cli.experiments.points import find_point
 from mlops_cli.pipeline.spec import Pipeline
 from mlops_cli.plan.select import matching
 
-app = group('The numbers that stages wrote: show, diff.')
+app = Folder('The numbers that stages wrote: show, diff.')
 
 NOTHING = 'No metrics: no stage lists a file under metrics (docs/pipeline.md#metrics)'
 
 Words = Annotated[
     list[str] | None,
-    typer.Argument(metavar='[STAGE|METRICS]...', help='Stages, instances, globs, or metrics files. Default: all.'),
+    options.Argument(metavar='[STAGE|METRICS]...', help='Stages, instances, globs, or metrics files. Default: all.'),
 ]
-Primary = Annotated[bool, typer.Option('--primary', help='Only the primary metrics.')]
+Primary = Annotated[bool, options.Option('--primary', help='Only the primary metrics.')]
 
 
 @app.command('show', epilog=exits.line())
@@ -67,13 +65,13 @@ def diff(
     after: options.B = '',
     stages: Annotated[
         list[str] | None,
-        typer.Option('--only', metavar='STAGE|METRICS', help='Only these stages or metrics files. May be repeated.'),
+        options.Option('--only', metavar='STAGE|METRICS', help='Only these stages or metrics files. May be repeated.'),
     ] = None,
     primary: Primary = False,
-    changed: Annotated[bool, typer.Option('--changed', help='Only what differs by more than its tolerance.')] = False,
+    changed: Annotated[bool, options.Option('--changed', help='Only what differs by more than its tolerance.')] = False,
     exit_code: Annotated[
         bool,
-        typer.Option(
+        options.Option(
             '--exit-code',
             help='Exit 1, as a gate would, if a metric with a goal is worse beyond its tolerance, or has lost its number.',
         ),

@@ -4,8 +4,6 @@ from __future__ import annotations
 
 from typing import Annotated
 
-import typer
-
 from mlops_cli.cli import exits, options
 from mlops_cli.cli.commands.status import verdict_code
 from mlops_cli.cli.console import print_json
@@ -22,9 +20,9 @@ EXITS = exits.line(ExitCode.OUT_OF_DATE)
 def command(
     stages: options.Stages = None,
     assignments: options.Set = None,
-    force: Annotated[bool, typer.Option('--force', '-f', help='As run --force would.')] = False,
-    downstream: Annotated[bool, typer.Option('--downstream', help='Also what depends on the named stages.')] = False,
-    only: Annotated[bool, typer.Option('--only', help='Just the named stages.')] = False,
+    force: Annotated[bool, options.Option('--force', '-f', help='As run --force would.')] = False,
+    downstream: Annotated[bool, options.Option('--downstream', help='Also what depends on the named stages.')] = False,
+    only: Annotated[bool, options.Option('--only', help='Just the named stages.')] = False,
     jobs: options.Jobs = 0,
     exit_code: options.ExitCodeFlag = False,
     strict: options.Strict = False,

@@ -8,12 +8,10 @@ import sys
 from collections.abc import Iterator, Sequence
 from typing import Annotated, Any
 
-import typer
-
 from mlops_cli.cli import context, exits, options
 from mlops_cli.cli.comparing import two_points
 from mlops_cli.cli.console import Line, one_line, out, out_lines, print_json, shows_marks, width
-from mlops_cli.cli.groups import group
+from mlops_cli.cli.folder import Folder
 from mlops_cli.cli.pages import open_page, replace_ours
 from mlops_cli.cli.screens.plots import Pair, Pen, kind_of, plots_lines
 from mlops_cli.cli.wiring import output_words, project_relative, workbench
@@ -29,21 +27,21 @@ from mlops_cli.experiments.points import find_point
 from mlops_cli.fsio.paths import Root
 from mlops_cli.run.workbench import Workbench
 
-app = group('What stages drew, or what can be drawn from what they wrote: show, diff.')
+app = Folder('What stages drew, or what can be drawn from what they wrote: show, diff.')
 
 NOTHING = 'No plots: no stage lists a file under plots (docs/plots.md)'
 PAGE = f'{layout.LOCAL}/plots.html'  # what --open shows
 
-Html = Annotated[str, typer.Option('--html', metavar='FILE', help='Write one page that stands alone: no network, no script.')]
-Svg = Annotated[str, typer.Option('--svg', metavar='DIR', help='Write a file for each chart into DIR.')]
-Open = Annotated[bool, typer.Option('--open', help='Show the page in a browser.')]
-Ascii = Annotated[bool, typer.Option('--ascii', help='Draw with plain characters.')]
+Html = Annotated[str, options.Option('--html', metavar='FILE', help='Write one page that stands alone: no network, no script.')]
+Svg = Annotated[str, options.Option('--svg', metavar='DIR', help='Write a file for each chart into DIR.')]
+Open = Annotated[bool, options.Option('--open', help='Show the page in a browser.')]
+Ascii = Annotated[bool, options.Option('--ascii', help='Draw with plain characters.')]
 Kind = Annotated[
-    str, typer.Option('--kind', metavar='KIND', help=f'{", ".join(KINDS)}. Default: as declared, or as columns are.')
+    str, options.Option('--kind', metavar='KIND', help=f'{", ".join(KINDS)}. Default: as declared, or as columns are.')
 ]
 
 NoHeader = Annotated[
-    bool, typer.Option('--no-header', help='The first row of a CSV or TSV file is data; columns are 0, 1, 2...')
+    bool, options.Option('--no-header', help='The first row of a CSV or TSV file is data; columns are 0, 1, 2...')
 ]
 
 
@@ -73,7 +71,7 @@ class Found:
 def show(
     names: Annotated[
         list[str] | None,
-        typer.Argument(
+        options.Argument(
             metavar='[STAGE|PLOT|FILE]...', help='Stages, instances, globs, plot files, any table or picture. Default: all.'
         ),
     ] = None,
@@ -108,7 +106,7 @@ def diff(
     after: options.B = '',
     names: Annotated[
         list[str] | None,
-        typer.Option('--only', metavar='STAGE|PLOT', help='Only these stages or plot files. May be repeated.'),
+        options.Option('--only', metavar='STAGE|PLOT', help='Only these stages or plot files. May be repeated.'),
     ] = None,
     html: Html = '',
     svg: Svg = '',

@@ -7,8 +7,6 @@ from collections.abc import Sequence
 from enum import StrEnum
 from typing import Annotated, Any
 
-import typer
-
 from mlops_cli.cli import context, exits, options
 from mlops_cli.cli.console import out, out_lines, print_json, width
 from mlops_cli.cli.documents import plan_document
@@ -35,28 +33,30 @@ def command(
     stages: options.Stages = None,
     jobs: options.Jobs = 0,
     assignments: options.Set = None,
-    force: Annotated[bool, typer.Option('--force', '-f', help='Run the named stages (all if none) whatever is known.')] = False,
-    no_cache: Annotated[bool, typer.Option('--no-cache', help='Look no result up; results are still stored.')] = False,
-    keep_going: Annotated[
-        bool, typer.Option('--keep-going', '-k', help='After a failure, go on with what does not need it.')
+    force: Annotated[
+        bool, options.Option('--force', '-f', help='Run the named stages (all if none) whatever is known.')
     ] = False,
-    downstream: Annotated[bool, typer.Option('--downstream', help='Also what depends on the named stages.')] = False,
-    only: Annotated[bool, typer.Option('--only', help='Just the named stages, not what they need.')] = False,
+    no_cache: Annotated[bool, options.Option('--no-cache', help='Look no result up; results are still stored.')] = False,
+    keep_going: Annotated[
+        bool, options.Option('--keep-going', '-k', help='After a failure, go on with what does not need it.')
+    ] = False,
+    downstream: Annotated[bool, options.Option('--downstream', help='Also what depends on the named stages.')] = False,
+    only: Annotated[bool, options.Option('--only', help='Just the named stages, not what they need.')] = False,
     isolate: Annotated[
-        Isolate | None, typer.Option(help='Run stages in the workspace, or each in a folder of its own.')
+        Isolate | None, options.Option(help='Run stages in the workspace, or each in a folder of its own.')
     ] = None,
     executor: Annotated[
         str,
-        typer.Option(
+        options.Option(
             '--executor', metavar='EXECUTOR', envvar='MLOPS_EXECUTOR', help='What starts the stages; default: local.'
         ),
     ] = '',
-    dry_run: Annotated[bool, typer.Option('--dry-run', '-n', help='Show the plan, run nothing.')] = False,
+    dry_run: Annotated[bool, options.Option('--dry-run', '-n', help='Show the plan, run nothing.')] = False,
     detached: Annotated[
-        bool, typer.Option('--detach', help='Begin it, then let it go on without this terminal (mlops runs attach shows it).')
+        bool, options.Option('--detach', help='Begin it, then let it go on without this terminal (mlops runs attach shows it).')
     ] = False,
     events: Annotated[
-        str, typer.Option('--events', metavar='FILE', help='Write what happens to FILE, a JSON document a line.')
+        str, options.Option('--events', metavar='FILE', help='Write what happens to FILE, a JSON document a line.')
     ] = '',
     json: options.Json = False,
 ) -> int:

@@ -5,8 +5,6 @@ from __future__ import annotations
 import sys
 from typing import TYPE_CHECKING, Annotated
 
-import typer
-
 from mlops_cli.cli import context, exits, options
 from mlops_cli.cli.console import Line, out, print_json
 from mlops_cli.core.errors import ExitCode, UserError
@@ -19,7 +17,7 @@ EXITS = exits.line(ExitCode.REFUSED, failed='a stage failed')
 
 
 def command(
-    run: Annotated[str, typer.Argument(metavar='RUN', help="A trial's id, or an unambiguous beginning of it.")],
+    run: Annotated[str, options.Argument(metavar='RUN', help="A trial's id, or an unambiguous beginning of it.")],
     json: options.Json = False,
 ) -> int:
     """Take a trial over: its parameters are written into the parameter files, its results become the workspace's.

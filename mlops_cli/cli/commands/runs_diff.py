@@ -5,8 +5,6 @@ from __future__ import annotations
 import sys
 from typing import TYPE_CHECKING, Annotated, Any
 
-import typer
-
 from mlops_cli.cli import context, exits, options
 from mlops_cli.cli.console import out_lines, print_json, width
 from mlops_cli.core.errors import ExitCode
@@ -23,9 +21,9 @@ def command(
     after: options.RunB = '',
     code: Annotated[
         bool | None,
-        typer.Option('--code/--no-code', help='Every line of code that differs, or only which files. Default: some lines.'),
+        options.Option('--code/--no-code', help='Every line of code that differs, or only which files. Default: some lines.'),
     ] = None,
-    exit_code: Annotated[bool, typer.Option('--exit-code', help='Exit 1 if anything differs.')] = False,
+    exit_code: Annotated[bool, options.Option('--exit-code', help='Exit 1 if anything differs.')] = False,
     json: options.Json = False,
 ) -> int:
     """Two states compared: parameters, code, data, environment, outputs, metrics, and what they took.

@@ -5,8 +5,6 @@ from __future__ import annotations
 import time
 from typing import TYPE_CHECKING, Annotated, Any
 
-import typer
-
 from mlops_cli.cli import exits, options
 from mlops_cli.cli.console import Line, one_line, out, print_json
 from mlops_cli.core import layout
@@ -20,9 +18,9 @@ EXITS = exits.line(failed='a run whose results are gone')
 
 
 def command(
-    runs: Annotated[list[str], typer.Argument(metavar='RUN...', help='Runs: ids, or unambiguous beginnings of them.')],
-    reason: Annotated[str, typer.Option('--reason', '-m', metavar='TEXT', help='Why, for whoever reads the list.')] = '',
-    undo: Annotated[bool, typer.Option('--undo', help='Keep them no longer.')] = False,
+    runs: Annotated[list[str], options.Argument(metavar='RUN...', help='Runs: ids, or unambiguous beginnings of them.')],
+    reason: Annotated[str, options.Option('--reason', '-m', metavar='TEXT', help='Why, for whoever reads the list.')] = '',
+    undo: Annotated[bool, options.Option('--undo', help='Keep them no longer.')] = False,
     json: options.Json = False,
 ) -> int:
     """Keep runs: their results are never taken out of the cache, and everybody who has the branch sees that and why.

@@ -6,8 +6,6 @@ import sys
 import time
 from typing import TYPE_CHECKING, Annotated, Any
 
-import typer
-
 from mlops_cli.cli import context, exits, options
 from mlops_cli.cli.console import Line, out, out_lines, print_json, say, width
 from mlops_cli.cli.going_on import died_documents, died_lines, going_on_lines, live_documents
@@ -30,16 +28,16 @@ EXITS = exits.line()
 Words = list[str] | None
 State = Annotated[
     Words,
-    typer.Option(
+    options.Option(
         '--state', metavar='STATE', help='That ended so, or in which a stage did: done, failed, stopped, killed, ...'
     ),
 ]
 Condition = Annotated[
-    Words, typer.Option('--where', '-w', metavar='CONDITION', help="Such as 'accuracy > 0.9 and train.depth <= 8'.")
+    Words, options.Option('--where', '-w', metavar='CONDITION', help="Such as 'accuracy > 0.9 and train.depth <= 8'.")
 ]
 Sort = Annotated[
     str | None,
-    typer.Option(
+    options.Option(
         '--sort', '-s', metavar='NAME', help='By a field, metric or parameter; -NAME: largest first. Default: newest first.'
     ),
 ]
@@ -47,26 +45,28 @@ Sort = Annotated[
 
 def command(
     state: State = None,
-    stage: Annotated[Words, typer.Option('--stage', metavar='GLOB', help='In which such a stage ran or was restored.')] = None,
-    branch: Annotated[Words, typer.Option('--branch', metavar='GLOB', help='On such a branch.')] = None,
-    who: Annotated[Words, typer.Option('--who', metavar='GLOB', help='Started by such a person.')] = None,
-    host: Annotated[Words, typer.Option('--host', metavar='GLOB', help='On such a machine.')] = None,
+    stage: Annotated[
+        Words, options.Option('--stage', metavar='GLOB', help='In which such a stage ran or was restored.')
+    ] = None,
+    branch: Annotated[Words, options.Option('--branch', metavar='GLOB', help='On such a branch.')] = None,
+    who: Annotated[Words, options.Option('--who', metavar='GLOB', help='Started by such a person.')] = None,
+    host: Annotated[Words, options.Option('--host', metavar='GLOB', help='On such a machine.')] = None,
     since: Annotated[
-        str | None, typer.Option('--since', metavar='WHEN', help='Not before: 2026-11-20, 2h, 3d, 1w, today.')
+        str | None, options.Option('--since', metavar='WHEN', help='Not before: 2026-11-20, 2h, 3d, 1w, today.')
     ] = None,
-    until: Annotated[str | None, typer.Option('--until', metavar='WHEN', help='Not after; a date counts whole.')] = None,
+    until: Annotated[str | None, options.Option('--until', metavar='WHEN', help='Not after; a date counts whole.')] = None,
     trials: Annotated[
-        bool | None, typer.Option('--trials/--no-trials', help='Only trials (run --set), or none.', show_default=False)
+        bool | None, options.Option('--trials/--no-trials', help='Only trials (run --set), or none.', show_default=False)
     ] = None,
-    kept: Annotated[bool, typer.Option('--kept', help='Only runs that are kept.')] = False,
+    kept: Annotated[bool, options.Option('--kept', help='Only runs that are kept.')] = False,
     where: Condition = None,
     sort: Sort = None,
-    reverse: Annotated[bool, typer.Option('--reverse', '-r', help='The other way round.')] = False,
+    reverse: Annotated[bool, options.Option('--reverse', '-r', help='The other way round.')] = False,
     columns: Annotated[
         str | None,
-        typer.Option('--columns', '-c', metavar='NAME,...', help='These fields, metrics and parameters, in this order.'),
+        options.Option('--columns', '-c', metavar='NAME,...', help='These fields, metrics and parameters, in this order.'),
     ] = None,
-    most: Annotated[int, typer.Option('--most', '-n', metavar='N', min=0, help='So many; 0: all.')] = 20,
+    most: Annotated[int, options.Option('--most', '-n', metavar='N', min=0, help='So many; 0: all.')] = 20,
     json: options.Json = False,
 ) -> int:
     """Runs, newest first, with their metrics and with the parameters that differ between them.

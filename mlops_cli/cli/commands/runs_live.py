@@ -4,13 +4,12 @@ from __future__ import annotations
 
 from typing import Annotated
 
-import typer
-
 from mlops_cli.cli import exits, options
+from mlops_cli.cli.folder import Folder
 from mlops_cli.core.errors import ExitCode
 
 Which = Annotated[
-    str, typer.Argument(metavar='[RUN]', help='A run, or the beginning of its id. Default: the only one that goes on.')
+    str, options.Argument(metavar='[RUN]', help='A run, or the beginning of its id. Default: the only one that goes on.')
 ]
 
 attach_epilog = exits.line(ExitCode.INTERRUPTED, ExitCode.TERMINATED, failed='a stage failed, or the run died')
@@ -29,7 +28,9 @@ def attach(run: Which = '', json: options.Json = False) -> int:
 
 def cancel(
     run: Which = '',
-    now: Annotated[bool, typer.Option('--now', help='End its stages at once, without the time they have to end well.')] = False,
+    now: Annotated[
+        bool, options.Option('--now', help='End its stages at once, without the time they have to end well.')
+    ] = False,
     json: options.Json = False,
 ) -> int:
     """Stop a run that goes on, as Ctrl-C would, and wait until it has ended. What is done stays.
@@ -41,7 +42,7 @@ def cancel(
     return attending.cancel(run, now=now, json=json)
 
 
-def register(app: typer.Typer) -> None:
+def register(app: Folder) -> None:
     """Adds both commands to the group ``runs``."""
     app.command('attach', epilog=attach_epilog)(attach)
     app.command('cancel', epilog=cancel_epilog)(cancel)

@@ -5,8 +5,6 @@ from __future__ import annotations
 import sys
 from typing import TYPE_CHECKING, Annotated, Any
 
-import typer
-
 from mlops_cli.cli import exits, options
 from mlops_cli.cli.console import out_lines, print_json, width
 from mlops_cli.core import layout
@@ -17,7 +15,7 @@ if TYPE_CHECKING:
 EXITS = exits.line()
 RunId = Annotated[
     str,
-    typer.Argument(metavar='[RUN]', help="A run's id, or an unambiguous beginning of it; last~1: the one before the last."),
+    options.Argument(metavar='[RUN]', help="A run's id, or an unambiguous beginning of it; last~1: the one before the last."),
 ]
 
 

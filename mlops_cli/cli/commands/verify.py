@@ -5,8 +5,6 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Annotated
 
-import typer
-
 from mlops_cli.cli import exits, options
 from mlops_cli.cli.console import Line, one_line, out, print_json
 from mlops_cli.cli.progress import Progress
@@ -20,7 +18,7 @@ EXITS = exits.line(failed='damage found')
 
 def command(
     sample: Annotated[
-        str, typer.Option('--sample', metavar='N/T|X%', help='Only part N of T, or about X percent of the objects.')
+        str, options.Option('--sample', metavar='N/T|X%', help='Only part N of T, or about X percent of the objects.')
     ] = '',
     json: options.Json = False,
 ) -> int:

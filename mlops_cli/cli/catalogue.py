@@ -1,0 +1,34 @@
+"""Which commands there are.  A command's module is imported when it is used."""
+
+from __future__ import annotations
+
+from importlib import import_module
+from typing import Any
+
+# Command -> (module, one line for the overview).  A folder of commands is a module with ``app``, a Typer of its own; every
+# other one has ``command`` and, for its help, ``EXITS``.
+COMMANDS = {
+    'init': ('init', 'make a project: pipeline.yaml, params.yaml, .mlops/'),
+    'run': ('run', 'bring stages up to date, in parallel, from cache where possible'),
+    'status': ('status', 'what is out of date, and why'),
+    'plan': ('plan', 'what run would do, why, and how long it would take'),
+    'explain': ('explain', "every component of a stage's key, before and after"),
+    'accept': ('accept', 'the present outputs become the recorded result, without running'),
+    'graph': ('graph', 'the stages and what flows between them'),
+    'lineage': ('lineage', 'where something came from, what was made from it'),
+    'logs': ('logs', 'what a stage printed'),
+    'runs': ('runs', 'runs: list, show, compare, follow, stop, keep, take over'),
+    'metrics': ('metrics', 'the numbers that stages wrote: show, diff'),
+    'plots': ('plots', 'what stages drew or wrote, as charts: show, diff'),
+    'checkout': ('checkout', 'put recorded outputs into the workspace'),
+    'add': ('add', 'track data that no stage makes'),
+    'doctor': ('doctor', 'what is wrong here, with what mends it'),
+    'config': ('config', 'settings, and where each value comes from'),
+    'verify': ('verify', 'check every stored object'),
+    'gate': ('gate', 'an expression over metrics that must hold'),
+}
+
+
+def module(command: str) -> Any:
+    """The command's module."""
+    return import_module(f'mlops_cli.cli.commands.{COMMANDS[command][0]}')
