@@ -13,8 +13,13 @@ _PATHSPECS = 200  # beyond which git is quicker without: it compares each file w
 
 def tracked(folder: str, paths: Sequence[str] = ()) -> tuple[str, ...]:
     """Files below ``folder`` (or the paths) that git tracks, relative to it, sorted; empty outside a repository."""
-    found = run(folder, ['--literal-pathspecs', 'ls-files', '-z', '--', *paths]) or b''
-    return tuple(sorted({os.fsdecode(name) for name in found.split(b'\0') if name}))
+    few = len(paths) <= _PATHSPECS
+    found = run(folder, ['--literal-pathspecs', 'ls-files', '-z', '--', *(paths if few else ())]) or b''
+    names = {os.fsdecode(name) for name in found.split(b'\0') if name}
+    if not few and '.' not in paths:  # more of them would not fit into a command line either
+        wanted = set(paths)
+        names = {name for name in names if name in wanted or not wanted.isdisjoint(_around(name))}
+    return tuple(sorted(names))
 
 
 def ignored(folder: str, paths: Iterable[str]) -> frozenset[str] | None:

@@ -69,6 +69,9 @@ def test_a_repository(committed: Project) -> None:
     assert git.top(f'{folder}/sub/project') == folder
     assert git.tracked(folder) == ('.gitignore', 'a.txt', 'sub/project/b.txt')
     assert git.tracked(folder, ['sub']) == ('sub/project/b.txt',)
+    many = [f'nothing/{number:0100}' for number in range(40_000)]  # more than a command line holds
+    assert git.tracked(folder, ['sub', *many]) == ('sub/project/b.txt',)
+    assert git.tracked(folder, ['a.txt', *many]) == ('a.txt',)
     assert git.tracked(f'{folder}/sub') == ('project/b.txt',)
     assert git.tracked(f'{folder}/sub', ['.']) == ('project/b.txt',)
     assert git.ignored(folder, ['x.bin', 'deep/y.bin', 'a.txt']) == {'x.bin', 'deep/y.bin'}
