@@ -1,10 +1,11 @@
 """Digests: the names of bytes.  Knows nothing about files."""
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import Protocol
 
 from blake3 import blake3
+
+from mlops_cli.core.classes import dataclass
 
 ALGORITHM = 'blake3'
 

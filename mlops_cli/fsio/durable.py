@@ -10,11 +10,11 @@ import threading
 import time
 from collections.abc import Callable, Iterable
 from contextlib import suppress
-from dataclasses import dataclass, field
 from itertools import groupby
 from types import TracebackType
 from typing import Literal
 
+from mlops_cli.core.classes import dataclass, field
 from mlops_cli.core.errors import UserError
 from mlops_cli.fsio import naming, ops, syncing
 from mlops_cli.fsio.naming import Folders

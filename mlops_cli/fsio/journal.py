@@ -11,10 +11,10 @@ import time
 import zlib
 from collections.abc import Iterator
 from contextlib import ExitStack
-from dataclasses import dataclass, field
 from typing import Any
 
 from mlops_cli.core.canonical import canonical_bytes
+from mlops_cli.core.classes import dataclass, field
 from mlops_cli.core.errors import ExitCode, UserError
 from mlops_cli.fsio import locks, ops
 from mlops_cli.fsio.atomic import as_root

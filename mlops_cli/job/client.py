@@ -10,10 +10,10 @@ import sys
 import threading
 import time
 from collections.abc import Mapping
-from dataclasses import dataclass
 from typing import Any
 
 import mlops_cli
+from mlops_cli.core.classes import dataclass
 from mlops_cli.core.errors import ExitCode, UserError
 from mlops_cli.core.job import Job, Outcome, Usage
 from mlops_cli.job.family import VARIABLE, kill_marked

@@ -7,12 +7,12 @@ import platform
 import shlex
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from contextlib import suppress
-from dataclasses import replace
 from typing import Any
 
 from mlops_cli import git
 from mlops_cli.core import layout
 from mlops_cli.core.canonical import canonical_bytes
+from mlops_cli.core.classes import replace
 from mlops_cli.core.clock import iso, run_id
 from mlops_cli.core.digest import Digest
 from mlops_cli.core.errors import ExitCode, UserError, UserErrors

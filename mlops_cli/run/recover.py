@@ -7,10 +7,10 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable
-from dataclasses import dataclass
 from typing import Any
 
 from mlops_cli.core import layout
+from mlops_cli.core.classes import dataclass
 from mlops_cli.fsio.journal import leftovers
 from mlops_cli.fsio.paths import Root
 from mlops_cli.run import aside, checkpoint

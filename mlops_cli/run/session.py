@@ -5,10 +5,10 @@ from __future__ import annotations
 import os
 import threading
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
 from functools import cached_property
 from typing import Any
 
+from mlops_cli.core.classes import dataclass, field
 from mlops_cli.core.events import Event, Note
 from mlops_cli.core.refs import ObjectRef
 from mlops_cli.core.secrets import environment_secrets

@@ -5,11 +5,11 @@ from __future__ import annotations
 import os
 import re
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, field, replace
 from stat import S_ISREG, S_IXUSR
 from typing import Any
 
 from mlops_cli.core import layout
+from mlops_cli.core.classes import dataclass, field, replace
 from mlops_cli.core.clock import iso
 from mlops_cli.core.digest import digest_of
 from mlops_cli.core.errors import UserError

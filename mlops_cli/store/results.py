@@ -9,13 +9,13 @@ import os
 import threading
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
 from contextlib import suppress
-from dataclasses import dataclass, field
 from functools import cached_property
 from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
 from mlops_cli.core.canonical import canonical_bytes, document
+from mlops_cli.core.classes import dataclass, field
 from mlops_cli.core.digest import Digest, digest_of
 from mlops_cli.core.errors import UserError
 from mlops_cli.core.layout import RESULTS, TEMPORARY
