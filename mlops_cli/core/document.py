@@ -3,7 +3,7 @@ from __future__ import annotations
 
 import re
 from bisect import bisect_right
-from collections.abc import Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 from mlops_cli.core.classes import dataclass
@@ -12,13 +12,13 @@ from mlops_cli.core.errors import Where
 Path = Sequence[str | int]
 
 # A place is one integer, line << SHIFT | column, both from 0: two million of them must fit into memory.
-SHIFT = 25
+SHIFT = Where.SHIFT
 _COLUMN = (1 << SHIFT) - 1
 LINE_END = re.compile(r'\r\n?|\n')
 
 
 def place_where(file: str, place: int) -> Where:
-    return Where(file, (place >> SHIFT) + 1, (place & _COLUMN) + 1)
+    return Where.at(file, place)
 
 
 class Marks:
@@ -32,6 +32,24 @@ class Marks:
         self.places = places
         self.keys = keys
         self.below: dict[str | int, Marks] = {}
+
+
+class Places(Mapping[str, Where]):
+    """The places of the keys of one mapping, each made when it is asked for.  ``keys``: their numbers."""
+
+    __slots__ = ('_keys', 'file')
+
+    def __init__(self, file: str, keys: Mapping[str, int]) -> None:
+        self.file, self._keys = file, keys
+
+    def __getitem__(self, key: str) -> Where:
+        return Where.at(self.file, self._keys[key])
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self._keys)
+
+    def __len__(self) -> int:
+        return len(self._keys)
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,6 +67,13 @@ class Document:
 
         What is not in the file (a default, the result of a template) has the place of the nearest thing above it."""
         return place_where(self.file, self._find(path, key))
+
+    def places(self, path: Path) -> Places:
+        """Where the keys of the mapping stand that these keys and positions lead to."""
+        marks = self.marks
+        for step in path:
+            marks = marks.below.get(step) if marks is not None else None
+        return Places(self.file, marks.keys if marks is not None and marks.keys is not None else {})
 
     def where_in(self, path: Path, offset: int, *, key: bool = False) -> Where:
         """The place of a ``${`` inside a text, by its offset in the value: in a long script, the line it is on."""
@@ -79,15 +104,16 @@ class Document:
         return [0, *(found.end() for found in LINE_END.finditer(self.text))]
 
     def _find(self, path: Path, key: bool) -> int:
-        marks, place = self.marks, self.start
-        for depth, step in enumerate(path):
+        marks, place, left = self.marks, self.start, len(path)
+        for step in path:
             if marks is None:
                 break
             try:
                 place = marks.places[step]  # type: ignore[index]
             except (KeyError, IndexError, TypeError):
                 break
-            if key and depth == len(path) - 1 and marks.keys is not None:
+            left -= 1
+            if key and not left and marks.keys is not None:
                 return marks.keys[step]  # type: ignore[index]
             marks = marks.below.get(step)
         return place

@@ -3,8 +3,6 @@ from __future__ import annotations
 
 from enum import IntEnum
 
-from mlops_cli.core.classes import dataclass
-
 
 class ExitCode(IntEnum):
     """The contract of docs/exit-codes.md."""
@@ -22,13 +20,54 @@ class ExitCode(IntEnum):
     TERMINATED = 143
 
 
-@dataclass(frozen=True, slots=True, order=True)
 class Where:
-    """A place in a file a person wrote; line and column count from 1, 0 means the whole file."""
+    """A place in a file a person wrote; line and column count from 1, 0 means the whole file.  Never changed.
 
-    file: str
-    line: int = 0
-    column: int = 0
+    Every entry of a pipeline has one, so it is two words: line and column are one number."""
+
+    __slots__ = ('_place', 'file')
+    __match_args__ = ('file', 'line', 'column')
+    SHIFT = 25  # bits of a column
+
+    def __init__(self, file: str, line: int = 0, column: int = 0) -> None:
+        self.file = file
+        self._place = ((line - 1) << self.SHIFT) + column - 1
+
+    @classmethod
+    def at(cls, file: str, place: int) -> Where:
+        """``place``: line << SHIFT | column, both from 0."""
+        where = cls.__new__(cls)
+        where.file, where._place = file, place
+        return where
+
+    @property
+    def line(self) -> int:
+        return ((self._place + 1) >> self.SHIFT) + 1
+
+    @property
+    def column(self) -> int:
+        return (self._place + 1) & ((1 << self.SHIFT) - 1)
+
+    def __eq__(self, other: object) -> bool:
+        return self._place == other._place and self.file == other.file if isinstance(other, Where) else NotImplemented
+
+    def __hash__(self) -> int:
+        return hash((self.file, self._place))
+
+    def __lt__(self, other: Where) -> bool:
+        return (self.file, self._place) < (other.file, other._place)
+
+    def __gt__(self, other: Where) -> bool:
+        return other < self
+
+    def __le__(self, other: Where) -> bool:
+        return not other < self
+
+    def __ge__(self, other: Where) -> bool:
+        return not self < other
+
+    def __repr__(self) -> str:
+        return f'Where(file={self.file!r}, line={self.line}, column={self.column})'
 
     def __str__(self) -> str:
         return f'{self.file}:{self.line}:{self.column}' if self.line else self.file

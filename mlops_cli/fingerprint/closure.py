@@ -44,13 +44,15 @@ class Found:
 
 
 def find_code(command: Command, wdir: str, root: str, *, environ: Mapping[str, str], declared_outputs: frozenset[str],
-              covered: Callable[[str], bool], cache: ImportCache | None = None) -> Found:
+              covered: Callable[[str], bool], cache: ImportCache | None = None,
+              plain: Callable[[str], bool] = lambda _: False) -> Found:
     """The files of the project that a stage's command runs.
 
     ``wdir``: from the root.  ``environ``: the variables the stage gets, PATH among them.  ``declared_outputs``: paths that
     any stage makes.  ``covered``: whether a path is an input of the stage already, so that a word that names it adds nothing.
-    ``cache``: what was learnt for other stages; folders and files count as they were when it first looked."""
-    finder = _Finder(cache or ImportCache(), root, wdir, environ, declared_outputs, covered)
+    ``cache``: what was learnt for other stages; folders and files count as they were when it first looked.  ``plain``: whether
+    a path is a regular file reached through no link, and covered, so that it need not be looked at."""
+    finder = _Finder(cache or ImportCache(), root, wdir, environ, declared_outputs, covered, plain)
     return finder.found(command)
 
 
@@ -74,9 +76,12 @@ class _Sum:
         self.generated |= closure.generated
 
 
+_NO_SUM, _NOTHING = _Sum(), Found()
+
+
 class _Finder:
     def __init__(self, cache: ImportCache, root: str, wdir: str, environ: Mapping[str, str], made: frozenset[str],
-                 covered: Callable[[str], bool]) -> None:
+                 covered: Callable[[str], bool], plain: Callable[[str], bool]) -> None:
         self.cache = cache
         self.folders = cache.folders(root)
         self.root = self.folders.root
@@ -84,12 +89,15 @@ class _Finder:
         self.environ = environ
         self.made = cache.answers.setdefault(('made', made), made)  # one object for equal ones, quick to compare
         self.covered = covered
+        self.plain = plain
         self.sum = _Sum()
         self.searches: list[Search] = []
 
     def found(self, command: Command) -> Found:
         reading = read_command(command, self.wdir, self.root, self.environ, self.cache, self.console_script)
         self.words(reading)
+        if reading.only_words and self.sum == _NO_SUM:
+            return _NOTHING
         for program in reading.programs:
             self.program(program)
         for path, program in reading.scripts:
@@ -121,12 +129,15 @@ class _Finder:
 
     def word_file(self, path: str) -> str | None:
         """The path from the root of a regular file that a word names and no stage makes; else None."""
+        shown = self.shown(path)
+        if self.plain(shown) or self.is_made(shown):
+            return None
         real, status, is_link = self.folders.look(path)
         if status is None:
             self.note_absent(path)
             return None
         rel = self.folders.relative_file(real) if stat.S_ISREG(status.st_mode) else None
-        if rel is None or self.is_made(rel) or self.is_made(self.shown(path)):
+        if rel is None or self.is_made(rel):
             return None
         if is_link and (holder := self.folders.relative(self.folders.real(os.path.dirname(path)))) is not None:
             self.sum.folders.add(holder or '.')

@@ -26,18 +26,16 @@ from mlops_cli.fingerprint.launchers import (
     shell_text,
 )
 from mlops_cli.fingerprint.managers import MANAGERS, managed
-from mlops_cli.fingerprint.shell import DEPTH, ShellError, Simple, Word, constant, parse
+from mlops_cli.fingerprint.named import joined, named
+from mlops_cli.fingerprint.shell import DEPTH, ShellError, Simple, Word, constant, parse, plain_words
 from mlops_cli.fingerprint.shellscripts import scan
 from mlops_cli.fingerprint.shellstate import State, value_of
 from mlops_cli.pipeline.spec import Command
 
 SCRIPT_LIMIT = 1 << 20  # bytes of a shell script that are looked at
-WORD_LIMIT = 4096  # characters; no longer word names a file
 
 _HINT = 'list the files it uses under code'
 _WRITTEN_PYTHON = re.compile(rb"""(?:^#!\s*|exec' |exec "|exec )"?(/[^\s"']*/(?:python|pypy)[\d.]*)""")  # of a console script
-
-_NUMBER = re.compile(r'[0-9.]+(?:[eE][+-]?[0-9]+)?\Z')
 
 ProgramKind = Literal['script', 'module', 'code', 'tool']
 ConsoleScripts = Callable[[str], tuple[str, str] | None]
@@ -76,6 +74,10 @@ class Reading:
     consulted: set[str] = field(default_factory=set)
     pythons: list[str] = field(default_factory=list)
 
+    @property
+    def only_words(self) -> bool:
+        return not (self.programs or self.scripts or self.unknown or self.absent or self.consulted or self.pythons)
+
 
 @dataclass(frozen=True, slots=True)
 class _At:
@@ -94,8 +96,12 @@ def read_command(command: Command, wdir: str, root: str, environ: Mapping[str, s
     """What a stage's command runs, started in ``wdir`` of the project at ``root`` (absolute).
 
     ``console_script``: of a name that the project installs as a program, the module and the absolute path that says so."""
+    folder = os.path.normpath(os.path.join(root, wdir)) if wdir != '.' else root
+    words = plain_words(command.words[0]) if command.kind == 'shell' and len(command.words) == 1 else []
+    if words and words[0] in _QUIET and console_script(words[0]) is None:
+        return Reading(words={path for word in words[1:] for path in named(word, folder)})
     reader = _Reader(root, cache, console_script)
-    state = State(os.path.normpath(os.path.join(root, wdir)), environ)
+    state = State(folder, environ)
     if command.kind == 'argv':
         reader.run(tuple(constant(word) for word in command.words), _At(state))
     else:
@@ -262,7 +268,7 @@ class _Reader:
         paths = tuple(os.path.normpath(os.path.join(cwd, part)) for part in environ.get('PYTHONPATH', '').split(':') if part)
         without = bool((call and call.without_folder) or environ.get('PYTHONSAFEPATH'))
         if kind == 'script':
-            value = _joined(cwd, value)
+            value = joined(cwd, value)
         program = Program(kind, value, cwd, paths, python, without, distribution)
         self.reading.programs[program] = None
         self.python_words(rest, state, program)
@@ -460,10 +466,9 @@ class _Reader:
     def candidates(self, word: Word, state: State) -> list[str]:
         """Absolute paths that a word may name: itself, or what follows ``=`` in it."""
         text = word.text
-        if not text or state.cwd is None or len(text) > WORD_LIMIT or '\n' in text or '\0' in text:
+        if not text or state.cwd is None or '\n' in text or '\0' in text:
             return []
-        texts = (text, text.partition('=')[2]) if '=' in text else (text,)
-        return [_joined(state.cwd, each) for each in texts if each and each[0] != '-' and not _NUMBER.match(each)]
+        return named(text, state.cwd)
 
 
 _BUILTINS: dict[str, Callable[[_Reader, Simple, _At], State]] = {
@@ -482,13 +487,8 @@ _SPECIAL: dict[str, Callable[[_Reader, Sequence[Word], _At], None]] = {
     'xargs': _Reader.xargs,
 }
 _SPEAKERS = frozenset(('echo', 'printf', 'true', 'false', ':'))  # their words are only said
-
-
-def _joined(folder: str, path: str) -> str:
-    """An absolute path without ``.``, ``..`` and doubled slashes."""
-    if path[0] in './' or path[-1] == '/' or '/.' in path or '//' in path:
-        return os.path.normpath(os.path.join(folder, path))
-    return f'{folder}/{path}'
+# Programs that only read and write the files that their words name.
+_QUIET = frozenset(PLAIN).difference(_SPEAKERS, _BUILTINS, _SPECIAL, MANAGERS, WRAPPERS, SHELLS, LAUNCHERS, OPAQUE)
 
 
 def _short(text: str) -> str:

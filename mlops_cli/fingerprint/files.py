@@ -15,7 +15,7 @@ from mlops_cli.core.digest import Digest
 from mlops_cli.core.errors import ExitCode, UserError
 from mlops_cli.core.refs import ObjectRef
 from mlops_cli.fingerprint.ignore import ALWAYS, Ignore
-from mlops_cli.fingerprint.index import Index, pack
+from mlops_cli.fingerprint.index import Index, mode_of, pack
 from mlops_cli.fingerprint.scan import Scan
 from mlops_cli.fsio.paths import FolderEntry, Root
 from mlops_cli.store.ingest import hash_open_file, special_file
@@ -65,6 +65,10 @@ class Workspace:
             self._remember(rel)
             self._known[key] = self._look(rel, ignore)
         return self._known[key]
+
+    def is_plain(self, rel: str) -> bool:
+        """Whether :meth:`ref` found a regular file there, and no link on the way to it."""
+        return stat.S_ISREG(mode_of(self.seen.files.get(rel, b'')))
 
     def open(self, rel: str) -> int:
         """A descriptor of the regular file that :meth:`ref` reads for this path; the caller closes.  Raises UserError, OSError,

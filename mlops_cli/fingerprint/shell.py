@@ -79,11 +79,17 @@ def parse(text: str) -> tuple[Event, ...]:
     """The simple commands of a script, in the order they stand, those of ``if``, ``for`` and functions too.
 
     Raises ShellError."""
-    if _ONE_COMMAND.match(text):  # as most are
-        words = text.split()
-        if words[0] not in _RESERVED:
-            return (Simple(words=tuple(Word(word, word) for word in words)),)
+    if words := plain_words(text):
+        return (Simple(words=tuple(Word(word, word) for word in words)),)
     return _Parser(_Lexer(text).tokens()).events()
+
+
+def plain_words(text: str) -> list[str]:
+    """The words of a script that is one command of plain words, as most are; none where it is anything more."""
+    if not _ONE_COMMAND.match(text):
+        return []
+    words = text.split()
+    return [] if words[0] in _RESERVED else words
 
 
 class _Lexer:

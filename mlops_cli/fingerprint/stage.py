@@ -9,7 +9,7 @@ from __future__ import annotations
 import os
 import re
 from collections.abc import Callable, Iterator, Mapping
-from typing import Literal
+from typing import Any, Literal
 
 from mlops_cli.core import layout
 from mlops_cli.core.classes import dataclass, field
@@ -30,6 +30,7 @@ from mlops_cli.fingerprint.pyast import meaning
 from mlops_cli.fingerprint.tracked import Recorded, Tracked
 from mlops_cli.pipeline.spec import Dep, ParamRef, Pipeline, Stage
 
+NOTHING: Mapping[Any, Any] = {}  # one for all drafts that have nothing there
 _WRITTEN = frozenset({'.gitignore', '.gitattributes'})  # at the top of the project, by mlops itself
 
 
@@ -84,15 +85,19 @@ class Describer:
         self.makers = {output.path: stage.name for stage in pipeline.stages.values() for output in stage.outputs}
         self.made = frozenset(self.makers)
         self.groups = pipeline.groups
-        self._folders = {folder for path in self.makers for folder in (*_parents(path), '.')}
+        around = {path.rpartition('/')[0] for path in self.makers}
+        self._folders = {above for folder in around if folder for above in (folder, *_parents(folder))}
+        self._folders |= {'.'} if self.makers else set()
         self._imports = ImportCache()
         self._meanings: dict[tuple[Digest, bool], Digest | None] = {}
 
     def maker_of(self, path: str) -> tuple[str, str] | None:
         """(stage, output) that makes a path or a folder around it."""
-        for candidate in (path, *_parents(path)):
+        candidate = path
+        while candidate:
             if candidate in self.makers:
                 return self.makers[candidate], candidate
+            candidate = candidate.rpartition('/')[0]
         return None
 
     def describe(self, stage: Stage) -> Draft:
@@ -261,6 +266,7 @@ class _Walk:
                 declared_outputs=self.shared.made,
                 covered=self._covered,
                 cache=self.shared._imports,
+                plain=lambda path: path in self.inputs and self.shared.workspace.is_plain(path),
             )
             self.unknown = self.found.unknown
             paths |= dict.fromkeys(path for path in self.found.files if not made(path))
@@ -353,12 +359,12 @@ class _Walk:
             self.stage,
             tuple(self.entries.values()),
             tuple(self.holes.values()),
-            self.inputs,
-            self.code_bytes,
+            self.inputs or NOTHING,
+            self.code_bytes or NOTHING,
             tuple(dict.fromkeys(self.missing)),
-            self.elsewhere,
-            self.tracked,
-            self.nodes,
+            self.elsewhere or NOTHING,
+            self.tracked or NOTHING,
+            self.nodes or NOTHING,
             self.unknown,
             self.found,
         )

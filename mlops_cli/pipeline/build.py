@@ -30,6 +30,8 @@ from mlops_cli.pipeline.spec import (
 )
 from mlops_cli.pipeline.template import Scope, TemplateError, render_argv, render_command, resolve
 
+_CODE, _RESOURCES, _RETRY = Code(), Resources(), Retry()  # one for all stages that say nothing of it
+_NOTHING: Mapping[str, Any] = {}
 _OWN_WAY = ('cmd', 'argv', 'vars', 'matrix', 'wdir')  # keys whose templates are not simply replaced
 _PLOT_KEYS = ('x', 'y', 'x_label', 'y_label', 'title', 'kind', 'template', 'header')
 PROGRESS_SUFFIXES = ('.jsonl', '.ndjson', '.csv', '.tsv')
@@ -54,10 +56,12 @@ class Builder:
         self.sources = sources
         self.problems = problems
         self.check = check
-        self.templated = tuple(key for key, value in raw.items() if key not in _OWN_WAY and _has_template(value))
-        self.shared = not _has_template(raw.get('wdir', ''))  # paths read the same in all instances
+        having = [key for key, value in raw.items() if _has_template(value)]
+        self.plain = not having and 'vars' not in raw  # no parameter is looked up
+        self.templated = tuple(key for key in having if key not in _OWN_WAY)
+        self.shared = 'wdir' not in having  # paths read the same in all instances
         self.known: dict[str, Any] = {}
-        self.places = {key: part.where((*path, key), key=True) for key in raw}
+        self.places: Mapping[str, Where] = part.document.places(path)
         self.wdir = part.folder
         self.values: Mapping[str, Any] = raw
 
@@ -65,7 +69,8 @@ class Builder:
         """The stage, None if something is wrong with it."""
         before = len(self.problems.errors)
         used = {(one.file, one.key): one for one in instance.used}
-        noting = instance.scope.noting(lambda one: used.setdefault((one.file, one.key), one))
+        noting = instance.scope if self.plain else instance.scope.noting(
+            lambda one: used.setdefault((one.file, one.key), one))
         self.wdir = self._wdir(noting)
         scope = self._scope(noting)
         self.values = self._resolved(scope)
@@ -78,24 +83,24 @@ class Builder:
         values, get = self.values, self._get
         item = instance.item
         needs = tuple(values.get('needs', ()))
-        places = self.places | {f'needs.{number}': self.part.where((*self.path, *here)) for number, (here, _)
+        places = {**self.places} | {f'needs.{number}': self.part.where((*self.path, *here)) for number, (here, _)
                                 in enumerate(_numbered(needs, 'needs'))} if needs else self.places
         command = self._command(scope)
         return Stage(
             name=instance.name, group=instance.group, command=command, wdir=self.wdir, used=tuple(used.values()),
-            deps=get('deps', self._deps, ()), code=get('code', self._code, Code()), params=get('params', self._params, ()),
+            deps=get('deps', self._deps, ()), code=get('code', self._code, _CODE), params=get('params', self._params, ()),
             outputs=get('outs', self._outs, ()) + get('metrics', self._metrics, ()) + get('plots', self._plots, ()),
             env=tuple(values.get('env', ())), secrets=get('secrets', self._secrets, ()),
-            environment=get('environment', self._environment, None), resources=get('resources', self._resources, Resources()),
+            environment=get('environment', self._environment, None), resources=get('resources', self._resources, _RESOURCES),
             timeout_seconds=get('timeout', self._duration, None), grace_seconds=get('grace', self._duration, 10.0),
-            retry=get('retry', self._retry, Retry()), needs=needs,
+            retry=get('retry', self._retry, _RETRY), needs=needs,
             mutex=tuple(values.get('mutex', ())), frozen=values.get('frozen', False),
             always_changed=values.get('always_changed', False),
             checkpoint=get('checkpoint', self._one_path, None), caches=get('caches', self._paths, ()),
             progress=get('progress', self._progress, None),
             isolate=values.get('isolate', 'none'), model=get('model', self._model, None), desc=values.get('desc', ''),
-            meta=values.get('meta', {}), where=self.part.where(('stages', instance.group), key=True), places=places,
-            axes={} if item is None else dict(item) if isinstance(item, Mapping) else {'item': item})
+            meta=values.get('meta', _NOTHING), where=self.part.where(('stages', instance.group), key=True), places=places,
+            axes=_NOTHING if item is None else dict(item) if isinstance(item, Mapping) else {'item': item})
 
     def _get(self, key: str, work: Callable[[Any, Path], Any], default: Any) -> Any:
         """The value of a key; worked out once for all instances where nothing of it can differ."""
@@ -277,13 +282,14 @@ class Builder:
     # Outputs
 
     def _outs(self, value: Any, path: Path) -> tuple[Output, ...]:
-        return tuple(Output(text, cache=more.get('cache', True), persist=more.get('persist', False), desc=more.get('desc', ''),
-                            where=where) for text, more, where in self._made(value, path))
+        return tuple(Output(text, 'out', more.get('cache', True), more.get('persist', False), more.get('desc', ''), None,
+                            _NOTHING, where) for text, more, where in self._made(value, path))
 
     def _metrics(self, value: Any, path: Path) -> tuple[Output, ...]:
         return tuple(Output(text, 'metric', more.get('cache', True), more.get('persist', False), more.get('desc', ''),
                             Metric(more.get('primary'), more.get('goals', {}),
-                                   {name: float(number) for name, number in more.get('tolerance', {}).items()}), where=where)
+                                   {name: float(number) for name, number in more.get('tolerance', {}).items()}),
+                            _NOTHING, where)
                      for text, more, where in self._made(value, path))
 
     def _plots(self, value: Any, path: Path) -> tuple[Output, ...]:

@@ -51,7 +51,10 @@ class _Item:
 def instances(part: Part, group: str, raw: Mapping[str, Any], environ: Mapping[str, str], problems: Problems) -> list[Instance]:
     """The instances of a stage in the order of their items, none if something is wrong with the items."""
     path: Path = ('stages', group)
-    scope = replace(part.scope, environ={name: environ.get(name) for name in raw.get('do', raw).get('env', ())})
+    names = raw.get('do', raw).get('env', ())
+    scope = replace(part.scope, environ={name: environ.get(name) for name in names}) if names else part.scope
+    if 'foreach' not in raw and 'matrix' not in raw:
+        return [Instance(group, group, raw, path, scope)]
     used: list[Used] = []
     noting = scope.noting(used.append)
     if 'foreach' in raw:
@@ -62,12 +65,10 @@ def instances(part: Part, group: str, raw: Mapping[str, Any], environ: Mapping[s
         found = _resolved(part, group, raw['foreach'], noting, (*path, 'foreach'), problems)
         made = _foreach(part, group, found, (*path, 'foreach'), problems)
         raw, path, axes = raw['do'], (*path, 'do'), ()
-    elif 'matrix' in raw:
+    else:
         found = _resolved(part, group, raw['matrix'], noting, (*path, 'matrix'), problems)
         made = _matrix(part, group, found, (*path, 'matrix'), problems)
         axes = tuple(made[0].item) if made else ()
-    else:
-        return [Instance(group, group, raw, path, scope)]
     return [Instance(f'{group}@{one.id}', group, raw, path, scope.child(item=one.item, key=one.key), one.item, axes,
                      tuple(used))
             for one in _distinct(part, group, made, problems)]

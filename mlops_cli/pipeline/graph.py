@@ -20,7 +20,17 @@ _GLOB = ('*', '?', '[')
 
 def edges(pipeline: Pipeline) -> dict[str, tuple[str, ...]]:
     """Stage -> the stages it comes after, in the order of the file: makers of its dependencies (a path that is, lies in or
-    holds one of their outputs), of its parameter, code and environment files; stages it names in deps and ``needs``."""
+    holds one of their outputs), of its parameter, code and environment files; stages it names in deps and ``needs``.
+
+    Worked out once for a pipeline."""
+    known = vars(pipeline)
+    if 'edges' not in known:
+        known['edges'] = _edges(pipeline)
+    found: dict[str, tuple[str, ...]] = known['edges']
+    return found
+
+
+def _edges(pipeline: Pipeline) -> dict[str, tuple[str, ...]]:
     makers = Makers(pipeline.stages.values())
     position = {name: number for number, name in enumerate(pipeline.stages)}
     groups = pipeline.groups
@@ -31,7 +41,7 @@ def edges(pipeline: Pipeline) -> dict[str, tuple[str, ...]]:
             before |= makers.of_pattern(pattern)
         for name in _named(stage):
             before |= set(groups.get(name) or ((name,) if name in position else ()))
-        found[stage.name] = tuple(sorted(before, key=position.__getitem__))
+        found[stage.name] = tuple(sorted(before, key=position.__getitem__)) if before else ()
     return found
 
 

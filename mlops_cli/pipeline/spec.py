@@ -5,6 +5,7 @@ All paths are relative to the project's root, POSIX, normalised, checked (no ``.
 from __future__ import annotations
 
 from collections.abc import Mapping
+from functools import cached_property
 from typing import Any, Literal
 
 from mlops_cli.core.classes import dataclass, field
@@ -154,7 +155,7 @@ class Stage:
     used: tuple[Used, ...] = ()
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class Pipeline:
     """``stages``: by instance name, in the order of the file.  ``files``: every file that was read to make this
     (pipeline files, parameter and vars files used by templates), relative to the root.  ``absent``: files that were looked
@@ -166,7 +167,7 @@ class Pipeline:
     absent: tuple[str, ...] = ()
     desc: str = ''
 
-    @property
+    @cached_property
     def groups(self) -> dict[str, tuple[str, ...]]:
         """Group name -> names of its instances, in the order of the file."""
         found: dict[str, list[str]] = {}

@@ -36,6 +36,7 @@ LOOKED_AT = 200  # records, for the last run that was no trial
 _ID = re.compile(rf'[0-9]{{8}}T[0-9]{{6}}Z-[{ID_ALPHABET}]{{{ID_LENGTH}}}')
 _LAST = re.compile(r'(?:last|latest)(?:~([0-9]{1,6}))?')
 _MONTH = re.compile(r'[0-9]{4}-[0-9]{2}')
+_KEY = re.compile(r'[0-9a-f]{64}')
 _ENTRY8 = re.compile(r'(?:[0-9a-f]{8})?')
 _MISREAD = str.maketrans('ilo', '110')  # letters that no id has, and what they were misread from
 
@@ -71,6 +72,10 @@ class StageRun:
     def from_json(cls, value: Any) -> StageRun:
         """Raises ValueError on what :meth:`to_json` cannot have written.  A later version may add usage behind ours."""
         match value:
+            case [str(name), 'done', str(key), str(outs8), float(seconds), 0, *usage] if (
+                _KEY.fullmatch(key) and _ENTRY8.fullmatch(outs8) and 0 <= seconds <= LATEST and all(map(_is_usage, usage))
+            ):  # as nearly all are
+                return cls(name, 'done', Digest(key), outs8, seconds, 0, _usage(usage))
             case [str(name), str(state), str(key), str(outs8), seconds, code, *usage]:
                 if state not in STATES:
                     raise ValueError(f'no state of a stage: {state[:40]!r}')
@@ -78,8 +83,7 @@ class StageRun:
                     raise ValueError(f'not a stage of a run: {str(value)[:200]}')
                 if not all(item is None or _is_number(item) for item in usage):
                     raise ValueError(f'usage that is no number: {str(usage)[:200]}')
-                known = {name: item for name, item in zip(USAGE, usage, strict=False) if item is not None}
-                return cls(name, state, Digest.parse(f'blake3:{key}') if key else None, outs8, seconds, code, known)
+                return cls(name, state, Digest.parse(f'blake3:{key}') if key else None, outs8, seconds, code, _usage(usage))
         raise ValueError(f'not a stage of a run: {str(value)[:200]}')
 
 
@@ -189,6 +193,14 @@ def _with_values(run: Run, values: tuple[tuple[str, str, Any], ...]) -> Run:
             room -= size
             kept.append(item)
     return replace(run, values=tuple(kept), values_left_out=run.values_left_out + len(values) - len(kept))
+
+
+def _is_usage(value: object) -> bool:
+    return value is None or (type(value) is int and value >= 0) or _is_number(value)
+
+
+def _usage(values: list[float | None]) -> dict[str, float]:
+    return {name: item for name, item in zip(USAGE, values, strict=False) if item is not None}
 
 
 def _is_number(value: object) -> bool:

@@ -61,7 +61,7 @@ class Workbench:
 
     @cached_property
     def order(self) -> tuple[str, ...]:
-        return tuple(graph.topological(self.pipeline))
+        return tuple(graph.topological(self.pipeline, self.edges))
 
     @cached_property
     def drafts(self) -> dict[str, Draft]:

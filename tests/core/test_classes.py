@@ -13,7 +13,7 @@ from typing import Any, ClassVar
 import pytest
 
 from mlops_cli.core import classes
-from mlops_cli.core.errors import Where
+from mlops_cli.core.digest import Digest
 
 FORMS: list[dict[str, bool]] = [
     {},
@@ -134,10 +134,10 @@ def test_copies_and_pickles() -> None:
 
 
 def test_a_pickle_is_read_before_any_object_was_made() -> None:
-    data = pickle.dumps(Where('a.yaml', 3))
+    data = pickle.dumps(Digest('ab'))
     code = 'import sys, pickle, dataclasses; one = pickle.loads(sys.stdin.buffer.read()); print(dataclasses.astuple(one))'
     done = subprocess.run([sys.executable, '-c', code], input=data, capture_output=True, check=True)
-    assert done.stdout.decode().strip() == str(dataclasses.astuple(Where('a.yaml', 3)))
+    assert done.stdout.decode().strip() == str(dataclasses.astuple(Digest('ab')))
 
 
 def test_a_pattern_takes_the_fields_in_order() -> None:
