@@ -4,11 +4,12 @@ from __future__ import annotations
 import json
 import sys
 from pathlib import Path
+from typing import Any
 
 import typer
 
 from mlops_cli import __version__
-from mlops_cli.cli import exits, manual
+from mlops_cli.cli import exits, helping, manual
 from mlops_cli.cli import tree as known
 from mlops_cli.cli.completion import grammar
 from mlops_cli.pipeline.load import schema
@@ -21,6 +22,22 @@ ROOT = Path(__file__).resolve().parent.parent
 def tree() -> grammar.Node:
     """All commands with all their parameters."""
     return grammar.node(typer.main.get_command(known.app), 'mlops')
+
+
+def helps() -> str:
+    """The help of every command, as wide as it gets."""
+    root: Any = typer.main.get_command(known.app)
+    found = []
+
+    def add(command: Any, above: Any, words: list[str]) -> None:
+        settings = {**command.context_settings, 'terminal_width': helping.WHOLE - 2}
+        with command.context_class(command, parent=above, info_name=words[-1], **settings) as ctx:
+            found.append('\f' + ' '.join(words) + '\n' + command.get_help(ctx) + '\n')
+            for name in command.list_commands(ctx) if hasattr(command, 'list_commands') else ():
+                add(command.get_command(ctx, name), ctx, [*words, name])
+
+    add(root, None, ['mlops'])
+    return ''.join(found)
 
 
 def variables(commands: grammar.Node) -> list[tuple[str, str]]:
@@ -80,6 +97,7 @@ def made() -> dict[str, str]:
         'docs/man/mlops.1': manual.man(commands, __version__, meanings, variables(commands)),
         'docs/pipeline.md': page(schema()),
         'mlops_cli/cli/completion/grammar.json': f'{short}\n',
+        f'mlops_cli/cli/{helping.FILE}': helps(),
     }
 
 

@@ -22,6 +22,8 @@ def main() -> None:
         shells.answer(instruction, os.environ)
         sys.exit(0)
     try:
+        if arguments[-1:] in (['-h'], ['--help']) and _said_help(arguments):
+            sys.exit(0)
         from mlops_cli.cli.quick.answer import answer
         code = answer(arguments)
         if code is None:
@@ -51,6 +53,20 @@ def _said_version() -> bool:
     except OSError:
         return False
     return True
+
+
+def _said_help(arguments: list[str]) -> bool:
+    """False where the command line library has to say it, or meets again that standard output failed."""
+    from mlops_cli.cli.helping import page
+    text = page(arguments)
+    if text:
+        from mlops_cli.cli.terminal import prepare
+        prepare()
+        try:
+            print(text, end='', flush=True)
+        except OSError:
+            return False
+    return bool(text)
 
 
 if __name__ == '__main__':

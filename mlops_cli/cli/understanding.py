@@ -11,10 +11,10 @@ from types import UnionType
 from typing import Annotated, Any, NamedTuple, get_args, get_origin, get_type_hints
 
 from mlops_cli.cli import catalogue, context
+from mlops_cli.cli.helping import VARIABLES
 from mlops_cli.cli.options import Argument, Declared, Option
 
 FLAGS = {'-q': 'quiet', '--quiet': 'quiet', '-v': 'verbose', '--verbose': 'verbose', '--yes': 'yes'}  # of every command
-VARIABLES = ('MLOPS_DIRECTORY', 'MLOPS_QUIET', 'MLOPS_VERBOSE', 'MLOPS_YES', 'MLOPS_LOCK_TIMEOUT')  # of the options in front
 SAID = {'metavar', 'help', 'show_default', 'min', 'envvar'}  # what is understood of a declaration
 
 
