@@ -21,6 +21,7 @@ from mlops_cli.core.refs import ObjectRef
 from mlops_cli.fsio import ops, temporaries
 from mlops_cli.fsio.durable import Batch
 from mlops_cli.fsio.paths import Root
+from mlops_cli.store.mapped import MAPPED, hash_mapped
 from mlops_cli.store.objects import Damaged, MissingObject
 
 LARGE = 8 << 20  # bytes from which hashing pays for threads
@@ -327,7 +328,9 @@ def read_all(fd: int, size: int) -> bytes:
 def hash_rest(fd: int, size: int, write: Callable[[memoryview], object] | None = None) -> tuple[Digest, int]:
     """(digest, bytes) from here to the end of a file of about that size; what is hashed is also given to ``write``.
 
-    Read, not mapped: a map of a file that somebody cuts short kills the process."""
+    Read, not mapped, unless it is so large that another process may do that."""
+    if size >= MAPPED and write is None and not os.lseek(fd, 0, os.SEEK_CUR) and (found := hash_mapped(fd, size)) is not None:
+        return found
     if size <= SMALL:
         data = read_all(fd, size)
         if write:

@@ -1,0 +1,82 @@
+"""Large files are hashed by another process; whatever happens to it, the digest is that of the bytes."""
+
+from __future__ import annotations
+
+import os
+import random
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from mlops_cli.core.digest import digest_of
+from mlops_cli.fsio import filesystem
+from mlops_cli.store import mapped, shelf
+from mlops_cli.store.mapped import hash_mapped
+from mlops_cli.store.shelf import hash_rest
+
+
+@pytest.fixture
+def large(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    monkeypatch.setattr(mapped, 'MAPPED', 1 << 20)
+    monkeypatch.setattr(shelf, 'MAPPED', 1 << 20)
+    path = tmp_path / 'a file [1].bin'
+    path.write_bytes(random.Random(1).randbytes((5 << 20) + 17))
+    return path
+
+
+def test_the_digest_is_the_same(large: Path) -> None:
+    with large.open('rb') as file:
+        expected = digest_of(file.read())
+        file.seek(0)
+        assert hash_mapped(file.fileno(), large.stat().st_size) == (expected, large.stat().st_size)
+        assert hash_rest(file.fileno(), large.stat().st_size) == (expected, large.stat().st_size)
+
+
+def test_the_bytes_count_not_the_name(large: Path) -> None:
+    with large.open('rb') as file:
+        expected = digest_of(file.read())
+        large.rename(large.with_name('elsewhere'))
+        large.write_bytes(b'another')
+        assert hash_mapped(file.fileno(), 5 << 20) == (expected, (5 << 20) + 17)
+
+
+def test_from_the_middle_the_rest_is_read(large: Path) -> None:
+    with open(os.open(large, os.O_RDONLY), 'rb', buffering=0) as file:
+        file.seek(100)
+        assert hash_rest(file.fileno(), 5 << 20) == (digest_of(large.read_bytes()[100:]), (5 << 20) + 17 - 100)
+
+
+def test_where_the_other_process_dies_the_file_is_read(large: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """As it does where somebody cuts the file short."""
+    monkeypatch.setattr(mapped, '_CODE', 'import os, signal; os.kill(os.getpid(), signal.SIGBUS)')
+    with large.open('rb') as file:
+        assert hash_mapped(file.fileno(), 5 << 20) is None
+        assert hash_rest(file.fileno(), 5 << 20)[0] == digest_of(large.read_bytes())
+    monkeypatch.setattr(sys, 'executable', '/nowhere/python')
+    with large.open('rb') as file:
+        assert hash_rest(file.fileno(), 5 << 20)[0] == digest_of(large.read_bytes())
+
+
+def test_a_map_that_is_cut_short_kills_only_the_one_that_reads_it(large: Path) -> None:
+    """Why it is another process: the very program, on a file that shrinks once it is mapped."""
+    mapping = 'import mmap; seen = mmap.mmap(fd, 0, prot=mmap.PROT_READ)\n'
+    cutting = 'os.truncate(os.readlink(f"/proc/self/fd/{fd}"), 10); seen[-1]\n'
+    cut = mapped._CODE.replace('print(', f'{mapping}{cutting}print(')
+    assert cut != mapped._CODE
+    with large.open('rb') as file:
+        done = subprocess.run(
+            [sys.executable, '-c', cut, str(file.fileno()), *sys.path],
+            pass_fds=(file.fileno(),),
+            capture_output=True,
+            check=False,
+        )
+    assert done.returncode < 0 and not done.stdout
+
+
+def test_small_files_and_those_on_a_network_are_read(large: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    with large.open('rb') as file:
+        assert hash_mapped(file.fileno(), 1000) is None
+        monkeypatch.setattr(filesystem, 'probe', lambda fd: filesystem.FileSystem('nfs', False, True))
+        assert hash_mapped(file.fileno(), 5 << 20) is None
