@@ -11,6 +11,7 @@ from typing import Any
 
 from mlops_cli.fingerprint.closure import Found
 from mlops_cli.fingerprint.interpreter import packages, version
+from mlops_cli.fingerprint.noting import noted
 from mlops_cli.pipeline.spec import Environment
 
 DRIVER = '/proc/driver/nvidia/version'
@@ -39,7 +40,7 @@ def variables(environment: Environment | None, root: str, environ: Mapping[str, 
     if environment is None:
         return environ
     home = os.path.join(root, os.path.dirname(environment.path), '.venv')
-    if not os.path.exists(os.path.join(home, 'bin', 'python')):
+    if not os.path.exists(noted(os.path.join(home, 'bin', 'python'))):
         return environ
     path = os.path.join(home, 'bin') + os.pathsep + environ.get('PATH', os.defpath)
     return {**environ, 'PATH': path, 'VIRTUAL_ENV': home}

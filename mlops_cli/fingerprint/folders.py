@@ -7,6 +7,7 @@ import stat
 from typing import Literal
 
 from mlops_cli.core.classes import dataclass, field
+from mlops_cli.fingerprint.noting import noted
 
 Kind = Literal['folder', 'file', 'link', 'other']
 
@@ -63,7 +64,7 @@ class Folders:
         """A path with its links resolved, the state of what is there (None: nothing), and whether it is itself a link."""
         folder, _, name = path.rpartition('/')
         try:
-            status = os.lstat(path)
+            status = os.lstat(noted(path))
             if stat.S_ISLNK(status.st_mode):
                 return self.real(path), os.stat(path), True
         except (OSError, ValueError):
@@ -102,7 +103,7 @@ class Folders:
         kind = self.listing(folder).kinds.get(name)
         if kind != 'link':
             return kind
-        target = self.real(f'{folder}/{name}')
+        target = self.real(noted(f'{folder}/{name}'))
         return 'folder' if os.path.isdir(target) else 'file' if os.path.isfile(target) else None
 
     def child(self, folder: str, name: str) -> str:
@@ -117,8 +118,8 @@ class Folders:
         found = self._environments.get(folder)
         if found is None:
             parent, _, name = folder.rpartition('/')
-            found = (name in _ENVIRONMENT_NAMES or os.path.lexists(f'{folder}/pyvenv.cfg')
-                     or os.path.lexists(f'{folder}/conda-meta') or self._is_environment(parent))
+            found = (name in _ENVIRONMENT_NAMES or os.path.lexists(noted(f'{folder}/pyvenv.cfg'))
+                     or os.path.lexists(noted(f'{folder}/conda-meta')) or self._is_environment(parent))
             self._environments[folder] = found
         return found
 
@@ -127,7 +128,7 @@ def _list(folder: str) -> Listing:
     kinds: dict[str, Kind] = {}
     files: dict[str, list[str]] = {}
     try:
-        with os.scandir(folder) as entries:
+        with os.scandir(noted(folder, listed=True)) as entries:
             for entry in entries:
                 name = entry.name
                 kinds[name] = kind = _kind(entry)

@@ -11,6 +11,7 @@ import sys
 from collections.abc import Iterable, Iterator, Mapping
 
 from mlops_cli.core.classes import dataclass, field
+from mlops_cli.fingerprint.noting import noted
 
 READ_LIMIT = 4 << 20  # bytes of a .pth, finder, RECORD or METADATA; larger is read to there
 LINKS = 16  # of shims and links from one to the next
@@ -143,7 +144,7 @@ def packages(python: str, modules: Iterable[str], environ: Mapping[str, str] | N
 def read_start(path: str, limit: int) -> bytes:
     """The first bytes of a regular file; empty if it is none or cannot be read."""
     try:
-        descriptor = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)  # a FIFO must not hold us
+        descriptor = os.open(noted(path), os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)  # a FIFO must not hold us
     except (OSError, ValueError):
         return b''
     try:
@@ -203,7 +204,7 @@ def _library(start: str, python: str, configuration: Mapping[str, str]) -> tuple
     for _ in range(LINKS):
         for minor in wanted or _minors(f'{folder}/lib'):
             library = f'{folder}/lib/python{minor}'
-            if os.path.isfile(f'{library}/os.py'):
+            if os.path.isfile(noted(f'{library}/os.py')):
                 return library, minor
         parent = os.path.dirname(folder)
         if parent == folder:
@@ -215,7 +216,7 @@ def _library(start: str, python: str, configuration: Mapping[str, str]) -> tuple
 def _minors(folder: str) -> list[str]:
     """Versions of the standard libraries in a ``lib`` folder, newest first."""
     found = [match.group(1) for name in _names(folder)
-             if (match := _MINOR.match(name)) and os.path.isfile(f'{folder}/{name}/os.py')]
+             if (match := _MINOR.match(name)) and os.path.isfile(noted(f'{folder}/{name}/os.py'))]
     return sorted(found, key=lambda text: [int(part) for part in text.split('.')], reverse=True)
 
 
@@ -234,7 +235,7 @@ def _site_folders(layout: _Layout, environ: Mapping[str, str]) -> tuple[str, ...
             candidates += [f'/usr/local/lib/python{layout.minor}/dist-packages', '/usr/lib/python3/dist-packages']
     found: dict[str, str] = {}
     for candidate in candidates:
-        if os.path.isdir(candidate):
+        if os.path.isdir(noted(candidate)):
             found.setdefault(os.path.realpath(candidate), candidate)
     return tuple(found.values())
 
@@ -310,7 +311,7 @@ class _SiteReader:
                     self.finder(f'{folder}/{module}.py')
             elif line and not line.startswith('#') and '\0' not in line:
                 added = os.path.normpath(os.path.join(folder, line))
-                if added not in self.folders and os.path.isdir(added):
+                if added not in self.folders and os.path.isdir(noted(added)):
                     self.folders.append(added)
 
     def finder(self, path: str) -> None:
@@ -396,7 +397,7 @@ def _regular(folder: str, name: str) -> bool:
 
 def _entries(folder: str) -> list[os.DirEntry[str]]:
     try:
-        with os.scandir(folder) as entries:
+        with os.scandir(noted(folder, listed=True)) as entries:
             return sorted(entries, key=lambda entry: entry.name)
     except (OSError, ValueError):
         return []
@@ -404,13 +405,13 @@ def _entries(folder: str) -> list[os.DirEntry[str]]:
 
 def _names(folder: str) -> list[str]:
     try:
-        return sorted(os.listdir(folder))
+        return sorted(os.listdir(noted(folder, listed=True)))
     except (OSError, ValueError):
         return []
 
 
 def _executable(path: str) -> bool:
-    return '\0' not in path and os.path.isfile(path) and os.access(path, os.X_OK)
+    return '\0' not in path and os.path.isfile(noted(path)) and os.access(path, os.X_OK)
 
 
 def _normal(name: str) -> str:

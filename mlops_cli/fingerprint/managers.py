@@ -6,6 +6,7 @@ import os
 from collections.abc import Mapping, Sequence
 
 from mlops_cli.core.classes import dataclass
+from mlops_cli.fingerprint.noting import noted
 from mlops_cli.fingerprint.shell import Word
 
 
@@ -114,7 +115,7 @@ def _environment(name: str, start: str, environ: Mapping[str, str],
             candidates += _central(name, projects[0], environ)
     missing: list[str] = []
     for candidate in candidates:
-        if os.path.exists(f'{candidate}/bin/python'):
+        if os.path.exists(noted(f'{candidate}/bin/python')):
             return candidate, tuple(missing)
         missing.append(f'{candidate}/bin/python')
     return None, tuple(missing)
@@ -125,7 +126,7 @@ def _projects(start: str) -> list[str]:
     ``start`` if there is none."""
     found, folder = [], start
     while True:
-        if any(os.path.lexists(f'{folder}/{name}') for name in ('pyproject.toml', 'Pipfile')):
+        if any(os.path.lexists(noted(f'{folder}/{name}')) for name in ('pyproject.toml', 'Pipfile')):
             found.append(folder)
         parent = os.path.dirname(folder)
         if parent == folder:
@@ -147,7 +148,7 @@ def _central(name: str, project: str, environ: Mapping[str, str]) -> list[str]:
         folder = environ.get('WORKON_HOME') or f'{environ.get("XDG_DATA_HOME") or f"{home}/.local/share"}/virtualenvs'
         mark = base64.urlsafe_b64encode(hashlib.sha256(f'{project}/Pipfile'.encode()).digest()[:6]).decode()
     try:
-        names = sorted(os.listdir(folder))
+        names = sorted(os.listdir(noted(folder, listed=True)))
     except OSError:
         return []
     return [f'{folder}/{each}' for each in names if f'-{mark}' in each]

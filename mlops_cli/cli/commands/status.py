@@ -11,9 +11,8 @@ from mlops_cli.cli.console import out_lines, print_json, width
 from mlops_cli.cli.documents import plan_document, uncommitted_document, working_document
 from mlops_cli.cli.going_on import died_documents
 from mlops_cli.cli.history import tell_problems
-from mlops_cli.cli.quick.form import in_words
 from mlops_cli.cli.quick.learn import keep
-from mlops_cli.cli.screens.status import status_lines
+from mlops_cli.cli.screens.status import status_lines, with_open_moment
 from mlops_cli.cli.standing import Standing, data_changes, in_git, last_run, unknown_code, unsaved_outputs, working
 from mlops_cli.cli.unchanged import cosmetic
 from mlops_cli.cli.uncommitted import Uncommitted, recorded, uncommitted
@@ -90,10 +89,10 @@ def _show(bench: Workbench, request: Request) -> Plan:
     )
     tell_problems(problems)
     columns, everything = width(sys.stdout), context.current.verbose
-    lines = status_lines(plan, standing, bench.pipeline.groups, columns, everything=everything, open_moments=True)
-    if not running:
-        keep(bench, plan, 'status', lines)
-    out_lines(line._replace(text=in_words(line.text)) for line in lines)
+    lines = status_lines(plan, standing, bench.pipeline.groups, columns, everything=everything)
+    if not running and (opened := with_open_moment(lines, standing, columns)) is not None:
+        keep(bench, plan, 'status', opened)
+    out_lines(lines)
     return plan
 
 

@@ -96,7 +96,7 @@ def open_moment(moment: float | None = None) -> str:
 
 def in_words(text: str, began: float = 0.0) -> str:
     """With moments in words.  ``began``: when this command did, as of perf_counter."""
-    if text.count(TIME) != 2:  # a name of a file may hold anything
+    if text.count(TIME) != 2:
         return text
     from mlops_cli.core.units import ago, show_seconds
 

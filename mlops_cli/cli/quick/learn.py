@@ -78,7 +78,8 @@ def _begin(project: str) -> Lesson | None:
 
 def keep(bench: Workbench, plan: Plan, command: str, lines: Sequence[Line]) -> None:
     """Keeps what a command says of a project in which nothing is to be done.  Does nothing where that is not so, or where it
-    does not follow from files alone.  ``lines``: with moments left open, as form.in_words fills them in."""
+    does not follow from files alone.  ``lines``: the first may hold a moment that is left
+    open, as form.in_words fills it in."""
     lesson = _lesson
     if lesson is None or bench.root.path != lesson.project or bench.overlay or console.said != lesson.said:
         return
@@ -88,7 +89,7 @@ def keep(bench: Workbench, plan: Plan, command: str, lines: Sequence[Line]) -> N
         return
     paths.asked = None  # what is looked at from here on is no part of the answer
     with suppress(OSError, UserError):
-        looked = places(bench, lesson.asked)
+        looked = places(bench, lesson.asked, [step.manifest.digest for step in plan.steps if step.manifest])
         folders = _folders(looked, lesson.moment) if looked is not None else None
         if folders is not None:
             _write(bench, command, lines, folders)
@@ -102,6 +103,8 @@ def _folders(looked: Looked, moment: Moment) -> dict[str, _Folder] | None:
         into = found.setdefault(folder, _Folder())
         if not into.take(os.fsencode(name or '.'), path, path in looked.listed, moment):
             return None
+        if folder in looked.listed:  # a name that comes there changes it
+            into.absent.clear()
     settled: dict[str, bool] = {}
     for folder, one in found.items():
         if one.absent and not settled.setdefault(folder, _is_settled(folder, moment)):
@@ -174,7 +177,7 @@ def _write(bench: Workbench, command: str, lines: Sequence[Line], folders: dict[
     env = form.environment(named)
     facts = b' '.join(sorted(named)) + b'\n' + form.facts(bench.root.path)
     name = form.key(command, 'v' if context.current.verbose else '', bench.root.path, os.getcwd())
-    page = b'\x1e'.join((name, *map(_line, lines)))
+    page = b'\x1e'.join((name, *(_line(line, not number) for number, line in enumerate(lines))))
     pages, groups = [page], b''
     old = _old(bench.root, env, facts)
     if old is not None:  # what else is known of this very state stays, and what it depends on
@@ -204,8 +207,9 @@ def _old(root: Root, env: bytes, facts: bytes) -> tuple[list[bytes], bytes] | No
         os.close(here)
 
 
-def _line(line: Line) -> bytes:
-    text = form.TIME.join(safe(part) for part in line.text.split(form.TIME))
+def _line(line: Line, first: bool) -> bytes:
+    """``first``: of the page, the only one that may hold a moment; a name may hold anything."""
+    text = form.TIME.join(map(safe, line.text.split(form.TIME))) if first else safe(line.text)
     return '\x1f'.join((text, line.word, line.style)).encode('utf-8', 'surrogateescape')
 
 

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 
 from mlops_cli import git
 from mlops_cli.cli.quick.repository import repository, rules
 from mlops_cli.core import layout
 from mlops_cli.core.classes import dataclass, field
+from mlops_cli.core.digest import Digest
 from mlops_cli.core.paths import inside
 from mlops_cli.fingerprint.ignore import ALWAYS
 from mlops_cli.records.config import files as config_files
@@ -28,8 +29,9 @@ class Looked:
     listed: set[str] = field(default_factory=set)
 
 
-def places(bench: Workbench, asked: set[tuple[str, str, bool]]) -> Looked | None:
-    """None where an answer depends on more than files.  ``asked``: as fsio.paths notes it.  Raises OSError."""
+def places(bench: Workbench, asked: set[tuple[str, str, bool]], keys: Iterable[Digest]) -> Looked | None:
+    """None where an answer depends on more than files.  ``asked``: as fsio.paths notes it.  ``keys``: of which results may have
+    been looked up.  Raises OSError."""
     found = Looked()
     root = bench.root.path
     for top, rel, listed in asked:
@@ -39,6 +41,7 @@ def places(bench: Workbench, asked: set[tuple[str, str, bool]]) -> Looked | None
     _workspace(bench, found, bool(top))
     _code(bench, found)
     _records(bench, found)
+    found.listed |= {f'{bench.config.cache}/{layout.RESULTS}/{name}' for name in {key.hex[:2] for key in keys}}
     for file, _ in config_files(bench.environ):
         found.looked.add(os.path.join(root, file))
     if not (_around(root, found) and _programs(bench, found)):
@@ -162,13 +165,12 @@ def _around(root: str, found: Looked) -> bool:
 
 def _programs(bench: Workbench, found: Looked) -> bool:
     """Another program may come to stand before the one that was found, or one that is there may become one."""
-    names = {os.path.basename(python) for draft in bench.drafts.values() if draft.found and (python := draft.found.python)}
     for folder in bench.environ.get('PATH', os.defpath).split(':'):
         if not os.path.isabs(folder):
             return False
         found.listed.add(folder)
         found.looked.add(os.path.realpath(folder))
-        found.looked |= {os.path.join(folder, name) for name in ('git', *names)}
+        found.looked.add(os.path.join(folder, 'git'))
     return True
 
 

@@ -22,15 +22,25 @@ LEAST = 24  # columns for what is said
 MOST_ROWS = 30
 REASONS = 4
 NAMED = 6  # paths of a kind
+LONGEST_AGO = 15  # cells
 
 
-def status_lines(
-    plan: Plan, standing: Standing, groups: Groups, columns: int, *, everything: bool = False, open_moments: bool = False
-) -> list[Line]:
-    """The page.  ``everything``: nothing folded or left out.  ``open_moments``: how long ago the last run was is left to be put
-    into words later, by quick.form.in_words."""
+def with_open_moment(lines: Sequence[Line], standing: Standing, columns: int) -> list[Line] | None:
+    """The page, with how long ago the last run was left to be put into words later, by quick.form.in_words; None where other
+    words could break the line."""
+    if standing.last is None:
+        return list(lines)
+    head, moment = lines[0], ended_at(standing.last)
+    words = ago(standing.now - moment)
+    before, found, after = head.text.rpartition(words)
+    if not found or not after.endswith('.') or cells(before + after) + LONGEST_AGO > columns:
+        return None
+    return [head._replace(text=f'{before}{open_moment(moment)}{after}'), *lines[1:]]
+
+
+def status_lines(plan: Plan, standing: Standing, groups: Groups, columns: int, *, everything: bool = False) -> list[Line]:
+    """The page.  ``everything``: nothing folded or left out."""
     page = _Page(plan, groups, columns, everything)
-    page.open_moments = open_moments
     page.head(standing)
     page.stale()
     page.blocked()
@@ -48,7 +58,6 @@ class _Page:
     def __init__(self, plan: Plan, groups: Groups, columns: int, everything: bool) -> None:
         self.plan, self.groups, self.columns, self.everything = plan, groups, columns, everything
         self.lines: list[Line] = []
-        self.open_moments = False
         widest = max((cells(one_line(step.stage)) for step in plan.steps), default=0)
         self.indent = min(max(INDENT, min(widest, columns * 2 // 5) + 4), columns - LEAST)
 
@@ -80,9 +89,6 @@ class _Page:
     def steps(self, *verdicts: Verdict) -> list[Step]:
         return [step for step in self.plan.steps if step.verdict in verdicts]
 
-    def since(self, standing: Standing, moment: float) -> str:
-        return open_moment(moment) if self.open_moments else ago(standing.now - moment)
-
     def head(self, standing: Standing) -> None:
         if standing.branch is None:
             where = standing.no_git[:1].upper() + standing.no_git[1:]
@@ -94,7 +100,7 @@ class _Page:
             self.put(f'{where}, {"no record of a run can be read" if standing.unread else "no run yet"}.')
         else:
             ended = '' if last.ended == 'done' else f', {last.ended}'
-            self.put(f'{where}, last run {last.short} {self.since(standing, ended_at(last))}{ended}.')
+            self.put(f'{where}, last run {last.short} {ago(standing.now - ended_at(last))}{ended}.')
         if self.plan.steps and len(self.steps(Verdict.FRESH)) == len(self.plan.steps):
             self.put(f'Up to date: {plural(len(self.plan.steps), "stage")}.', 'done')
         self.lines += died_lines(standing.died, self.columns)
