@@ -16,6 +16,16 @@ if TYPE_CHECKING:
 
 NOT_EXECUTABLE = 126
 NOT_FOUND = 127
+_SHELL = [b'/bin/sh', b'-e', b'-c']
+_PLAIN = b'ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789_./:,@%+=- \t'  # mean themselves in any shell
+# What some shell does itself, or takes for a part of its language.
+_OF_SHELLS = frozenset(
+    b'. : alias autoload bg bind break builtin bye caller case cd chdir command compgen complete compopt continue coproc '
+    b'declare dirs disable disown do done echo elif else emulate enable esac eval exec exit export false fc fg fi float for '
+    b'foreach function functions getconf getopts hash help hist history if in integer jobs kill let limit local logout mapfile '
+    b'nocorrect noglob newgrp popd print printf pushd pwd read readarray readonly rehash repeat return select set setopt shift '
+    b'shopt source suspend test then time times trap true type typeset ulimit umask unalias unfunction unset unsetopt until '
+    b'wait whence where which while'.split())
 _DEFAULT_SIGNALS = valid_signals() - {SIGKILL, SIGSTOP}
 
 
@@ -38,16 +48,48 @@ def start(argv: list[bytes], environment: Mapping[bytes, bytes], directory: byte
     """Starts ``argv`` in a session of its own and returns its pid.
 
     ``output`` becomes its stdout and stderr, our stdin its stdin; everything else we have open must be close-on-exec.
-    Its signals are as in a fresh login, its environment is ``environment`` and nothing else.  Raises NotStarted."""
+    Its signals are as in a fresh login, its environment is ``environment`` and nothing else.  A shell that would do nothing but
+    find one program and become it is left out, with the same result.  Raises NotStarted."""
     try:
         os.chdir(directory)
     except (OSError, ValueError) as error:
         raise NotStarted(f'cannot enter the folder {shown(directory)}: {_reason(error)}') from error
     try:
-        program = find(argv[0], environment.get(b'PATH', os.fsencode(os.defpath)))
+        path = environment.get(b'PATH', os.fsencode(os.defpath))
+        if (words := _plain_words(argv, environment)) is not None:
+            try:
+                return _spawn(find(words[0], path), words, _as_of_shell(environment), output)
+            except NotStarted:  # the shell says it in its own words
+                pass
+        program = find(argv[0], path)
         return _spawn(program, argv, environment, output)
     finally:
         os.chdir('/')  # so that we keep no folder of the user's busy
+
+
+def _plain_words(argv: list[bytes], environment: Mapping[bytes, bytes]) -> list[bytes] | None:
+    """The words of a script that is one program with its arguments and nothing that means something to a shell."""
+    if len(argv) != 4 or argv[:3] != _SHELL:
+        return None
+    text = argv[3].strip(b' \t\n')
+    words = text.split()
+    if not words or text.translate(None, _PLAIN) or b'=' in words[0] or words[0][0] in b'%+-,@' or words[0] in _OF_SHELLS:
+        return None
+    if any(word[0] == 0x3D for word in words) or b'PATH' not in environment:  # a shell has a PATH of its own
+        return None
+    function = b'BASH_FUNC_' + words[0]
+    return None if function + b'%%' in environment or function + b'()' in environment else words
+
+
+def _as_of_shell(environment: Mapping[bytes, bytes]) -> Mapping[bytes, bytes]:
+    """What a shell started in the current folder gives to its programs: PWD says where they are."""
+    here = environment.get(b'PWD', b'')
+    try:
+        if here.startswith(b'/') and os.path.samefile(here, b'.') and b'/.' not in here:
+            return environment
+    except (OSError, ValueError):
+        pass
+    return {**environment, b'PWD': os.getcwdb()}
 
 
 def find(name: bytes, path: bytes) -> bytes:
