@@ -8,6 +8,8 @@ import errno
 import os
 import re
 import stat
+from collections.abc import Iterator
+from contextlib import contextmanager
 from fnmatch import translate
 
 from mlops_cli.core.classes import dataclass, field
@@ -18,6 +20,7 @@ from mlops_cli.fingerprint.ignore import ALWAYS, Ignore
 from mlops_cli.fingerprint.index import Index, mode_of, pack
 from mlops_cli.fingerprint.scan import Scan
 from mlops_cli.fsio.paths import FolderEntry, Root
+from mlops_cli.fsio.reading import Nearby
 from mlops_cli.store.ingest import hash_open_file, special_file
 from mlops_cli.store.shelf import linked_digest, linked_object
 
@@ -48,6 +51,7 @@ class Workspace:
     def __init__(self, root: Root, index: Index, ignore: Ignore, *, objects: str | None = None) -> None:
         self.root, self.index, self.ignore = root, index, ignore
         self.seen = Seen()
+        self._stat = root.stat
         self._objects = objects
         self._known: dict[tuple[str, bool], ObjectRef | None] = {}
         self._nodes: dict[tuple[str, bool], dict[Digest, bytes]] = {}
@@ -65,6 +69,16 @@ class Workspace:
             self._remember(rel)
             self._known[key] = self._look(rel, ignore)
         return self._known[key]
+
+    @contextmanager
+    def looking(self) -> Iterator[None]:
+        """Within, many paths are looked at in little time; no folder on the way to them may be swapped."""
+        with Nearby(self.root) as nearby:
+            self._stat = nearby.stat
+            try:
+                yield
+            finally:
+                self._stat = self.root.stat
 
     def is_plain(self, rel: str) -> bool:
         """Whether :meth:`ref` found a regular file there, and no link on the way to it."""
@@ -114,14 +128,17 @@ class Workspace:
 
     def _remember(self, rel: str) -> None:
         for folder in _above(rel):
-            self._below.setdefault(folder, set()).add(rel)
+            below = self._below.get(folder)
+            if below is None:
+                below = self._below[folder] = set()
+            below.add(rel)
 
     # One path
 
     def _look(self, rel: str, ignore: bool, nodes: dict[Digest, bytes] | None = None) -> ObjectRef | None:
         place = rel
         try:
-            facts = self.root.stat(rel)
+            facts = self._stat(rel)
         except UserError:  # a folder on the way is a link
             facts = None
             if ignore:

@@ -1,11 +1,56 @@
-"""Many small files of one folder, each read with as few calls of the kernel as there can be."""
+"""Many files looked at or read one after the other, with as few calls of the kernel as there can be."""
 from __future__ import annotations
 
 import os
 import stat
+from contextlib import suppress
+
+from mlops_cli.core.errors import UserError
+from mlops_cli.fsio import paths
+from mlops_cli.fsio.paths import Root
 
 _READ = os.O_RDONLY | os.O_NOFOLLOW | os.O_CLOEXEC | os.O_NONBLOCK
 LARGEST = 64 << 10  # bytes
+FOLDERS = 128  # held open at a time
+
+
+class Nearby:
+    """States of many paths, the way to each of their folders walked once.  Not for long: folders may be swapped meanwhile."""
+
+    def __init__(self, root: Root) -> None:
+        self.root = root
+        self._folders: dict[str, int] = {}
+
+    def __enter__(self) -> Nearby:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        for fd in self._folders.values():
+            os.close(fd)
+        self._folders.clear()
+
+    def stat(self, rel: str) -> os.stat_result | None:
+        """As Root.stat."""
+        folder, _, name = rel.rpartition('/')
+        fd = self._folders.get(folder)
+        if fd is None:
+            fd = self._enter(folder, rel)
+        if fd is None or name in ('', '.', '..') or '\0' in name:
+            return self.root.stat(rel)
+        if paths.asked is not None:
+            paths.asked.add((self.root.path, rel, False))
+        try:
+            return os.stat(name, dir_fd=fd, follow_symlinks=False)
+        except (FileNotFoundError, NotADirectoryError):
+            return None
+
+    def _enter(self, folder: str, rel: str) -> int | None:
+        """None where that is not possible: then Root.stat says why."""
+        if len(self._folders) >= FOLDERS:
+            self.__exit__()
+        with suppress(OSError, UserError), self.root.parent(rel) as (fd, _):
+            self._folders[folder] = os.dup(fd)
+        return self._folders.get(folder)
 
 
 def read_plain(folder: int, name: str) -> bytes | None:

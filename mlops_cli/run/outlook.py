@@ -189,6 +189,6 @@ def look(
 
     Raises UserError."""
     facts = facts_of(bench)
-    with without_collector(), bench.pins.reading():
+    with without_collector(), bench.pins.reading(), bench.workspace.looking():
         plan = make_plan(bench.pipeline.name, bench.drafts, stages, bench.edges, facts, wishes, seen=seen)
     return Outlook(plan, facts, wishes)

@@ -21,7 +21,8 @@ def test_line_and_column_come_back() -> None:
 
 def test_they_follow_each_other_as_in_the_file() -> None:
     ordered = [Where('a'), Where('a', 1), Where('a', 1, 1), Where('a', 1, 99), Where('a', 2), Where('b')]
-    assert sorted(reversed(ordered)) == ordered
+    reverse = ordered[::-1]
+    assert sorted(reverse) == ordered
     assert all(one < two and two > one and one <= two and two >= one and one != two for one, two in pairwise(ordered))
     assert Where('a', 1) <= Where('a', 1) and Where('a', 1) >= Where('a', 1) and Where('a') != 'a'
 
