@@ -167,8 +167,6 @@ def _files_changed(change: Change, facts: Facts) -> str:
         return ''
     counts = {'changed': 0, 'new': 0, 'gone': 0}
     try:
-        if not facts.stored((before,)):
-            return ''
         for _, one, two in diff(before, after, facts.read):
             counts['new' if one is None else 'gone' if two is None else 'changed'] += 1
     except (OSError, ValueError, KeyError, UserError):
