@@ -23,9 +23,10 @@ from mlops_cli.fsio.paths import Root
 Durability = Literal['batch', 'full', 'none']
 OBJECTS, TREES, RESULTS, RECORDS = range(4)
 
-MAX_FILES = 256
+MAX_FILES = 1024
 MAX_AGE_SECONDS = 0.5
-_OPEN_LIMIT = 128  # descriptors kept for the coming flush; the files beyond it are opened again then
+# Descriptors kept for the coming flush, as far as we may have that many; the files beyond it are opened again then.
+_OPEN_LIMIT = max(64, min(512, os.sysconf('SC_OPEN_MAX') // 3))
 _LARGE = 1 << 20  # bytes from which a file's write-out starts as soon as it is here, whatever the file system
 _REOPEN = os.O_RDONLY | os.O_NONBLOCK
 

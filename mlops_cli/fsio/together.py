@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import errno
 import os
-import platform
 import struct
 import sys
 import threading
@@ -16,7 +15,7 @@ from collections.abc import Sequence
 from typing import Any
 
 _NUMBERS = {'x86_64': (206, 209, 208), 'aarch64': (0, 2, 4), 'riscv64': (0, 2, 4)}  # io_setup, io_submit, io_getevents
-_SLOTS = 256
+_SLOTS = 512
 _FSYNC = 2  # IOCB_CMD_FSYNC
 _REQUEST = struct.Struct('=QIIHhIQQqQII')  # struct iocb: the first field comes back in the event, the sixth is the descriptor
 _EVENT = struct.Struct('=QQqq')  # struct io_event: that field, the request's address, what the call returned
@@ -39,7 +38,7 @@ def _context() -> Any:
 
 
 def _made() -> Any:
-    numbers = _NUMBERS.get(platform.machine()) if sys.platform == 'linux' and struct.calcsize('P') == 8 else None
+    numbers = _NUMBERS.get(os.uname().machine) if sys.platform == 'linux' and struct.calcsize('P') == 8 else None
     if numbers is None:
         return None
     import ctypes

@@ -30,7 +30,7 @@ needs_it = pytest.mark.skipif(not together.available(), reason='this system has 
 
 @needs_it
 def test_more_than_there_are_places_for_are_all_synced(tmp_path: Path) -> None:
-    with opened(tmp_path, 300) as fds:
+    with opened(tmp_path, 600) as fds:
         assert together.sync(fds) == {}
         assert together.sync(fds[:1]) == {}
 
