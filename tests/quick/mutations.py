@@ -420,10 +420,15 @@ def programs(world: World) -> Undo:
     path = world.tools / name
     real = shutil.which(name, path=world.project.environ['PATH'].partition(':')[2])
     world.log[-1] += f' {name}'
+    remove(path)  # never written through: nothing here leads to a program of the machine
+    beside = world.tools.parent / f'{name}-beside'
+    text = f'#!/bin/sh\nexec {real} "$@"\n' if world.random.random() < 0.7 else '#!/bin/sh\nexit 9\n'
     if world.random.random() < 0.5:
-        path.symlink_to(str(real))
+        beside.write_text(text)
+        beside.chmod(0o755)
+        path.symlink_to(beside)
     else:
-        path.write_text(f'#!/bin/sh\nexec {real} "$@"\n' if world.random.random() < 0.7 else '#!/bin/sh\nexit 9\n')
+        path.write_text(text)
         if world.random.random() < 0.7:
             path.chmod(0o755)
     return lambda: remove(path)
@@ -593,13 +598,13 @@ def views(world: World) -> Iterator[tuple[list[str], str, dict[str, str]]]:
             {'COLUMNS': '150'},
             {'TERM': 'dumb'},
             {'MLOPS_JOBS': '3'},
-            {'MLOPS_CACHE_DIR': '/tmp'},
+            {'MLOPS_CACHE_DIR': str(world.path.parent / 'other-cache')},
             {'MLOPS_QUIET': '1'},
             {'MLOPS_VERBOSE': '1'},
             {'PYTHONPATH': 'lib'},
             {'OTHER': '1'},
             {'LC_ALL': 'C'},
-            {'HOME': '/nowhere'},
+            {'HOME': str(world.path.parent / 'nowhere')},
         ]
     )
     words = {
