@@ -5,9 +5,9 @@ from __future__ import annotations
 import os
 import sys
 import time
-from concurrent.futures import ThreadPoolExecutor
 
 from mlops_cli.cli import finding
+from mlops_cli.cli.beside import Beside
 from mlops_cli.cli.commands.status import planned
 from mlops_cli.cli.console import out_lines, width
 from mlops_cli.cli.history import tell_problems
@@ -37,8 +37,7 @@ def command() -> int:
 
 
 def _look(bench: Workbench) -> Here:
-    with ThreadPoolExecutor(1) as pool:
-        asked = pool.submit(in_git, bench)  # git is another process: it works while we do
+    with Beside(lambda: in_git(bench)) as asked:  # git is another process: it works while we do
         plan = planned(bench, Request(()))
         (last, problems), running, data = last_run(bench), working(bench), data_changes(bench)
         head, changed = asked.result()

@@ -39,6 +39,7 @@ else:
 
 Class = TypeVar('Class', bound=type)
 NONE: Any = ...  # no default
+FIRST = 3  # objects of a class that are made without compiling anything, which takes as long as some twenty of them
 
 
 class _Field:
@@ -93,14 +94,42 @@ def _field(cls: Any, name: str, kind: Any) -> _Field:
 
 
 def _first(fields: dict[str, _Field], frozen: bool) -> Callable[..., None]:
-    """An ``__init__`` that puts the real one in its place."""
+    """An ``__init__`` for the first objects, that puts a compiled one in its place for all others, and for what is wrong."""
+    left = FIRST
 
     def __init__(self: Any, *args: Any, **named: Any) -> None:
+        nonlocal left
+        left -= 1
+        if left >= 0 and (values := _given(fields, args, named)) is not None:
+            for name, value in values.items():
+                object.__setattr__(self, name, value)
+            if hasattr(self, '__post_init__'):
+                self.__post_init__()
+            return
         cls = type(self)
         cls.__init__ = _compiled(cls, fields, frozen)
         cls.__init__(self, *args, **named)
 
     return __init__
+
+
+def _given(fields: dict[str, _Field], args: tuple[Any, ...], named: dict[str, Any]) -> dict[str, Any] | None:
+    """The value of each field, in order; None where these are no arguments for them."""
+    waiting, used, values = iter(args), 0, {}
+    for name, one in fields.items():
+        if not one.init:
+            continue
+        value = next(waiting, NONE)
+        if name in named:
+            if value is not NONE:
+                return None
+            value, used = named[name], used + 1
+        if value is NONE:
+            value = one.default if one.factory is NONE else one.factory()
+        if value is NONE:
+            return None
+        values[name] = value
+    return values if used == len(named) and next(waiting, NONE) is NONE else None
 
 
 def _compiled(cls: type, fields: dict[str, _Field], frozen: bool) -> Any:

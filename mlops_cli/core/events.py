@@ -3,8 +3,7 @@ below the command line emit them; the console listens."""
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import fields
-from typing import Any
+from typing import Any, cast
 
 from mlops_cli.core.classes import dataclass, field
 from mlops_cli.core.refs import ObjectRef
@@ -153,7 +152,7 @@ NAMES: dict[type, str] = {
     RunFailed: 'run-failed',
     RunEnded: 'run-ended',
 }
-_FIELDS = {kind: tuple(one.name for one in fields(kind)) for kind in NAMES}
+_FIELDS = {kind: cast(Any, kind).__match_args__ for kind in NAMES}
 _KINDS = {name: kind for kind, name in NAMES.items()}
 _TEXTS = frozenset(('run', 'pipeline', 'stage', 'log', 'progress', 'holder', 'state', 'message', 'hint', 'text', 'ended'))
 _LISTS = frozenset(('stages', 'tail', 'notes'))

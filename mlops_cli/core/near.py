@@ -2,13 +2,14 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from difflib import get_close_matches
 
 SHOWN = 8  # names listed when none is near
 
 
 def did_you_mean(name: str, names: Iterable[str], *, what: str = 'names here') -> str:
     """``did you mean learning_rate?``, else the names there are, else nothing.  ``what``: how to call the list."""
+    from difflib import get_close_matches  # for mistakes only
+
     known = sorted(set(names))
     folded = {known_name.casefold(): known_name for known_name in known}
     if near := get_close_matches(name.casefold(), folded, n=1, cutoff=0.6):

@@ -2,8 +2,12 @@
 pyast_text; here are its digest and the words for what changed.  Reads no file."""
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
 from mlops_cli.core.digest import Digest, digest_of
-from mlops_cli.fingerprint.pyast_text import Section, sections, serialise
+
+if TYPE_CHECKING:
+    from mlops_cli.fingerprint.pyast_text import Section
 
 PREFIX = b'mlops pyast-v1\n'
 
@@ -52,6 +56,18 @@ def changed_parts(before: bytes, after: bytes, *, docstrings: bool = True) -> tu
     if not phrases and serialise(before, docstrings=docstrings) != serialise(after, docstrings=docstrings):
         return ('order of definitions changed',)
     return tuple(phrases)
+
+
+def serialise(source: bytes, *, docstrings: bool) -> bytes | None:
+    from mlops_cli.fingerprint import pyast_text  # loads Python's parser: what has no code to read need not wait for it
+
+    return pyast_text.serialise(source, docstrings=docstrings)
+
+
+def sections(source: bytes, *, docstrings: bool) -> list[Section] | None:
+    from mlops_cli.fingerprint import pyast_text  # as above
+
+    return pyast_text.sections(source, docstrings=docstrings)
 
 
 def _in_order(old: list[Section], new: list[Section]) -> list[str]:

@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import json
 import os
-import socket
 import time
 import zlib
 from collections.abc import Callable
@@ -86,7 +85,7 @@ def _offset(byte: int) -> int:
 
 def _constant(command: str) -> str:
     """The part of a slot's JSON that is the same for all locks of this process, short enough for a slot."""
-    facts = {'host': socket.gethostname()[:64], 'pid': os.getpid(), 'owner': temporaries.owner(), 'command': command}
+    facts = {'host': os.uname().nodename[:64], 'pid': os.getpid(), 'owner': temporaries.owner(), 'command': command}
     while len(text := json.dumps(facts, separators=(',', ':'))) > SLOT_SIZE - _CRC_SIZE - 60:
         command = command[:len(command) - max(1, (len(text) - _COMMAND_LIMIT) // 6)]
         facts['command'] = command + '…'

@@ -6,7 +6,6 @@ from __future__ import annotations
 
 import errno
 import os
-import platform
 import sys
 from functools import cache
 from typing import Any
@@ -40,7 +39,7 @@ def _rename_call() -> Any:
         if call is not None:
             call.argtypes, call.restype = arguments, ctypes.c_int
             return call
-    number = _RENAMEAT2_NUMBER.get(platform.machine()) if sys.platform == 'linux' else None
+    number = _RENAMEAT2_NUMBER.get(os.uname().machine) if sys.platform == 'linux' else None
     if number is None:
         return None
     libc.syscall.argtypes, libc.syscall.restype = [ctypes.c_long, *arguments], ctypes.c_long

@@ -9,7 +9,6 @@ from __future__ import annotations
 import itertools
 import os
 import re
-import socket
 import time
 from collections.abc import Callable
 from functools import cache
@@ -27,7 +26,7 @@ _numbers = itertools.count(1)
 @cache
 def boot() -> str:
     """Eight hex digits that differ between hosts, boots and pid namespaces."""
-    facts = [socket.gethostname(), _read('/proc/sys/kernel/random/boot_id')]
+    facts = [os.uname().nodename, _read('/proc/sys/kernel/random/boot_id')]
     try:
         facts.append(os.readlink('/proc/self/ns/pid'))
     except OSError:

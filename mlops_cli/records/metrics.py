@@ -9,7 +9,6 @@ from __future__ import annotations
 import json
 import math
 import re
-import tomllib
 from collections.abc import Iterable, Iterator, Mapping
 from typing import Any
 
@@ -54,6 +53,8 @@ def load(data: bytes, file: str) -> Any:
         if ending == 'json':
             return json.loads(data.decode(), object_pairs_hook=_unique, parse_int=_integer)
         if ending == 'toml':
+            import tomllib  # few metrics are
+
             return tomllib.loads(data.decode())
         if ending in ('yaml', 'yml'):
             return _yaml(data, file)

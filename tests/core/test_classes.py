@@ -26,6 +26,12 @@ FORMS: list[dict[str, bool]] = [
 form = pytest.mark.parametrize('how', FORMS, ids=lambda how: '+'.join(how) or 'plain')
 
 
+@pytest.fixture(params=[0, 3], autouse=True)
+def first(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Objects made by the compiled method, and those before it is."""
+    monkeypatch.setattr(classes, 'FIRST', request.param)
+
+
 def pair(how: dict[str, bool]) -> list[Any]:
     """The same class from the standard library and from us."""
     found = []

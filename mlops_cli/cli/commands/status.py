@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import sys
 import time
-from concurrent.futures import ThreadPoolExecutor
 
 from mlops_cli.cli import context, exits, options
+from mlops_cli.cli.beside import Beside
 from mlops_cli.cli.console import out_lines, print_json, width
 from mlops_cli.cli.documents import plan_document, uncommitted_document, working_document
 from mlops_cli.cli.going_on import died_documents
@@ -41,8 +41,7 @@ def command(
     with workbench(learns=True) as bench:
         request = Request(output_words(bench, stages or ()))
         if json:
-            with ThreadPoolExecutor(1) as pool:
-                asked = pool.submit(recorded, bench)
+            with Beside(lambda: recorded(bench)) as asked:
                 plan = planned(bench, request)
                 missing = uncommitted(bench, asked.result())
             print_json(
@@ -65,8 +64,7 @@ def planned(bench: Workbench, request: Request) -> Plan:
 
 
 def _show(bench: Workbench, request: Request) -> Plan:
-    with ThreadPoolExecutor(1) as pool:
-        asked = pool.submit(in_git, bench)  # git is another process: it works while we do
+    with Beside(lambda: in_git(bench)) as asked:  # git is another process: it works while we do
         plan = planned(bench, request)
         (last, problems), running = last_run(bench), working(bench)
         data, edited = data_changes(bench), cosmetic(bench, plan)
