@@ -25,8 +25,7 @@ OBJECTS, TREES, RESULTS, RECORDS = range(4)
 
 MAX_FILES = 1024
 MAX_AGE_SECONDS = 0.5
-# Descriptors kept for the coming flush, as far as we may have that many; the files beyond it are opened again then.
-_OPEN_LIMIT = max(64, min(512, os.sysconf('SC_OPEN_MAX') // 3))
+_MOST_OPEN = 512  # descriptors kept for the coming flush; the files beyond it are opened again then
 _LARGE = 1 << 20  # bytes from which a file's write-out starts as soon as it is here, whatever the file system
 _REOPEN = os.O_RDONLY | os.O_NONBLOCK
 
@@ -79,6 +78,7 @@ class Batch:
         self._pending: dict[str, _Item] = {}
         self._oldest = 0.0
         self._open = 0
+        self._most_open = max(64, min(_MOST_OPEN, os.sysconf('SC_OPEN_MAX') // 3))
         self._unsettled: dict[int, int] = {}  # device -> the folder of its newest name, which no fsync has covered yet
         self._error: BaseException | None = None
 
@@ -110,7 +110,7 @@ class Batch:
             _drop(item)
             raise
         with self._lock:
-            if self.durability == 'none' or self._open >= _OPEN_LIMIT:
+            if self.durability == 'none' or self._open >= self._most_open:
                 item.close()
             self._open += item.fd is not None
             if not self._waiting:
@@ -226,8 +226,8 @@ class Batch:
     def _write_out(self, group: list[_Item], folders: Folders) -> None:
         """The data of the group to the medium, and with it, where the file system is ordered, every name given before."""
         covered: set[int] = set()
-        for start in range(0, len(group), _OPEN_LIMIT):
-            part = group[start:start + _OPEN_LIMIT]
+        for start in range(0, len(group), self._most_open):
+            part = group[start:start + self._most_open]
             fds = []
             for item in part:
                 if item.fd is None:
@@ -292,7 +292,7 @@ class Batch:
             self._unsettled[facts.st_dev] = os.dup(folder)
             return
         if (key := (facts.st_dev, facts.st_ino)) not in to_sync:
-            if len(to_sync) >= _OPEN_LIMIT:
+            if len(to_sync) >= self._most_open:
                 syncing.sync_each(list(to_sync.values()))
                 while to_sync:
                     os.close(to_sync.popitem()[1])
