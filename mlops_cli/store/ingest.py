@@ -90,12 +90,12 @@ def hash_open_file(source: int, path: str) -> tuple[ObjectRef, os.stat_result]:
     for _ in range(TRIES):
         if not stat.S_ISREG(before.st_mode):
             raise special_file(path, before)
-        os.lseek(source, 0, os.SEEK_SET)
         digest, size = hash_rest(source, before.st_size)
         after = os.fstat(source)
         if size == after.st_size and same_state(before, after):
             return ObjectRef(digest, size, kind_of(after)), after
         before = after
+        os.lseek(source, 0, os.SEEK_SET)
     raise changed_while_reading(path)
 
 

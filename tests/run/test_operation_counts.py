@@ -1,0 +1,93 @@
+"""What one more trivial stage costs a run from nothing, counted in operations, which no busy machine blurs.
+
+The difference of two runs, so that what a run costs once does not count.  Where a number is beaten, write the new one; one that
+has to rise needs a reason.
+"""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from tests.support.project import Project
+
+FEW, MANY = 10, 30
+ROOM = 1.15  # which folders of objects stages share is chance, and a slow machine flushes more often
+SLACK = 0.2
+# Calls of Python's os by the run's own process, for each stage.
+CALLS = {'open': 22.5, 'stat': 17.0, 'fstat': 20.0, 'close': 22.5, 'listdir': 4.0, 'scandir': 0.0, 'read': 2.7, 'lseek': 0.0,
+         'readlink': 0.0, 'posix_spawn': 0.0, 'fork': 0.0}
+# Changes of the disk, by the functions of fsio.ops.
+CHANGES = {'create': 4.0, 'write': 8.0, 'pwrite': 3.0, 'rename': 2.0, 'link': 2.0, 'unlink': 2.0, 'mkdir': 2.75, 'fchmod': 3.0,
+           'fsync': 6.75, 'sync_range': 0.0, 'utime': 0.5, 'truncate': 0.0}
+
+DRIVER = """\
+import collections, json, os, sys
+counts = collections.Counter()
+
+def counted(module, name, key, how_many=lambda *args: 1):
+    call = getattr(module, name)
+    def counting(*args, **options):
+        counts[key] += how_many(*args)
+        return call(*args, **options)
+    setattr(module, name, counting)
+
+for name in CALLS:
+    counted(os, name, name)
+from mlops_cli.__main__ import main
+from mlops_cli.fsio import ops
+for name in CHANGES:
+    if name != 'create':
+        counted(ops, name, 'ops.' + name)
+counted(ops, 'fsync_many', 'ops.fsync', len)
+counted(ops, 'open_with', 'ops.create', lambda path, flags, *rest: bool(flags & os.O_CREAT))
+sys.argv = ['mlops', 'run', '-j2', '--quiet']
+try:
+    code = main()
+except SystemExit as ended:
+    code = ended.code
+assert not code, code
+print(json.dumps(counts))
+"""
+
+
+def count(folder: Path, stages: int) -> dict[str, int]:
+    project = Project(folder)
+    lines = ['stages:']
+    for number in range(stages):
+        project.write(f'src/{number}.txt', f'line {number}\n')
+        paths = f'deps: [src/{number}.txt], outs: [out/{number}.txt]'
+        lines.append(f'  s{number}: {{cmd: cp src/{number}.txt out/{number}.txt, {paths}}}')
+    project.write('pipeline.yaml', '\n'.join(lines) + '\n')
+    program = DRIVER.replace('CALLS', repr([*CALLS])).replace('CHANGES', repr([*CHANGES]))
+    done = subprocess.run(
+        [sys.executable, '-c', program], cwd=project.path, env=project.environ, stdout=-1, stderr=subprocess.STDOUT, text=True
+    )
+    assert done.returncode == 0, done.stdout
+    found: dict[str, int] = json.loads(done.stdout.splitlines()[-1])
+    return found
+
+
+@pytest.fixture(scope='module')
+def cost(tmp_path_factory: pytest.TempPathFactory) -> dict[str, float]:
+    """What one more stage takes, by operation; ``ops.`` in front of changes."""
+    few, many = (count(tmp_path_factory.mktemp('counted') / 'p', number) for number in (FEW, MANY))
+    return {name: (many[name] - few.get(name, 0)) / (MANY - FEW) for name in many}
+
+
+@pytest.mark.parametrize('name', CALLS)
+def test_calls_of_the_system(cost: dict[str, float], name: str) -> None:
+    assert cost.get(name, 0.0) <= CALLS[name] * ROOM + SLACK
+
+
+@pytest.mark.parametrize('name', CHANGES)
+def test_changes_of_the_disk(cost: dict[str, float], name: str) -> None:
+    assert cost.get(f'ops.{name}', 0.0) <= CHANGES[name] * ROOM + SLACK
+
+
+def test_a_stage_still_has_its_object_its_result_its_manifest_and_its_pin_made_durable(cost: dict[str, float]) -> None:
+    assert cost['ops.create'] >= 4 and cost['ops.fsync'] >= 4
