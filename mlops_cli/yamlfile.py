@@ -11,6 +11,7 @@ import json
 import re
 from collections.abc import Callable, Iterator
 from io import BytesIO
+from sys import intern
 from typing import TYPE_CHECKING, Any, Final
 
 from mlops_cli.core.classes import dataclass
@@ -324,7 +325,7 @@ class _Builder:
         """The key, or _UNUSABLE."""
         if isinstance(value, str):
             if value not in frame.value:
-                return value
+                return intern(value)  # cmd, deps and outs of ten thousand stages are three texts
             first = (frame.marks.keys or {})[value]
             self.fail(place, f'the key "{value[:80]}" is there already, in line {(first >> SHIFT) + 1}',
                       'remove one, or give it another name')

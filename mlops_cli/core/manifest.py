@@ -6,8 +6,8 @@ Format ``key-v1`` (docs/formats/key.md): a key is the BLAKE3 of the line ``mlops
 from __future__ import annotations
 
 from collections.abc import Iterable
-from functools import cached_property
 from itertools import pairwise
+from operator import attrgetter
 from typing import Any, Literal
 
 from mlops_cli.core.canonical import canonical, canonical_bytes
@@ -17,6 +17,7 @@ from mlops_cli.core.digest import Digest, digest_of
 EntryKind = Literal['command', 'code', 'data', 'param', 'environment', 'output']
 KINDS: tuple[EntryKind, ...] = ('command', 'code', 'param', 'data', 'environment', 'output')  # as people want to read them
 
+_KIND_AND_NAME = attrgetter('kind', 'name')
 PREFIX = b'mlops key-v1\n'
 ABSENT = digest_of(b'mlops absent-v1\n')  # a missing parameter, an unset variable, a missing file: a value of its own
 VALUE_LIMIT = 4096  # characters of canonical JSON; a longer value is explained by its digest and the kept sources
@@ -68,25 +69,39 @@ class Change:
         return found
 
 
-@dataclass(frozen=True)
 class Manifest:
-    """All entries of a stage, sorted by kind and name, each name once per kind."""
+    """All entries of a stage, sorted by kind and name, each name once per kind.  Never changed."""
 
-    entries: tuple[Entry, ...]
+    __slots__ = ('_digest', 'entries')
+
+    def __init__(self, entries: tuple[Entry, ...]) -> None:
+        self.entries = entries
+        self._digest: Digest | None = None
+
+    def __eq__(self, other: object) -> bool:
+        return self.entries == other.entries if isinstance(other, Manifest) else NotImplemented
+
+    def __hash__(self) -> int:
+        return hash(self.entries)
+
+    def __repr__(self) -> str:
+        return f'Manifest(entries={self.entries!r})'
 
     @classmethod
     def of(cls, entries: Iterable[Entry]) -> Manifest:
         """Raises ValueError if two entries have one kind and name."""
-        ordered = tuple(sorted(entries, key=lambda entry: entry.sort_key))
+        ordered = tuple(sorted(entries, key=_KIND_AND_NAME))
         for one, two in pairwise(ordered):
-            if one.sort_key == two.sort_key:
+            if one.name == two.name and one.kind == two.kind:
                 raise ValueError(f'two entries of kind {one.kind} named {one.name!r}')
         return cls(ordered)
 
-    @cached_property
+    @property
     def digest(self) -> Digest:
         """The stage key."""
-        return key_of([[e.kind, e.name, str(e.digest)] for e in self.entries])
+        if self._digest is None:
+            self._digest = key_of([[e.kind, e.name, str(e.digest)] for e in self.entries])
+        return self._digest
 
     def changes_since(self, old: Manifest) -> tuple[Change, ...]:
         """What differs from an older manifest, in the order of :data:`KINDS`, then by name."""

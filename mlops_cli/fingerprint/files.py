@@ -17,7 +17,7 @@ from mlops_cli.core.digest import Digest
 from mlops_cli.core.errors import ExitCode, UserError
 from mlops_cli.core.refs import ObjectRef
 from mlops_cli.fingerprint.ignore import ALWAYS, Ignore
-from mlops_cli.fingerprint.index import Index, mode_of, pack
+from mlops_cli.fingerprint.index import Index, pack
 from mlops_cli.fingerprint.scan import Scan
 from mlops_cli.fsio.paths import FolderEntry, Root
 from mlops_cli.fsio.reading import Nearby
@@ -31,11 +31,11 @@ HOPS = 40  # links followed for one path, as the kernel has it
 class Seen:
     """What was looked at, so that a later command can tell from stats alone that nothing changed.
 
-    ``files``: state of each file and link that was read, b'' for one that was absent.  ``folders``: state of each folder that
+    ``files``: mode of each file and link that was read, 0 for one that was absent.  ``folders``: state of each folder that
     was listed for a glob.  ``trees``: (path, ignore) of each folder taken as a whole, with its content.  ``unsettled``: files
     touched so shortly before they were read that their state proves nothing yet."""
 
-    files: dict[str, bytes] = field(default_factory=dict)
+    files: dict[str, int] = field(default_factory=dict)
     folders: dict[str, bytes] = field(default_factory=dict)
     trees: dict[tuple[str, bool], ObjectRef] = field(default_factory=dict)
     unsettled: set[str] = field(default_factory=set)
@@ -82,7 +82,7 @@ class Workspace:
 
     def is_plain(self, rel: str) -> bool:
         """Whether :meth:`ref` found a regular file there, and no link on the way to it."""
-        return stat.S_ISREG(mode_of(self.seen.files.get(rel, b'')))
+        return stat.S_ISREG(self.seen.files.get(rel, 0))
 
     def open(self, rel: str) -> int:
         """A descriptor of the regular file that :meth:`ref` reads for this path; the caller closes.  Raises UserError, OSError,
@@ -128,6 +128,8 @@ class Workspace:
 
     def _remember(self, rel: str) -> None:
         for folder in _above(rel):
+            if folder == '.':
+                continue  # to forget it is to forget all
             below = self._below.get(folder)
             if below is None:
                 below = self._below[folder] = set()
@@ -147,17 +149,17 @@ class Workspace:
                 raise
         if facts is not None and stat.S_ISLNK(facts.st_mode):
             if (stored := self._stored(self.root.readlink(place))) is not None:
-                self.seen.files[place] = pack(facts)
+                self.seen.files[place] = facts.st_mode
                 return stored
             if not ignore and self._lost(self.root.readlink(place)):
-                self.seen.files[place] = b''
+                self.seen.files[place] = 0
                 return None
             if not ignore:
                 raise UserError(f'{rel} is a symbolic link', exit_code=ExitCode.REFUSED,
                                 hint='an output must be a regular file or a folder: a link has no content of its own to keep')
             place, facts = self._resolve(rel)
         if facts is None:
-            self.seen.files[place] = b''
+            self.seen.files[place] = 0
             return None
         if stat.S_ISDIR(facts.st_mode):
             found = self._folder(place, ignore, nodes)
@@ -179,7 +181,7 @@ class Workspace:
             self.index.put_many([(rel, facts, ref)], moment=moment)
             if not moment.settled(facts):
                 self.seen.unsettled.add(rel)
-        self.seen.files[rel] = pack(facts)
+        self.seen.files[rel] = facts.st_mode
         return ref
 
     def _folder(self, rel: str, ignore: bool, nodes: dict[Digest, bytes] | None) -> ObjectRef:
@@ -243,7 +245,7 @@ class Workspace:
                 raise UserError(f'{rel} leads through more than {HOPS} symbolic links', exit_code=ExitCode.REFUSED,
                                 hint='they probably lead to each other: look with ls -l')
             target = self.root.readlink(path)
-            self.seen.files[path] = pack(facts)
+            self.seen.files[path] = facts.st_mode
             if target.startswith('/'):
                 target, here = self._beneath(target, rel), []
             waiting += [part for part in reversed(target.split('/')) if part not in ('', '.')]

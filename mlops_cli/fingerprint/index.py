@@ -79,11 +79,6 @@ def pack(facts: os.stat_result) -> bytes:
     return SIGNATURE.pack(facts.st_dev, facts.st_ino, facts.st_size, facts.st_mtime_ns, facts.st_ctime_ns, facts.st_mode)
 
 
-def mode_of(state: bytes) -> int:
-    """The mode in what :func:`pack` gave; 0 of nothing."""
-    return int.from_bytes(state[-4:], 'little')
-
-
 def _path(rel: str) -> bytes:
     return rel.encode('utf-8', 'surrogateescape')
 

@@ -9,6 +9,7 @@ from __future__ import annotations
 import os
 import re
 from collections.abc import Callable, Iterator, Mapping
+from functools import lru_cache
 from typing import Any, Literal
 
 from mlops_cli.core import layout
@@ -352,7 +353,8 @@ class _Walk:
 
     def outputs(self) -> None:
         for output in self.stage.outputs:
-            self.put(value_entry('output', output.path, {'persist': output.persist}))
+            value = _output_value(output.persist)
+            self.put(Entry('output', output.path, value.digest, value.value))
 
     def result(self) -> Draft:
         return Draft(
@@ -368,6 +370,12 @@ class _Walk:
             self.unknown,
             self.found,
         )
+
+
+@lru_cache(2)
+def _output_value(persist: bool) -> Entry:
+    """The same for nearly all outputs there are."""
+    return value_entry('output', '', {'persist': persist})
 
 
 def _has_meaning(stage: Stage, path: str, ref: ObjectRef) -> bool:

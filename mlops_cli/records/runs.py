@@ -344,6 +344,7 @@ class Runs:
 
     def __init__(self, root: Root) -> None:
         self.root = root
+        self._read: tuple[str, bytes, Run] | None = None  # commands ask for the newest more than once
 
     def ids(self) -> Iterator[str]:
         """All ids, newest first, from listings alone.  Files that are named otherwise are none of ours."""
@@ -355,7 +356,13 @@ class Runs:
     def get(self, run_id: str) -> Run:
         """Raises UserError for a damaged record, OSError for an absent one."""
         path = layout.run_record(run_id)
-        return decode(read_small(self.root, path, SIZE_LIMIT), path)
+        data = read_small(self.root, path, SIZE_LIMIT)
+        if self._read is not None and self._read[:2] == (path, data):
+            return self._read[2]
+        run = decode(data, path)
+        if self._read is None or run_id >= self._read[2].id:
+            self._read = (path, data, run)
+        return run
 
     def newest(self, damaged: Callable[[UserError], None] = lambda _: None) -> Iterator[Run]:
         """All runs, newest first; ``damaged`` is told of the records that cannot be read, which are passed over."""

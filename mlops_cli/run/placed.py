@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterable
+from functools import lru_cache
 
 from mlops_cli.core.canonical import canonical_bytes
 from mlops_cli.core.classes import dataclass
@@ -43,8 +44,12 @@ def remember(index: Index, stage: str, key: Digest, outputs: Outputs, run: str =
 def placed(bench: Workbench, stage: str) -> Placed | None:
     """None where nothing is remembered."""
     value = bench.index.placed(stage)
-    if not value:
-        return None
+    return _read(value) if value else None
+
+
+@lru_cache(64)
+def _read(value: bytes) -> Placed | None:
+    """Asked for more than once of each stage that is out of date."""
     try:
         key, run, rows = json.loads(value)
         return Placed(Digest.parse(key), tuple((str(row[0]), ObjectRef.from_json(row[1:])) for row in rows), str(run))

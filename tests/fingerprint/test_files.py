@@ -452,7 +452,7 @@ def test_what_was_looked_at_is_listed(workspace: Workspace, folder: Path) -> Non
     data = workspace.ref('data')
     workspace.glob('data/*')
     assert workspace.seen.files.keys() == {'real', 'link', 'nothing'}
-    assert workspace.seen.files['nothing'] == b'' != workspace.seen.files['real']
+    assert workspace.seen.files['nothing'] == 0 != workspace.seen.files['real']
     assert workspace.seen.trees == {('data', True): data}
     assert workspace.seen.folders.keys() == {'', 'data'}
 
