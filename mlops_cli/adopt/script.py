@@ -13,6 +13,7 @@ from mlops_cli.adopt.arguments import required, shown
 from mlops_cli.core.classes import dataclass, field
 from mlops_cli.core.errors import UserError
 from mlops_cli.core.paths import check_path
+from mlops_cli.core.patterns import pattern
 from mlops_cli.fsio.atomic import read_file
 from mlops_cli.fsio.paths import Root
 
@@ -64,12 +65,12 @@ _PATH_FIRST_READS = frozenset(
 _PATH_SECOND_WRITES = frozenset(('dump', 'save'))  # joblib.dump(model, path), torch.save(state, path)
 _PATH_WRITES = frozenset(('write_text', 'write_bytes'))
 _PATH_READS = frozenset(('read_text', 'read_bytes'))
-_STAGE_NAME = re.compile(r'[^A-Za-z0-9_.-]+')
+_STAGE_NAME = pattern(r'[^A-Za-z0-9_.-]+')
 _WORDS = frozenset(('true', 'false', 'null', 'yes', 'no', 'on', 'off', 'y', 'n'))  # no text, to some readers of YAML
 _KNOWN = '.py, .sh, .R and .jl are known'
 _PICTURES = ('.png', '.svg', '.jpg', '.jpeg')
 # Tables that people draw, by what they are usually called.
-_DRAWN = re.compile(
+_DRAWN = pattern(
     r'(?:^|[/_.-])(?:loss|losses|accuracy|curve|curves|learning|history|confusion|roc|pr|calibration|residuals|plot|plots)'
     r'(?:[_.-][^/]*)?\.(?:csv|tsv|jsonl)$'
 )

@@ -18,6 +18,7 @@ from mlops_cli.core import delimited, strictjson
 from mlops_cli.core.classes import dataclass
 from mlops_cli.core.errors import ExitCode, UserError, Where
 from mlops_cli.core.near import did_you_mean
+from mlops_cli.core.patterns import pattern
 from mlops_cli.core.scalars import kind
 from mlops_cli.core.values import MISSING, lookup, near_key
 
@@ -33,8 +34,8 @@ _WORDS = {'and', 'or', 'not', 'in', 'is', 'if', 'else'}
 _CONSTANTS = {'true': True, 'false': False, 'null': None}
 _QUOTED = r'"(?:[^"\\]|\\.)*"|\'(?:[^\'\\]|\\.)*\''
 _CHUNK = r'[^\s()<>=!,"\':*%+&|^~;-][^\s()<>=!,"\':*%+&|^~;]*'  # of a file name or key; a minus only inside
-_TOKEN = re.compile(rf'(?P<quoted>{_QUOTED})|(?P<chunk>{_CHUNK})|(?P<other>\s+|.)', re.DOTALL)
-_KEY = re.compile(f'{_QUOTED}|{_CHUNK}')
+_TOKEN = pattern(rf'(?P<quoted>{_QUOTED})|(?P<chunk>{_CHUNK})|(?P<other>\s+|.)', re.DOTALL)
+_KEY = pattern(f'{_QUOTED}|{_CHUNK}')
 
 
 @dataclass(frozen=True)

@@ -7,10 +7,11 @@ from collections.abc import Collection, Iterable, Mapping
 from textwrap import wrap
 
 from mlops_cli.cli.completion.grammar import Node, groups, walk
+from mlops_cli.core.patterns import pattern
 from mlops_cli.core.units import plural
 
-_EXAMPLE = re.compile(r'^Examples?:\s*')
-_COMMENT = re.compile(r'\s{3,}.*$')
+_EXAMPLE = pattern(r'^Examples?:\s*')
+_COMMENT = pattern(r'\s{3,}.*$')
 
 
 def examples(of: Node) -> list[str]:

@@ -6,10 +6,11 @@ import re
 from datetime import datetime, timedelta
 
 from mlops_cli.core.errors import UserError
+from mlops_cli.core.patterns import pattern
 
-_AGO = re.compile(r'(\d+(?:\.\d+)?)\s*(s|sec|m|min|h|hours?|d|days?|w|weeks?)', re.ASCII)
+_AGO = pattern(r'(\d+(?:\.\d+)?)\s*(s|sec|m|min|h|hours?|d|days?|w|weeks?)', re.ASCII)
 _SECONDS = {'s': 1, 'm': 60, 'h': 3600, 'd': 86400, 'w': 604800}
-_DATE = re.compile(r'[0-9]{4}-[0-9]{2}-[0-9]{2}')
+_DATE = pattern(r'[0-9]{4}-[0-9]{2}-[0-9]{2}')
 SUCH = 'such as 2026-11-20, 2026-11-20T10:15, 2h, 3d, 1w, today'
 _WORDS = {'today': 0, 'yesterday': 1}
 

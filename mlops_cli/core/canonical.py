@@ -7,9 +7,10 @@ from __future__ import annotations
 
 import json
 import json.encoder
-import re
 from collections.abc import Callable
 from typing import Any
+
+from mlops_cli.core.patterns import pattern
 
 
 def text_of(encoder: json.JSONEncoder) -> Callable[[Any], str]:
@@ -25,7 +26,7 @@ def text_of(encoder: json.JSONEncoder) -> Callable[[Any], str]:
 
 
 _text = text_of(json.JSONEncoder(ensure_ascii=False, sort_keys=True, separators=(',', ':'), allow_nan=False))
-_SURROGATE = re.compile('[\ud800-\udfff]')
+_SURROGATE = pattern('[\ud800-\udfff]')
 
 
 def canonical(value: Any) -> str:

@@ -1,13 +1,14 @@
 """Times and ids, made from arguments: nothing here reads a clock or draws a random number."""
 from __future__ import annotations
 
-import re
 from datetime import UTC, datetime
+
+from mlops_cli.core.patterns import pattern
 
 ID_ALPHABET = '0123456789abcdefghjkmnpqrstvwxyz'  # Crockford's base 32: no i, l, o, u
 ID_LENGTH = 8
 LATEST = 8e9  # seconds since 1970, in the year 2223: what claims to be later was written by nobody
-_TIME = re.compile('[0-9]{4}-[0-9]{2}-[0-9]{2}T[0-9]{2}:[0-9]{2}:[0-9]{2}Z')
+_TIME = pattern('[0-9]{4}-[0-9]{2}-[0-9]{2}T[0-9]{2}:[0-9]{2}:[0-9]{2}Z')
 
 
 def random_part(fraction: float, random_bytes: bytes) -> str:

@@ -6,9 +6,11 @@ import csv
 import re
 from collections.abc import Sequence
 
+from mlops_cli.core.patterns import pattern
+
 SEPARATORS = (',', ';', '\t')  # where two give as many columns, the first of them
-_QUOTED = re.compile(r'"[^"]*"?')
-_DECIMAL = re.compile(r'[+-]?(?:\d+,\d+|\d+|,\d+)(?:[eE][+-]?\d{1,4})?|[+-]?(?:nan|inf|infinity)', re.IGNORECASE | re.ASCII)
+_QUOTED = pattern(r'"[^"]*"?')
+_DECIMAL = pattern(r'[+-]?(?:\d+,\d+|\d+|,\d+)(?:[eE][+-]?\d{1,4})?|[+-]?(?:nan|inf|infinity)', re.IGNORECASE | re.ASCII)
 
 
 def separator(path: str, first: str, *, header: bool = True) -> str:

@@ -1,20 +1,20 @@
 """A file that a person wrote, as plain values, and where each of them stands.  Knows no format and reads nothing."""
 from __future__ import annotations
 
-import re
 from bisect import bisect_right
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 from mlops_cli.core.classes import dataclass
 from mlops_cli.core.errors import Where
+from mlops_cli.core.patterns import pattern
 
 Path = Sequence[str | int]
 
 # A place is one integer, line << SHIFT | column, both from 0: two million of them must fit into memory.
 SHIFT = Where.SHIFT
 _COLUMN = (1 << SHIFT) - 1
-LINE_END = re.compile(r'\r\n?|\n')
+LINE_END = pattern(r'\r\n?|\n')
 
 
 def place_where(file: str, place: int) -> Where:

@@ -10,13 +10,15 @@ import unicodedata
 from collections.abc import Iterator
 from fnmatch import translate
 
+from mlops_cli.core.patterns import pattern
+
 # Most paths: nothing in them can be special, so one match settles it.
 _PLAIN = re.compile(r'[A-Za-z0-9_+=,@%-][A-Za-z0-9_.+=,@%-]{0,200}(?:/[A-Za-z0-9_+=,@%-][A-Za-z0-9_.+=,@%-]{0,200}){0,15}\Z')
-_CONTROL = re.compile('[\x00-\x1f\x7f-\x9f\u2028\u2029]')
-_PATTERN = re.compile(r'[*?\[]')
-_SET = re.compile(r'\[!?\]?[^\]]*\]')
+_CONTROL = pattern('[\x00-\x1f\x7f-\x9f\u2028\u2029]')
+_PATTERN = pattern(r'[*?\[]')
+_SET = pattern(r'\[!?\]?[^\]]*\]')
 _RESERVED = ('.git', '.mlops')
-_SHORT_NAMES = re.compile(r'(?:git|mlops)~[0-9]+\Z')  # what Windows and some network disks call them too
+_SHORT_NAMES = pattern(r'(?:git|mlops)~[0-9]+\Z')  # what Windows and some network disks call them too
 _COMPONENT_BYTES = 255
 _PATH_BYTES = 4095
 

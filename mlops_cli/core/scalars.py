@@ -2,15 +2,16 @@
 from __future__ import annotations
 
 import math
-import re
 from typing import Any
+
+from mlops_cli.core.patterns import pattern
 
 Scalar = str | int | float | bool
 
 INTEGER_LIMIT = 2**63  # what YAML, TOML, JSON readers in other languages hold
-_INTEGER = re.compile(r'[-+]?[0-9]+|0o[0-7]+|0x[0-9a-fA-F]+')
-_FLOAT = re.compile(r'[-+]?(\.[0-9]+|[0-9]+(\.[0-9]*)?)([eE][-+]?[0-9]+)?')
-_SPECIAL_FLOAT = re.compile(r'[-+]?\.(inf|Inf|INF)|\.(nan|NaN|NAN)')
+_INTEGER = pattern(r'[-+]?[0-9]+|0o[0-7]+|0x[0-9a-fA-F]+')
+_FLOAT = pattern(r'[-+]?(\.[0-9]+|[0-9]+(\.[0-9]*)?)([eE][-+]?[0-9]+)?')
+_SPECIAL_FLOAT = pattern(r'[-+]?\.(inf|Inf|INF)|\.(nan|NaN|NAN)')
 _WORDS = {'true': True, 'True': True, 'TRUE': True, 'false': False, 'False': False, 'FALSE': False,
           'null': None, 'Null': None, 'NULL': None, '~': None, '': None}
 

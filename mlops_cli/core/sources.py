@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import re
 
-_ENDING = re.compile(
+from mlops_cli.core.patterns import pattern
+
+_ENDING = pattern(
     r'(py|pyi|pyx|pyw|ipynb|sh|bash|zsh|fish|ksh|r|rmd|qmd|jl|c|cc|cpp|cxx|h|hh|hpp|cu|cuh|go|rs|java|kt|scala|js|mjs|cjs|ts|pl'
     r'|pm|rb|lua|m|awk|sed|sql|php|cs|swift|mk|make|cmake|nim|ml|hs|clj|ps1|bat)',
     re.IGNORECASE,

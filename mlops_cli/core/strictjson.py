@@ -7,13 +7,14 @@ import re
 from typing import Any, NoReturn
 
 from mlops_cli.core.errors import UserError, Where
+from mlops_cli.core.patterns import pattern
 
 SIZE_LIMIT = 16 << 20  # bytes
 NODE_LIMIT = 2_000_000
 DEPTH_LIMIT = 64
 
-_TOKEN = re.compile(r'"(?:[^"\\]|\\.)*"|[{}\[\]]|:|,|[^\s{}\[\],:"]+', re.DOTALL)
-_INTEGER = re.compile(r'-?[0-9]{1,19}')
+_TOKEN = pattern(r'"(?:[^"\\]|\\.)*"|[{}\[\]]|:|,|[^\s{}\[\],:"]+', re.DOTALL)
+_INTEGER = pattern(r'-?[0-9]{1,19}')
 
 
 class _Refused(Exception):

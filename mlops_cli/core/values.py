@@ -5,13 +5,13 @@ is: the longest name that fits is tried first.
 """
 from __future__ import annotations
 
-import re
 from collections.abc import Iterator, Mapping
 from enum import Enum
 from typing import Any, Final
 
 from mlops_cli.core.errors import UserError
 from mlops_cli.core.near import did_you_mean
+from mlops_cli.core.patterns import pattern
 from mlops_cli.core.scalars import kind
 
 NAMES_LIMIT = 2000  # names looked at for a hint
@@ -25,8 +25,8 @@ class Missing(Enum):
 
 MISSING: Final = Missing.MISSING  # what is not there, which is neither null nor empty
 
-_BRACKET = re.compile(r'\[(0|[1-9][0-9]{0,8})\]')
-_INDEX = re.compile(r'0|[1-9][0-9]{0,8}')
+_BRACKET = pattern(r'\[(0|[1-9][0-9]{0,8})\]')
+_INDEX = pattern(r'0|[1-9][0-9]{0,8}')
 
 
 def find(document: Any, key: str) -> tuple[str | int, ...] | None:

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Sequence
 from difflib import SequenceMatcher
 
+from mlops_cli.core.patterns import pattern
+
 MOST_WORDS = 400  # of a text: comparing takes time with the square of them
 MOST_PLACES = 3  # beyond, both texts as a whole say more
-_WORDS = re.compile(r'''(?:[^\s'"]|'[^']*'|"(?:[^"\\]|\\.)*"|['"])+''')
+_WORDS = pattern(r'''(?:[^\s'"]|'[^']*'|"(?:[^"\\]|\\.)*"|['"])+''')
 
 
 def words(text: str) -> list[str]:

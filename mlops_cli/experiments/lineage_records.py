@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import re
 from collections.abc import Iterable, Iterator, Mapping
 from functools import cached_property
 from typing import Any
@@ -15,6 +14,7 @@ from mlops_cli.core.digest import Digest
 from mlops_cli.core.errors import UserError
 from mlops_cli.core.manifest import Entry, Manifest
 from mlops_cli.core.paths import ancestors
+from mlops_cli.core.patterns import pattern
 from mlops_cli.core.refs import ObjectRef
 from mlops_cli.experiments.lineage_model import Acceptance, Made, Maker, Through
 from mlops_cli.records import pins
@@ -32,7 +32,7 @@ from mlops_cli.store.tree import MalformedTree, find
 SMALL = 32  # bytes: files that are shorter are often equal by chance, so their content proves nothing at another path
 NODE_BYTES = 64 << 20  # of a folder's listing: some 500,000 names
 FOLDERS = 50  # versions of a folder that are opened to find a file in them; where there are more, the index is asked
-_SLUGGED = re.compile(r'.*-[0-9a-f]{8}')
+_SLUGGED = pattern(r'.*-[0-9a-f]{8}')
 
 
 class Records:

@@ -6,13 +6,13 @@ The choice follows from the declaration and the names of columns where it can, s
 from __future__ import annotations
 
 import math
-import re
 from collections.abc import Mapping, Sequence
 from typing import Any
 
 from mlops_cli.core.classes import replace
 from mlops_cli.core.errors import UserError
 from mlops_cli.core.near import did_you_mean
+from mlops_cli.core.patterns import pattern
 from mlops_cli.core.units import plural
 from mlops_cli.experiments.plots_read import Cell, Table, drawable
 from mlops_cli.experiments.plots_values import (
@@ -42,8 +42,8 @@ ACTUAL = ('actual', 'y_true', 'true', 'truth', 'target', 'label', 'expected', 'g
 PREDICTED = ('predicted', 'y_pred', 'pred', 'prediction', 'predictions', 'predict', 'guess')
 COUNTS = ('count', 'counts', 'n', 'number', 'support')
 _SPLITS = {'train', 'training', 'val', 'valid', 'validation', 'test', 'testing', 'eval', 'evaluation', 'dev'}
-_PIECES = re.compile(r'[_\-./ ]+')
-_DATE = re.compile(r'\d{4}-\d\d(-\d\d)?([T ]\d\d:\d\d|$)')
+_PIECES = pattern(r'[_\-./ ]+')
+_DATE = pattern(r'\d{4}-\d\d(-\d\d)?([T ]\d\d:\d\d|$)')
 _SMALL_SET = 50  # different whole numbers that may be labels
 
 

@@ -7,13 +7,13 @@ from __future__ import annotations
 import csv
 import io
 import math
-import re
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 from mlops_cli.core import delimited, strictjson
 from mlops_cli.core.classes import dataclass
 from mlops_cli.core.errors import UserError, Where
+from mlops_cli.core.patterns import pattern
 from mlops_cli.core.units import plural
 from mlops_cli.experiments.plots_values import Picture
 
@@ -35,7 +35,7 @@ MEDIA = {
     'webp': 'image/webp',
     'svg': 'image/svg+xml',
 }
-_SVG = re.compile(rb'<(?:[A-Za-z_][\w.-]*:)?svg[\s>/]')
+_SVG = pattern(rb'<(?:[A-Za-z_][\w.-]*:)?svg[\s>/]')
 _JPEG_FRAMES = {*range(0xC0, 0xD0)} - {0xC4, 0xC8, 0xCC}
 
 Cell = float | str | None

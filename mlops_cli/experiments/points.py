@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Iterator, Mapping
 
 from mlops_cli import git
@@ -13,6 +12,7 @@ from mlops_cli.core.errors import ExitCode, UserError
 from mlops_cli.core.manifest import Manifest
 from mlops_cli.core.near import did_you_mean
 from mlops_cli.core.paths import ancestors
+from mlops_cli.core.patterns import pattern
 from mlops_cli.core.refs import ObjectRef
 from mlops_cli.core.units import show_size
 from mlops_cli.experiments.model import RECORDED, UNKNOWN
@@ -35,7 +35,7 @@ from mlops_cli.store.results import ResultEntry, outputs_digest
 from mlops_cli.store.tree import find
 
 WORKSPACE = 'workspace'
-_HEX = re.compile(r'[0-9a-f]{7,64}')
+_HEX = pattern(r'[0-9a-f]{7,64}')
 
 
 def find_point(bench: Workbench, word: str) -> Point:

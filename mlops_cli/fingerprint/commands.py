@@ -3,11 +3,11 @@ before it runs.  Reads shell, follows wrappers, managers and launchers; runs not
 from __future__ import annotations
 
 import os
-import re
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Literal
 
 from mlops_cli.core.classes import dataclass, field, replace
+from mlops_cli.core.patterns import pattern
 from mlops_cli.fingerprint import interpreter as interpreters
 from mlops_cli.fingerprint.importcache import ImportCache
 from mlops_cli.fingerprint.interpreter import read_start
@@ -35,7 +35,7 @@ from mlops_cli.pipeline.spec import Command
 SCRIPT_LIMIT = 1 << 20  # bytes of a shell script that are looked at
 
 _HINT = 'list the files it uses under code'
-_WRITTEN_PYTHON = re.compile(rb"""(?:^#!\s*|exec' |exec "|exec )"?(/[^\s"']*/(?:python|pypy)[\d.]*)""")  # of a console script
+_WRITTEN_PYTHON = pattern(rb"""(?:^#!\s*|exec' |exec "|exec )"?(/[^\s"']*/(?:python|pypy)[\d.]*)""")  # of a console script
 
 ProgramKind = Literal['script', 'module', 'code', 'tool']
 ConsoleScripts = Callable[[str], tuple[str, str] | None]

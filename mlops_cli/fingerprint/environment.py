@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import os
 import platform
-import re
 from collections.abc import Mapping
 from functools import lru_cache
 from typing import Any
 
+from mlops_cli.core.patterns import pattern
 from mlops_cli.fingerprint.closure import Found
 from mlops_cli.fingerprint.interpreter import packages, version
 from mlops_cli.fingerprint.noting import noted
@@ -16,7 +16,7 @@ from mlops_cli.pipeline.spec import Environment
 
 DRIVER = '/proc/driver/nvidia/version'
 HOMES = ('HOME', 'PYTHONUSERBASE', 'PYTHONNOUSERSITE')  # they say where a user's own packages are
-_DRIVER = re.compile(r'\b\d+\.\d+(?:\.\d+)*\b')
+_DRIVER = pattern(r'\b\d+\.\d+(?:\.\d+)*\b')
 
 
 def environment_of(found: Found | None, environ: Mapping[str, str]) -> dict[str, Any]:

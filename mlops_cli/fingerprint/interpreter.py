@@ -11,16 +11,17 @@ import sys
 from collections.abc import Iterable, Iterator, Mapping
 
 from mlops_cli.core.classes import dataclass, field
+from mlops_cli.core.patterns import pattern
 from mlops_cli.fingerprint.noting import noted
 
 READ_LIMIT = 4 << 20  # bytes of a .pth, finder, RECORD or METADATA; larger is read to there
 LINKS = 16  # of shims and links from one to the next
 
 _EXTENSIONS = ('.so', '.pyd')
-_MINOR = re.compile(r'python(\d+\.\d+)t?\Z')
-_PATCHED = re.compile(r'(?:\A|-)(\d+\.\d+\.\d+)(?:\Z|[-+.a-z])')
-_PATCHLEVEL = re.compile(r'^#define\s+PY_VERSION\s+"([^"]+)"', re.M)
-_RECORDED = re.compile(r'^"?([A-Za-z_0-9][^/,".\n]*)(?:/[^\n]*?\.(?:py|so|pyd|pyi)|\.(?:[^/,\n]*\.)?(?:py|so|pyd))"?,', re.M)
+_MINOR = pattern(r'python(\d+\.\d+)t?\Z')
+_PATCHED = pattern(r'(?:\A|-)(\d+\.\d+\.\d+)(?:\Z|[-+.a-z])')
+_PATCHLEVEL = pattern(r'^#define\s+PY_VERSION\s+"([^"]+)"', re.M)
+_RECORDED = pattern(r'^"?([A-Za-z_0-9][^/,".\n]*)(?:/[^\n]*?\.(?:py|so|pyd|pyi)|\.(?:[^/,\n]*\.)?(?:py|so|pyd))"?,', re.M)
 
 
 @dataclass(frozen=True, slots=True)

@@ -2,10 +2,11 @@
 from __future__ import annotations
 
 import os
-import re
+
+from mlops_cli.core.patterns import pattern
 
 WORD_LIMIT = 4096  # characters; no longer word names a file
-_NUMBER = re.compile(r'[0-9.]+(?:[eE][+-]?[0-9]+)?\Z')
+_NUMBER = pattern(r'[0-9.]+(?:[eE][+-]?[0-9]+)?\Z')
 
 
 def named(text: str, folder: str) -> list[str]:

@@ -5,7 +5,6 @@ An overlay maps (file, dotted key) to a value; a key with a leading ``+`` may be
 from __future__ import annotations
 
 import json
-import re
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -13,6 +12,7 @@ from mlops_cli.core import layout
 from mlops_cli.core.digest import Digest, digest_of
 from mlops_cli.core.errors import UserError, UserErrors, Where
 from mlops_cli.core.paths import check_path
+from mlops_cli.core.patterns import pattern
 from mlops_cli.core.scalars import plain_scalar
 from mlops_cli.core.values import MISSING, Missing, assigned, lookup, path_of
 from mlops_cli.fsio.atomic import read_file
@@ -24,8 +24,8 @@ __all__ = ['MISSING', 'Overlay', 'Params', 'apply', 'parse_assignment', 'parse_a
 
 Overlay = Mapping[tuple[str, str], Any]
 
-_FLOW = re.compile(r'[\[{"\']')
-_INDENT = re.compile(r'\n([ \t]+)"')
+_FLOW = pattern(r'[\[{"\']')
+_INDENT = pattern(r'\n([ \t]+)"')
 
 
 class Params:

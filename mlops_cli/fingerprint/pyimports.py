@@ -7,9 +7,10 @@ import warnings
 from typing import Any
 
 from mlops_cli.core.classes import dataclass
+from mlops_cli.core.patterns import pattern
 
 # What makes a look at every expression worth its time; most sources have none of these.
-_CALLS_MAY_IMPORT = re.compile(
+_CALLS_MAY_IMPORT = pattern(
     rb'import_module|__import__|run_path|run_module|spec_from_file_location|FileLoader|load_source|load_module|sys\.path'
     rb'|addsitedir|exec\s*\(|sys\.executable|hydra|pydoc|resolve_name|syspath|from sys import')
 
@@ -34,7 +35,7 @@ _LOADERS: dict[tuple[str, str], bool] = {
     ('hydra.utils', 'get_object'): False,
 }
 _LOADER_MODULES = frozenset(module for module, _ in _LOADERS)
-_STARTERS = re.compile(rb'\bsubprocess\b|\bPopen\b|\bos\.(?:system|exec|spawn|posix_spawn|popen)|create_subprocess')
+_STARTERS = pattern(rb'\bsubprocess\b|\bPopen\b|\bos\.(?:system|exec|spawn|posix_spawn|popen)|create_subprocess')
 
 Import = tuple[str, int, tuple[str, ...]]
 

@@ -3,13 +3,13 @@ Looks at no disk."""
 from __future__ import annotations
 
 import os
-import re
 from collections.abc import Callable, Iterable, Mapping, Sequence
 
 from mlops_cli.core.classes import dataclass, field, replace
+from mlops_cli.core.patterns import pattern
 from mlops_cli.fingerprint.shell import Word, constant
 
-_OTHERS = re.compile(r'\$\{(PYTHONPATH|PATH):?\+:?\$\{?(?:PYTHONPATH|PATH)\}?:?\}')  # ${PYTHONPATH:+:$PYTHONPATH}
+_OTHERS = pattern(r'\$\{(PYTHONPATH|PATH):?\+:?\$\{?(?:PYTHONPATH|PATH)\}?:?\}')  # ${PYTHONPATH:+:$PYTHONPATH}
 _UNKNOWN = '\0'  # stands for what only the run knows; no value can hold it
 
 _FOLDERS = frozenset(('HOME', 'VIRTUAL_ENV', 'CONDA_PREFIX'))  # programs are found below these

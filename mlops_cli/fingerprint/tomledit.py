@@ -2,21 +2,21 @@
 from __future__ import annotations
 
 import json
-import re
 import tomllib
 from collections.abc import Iterator
 from typing import Any
 
 from mlops_cli.core.canonical import canonical
 from mlops_cli.core.errors import UserError, Where
+from mlops_cli.core.patterns import pattern
 from mlops_cli.core.scalars import kind
 from mlops_cli.core.values import assigned, at
 from mlops_cli.pipeline import paramfile
 
 _NAME = r'(?:[A-Za-z0-9_-]+|"(?:[^"\\\n]|\\.)*"|\'[^\'\n]*\')'
 _NAMES = rf'{_NAME}(?:[ \t]*\.[ \t]*{_NAME})*'
-_HEADER = re.compile(rf'[ \t]*\[[ \t]*({_NAMES})[ \t]*\][ \t]*(?:#.*)?')
-_ENTRY = re.compile(rf'([ \t]*({_NAMES})[ \t]*=[ \t]*)(.*)')
+_HEADER = pattern(rf'[ \t]*\[[ \t]*({_NAMES})[ \t]*\][ \t]*(?:#.*)?')
+_ENTRY = pattern(rf'([ \t]*({_NAMES})[ \t]*=[ \t]*)(.*)')
 
 
 def edit_value(data: bytes, path: tuple[str | int, ...], value: Any, *, file: str) -> bytes:

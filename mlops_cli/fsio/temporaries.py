@@ -8,18 +8,18 @@ from __future__ import annotations
 
 import itertools
 import os
-import re
 import time
 from collections.abc import Callable
 from functools import cache
 
 from mlops_cli.core.digest import digest_of
+from mlops_cli.core.patterns import pattern
 from mlops_cli.fsio import removal
 from mlops_cli.fsio.paths import Root
 
 UNKNOWN_AFTER_SECONDS = 7 * 86400.0
 PREFIX = '.mlops-tmp-'  # of temporaries beside their target
-_NAME = re.compile(r'(?:\.mlops-tmp-)?([0-9a-f]{8}-[0-9]+-[0-9a-f]+)-[0-9]+')
+_NAME = pattern(r'(?:\.mlops-tmp-)?([0-9a-f]{8}-[0-9]+-[0-9a-f]+)-[0-9]+')
 _numbers = itertools.count(1)
 
 

@@ -7,10 +7,11 @@ transports), and what the environment says about which repository is meant: the 
 from __future__ import annotations
 
 import os
-import re
 import subprocess
 from collections.abc import Iterable, Mapping, Sequence
 from functools import lru_cache
+
+from mlops_cli.core.patterns import pattern
 
 SAFE = (
     '--no-optional-locks',
@@ -31,7 +32,7 @@ QUIET = {
     'GIT_NO_REPLACE_OBJECTS': '1',
     'LC_ALL': 'C',
 }
-_KEPT = re.compile(r'GIT_(CEILING_DIRECTORIES|DISCOVERY_ACROSS_FILESYSTEM|EXEC_PATH|CONFIG_\w+)')  # where, and the user's own
+_KEPT = pattern(r'GIT_(CEILING_DIRECTORIES|DISCOVERY_ACROSS_FILESYSTEM|EXEC_PATH|CONFIG_\w+)')  # where, and the user's own
 
 
 @lru_cache(maxsize=8)

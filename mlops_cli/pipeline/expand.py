@@ -1,7 +1,6 @@
 """One stage of the file becomes its instances: ``foreach`` and ``matrix``.  Builds no stage."""
 from __future__ import annotations
 
-import re
 from collections.abc import Iterator, Mapping, Sequence
 from itertools import product
 from math import prod
@@ -12,6 +11,7 @@ from mlops_cli.core.classes import dataclass, field, replace
 from mlops_cli.core.digest import digest_of
 from mlops_cli.core.errors import Where
 from mlops_cli.core.near import did_you_mean
+from mlops_cli.core.patterns import pattern
 from mlops_cli.core.scalars import kind, scalar_text
 from mlops_cli.pipeline.sources import Part, Path, Problems
 from mlops_cli.pipeline.spec import Used
@@ -19,7 +19,7 @@ from mlops_cli.pipeline.template import Scope, TemplateError, resolve
 
 INSTANCES_LIMIT = 100_000  # of one stage
 _TEXT_LIMIT = 48  # characters of one value in the name of an instance
-_OTHER = re.compile(r'[^\w.+=-]+')
+_OTHER = pattern(r'[^\w.+=-]+')
 
 
 @dataclass(frozen=True)

@@ -3,13 +3,13 @@ from __future__ import annotations
 
 import datetime
 import math
-import re
 from collections.abc import Iterable, Iterator
 from typing import Any
 
 from mlops_cli.core import strictjson
 from mlops_cli.core.document import Document
 from mlops_cli.core.errors import UserError, UserErrors, Where
+from mlops_cli.core.patterns import pattern
 from mlops_cli.core.scalars import INTEGER_LIMIT, kind
 from mlops_cli.core.secrets import looks_secret
 
@@ -18,8 +18,8 @@ SUFFIXES = ('.yaml', '.yml', '.json', '.toml')
 DEPTH_LIMIT = 64
 SECRET_HINT = ('parameters are recorded and shared: declare a variable in secrets:, let the program read that, '
                'and change the secret')
-_TOML_PLACE = re.compile(r' \(at line (\d+), column (\d+)\)$')
-_TOML_NOT_FINITE = re.compile(r'=.*?[\s=\[,][+-]?(?:nan|inf)\b')
+_TOML_PLACE = pattern(r' \(at line (\d+), column (\d+)\)$')
+_TOML_NOT_FINITE = pattern(r'=.*?[\s=\[,][+-]?(?:nan|inf)\b')
 
 
 def read(data: bytes, file: str) -> dict[str, Any]:

@@ -6,9 +6,10 @@ from __future__ import annotations
 
 import re
 
+from mlops_cli.core.patterns import pattern
 from mlops_cli.pipeline.script import HOLE, Place
 
-_SIMPLE = re.compile(r'[A-Za-z0-9_./:=@%+,-]+')
+_SIMPLE = pattern(r'[A-Za-z0-9_./:=@%+,-]+')
 _RESERVED = frozenset({
     '!', '{', '}', 'case', 'do', 'done', 'elif', 'else', 'esac', 'fi', 'for', 'if', 'in', 'then', 'until', 'while',
     '[[', ']]', 'coproc', 'function', 'select', 'time'})

@@ -18,13 +18,14 @@ from functools import lru_cache
 
 from mlops_cli.core.classes import dataclass
 from mlops_cli.core.errors import UserError
+from mlops_cli.core.patterns import pattern
 
 DEPTH_LIMIT = 16  # references inside defaults of references
-_SEGMENT = re.compile(r'[^\s.\[\]{}():;,"\'`$\\%#*?!=<>&|^~+]+')
-_ENVIRONMENT = re.compile(r'env:([A-Za-z_][A-Za-z0-9_]*)')
-_QUOTED = re.compile(r'"(?:[^"\\]|\\.)*"|\'(?:[^\']|\'\')*\'', re.DOTALL)
-_STOP = re.compile(r'\$\{|\}')
-_BLANK = re.compile(r'\s*')
+_SEGMENT = pattern(r'[^\s.\[\]{}():;,"\'`$\\%#*?!=<>&|^~+]+')
+_ENVIRONMENT = pattern(r'env:([A-Za-z_][A-Za-z0-9_]*)')
+_QUOTED = pattern(r'"(?:[^"\\]|\\.)*"|\'(?:[^\']|\'\')*\'', re.DOTALL)
+_STOP = pattern(r'\$\{|\}')
+_BLANK = pattern(r'\s*')
 SHELL_HINT = "for the shell's own ${...} write \\${...}"
 
 

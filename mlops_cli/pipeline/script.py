@@ -6,12 +6,12 @@ comments), the place is refused.  Knows no values.
 """
 from __future__ import annotations
 
-import re
 from collections.abc import Callable
 from functools import lru_cache
 from typing import Literal
 
 from mlops_cli.core.classes import dataclass, replace
+from mlops_cli.core.patterns import pattern
 
 HOLE = '\0'
 COMMENT = 'a comment'
@@ -24,14 +24,14 @@ LONE_DOLLAR = "a word right after a lone '$'"
 UNCLOSED = 'a script that never closes its '
 NESTING_LIMIT = 50
 
-_SIMPLE_PREFIX = re.compile(r'[A-Za-z0-9_./:=@%+,\0-]*')
-_ASSIGNMENT = re.compile(r'[A-Za-z_][A-Za-z0-9_]*\+?=')
-_SUBSCRIPT = re.compile(r'[A-Za-z_][A-Za-z0-9_]*\[')
-_REDIRECTION = re.compile(r'<<<|<<-?|<&|<>|>>|>&|>\||<|>')
-_OPERATOR = re.compile(r';(?:\\\n)*(?:;(?:\\\n)*&?|&)|[;&|]')
-_PARAMETER = re.compile(r'[A-Za-z_][A-Za-z0-9_]*|[0-9]+|[@*#?$!-]')
-_NUMBER = re.compile('[0-9]+')
-_CONTINUED = re.compile(r'(?:\\\n)*')
+_SIMPLE_PREFIX = pattern(r'[A-Za-z0-9_./:=@%+,\0-]*')
+_ASSIGNMENT = pattern(r'[A-Za-z_][A-Za-z0-9_]*\+?=')
+_SUBSCRIPT = pattern(r'[A-Za-z_][A-Za-z0-9_]*\[')
+_REDIRECTION = pattern(r'<<<|<<-?|<&|<>|>>|>&|>\||<|>')
+_OPERATOR = pattern(r';(?:\\\n)*(?:;(?:\\\n)*&?|&)|[;&|]')
+_PARAMETER = pattern(r'[A-Za-z_][A-Za-z0-9_]*|[0-9]+|[@*#?$!-]')
+_NUMBER = pattern('[0-9]+')
+_CONTINUED = pattern(r'(?:\\\n)*')
 _DELIMITER_END = ' \t\n;&|<>()'
 _BEFORE_COMMANDS = frozenset({'!', '{', 'if', 'then', 'elif', 'else', 'do', 'while', 'until', 'time', 'coproc'})
 

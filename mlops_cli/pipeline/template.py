@@ -10,6 +10,7 @@ from typing import Any
 
 from mlops_cli.core.classes import dataclass, field, replace
 from mlops_cli.core.near import did_you_mean
+from mlops_cli.core.patterns import pattern
 from mlops_cli.core.scalars import kind, plain_scalar, scalar_text
 from mlops_cli.pipeline import script
 from mlops_cli.pipeline.quote import quoted
@@ -22,7 +23,7 @@ __all__ = ['Scope', 'TemplateError', 'parameter_name', 'parameter_variables', 'r
 VARIABLE_LIMIT = 32 * 1024  # characters; Linux takes 128 KiB of one variable, and each costs every process of the stage
 REFERENCE_LIMIT = 1000  # in one command
 COMMAND_LIMIT = 128 * 1024 - 1  # bytes; what Linux takes as one argument of a process
-_INDEX = re.compile(r'0|[1-9][0-9]{0,8}')
+_INDEX = pattern(r'0|[1-9][0-9]{0,8}')
 
 
 @dataclass(frozen=True)

@@ -6,7 +6,6 @@ only as far as it is well-formed; the review of the branch is what makes it trus
 
 from __future__ import annotations
 
-import re
 from collections.abc import Sequence
 from functools import cached_property
 from typing import Any
@@ -17,6 +16,7 @@ from mlops_cli.core.classes import dataclass
 from mlops_cli.core.clock import check_time
 from mlops_cli.core.digest import Digest, digest_of
 from mlops_cli.core.errors import ExitCode, UserError, Where
+from mlops_cli.core.patterns import pattern
 from mlops_cli.fsio.durable import Batch
 from mlops_cli.fsio.paths import Root
 from mlops_cli.records.files import at, damaged, names_in, read_object, read_small, write_in_batch
@@ -28,8 +28,8 @@ LIMIT = 256 << 10  # bytes of a record
 REASON_LENGTH = 1000  # characters
 TEXT_LENGTH = 200  # characters of any other text
 DIFFERENCES = 50  # rows of what differed
-_NAME = re.compile(r'(?P<slug>[^~]+)~(?P<key16>[0-9a-f]{16})-(?P<digest8>[0-9a-f]{8})\.json')
-_CONTROL = re.compile(r'[\x00-\x1f\x7f-\x9f\u2028\u2029]')
+_NAME = pattern(r'(?P<slug>[^~]+)~(?P<key16>[0-9a-f]{16})-(?P<digest8>[0-9a-f]{8})\.json')
+_CONTROL = pattern(r'[\x00-\x1f\x7f-\x9f\u2028\u2029]')
 
 Difference = tuple[str, str, str | None, str | None, str]
 

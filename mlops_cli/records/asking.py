@@ -14,6 +14,7 @@ from mlops_cli.core.classes import dataclass, field
 from mlops_cli.core.clock import iso
 from mlops_cli.core.errors import UserError
 from mlops_cli.core.near import did_you_mean
+from mlops_cli.core.patterns import pattern
 from mlops_cli.pipeline.spec import Metric, Pipeline
 from mlops_cli.records.history import History, Problem, metric_names, overlay_parameters, parameter_names
 from mlops_cli.records.runs import STATES
@@ -36,9 +37,9 @@ OPERATORS: Mapping[str, Callable[[Any, Any], bool]] = {
     '>': lambda one, two: bool(one > two),
     '~': lambda one, two: fnmatchcase(str(one), str(two)),
 }
-_CONDITION = re.compile(r'\s*(?P<name>[^\s<>=!~][^<>=!~]*?)\s*(?P<operator><=|>=|!=|==|=|<|>|~)\s*(?P<value>.*?)\s*', re.DOTALL)
-_AND = re.compile(r'\s+and(?:\s+|\Z)(?=(?:[^"\']|"[^"]*"|\'[^\']*\')*\Z)')
-_OR = re.compile(r'\sor\s(?=(?:[^"\']|"[^"]*"|\'[^\']*\')*\Z).*[<>=~]')
+_CONDITION = pattern(r'\s*(?P<name>[^\s<>=!~][^<>=!~]*?)\s*(?P<operator><=|>=|!=|==|=|<|>|~)\s*(?P<value>.*?)\s*', re.DOTALL)
+_AND = pattern(r'\s+and(?:\s+|\Z)(?=(?:[^"\']|"[^"]*"|\'[^\']*\')*\Z)')
+_OR = pattern(r'\sor\s(?=(?:[^"\']|"[^"]*"|\'[^\']*\')*\Z).*[<>=~]')
 _ORDERING = ('<', '>', '<=', '>=')
 _CHUNK = 500  # runs asked about at once: SQLite takes no more than some values
 

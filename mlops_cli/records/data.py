@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Iterator
 
 from mlops_cli.core import layout
 from mlops_cli.core.canonical import document
 from mlops_cli.core.errors import UserError
 from mlops_cli.core.paths import check_path
+from mlops_cli.core.patterns import pattern
 from mlops_cli.core.refs import ObjectRef
 from mlops_cli.fsio.durable import Batch
 from mlops_cli.fsio.paths import Root
@@ -19,7 +19,7 @@ SCHEMA = 'mlops/data/v1'
 SUFFIX = '.json'
 LIMIT = 1 << 20  # bytes of a record
 _NAME_BYTES = 255
-_LIKE_A_RECORD = re.compile(r'(\.json~*)(?=/)')
+_LIKE_A_RECORD = pattern(r'(\.json~*)(?=/)')
 
 
 def record_path(path: str) -> str:

@@ -10,14 +10,15 @@ from typing import Any
 
 from mlops_cli.core.classes import dataclass
 from mlops_cli.core.near import did_you_mean
+from mlops_cli.core.patterns import pattern
 from mlops_cli.core.scalars import kind
 from mlops_cli.core.secrets import looks_secret
 
 SCHEMES = ('s3', 'gs', 'az', 'ssh', 'https', 'file')
-_NAME = re.compile(r'[A-Za-z0-9][A-Za-z0-9_-]{0,62}')
+_NAME = pattern(r'[A-Za-z0-9][A-Za-z0-9_-]{0,62}')
 # Neither begins with a hyphen: a program that is given one must not take it for an option.
-_URL = re.compile(r'(?P<scheme>[a-z][a-z0-9+.-]*)://(?P<host>[^/]*)(?P<path>/?.*)')
-_ADDRESS = re.compile(r'(?:[A-Za-z0-9_][\w.-]{0,63}@)?(?:[A-Za-z0-9][A-Za-z0-9._-]{0,252}|\[[0-9A-Fa-f:.]{2,45}\])')
+_URL = pattern(r'(?P<scheme>[a-z][a-z0-9+.-]*)://(?P<host>[^/]*)(?P<path>/?.*)')
+_ADDRESS = pattern(r'(?:[A-Za-z0-9_][\w.-]{0,63}@)?(?:[A-Za-z0-9][A-Za-z0-9._-]{0,252}|\[[0-9A-Fa-f:.]{2,45}\])')
 _LONGEST = 2048  # characters
 
 

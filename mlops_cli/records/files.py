@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import re
 import stat
 from collections.abc import Callable, Iterable
 from contextlib import suppress
@@ -11,6 +10,7 @@ from typing import Any
 
 from mlops_cli.core import layout, strictjson
 from mlops_cli.core.errors import ExitCode, UserError, Where
+from mlops_cli.core.patterns import pattern
 from mlops_cli.fsio import ops
 from mlops_cli.fsio.atomic import read_file, write_file
 from mlops_cli.fsio.durable import RECORDS, Batch
@@ -18,7 +18,7 @@ from mlops_cli.fsio.paths import Root
 from mlops_cli.fsio.temporaries import PREFIX, new_name, sweep_temporaries
 
 LIMIT = 64 << 20  # bytes; a pin has an entry for each file of a glob
-_LINE_END = re.compile(rb'\r\n?|\n')
+_LINE_END = pattern(rb'\r\n?|\n')
 
 
 def prepare_folders(root: Root) -> None:

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Iterable
 
 from mlops_cli import git
 from mlops_cli.core import layout
+from mlops_cli.core.patterns import pattern
 from mlops_cli.fsio.locks import LockFile
 from mlops_cli.fsio.paths import Root
 from mlops_cli.records.files import append_lines as append_lines  # init writes the attribute with it
@@ -15,7 +15,7 @@ from mlops_cli.records.files import prepare_local
 FILE = '.gitignore'
 ATTRIBUTES = '.gitignore merge=union'
 WAIT_SECONDS = 60.0
-_SPECIAL = re.compile(r'([\\*?\[\]!# ])')
+_SPECIAL = pattern(r'([\\*?\[\]!# ])')
 
 
 def line_for(path: str) -> str:

@@ -5,14 +5,13 @@ A file is named by the run and by what is in it, so that two branches that keep 
 
 from __future__ import annotations
 
-import re
-
 from mlops_cli.core import layout
 from mlops_cli.core.canonical import document
 from mlops_cli.core.classes import dataclass
 from mlops_cli.core.clock import ID_ALPHABET, ID_LENGTH
 from mlops_cli.core.digest import digest_of
 from mlops_cli.core.errors import UserError
+from mlops_cli.core.patterns import pattern
 from mlops_cli.fsio.durable import Batch
 from mlops_cli.fsio.paths import Root
 from mlops_cli.records.files import at, damaged, names_in, read_object, read_small, write_in_batch
@@ -20,8 +19,8 @@ from mlops_cli.records.files import at, damaged, names_in, read_object, read_sma
 SCHEMA = 'mlops/kept/v1'
 LIMIT = 1 << 16  # bytes of a file
 REASON_LIMIT = 2000  # characters
-_NAME = re.compile(rf'(?P<run>[0-9]{{8}}T[0-9]{{6}}Z-[{ID_ALPHABET}]{{{ID_LENGTH}}})~(?P<digest8>[0-9a-f]{{8}})\.json')
-_WHEN = re.compile(r'[0-9]{4}-[0-9]{2}-[0-9]{2}T[0-9]{2}:[0-9]{2}:[0-9]{2}Z')
+_NAME = pattern(rf'(?P<run>[0-9]{{8}}T[0-9]{{6}}Z-[{ID_ALPHABET}]{{{ID_LENGTH}}})~(?P<digest8>[0-9a-f]{{8}})\.json')
+_WHEN = pattern(r'[0-9]{4}-[0-9]{2}-[0-9]{2}T[0-9]{2}:[0-9]{2}:[0-9]{2}Z')
 
 
 @dataclass(frozen=True, slots=True)

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import json
 import os
-import re
 import sqlite3
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import nullcontext
@@ -20,6 +19,7 @@ from mlops_cli.core.classes import dataclass
 from mlops_cli.core.digest import Digest
 from mlops_cli.core.errors import UserError
 from mlops_cli.core.manifest import ABSENT
+from mlops_cli.core.patterns import pattern
 from mlops_cli.core.refs import ObjectRef
 from mlops_cli.fsio.paths import Root
 from mlops_cli.records import pins, runs
@@ -55,8 +55,8 @@ FRESH = 'fresh'
 STATES = (*runs.STATES, FRESH)
 MEMBERS = 500_000  # names in stored folders that are looked through, at most
 DEPTH = 64  # folders around a file
-_RESULT = re.compile(r'[0-9a-f]{64}-[0-9a-f]{8}(-suspect)?\.json')
-_RUN = re.compile(r'[0-9]{8}T[0-9]{6}Z-[0-9a-z]{8}')
+_RESULT = pattern(r'[0-9a-f]{64}-[0-9a-f]{8}(-suspect)?\.json')
+_RUN = pattern(r'[0-9]{8}T[0-9]{6}Z-[0-9a-z]{8}')
 Found = TypeVar('Found')
 
 

@@ -14,6 +14,7 @@ from typing import Any
 
 from mlops_cli.core.document import LINE_END, Document
 from mlops_cli.core.errors import UserError, UserErrors, Where
+from mlops_cli.core.patterns import pattern
 from mlops_cli.core.scalars import plain_scalar
 from mlops_cli.yamlfile import examine
 
@@ -23,7 +24,7 @@ DEPTH = 64  # lists and mappings inside each other
 NAME_LIMIT = 250  # characters of a dotted name
 ALONE = 'value'  # how a number is called that is the whole file
 _BIGGEST = 2**63
-_TOKEN = re.compile(r'[^\s,\[\]{}#]+')
+_TOKEN = pattern(r'[^\s,\[\]{}#]+')
 _SMALLER = 'write the numbers to a small file, and the rest as an output or plot'
 
 Numbers = tuple[tuple[str, str, float | int], ...]

@@ -24,6 +24,7 @@ from mlops_cli.core.canonical import canonical
 from mlops_cli.core.digest import ALGORITHM, Digest, digest_of
 from mlops_cli.core.errors import Where
 from mlops_cli.core.manifest import KINDS, Entry, Manifest, key_of
+from mlops_cli.core.patterns import pattern
 from mlops_cli.core.refs import ObjectRef
 from mlops_cli.fsio.durable import Batch
 from mlops_cli.fsio.paths import Root
@@ -37,10 +38,10 @@ Metrics = tuple[tuple[str, str, float | int], ...]
 SLUG_LENGTH = 60
 _TAIL = len('0123456789abcdef-01234567.json')
 _NAME = re.compile(r'(?P<slug>[^~]+)~(?P<key16>[0-9a-f]{16})-(?P<pin8>[0-9a-f]{8})\.json')
-_DIGEST = re.compile(f'{ALGORITHM}:[0-9a-f]{{64}}')
-_UNSAFE = re.compile(r'[^A-Za-z0-9._@=+-]')
+_DIGEST = pattern(f'{ALGORITHM}:[0-9a-f]{{64}}')
+_UNSAFE = pattern(r'[^A-Za-z0-9._@=+-]')
 # No capitals, since some file systems take `Train` and `train` for one name, and no end like that of a slug with a digest.
-_PLAIN = re.compile(r'(?!.*-[0-9a-f]{8}\Z)[a-z0-9_@=+-][a-z0-9._@=+-]{0,59}')
+_PLAIN = pattern(r'(?!.*-[0-9a-f]{8}\Z)[a-z0-9_@=+-][a-z0-9._@=+-]{0,59}')
 
 
 @lru_cache(maxsize=4096)

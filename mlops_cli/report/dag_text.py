@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Iterator, Mapping, Sequence
 
+from mlops_cli.core.patterns import pattern
 from mlops_cli.report.dag import Drawing, Edge, Node
 
 MOST_LANES = 12  # beside each other in a terminal
-_PLAIN = re.compile(r'[A-Za-z0-9 _./@*=(),:+-]')
-_CONTROL = re.compile('[\x00-\x1f\x7f-\x9f\u200b-\u200f\u2028-\u202e\u2060-\u206f\ud800-\udfff\ufeff]')
+_PLAIN = pattern(r'[A-Za-z0-9 _./@*=(),:+-]')
+_CONTROL = pattern('[\x00-\x1f\x7f-\x9f\u200b-\u200f\u2028-\u202e\u2060-\u206f\ud800-\udfff\ufeff]')
 _SHAPES = {'stage': ('["', '"]'), 'target': ('["', '"]'), 'data': ('(["', '"])'), 'unknown': ('["', '"]')}
 _GOOD, _WARN = 'fill:#e3f4e8,stroke:#0a7a3d,color:#1b1f24', 'fill:#fff1d6,stroke:#8a5a00,color:#1b1f24'
 _BAD = 'fill:#fde5df,stroke:#b8321f,color:#1b1f24'

@@ -7,12 +7,13 @@ policy refuses every request, and every script but the one that it was made with
 from __future__ import annotations
 
 import hashlib
-import re
 from base64 import b64encode
 from html import escape as _escape
 
+from mlops_cli.core.patterns import pattern
+
 # What XML cannot hold, what turns text around, and what a file cannot be encoded with.
-_UNFIT = re.compile('[\x00-\x08\x0b-\x1f\x7f-\x9f\u061c\u200e\u200f\u202a-\u202e\u2066-\u2069\ud800-\udfff\ufffe\uffff]')
+_UNFIT = pattern('[\x00-\x08\x0b-\x1f\x7f-\x9f\u061c\u200e\u200f\u202a-\u202e\u2066-\u2069\ud800-\udfff\ufffe\uffff]')
 
 MADE = '<meta name="generator" content="mlops">'  # by which a page is known to be one of ours
 STYLE = """

@@ -17,6 +17,7 @@ from mlops_cli.core.classes import dataclass
 from mlops_cli.core.clock import check_moment
 from mlops_cli.core.errors import UserError
 from mlops_cli.core.events import StageStarted, event_of
+from mlops_cli.core.patterns import pattern
 from mlops_cli.fsio.journal import SUFFIX
 from mlops_cli.fsio.paths import Root
 from mlops_cli.run.logs import is_going_on
@@ -27,8 +28,8 @@ if TYPE_CHECKING:
 
 FIRST_BYTES = 1 << 16  # of a run's file, for its first line
 MOST_BYTES = 256 << 20  # of a run's file that are read to tell what runs in it
-_STAGE = re.compile(rb'^\{"event":"stage-(started|ended|retried)","at":([0-9.]+),"stage":("(?:[^"\\]|\\.)*")', re.MULTILINE)
-_TOTAL = re.compile(rb'"total":([0-9]+)')
+_STAGE = pattern(rb'^\{"event":"stage-(started|ended|retried)","at":([0-9.]+),"stage":("(?:[^"\\]|\\.)*")', re.MULTILINE)
+_TOTAL = pattern(rb'"total":([0-9]+)')
 
 
 @dataclass(frozen=True, slots=True)

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Sequence
 
+from mlops_cli.core.patterns import pattern
 from mlops_cli.fingerprint.closure import Found
 from mlops_cli.pipeline.spec import Stage
 
-_MISSING = re.compile(r"^(?:ModuleNotFoundError|ImportError): No module named '?([\w.]+)'?|: No module named ([\w.]+)\s*$")
+_MISSING = pattern(r"^(?:ModuleNotFoundError|ImportError): No module named '?([\w.]+)'?|: No module named ([\w.]+)\s*$")
 
 
 def hint(stage: Stage, found: Found | None, said: Sequence[str], where_apart: str = '') -> str:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import re
 import shlex
 import shutil
 from collections.abc import Iterator, Mapping
@@ -12,6 +11,7 @@ from mlops_cli.checks.doctor.facts import StageFacts
 from mlops_cli.checks.doctor.gather_own import seen
 from mlops_cli.core.errors import UserError
 from mlops_cli.core.paths import ancestors, check_path, inside
+from mlops_cli.core.patterns import pattern
 from mlops_cli.fingerprint.environment import variables
 from mlops_cli.fingerprint.stage import Draft
 from mlops_cli.pipeline.spec import Stage
@@ -23,8 +23,8 @@ POINTER = b'version https://git-lfs.github.com/spec/'
 POINTER_SIZE = 1024  # bytes that none of them has more than
 STAGES_LIMIT = 2000
 WORDS_LIMIT = 20_000  # characters of a command
-_ASSIGNED = re.compile(r'[A-Za-z_]\w*=')
-_PLAIN = re.compile(r'[\w./@%+:,~-]+')
+_ASSIGNED = pattern(r'[A-Za-z_]\w*=')
+_PLAIN = pattern(r'[\w./@%+:,~-]+')
 # They are the shell's own, or what they name is made by them.
 _SHELL = frozenset(
     [

@@ -14,6 +14,7 @@ from collections.abc import Mapping
 from mlops_cli.cli.completion import grammar
 from mlops_cli.cli.completion.offers import offers
 from mlops_cli.core.classes import dataclass
+from mlops_cli.core.patterns import pattern
 
 VARIABLE = '_MLOPS_COMPLETE'  # complete_bash: answer; source_bash: print the script
 MOST = 1000  # candidates
@@ -71,7 +72,7 @@ complete --command mlops --no-files --keep-order --arguments '(__mlops_complete)
 """
 
 SCRIPTS: Mapping[str, str] = {'bash': BASH, 'zsh': ZSH, 'fish': FISH}
-_PLAIN = re.compile(r'[\w@%+=:,./~^-]+')  # needs no quoting in any shell; \w: letters and digits of all languages
+_PLAIN = pattern(r'[\w@%+=:,./~^-]+')  # needs no quoting in any shell; \w: letters and digits of all languages
 
 
 @dataclass(frozen=True, slots=True)

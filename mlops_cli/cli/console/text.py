@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-import re
 import unicodedata
 from collections.abc import Iterable
 from functools import lru_cache
+
+from mlops_cli.core.patterns import pattern
 
 TAB = 8
 # Our own marks where a terminal shows no more than ASCII: one character for one, so that columns stay.
@@ -14,12 +15,12 @@ REPLACED = '\ufffd'
 
 # What a terminal, a CI log or a reader could take for an instruction, or does not show at all: C0 and C1 controls but tab and
 # line feed, directional overrides and isolates, invisible operators, tags, fillers, lone surrogates.
-_UNSAFE = re.compile(
+_UNSAFE = pattern(
     '[\x00-\x08\x0b-\x1f\x7f-\x9f\u00ad\u034f\u061c\u115f\u1160\u17b4\u17b5\u180b-\u180f\u200b-\u200f\u2028-\u202e\u2060-\u206f'
     '\u3164\ufeff\uffa0\ufff0-\ufffb\U0001bca0-\U0001bca3\U0001d173-\U0001d17a\U000e0000-\U000e0fff\ud800-\udfff]'
 )
 # Whole sequences that colour, move and retitle (ECMA-48): what follows the escape character goes with it.
-_SEQUENCE = re.compile(
+_SEQUENCE = pattern(
     '(?:\x1b\\[|\x9b)[0-?]*[ -/]*[@-~]'  # CSI, as colours and cursor movements
     '|(?:\x1b[\\]PX^_]|[\x90\x98\x9d-\x9f])[^\x07\x1b\x9c\n]*(?:\x07|\x1b\\\\|\x9c)?'  # titles, links, device strings
     '|\x1b[ -/]*[0-~]'  # the others, as the choice of a character set
