@@ -61,9 +61,12 @@ def is_known(known: dict[str, set[str]], how: str, path: str) -> bool:
 
 @pytest.mark.parametrize('command', ['status', 'plan', 'run'])
 def test_nothing_that_is_touched_is_left_out(world: World, command: str) -> None:
-    (world.path / form.FILE).unlink(missing_ok=True)
-    done = world.ask(command, how='traced')
-    assert done.code == 0 and not done.at_once
+    for _ in range(5):  # a folder above the project that somebody touches meanwhile keeps it from being written
+        (world.path / form.FILE).unlink(missing_ok=True)
+        done = world.ask(command, how='traced')
+        assert done.code == 0 and not done.at_once
+        if (world.path / form.FILE).exists():
+            break
     known = known_to(world)
     free = [re.compile(pattern.replace('P/', f'{re.escape(str(world.path))}/')) for pattern in FREE]
     touched = [one.split(' ', 1) for one in done.touched]
