@@ -33,6 +33,7 @@ COARSE_SLOP_NS = 2_000_000_000
 COARSE_STEP_NS = 10_000_000  # times that are multiples of this come from a file system with coarse ones
 FOREIGN_SLOP_NS = 600_000_000_000  # where no file can be touched: clocks may differ by this much
 PROBE_AGE_SECONDS = 0.01  # how old a reading of the clock may be before it pays to take another
+SETTLED_AGE_SECONDS = 1.0  # how old one may be that proves that a file has settled
 FLUSH_SECONDS = 5.0
 
 SIGNATURE = struct.Struct('<QQqqqI')
@@ -165,7 +166,7 @@ class Index:
     def settled(self, facts: os.stat_result) -> bool:
         """Whether a file in this state can be trusted at a look now."""
         facts = self._seen(facts)
-        return self.moment(max_age_seconds=1.0).settled(facts) or self.moment().settled(facts)
+        return self.moment(max_age_seconds=SETTLED_AGE_SECONDS).settled(facts) or self.moment().settled(facts)
 
     # Files
 
@@ -175,7 +176,10 @@ class Index:
         folder, name = _split(rel)
         with self._lock:
             record = self.folder(folder).get(name)
-        if record is None or not record_is(record, pack(facts)) or not self.settled(facts):
+            moment = self._moment if time.monotonic() - self._probed <= SETTLED_AGE_SECONDS else None
+        if record is None or not record_is(record, pack(facts)):
+            return None
+        if (moment is None or not moment.settled(facts)) and not self.settled(facts):
             return None
         return record_ref(record)
 

@@ -85,22 +85,15 @@ class Builder:
         needs = tuple(values.get('needs', ()))
         places = {**self.places} | {f'needs.{number}': self.part.where((*self.path, *here)) for number, (here, _)
                                 in enumerate(_numbered(needs, 'needs'))} if needs else self.places
-        command = self._command(scope)
+        given: dict[str, Any] = {field: values[field] for field in _AS_WRITTEN if field in values}
+        given |= {field: tuple(values[field]) for field in ('env', 'mutex') if field in values}
+        given |= {field: get(key, work.__get__(self), None) for key, (field, work) in _WORKED_OUT.items() if key in self.raw}
         return Stage(
-            name=instance.name, group=instance.group, command=command, wdir=self.wdir, used=tuple(used.values()),
-            deps=get('deps', self._deps, ()), code=get('code', self._code, _CODE), params=get('params', self._params, ()),
+            name=instance.name, group=instance.group, command=self._command(scope), wdir=self.wdir, used=tuple(used.values()),
             outputs=get('outs', self._outs, ()) + get('metrics', self._metrics, ()) + get('plots', self._plots, ()),
-            env=tuple(values.get('env', ())), secrets=get('secrets', self._secrets, ()),
-            environment=get('environment', self._environment, None), resources=get('resources', self._resources, _RESOURCES),
-            timeout_seconds=get('timeout', self._duration, None), grace_seconds=get('grace', self._duration, 10.0),
-            retry=get('retry', self._retry, _RETRY), needs=needs,
-            mutex=tuple(values.get('mutex', ())), frozen=values.get('frozen', False),
-            always_changed=values.get('always_changed', False),
-            checkpoint=get('checkpoint', self._one_path, None), caches=get('caches', self._paths, ()),
-            progress=get('progress', self._progress, None),
-            isolate=values.get('isolate', 'none'), model=get('model', self._model, None), desc=values.get('desc', ''),
-            meta=values.get('meta', _NOTHING), where=self.part.where(('stages', instance.group), key=True), places=places,
-            axes=_NOTHING if item is None else dict(item) if isinstance(item, Mapping) else {'item': item})
+            needs=needs, where=self.part.where(('stages', instance.group), key=True), places=places,
+            axes=_NOTHING if item is None else dict(item) if isinstance(item, Mapping) else {'item': item},
+            **{'resources': _RESOURCES, 'retry': _RETRY, 'code': _CODE, 'meta': _NOTHING, **given})
 
     def _get(self, key: str, work: Callable[[Any, Path], Any], default: Any) -> Any:
         """The value of a key; worked out once for all instances where nothing of it can differ."""
@@ -348,6 +341,24 @@ class Builder:
 
     def _retry(self, value: Any, _: Path) -> Retry:
         return Retry(value) if isinstance(value, int) else Retry(value['max'], tuple(value.get('causes', ())))
+
+
+_AS_WRITTEN = ('frozen', 'always_changed', 'isolate', 'desc', 'meta')
+_WORKED_OUT: Mapping[str, tuple[str, Callable[[Builder, Any, Path], Any]]] = {  # key -> field of a stage, and what makes it
+    'deps': ('deps', Builder._deps),
+    'code': ('code', Builder._code),
+    'params': ('params', Builder._params),
+    'secrets': ('secrets', Builder._secrets),
+    'environment': ('environment', Builder._environment),
+    'resources': ('resources', Builder._resources),
+    'timeout': ('timeout_seconds', Builder._duration),
+    'grace': ('grace_seconds', Builder._duration),
+    'retry': ('retry', Builder._retry),
+    'checkpoint': ('checkpoint', Builder._one_path),
+    'caches': ('caches', Builder._paths),
+    'progress': ('progress', Builder._progress),
+    'model': ('model', Builder._model),
+}
 
 
 def _numbered(values: Any, *path: str | int) -> list[tuple[Path, Any]]:

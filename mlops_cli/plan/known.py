@@ -43,8 +43,11 @@ def known(draft: Draft, manifest: Manifest, facts: Facts, wishes: Wishes) -> Ste
     stage, key = draft.stage, manifest.digest
     declared = {output.path for output in stage.outputs}
     pins = [pin for pin in facts.pins(key) if {path for path, _ in pin.outputs} == declared]
+    accepted = facts.accepted(key)
+    if len(pins) == 1 and not accepted and _is_held(pins[0].outputs, facts):  # as of nearly all stages
+        return Step(stage.name, Verdict.FRESH, (), (), manifest, pins[0].outputs, 'pin', notes=draft.unknown)
     candidates = [Candidate(pin.outputs, pin.metrics, True) for pin in pins]
-    acceptance, chosen = _chosen(facts.accepted(key), candidates)
+    acceptance, chosen = _chosen(accepted, candidates)
     held = next((one for one in _first(chosen, candidates) if _is_held(one.outputs, facts)), None)
     looking = looks_up(stage, wishes)
     if held is not None and (chosen in (None, held) or not looking or not _stored(_outputs(chosen), facts)):
@@ -55,7 +58,7 @@ def known(draft: Draft, manifest: Manifest, facts: Facts, wishes: Wishes) -> Ste
     if not looking:
         return None
     candidates = _with_results(candidates, facts.results(key), declared)
-    acceptance, chosen = _chosen(facts.accepted(key), candidates)
+    acceptance, chosen = _chosen(accepted, candidates)
     for one in _first(chosen, _in_order(candidates, draft, facts)):
         if _stored(one.outputs, facts):
             step = _restore(draft, manifest, one, facts, wishes, accepted=one == chosen)

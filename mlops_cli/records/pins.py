@@ -180,17 +180,21 @@ def _plain_pin(rows: list[Any], key16: str, content: bytes) -> Pin | None:
     metrics: list[tuple[str, str, float | int]] = []
     try:
         for row in rows[2:]:
-            match row:
-                case [start, 'in', kind, str(name), str(digest), *value] if start == key16 and kind in KINDS:
-                    if not _DIGEST.fullmatch(digest) or len(value) > 1 or not (value == [] or _is_plain(value[0])):
-                        return None
-                    entries.append([kind, name, digest])
-                case [start, 'out', str(path), *ref] if start == key16 and path not in outputs:
-                    outputs[intern(path)] = ObjectRef.from_json(ref)
-                case [start, 'metric', *_] if start == key16:
-                    metrics.append(_metric_of(row))
-                case _:
+            if type(row) is not list or len(row) < 5 or row[0] != key16:
+                return None
+            if row[1] == 'in':
+                _, _, kind, name, digest, *value = row
+                if kind not in KINDS or type(name) is not str or type(digest) is not str or not _DIGEST.fullmatch(digest):
                     return None
+                if value and (len(value) > 1 or not _is_plain(value[0])):
+                    return None
+                entries.append([kind, name, digest])
+            elif row[1] == 'out' and type(row[2]) is str and row[2] not in outputs:
+                outputs[intern(row[2])] = ObjectRef.from_json(row[3:])
+            elif row[1] == 'metric':
+                metrics.append(_metric_of(row))
+            else:
+                return None
     except ValueError:
         return None
     entries.sort()
