@@ -8,11 +8,11 @@ from typing import Any
 
 import typer
 
-from mlops_cli import __version__
+from mlops_cli import __version__, yamlfile
 from mlops_cli.cli import exits, helping, manual
 from mlops_cli.cli import tree as known
 from mlops_cli.cli.completion import grammar
-from mlops_cli.pipeline.load import schema
+from mlops_cli.pipeline.load import SCHEMA_FILE
 from mlops_cli.pipeline.manual import page
 from mlops_cli.records.config import VARIABLES
 
@@ -85,6 +85,13 @@ What goes wrong is a document too, `error.v1.json`, with the [exit code](../exit
 """
 
 
+def schema() -> dict[str, Any]:
+    """pipeline.schema.yaml."""
+    name = 'pipeline.schema.yaml'
+    found: dict[str, Any] = yamlfile.read((ROOT / name).read_bytes(), name).value
+    return found
+
+
 def made() -> dict[str, str]:
     """Path from the repository's root -> what has to stand there."""
     commands = tree()
@@ -98,6 +105,7 @@ def made() -> dict[str, str]:
         'docs/pipeline.md': page(schema()),
         'mlops_cli/cli/completion/grammar.json': f'{short}\n',
         f'mlops_cli/cli/{helping.FILE}': helps(),
+        f'mlops_cli/pipeline/{SCHEMA_FILE}': json.dumps(schema(), ensure_ascii=False, indent=1) + '\n',
     }
 
 

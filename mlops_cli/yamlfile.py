@@ -14,6 +14,7 @@ from io import BytesIO
 from sys import intern
 from typing import TYPE_CHECKING, Any, Final
 
+from mlops_cli.core import patterns
 from mlops_cli.core.classes import dataclass
 from mlops_cli.core.document import LINE_END, SHIFT, Document, Marks, Path, place_where
 from mlops_cli.core.errors import ExitCode, UserError, UserErrors, Where
@@ -40,13 +41,14 @@ class Limits:
 ORDINARY: Final = Limits()
 PIPELINE: Final = Limits(size=16 << 20, nodes=2_000_000)
 
-_UNPRINTABLE = re.compile('[^\t\n\r\x20-\x7e\xa0-\u2027\u202a-\ud7ff\ue000-\ufefe\uff00-\ufffd\U00010000-\U0010ffff]')
-_CONTROL = re.compile('[\x00-\x08\x0b\x0c\x0e-\x1f\x7f-\x9f]')
+_UNPRINTABLE = patterns.pattern('[^\t\n\r\x20-\x7e\xa0-\u2027\u202a-\ud7ff\ue000-\ufefe\uff00-\ufffd\U00010000-\U0010ffff]')
+_UNPRINTABLE_ASCII = patterns.pattern('[^\t\n\r\x20-\x7e]')  # compiled in no time, as the other is not
+_CONTROL = patterns.pattern('[\x00-\x08\x0b\x0c\x0e-\x1f\x7f-\x9f]')
 _DIRECTIVES = 20  # libyaml compares each with all before it
-_LEADING_ZERO = re.compile(r'[-+]?0[0-9]+')
-_SAFE = re.compile(r'(?!(?:y|n|yes|no|on|off|true|false|null)\Z)[a-z_][a-z0-9_./-]*', re.IGNORECASE)  # text for YAML 1.1 too
-_INDENTED_KEY = re.compile(r'^( *)[^\s#-][^\n:]*:(?: *#.*| *)\n( *)[^\s#-][^\n:]*:', re.MULTILINE)
-_INDENTED_ITEM = re.compile(r'^( *)[^\s#-][^\n:]*:(?: *#.*| *)\n( *)- ', re.MULTILINE)
+_LEADING_ZERO = patterns.pattern(r'[-+]?0[0-9]+')
+_SAFE = patterns.pattern(r'(?!(?:y|n|yes|no|on|off|true|false|null)\Z)[a-z_][a-z0-9_./-]*', re.IGNORECASE)  # text for YAML 1.1 too
+_INDENTED_KEY = patterns.pattern(r'^( *)[^\s#-][^\n:]*:(?: *#.*| *)\n( *)[^\s#-][^\n:]*:', re.MULTILINE)
+_INDENTED_ITEM = patterns.pattern(r'^( *)[^\s#-][^\n:]*:(?: *#.*| *)\n( *)- ', re.MULTILINE)
 _MAYBE_SPECIAL = frozenset('0123456789+-.~ntfNTF')
 _UNUSABLE: Final = object()  # the key of an entry that is left out, for its key was refused
 _NO_KEY: Final = object()
@@ -113,7 +115,7 @@ def _text(data: bytes, file: str, limits: Limits) -> str:
         before = data[:error.start].decode()
         raise refuse(f'the byte 0x{data[error.start]:02X} is not UTF-8', 'save the file as UTF-8',
                      _place_of(file, before)) from None
-    if found := _UNPRINTABLE.search(text):
+    if found := (_UNPRINTABLE_ASCII if text.isascii() else _UNPRINTABLE).search(text):
         code = ord(found[0])
         raise refuse(f'the character U+{code:04X} cannot stand in a YAML file',
                      f'remove it, or write it as "\\u{code:04x}" in double quotes', _place_of(file, text[:found.start()]))

@@ -22,7 +22,7 @@ def test_the_wheel_holds_the_schema_and_runs(tmp_path: Path) -> None:
     (wheel,) = tmp_path.glob('*.whl')
     names = zipfile.ZipFile(wheel).namelist()
     assert 'mlops_cli/pipeline/pipeline.schema.yaml' in names and 'mlops_cli/cli/completion/grammar.json' in names
-    assert 'mlops_cli/cli/help.txt' in names
+    assert {'mlops_cli/cli/help.txt', 'mlops_cli/pipeline/schema.json'} <= set(names)
     assert any(name.endswith('.data/data/share/man/man1/mlops.1') for name in names)
     for folder in (ROOT / 'examples' / 'templates').iterdir():
         files = {f'mlops_cli/{path.relative_to(ROOT / "examples")}' for path in folder.rglob('*') if path.is_file()}

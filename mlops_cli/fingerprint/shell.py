@@ -6,6 +6,7 @@ import re
 from collections.abc import Iterator
 from typing import Literal
 
+from mlops_cli.core import patterns
 from mlops_cli.core.classes import dataclass
 
 PartKind = Literal['text', 'variable', 'command', 'opaque']
@@ -13,14 +14,14 @@ Part = tuple[PartKind, str]
 
 DEPTH = 32  # of nested substitutions; deeper is no command a person wrote
 
-_ONE_COMMAND = re.compile(r'[ ]*[A-Za-z0-9_./]+(?: [A-Za-z0-9_./:,@%+=-]+)*[ ]*\n?\Z')
-_PLAIN = re.compile(r"[A-Za-z0-9_./:,@%+^{}!\]=#-]+")
-_BLANK = re.compile(r'[ \t]+')
-_OPERATOR = re.compile(r'&&|\|\||;;|<<<|<<-|<<|>>|<&|>&|<>|>\||[;&|<>()\n]')
-_NAME = re.compile(r'[A-Za-z_][A-Za-z0-9_]*')
-_BRACED = re.compile(r'([A-Za-z_][A-Za-z0-9_]*):?-?\Z')
-_ASSIGNMENT = re.compile(r'([A-Za-z_][A-Za-z0-9_]*)=')
-_DOUBLE_STOP = re.compile(r'["\\$`]')
+_ONE_COMMAND = patterns.pattern(r'[ ]*[A-Za-z0-9_./]+(?: [A-Za-z0-9_./:,@%+=-]+)*[ ]*\n?\Z')
+_PLAIN = patterns.pattern(r"[A-Za-z0-9_./:,@%+^{}!\]=#-]+")
+_BLANK = patterns.pattern(r'[ \t]+')
+_OPERATOR = patterns.pattern(r'&&|\|\||;;|<<<|<<-|<<|>>|<&|>&|<>|>\||[;&|<>()\n]')
+_NAME = patterns.pattern(r'[A-Za-z_][A-Za-z0-9_]*')
+_BRACED = patterns.pattern(r'([A-Za-z_][A-Za-z0-9_]*):?-?\Z')
+_ASSIGNMENT = patterns.pattern(r'([A-Za-z_][A-Za-z0-9_]*)=')
+_DOUBLE_STOP = patterns.pattern(r'["\\$`]')
 _REDIRECTIONS = frozenset(('<', '>', '>>', '<<', '<<-', '<<<', '<&', '>&', '<>', '>|'))
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 
+from mlops_cli.core import patterns
 from mlops_cli.core.events import StageEnded
 
 # In order: the first that fits a line.  Texts are those that CUDA, PyTorch, JAX, the kernel and common clients print.
@@ -26,7 +27,7 @@ _TEXTS = (
         ),
     ),
 )
-_TIMEOUT = re.compile(r'\bits timeout\b')  # as run.settle words it, and no name of a file
+_TIMEOUT = patterns.pattern(r'\bits timeout\b')  # as run.settle words it, and no name of a file
 CAUSES = ('timeout', 'oom', 'killed', 'cuda', 'disk', 'network', 'nan', 'error')
 ADVICE = {
     'oom': 'lower the batch size, or give it less company: resources: {memory: ...}',

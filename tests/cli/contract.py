@@ -12,7 +12,8 @@ from typing import Any
 
 import typer
 
-from mlops_cli.cli import manual, tree as known
+from mlops_cli.cli import manual
+from mlops_cli.cli import tree as known
 from mlops_cli.cli.completion import grammar
 from tests.support.project import Project, Result
 
