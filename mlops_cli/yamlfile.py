@@ -46,7 +46,8 @@ _UNPRINTABLE_ASCII = patterns.pattern('[^\t\n\r\x20-\x7e]')  # compiled in no ti
 _CONTROL = patterns.pattern('[\x00-\x08\x0b\x0c\x0e-\x1f\x7f-\x9f]')
 _DIRECTIVES = 20  # libyaml compares each with all before it
 _LEADING_ZERO = patterns.pattern(r'[-+]?0[0-9]+')
-_SAFE = patterns.pattern(r'(?!(?:y|n|yes|no|on|off|true|false|null)\Z)[a-z_][a-z0-9_./-]*', re.IGNORECASE)  # text for YAML 1.1 too
+_SAFE = patterns.pattern(  # text for YAML 1.1 too
+    r'(?!(?:y|n|yes|no|on|off|true|false|null)\Z)[a-z_][a-z0-9_./-]*', re.IGNORECASE)
 _INDENTED_KEY = patterns.pattern(r'^( *)[^\s#-][^\n:]*:(?: *#.*| *)\n( *)[^\s#-][^\n:]*:', re.MULTILINE)
 _INDENTED_ITEM = patterns.pattern(r'^( *)[^\s#-][^\n:]*:(?: *#.*| *)\n( *)- ', re.MULTILINE)
 _MAYBE_SPECIAL = frozenset('0123456789+-.~ntfNTF')

@@ -7,10 +7,12 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from functools import partial
 from types import UnionType
 from typing import Annotated, Any, NamedTuple, get_args, get_origin, get_type_hints
 
 from mlops_cli.cli import catalogue, context
+from mlops_cli.cli.habits import HABITS
 from mlops_cli.cli.helping import VARIABLES
 from mlops_cli.cli.options import Argument, Declared, Option
 
@@ -44,6 +46,8 @@ def understood(arguments: Sequence[str]) -> Call | None:
     words = list(arguments)
     try:
         directory, flags = _in_front(words)
+        if words and words[0] not in catalogue.COMMANDS:
+            return Call(directory, frozenset(flags), partial(context.refuse_unknown, words, catalogue.COMMANDS, HABITS), {})
         function = _function(words)
         values = _values(function, words, flags)
     except NotSimple:
@@ -71,8 +75,6 @@ def _function(words: list[str]) -> Callable[..., Any]:
         from mlops_cli.cli import here  # which is all that mlops alone shows
 
         return here.command
-    if words[0] not in catalogue.COMMANDS:
-        raise NotSimple
     module = catalogue.module(words.pop(0))
     if not hasattr(module, 'app'):
         function: Callable[..., Any] = module.command

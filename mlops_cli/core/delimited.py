@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import csv
 import re
 from collections.abc import Sequence
 
@@ -29,6 +28,8 @@ def separator(path: str, first: str, *, header: bool = True) -> str:
 
 def cells(line: str, delimiter: str) -> Sequence[str]:
     """Of one line, without the blanks around them; none where it is no CSV."""
+    import csv  # few commands read tables
+
     try:
         return [cell.strip() for cell in next(csv.reader([line], delimiter=delimiter), [])]
     except csv.Error:

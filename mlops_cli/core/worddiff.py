@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from difflib import SequenceMatcher
 
 from mlops_cli.core.patterns import pattern
 
@@ -24,6 +23,8 @@ def changed_words(before: str, after: str) -> tuple[tuple[str, str], ...]:
     old, new = words(before), words(after)
     if not old or not new or max(len(old), len(new)) > MOST_WORDS:
         return ()
+    from difflib import SequenceMatcher  # where something was reworded only
+
     places = [place for place in SequenceMatcher(None, old, new, autojunk=False).get_opcodes() if place[0] != 'equal']
     same = len(old) - sum(place[2] - place[1] for place in places)
     if not places or len(places) > MOST_PLACES or same < max(1, len(old) // 3):

@@ -6,7 +6,6 @@ import json
 import os
 import sqlite3
 import sys
-import tempfile
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 
@@ -18,7 +17,6 @@ from mlops_cli.core.digest import digest_of
 from mlops_cli.core.errors import UserError
 from mlops_cli.core.paths import inside
 from mlops_cli.experiments.model import UNKNOWN, StagePoint
-from mlops_cli.experiments.plain import from_plain, to_plain
 from mlops_cli.fsio.paths import Root
 from mlops_cli.git import commits, exporting
 from mlops_cli.pipeline.spec import Pipeline
@@ -76,6 +74,8 @@ def _load(connection: sqlite3.Connection, bench: Workbench, commit: str) -> Revi
     ).fetchone()
     if row is None:
         return None
+    from mlops_cli.experiments.plain import from_plain  # slow to load: only where a revision is asked for
+
     try:
         names, surroundings, results, value = json.loads(row[0]), row[1], row[2], json.loads(row[3])
         if surroundings != _surroundings(bench, names) or (results and results != _results(bench)):
@@ -92,6 +92,8 @@ def _save(connection: sqlite3.Connection, bench: Workbench, commit: str, found: 
     listed = (one.value for stage in found.pipeline.stages.values() for one in stage.used)
     if sum(len(value) for value in listed if isinstance(value, list | dict | str)) > LISTED:
         return  # each instance of a large matrix would write the whole list of its axis
+    from mlops_cli.experiments.plain import to_plain  # as above
+
     value = {'pipeline': to_plain(found.pipeline), 'stages': {name: to_plain(one) for name, one in found.stages.items()}}
     open_ = any(one.state == UNKNOWN for one in found.stages.values())
     try:
@@ -161,6 +163,8 @@ def opened_at(bench: Workbench, commit: str) -> Iterator[Workbench]:
 def _folder(bench: Workbench, commit: str) -> Iterator[str]:
     """An empty folder, removed in the end: in the project where git ignores it, else among the temporary ones."""
     if not keeps_local(bench.root):
+        import tempfile  # slow to load
+
         with tempfile.TemporaryDirectory(prefix='mlops-') as path:
             yield path
         return

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import platform
 from collections.abc import Mapping
 from functools import lru_cache
 from typing import Any
@@ -48,7 +47,8 @@ def variables(environment: Environment | None, root: str, environ: Mapping[str, 
 
 @lru_cache(1)
 def _platform() -> str:
-    return f'{platform.system()} {platform.machine()}'
+    about = os.uname()
+    return f'{about.sysname} {about.machine}'
 
 
 @lru_cache(1)

@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import os
 from collections.abc import Iterator, Mapping
-from dataclasses import astuple
 from typing import Any
 
 from mlops_cli.core.clock import check_moment, iso
@@ -53,6 +52,8 @@ def report_document(report: Report) -> dict[str, Any]:
 
 def _step(one: Settled, step: Step | None) -> dict[str, Any]:
     """What was decided about a stage, as far as it is told in the end."""
+    from dataclasses import astuple  # slow to load, and who only reads logs needs it not
+
     if step is not None and one.state is State.FAILED:
         return {'reasons': [list(astuple(reason)) for reason in step.reasons]}
     if step is not None and one.state is State.RESTORED:

@@ -16,6 +16,7 @@ from mlops_cli.cli import catalogue, context, groups, tree, understanding
 from mlops_cli.cli.commands import run, status
 from mlops_cli.cli.folder import Folder
 from mlops_cli.cli.understanding import understood
+from mlops_cli.core.errors import UserError
 
 LINES = 150  # for each command
 
@@ -121,7 +122,7 @@ def test_what_stands_in_front(line: str, directory: str, flags: set[str]) -> Non
 @pytest.mark.parametrize(
     'line',
     [
-        '-h', '--help', '--version', 'status -h', 'runs', 'runs -h', 'runs lst', 'statsu', 'status --exit', 'status --strict=1',
+        '-h', '--help', '--version', 'status -h', 'runs', 'runs -h', 'runs lst', 'status --exit', 'status --strict=1',
         '--directory a status', '-C', '-C -q status', '-qv status', 'run -kj4', 'run -j4', 'run -j -1', 'run -j x', 'status --',
         'status -C a', '--lock-timeout 3 status', 'status --lock-timeout 3', 'logs', 'logs a b', 'gate', 'config get',
         'lineage a', 'graph --format dot', 'run --isolate none', 'runs list --trials', 'runs list --trials/--no-trials',
@@ -173,6 +174,18 @@ def test_the_call_sets_what_was_said_and_goes_there(monkeypatch: pytest.MonkeyPa
     assert call._replace(function=command)() == 3
     assert found == [(['x'], True, 'a')]
     context.begin([])
+
+
+@pytest.mark.parametrize('line', ['statsu', 'repro x', '-C a statsu -h', 'train'])
+def test_a_word_that_is_no_command_is_refused_as_by_the_library(line: str) -> None:
+    words = line.split()
+    call = understood(words)
+    assert call is not None
+    with pytest.raises(UserError) as ours:
+        call()
+    with pytest.raises(UserError) as theirs:
+        tree.app(args=words if words[0] != '-C' else words[2:], prog_name='mlops', standalone_mode=False)
+    assert (str(ours.value), ours.value.hint) == (str(theirs.value), theirs.value.hint)
 
 
 def test_every_folder_of_commands_is_one() -> None:
