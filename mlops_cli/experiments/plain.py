@@ -8,6 +8,8 @@ from collections.abc import Mapping
 from functools import lru_cache
 from typing import Any, Literal, Union, get_args, get_origin, get_type_hints
 
+from mlops_cli.core.errors import Where
+
 
 def to_plain(value: Any) -> Any:
     """Of a dataclass only what differs from the defaults."""
@@ -18,6 +20,8 @@ def to_plain(value: Any) -> Any:
             if item != _default(field):
                 found[field.name] = to_plain(item)
         return found
+    if isinstance(value, Where):
+        return [value.file, value.line, value.column]
     if isinstance(value, Mapping):
         return {key: to_plain(item) for key, item in value.items()}
     if isinstance(value, list | tuple):
@@ -31,6 +35,9 @@ def from_plain(kind: Any, value: Any) -> Any:
         hints = _hints(kind)
         return kind(**{name: from_plain(hints[name], item) for name, item in value.items()})
     origin, arguments = get_origin(kind), get_args(kind)
+    if kind is Where:
+        file, line, column = _list(value)
+        return Where(from_plain(str, file), from_plain(int, line), from_plain(int, column))
     if kind is Any or origin is Literal:
         return value
     if origin in (types.UnionType, Union):
