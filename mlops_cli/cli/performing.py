@@ -16,6 +16,7 @@ from mlops_cli.cli.quick.learn import forget
 from mlops_cli.cli.screens.run import RunScreen
 from mlops_cli.cli.wiring import output_words, workbench
 from mlops_cli.core.classes import replace
+from mlops_cli.core.collector import collector_again, without_collector
 from mlops_cli.core.errors import UserError
 from mlops_cli.core.events import Event, RunStarted
 from mlops_cli.core.paths import inside
@@ -75,6 +76,7 @@ def perform(
             write(event)
             if isinstance(event, RunStarted):
                 forget()
+                collector_again()
             if begun is not None and isinstance(event, RunStarted):
                 begun(event)
             screen.listen(event)
@@ -104,7 +106,7 @@ def perform_request(
 ) -> int:
     """Runs it and shows it; the exit code.  ``begun``: of a run that leaves its terminal, told with the descriptor of the file
     that takes what it prints from then on."""
-    with workbench(assignments, learns=not begun) as bench:
+    with without_collector(), workbench(assignments, learns=not begun) as bench:
 
         def then(report: Report, screen: RunScreen) -> None:
             print_json(run_document(report)) if json else screen.finish(report)

@@ -55,7 +55,8 @@ def uncommitted(bench: Workbench, changed: Sequence[str]) -> Uncommitted:
     files = dict.fromkeys(path for path in changed if not inside(path, layout.ROOT))
     code, data = _used(bench)
     kept = [output.path for stage in bench.pipeline.stages.values() for output in stage.outputs if not output.cache]
-    asked = [path for path in dict.fromkeys([*kept, *code, *data]) if bench.root.stat(path) is not None]
+    seen = bench.workspace.is_plain  # which saves a second look
+    asked = [path for path in dict.fromkeys([*kept, *code, *data]) if seen(path) or bench.root.stat(path) is not None]
     found = git.lacking(bench.root.path, asked)
     if found is None:
         return Uncommitted(records, tuple(files))

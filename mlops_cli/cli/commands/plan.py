@@ -10,6 +10,7 @@ from mlops_cli.cli.console import print_json
 from mlops_cli.cli.documents import plan_document
 from mlops_cli.cli.showing import show_plan
 from mlops_cli.cli.wiring import output_words, workbench
+from mlops_cli.core.collector import without_collector
 from mlops_cli.core.errors import ExitCode
 from mlops_cli.run.outlook import look
 from mlops_cli.run.request import Request, chosen, wishes_of
@@ -32,7 +33,7 @@ def command(
 
     Example:  mlops plan --set train.depth=12
     """
-    with workbench(assignments or (), learns=True) as bench:
+    with without_collector(), workbench(assignments or (), learns=True) as bench:
         request = Request(output_words(bench, stages or ()), force=force, downstream=downstream, only=only)
         plan = look(bench, chosen(bench, request), wishes_of(bench, request)).plan
         print_json(plan_document(plan, 'plan')) if json else show_plan(plan, bench, jobs)

@@ -17,6 +17,7 @@ from mlops_cli.cli.standing import Standing, data_changes, in_git, last_run, unk
 from mlops_cli.cli.unchanged import cosmetic
 from mlops_cli.cli.uncommitted import Uncommitted, recorded, uncommitted
 from mlops_cli.cli.wiring import output_words, workbench
+from mlops_cli.core.collector import without_collector
 from mlops_cli.core.errors import ExitCode
 from mlops_cli.plan.model import Plan
 from mlops_cli.records.repository import access
@@ -38,7 +39,7 @@ def command(
 
     Example:  mlops status --exit-code && echo all is fresh
     """
-    with workbench(learns=True) as bench:
+    with without_collector(), workbench(learns=True) as bench:
         request = Request(output_words(bench, stages or ()))
         if json:
             with Beside(lambda: recorded(bench)) as asked:
