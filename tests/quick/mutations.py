@@ -395,7 +395,7 @@ def in_git(world: World) -> Undo | None:
 
 
 def no_git(world: World) -> Undo:
-    away = world.path.parent / 'git-away'
+    away = world.path.parent / f'git-away-{world.random.randrange(10**9)}'
     name = world.random.choice(['.git', '.git/HEAD', '.git/index', '.git/refs', '.git/objects'])
     world.log[-1] += f' {name}'
     if not (world.path / name).exists():
@@ -578,7 +578,7 @@ MUTATIONS: list[tuple[int, Mutation]] = [
 def random_mutation(world: World) -> Undo | None:
     mutation = world.random.choices([one for _, one in MUTATIONS], [weight for weight, _ in MUTATIONS])[0]
     world.log.append(mutation.__name__)
-    with suppress(FileNotFoundError, NotADirectoryError, IsADirectoryError, UnicodeDecodeError, FileExistsError):
+    with suppress(OSError, UnicodeDecodeError):
         return mutation(world)
     world.log[-1] += ' (in vain)'
     return None

@@ -9,6 +9,7 @@ from __future__ import annotations
 import io
 import json
 import os
+import signal
 import subprocess
 import sys
 import tempfile
@@ -92,6 +93,7 @@ def _serve() -> None:
 def _child(request: Mapping[str, Any], out: int, err: int, notes: int) -> None:
     """Never returns."""
     code, noted = 99, {}
+    signal.alarm(60)  # nothing may wait for ever
     try:
         for number, fd in ((1, out), (2, err)):
             os.dup2(fd, number)

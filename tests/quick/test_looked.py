@@ -17,7 +17,7 @@ FREE = {
     r'P/\.mlops/local(/(index-v1\.sqlite|locks-v1|clock|answers-v1).*)?': 'our own; looked at by each answer, or no matter',
     r'P/\.mlops/cache/(tmp|locks-v1)(/.*|\.holders)?': 'written by every command that writes, and in no answer',
     r'/(proc|dev|sys)(/.*)?': 'of the kernel',
-    r'.*/pipeline\.schema\.yaml': 'a part of the program, whose version and place are among the facts',
+    r'.*/pipeline\.schema\.yaml|.*/mlops_cli/pipeline/schema\.json': 'of the program, whose version and place count',
     r'.*/site-packages/[^/]+(/__init__\.py)?': 'what is in a package that is installed; to install one changes site-packages',
 }
 

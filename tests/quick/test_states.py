@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import subprocess
 import sys
+import termios
 import time
 from collections.abc import Callable, Iterator
 
@@ -14,7 +15,7 @@ from mlops_cli.cli.quick import form
 from mlops_cli.fsio.locks import LockFile
 from tests.quick.mutations import remove
 from tests.quick.served import Served
-from tests.quick.world import COMMANDS, World
+from tests.quick.world import COMMANDS, ROUND, World
 
 Change = Callable[[World], object]
 STATUS: list[tuple[list[str], str, dict[str, str]]] = [(['status'], '.', {})]
@@ -41,6 +42,16 @@ def world(made: World) -> World:
     made.ask('status')
     assert made.ask('status').at_once
     return made
+
+
+def known(world: World) -> None:
+    """Makes every command be answered at once."""
+    for _ in range(5):
+        time.sleep(0.02)
+        world.learn()
+        if world.check() == len(COMMANDS):
+            return
+    raise AssertionError('nothing is answered at once')
 
 
 def write(name: str, text: str) -> Change:
@@ -204,8 +215,7 @@ def test_a_variable_of_terminals_that_the_pipeline_names_in_another_way(world: W
         world.project.write('pipeline.yaml', text)
         world.environ['TERM'] = 'dumb'
         world.must('run')
-        world.learn()
-        assert world.check() == len(COMMANDS)
+        known(world)
         assert world.check([(words, '.', {'TERM': 'xterm'}) for words in COMMANDS]) == 0
     finally:
         world.environ.pop('TERM', None)
@@ -231,9 +241,7 @@ def test_names_with_anything_in_them(world: World) -> None:
         with open(path, 'w'):
             pass
     try:
-        world.learn()
-        world.learn()
-        assert world.check() == len(COMMANDS)
+        known(world)
     finally:
         world.renew()
 
@@ -245,8 +253,7 @@ def test_a_moment_is_put_into_words_only_where_it_is_one() -> None:
 
 
 def test_a_lock_that_somebody_holds(world: World) -> None:
-    world.learn()
-    world.learn()
+    known(world)
     with LockFile(str(world.path / form.LOCKS)) as locks:
         locks.try_exclusive('stage/count')
         assert world.check() == 0
@@ -287,12 +294,30 @@ def test_an_output_that_takes_nothing(world: World, target: str) -> None:
     assert found[0] == found[1]
 
 
-def test_damage_anywhere_in_the_file_is_noticed_or_does_no_harm(world: World) -> None:
+def on_terminal(world: World, **environ: str) -> tuple[int, str]:
+    """Exit code, and what a terminal of 60 columns gets."""
+    ours, theirs = os.openpty()
+    termios.tcsetwinsize(theirs, (24, 60))
+    arguments = [sys.executable, '-m', 'mlops_cli', 'plan']
+    done = subprocess.run(arguments, cwd=world.path, env={**world.environ, **environ}, stdout=theirs, check=False)
+    os.close(theirs)
+    with open(ours, 'rb', buffering=0) as file:
+        return done.returncode, ROUND.sub('…', file.read(1 << 16).decode())
+
+
+@pytest.mark.parametrize('environ', [{'TERM': 'xterm'}, {'TERM': 'xterm', 'NO_COLOR': '1'}, {'TERM': 'dumb'}])
+def test_a_terminal(world: World, environ: dict[str, str]) -> None:
+    first, second = on_terminal(world, **environ), on_terminal(world, **environ)
+    assert first == second == on_terminal(world, **environ, MLOPS_QUICK='0')
+    assert ('\x1b[33m' in first[1]) == (environ == {'TERM': 'xterm'})
+
+
+def test_damage_anywhere_in_the_file_is_noticed(world: World) -> None:
     path = world.path / form.FILE
     data = path.read_bytes()
     for at in range(0, len(data), max(1, len(data) // 60)):
         path.write_bytes(data[:at] + bytes([data[at] ^ 0x10]) + data[at + 1 :])
-        world.check(STATUS)
+        assert world.check(STATUS) == 0
         path.write_bytes(data[:at])
         assert world.check(STATUS) == 0
     path.write_bytes(data)

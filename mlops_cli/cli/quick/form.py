@@ -22,7 +22,8 @@ FILE = '.mlops/local/answers-v1'
 LOCKS = '.mlops/local/locks-v1'
 INDEX = '.mlops/local/index-v1.sqlite'
 OWN = (INDEX, f'{INDEX}-wal', f'{INDEX}-shm', '.mlops/cache/tmp', '.mlops/cache/locks-v1')  # refused where they are links
-HEADER = struct.Struct('<IIIIQ')  # check of what follows but for the groups; bytes of environment, facts, pages, groups
+HEADER = struct.Struct('<IIIIQ')  # check of all that follows it; bytes of environment, facts, pages, groups
+CHECKED = 4  # bytes of the check
 GROUP = struct.Struct('<HIIIII')  # bytes of the folder's path; names of four kinds; bytes of the names
 FULL = struct.Struct('<QQqqI')  # inode, size, time of content, time of state, mode
 WEAK = struct.Struct('<QQII')  # device, inode, mode, owner: of folders of which it only matters that they are these
@@ -47,8 +48,9 @@ def environment(named: frozenset[bytes] = frozenset()) -> bytes:
 
 
 def assemble(env: bytes, facts: bytes, pages: bytes, groups: bytes) -> bytes:
-    check = crc32(pages, crc32(facts, crc32(env)))
-    return b''.join((MAGIC, HEADER.pack(check, len(env), len(facts), len(pages), len(groups)), env, facts, pages, groups))
+    header = HEADER.pack(0, len(env), len(facts), len(pages), len(groups))[CHECKED:]
+    rest = b''.join((header, env, facts, pages, groups))
+    return b''.join((MAGIC, crc32(rest).to_bytes(CHECKED, 'little'), rest))
 
 
 def parts_of(data: bytes) -> tuple[bytes, bytes, bytes, int] | None:
@@ -58,12 +60,9 @@ def parts_of(data: bytes) -> tuple[bytes, bytes, bytes, int] | None:
         return None
     check, env, facts, pages, groups = HEADER.unpack_from(data, len(MAGIC))
     ends = (start + env, start + env + facts, start + env + facts + pages)
-    if len(data) != ends[2] + groups:
+    if len(data) != ends[2] + groups or crc32(memoryview(data)[len(MAGIC) + CHECKED :]) != check:
         return None
-    found = data[start : ends[0]], data[ends[0] : ends[1]], data[ends[1] : ends[2]]
-    if crc32(found[2], crc32(found[1], crc32(found[0]))) != check:
-        return None
-    return *found, ends[2]
+    return data[start : ends[0]], data[ends[0] : ends[1]], data[ends[1] : ends[2]], ends[2]
 
 
 def facts(project: str) -> bytes:
