@@ -124,16 +124,18 @@ class Workspace:
         for path in (rel, *self._below.pop(rel, ()), *_above(rel)):
             for key in ((path, True), (path, False)):
                 self._known.pop(key, None)
-                self._nodes.pop(key, None)
+                if self._nodes:
+                    self._nodes.pop(key, None)
 
     def _remember(self, rel: str) -> None:
-        for folder in _above(rel):
-            if folder == '.':
-                continue  # to forget it is to forget all
+        at = rel.rfind('/')
+        while at > 0:  # but not for the top: to forget it is to forget all
+            folder = rel[:at]
             below = self._below.get(folder)
             if below is None:
                 below = self._below[folder] = set()
             below.add(rel)
+            at = rel.rfind('/', 0, at)
 
     # One path
 
