@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import difflib
 from collections.abc import Callable, Collection, Iterator, Mapping
 from contextlib import ExitStack, contextmanager
 
@@ -92,6 +91,8 @@ def _compared(path: str, status: str, before: bytes | None, after: bytes | None)
     if one == two:
         return FileChange(path, status, (), 0, 0, 'only ends of lines differ' if status == 'changed' else 'empty')
     names = (path if status != 'added' else '/dev/null', path if status != 'removed' else '/dev/null')
+    import difflib  # where code is compared only
+
     lines = tuple(difflib.unified_diff(one, two, *names, lineterm=''))
     added = sum(line.startswith('+') for line in lines[2:])
     return FileChange(path, status, lines, added, sum(line.startswith('-') for line in lines[2:]))

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from difflib import get_close_matches
 from fnmatch import fnmatchcase
 
 from mlops_cli.core import layout
@@ -26,6 +25,8 @@ def matching(pipeline: Pipeline, pattern: str) -> tuple[str, ...]:
         return found
     if found := tuple(stage.name for stage in pipeline.stages.values() if fnmatchcase(stage.group, pattern)):
         return found
+    from difflib import get_close_matches  # for mistakes only
+
     near = get_close_matches(
         pattern, [*pipeline.stages, *groups, *(o.path for s in pipeline.stages.values() for o in s.outputs)], 3
     )
