@@ -33,20 +33,15 @@ def made(tmp_path_factory: pytest.TempPathFactory) -> Iterator[World]:
 @pytest.fixture
 def world(made: World) -> World:
     """Of which the status is answered at once."""
-    for _ in range(3):
-        if made.ask('status').at_once:
-            return made
-        time.sleep(0.02)
-    made.renew()
-    time.sleep(0.02)
-    made.ask('status')
-    assert made.ask('status').at_once
+    if not made.is_known():
+        made.renew()
+        assert made.is_known()
     return made
 
 
 def known(world: World) -> None:
     """Makes every command be answered at once."""
-    for _ in range(5):
+    for _ in range(10):
         time.sleep(0.02)
         world.learn()
         if world.check() == len(COMMANDS):
@@ -162,9 +157,7 @@ def _walk(world: World, steps: list[Change]) -> int:
     """In how many states the status was known when the next step was taken."""
     answered = 0
     for step in steps:
-        time.sleep(0.02)  # until what was touched has come to rest
-        world.ask('status')
-        answered += world.ask('status').at_once
+        answered += world.is_known()
         step(world)
         world.check(STATUS)
     return answered

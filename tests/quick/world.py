@@ -156,6 +156,15 @@ class World:
         assert found.code == 0, (words, found)
         return found
 
+    def is_known(self) -> bool:
+        """Makes the status be answered at once, if all is up to date: as soon as all has come to rest, the folders above the
+        project too, which others may touch."""
+        for _ in range(8):
+            if self.ask('status').at_once:
+                return True
+            time.sleep(0.02)
+        return False
+
     def learn(self) -> None:
         for command in COMMANDS:
             self.ask(*command)
