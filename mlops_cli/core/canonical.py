@@ -8,6 +8,7 @@ from __future__ import annotations
 import json
 import json.encoder
 from collections.abc import Callable
+from functools import lru_cache
 from typing import Any
 
 from mlops_cli.core.patterns import pattern
@@ -42,6 +43,9 @@ def canonical_bytes(value: Any) -> bytes:
     return canonical(value).encode()
 
 
+_name = lru_cache(maxsize=1024)(canonical)  # documents of one kind have the same
+
+
 def document(value: dict[str, Any]) -> bytes:
     """A JSON document as files of ours hold it: one top-level entry a line, and one line per item of a top-level list,
     so that reviews and merges see entries.  Same value, same bytes; a plain JSON parser reads it back."""
@@ -50,7 +54,7 @@ def document(value: dict[str, Any]) -> bytes:
         entry = value[key]
         if isinstance(entry, list) and entry:
             items = ',\n'.join('  ' + canonical(item) for item in entry)
-            lines.append(f'{canonical(key)}:[\n{items}\n ]')
+            lines.append(f'{_name(key)}:[\n{items}\n ]')
         else:
-            lines.append(f'{canonical(key)}:{canonical(entry)}')
+            lines.append(f'{_name(key)}:{canonical(entry)}')
     return ('{\n ' + ',\n '.join(lines) + '\n}\n').encode()

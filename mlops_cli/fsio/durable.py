@@ -44,8 +44,8 @@ class _Item:
     folder: tuple[int, str] = field(init=False)
 
     def __post_init__(self) -> None:
-        self.key = self.root.full(self.final) if self.root else self.final
-        self.folder = id(self.root), os.path.dirname(self.final)
+        self.key = f'{self.root.path}/{self.final}' if self.root else self.final
+        self.folder = id(self.root), self.final.rpartition('/')[0] if self.root else os.path.dirname(self.final)
 
     def close(self) -> None:
         fd, self.fd = self.fd, None
@@ -128,7 +128,7 @@ class Batch:
         """The temporary path, as given to add, of a file that has not got its final name yet; None if it has, or was never
         added.  It may get it at any moment: who does not find the temporary looks for the final name."""
         root = root or self._root
-        item = self._pending.get(root.full(final) if root else final)
+        item = self._pending.get(f'{root.path}/{final}' if root else final)
         return item.temporary if item else None
 
     def __len__(self) -> int:

@@ -165,11 +165,11 @@ class LockFile:
         """Take the lock if nobody has it exclusively.  Never waits."""
         return self._try(name, exclusive=False)
 
-    def try_exclusive(self, name: str) -> bool:
-        """Take the lock if nobody has it, this object included.  Never waits."""
-        return self._try(name, exclusive=True)
+    def try_exclusive(self, name: str, *, noted: bool = True) -> bool:
+        """Take the lock if nobody has it, this object included.  Never waits.  ``noted``: for :meth:`holder`."""
+        return self._try(name, exclusive=True, noted=noted)
 
-    def _try(self, name: str, exclusive: bool) -> bool:
+    def _try(self, name: str, exclusive: bool, noted: bool = True) -> bool:
         byte = byte_of(name)
         with self._freed:
             count = self._held.get(byte, 0)
@@ -178,7 +178,8 @@ class LockFile:
             if not count:
                 if not try_lock(self._file(), exclusive=exclusive, start=byte, length=1):
                     return False
-                self._table.put(byte)
+                if noted:
+                    self._table.put(byte)
             self._held[byte] = _EXCLUSIVE if exclusive else count + 1
             return True
 

@@ -42,7 +42,9 @@ class Claims:
             wanted.append((self.session.key_locks, f'key/{step.manifest.digest.hex}', True))
         taken: list[tuple[LockFile, str]] = []
         for file, name, exclusive in wanted:
-            if not (file.try_exclusive(name) if exclusive else file.try_shared(name)):
+            # Who waits for a key waits for its stage, or for a stage of another project that nobody asks about.
+            noted = file is locks
+            if not (file.try_exclusive(name, noted=noted) if exclusive else file.try_shared(name)):
                 self._release(taken)
                 return False
             taken.append((file, name))

@@ -81,7 +81,7 @@ class Scheduler:
         self.session, self.facts, self.wishes = session, facts, wishes
         self.capacity, self.claims, self.options = capacity, claims, options
         self.plan = plan
-        self.planned_fresh = {step.stage for step in plan.steps if step.verdict is Verdict.FRESH}
+        self.planned = plan.by_name
         self.watch = Watch(session.root)
         self.order: Sequence[str] = [step.stage for step in plan.steps]
         self.stages = {name: Progress(drafts[name]) for name in self.order}
@@ -157,12 +157,15 @@ class Scheduler:
     def _decide(self, name: str) -> None:
         """Early cutoff: what a stage needs is known now, so its verdict is."""
         progress = self.stages[name]
-        step = decide(progress.draft, inputs_of(progress.draft, self.steps, self.facts), self.facts, self.wishes)
+        step = self._planned(progress) or decide(
+            progress.draft, inputs_of(progress.draft, self.steps, self.facts), self.facts, self.wishes
+        )
         if step.verdict is Verdict.FRESH and progress.step is not None:  # it waited, and another command was first
             step = replace(step, run=step.run or self._maker(step))
         progress.step = self.steps[name] = step
         if step.verdict is Verdict.FRESH:
-            ended = None if name in self.planned_fresh else StageEnded(name, State.FRESH, 0.0, outputs=step.outputs)
+            told = self.planned[name].verdict is Verdict.FRESH
+            ended = None if told else StageEnded(name, State.FRESH, 0.0, outputs=step.outputs)
             self._conclude(name, Settled(name, State.FRESH, 0.0, step.outputs, ended))
         elif step.verdict is Verdict.BLOCKED:
             reason = step.reasons[0] if step.reasons else None
@@ -175,6 +178,13 @@ class Scheduler:
             progress.state = State.SKIPPED
         else:
             self._queue(name)
+
+    def _planned(self, progress: Progress) -> Step | None:
+        """What the plan says of a stage that needs nothing of another one and is to run: that is looked at again when it
+        starts, with its locks held."""
+        step = self.planned[progress.draft.stage.name]
+        new = progress.step is None and not progress.again and step.verdict is Verdict.RUN and step.manifest is not None
+        return step if new and self.claims.enabled and not progress.draft.holes and not step.waits_for else None
 
     def _maker(self, step: Step) -> str:
         """The id of the run that made what is here, as far as the store tells."""
