@@ -9,6 +9,7 @@ from functools import lru_cache
 from typing import Any, Literal, Union, get_args, get_origin, get_type_hints
 
 from mlops_cli.core.errors import Where
+from mlops_cli.core.manifest import Entry, Manifest
 
 
 def to_plain(value: Any) -> Any:
@@ -22,11 +23,15 @@ def to_plain(value: Any) -> Any:
         return found
     if isinstance(value, Where):
         return [value.file, value.line, value.column]
+    if isinstance(value, Manifest):
+        return to_plain(value.entries)
     if isinstance(value, Mapping):
         return {key: to_plain(item) for key, item in value.items()}
     if isinstance(value, list | tuple):
         return [to_plain(item) for item in value]
-    return value
+    if value is None or isinstance(value, str | int | float):
+        return value
+    raise TypeError(f'{type(value).__name__} has no plain form')
 
 
 def from_plain(kind: Any, value: Any) -> Any:
@@ -38,6 +43,8 @@ def from_plain(kind: Any, value: Any) -> Any:
     if kind is Where:
         file, line, column = _list(value)
         return Where(from_plain(str, file), from_plain(int, line), from_plain(int, column))
+    if kind is Manifest:
+        return Manifest(from_plain(tuple[Entry, ...], value))
     if kind is Any or origin is Literal:
         return value
     if origin in (types.UnionType, Union):

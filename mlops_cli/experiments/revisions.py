@@ -94,10 +94,10 @@ def _save(connection: sqlite3.Connection, bench: Workbench, commit: str, found: 
         return  # each instance of a large matrix would write the whole list of its axis
     from mlops_cli.experiments.plain import to_plain  # as above
 
-    value = {'pipeline': to_plain(found.pipeline), 'stages': {name: to_plain(one) for name, one in found.stages.items()}}
     open_ = any(one.state == UNKNOWN for one in found.stages.values())
     try:
-        text = json.dumps(value)
+        stages = {name: to_plain(one) for name, one in found.stages.items()}
+        text = json.dumps({'pipeline': to_plain(found.pipeline), 'stages': stages})
     except (TypeError, ValueError):  # such as a date among a stage's own data
         return
     row = (commit, json.dumps(names), _surroundings(bench, names), _results(bench) if open_ else '', text)
