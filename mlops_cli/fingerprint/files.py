@@ -124,8 +124,7 @@ class Workspace:
         for path in (rel, *self._below.pop(rel, ()), *_above(rel)):
             for key in ((path, True), (path, False)):
                 self._known.pop(key, None)
-                if self._nodes:
-                    self._nodes.pop(key, None)
+                self._nodes.pop(key, None)
 
     def _remember(self, rel: str) -> None:
         at = rel.rfind('/')
