@@ -315,3 +315,37 @@ def test_damage_anywhere_in_the_file_is_noticed(world: World) -> None:
         assert world.check(STATUS) == 0
     path.write_bytes(data)
     assert world.check(STATUS) == 1
+
+
+# The user's secret
+
+
+def test_no_variable_is_in_the_file(world: World) -> None:
+    world.ask('status', PASSWORD_OF_SOMETHING='correct-horse')
+    assert world.ask('status', PASSWORD_OF_SOMETHING='correct-horse').at_once
+    data = (world.path / form.FILE).read_bytes()
+    assert b'correct-horse' not in data and b'PASSWORD_OF_SOMETHING' not in data
+    world.renew()
+
+
+def test_an_answer_that_somebody_else_wrote_is_not_believed(world: World) -> None:
+    """Whoever has not the user's token, as a branch that brings the file along, cannot say which variables it is about."""
+    token = world.home / '.cache/mlops/answers-token'
+    own = token.read_bytes()
+    assert token.stat().st_mode & 0o777 == 0o600 and len(own) == form.TOKEN
+    token.write_bytes(own[::-1])
+    assert world.check(STATUS) == 0
+    token.write_bytes(own)
+    assert world.check(STATUS) == 1
+    token.chmod(0o644)  # others could have read it
+    assert world.check(STATUS) == 0
+    world.renew()
+
+
+def test_without_a_place_for_a_token_nothing_is_kept(world: World) -> None:
+    world.ask('status', HOME=str(world.path / 'pipeline.yaml'))
+    assert not world.ask('status', HOME=str(world.path / 'pipeline.yaml')).at_once
+    elsewhere = world.path.parent / 'elsewhere'
+    world.ask('status', XDG_CACHE_HOME=str(elsewhere))
+    assert (elsewhere / 'mlops/answers-token').exists()
+    world.renew()

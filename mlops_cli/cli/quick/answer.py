@@ -76,7 +76,7 @@ def _lines(project: str, command: str, options: str, here: str) -> list[bytes] |
         return None
     env, known, pages, start = parts
     named, _, same = known.partition(b'\n')
-    if env != form.environment(frozenset(named.split())) or same != form.facts(project):
+    if env != form.environment(form.token(), frozenset(named.split())) or same != form.facts(project):
         return None
     lines = form.page(pages, form.key(command, options, project, here))
     if lines is None or form.locked(project) or form.misplaced(project) or not form.unchanged(data, start):

@@ -174,7 +174,7 @@ class _Folder:
 
 def _write(bench: Workbench, command: str, lines: Sequence[Line], folders: dict[str, _Folder]) -> None:
     named = _named(bench)
-    env = form.environment(named)
+    env = form.environment(_token(), named)
     facts = b' '.join(sorted(named)) + b'\n' + form.facts(bench.root.path)
     name = form.key(command, 'v' if context.current.verbose else '', bench.root.path, os.getcwd())
     page = b'\x1e'.join((name, *(_line(line, not number) for number, line in enumerate(lines))))
@@ -188,6 +188,23 @@ def _write(bench: Workbench, command: str, lines: Sequence[Line], folders: dict[
                 folders[os.fsdecode(folder)].forget(path, kind)
     groups += b''.join(part for folder, one in folders.items() for part in one.groups(os.fsencode(folder)))
     write_file(bench.root, form.FILE, form.assemble(env, facts, b'\x1d'.join(pages), groups), 0o600, durable=False)
+
+
+def _token() -> bytes:
+    """The user's secret, made where there is none.  Raises OSError."""
+    with suppress(FileNotFoundError):
+        return form.token()
+    folder, name = os.path.split(form.token_path())
+    if not folder:
+        raise FileNotFoundError('no folder of the user for a token')
+    top = folder = os.path.realpath(folder)  # of the user's own, who may have put it on another disk
+    while not os.path.isdir(top):
+        top = os.path.dirname(top)
+    with Root(top) as there:
+        if folder != top:
+            there.makedirs(os.path.relpath(folder, top), mode=0o700)
+        write_file(there, os.path.relpath(f'{folder}/{name}', top), os.urandom(form.TOKEN), 0o600, durable=False)
+    return form.token()
 
 
 def _old(root: Root, env: bytes, facts: bytes) -> tuple[list[bytes], bytes] | None:
