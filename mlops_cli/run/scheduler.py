@@ -30,7 +30,7 @@ from mlops_cli.run.place import place
 from mlops_cli.run.placed import remember
 from mlops_cli.run.progress import Watch
 from mlops_cli.run.session import Session
-from mlops_cli.run.settle import Settled, Taken, bring, outputs_missing, settle, take_in
+from mlops_cli.run.settle import Settled, Taken, bring, outputs_size, settle, take_in
 from mlops_cli.run.states import State
 from mlops_cli.store.objects import Damaged, MissingObject
 
@@ -340,11 +340,11 @@ class Scheduler:
         self.watch.end(attempt.stage.name)
         try:
             bring(self.session, attempt, self.session.executor.collect(self.handles.pop(outcome.attempt)))
-            complete = outcome.succeeded and not outputs_missing(self.session, attempt)
+            size = outputs_size(self.session, attempt, LARGE) if outcome.succeeded else None
         except UserError as error:  # a link stands where a folder of an output should, or what it made cannot be brought
             self._settle(attempt, outcome, Taken(error=error))
             return
-        if not complete:
+        if size is None:
             self._settle(attempt, outcome, None)
             return
         if not attempt.stage.mutex:
@@ -352,18 +352,11 @@ class Scheduler:
             self._look_for_interruption()
             if self.queued and not self.stopping:
                 self._start_queued()
-        if self._is_large(attempt):
+        if size >= LARGE:
             self.pool = self.pool or ThreadPoolExecutor(2, 'take-in')
             self.taking_in[self.pool.submit(take_in, self.session, attempt)] = (attempt, outcome)
         else:
             self._settle(attempt, outcome, take_in(self.session, attempt))
-
-    def _is_large(self, attempt: Attempt) -> bool:
-        size = 0
-        for output in attempt.stage.outputs:
-            status = self.session.root.stat(f'{attempt.folder}/{output.path}' if attempt.folder else output.path)
-            size += LARGE if status is not None and status.st_mode & 0o170000 == 0o040000 else status.st_size if status else 0
-        return size >= LARGE
 
     def _settle(self, attempt: Attempt, outcome: Outcome, taken: Taken | None) -> None:
         settled = settle(self.session, attempt, outcome, taken)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import re
 from collections.abc import Iterable, Mapping
-from stat import S_ISREG, S_IXUSR
+from stat import S_ISDIR, S_ISREG, S_IXUSR
 from typing import Any
 
 from mlops_cli.core import layout
@@ -73,6 +73,18 @@ def outputs_missing(session: Session, attempt: Attempt) -> tuple[str, ...]:
     """Declared outputs that the attempt did not make."""
     prefix = f'{attempt.folder}/' if attempt.folder else ''
     return tuple(output.path for output in attempt.stage.outputs if session.root.stat(prefix + output.path) is None)
+
+
+def outputs_size(session: Session, attempt: Attempt, folder_size: int) -> int | None:
+    """Bytes of the declared outputs, a folder counted as ``folder_size``; None if the attempt did not make them all."""
+    prefix = f'{attempt.folder}/' if attempt.folder else ''
+    size = 0
+    for output in attempt.stage.outputs:
+        status = session.root.stat(prefix + output.path)
+        if status is None:
+            return None
+        size += folder_size if S_ISDIR(status.st_mode) else status.st_size
+    return size
 
 
 def bring(session: Session, attempt: Attempt, outputs: Iterable[tuple[str, ObjectRef]] | None) -> None:

@@ -19,7 +19,7 @@ FEW, MANY = 10, 30
 ROOM = 1.15  # which folders of objects stages share is chance, and a slow machine flushes more often
 SLACK = 0.2
 # Calls of Python's os by the run's own process, for each stage.
-CALLS = {'open': 22.5, 'stat': 17.0, 'fstat': 20.0, 'close': 22.5, 'listdir': 3.0, 'scandir': 0.0, 'read': 2.7, 'lseek': 0.0,
+CALLS = {'open': 21.5, 'stat': 16.0, 'fstat': 20.0, 'close': 21.5, 'listdir': 3.0, 'scandir': 0.0, 'read': 2.7, 'lseek': 0.0,
          'readlink': 0.0, 'posix_spawn': 0.0, 'fork': 0.0}
 # Changes of the disk, by the functions of fsio.ops.
 CHANGES = {'create': 4.0, 'write': 8.0, 'pwrite': 2.0, 'rename': 2.0, 'link': 2.0, 'unlink': 2.0, 'mkdir': 2.75, 'fchmod': 3.0,
