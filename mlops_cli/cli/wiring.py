@@ -10,6 +10,7 @@ from contextlib import contextmanager, nullcontext
 from mlops_cli.cli import context
 from mlops_cli.cli.console import Line, say
 from mlops_cli.cli.finding import project_folder
+from mlops_cli.cli.quick import compare
 from mlops_cli.cli.quick.learn import learning
 from mlops_cli.core.classes import dataclass
 from mlops_cli.core.errors import ExitCode, UserError
@@ -76,6 +77,7 @@ def _opened(folder: str, assignments: Sequence[str], tolerant: bool) -> Iterator
             overlay=overlay,
             warn=lambda text: say(f'note: {text}'),
             pipeline=pipeline,
+            verified=compare.verified_in(project.folder),
         )
 
     try:

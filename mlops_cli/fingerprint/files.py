@@ -8,7 +8,7 @@ import errno
 import os
 import re
 import stat
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from contextlib import contextmanager
 from fnmatch import translate
 
@@ -43,16 +43,19 @@ class Seen:
 
 class Workspace:
     """``root``: the project.  ``objects``: absolute path of the cache's folder of objects, if outputs may be links into it.
-    ``seen``: collects what is looked at.
+    ``seen``: collects what is looked at.  ``verified``: folders of files of which all is known to be as it was when
+    nothing was to be done; counts until something is forgotten.
 
     What was once looked at is remembered until :meth:`forget`: forget a path before asking again what it holds *now*.
     For one thread at a time."""
 
-    def __init__(self, root: Root, index: Index, ignore: Ignore, *, objects: str | None = None) -> None:
+    def __init__(self, root: Root, index: Index, ignore: Ignore, *, objects: str | None = None,
+                 verified: Collection[str] = ()) -> None:
         self.root, self.index, self.ignore = root, index, ignore
         self.seen = Seen()
         self._stat = root.stat
         self._objects = objects
+        self._verified = verified
         self._known: dict[tuple[str, bool], ObjectRef | None] = {}
         self._nodes: dict[tuple[str, bool], dict[Digest, bytes]] = {}
         self._below: dict[str, set[str]] = {}
@@ -117,10 +120,12 @@ class Workspace:
     def forget(self, rel: str = '') -> None:
         """Look again, when next asked, at a path, at what is below it and at the folders above it; '' is everything."""
         if rel in ('', '.'):
+            self._verified = ()
             self._known.clear()
             self._nodes.clear()
             self._below.clear()
             return
+        self._verified = ()
         for path in (rel, *self._below.pop(rel, ()), *_above(rel)):
             for key in ((path, True), (path, False)):
                 self._known.pop(key, None)
@@ -192,7 +197,7 @@ class Workspace:
         self._active.add(rel)
         try:
             scan = Scan(self.index, self.ignore if ignore else None, stored=self._stored, lost=self._lost, nodes=nodes,
-                        follow=lambda link: self._follow(link, nodes))
+                        follow=lambda link: self._follow(link, nodes), verified=self._verified)
             ref = scan.folder(self.root.open_dir(rel), '' if rel == '.' else rel)
         finally:
             self._active.discard(rel)

@@ -6,7 +6,7 @@ Where they differ, only what the index does not know is opened.
 from __future__ import annotations
 
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 
 from mlops_cli.core.digest import Digest, digest_of
 from mlops_cli.core.errors import ExitCode, UserError
@@ -53,12 +53,12 @@ class Scan:
     the tree; used only with ``ignore``, else such links are refused.  ``stored``: the object that a link into the cache
     means; ``lost``: whether that is gone: in the complete content its file then counts as absent.  ``nodes``: takes all
     tree nodes; without it, nodes of unchanged folders are not made.  ``unsettled``: afterwards, files that must be hashed
-    again at the next look."""
+    again at the next look.  ``verified``: folders that hold files alone, and are as they were when nothing was to be done."""
 
     def __init__(self, index: Index, ignore: Ignore | None, *, follow: Follow, stored: Follow, lost: Callable[[str], bool],
-                 nodes: dict[Digest, bytes] | None = None) -> None:
+                 nodes: dict[Digest, bytes] | None = None, verified: Collection[str] = ()) -> None:
         self.index, self.ignore, self.follow, self.stored, self.nodes = index, ignore, follow, stored, nodes
-        self.lost = lost
+        self.lost, self.verified = lost, verified
         self.unsettled: set[str] = set()
         self._view = bytes.fromhex(ignore.digest.hex) if ignore else b''
         self._moment = index.moment()
@@ -68,6 +68,8 @@ class Scan:
         try:
             if depth > DEPTH_LIMIT:
                 raise too_deep(rel)
+            if rel in self.verified and self.nodes is None and (seal := self.index.seal(rel, self._view)):
+                return seal.ref
             listing = self._list(fd, rel, depth)
             signature = listing.signature
             seal = self.index.seal(rel, self._view)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import stat
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Mapping
 from contextlib import ExitStack
 from functools import cached_property
 from pathlib import Path
@@ -89,11 +89,13 @@ def open_workbench(
     in_git: Callable[[str], tuple[str, ...]] | None = None,
     warn: Callable[[str], None] = lambda _: None,
     pipeline: Pipeline | None = None,
+    verified: Collection[str] = (),
 ) -> Workbench:
     """Opens the project in the folder ``path``.  Executes nothing of it, writes only what can be made again, and not even
     that before a command that writes was there.
 
     ``in_git``: folder -> files below it that git tracks; by default, git is asked.  ``pipeline``: in place of the file's.
+    ``verified``: as Workspace has it.
 
     Raises UserError for what is wrong with the pipeline, OSError."""
     overlay = overlay or {}
@@ -101,7 +103,8 @@ def open_workbench(
     root = Root(path)
     _refuse_links(root, config.cache)
     index = Index(database_path(root, environ), root, warn=warn, keeps=once_true(lambda: keeps_local(root)))
-    workspace = Workspace(root, index, Ignore.load(root), objects=os.path.join(config.cache, layout.OBJECTS))
+    objects = os.path.join(config.cache, layout.OBJECTS)
+    workspace = Workspace(root, index, Ignore.load(root), objects=objects, verified=verified)
     cache = Path(config.cache)
     batch = Batch(config.durability)
     store = LocalStore(cache, links=config.links, batch=batch, verified=index)

@@ -31,10 +31,10 @@ class Answer:
 
 
 class Served:
-    """The process that is asked."""
+    """The process that is asked.  ``large``: names from which a project counts as large; None: as it is."""
 
-    def __init__(self) -> None:
-        arguments = [sys.executable, os.path.abspath(__file__)]
+    def __init__(self, large: int | None = None) -> None:
+        arguments = [sys.executable, os.path.abspath(__file__), *([] if large is None else [str(large)])]
         root = str(Path(__file__).parents[2])
         self._process = subprocess.Popen(arguments, cwd=root, stdin=subprocess.PIPE, stdout=subprocess.PIPE)
 
@@ -68,6 +68,10 @@ def _load() -> None:
         for module in pkgutil.walk_packages(package.__path__, f'{package.__name__}.'):
             importlib.import_module(module.name)
     assert mlops_cli.__version__
+    if len(sys.argv) > 1:
+        from mlops_cli.cli.quick import compare
+
+        compare.LARGE = int(sys.argv[1])
 
 
 def _serve() -> None:

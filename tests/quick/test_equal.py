@@ -72,6 +72,31 @@ def test_some_states(tmp_path: Path, served: Served, seed: int) -> None:
     assert world.answers
 
 
+@pytest.fixture(scope='module')
+def careful() -> Iterator[Served]:
+    made = Served(large=1)
+    yield made
+    made.close()
+
+
+@pytest.mark.parametrize('seed', [2])
+def test_some_states_of_a_large_project(tmp_path: Path, careful: Served, seed: int) -> None:
+    """Where it is seen first what differs, the long way does not look again at the rest, and says what it says otherwise."""
+    world = World(tmp_path, careful, seed)
+    world.every = True
+    world.build()
+    wander(world, 25)
+
+
+@pytest.mark.full
+@pytest.mark.parametrize('seed', range(200, 210))
+def test_many_states_of_a_large_project(tmp_path: Path, careful: Served, seed: int) -> None:
+    world = World(tmp_path, careful, seed)
+    world.every = True
+    world.build()
+    wander(world, 50)
+
+
 @pytest.mark.full
 @pytest.mark.parametrize('seed', range(100, 120))
 def test_many_states(tmp_path: Path, served: Served, seed: int) -> None:

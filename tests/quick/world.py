@@ -113,6 +113,7 @@ class World:
         self.environ['PATH'] = f'{self.tools}:{self.environ["PATH"]}'
         self.log: list[str] = []
         self.states = self.answers = 0
+        self.every = False  # compare too what goes the long way once it was seen what differs
 
     def build(self) -> None:
         self.project.init_git()
@@ -187,5 +188,7 @@ class World:
             if found.code is not None:
                 hits += 1
                 self.compare(found, words, cwd, environ)
+            elif self.every and words[0] != 'run':
+                self.compare(self.ask(*words, cwd=cwd, **environ), words, cwd, environ)
         self.answers += hits
         return hits

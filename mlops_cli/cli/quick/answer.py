@@ -10,7 +10,7 @@ import stat
 import sys
 import time
 
-from mlops_cli.cli.quick import form
+from mlops_cli.cli.quick import compare, form
 
 FLAGS = {
     'status': {'--exit-code': '', '--strict': '', '--verbose': 'v', '-v': 'v'},
@@ -32,8 +32,9 @@ def answer(arguments: list[str]) -> int | None:
     try:
         here = os.getcwd()
         project = _project(here)
-        lines = _lines(project, arguments[0], options, here) if project else None
-        if project:
+        try:
+            lines = _lines(project, arguments[0], options, here) if project else None
+        finally:
             os.chdir(here)
     except OSError:
         return None
@@ -75,13 +76,14 @@ def _lines(project: str, command: str, options: str, here: str) -> list[bytes] |
     if parts is None:
         return None
     env, known, pages, start = parts
-    named, _, same = known.partition(b'\n')
+    named, files, same = (*known.split(b'\n', 2), b'', b'')[:3]
     if env != form.environment(form.token(), frozenset(named.split())) or same != form.facts(project):
         return None
     lines = form.page(pages, form.key(command, options, project, here))
-    if lines is None or form.locked(project) or form.misplaced(project) or not form.unchanged(data, start):
+    if lines is None or form.locked(project) or form.misplaced(project):
         return None
-    return lines
+    decisive = frozenset(os.path.join(os.fsencode(project), file) for file in files.split(b'\0'))
+    return lines if compare.unchanged(data, start, decisive) else None
 
 
 def _print(lines: list[bytes], began: float, arguments: list[str]) -> int:

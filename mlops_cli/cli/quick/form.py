@@ -30,7 +30,6 @@ FULL = struct.Struct('<QQqqI')  # inode, size, time of content, time of state, m
 WEAK = struct.Struct('<QQII')  # device, inode, mode, owner: of folders of which it only matters that they are these
 FLOCK = 'hhqqi4x'  # of Linux
 CHUNK = 4096  # names in a group at most
-LARGE = 12_000  # names from which two processes look
 TIME = '\x01'  # around a moment that is put into words when it is printed
 
 # Variables that no answer depends on unless the pipeline names them: terminals and sessions have their own.
@@ -182,68 +181,3 @@ def full_state(facts: os.stat_result) -> bytes:
 
 def weak_state(facts: os.stat_result) -> bytes:
     return WEAK.pack(facts.st_dev, facts.st_ino, facts.st_mode, facts.st_uid)
-
-
-def unchanged(data: bytes, at: int) -> bool:
-    """Whether everything is as the groups from ``at`` on say.  Leaves this process in another folder."""
-    starts, names = [], 0
-    end = len(data)
-    while at < end:
-        path, full, weak, followed, absent, length = GROUP.unpack_from(data, at)
-        starts.append(at)
-        names += full + weak + followed + absent
-        at += GROUP.size + path + length + (full + followed) * FULL.size + weak * WEAK.size
-    if names < LARGE or (os.cpu_count() or 1) < 2:
-        return all(_group_unchanged(data, start) for start in starts)
-    return _by_two(data, starts)
-
-
-def _by_two(data: bytes, starts: list[int]) -> bool:
-    """Every other group each: a second process takes no more than a millisecond to make."""
-    child = os.fork()
-    if not child:
-        code = 1
-        try:
-            code = 0 if all(_group_unchanged(data, start) for start in starts[1::2]) else 1
-        finally:
-            os._exit(code)
-    mine = all(_group_unchanged(data, start) for start in starts[::2])
-    return os.waitpid(child, 0)[1] == 0 and mine
-
-
-def _group_unchanged(data: bytes, at: int) -> bool:
-    path, full, weak, followed, absent, length = GROUP.unpack_from(data, at)
-    at += GROUP.size
-    folder = data[at : at + path]
-    at += path
-    names = data[at : at + length].split(b'\0') if length else []
-    at += length
-    known = full + weak + followed
-    if len(names) != known + absent:
-        return False
-    try:
-        os.chdir(folder)
-    except OSError:
-        return not known
-    pack = FULL.pack
-    try:
-        looks = map(os.lstat, names[:full])
-        states = [pack(f.st_ino, f.st_size, f.st_mtime_ns, f.st_ctime_ns, f.st_mode) for f in looks]
-        if weak or followed:
-            states += [weak_state(os.lstat(name)) for name in names[full : full + weak]]
-            states += [full_state(os.stat(name)) for name in names[full + weak : known]]
-    except OSError:
-        return False
-    if b''.join(states) != data[at : at + (full + followed) * FULL.size + weak * WEAK.size]:
-        return False
-    return not any(map(_there, names[known:]))
-
-
-def _there(name: bytes) -> bool:
-    try:
-        os.lstat(name)
-    except (FileNotFoundError, NotADirectoryError):
-        return False
-    except OSError:
-        return True
-    return True

@@ -13,7 +13,7 @@ from contextlib import contextmanager, suppress
 
 from mlops_cli.cli import console, context
 from mlops_cli.cli.console import Line, safe
-from mlops_cli.cli.quick import form
+from mlops_cli.cli.quick import compare, form
 from mlops_cli.cli.quick.looked import Looked, places
 from mlops_cli.core import layout
 from mlops_cli.core.classes import dataclass, field
@@ -175,7 +175,9 @@ class _Folder:
 def _write(bench: Workbench, command: str, lines: Sequence[Line], folders: dict[str, _Folder]) -> None:
     named = _named(bench)
     env = form.environment(_token(), named)
-    facts = b' '.join(sorted(named)) + b'\n' + form.facts(bench.root.path)
+    decisive = (*bench.pipeline.files, *bench.pipeline.absent, layout.IGNORE_FILE)
+    files = '\0'.join(decisive).encode(errors='surrogateescape')
+    facts = b'\n'.join((b' '.join(sorted(named)), files, form.facts(bench.root.path)))
     name = form.key(command, 'v' if context.current.verbose else '', bench.root.path, os.getcwd())
     page = b'\x1e'.join((name, *(_line(line, not number) for number, line in enumerate(lines))))
     pages, groups = [page], b''
@@ -218,7 +220,7 @@ def _old(root: Root, env: bytes, facts: bytes) -> tuple[list[bytes], bytes] | No
         return None
     here = os.open('.', os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
     try:
-        return (old[2].split(b'\x1d'), data[old[3] :]) if form.unchanged(data, old[3]) else None
+        return (old[2].split(b'\x1d'), data[old[3] :]) if compare.unchanged(data, old[3]) else None
     finally:
         os.fchdir(here)
         os.close(here)
