@@ -214,13 +214,14 @@ def test_an_output_that_cannot_be_read_fails_its_stage_alone(project: Project, m
     assert {name: str(one.state) for name, one in report.settled.items()} == {'slow': 'done', 'bad': 'failed'}
 
 
-def test_ctrl_c_while_the_program_is_being_loaded_shows_no_traceback(tmp_path: Path) -> None:
-    package = tmp_path / 'typer'
+@pytest.mark.parametrize(('library', 'words'), [('blake3', ['status']), ('typer', ['config', 'list', '-C', '.'])])
+def test_ctrl_c_while_the_program_is_being_loaded_shows_no_traceback(tmp_path: Path, library: str, words: list[str]) -> None:
+    package = tmp_path / library
     package.mkdir()
     (package / '__init__.py').write_text('raise KeyboardInterrupt')
     source = str(Path(mlops_cli.__file__).parent.parent)
     environ = {'PYTHONPATH': f'{tmp_path}:{source}', 'PATH': os.defpath}
-    done = subprocess.run([sys.executable, '-m', 'mlops_cli', 'status'], env=environ, capture_output=True, check=False)
+    done = subprocess.run([sys.executable, '-m', 'mlops_cli', *words], env=environ, capture_output=True, check=False)
     assert (done.returncode, done.stdout, done.stderr) == (130, b'', b'')
 
 
