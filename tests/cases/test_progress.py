@@ -69,7 +69,9 @@ def test_it_is_told_while_the_stage_runs(project: Project, keys: dict[str, Any],
         status = project.mlops('status').out
         assert 'epoch 7 of 40, loss 0.4123' in status and 'Running now' in status
         assert 'mlops runs attach' in status
-        said = project.mlops('status', '--json').json['running'][0]['said']
+        end = time.monotonic() + 60
+        while 'about' not in (said := project.mlops('status', '--json').json['running'][0]['said']):
+            assert time.monotonic() < end  # less than a second left is not told
         assert said.startswith('epoch 7 of 40, loss 0.4123, about ')
         logs = project.mlops('logs', 'train')
         assert logs.out == 'printed\n' and ', epoch 7 of 40, loss 0.4123\n' in logs.err

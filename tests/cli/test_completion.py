@@ -384,8 +384,9 @@ def test_the_shell_is_told_by_who_asks(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def test_the_options_of_the_program(project: Project) -> None:
+    program = f'{sys.executable} -m mlops_cli'
     done = subprocess.run(
-        ['bash', '-c', f'{sys.executable} -m mlops_cli --show-completion; {sys.executable} -m mlops_cli --install-completion'],
+        ['bash', '-c', f'{program} --show-completion; {program} --install-completion; exit'],  # it stays, and is their parent
         cwd=project.path,
         env=project.environ,
         capture_output=True,

@@ -17,7 +17,7 @@ from mlops_cli.records.runs import Run, StageRun
 from tests.support.project import Project
 
 RUNS = 10_000
-GOAL = 0.1  # seconds beyond what the program takes to show its help
+GOAL = 0.1  # seconds beyond what the program takes to start, as it does where one run was made
 PIPELINE = """\
 stages:
   train:
@@ -55,10 +55,14 @@ def seconds(project: Project, *arguments: str) -> float:
 
 @pytest.mark.full
 def test_ten_thousand_runs_answer_at_once(project: Project) -> None:
-    project.write('pipeline.yaml', PIPELINE)
-    project.write('in.json', '{"accuracy": 0.5}')
-    project.run()
+    small = Project(project.path.parent / 'small')
+    small.init_git()
+    for one in (small, project):
+        one.write('pipeline.yaml', PIPELINE)
+        one.write('in.json', '{"accuracy": 0.5}')
+        one.run()
     remember(project.path)
+    small.commit('one run')
     project.commit('ten thousand runs')
     asked = [
         ('runs', 'list'),
@@ -69,8 +73,9 @@ def test_ten_thousand_runs_answer_at_once(project: Project) -> None:
     slow = {}
     for words in asked:
         project.mlops(*words)  # the local tables are made, and what is known about HEAD
-        beyond = seconds(project, *words) - seconds(project, *words[:2], '-h')
-        print(f'{RUNS:,} runs, {" ".join(words)}: {beyond * 1000:.0f} ms beyond its help')
+        small.mlops(*words)
+        beyond = seconds(project, *words) - seconds(small, *words)
+        print(f'{RUNS:,} runs, {" ".join(words)}: {beyond * 1000:.0f} ms beyond what one run takes')
         if beyond > GOAL:
             slow[words] = beyond
     assert not slow
