@@ -138,8 +138,8 @@ def data_changes(bench: Workbench) -> dict[str, str]:
         if here is None:
             found[path] = _absent(bench, record)
         elif here.identity != record.identity:
-            found[path] = _counts(bench, path, record, here) or 'changed'
-            if bench.store.missing([record]):
+            found[path], before = _differing(bench, record, here)
+            if bench.store.missing(before):
                 found[path] += f'; {NO_WAY_BACK}'
     return found
 
@@ -151,22 +151,23 @@ def _absent(bench: Workbench, record: ObjectRef) -> str:
     return f'{NOWHERE}: copy it here ({about}), or set cache: {{dir: ...}} in {layout.CONFIG_LOCAL}'
 
 
-def _counts(bench: Workbench, path: str, before: ObjectRef, after: ObjectRef) -> str:
-    """``5,012 new, 3 changed, 0 gone`` for folders, as far as both are known."""
+def _differing(bench: Workbench, before: ObjectRef, after: ObjectRef) -> tuple[str, list[ObjectRef]]:
+    """``5,012 new, 3 changed`` of a folder as far as both are known, else ``changed``; and what it takes to go back."""
     if before.kind != 'tree' or after.kind != 'tree':
-        return ''
-    nodes = bench.workspace.nodes(path)
+        return 'changed', [before]
 
     def read(digest: Digest) -> bytes:
-        return nodes[digest] if digest in nodes else bench.store.read(digest)
+        node = bench.workspace.node(digest)
+        return bench.store.read(digest) if node is None else node
 
-    counts = {'new': 0, 'changed': 0, 'gone': 0}
+    counts, gone = {'new': 0, 'changed': 0, 'gone': 0}, []
     try:
         for _, one, two in diff(before, after, read):
             counts['new' if one is None else 'gone' if two is None else 'changed'] += 1
+            gone += [one.ref] if one is not None and one.digest is not None else []
     except UserError:  # the recorded state is not in this cache
-        return ''
-    return ', '.join(f'{count:,} {word}' for word, count in counts.items() if count)
+        return 'changed', [before]
+    return ', '.join(f'{count:,} {word}' for word, count in counts.items() if count) or 'changed', gone
 
 
 def unsaved_outputs(bench: Workbench, plan: Plan) -> tuple[str, ...]:

@@ -9,7 +9,7 @@ import os
 import re
 import stat
 from collections.abc import Collection, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from fnmatch import translate
 
 from mlops_cli.core.classes import dataclass, field
@@ -56,6 +56,7 @@ class Workspace:
         self._stat = root.stat
         self._objects = objects
         self._verified = verified
+        self._made: dict[Digest, bytes] = {}
         self._known: dict[tuple[str, bool], ObjectRef | None] = {}
         self._nodes: dict[tuple[str, bool], dict[Digest, bytes]] = {}
         self._below: dict[str, set[str]] = {}
@@ -116,6 +117,23 @@ class Workspace:
             self._known[key] = self._look(rel, ignore, nodes)
             self._nodes[key] = nodes
         return self._nodes[key]
+
+    def node(self, digest: Digest) -> bytes | None:
+        """The node of one of the folders that :meth:`ref` looked at, of these alone; None if none of them is that."""
+        if digest not in self._made:
+            for folder, view in self.index.sealed_as(digest):
+                ignore = self.ignore if view else None
+                if ignore is None or view == bytes.fromhex(ignore.digest.hex):
+                    scan = Scan(self.index, ignore, stored=self._stored, lost=self._lost, follow=self._nothing, single=True)
+                    with suppress(UserError, OSError):  # it is not as it was, or links leave it
+                        scan.folder(self.root.open_dir(folder), folder)
+                    self._made |= scan.made
+                    break
+        return self._made.get(digest)
+
+    def _nothing(self, _link: str) -> ObjectRef | None:
+        """A folder with links that leave it is made whole, by :meth:`nodes`."""
+        return None
 
     def forget(self, rel: str = '') -> None:
         """Look again, when next asked, at a path, at what is below it and at the folders above it; '' is everything."""
@@ -203,6 +221,7 @@ class Workspace:
             self._active.discard(rel)
         self.seen.trees[rel, ignore] = ref
         self.seen.unsettled |= scan.unsettled
+        self._made |= scan.made
         return ref
 
     # Links

@@ -246,6 +246,13 @@ class Index:
             self._dirty_seals[folder, view] = seal
         self._flush_if_due()
 
+    def sealed_as(self, digest: Digest) -> Iterator[tuple[str, bytes]]:
+        """(folder, view) of the sealed folders with this content."""
+        with self._lock:
+            if self._seals is None:
+                self._seals = self._load_seals()
+            yield from [place for place, seal in self._seals.items() if seal.ref.digest == digest]
+
     def _load_seals(self) -> dict[tuple[str, bytes], Seal]:
         found = {}
         for path, view, stored in self._query('SELECT path, view, value FROM seals'):

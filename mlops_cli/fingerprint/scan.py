@@ -53,12 +53,14 @@ class Scan:
     the tree; used only with ``ignore``, else such links are refused.  ``stored``: the object that a link into the cache
     means; ``lost``: whether that is gone: in the complete content its file then counts as absent.  ``nodes``: takes all
     tree nodes; without it, nodes of unchanged folders are not made.  ``unsettled``: afterwards, files that must be hashed
-    again at the next look.  ``verified``: folders that hold files alone, and are as they were when nothing was to be done."""
+    again at the next look.  ``verified``: folders that hold files alone, and are as they were when nothing was to be done.
+    ``single``: make the node of this one folder, of what is in it take what the index has."""
 
     def __init__(self, index: Index, ignore: Ignore | None, *, follow: Follow, stored: Follow, lost: Callable[[str], bool],
-                 nodes: dict[Digest, bytes] | None = None, verified: Collection[str] = ()) -> None:
+                 nodes: dict[Digest, bytes] | None = None, verified: Collection[str] = (), single: bool = False) -> None:
         self.index, self.ignore, self.follow, self.stored, self.nodes = index, ignore, follow, stored, nodes
-        self.lost, self.verified = lost, verified
+        self.lost, self.verified, self.single = lost, verified, single
+        self.made: dict[Digest, bytes] = {}  # nodes of the folders that were not as the index had them
         self.unsettled: set[str] = set()
         self._view = bytes.fromhex(ignore.digest.hex) if ignore else b''
         self._moment = index.moment()
@@ -68,13 +70,14 @@ class Scan:
         try:
             if depth > DEPTH_LIMIT:
                 raise too_deep(rel)
-            if rel in self.verified and self.nodes is None and (seal := self.index.seal(rel, self._view)):
+            trusted = rel in self.verified if not self.single else bool(depth)
+            if trusted and self.nodes is None and (seal := self.index.seal(rel, self._view)):
                 return seal.ref
             listing = self._list(fd, rel, depth)
             signature = listing.signature
             seal = self.index.seal(rel, self._view)
             limit = self._moment.foreign_before_ns if listing.foreign else self._moment.before_ns
-            if self.nodes is None and seal and seal.signature == signature and listing.newest < limit:
+            if self.nodes is None and not self.single and seal and seal.signature == signature and listing.newest < limit:
                 return seal.ref
             return self._rebuild(fd, rel, listing, signature)
         finally:
@@ -163,6 +166,7 @@ class Scan:
         check_names(rel, entries)
         node = tree.encode(entries)
         ref = tree.tree_ref(node, entries)
+        self.made[ref.digest] = node
         if self.nodes is not None:
             self.nodes[ref.digest] = node
         if fresh:

@@ -124,6 +124,8 @@ class _Reader:
         try:
             return self.bench.store.read(digest)
         except (MissingObject, Damaged):
+            if (node := self.bench.workspace.node(digest)) is not None:
+                return node
             if self.held is None:
                 self.held = dict(self._outputs())
             if digest not in self.held:
