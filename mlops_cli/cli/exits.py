@@ -2,7 +2,12 @@
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
 from mlops_cli.core.errors import ExitCode
+
+if TYPE_CHECKING:
+    from mlops_cli.plan.model import Plan
 
 MEANING = {
     ExitCode.DONE: 'done',
@@ -36,6 +41,12 @@ def line(*codes: ExitCode, failed: str = '') -> str:
     if failed:
         meant[ExitCode.FAILED] = failed
     return f'Exit codes: {", ".join(f"{int(code)} {meant[code]}" for code in sorted(meant))}.'
+
+
+def of_plan(plan: Plan, asked: bool, strict: bool) -> ExitCode:
+    """``asked``: --exit-code; ``strict``: --strict."""
+    stale = plan.out_of_date or (strict and any(step.verdict == 'restore' for step in plan.steps))
+    return ExitCode.OUT_OF_DATE if asked and stale else ExitCode.DONE
 
 
 def first(codes: list[ExitCode]) -> ExitCode:

@@ -10,7 +10,7 @@ from mlops_cli.cli import finding
 from mlops_cli.cli.beside import Beside
 from mlops_cli.cli.commands.status import planned
 from mlops_cli.cli.console import out_lines, width
-from mlops_cli.cli.history import tell_problems
+from mlops_cli.cli.problems import tell_problems
 from mlops_cli.cli.screens.here import Here, here_lines, outside_lines
 from mlops_cli.cli.standing import data_changes, in_git, last_run, working
 from mlops_cli.cli.uncommitted import uncommitted

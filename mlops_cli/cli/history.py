@@ -12,16 +12,13 @@ from mlops_cli.cli.finding import project_folder
 from mlops_cli.cli.progress import Progress
 from mlops_cli.core.classes import dataclass
 from mlops_cli.core.errors import UserError
-from mlops_cli.core.units import plural
 from mlops_cli.experiments.past import open_history
 from mlops_cli.fsio.paths import Root
 from mlops_cli.pipeline.load import load
 from mlops_cli.pipeline.spec import Pipeline
 from mlops_cli.records.config import load_config
-from mlops_cli.records.history import History, Problem
+from mlops_cli.records.history import History
 from mlops_cli.records.kept import Kept
-
-SHOWN = 3  # damaged records that are named
 
 
 @dataclass(frozen=True)
@@ -65,11 +62,3 @@ def _pipeline(folder: str) -> Pipeline | None:
     except UserError as error:
         say(Line(f'note: the pipeline cannot be read, so nothing is known about its metrics: {error}', 'note:'))
         return None
-
-
-def tell_problems(problems: tuple[Problem, ...]) -> None:
-    """Damaged records count for nothing; who reads them is told which."""
-    for problem in problems[:SHOWN]:
-        say(Line(f'note: {problem.path} is left out: {problem.text}', 'note:'))
-    if len(problems) > SHOWN:
-        say(Line(f'note: {plural(len(problems) - SHOWN, "more record")} left out, too', 'note:'))

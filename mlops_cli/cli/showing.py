@@ -9,7 +9,7 @@ from mlops_cli.cli import context
 from mlops_cli.cli.console import out_lines, width
 from mlops_cli.cli.quick.learn import keep
 from mlops_cli.cli.screens.plan import View, plan_lines
-from mlops_cli.cli.standing import unknown_code
+from mlops_cli.cli.unchanged import unknown_code
 from mlops_cli.core.units import plural
 from mlops_cli.plan.model import Plan
 from mlops_cli.run.machine import machine

@@ -176,11 +176,6 @@ def unsaved_outputs(bench: Workbench, plan: Plan) -> tuple[str, ...]:
     return tuple(unsaved(bench, wanted, clean=False))
 
 
-def unknown_code(bench: Workbench) -> frozenset[str]:
-    """Sentences about code that could not be followed."""
-    return frozenset(sentence for draft in bench.drafts.values() for sentence in draft.unknown)
-
-
 def last_run(bench: Workbench) -> tuple[Run | None, tuple[Problem, ...]]:
     """The newest whose record can be read, and why that of a newer one cannot."""
     problems: list[Problem] = []

@@ -1,18 +1,28 @@
-"""Code files that were edited and mean the same.  Said only where it costs a few looks at the disk."""
+"""What there is to say about code beside the plan: what could not be followed, and files that were edited and mean the same.
+
+The latter is said only where it costs a few looks at the disk."""
 
 from __future__ import annotations
 
 import os
 from collections.abc import Iterator
+from typing import TYPE_CHECKING
 
 from mlops_cli.cli.console import one_line
 from mlops_cli.cli.words import some
-from mlops_cli.core.digest import Digest
 from mlops_cli.plan.model import Plan, Verdict
-from mlops_cli.run.workbench import Workbench
+
+if TYPE_CHECKING:
+    from mlops_cli.core.digest import Digest
+    from mlops_cli.run.workbench import Workbench
 
 MOST = 20  # files that are looked into: those that were written last
 SHOWN = 3
+
+
+def unknown_code(bench: Workbench) -> frozenset[str]:
+    """Sentences about code that could not be followed."""
+    return frozenset(sentence for draft in bench.drafts.values() for sentence in draft.unknown)
 
 
 def cosmetic(bench: Workbench, plan: Plan) -> list[str]:

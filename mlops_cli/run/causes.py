@@ -3,18 +3,21 @@
 from __future__ import annotations
 
 import re
+from typing import TYPE_CHECKING
 
-from mlops_cli.core import patterns
-from mlops_cli.core.events import StageEnded
+from mlops_cli.core.patterns import pattern
+
+if TYPE_CHECKING:
+    from mlops_cli.core.events import StageEnded
 
 # In order: the first that fits a line.  Texts are those that CUDA, PyTorch, JAX, the kernel and common clients print.
 _TEXTS = (
-    ('oom', re.compile(r'out of memory|OutOfMemory|\bMemoryError\b|Cannot allocate memory|RESOURCE_EXHAUSTED|oom-kill', re.I)),
-    ('cuda', re.compile(r'CUDA(?: driver| runtime)? error|CUBLAS_STATUS|CUDNN_STATUS|NCCL error|\bNVRM: Xid\b', re.I)),
-    ('disk', re.compile(r'No space left on device|Disk quota exceeded', re.I)),
+    ('oom', pattern(r'out of memory|OutOfMemory|\bMemoryError\b|Cannot allocate memory|RESOURCE_EXHAUSTED|oom-kill', re.I)),
+    ('cuda', pattern(r'CUDA(?: driver| runtime)? error|CUBLAS_STATUS|CUDNN_STATUS|NCCL error|\bNVRM: Xid\b', re.I)),
+    ('disk', pattern(r'No space left on device|Disk quota exceeded', re.I)),
     (
         'network',
-        re.compile(
+        pattern(
             r'Connection (?:refused|reset|aborted|timed out)|Temporary failure in name resolution|'
             r'Network is unreachable|Read timed out|TLS handshake|Max retries exceeded',
             re.I,
@@ -22,12 +25,12 @@ _TEXTS = (
     ),
     (
         'nan',
-        re.compile(
+        pattern(
             r'\b(?:loss(?:es)?|gradients?) (?:is|are|became|contains?) (?:nan|inf)\b|non-finite (?:loss|gradient)', re.I
         ),
     ),
 )
-_TIMEOUT = patterns.pattern(r'\bits timeout\b')  # as run.settle words it, and no name of a file
+_TIMEOUT = pattern(r'\bits timeout\b')  # as run.settle words it, and no name of a file
 CAUSES = ('timeout', 'oom', 'killed', 'cuda', 'disk', 'network', 'nan', 'error')
 ADVICE = {
     'oom': 'lower the batch size, or give it less company: resources: {memory: ...}',
@@ -45,8 +48,8 @@ def cause_of(ended: StageEnded) -> str:
     if _TIMEOUT.search(ended.message):
         return 'timeout'
     for line in reversed(ended.tail):
-        for cause, pattern in _TEXTS:
-            if pattern.search(line):
+        for cause, text in _TEXTS:
+            if text.search(line):
                 return cause
     return 'killed' if ended.exit_code == 137 else 'error'
 

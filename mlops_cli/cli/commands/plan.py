@@ -5,7 +5,6 @@ from __future__ import annotations
 from typing import Annotated
 
 from mlops_cli.cli import exits, options
-from mlops_cli.cli.commands.status import verdict_code
 from mlops_cli.cli.console import print_json
 from mlops_cli.cli.documents import plan_document
 from mlops_cli.cli.showing import show_plan
@@ -37,4 +36,4 @@ def command(
         request = Request(output_words(bench, stages or ()), force=force, downstream=downstream, only=only)
         plan = look(bench, chosen(bench, request), wishes_of(bench, request)).plan
         print_json(plan_document(plan, 'plan')) if json else show_plan(plan, bench, jobs)
-    return verdict_code(plan, exit_code, strict)
+    return exits.of_plan(plan, exit_code, strict)

@@ -9,8 +9,9 @@ from typing import TYPE_CHECKING, Annotated, Any
 from mlops_cli.cli import context, exits, options
 from mlops_cli.cli.console import Line, out, out_lines, print_json, say, width
 from mlops_cli.cli.going_on import died_documents, died_lines, going_on_lines, live_documents
-from mlops_cli.cli.history import history, tell_problems
+from mlops_cli.cli.history import history
 from mlops_cli.cli.narrow import narrowed
+from mlops_cli.cli.problems import tell_problems
 from mlops_cli.cli.when import moment
 from mlops_cli.core import layout
 from mlops_cli.core.errors import UserError

@@ -10,11 +10,11 @@ from mlops_cli.cli.beside import Beside
 from mlops_cli.cli.console import out_lines, print_json, width
 from mlops_cli.cli.documents import plan_document, uncommitted_document, working_document
 from mlops_cli.cli.going_on import died_documents
-from mlops_cli.cli.history import tell_problems
+from mlops_cli.cli.problems import tell_problems
 from mlops_cli.cli.quick.learn import keep
 from mlops_cli.cli.screens.status import status_lines, with_open_moment
-from mlops_cli.cli.standing import Standing, data_changes, in_git, last_run, unknown_code, unsaved_outputs, working
-from mlops_cli.cli.unchanged import cosmetic
+from mlops_cli.cli.standing import Standing, data_changes, in_git, last_run, unsaved_outputs, working
+from mlops_cli.cli.unchanged import cosmetic, unknown_code
 from mlops_cli.cli.uncommitted import Uncommitted, recorded, uncommitted
 from mlops_cli.cli.wiring import output_words, workbench
 from mlops_cli.core.collector import without_collector
@@ -57,7 +57,7 @@ def command(
             plan = planned(bench, request)
         else:
             plan = _show(bench, request)
-    return verdict_code(plan, exit_code, strict)
+    return exits.of_plan(plan, exit_code, strict)
 
 
 def planned(bench: Workbench, request: Request) -> Plan:
@@ -93,8 +93,3 @@ def _show(bench: Workbench, request: Request) -> Plan:
         keep(bench, plan, 'status', opened)
     out_lines(lines)
     return plan
-
-
-def verdict_code(plan: Plan, asked: bool, strict: bool) -> int:
-    stale = plan.out_of_date or (strict and any(step.verdict == 'restore' for step in plan.steps))
-    return ExitCode.OUT_OF_DATE if asked and stale else ExitCode.DONE
