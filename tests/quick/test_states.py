@@ -12,6 +12,7 @@ from collections.abc import Callable, Iterator
 import pytest
 
 from mlops_cli.cli.quick import form
+from mlops_cli.fsio import token
 from mlops_cli.fsio.locks import LockFile
 from tests.quick.mutations import remove
 from tests.quick.served import Served
@@ -330,14 +331,14 @@ def test_no_variable_is_in_the_file(world: World) -> None:
 
 def test_an_answer_that_somebody_else_wrote_is_not_believed(world: World) -> None:
     """Whoever has not the user's token, as a branch that brings the file along, cannot say which variables it is about."""
-    token = world.home / '.cache/mlops/answers-token'
-    own = token.read_bytes()
-    assert token.stat().st_mode & 0o777 == 0o600 and len(own) == form.TOKEN
-    token.write_bytes(own[::-1])
+    file = world.home / '.cache/mlops/answers-token'
+    own = file.read_bytes()
+    assert file.stat().st_mode & 0o777 == 0o600 and len(own) == token.SIZE
+    file.write_bytes(own[::-1])
     assert world.check(STATUS) == 0
-    token.write_bytes(own)
+    file.write_bytes(own)
     assert world.check(STATUS) == 1
-    token.chmod(0o644)  # others could have read it
+    file.chmod(0o644)  # others could have read it
     assert world.check(STATUS) == 0
     world.renew()
 

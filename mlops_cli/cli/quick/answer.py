@@ -11,6 +11,7 @@ import sys
 import time
 
 from mlops_cli.cli.quick import compare, form
+from mlops_cli.fsio import token
 
 FLAGS = {
     'status': {'--exit-code': '', '--strict': '', '--verbose': 'v', '-v': 'v'},
@@ -77,7 +78,7 @@ def _lines(project: str, command: str, options: str, here: str) -> list[bytes] |
         return None
     env, known, pages, start = parts
     named, files, same = (*known.split(b'\n', 2), b'', b'')[:3]
-    if env != form.environment(form.token(), frozenset(named.split())) or same != form.facts(project):
+    if env != form.environment(token.read(), frozenset(named.split())) or same != form.facts(project):
         return None
     lines = form.page(pages, form.key(command, options, project, here))
     if lines is None or form.locked(project) or form.misplaced(project):

@@ -24,7 +24,6 @@ INDEX = '.mlops/local/index-v1.sqlite'
 OWN = (INDEX, f'{INDEX}-wal', f'{INDEX}-shm', '.mlops/cache/tmp', '.mlops/cache/locks-v1')  # refused where they are links
 HEADER = struct.Struct('<IIIIQ')  # check of all that follows it; bytes of environment, facts, pages, groups
 CHECKED = 4  # bytes of the check
-TOKEN = 32  # bytes of the user's secret
 GROUP = struct.Struct('<HIIIII')  # bytes of the folder's path; names of four kinds; bytes of the names
 FULL = struct.Struct('<QQqqI')  # inode, size, time of content, time of state, mode
 WEAK = struct.Struct('<QQII')  # device, inode, mode, owner: of folders of which it only matters that they are these
@@ -39,21 +38,6 @@ PASSING = frozenset(
     b'XAUTHORITY XDG_SESSION_ID DBUS_SESSION_BUS_ADDRESS GPG_TTY PS1 PS2 PROMPT RPROMPT HISTFILE HISTSIZE LS_COLORS LESSOPEN '
     b'LESSCLOSE PYTEST_CURRENT_TEST'.split()
 )
-
-
-def token_path() -> str:
-    """Where the user's own secret is, by which nobody else can write answers; empty where there is no place for it."""
-    home = os.environ.get('XDG_CACHE_HOME') or (f'{os.environ["HOME"]}/.cache' if os.environ.get('HOME') else '')
-    return f'{home}/mlops/answers-token' if home.startswith('/') else ''
-
-
-def token() -> bytes:
-    """The secret.  Raises OSError where there is none that is the user's alone."""
-    with open(os.open(token_path(), os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC), 'rb') as file:
-        facts = os.fstat(file.fileno())
-        if facts.st_uid != os.geteuid() or facts.st_mode & 0o170077 != 0o100000 or facts.st_size != TOKEN:
-            raise FileNotFoundError(token_path())
-        return file.read(TOKEN)
 
 
 def environment(secret: bytes, named: frozenset[bytes] = frozenset()) -> bytes:

@@ -19,7 +19,7 @@ from mlops_cli.core import layout
 from mlops_cli.core.classes import dataclass, field
 from mlops_cli.core.errors import UserError
 from mlops_cli.fingerprint.index import Index, Moment, database_path
-from mlops_cli.fsio import paths
+from mlops_cli.fsio import paths, token
 from mlops_cli.fsio.atomic import read_file, write_file
 from mlops_cli.fsio.paths import Root
 from mlops_cli.plan.model import Plan, Verdict
@@ -174,7 +174,7 @@ class _Folder:
 
 def _write(bench: Workbench, command: str, lines: Sequence[Line], folders: dict[str, _Folder]) -> None:
     named = _named(bench)
-    env = form.environment(_token(), named)
+    env = form.environment(token.made(), named)
     decisive = (*bench.pipeline.files, *bench.pipeline.absent, layout.IGNORE_FILE)
     files = '\0'.join(decisive).encode(errors='surrogateescape')
     facts = b'\n'.join((b' '.join(sorted(named)), files, form.facts(bench.root.path)))
@@ -190,23 +190,6 @@ def _write(bench: Workbench, command: str, lines: Sequence[Line], folders: dict[
                 folders[os.fsdecode(folder)].forget(path, kind)
     groups += b''.join(part for folder, one in folders.items() for part in one.groups(os.fsencode(folder)))
     write_file(bench.root, form.FILE, form.assemble(env, facts, b'\x1d'.join(pages), groups), 0o600, durable=False)
-
-
-def _token() -> bytes:
-    """The user's secret, made where there is none.  Raises OSError."""
-    with suppress(FileNotFoundError):
-        return form.token()
-    folder, name = os.path.split(form.token_path())
-    if not folder:
-        raise FileNotFoundError('no folder of the user for a token')
-    top = folder = os.path.realpath(folder)  # of the user's own, who may have put it on another disk
-    while not os.path.isdir(top):
-        top = os.path.dirname(top)
-    with Root(top) as there:
-        if folder != top:
-            there.makedirs(os.path.relpath(folder, top), mode=0o700)
-        write_file(there, os.path.relpath(f'{folder}/{name}', top), os.urandom(form.TOKEN), 0o600, durable=False)
-    return form.token()
 
 
 def _old(root: Root, env: bytes, facts: bytes) -> tuple[list[bytes], bytes] | None:
