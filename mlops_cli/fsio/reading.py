@@ -15,7 +15,7 @@ FOLDERS = 128  # held open at a time
 
 
 class Nearby:
-    """States of many paths, the way to each of their folders walked once.  Not for long: folders may be swapped meanwhile."""
+    """Many paths, the way to each of their folders walked once.  Not for long: folders may be swapped meanwhile."""
 
     def __init__(self, root: Root) -> None:
         self.root = root
@@ -43,6 +43,17 @@ class Nearby:
             return os.stat(name, dir_fd=fd, follow_symlinks=False)
         except (FileNotFoundError, NotADirectoryError):
             return None
+
+    def parent(self, rel: str, *, create: bool = False) -> tuple[int, str]:
+        """What is within Root.parent, as that raises; the descriptor is good until the next call."""
+        folder, _, name = rel.rpartition('/')
+        fd = self._folders.get(folder)
+        if fd is None or name in ('', '.', '..') or '\0' in name:
+            if len(self._folders) >= FOLDERS:
+                self.__exit__()
+            with self.root.parent(rel, create) as (found, name):
+                fd = self._folders[folder] = os.dup(found)
+        return fd, name
 
     def _enter(self, folder: str, rel: str) -> int | None:
         """None where that is not possible: then Root.stat says why."""

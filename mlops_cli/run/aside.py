@@ -52,15 +52,20 @@ def _work(attempt: str) -> str:
     return f'{layout.WORK}/{attempt}'
 
 
+def check_output(path: str) -> None:
+    """Raises UserError (exit 5) for a path that is not the user's to have, whoever wrote it down."""
+    try:
+        if check_path(path) == '.':
+            raise ValueError('is the project')
+    except ValueError as error:
+        raise UserError(f'refused the output {path[:200]!r}: {error}', exit_code=ExitCode.REFUSED) from error
+
+
 def _outermost(paths: Iterable[str]) -> list[str]:
     """The paths that lie in none of the others, each once.  Raises UserError for one that is not the user's to have."""
     found = list(dict.fromkeys(paths))
     for path in found:
-        try:
-            if check_path(path) == '.':
-                raise ValueError('is the project')
-        except ValueError as error:
-            raise UserError(f'refused the output {path[:200]!r}: {error}', exit_code=ExitCode.REFUSED) from error
+        check_output(path)
     known = set(found)
     return [path for path in found if known.isdisjoint(ancestors(path))]
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 
 from mlops_cli import git
 from mlops_cli.core import layout
@@ -21,9 +21,12 @@ from mlops_cli.run import aside
 from mlops_cli.run.outlook import look
 from mlops_cli.run.placed import placed, remember
 from mlops_cli.run.workbench import Workbench, open_workbench
+from mlops_cli.store.materialise import Materialise, Taken, Written
+from mlops_cli.store.shelf import SMALL
 from mlops_cli.store.tree import walk
 
 KNOWN = (Verdict.FRESH, Verdict.RESTORE)
+MOST_UNNOTED = 1000  # files placed until the index hears of them
 WAIT_SECONDS = 3.0  # for stages of another command to end that use what is to be placed
 
 
@@ -138,28 +141,76 @@ def bring(
     by the next command."""
     wanted = targets.wanted
     stale = {path: ref for path, ref in wanted.items() if bench.workspace.ref(path, ignore=False) != ref}
-    stayed: list[str] = []
-    kept: list[str] = []
-    with LockFile(layout.LOCKS, root=bench.root) as locks, Journal(bench.root.full(layout.JOURNAL), identity) as journal:
-        for number, (path, ref) in enumerate(stale.items()):
-            attempt = f'{identity}-{number}'
-            journal.append(
-                {'do': 'begin', 'attempt': attempt, 'stage': path, 'run': identity, 'outputs': [path], 'kind': 'checkout'}
-            )
-            try:
-                with _unused(locks, path):
-                    one = _bring_one(bench, path, ref, attempt, identity, backup=backup, clean=clean)
-            except BaseException:  # an object is missing, the disk is full: nothing may be gone that was there
-                aside.put_back(bench.root, attempt, identity, path, [path])
-                bench.workspace.forget(path)
-                journal.append({'do': 'end', 'attempt': attempt})
-                raise
-            kept += one[0]
-            stayed += one[1]
-            journal.append({'do': 'end', 'attempt': attempt})
+    bringing = _Bringing(bench, identity, backup, clean)
+    if stale:
+        bringing.all(stale)
     for step in targets.steps:
         _remember(bench, step, stale)
-    return Outcome(tuple(stale), len(wanted) - len(stale), tuple(kept), tuple(stayed))
+    return Outcome(tuple(stale), len(wanted) - len(stale), tuple(bringing.kept), tuple(bringing.stayed))
+
+
+class _Bringing:
+    """One :func:`bring`.
+
+    Where nothing stands there is nothing to undo: what is placed there appears whole, or not at all.  Only what takes
+    the place of something is told to the journal."""
+
+    def __init__(self, bench: Workbench, identity: str, backup: bool, clean: bool) -> None:
+        self.bench, self.identity, self.backup, self.clean = bench, identity, backup, clean
+        self.kept: list[str] = []
+        self.stayed: list[str] = []
+        self._journal: Journal | None = None
+        self._written: Written = []
+
+    def all(self, stale: Mapping[str, ObjectRef]) -> None:
+        bench = self.bench
+        with ExitStack() as stack:
+            locks = stack.enter_context(LockFile(layout.LOCKS, root=bench.root))
+            placing = stack.enter_context(bench.store.placing(bench.root))
+            stack.callback(self._note)
+            for number, (path, ref) in enumerate(stale.items()):
+                if bench.workspace.ref(path, ignore=False) is None and self._into_nothing(locks, placing, path, ref):
+                    continue
+                if self._journal is None:
+                    self._journal = stack.enter_context(Journal(bench.root.full(layout.JOURNAL), self.identity))
+                with _unused(locks, path):
+                    self._instead(self._journal, path, ref, f'{self.identity}-{number}')
+
+    def _into_nothing(self, locks: LockFile, placing: Materialise, path: str, ref: ObjectRef) -> bool:
+        """False, and nothing is done, if there is something after all, or a stage uses the path."""
+        aside.check_output(path)
+        lock = f'path/{path}'
+        is_short = ref.kind != 'tree' and ref.size <= SMALL  # over before anybody asks who holds it
+        if not locks.try_exclusive(lock, noted=not is_short):
+            return False
+        try:
+            self._written += placing.place(ref, path)
+        except Taken:
+            return False
+        finally:
+            locks.release(lock)
+            self.bench.workspace.forget(path)
+        if not is_short or len(self._written) >= MOST_UNNOTED:
+            self._note()
+        return True
+
+    def _note(self) -> None:
+        written, self._written = self._written, []
+        self.bench.index.put_many(written)
+
+    def _instead(self, journal: Journal, path: str, ref: ObjectRef, attempt: str) -> None:
+        bench, run = self.bench, self.identity
+        journal.append({'do': 'begin', 'attempt': attempt, 'stage': path, 'run': run, 'outputs': [path], 'kind': 'checkout'})
+        try:
+            kept, stayed = _bring_one(bench, path, ref, attempt, run, backup=self.backup, clean=self.clean)
+        except BaseException:  # an object is missing, the disk is full: nothing may be gone that was there
+            aside.put_back(bench.root, attempt, run, path, [path])
+            bench.workspace.forget(path)
+            journal.append({'do': 'end', 'attempt': attempt})
+            raise
+        self.kept += kept
+        self.stayed += stayed
+        journal.append({'do': 'end', 'attempt': attempt})
 
 
 def _remember(bench: Workbench, step: Step, stale: Mapping[str, ObjectRef]) -> None:
@@ -167,11 +218,9 @@ def _remember(bench: Workbench, step: Step, stale: Mapping[str, ObjectRef]) -> N
     mine = {path: ref for path, ref in step.outputs if path in stale}
     if not mine or step.manifest is None:
         return
-    old = placed(bench, step.stage)
-    others = {path: ref for path, ref in old.outputs if path not in mine} if old is not None else {}
-    if len(mine) == len(step.outputs):
-        others = {}
-    remember(bench.index, step.stage, step.manifest.digest, {**others, **mine}.items(), step.run)
+    if len(mine) < len(step.outputs) and (old := placed(bench, step.stage)) is not None:
+        mine = {path: ref for path, ref in old.outputs if path not in mine} | mine
+    remember(bench.index, step.stage, step.manifest.digest, mine.items(), step.run)
 
 
 @contextmanager

@@ -132,9 +132,12 @@ class LocalStore(Shelf):
         Built beside its place and swapped in; with ``replace`` what was there is removed afterwards, so save it before.
         Folders on the way are made, links on the way refused.  Raises MissingObject, Damaged, UserError, OSError; then what
         was there still is, unless the error came from its removal, after the swap."""
-        run = Materialise(self, links=self.links if links is None else links, read_only=read_only)
-        run.place(ref, root, rel, replace=replace)
-        return run.written
+        with Materialise(self, root, links=self.links if links is None else links, read_only=read_only) as run:
+            return run.place(ref, rel, replace=replace)
+
+    def placing(self, root: Root) -> Materialise:
+        """For many placements one after the other, each as :meth:`materialise`.  Use as a context manager."""
+        return Materialise(self, root, links=self.links)
 
     def missing(self, refs: Iterable[ObjectRef], *, sure: bool = False) -> builtins.list[Digest]:
         """Every object these need that is not here, children of trees included; one of a wrong size is missing, and put aside

@@ -13,10 +13,11 @@ from mlops_cli.core.errors import ExitCode, UserError
 from mlops_cli.core.refs import ObjectRef
 from mlops_cli.fsio import ops, removal, temporaries
 from mlops_cli.fsio.paths import Root
+from mlops_cli.fsio.reading import Nearby
 from mlops_cli.store import tree
 from mlops_cli.store.ingest import check_link
 from mlops_cli.store.objects import Damaged
-from mlops_cli.store.shelf import Shelf, hash_rest, object_path
+from mlops_cli.store.shelf import SMALL, Shelf, hash_rest, object_path
 
 LinkMode = Literal['reflink', 'copy', 'hardlink', 'symlink']
 Written = list[tuple[str, os.stat_result, ObjectRef]]
@@ -25,39 +26,65 @@ _FOLDER = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
 _NOT_HERE = frozenset({errno.EXDEV, errno.EPERM, errno.EOPNOTSUPP, errno.ENOTSUP, errno.EMLINK, errno.EACCES})
 
 
+class Taken(UserError):
+    """Something is where content is to be put, and it is not to be overwritten (exit 5)."""
+
+    def __init__(self, rel: str) -> None:
+        super().__init__(f'{rel} is there already, and is not to be overwritten', exit_code=ExitCode.REFUSED,
+                         hint='move it away, or add it first so that nothing is lost')
+
+
 class Materialise:
-    """One placement.  ``links``: ways to bring a file's bytes, in order of preference; copying is always the last.
-    ``read_only``: files without write permission.  ``written``: every regular file, with its stat afterwards."""
+    """Placements in one workspace, one after the other; their folders are held open, so not for longer than that takes.
 
-    def __init__(self, shelf: Shelf, *, links: Sequence[LinkMode], read_only: bool) -> None:
+    ``links``: ways to bring a file's bytes, in order of preference; copying is always the last.  ``read_only``: files without
+    write permission."""
+
+    def __init__(self, shelf: Shelf, root: Root, *, links: Sequence[LinkMode], read_only: bool = False) -> None:
         self.shelf = shelf
-        self.links = list(dict.fromkeys((*links, 'copy')))
-        self.mode = {'file': 0o444, 'exec': 0o555} if read_only else {'file': 0o644, 'exec': 0o755}
-        self.written: Written = []
+        self._links = tuple(dict.fromkeys((*links, 'copy')))
+        self._ways: list[str] = []  # those of them that this placement may try
+        self._unshared: set[int] = set()  # devices that have no reflinks
+        self._mode = {'file': 0o444, 'exec': 0o555} if read_only else {'file': 0o644, 'exec': 0o755}
+        self._near = Nearby(root)
+        self._written: Written = []
 
-    def place(self, ref: ObjectRef, root: Root, rel: str, *, replace: bool) -> None:
-        """Put content at ``rel``.  Raises UserError (exit 5) if something is there and ``replace`` is not given, or if a
-        folder on the way is a link; MissingObject; Damaged; OSError.  Then what was there is still there."""
-        with root.parent(rel, create=True) as (folder, name):
-            if not replace and _exists(name, folder):
-                raise _taken(rel)
-            temporary = temporaries.new_name(temporaries.PREFIX)
-            try:
-                self._build(ref, folder, temporary, rel, 0)
-                swap(folder, temporary, name, rel, replace=replace)
-            except BaseException:
-                with suppress(OSError):
-                    removal.remove_tree(temporary, folder)
-                raise
-            if ref.kind != 'tree':  # its new name has changed its ctime
-                with suppress(FileNotFoundError):
-                    facts = os.stat(name, dir_fd=folder, follow_symlinks=False)
-                    self.written = [(rel, facts, ref)] if stat.S_ISREG(facts.st_mode) else []
+    def __enter__(self) -> Materialise:
+        return self
 
-    def _build(self, ref: ObjectRef, folder: int, name: str, path: str, depth: int) -> None:
-        if ref.kind != 'tree':
-            self._file(ref, folder, name, path)
-            return
+    def __exit__(self, *_: object) -> None:
+        self._near.__exit__()
+
+    def place(self, ref: ObjectRef, rel: str, *, replace: bool = False) -> Written:
+        """Put content at ``rel``: every regular file written, with its stat afterwards.
+
+        Raises Taken if something is there and ``replace`` is not given; UserError (exit 5) if a folder on the way is a link;
+        MissingObject; Damaged; OSError.  Then what was there is still there."""
+        folder, name = self._near.parent(rel, create=True)
+        if not replace and (ref.kind == 'tree' or ref.size > SMALL) and _exists(name, folder):
+            raise Taken(rel)
+        self._written = []
+        self._ways = [*self._links]
+        if 'reflink' in self._links and os.fstat(folder).st_dev in self._unshared:
+            self._ways.remove('reflink')
+        temporary = temporaries.new_name(temporaries.PREFIX)
+        try:
+            if ref.kind == 'tree':
+                self._folder(ref, folder, temporary, rel, 0)
+            else:
+                self._file(ref, folder, temporary)
+            swap(folder, temporary, name, rel, replace=replace)
+        except BaseException:
+            with suppress(OSError):
+                removal.remove_tree(temporary, folder)
+            raise
+        if ref.kind != 'tree':  # its new name has changed its ctime
+            with suppress(FileNotFoundError):
+                facts = os.stat(name, dir_fd=folder, follow_symlinks=False)
+                return [(rel, facts, ref)] if stat.S_ISREG(facts.st_mode) else []
+        return self._written
+
+    def _folder(self, ref: ObjectRef, folder: int, name: str, path: str, depth: int) -> None:
         if depth > tree.DEPTH_LIMIT:
             raise tree.MalformedTree(f'{path} lies too deep')
         entries = tree.decode(self.shelf.read(ref.digest))
@@ -69,21 +96,36 @@ class Materialise:
                 if entry.kind == 'link':
                     check_link(below, entry.target, depth)
                     ops.symlink(entry.target, entry.name, dir_fd=here)
+                elif entry.kind == 'dir':
+                    self._folder(entry.ref, here, entry.name, below, depth + 1)
                 else:
-                    self._build(entry.ref, here, entry.name, below, depth + 1)
+                    content = entry.ref
+                    facts = self._file(content, here, entry.name)
+                    if facts is not None:
+                        self._written.append((below, facts, content))
         finally:
             os.close(here)
 
-    def _file(self, ref: ObjectRef, folder: int, name: str, path: str) -> None:
-        for way in tuple(self.links):
+    def _file(self, ref: ObjectRef, folder: int, name: str) -> os.stat_result | None:
+        """Its stat; None for a link."""
+        for way in tuple(self._ways):
+            if way == 'copy' and ref.size <= SMALL and (data := self.shelf.read_published(ref.digest, ref.size)) is not None:
+                return self._write(data, ref, folder, name)
             if way == 'hardlink' and ref.kind == 'file' and self._hardlink(ref, folder, name):
                 break
             if way == 'symlink' and ref.kind == 'file' and self._symlink(ref, folder, name):
-                return
+                return None
             if way in ('reflink', 'copy') and self._copy(ref, folder, name, reflink=way == 'reflink'):
                 break
-        facts = os.stat(name, dir_fd=folder, follow_symlinks=False)
-        self.written.append((path, facts, ref))
+        return os.stat(name, dir_fd=folder, follow_symlinks=False)
+
+    def _write(self, data: bytes, ref: ObjectRef, folder: int, name: str) -> os.stat_result:
+        target = ops.open_new(name, self._mode[ref.kind], dir_fd=folder)
+        try:
+            ops.write(target, data)
+            return os.fstat(target)
+        finally:
+            os.close(target)
 
     def _hardlink(self, ref: ObjectRef, folder: int, name: str) -> bool:
         if not self._publishable(ref):
@@ -117,12 +159,13 @@ class Materialise:
         """A file of its own with the object's bytes, hashed as they are written.  False: the file system has no reflinks."""
         source, facts = self.shelf.open(ref.digest)
         try:
-            target = ops.open_new(name, self.mode[ref.kind], dir_fd=folder)
+            target = ops.open_new(name, self._mode[ref.kind], dir_fd=folder)
             try:
                 if reflink:
                     if not ops.reflink(source, target):
                         ops.unlink(name, dir_fd=folder)
-                        self.links.remove('reflink')
+                        self._ways.remove('reflink')
+                        self._unshared.add(os.fstat(folder).st_dev)
                         return False
                     os.lseek(target, 0, os.SEEK_SET)
                     found, _ = hash_rest(target, facts.st_size)
@@ -151,11 +194,6 @@ def _exists(name: str, folder: int) -> bool:
     return True
 
 
-def _taken(rel: str) -> UserError:
-    return UserError(f'{rel} is there already, and is not to be overwritten', exit_code=ExitCode.REFUSED,
-                     hint='move it away, or add it first so that nothing is lost')
-
-
 def swap(folder: int, temporary: str, name: str, rel: str, *, replace: bool) -> None:
     """Give a finished file or folder its name; what had that name is removed afterwards.
 
@@ -164,10 +202,12 @@ def swap(folder: int, temporary: str, name: str, rel: str, *, replace: bool) -> 
         try:
             ops.rename_noreplace(temporary, name, src_dir_fd=folder, dst_dir_fd=folder)
         except FileExistsError:
-            raise _taken(rel) from None
+            raise Taken(rel) from None
         except OSError as error:
             if error.errno != errno.ENOTSUP:
                 raise
+            if _exists(name, folder):
+                raise Taken(rel) from None
             ops.rename(temporary, name, src_dir_fd=folder, dst_dir_fd=folder)
         return
     both = [_is_folder(temporary, folder), _is_folder(name, folder)]

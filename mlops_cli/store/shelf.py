@@ -157,6 +157,22 @@ class Shelf:
             raise self.quarantine(digest, f'its {len(data)} bytes hash to something else')
         return data
 
+    def read_published(self, digest: Digest, size: int) -> bytes | None:
+        """As read, of an object of that size that has its name; None where it is not as it should be: read and open say why."""
+        if not self._place.there():
+            return None
+        try:
+            fd = os.open(object_path(digest), _READ, dir_fd=self.root.fd)
+        except OSError:
+            return None
+        try:
+            data = os.read(fd, size + 1)
+        except OSError:
+            return None
+        finally:
+            os.close(fd)
+        return data if len(data) == size and digest_of(data) == digest else None
+
     def sound(self, digest: Digest, size: int | None = None) -> bool:
         """Whether the object is here and its bytes are right; damaged ones are put aside.  Reads it unless it was found sound
         in this very state.  ``size``: what it must have, if known; one of another size is not the one that is meant."""
