@@ -5,8 +5,9 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
-from mlops_cli.cli.documents import reason_document, ref_document, rival_document
+from mlops_cli.cli.documents import reason_document, rival_document
 from mlops_cli.core.clock import iso
+from mlops_cli.core.refs import ref_document
 from mlops_cli.run.accept import Author, Done
 
 

@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 import os
-import shlex
 from collections.abc import Collection, Mapping, Sequence
 
 from mlops_cli.core.classes import dataclass
 from mlops_cli.core.errors import UserError
 from mlops_cli.core.near import did_you_mean
-from mlops_cli.fsio.locks import limit_waiting
+from mlops_cli.fsio.patience import limit_waiting
 
 
 @dataclass
@@ -76,5 +75,7 @@ def refuse_unknown(
     if near.startswith('did you mean '):
         hint = f'did you mean: {of} {near[13:-1]}'
     elif otherwise:
+        import shlex  # for mistakes only
+
         hint = f'say: {of} {otherwise} {shlex.join(words)}'
     raise UserError(f'{of} has no command {name!r}', hint=hint)

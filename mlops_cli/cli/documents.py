@@ -4,9 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from mlops_cli.core.clock import iso
-from mlops_cli.core.events import event_document as event_document
-from mlops_cli.core.events import ref_document as ref_document
+from mlops_cli.core.refs import ref_document
 from mlops_cli.plan.model import Blessing, Plan, Reason, Rival, Step, Surrounding, Verdict
 
 if TYPE_CHECKING:
@@ -83,6 +81,8 @@ def plan_document(plan: Plan, command: str) -> dict[str, Any]:
 
 
 def working_document(one: Working) -> dict[str, Any]:
+    from mlops_cli.core.clock import iso
+
     since = None if one.since is None else iso(one.since)
     return {'name': one.stage, 'since': since, 'host': one.host, 'pid': one.pid, 'said': one.said}
 

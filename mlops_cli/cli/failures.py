@@ -16,7 +16,6 @@ from mlops_cli.cli.finding import project_folder
 from mlops_cli.core import layout
 from mlops_cli.core.errors import ExitCode, UserError, UserErrors
 from mlops_cli.core.near import did_you_mean
-from mlops_cli.core.secrets import Redactor, environment_secrets
 from mlops_cli.fsio.atomic import write_file
 from mlops_cli.fsio.ops import machine_error
 from mlops_cli.fsio.paths import Root
@@ -141,6 +140,8 @@ def _crash(arguments: Sequence[str]) -> int:
     """Writes what a report needs, without the secrets of the environment, and says where."""
     import platform
     import traceback
+
+    from mlops_cli.core.secrets import Redactor, environment_secrets
 
     last = traceback.format_exc().strip().splitlines()[-1]
     redact = Redactor(environment_secrets(os.environ, ())).redact

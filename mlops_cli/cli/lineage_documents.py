@@ -6,8 +6,9 @@ import json
 from collections.abc import Mapping
 from typing import Any
 
-from mlops_cli.cli.documents import reason_document, ref_document
+from mlops_cli.cli.documents import reason_document
 from mlops_cli.core.manifest import Entry
+from mlops_cli.core.refs import ref_document
 from mlops_cli.experiments.lineage_diff import LineageDiff, Pair
 from mlops_cli.experiments.lineage_model import Downstream, Made, Source, Target, Upstream, Use
 

@@ -11,14 +11,14 @@ from contextlib import contextmanager
 from typing import TextIO
 
 from mlops_cli.cli.console import print_json
-from mlops_cli.cli.documents import event_document, run_document
+from mlops_cli.cli.documents import run_document
 from mlops_cli.cli.quick.learn import forget
 from mlops_cli.cli.screens.run import RunScreen
 from mlops_cli.cli.wiring import output_words, workbench
 from mlops_cli.core.classes import replace
 from mlops_cli.core.collector import collector_again, without_collector
 from mlops_cli.core.errors import UserError
-from mlops_cli.core.events import Event, RunStarted
+from mlops_cli.core.events import Event, RunStarted, event_document
 from mlops_cli.core.paths import inside
 from mlops_cli.fsio.paths import Root
 from mlops_cli.run.invoke import Report, Request, execute

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import shlex
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, nullcontext
 
@@ -40,6 +39,8 @@ def _tell_around(folder: str) -> None:
     """A pipeline that another one includes is a project of its own as seen from here, with results of its own."""
     file = around(folder)[1]
     if file and not (context.current.quiet or context.current.json):
+        import shlex
+
         outer = os.path.relpath(os.path.dirname(file))
         file = os.path.relpath(file)
         say(Line(f'note: {file} includes this pipeline; from here it is another project, with results of its own', 'note:'))

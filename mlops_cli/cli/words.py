@@ -2,22 +2,23 @@
 
 from __future__ import annotations
 
-import shlex
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from typing import Protocol
+from typing import TYPE_CHECKING, Protocol
 
 from mlops_cli.cli.console import cells, clip, one_line
-from mlops_cli.core.digest import Digest
-from mlops_cli.core.events import StageProgress
-from mlops_cli.core.refs import ObjectRef
 from mlops_cli.core.sources import is_source
 from mlops_cli.core.units import ago as ago
 from mlops_cli.core.units import plural, show_number, show_seconds, show_size
 from mlops_cli.core.worddiff import changed_words
-from mlops_cli.pipeline.spec import Command, Stage
 from mlops_cli.plan.model import Estimate, Reason, Step, Verdict
 from mlops_cli.plan.sentences import restored_from
 from mlops_cli.store.tree import decode
+
+if TYPE_CHECKING:
+    from mlops_cli.core.digest import Digest
+    from mlops_cli.core.events import StageProgress
+    from mlops_cli.core.refs import ObjectRef
+    from mlops_cli.pipeline.spec import Command, Stage
 
 VALUE_WIDTH = 60  # columns of a value
 COMMAND_WIDTH = 4000  # columns of a command where all of it is asked for
@@ -203,7 +204,12 @@ def fitting(parts: Sequence[str], columns: int | None) -> str:
 
 def command_line(command: Command) -> str:
     """What a stage runs, as one would type it."""
-    text = shlex.join(command.words) if command.kind == 'argv' else ' && '.join(word.strip() for word in command.words)
+    if command.kind == 'argv':
+        import shlex
+
+        text = shlex.join(command.words)
+    else:
+        text = ' && '.join(word.strip() for word in command.words)
     return one_line(text)
 
 

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from typing import Any, cast
 
 from mlops_cli.core.classes import dataclass, field
-from mlops_cli.core.refs import ObjectRef
+from mlops_cli.core.refs import ObjectRef, ref_document
 
 Figure = float | int | str
 
@@ -157,10 +157,6 @@ _KINDS = {name: kind for kind, name in NAMES.items()}
 _TEXTS = frozenset(('run', 'pipeline', 'stage', 'log', 'progress', 'holder', 'state', 'message', 'hint', 'text', 'ended'))
 _LISTS = frozenset(('stages', 'tail', 'notes'))
 _MAYBE = frozenset(('low', 'high', 'typical_seconds', 'exit_code', 'done', 'total'))
-
-
-def ref_document(path: str, ref: ObjectRef) -> dict[str, Any]:
-    return {'path': path, 'kind': ref.kind, 'digest': str(ref.digest), 'size': ref.size}
 
 
 def event_document(event: Event, now: float) -> dict[str, Any]:

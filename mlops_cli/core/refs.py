@@ -1,7 +1,7 @@
 """References to stored content."""
 from __future__ import annotations
 
-from typing import Literal
+from typing import Any, Literal
 
 from mlops_cli.core.classes import dataclass
 from mlops_cli.core.digest import Digest, digest_of
@@ -38,3 +38,8 @@ class ObjectRef:
             case ['file' | 'exec' | 'tree' as kind, str(digest), int(size)] if size >= 0 and not isinstance(size, bool):
                 return cls(Digest.parse(digest), size, kind)
         raise ValueError(f'not an object reference: {str(value)[:80]}')
+
+
+def ref_document(path: str, ref: ObjectRef) -> dict[str, Any]:
+    """What lies at a path, as the JSON documents of all commands have it."""
+    return {'path': path, 'kind': ref.kind, 'digest': str(ref.digest), 'size': ref.size}

@@ -11,6 +11,8 @@ from collections.abc import Iterable, Iterator, Mapping
 from functools import cache
 from itertools import pairwise
 
+from mlops_cli.core.patterns import pattern
+
 SHORTEST = 4  # bytes; replacing all that equals less would tell what it is, and ruin the text
 ENCODED_SHORTEST = 8  # bytes of an encoded form, which is found inside longer ones
 GUESSED_SHORTEST = 16  # characters of a variable that only its name makes a secret
@@ -20,8 +22,8 @@ LOOK_BEHIND = 16  # bytes, the longest look-behind of a pattern
 HOLD_LIMIT = 64 << 10  # bytes held back for what may become a secret
 
 _NAMES = frozenset({'SECRET', 'TOKEN', 'PASSWORD', 'CREDENTIAL', 'PRIVATE', 'DSN'})
-_SURROGATES = re.compile('[\ud800-\udfff]')
-_PATH = re.compile(r'~?(?:/[\w.@-]{1,15})+/?')
+_SURROGATES = pattern('[\ud800-\udfff]')
+_PATH = pattern(r'~?(?:/[\w.@-]{1,15})+/?')
 
 # What a secret looks like: no blank in it, and one of _STARTS at or right before its start.  Repetitions are bounded, so that
 # no text takes quadratic time.

@@ -16,6 +16,7 @@ from mlops_cli.core.errors import UserError
 from mlops_cli.core.manifest import ABSENT, Entry, value_entry
 from mlops_cli.core.near import did_you_mean
 from mlops_cli.core.paths import ancestors, check_path, inside
+from mlops_cli.core.patterns import pattern
 from mlops_cli.core.refs import ObjectRef
 from mlops_cli.core.units import plural, show_size
 from mlops_cli.experiments.lineage import ranked_makers
@@ -33,8 +34,8 @@ from mlops_cli.records.lineage import RecordName, Role
 from mlops_cli.run.outlook import facts_of
 
 LAST = 20  # results that are looked at for the last one
-RUN = re.compile(r'[0-9]{8}T[0-9]{6}Z-[0-9a-z]{8}')
-DIGEST = re.compile(r'blake3:[0-9a-f]{4,64}|[0-9a-f]{64}')
+RUN = pattern(r'[0-9]{8}T[0-9]{6}Z-[0-9a-z]{8}')
+DIGEST = pattern(r'blake3:[0-9a-f]{4,64}|[0-9a-f]{64}')
 
 
 class Targets:

@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-import re
-
+from mlops_cli.core.patterns import pattern
 from mlops_cli.fingerprint.ignore import translate
 
-WILD = re.compile(r'[*?\[]')
+WILD = pattern(r'[*?\[]')
 
 
 def is_glob(text: str) -> bool:

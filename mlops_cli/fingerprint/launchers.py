@@ -2,14 +2,14 @@
 Tables and pure functions; looks at no disk."""
 from __future__ import annotations
 
-import re
 from collections.abc import Sequence
 from typing import Literal
 
 from mlops_cli.core.classes import dataclass
+from mlops_cli.core.patterns import pattern
 from mlops_cli.fingerprint.shell import Word
 
-PYTHON = re.compile(r'(?:python|pypy)\d*(?:\.\d+)*[tw]?\Z')
+PYTHON = pattern(r'(?:python|pypy)\d*(?:\.\d+)*[tw]?\Z')
 SHELLS = frozenset(('sh', 'bash', 'dash', 'zsh', 'ksh', 'ash'))
 
 

@@ -21,7 +21,7 @@ from typing import Literal, Protocol
 from mlops_cli.core.clock import iso
 from mlops_cli.core.digest import digest_of
 from mlops_cli.core.errors import ExitCode, UserError
-from mlops_cli.fsio import ops, temporaries
+from mlops_cli.fsio import ops, patience, temporaries
 from mlops_cli.fsio.holders import Holder, HolderTable
 from mlops_cli.fsio.paths import Root
 
@@ -32,7 +32,6 @@ _FLOCK = 'qqihh' if sys.platform == 'darwin' else 'hhqqi4x'
 _SETLK = getattr(fcntl, 'F_OFD_SETLK', 90)
 _GETLK = getattr(fcntl, 'F_OFD_GETLK', 92)
 _SHORTEST, _LONGEST = 0.005, 0.2  # seconds between two looks at a lock of another process
-_limit_seconds: float | None = None
 _FIRST_WORD, _NEXT_WORD = 1.0, 60.0  # seconds of waiting until on_wait is called, and between its calls
 _EXCLUSIVE = -1
 
@@ -214,11 +213,11 @@ class LockFile:
 
     def acquire(self, name: str, mode: Mode = 'exclusive', timeout: float | None = None, on_wait: OnWait | None = None) -> None:
         """Take the lock, waiting for it at most ``timeout`` seconds (None: without limit), and no longer than
-        limit_waiting says.
+        patience.limit_waiting says.
 
         ``on_wait(holder, waited_seconds)`` is called after one second and then once a minute.  Raises LockTimeout."""
         start = time.monotonic()
-        timeout = min((limit for limit in (timeout, _limit_seconds) if limit is not None), default=None)
+        timeout = min((limit for limit in (timeout, patience.limit_seconds) if limit is not None), default=None)
         pause, next_word = _SHORTEST, _FIRST_WORD
         while not self._try(name, mode == 'exclusive'):
             waited = time.monotonic() - start
@@ -240,12 +239,6 @@ class LockFile:
             yield
         finally:
             self.release(name)
-
-
-def limit_waiting(seconds: float | None) -> None:
-    """From now on no lock of this process is waited for longer than that; None: as long as each call says."""
-    global _limit_seconds
-    _limit_seconds = seconds
 
 
 @lru_cache(maxsize=4096)

@@ -7,11 +7,14 @@ transports), and what the environment says about which repository is meant: the 
 from __future__ import annotations
 
 import os
-import subprocess
 from collections.abc import Iterable, Mapping, Sequence
 from functools import lru_cache
+from typing import TYPE_CHECKING
 
 from mlops_cli.core.patterns import pattern
+
+if TYPE_CHECKING:
+    import subprocess  # which is slow to load: a command that asks git nothing does without
 
 SAFE = (
     '--no-optional-locks',
@@ -70,6 +73,8 @@ def run(
     program = find_program(os.environ.get('PATH', os.defpath))
     if program is None:
         return None
+    import subprocess
+
     try:
         done = subprocess.run(
             [program, *SAFE, *arguments], cwd=folder, env=environ or environment(), input=feed, capture_output=True, check=False
@@ -84,4 +89,6 @@ def ask(folder: str, arguments: Sequence[str]) -> subprocess.CompletedProcess[by
     program = find_program(os.environ.get('PATH', os.defpath))
     if program is None:
         return None
+    import subprocess
+
     return subprocess.run([program, *SAFE, *arguments], cwd=folder, env=environment(), capture_output=True, check=False)

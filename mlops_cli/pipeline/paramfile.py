@@ -11,7 +11,6 @@ from mlops_cli.core.document import Document
 from mlops_cli.core.errors import UserError, UserErrors, Where
 from mlops_cli.core.patterns import pattern
 from mlops_cli.core.scalars import INTEGER_LIMIT, kind
-from mlops_cli.core.secrets import looks_secret
 
 SIZE_LIMIT = 16 << 20  # bytes
 SUFFIXES = ('.yaml', '.yml', '.json', '.toml')
@@ -51,6 +50,8 @@ def read(data: bytes, file: str) -> dict[str, Any]:
 def secrets(value: Any, path: tuple[str | int, ...] = ()) -> Iterator[tuple[tuple[str | int, ...], str]]:
     """(path, what it looks like) of every text in a value that looks like a secret."""
     if isinstance(value, str):
+        from mlops_cli.core.secrets import looks_secret  # of most projects no parameters are read
+
         if secret := looks_secret(value):
             yield path, secret
     elif isinstance(value, dict | list):

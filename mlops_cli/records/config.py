@@ -8,21 +8,21 @@ from __future__ import annotations
 import os
 import stat
 from collections.abc import Callable, Iterable, Mapping
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from mlops_cli import git
 from mlops_cli.core import layout
 from mlops_cli.core.classes import dataclass, field
-from mlops_cli.core.document import Document
 from mlops_cli.core.errors import ExitCode, UserError, UserErrors, Where
 from mlops_cli.core.near import did_you_mean
 from mlops_cli.core.scalars import kind
 from mlops_cli.fsio.atomic import read_file
-from mlops_cli.fsio.durable import Durability
-from mlops_cli.fsio.paths import Root
-from mlops_cli.records.destinations import Host, Remote, check_name, read_host, read_remote
-from mlops_cli.store.materialise import LinkMode
-from mlops_cli.yamlfile import read
+
+if TYPE_CHECKING:  # and what reads YAML, remotes and hosts is loaded where a file has some
+    from mlops_cli.core.document import Document
+    from mlops_cli.fsio.durable import Durability
+    from mlops_cli.fsio.paths import Root
+    from mlops_cli.records.destinations import Host, Remote
+    from mlops_cli.store.materialise import LinkMode
 
 LINKS: tuple[LinkMode, ...] = ('reflink', 'copy', 'hardlink', 'symlink')
 DURABILITIES: tuple[Durability, ...] = ('batch', 'full', 'none')
@@ -117,6 +117,18 @@ def _count(value: Any) -> int:
     return value
 
 
+def _remote(value: Any) -> Remote:
+    from mlops_cli.records.destinations import read_remote
+
+    return read_remote(value)
+
+
+def _host(value: Any) -> Host:
+    from mlops_cli.records.destinations import read_host
+
+    return read_host(value)
+
+
 # Setting -> (what a value means, or ValueError; what to do about a wrong one).
 READERS: Mapping[str, tuple[Callable[[Any], Any], str]] = {
     'cache.dir': (_cache_dir, 'such as cache: {dir: /srv/mlops-cache}'),
@@ -124,8 +136,8 @@ READERS: Mapping[str, tuple[Callable[[Any], Any], str]] = {
     'durability': (_durability, 'batch is safe and quick'),
     'jobs': (_jobs, '0 means as many as there are processors'),
     TOKENS: (_count, 'such as tokens: {licence: 2}'),
-    REMOTES: (read_remote, 'such as remotes: {origin: {url: s3://bucket/prefix}}'),
-    HOSTS: (read_host, 'such as hosts: {gpu1: {address: ada@gpu1.example.org}}'),
+    REMOTES: (_remote, 'such as remotes: {origin: {url: s3://bucket/prefix}}'),
+    HOSTS: (_host, 'such as hosts: {gpu1: {address: ada@gpu1.example.org}}'),
 }
 KNOWN = tuple(READERS)
 
@@ -215,6 +227,8 @@ def read_config_file(root: Root | None, file: str) -> bytes | None:
 
 def of_file(root: Root | None, data: bytes, file: str, tracked: bool, errors: list[UserError]) -> list[Setting]:
     """The settings in a file's text; what is wrong with it goes into ``errors``.  ``tracked``: it comes with the project."""
+    from mlops_cli.yamlfile import read
+
     try:
         document = read(data, file)
     except UserErrors as error:
@@ -236,6 +250,8 @@ def of_file(root: Root | None, data: bytes, file: str, tracked: bool, errors: li
             continue
         try:
             if path[0] in (REMOTES, HOSTS):
+                from mlops_cli.records.destinations import check_name
+
                 check_name(path[1])
             found.append(Setting(name, reader(value), file, where))
         except ValueError as error:
@@ -248,6 +264,8 @@ def of_file(root: Root | None, data: bytes, file: str, tracked: bool, errors: li
 
 def _refuse_tracked(root: Root, file: str, errors: list[UserError]) -> None:
     """A branch may bring this file too, for all that it is ignored; then it is nobody's own."""
+    from mlops_cli import git
+
     if git.tracked(root.path, [file]):
         errors.append(
             UserError(

@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import json
 import math
-import re
 import threading
 from bisect import bisect_left
 from collections.abc import Callable, Iterator
@@ -37,7 +36,7 @@ SCHEMA = 'mlops/pin/v1'
 Metrics = tuple[tuple[str, str, float | int], ...]
 SLUG_LENGTH = 60
 _TAIL = len('0123456789abcdef-01234567.json')
-_NAME = re.compile(r'(?P<slug>[^~]+)~(?P<key16>[0-9a-f]{16})-(?P<pin8>[0-9a-f]{8})\.json')
+_NAME = pattern(r'(?P<slug>[^~]+)~(?P<key16>[0-9a-f]{16})-(?P<pin8>[0-9a-f]{8})\.json')
 _DIGEST = pattern(f'{ALGORITHM}:[0-9a-f]{{64}}')
 _UNSAFE = pattern(r'[^A-Za-z0-9._@=+-]')
 # No capitals, since some file systems take `Train` and `train` for one name, and no end like that of a slug with a digest.

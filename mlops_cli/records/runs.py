@@ -18,6 +18,7 @@ from mlops_cli.core.clock import ID_ALPHABET, ID_LENGTH, LATEST, check_time
 from mlops_cli.core.digest import Digest
 from mlops_cli.core.errors import ExitCode, UserError
 from mlops_cli.core.near import did_you_mean
+from mlops_cli.core.patterns import pattern
 from mlops_cli.core.strictjson import SIZE_LIMIT
 from mlops_cli.core.units import plural
 from mlops_cli.fsio.durable import Batch
@@ -33,11 +34,11 @@ COMMAND_BYTES = 1024
 VALUE_BYTES = 200  # of one parameter
 SUFFIX = '.json'
 LOOKED_AT = 200  # records, for the last run that was no trial
-_ID = re.compile(rf'[0-9]{{8}}T[0-9]{{6}}Z-[{ID_ALPHABET}]{{{ID_LENGTH}}}')
-_LAST = re.compile(r'(?:last|latest)(?:~([0-9]{1,6}))?')
-_MONTH = re.compile(r'[0-9]{4}-[0-9]{2}')
-_KEY = re.compile(r'[0-9a-f]{64}')
-_ENTRY8 = re.compile(r'(?:[0-9a-f]{8})?')
+_ID = pattern(rf'[0-9]{{8}}T[0-9]{{6}}Z-[{ID_ALPHABET}]{{{ID_LENGTH}}}')
+_LAST = pattern(r'(?:last|latest)(?:~([0-9]{1,6}))?')
+_MONTH = pattern(r'[0-9]{4}-[0-9]{2}')
+_KEY = pattern(r'[0-9a-f]{64}')
+_ENTRY8 = pattern(r'(?:[0-9a-f]{8})?')
 _MISREAD = str.maketrans('ilo', '110')  # letters that no id has, and what they were misread from
 
 

@@ -88,7 +88,7 @@ def _cpu_limits() -> Iterator[float]:
 
 def _read(path: str) -> str:
     try:
-        with open(path, encoding='ascii', errors='replace') as file:
+        with open(path, encoding='utf-8', errors='replace') as file:
             return file.read(1 << 16)
     except OSError:
         return ''

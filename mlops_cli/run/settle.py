@@ -15,6 +15,7 @@ from mlops_cli.core.digest import digest_of
 from mlops_cli.core.errors import UserError
 from mlops_cli.core.events import StageEnded
 from mlops_cli.core.job import Outcome
+from mlops_cli.core.patterns import pattern
 from mlops_cli.core.refs import ObjectRef
 from mlops_cli.core.units import show_size
 from mlops_cli.fingerprint.environment import environment_of
@@ -37,7 +38,7 @@ from mlops_cli.store.results import ResultEntry
 
 TAIL_LINES = 20
 NOTHING = ObjectRef(digest_of(b''), 0, 'file')
-MISSING = re.compile(r'No such file|not found|No module named|FileNotFoundError|does not exist', re.IGNORECASE)
+MISSING = pattern(r'No such file|not found|No module named|FileNotFoundError|does not exist', re.IGNORECASE)
 APART = 'it ran in a folder of its own, which holds only what it declares: deps, code, params'
 Metrics = tuple[tuple[str, str, float | int], ...]
 

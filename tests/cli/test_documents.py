@@ -6,7 +6,6 @@ import json
 from typing import Any
 
 from mlops_cli.cli.documents import (
-    event_document,
     plan_document,
     reason_document,
     run_document,
@@ -14,7 +13,7 @@ from mlops_cli.cli.documents import (
     working_document,
 )
 from mlops_cli.cli.standing import Working
-from mlops_cli.core.events import Note, RunEnded, RunStarted, StageStarted, StageWaiting
+from mlops_cli.core.events import Note, RunEnded, RunStarted, StageStarted, StageWaiting, event_document
 from mlops_cli.run.invoke import Report
 from tests.cli.values import DEPTH, NAMES, NOW, RUN, TRAIN, blocked_plan, ended, mixed_plan, plan, ref, report, settled, step
 

@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from mlops_cli.cli.console import Line, out, print_json, say
-from mlops_cli.cli.documents import event_document, plan_document, run_document
+from mlops_cli.cli.documents import plan_document, run_document
 from mlops_cli.cli.explanation import Explanation, Row
 from mlops_cli.cli.screens import failure as failure_lines
 from mlops_cli.cli.screens import run_lines
@@ -22,7 +22,7 @@ from mlops_cli.cli.screens.status import status_lines
 from mlops_cli.cli.standing import Standing, Working
 from mlops_cli.cli.uncommitted import Uncommitted
 from mlops_cli.core.errors import Where
-from mlops_cli.core.events import RunStarted, StageStarted, StageWaiting
+from mlops_cli.core.events import RunStarted, StageStarted, StageWaiting, event_document
 from mlops_cli.pipeline.spec import Command, Output, Stage
 from mlops_cli.plan.model import Blessing, Reason, Rival, Surrounding
 from mlops_cli.records.runs import StageRun

@@ -15,7 +15,7 @@ from typing import Any
 import pytest
 
 from mlops_cli.core.errors import ExitCode, UserError
-from mlops_cli.fsio import locks, ops
+from mlops_cli.fsio import locks, ops, patience
 from mlops_cli.fsio.holders import SLOT_SIZE, SLOTS
 from mlops_cli.fsio.locks import LockFile, LockTimeout, byte_of
 from mlops_cli.fsio.paths import Root
@@ -343,7 +343,7 @@ def test_a_thousand_locks_at_once(path: str) -> None:
 def test_no_lock_is_waited_for_longer_than_the_process_may(path: str) -> None:
     with LockFile(path) as first, LockFile(path) as second:
         first.acquire('x')
-        locks.limit_waiting(0.05)
+        patience.limit_waiting(0.05)
         try:
             begin = time.monotonic()
             for timeout in (None, 30.0):
@@ -353,6 +353,6 @@ def test_no_lock_is_waited_for_longer_than_the_process_may(path: str) -> None:
                 second.acquire('x', timeout=0.0)
             assert time.monotonic() - begin < 5
         finally:
-            locks.limit_waiting(None)
+            patience.limit_waiting(None)
         first.release('x')
         second.acquire('x')

@@ -10,13 +10,12 @@ from typing import Annotated
 from mlops_cli import git
 from mlops_cli.cli import exits, options
 from mlops_cli.cli.console import Line, one_line, out, print_json, say
-from mlops_cli.cli.documents import ref_document
 from mlops_cli.cli.progress import Progress
 from mlops_cli.cli.wiring import project_relative, workbench, writing
 from mlops_cli.cli.words import output
 from mlops_cli.core.classes import dataclass
 from mlops_cli.core.errors import ExitCode, UserError
-from mlops_cli.core.refs import ObjectRef
+from mlops_cli.core.refs import ObjectRef, ref_document
 from mlops_cli.core.units import show_size
 from mlops_cli.records import data, gitignore
 from mlops_cli.run.workbench import Workbench

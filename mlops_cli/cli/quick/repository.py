@@ -8,10 +8,11 @@ import re
 from collections.abc import Iterable, Iterator
 
 from mlops_cli import git
+from mlops_cli.core.patterns import pattern
 
 LIMIT = 4096  # bytes of git's small files
 HOPS = 5  # as git: of a head that names a name that names a name
-LEADING = re.compile(r'include\.path|includeif\..*\.path|core\.excludesfile|core\.attributesfile', re.DOTALL)
+LEADING = pattern(r'include\.path|includeif\..*\.path|core\.excludesfile|core\.attributesfile', re.DOTALL)
 OTHERWISE = ('core.worktree', 'extensions.refstorage')  # settings with which all of it may lie elsewhere
 
 
