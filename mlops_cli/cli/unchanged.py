@@ -22,7 +22,7 @@ SHOWN = 3
 
 def unknown_code(bench: Workbench) -> frozenset[str]:
     """Sentences about code that could not be followed."""
-    return frozenset(sentence for draft in bench.drafts.values() for sentence in draft.unknown)
+    return frozenset(sentence for stage in bench.order for sentence in bench.traits(stage).unknown)
 
 
 def cosmetic(bench: Workbench, plan: Plan) -> list[str]:
@@ -43,7 +43,7 @@ def _code(bench: Workbench, plan: Plan) -> Iterator[tuple[str, str, Digest]]:
     for step in plan.steps:
         if step.verdict is not Verdict.FRESH or step.manifest is None:
             continue
-        for path in bench.drafts[step.stage].code:
+        for path in bench.traits(step.stage).code:
             if path not in seen:
                 seen.add(path)
                 yield path, step.stage, step.manifest.digest
@@ -58,4 +58,4 @@ def _modified(bench: Workbench, path: str) -> float:
 
 def _differs(bench: Workbench, path: str, stage: str, key: Digest) -> bool:
     then = [dict(entry.code_bytes).get(path) for entry in bench.results.lookup(key)]
-    return bool(then) and all(digest is not None and digest != bench.drafts[stage].code[path] for digest in then)
+    return bool(then) and all(digest is not None and digest != bench.traits(stage).code[path] for digest in then)

@@ -86,10 +86,11 @@ def _used(bench: Workbench) -> tuple[list[str], dict[str, int]]:
 
     code: dict[str, None] = {}
     data: dict[str, int] = {}
-    for draft in bench.drafts.values():
-        code |= dict.fromkeys(draft.code)
-        code |= dict.fromkeys(_settings(draft.stage))
-        data |= {path: ref.size for path, ref in draft.inputs.items() if path not in draft.code}
+    for name in bench.order:
+        traits = bench.traits(name)
+        code |= dict.fromkeys(traits.code)
+        code |= dict.fromkeys(_settings(bench.pipeline.stages[name]))
+        data |= {path: size for path, size in traits.sizes.items() if path not in traits.code}
     files = [path for path in code if not ours(path)]
     return files, {path: size for path, size in data.items() if path not in code and not ours(path)}
 

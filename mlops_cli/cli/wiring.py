@@ -9,7 +9,7 @@ from contextlib import contextmanager, nullcontext
 from mlops_cli.cli import context
 from mlops_cli.cli.console import Line, say
 from mlops_cli.cli.finding import project_folder
-from mlops_cli.cli.quick import compare
+from mlops_cli.cli.quick import compare, settle
 from mlops_cli.cli.quick.learn import learning
 from mlops_cli.core.classes import dataclass
 from mlops_cli.core.errors import ExitCode, UserError
@@ -55,12 +55,12 @@ def workbench(assignments: Sequence[str] = (), *, tolerant: bool = False, learns
 
     Raises UserError, OSError."""
     folder = project_folder()
-    with learning(folder) if learns else nullcontext(), _opened(folder, assignments, tolerant) as bench:
+    with learning(folder) if learns else nullcontext(), _opened(folder, assignments, tolerant, learns) as bench:
         yield bench
 
 
 @contextmanager
-def _opened(folder: str, assignments: Sequence[str], tolerant: bool) -> Iterator[Workbench]:
+def _opened(folder: str, assignments: Sequence[str], tolerant: bool, learns: bool) -> Iterator[Workbench]:
     project = open_project(folder)
     _tell_around(project.folder)
     overlay = {}
@@ -79,6 +79,7 @@ def _opened(folder: str, assignments: Sequence[str], tolerant: bool) -> Iterator
             warn=lambda text: say(f'note: {text}'),
             pipeline=pipeline,
             verified=compare.verified_in(project.folder),
+            settled=lambda pins: settle.read(project.folder, project.config.cache, pins) if learns else None,
         )
 
     try:

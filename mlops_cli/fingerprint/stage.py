@@ -91,6 +91,7 @@ class Describer:
         self._folders |= {'.'} if self.makers else set()
         self._imports = ImportCache()
         self._meanings: dict[tuple[Digest, bool], Digest | None] = {}
+        self.asked_git = False  # whether any stage depends on what git tracks
 
     def maker_of(self, path: str) -> tuple[str, str] | None:
         """(stage, output) that makes a path or a folder around it."""
@@ -195,6 +196,7 @@ class _Walk:
             if inside(path, folder):
                 self.hole(Hole(path, maker, path))
         tracked = [path for path in self.shared.tracked.records if inside(path, folder)]
+        self.shared.asked_git = True
         for path in (*self.shared.in_git(folder), *tracked):
             if not self.shared.maker_of(path) and not inside(path, layout.ROOT) and path not in _WRITTEN:
                 self._file_or_folder(path)

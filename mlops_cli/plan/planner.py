@@ -6,7 +6,7 @@ scheduler asks ``decide`` again for a stage once the stages before it are done (
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 
 from mlops_cli.core.classes import replace
 from mlops_cli.core.manifest import Manifest
@@ -18,6 +18,9 @@ from mlops_cli.plan.model import Plan, Reason, Step, Verdict
 from mlops_cli.plan.reasons import NEVER_RUN, nearest, reasons_for, static_reasons
 
 ABSENT = 'neither here nor in this cache'
+
+
+_NONE_SETTLED: Mapping[str, Step] = {}
 
 
 def _as_it_is(_draft: Draft, step: Step) -> Step:
@@ -33,13 +36,20 @@ def make_plan(
     wishes: Wishes,
     notes: tuple[str, ...] = (),
     seen: Callable[[Draft, Step], Step] = _as_it_is,
+    settled: Mapping[str, Step] = _NONE_SETTLED,
+    touched: Collection[str] = (),
 ) -> Plan:
     """``order``: stages to plan, topological.  ``edges``: stage -> stages it comes after (data and ``needs``).
     ``seen``: takes each step as it is decided, and returns the one that the stages after it are to see.
+    ``settled``: what was decided of stages that were fresh; they need deciding again if they are ``touched``, or if a stage
+    before them leads to something else.
 
     A producer outside ``order`` counts with what the workspace holds."""
     steps: dict[str, Step] = {}
     for stage in order:
+        if stage in settled and stage not in touched and all(_as_before(name, steps, settled) for name in edges.get(stage, ())):
+            steps[stage] = settled[stage]
+            continue
         draft = drafts[stage]
         undecided = tuple(
             producer
@@ -52,6 +62,14 @@ def make_plan(
             step = decide(draft, inputs_of(draft, steps, facts), facts, wishes)
         steps[stage] = seen(draft, step)
     return Plan(name, tuple(steps.values()), {stage: edges.get(stage, ()) for stage in order}, notes)
+
+
+def _as_before(stage: str, steps: Mapping[str, Step], settled: Mapping[str, Step]) -> bool:
+    """Whether a stage leads to what it led to when the stages after it were settled."""
+    step, before = steps.get(stage), settled.get(stage)
+    if step is None or before is None:
+        return False
+    return step is before or (step.verdict is Verdict.FRESH and step.outputs == before.outputs)
 
 
 def inputs_of(draft: Draft, steps: Mapping[str, Step], facts: Facts) -> dict[str, ObjectRef | None]:

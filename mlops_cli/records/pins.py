@@ -358,10 +358,7 @@ class Pins:
         """The results of a key, smallest outs8 first; more than one: the stage is not deterministic.
 
         Of pins that differ in metrics alone, the one that knows most of them."""
-        with self._lock:
-            named = self._keyed().get(key.hex[:16], ())
-            names = [named] if isinstance(named, str) else [*named]
-        pins = [pin for pin in map(self._open, names) if pin is not None and pin.key == key]
+        pins = [pin for pin in map(self._open, self.names_of_key(key)) if pin is not None and pin.key == key]
         if len(pins) < 2:
             return tuple(pins)
         found: dict[str, Pin] = {}
@@ -369,6 +366,12 @@ class Pins:
             if pin.outs8 not in found or len(pin.metrics) > len(found[pin.outs8].metrics):
                 found[pin.outs8] = pin
         return tuple(found[name] for name in sorted(found))
+
+    def names_of_key(self, key: Digest) -> tuple[str, ...]:
+        """File names of the pins that say they are of a key."""
+        with self._lock:
+            named = self._keyed().get(key.hex[:16], ())
+            return (named,) if isinstance(named, str) else tuple(named)
 
     def of_stage(self, stage: str) -> tuple[Pin, ...]:
         """All pins ever written for an instance, for telling what changed."""

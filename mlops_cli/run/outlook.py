@@ -15,7 +15,7 @@ from mlops_cli.fingerprint.environment import environment_of
 from mlops_cli.fingerprint.stage import Draft, read_file
 from mlops_cli.plan.facts import Computed, Facts, Known, Wishes
 from mlops_cli.plan.forecast import estimate
-from mlops_cli.plan.model import UNKNOWN, Estimate, Plan, Step
+from mlops_cli.plan.model import UNKNOWN, Estimate, Plan, Step, Verdict
 from mlops_cli.plan.planner import make_plan
 from mlops_cli.records.metrics import recorded
 from mlops_cli.records.runs import Run
@@ -184,13 +184,22 @@ class _History:
         return next((run for run, one in rows if one.key == key), '')
 
 
+def _as_decided(_draft: Draft, step: Step) -> Step:
+    return step
+
+
 def look(
-    bench: Workbench, stages: Sequence[str], wishes: Wishes, seen: Callable[[Draft, Step], Step] = lambda _, step: step
+    bench: Workbench, stages: Sequence[str], wishes: Wishes, seen: Callable[[Draft, Step], Step] = _as_decided
 ) -> Outlook:
     """Plans the stages (topological), with what the project knows now.  ``seen``: as ``make_plan`` has it.
 
     Raises UserError."""
     facts = facts_of(bench)
     with without_collector(), bench.pins.reading(), bench.workspace.looking():
-        plan = make_plan(bench.pipeline.name, bench.drafts, stages, bench.edges, facts, wishes, seen=seen)
+        settled = bench.settled if wishes == Wishes() and seen is _as_decided else None
+        make = partial(make_plan, bench.pipeline.name, order=stages, edges=bench.edges, facts=facts, wishes=wishes, seen=seen)
+        plan = make(bench.drafts, settled=settled or {}, touched=settled.touched if settled else ())
+        if settled and all(step.verdict is Verdict.FRESH for step in plan.steps):
+            bench.unsettle()  # what is said of this may be kept: then all that it follows from has to be looked at
+            plan = make(bench.drafts)
     return Outlook(plan, facts, wishes)

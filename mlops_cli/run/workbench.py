@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import stat
-from collections.abc import Callable, Collection, Mapping
+from collections.abc import Callable, Collection, Iterator, Mapping
 from contextlib import ExitStack
 from functools import cached_property
 from pathlib import Path
@@ -12,7 +12,7 @@ from typing import Any
 
 from mlops_cli import git
 from mlops_cli.core import layout
-from mlops_cli.core.classes import dataclass
+from mlops_cli.core.classes import dataclass, field
 from mlops_cli.core.collector import without_collector
 from mlops_cli.core.errors import ExitCode, UserError
 from mlops_cli.fingerprint.files import Workspace
@@ -31,6 +31,7 @@ from mlops_cli.records.config import Config
 from mlops_cli.records.files import keeps_local
 from mlops_cli.records.pins import Pins
 from mlops_cli.records.runs import Runs
+from mlops_cli.run.settled import Settled, Traits, traits_of
 from mlops_cli.store.local import LocalStore
 from mlops_cli.store.results import Results
 
@@ -54,6 +55,7 @@ class Workbench:
     describer: Describer
     environ: Mapping[str, str]
     overlay: Overlay
+    _settled: list[Settled] = field(default_factory=list)
 
     @cached_property
     def edges(self) -> dict[str, tuple[str, ...]]:
@@ -63,11 +65,29 @@ class Workbench:
     def order(self) -> tuple[str, ...]:
         return tuple(graph.topological(self.pipeline, self.edges))
 
+    @property
+    def settled(self) -> Settled | None:
+        """What is known of the stages from when nothing was to be done."""
+        return self._settled[0] if self._settled else None
+
+    def unsettle(self) -> None:
+        """From here on every stage is looked at."""
+        self._settled.clear()
+        self.__dict__.pop('drafts', None)
+
     @cached_property
-    def drafts(self) -> dict[str, Draft]:
-        """Stage -> draft, for the whole pipeline.  Raises UserError."""
+    def drafts(self) -> Mapping[str, Draft]:
+        """Stage -> draft, for the whole pipeline; made when asked for where some are settled.  Raises UserError, then too."""
+        if self._settled:
+            return _Drafts(self.describer, self.pipeline, self.order)
         with without_collector():
             return {name: self.describer.describe(self.pipeline.stages[name]) for name in self.order}
+
+    def traits(self, stage: str) -> Traits:
+        """Raises UserError."""
+        if self._settled and stage in self._settled[0] and stage not in self._settled[0].touched:
+            return self._settled[0].traits(stage)
+        return traits_of(self.drafts[stage])
 
     @cached_property
     def accepted(self) -> Acceptances:
@@ -80,6 +100,29 @@ class Workbench:
                 stack.callback(thing.close)
 
 
+class _Drafts(Mapping[str, Draft]):
+    """Drafts of stages, each made when it is first asked for."""
+
+    def __init__(self, describer: Describer, pipeline: Pipeline, order: tuple[str, ...]) -> None:
+        self._describer, self._stages, self._order = describer, pipeline.stages, order
+        self._made: dict[str, Draft] = {}
+
+    def __len__(self) -> int:
+        return len(self._order)
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self._order)
+
+    def __contains__(self, stage: object) -> bool:
+        return stage in self._stages
+
+    def __getitem__(self, stage: str) -> Draft:
+        """Raises UserError."""
+        if stage not in self._made:
+            self._made[stage] = self._describer.describe(self._stages[stage])
+        return self._made[stage]
+
+
 def open_workbench(
     path: str,
     config: Config,
@@ -90,12 +133,13 @@ def open_workbench(
     warn: Callable[[str], None] = lambda _: None,
     pipeline: Pipeline | None = None,
     verified: Collection[str] = (),
+    settled: Callable[[Pins], Settled | None] = lambda _: None,
 ) -> Workbench:
     """Opens the project in the folder ``path``.  Executes nothing of it, writes only what can be made again, and not even
     that before a command that writes was there.
 
     ``in_git``: folder -> files below it that git tracks; by default, git is asked.  ``pipeline``: in place of the file's.
-    ``verified``: as Workspace has it.
+    ``verified``: as Workspace has it.  ``settled``: what is known from when nothing was to be done.
 
     Raises UserError for what is wrong with the pipeline, OSError."""
     overlay = overlay or {}
@@ -119,8 +163,10 @@ def open_workbench(
         in_git=in_git or (lambda folder: git.tracked(path, [folder])),
         read=store.read,
     )
+    pins, runs = Pins(root), Runs(root)
+    known = [one for one in (settled(pins),) if one is not None]
     return Workbench(
-        root, config, pipeline, workspace, index, store, results, Pins(root), Runs(root), batch, describer, environ, overlay
+        root, config, pipeline, workspace, index, store, results, pins, runs, batch, describer, environ, overlay, known
     )
 
 

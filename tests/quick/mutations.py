@@ -575,8 +575,28 @@ MUTATIONS: list[tuple[int, Mutation]] = [
 ]
 
 
-def random_mutation(world: World) -> Undo | None:
-    mutation = world.random.choices([one for _, one in MUTATIONS], [weight for weight, _ in MUTATIONS])[0]
+EDITS: list[tuple[int, Mutation]] = [
+    (30, edit),
+    (8, edit_keeping_times),
+    (6, touch),
+    (4, same_content_renamed),
+    (4, in_git),
+    (2, delete),
+    (1, create),
+    (1, permissions),
+    (1, records),
+    (1, objects),
+    (1, commands),
+]
+
+
+def random_edit(world: World) -> Undo | None:
+    """Mostly another content for a file that is there."""
+    return random_mutation(world, EDITS)
+
+
+def random_mutation(world: World, mutations: list[tuple[int, Mutation]] = MUTATIONS) -> Undo | None:
+    mutation = world.random.choices([one for _, one in mutations], [weight for weight, _ in mutations])[0]
     world.log.append(mutation.__name__)
     with suppress(OSError, UnicodeDecodeError):
         return mutation(world)

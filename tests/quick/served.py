@@ -21,13 +21,15 @@ from typing import Any
 
 @dataclass(frozen=True)
 class Answer:
-    """``code`` None: not answered at once, which only ``answer`` leaves at that.  ``at_once``: the long way was not gone."""
+    """``code`` None: not answered at once, which only ``answer`` leaves at that.  ``at_once``: the long way was not gone.
+    ``settled``: stages that were not decided anew on the long way, as often as that was planned."""
 
     code: int | None
     out: str
     err: str
     at_once: bool
     touched: tuple[str, ...] = ()
+    settled: int = 0
 
 
 class Served:
@@ -46,7 +48,7 @@ class Served:
         line = self._process.stdout.readline()
         assert line, 'the process that was asked is gone'
         found = json.loads(line)
-        return Answer(found['code'], found['out'], found['err'], found['at_once'], tuple(found['touched']))
+        return Answer(found['code'], found['out'], found['err'], found['at_once'], tuple(found['touched']), found['settled'])
 
     def close(self) -> None:
         assert self._process.stdin is not None and self._process.stdout is not None
@@ -90,7 +92,7 @@ def _serve() -> None:
         noted = json.loads(texts[2] or '{}')
         code = None if noted.get('unanswered') else os.waitstatus_to_exitcode(status)
         reply = {'code': code, 'out': texts[0], 'err': texts[1], 'at_once': not noted.get('long')}
-        talk.write(json.dumps({**reply, 'touched': noted.get('touched', [])}).encode() + b'\n')
+        talk.write(json.dumps({**reply, 'touched': noted.get('touched', []), 'settled': noted.get('settled', 0)}).encode() + b'\n')
         talk.flush()
 
 
@@ -140,6 +142,18 @@ def _call(how: str, arguments: Sequence[str], noted: dict[str, Any]) -> int:
         return long(words)
 
     app.run = noting  # type: ignore[assignment]
+    from mlops_cli.run import settled
+
+    step_of = settled.Settled.__getitem__
+
+    def counting(self: settled.Settled, name: str) -> Any:
+        steps = noted.setdefault('steps', [])
+        if name not in self.touched and name not in steps:
+            steps.append(name)
+            noted['settled'] = len(steps)
+        return step_of(self, name)
+
+    settled.Settled.__getitem__ = counting  # type: ignore[method-assign]
     touched: set[str] = set()
     if how == 'traced':
         from tests.quick import traced

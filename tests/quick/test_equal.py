@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.quick.mutations import random_mutation, views
+from tests.quick.mutations import random_edit, random_mutation, views
 from tests.quick.served import Served
 from tests.quick.world import Undo, World
 
@@ -45,6 +45,32 @@ def wander(world: World, states: int) -> None:
         if not fresh and not undoes:
             world.log.append(f'run -> {world.ask("run").code}')
             fresh = _learn(world)
+
+
+def wander_by_edits(world: World, states: int) -> None:
+    """Files are edited and stages run, by which the answers of the state before remain of use."""
+    world.every = True
+    undoes: list[Undo] = []
+    _learn(world)
+    while world.states < states:
+        for _ in range(world.random.choice([1, 1, 2, 3])):
+            undo = random_edit(world)
+            if undo is not None:
+                undoes.append(undo)
+        world.check([(['status'], '.', {}), (['plan'], '.', {}), (['status', '-v'], '.', {})])
+        what = world.random.random()
+        if what < 0.3:
+            world.log.append(f'run -> {world.ask("run").code}')
+            world.check([(['plan'], '.', {}), (['status'], '.', {})])
+        elif what < 0.6:
+            while undoes:
+                with suppress(OSError):  # what came after may have been undone already
+                    undoes.pop()()
+                world.log.append('undo')
+        if len(undoes) > 4:
+            undoes.clear()
+            world.renew()
+        _learn(world)
 
 
 def _learn(world: World) -> bool:
@@ -86,6 +112,24 @@ def test_some_states_of_a_large_project(tmp_path: Path, careful: Served, seed: i
     world.every = True
     world.build()
     wander(world, 25)
+
+
+@pytest.mark.parametrize('seed', [3])
+def test_some_edits(tmp_path: Path, served: Served, seed: int) -> None:
+    """Where only some stages are looked at again, the long way says what it says when all are."""
+    world = World(tmp_path, served, seed)
+    world.build()
+    wander_by_edits(world, 40)
+    assert world.settled > world.states
+
+
+@pytest.mark.full
+@pytest.mark.parametrize('seed', range(300, 330))
+def test_many_edits(tmp_path: Path, served: Served, seed: int) -> None:
+    world = World(tmp_path, served, seed)
+    world.build()
+    wander_by_edits(world, 50)
+    assert world.settled > world.states
 
 
 @pytest.mark.full

@@ -112,7 +112,7 @@ class World:
         self.tools.mkdir()
         self.environ['PATH'] = f'{self.tools}:{self.environ["PATH"]}'
         self.log: list[str] = []
-        self.states = self.answers = 0
+        self.states = self.answers = self.settled = 0
         self.every = False  # compare too what goes the long way once it was seen what differs
 
     def build(self) -> None:
@@ -189,6 +189,8 @@ class World:
                 hits += 1
                 self.compare(found, words, cwd, environ)
             elif self.every and words[0] != 'run':
-                self.compare(self.ask(*words, cwd=cwd, **environ), words, cwd, environ)
+                long = self.ask(*words, cwd=cwd, **environ)
+                self.settled += long.settled
+                self.compare(long, words, cwd, environ)
         self.answers += hits
         return hits

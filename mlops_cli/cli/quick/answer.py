@@ -78,13 +78,17 @@ def _lines(project: str, command: str, options: str, here: str) -> list[bytes] |
         return None
     env, known, pages, start = parts
     named, files, same = (*known.split(b'\n', 2), b'', b'')[:3]
-    if env != form.environment(token.read(), frozenset(named.split())) or same != form.facts(project):
+    here_and_now = form.environment(token.read(), frozenset(named.split()))
+    if env[: form.DIGEST] != here_and_now or same != form.facts(project):
         return None
     lines = form.page(pages, form.key(command, options, project, here))
-    if lines is None or form.locked(project) or form.misplaced(project):
+    if form.locked(project) or form.misplaced(project):
         return None
     decisive = frozenset(os.path.join(os.fsencode(project), file) for file in files.split(b'\0'))
-    return lines if compare.unchanged(data, start, decisive) else None
+    unchanged = compare.unchanged(data, start, decisive)
+    if not unchanged and compare.changed is not None:
+        compare.state = env[form.DIGEST :]
+    return lines if unchanged else None
 
 
 def _print(lines: list[bytes], began: float, arguments: list[str]) -> int:

@@ -4,20 +4,25 @@ need not look again at what is as it was.  Loads next to nothing."""
 from __future__ import annotations
 
 import os
+import stat
 
 from mlops_cli.cli.quick.form import FULL, GROUP, WEAK, full_state, weak_state
 
 LARGE = 12_000  # names from which two processes look, and all is looked at whatever differs
 
 verified: frozenset[str] = frozenset()  # absolute paths of folders, without folders in them, that were as they had been
+changed: dict[str, bool] | None = None  # absolute path of what differs -> whether it is a file that was and is one; None: unknown
+state: bytes = b''  # by which the file of answers is known that this was found with
+PLAIN, OTHER = b'=', b'!'  # before a path that differs: a regular file with other content, or anything else
 
 
 def unchanged(data: bytes, at: int, decisive: frozenset[bytes] | None = None) -> bool:
     """Whether everything is as the groups from ``at`` on say.  Leaves this process in another folder.
 
     ``decisive``: the files that say which folders are taken as a whole.  While these are as they were, what was looked at in
-    such a folder was all of it: the folders of which nothing differs are kept as ``verified``."""
-    global verified
+    such a folder was all of it: the folders of which nothing differs are kept as ``verified``; and all that differs is kept as
+    ``changed``."""
+    global changed, verified
     starts, names = [], 0
     end = len(data)
     while at < end:
@@ -25,11 +30,14 @@ def unchanged(data: bytes, at: int, decisive: frozenset[bytes] | None = None) ->
         starts.append(at)
         names += full + weak + followed + absent
         at += GROUP.size + path + length + (full + followed) * FULL.size + weak * WEAK.size
-    if names < LARGE:
+    if decisive is None:
         return not any(_different(data, start) for start in starts)
-    differing = _by_two(data, starts) if (os.cpu_count() or 1) > 1 else _all_different(data, starts)
-    if differing and decisive is not None and differing.isdisjoint(decisive):
-        verified = _verified(data, starts, differing)
+    large = names >= LARGE
+    marked = _by_two(data, starts) if large and (os.cpu_count() or 1) > 1 else _all_different(data, starts)
+    differing = {one[1:] for one in marked}
+    if differing and differing.isdisjoint(decisive):
+        changed = {os.fsdecode(path): PLAIN + path in marked and OTHER + path not in marked for path in differing}
+        verified = _verified(data, starts, differing) if large else frozenset()
     return not differing
 
 
@@ -80,7 +88,7 @@ def _verified(data: bytes, starts: list[int], differing: set[bytes]) -> frozense
 
 
 def _different(data: bytes, at: int) -> list[bytes]:
-    """Absolute paths of what of a group is not as it says."""
+    """Absolute paths of what of a group is not as it says, each behind PLAIN or OTHER."""
     path, full, weak, followed, absent, length = GROUP.unpack_from(data, at)
     at += GROUP.size
     folder = data[at : at + path]
@@ -89,38 +97,48 @@ def _different(data: bytes, at: int) -> list[bytes]:
     at += length
     known = full + weak + followed
     if len(names) != known + absent:
-        return [folder]
+        return [OTHER + folder]
     try:
         os.chdir(folder)
     except OSError:
-        return [folder] if known else []
+        return [OTHER + folder] if known else []
     pack = FULL.pack
-    size = (full + followed) * FULL.size + weak * WEAK.size
+    middle = at + full * FULL.size
+    end = middle + followed * FULL.size + weak * WEAK.size
     try:
         looks = map(os.lstat, names[:full])
         states = [pack(f.st_ino, f.st_size, f.st_mtime_ns, f.st_ctime_ns, f.st_mode) for f in looks]
-        if weak or followed:
-            states += [weak_state(os.lstat(name)) for name in names[full : full + weak]]
-            states += [full_state(os.stat(name)) for name in names[full + weak : known]]
-        same = b''.join(states) == data[at : at + size]
+        same = b''.join(states) == data[at:middle]
     except OSError:
         same = False
-    found = [] if same else _which(names[:full], data[at : at + full * FULL.size])
-    if not same and not found:
-        found = [b'.']  # among the few others: then the folder counts as changed
-    found += filter(_there, names[known:])
-    return [os.path.normpath(os.path.join(folder, name)) for name in found]
+    found = [] if same else _which(names[:full], data[at:middle])
+    if end > middle and not _same_others(names[full : full + weak], names[full + weak : known], data[middle:end]):
+        found.append(OTHER + b'.')  # then the folder counts as changed
+    found += [OTHER + name for name in filter(_there, names[known:])]
+    return [one[:1] + os.path.normpath(os.path.join(folder, one[1:])) for one in found]
+
+
+def _same_others(weak: list[bytes], followed: list[bytes], states: bytes) -> bool:
+    try:
+        found = [weak_state(os.lstat(name)) for name in weak]
+        found += [full_state(os.stat(name)) for name in followed]
+    except OSError:
+        return False
+    return b''.join(found) == states
 
 
 def _which(names: list[bytes], states: bytes) -> list[bytes]:
     found = []
     for number, name in enumerate(names):
+        state = states[number * FULL.size : (number + 1) * FULL.size]
         try:
-            same = full_state(os.lstat(name)) == states[number * FULL.size : (number + 1) * FULL.size]
+            facts = os.lstat(name)
         except OSError:
-            same = False
-        if not same:
-            found.append(name)
+            found.append(OTHER + name)
+            continue
+        if full_state(facts) != state:
+            plain = stat.S_ISREG(facts.st_mode) and facts.st_mode == FULL.unpack(state)[-1]
+            found.append((PLAIN if plain else OTHER) + name)
     return found
 
 

@@ -24,6 +24,8 @@ INDEX = '.mlops/local/index-v1.sqlite'
 OWN = (INDEX, f'{INDEX}-wal', f'{INDEX}-shm', '.mlops/cache/tmp', '.mlops/cache/locks-v1')  # refused where they are links
 HEADER = struct.Struct('<IIIIQ')  # check of all that follows it; bytes of environment, facts, pages, groups
 CHECKED = 4  # bytes of the check
+DIGEST = 32  # bytes of what stands for the environment; what follows it tells this file from all others
+IDENTITY = 16  # bytes
 GROUP = struct.Struct('<HIIIII')  # bytes of the folder's path; names of four kinds; bytes of the names
 FULL = struct.Struct('<QQqqI')  # inode, size, time of content, time of state, mode
 WEAK = struct.Struct('<QQII')  # device, inode, mode, owner: of folders of which it only matters that they are these
@@ -47,7 +49,7 @@ def environment(secret: bytes, named: frozenset[bytes] = frozenset()) -> bytes:
 
     passing = PASSING - named
     found = sorted(name + b'=' + value for name, value in os.environb.items() if name not in passing)
-    return blake2b(b'\0'.join(found), key=secret, digest_size=32).digest()
+    return blake2b(b'\0'.join(found), key=secret, digest_size=DIGEST).digest()
 
 
 def assemble(env: bytes, facts: bytes, pages: bytes, groups: bytes) -> bytes:

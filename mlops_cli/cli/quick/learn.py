@@ -13,7 +13,7 @@ from contextlib import contextmanager, suppress
 
 from mlops_cli.cli import console, context
 from mlops_cli.cli.console import Line, safe
-from mlops_cli.cli.quick import compare, form
+from mlops_cli.cli.quick import compare, form, settle
 from mlops_cli.cli.quick.looked import Looked, places
 from mlops_cli.core import layout
 from mlops_cli.core.classes import dataclass, field
@@ -89,10 +89,12 @@ def keep(bench: Workbench, plan: Plan, command: str, lines: Sequence[Line]) -> N
         return
     paths.asked = None  # what is looked at from here on is no part of the answer
     with suppress(OSError, UserError):
+        if bench.root.stat(layout.JOURNAL) is None:  # that it was not there cannot be seen by a folder in which much is written
+            bench.root.makedirs(layout.JOURNAL, 0o700)
         looked = places(bench, lesson.asked, [step.manifest.digest for step in plan.steps if step.manifest])
         folders = _folders(looked, lesson.moment) if looked is not None else None
         if folders is not None:
-            _write(bench, command, lines, folders)
+            _write(bench, plan, command, lines, folders)
 
 
 def _folders(looked: Looked, moment: Moment) -> dict[str, _Folder] | None:
@@ -172,7 +174,7 @@ class _Folder:
             yield form.group(folder, part, [], [], [], b''.join(map(self.full.__getitem__, part)))
 
 
-def _write(bench: Workbench, command: str, lines: Sequence[Line], folders: dict[str, _Folder]) -> None:
+def _write(bench: Workbench, plan: Plan, command: str, lines: Sequence[Line], folders: dict[str, _Folder]) -> None:
     named = _named(bench)
     env = form.environment(token.made(), named)
     decisive = (*bench.pipeline.files, *bench.pipeline.absent, layout.IGNORE_FILE)
@@ -189,7 +191,9 @@ def _write(bench: Workbench, command: str, lines: Sequence[Line], folders: dict[
             if os.fsdecode(folder) in folders:
                 folders[os.fsdecode(folder)].forget(path, kind)
     groups += b''.join(part for folder, one in folders.items() for part in one.groups(os.fsencode(folder)))
-    write_file(bench.root, form.FILE, form.assemble(env, facts, b'\x1d'.join(pages), groups), 0o600, durable=False)
+    identity = os.urandom(form.IDENTITY)
+    settle.write(bench, plan, identity, decisive)
+    write_file(bench.root, form.FILE, form.assemble(env + identity, facts, b'\x1d'.join(pages), groups), 0o600, durable=False)
 
 
 def _old(root: Root, env: bytes, facts: bytes) -> tuple[list[bytes], bytes] | None:
@@ -199,7 +203,7 @@ def _old(root: Root, env: bytes, facts: bytes) -> tuple[list[bytes], bytes] | No
     except (OSError, UserError):
         return None
     old = form.parts_of(data)
-    if old is None or old[:2] != (env, facts):
+    if old is None or (old[0][: form.DIGEST], old[1]) != (env, facts):
         return None
     here = os.open('.', os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
     try:

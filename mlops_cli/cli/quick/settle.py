@@ -1,0 +1,64 @@
+"""Keeps beside the answers what is known of each stage, so that after an edit only the stages that it concerns are looked at
+(docs/formats/settled.md)."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Sequence
+from contextlib import suppress
+
+from mlops_cli.cli.quick import compare
+from mlops_cli.core.errors import UserError
+from mlops_cli.fsio import token
+from mlops_cli.fsio.atomic import read_file, write_file
+from mlops_cli.fsio.paths import Root
+from mlops_cli.plan.model import Plan
+from mlops_cli.records.pins import Pins
+from mlops_cli.run import settled
+from mlops_cli.run.workbench import Workbench
+
+MAGIC = b'mlops settled 1\n'
+FILE = '.mlops/local/settled-v1'
+LIMIT = 1 << 28  # bytes
+SEAL = 32  # bytes
+
+
+def write(bench: Workbench, plan: Plan, identity: bytes, decisive: Sequence[str]) -> None:
+    """``identity``: of the file of answers about the same state.  Raises OSError, UserError."""
+    around = '' if bench.describer.asked_git else git_folder(bench.root.path)
+    top = bench.root.path
+    data = settled.encode(plan, bench.drafts, bench.pipeline.stages, bench.pins, decisive, around)
+    write_file(bench.root, FILE, b''.join((MAGIC, _seal(top, identity, data), data)), 0o600, durable=False)
+
+
+def read(project: str, cache: str, pins: Pins) -> settled.Settled | None:
+    """What is known of the stages that none of the changes concerns which were found on the way here; None for nothing."""
+    if not compare.changed or not compare.state:
+        return None
+    with suppress(OSError, UserError), Root(project) as root:
+        data = read_file(root, FILE, LIMIT)
+        start = len(MAGIC) + SEAL
+        body = memoryview(data)[start:]
+        if data.startswith(MAGIC) and data[len(MAGIC) : start] == _seal(project, compare.state, body):
+            return settled.decode(body, project, cache, compare.changed, pins)
+    return None
+
+
+def _seal(project: str, identity: bytes, data: bytes | memoryview) -> bytes:
+    """Nobody without the user's token can write what is believed.  Raises OSError."""
+    from _blake2 import blake2b
+
+    mac = blake2b(key=token.read(), digest_size=SEAL, person=b'mlops settled')
+    mac.update(identity + os.fsencode(project) + b'\0')
+    mac.update(data)
+    return bytes(mac.digest())
+
+
+def git_folder(project: str) -> str:
+    """The ``.git`` of a project; empty outside a repository."""
+    folder = project
+    while not os.path.lexists(path := os.path.join(folder, '.git')):
+        if folder == os.path.dirname(folder):
+            return ''
+        folder = os.path.dirname(folder)
+    return path
