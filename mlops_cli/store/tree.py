@@ -14,9 +14,10 @@ from operator import attrgetter
 from typing import Any, Literal, NamedTuple, NoReturn
 
 from mlops_cli.core.classes import dataclass
-from mlops_cli.core.digest import Digest, digest_of
+from mlops_cli.core.digest import ALGORITHM, Digest, digest_of
 from mlops_cli.core.errors import ExitCode, UserError
 from mlops_cli.core.paths import check_component
+from mlops_cli.core.patterns import pattern
 from mlops_cli.core.refs import ObjectRef
 
 PREFIX = b'mlops tree-v1\n'
@@ -24,6 +25,10 @@ PATH_LIMIT = 4096  # characters of a path within a tree
 DEPTH_LIMIT = 128  # folders below folders: a descriptor each, and some four calls of Python's 1,000
 
 SIZE_LIMIT = 1 << 63
+
+# A line whose name is nothing special on any file system, and whose size is below the limit.
+_PLAIN_LINE = pattern(r'\["([A-Za-z0-9_][A-Za-z0-9_.+=,@%-]{0,200})","(file|exec|dir)",'
+                      rf'"{ALGORITHM}:([0-9a-f]{{64}})",(0|[1-9][0-9]{{0,17}})\]\n')
 
 EntryKind = Literal['file', 'exec', 'dir', 'link']
 Read = Callable[[Digest], bytes]
@@ -193,6 +198,25 @@ def decode(data: bytes) -> tuple[TreeEntry, ...]:
     if not data.startswith(PREFIX):
         _fail('it does not begin with its name')
     body = data[len(PREFIX):]
+    found = _decode_plain(body)
+    return _decode_any(data, body) if found is None else found
+
+
+def _decode_plain(body: bytes) -> tuple[TreeEntry, ...] | None:
+    """As _decode_any in a third of the time, where no name needs a closer look, as in most folders; else None."""
+    if not body.isascii():
+        return None
+    text = body.decode()
+    rows: list[tuple[str, Any, str, str]] = _PLAIN_LINE.findall(text)
+    names = [row[0] for row in rows]
+    if names != sorted(names) or len({name.lower() for name in names}) != len(names):
+        return None
+    if ''.join([f'["{name}","{kind}","{ALGORITHM}:{digits}",{size}]\n' for name, kind, digits, size in rows]) != text:
+        return None
+    return tuple([TreeEntry(name, kind, Digest(digits), int(size)) for name, kind, digits, size in rows])
+
+
+def _decode_any(data: bytes, body: bytes) -> tuple[TreeEntry, ...]:
     try:
         rows = json.loads(b'[' + b','.join(body.splitlines()) + b']')
     except (ValueError, RecursionError):

@@ -134,6 +134,26 @@ def test_no_bytes_make_it_do_anything_but_refuse(data: bytes, cut: int) -> None:
 
 # Links
 
+LINES = [f'["{name}","{kind}","blake3:{digit * 64}",{size}]\n' for name, kind, digit, size in [
+    ('B', 'file', 'a', 0), ('a', 'file', 'a', 0), ('b', 'exec', 'f', 12), ('b', 'dir', '0', 1), ('c.txt', 'file', '9', '012'),
+    ('d', 'file', 'A', 1), ('.git', 'dir', 'a', 1), ('GIT~1', 'file', 'a', 1), ('e', 'tree', 'a', 1), ('f', 'file', 'g', 1),
+    ('g', 'file', 'a', 1 << 63), ('g', 'file', 'a', 10 ** 18), ('h', 'file', 'a', -1), ('i\\u0041', 'file', 'a', 1),
+    ('\u00e4', 'file', 'a', 1), ('con.', 'file', 'a', 1), ('z' * 201, 'file', 'a', 1), ('z' * 256, 'file', 'a', 1)]]
+
+
+@given(st.lists(st.sampled_from([*LINES, '\n', ' ', '["y","link","a"]\n', '["x","file","blake3:']), max_size=5))
+def test_what_is_read_the_short_way_is_what_the_long_way_reads(lines: list[str]) -> None:
+    body = ''.join(lines).encode()
+    found = tree._decode_plain(body)
+    if found is not None:
+        assert found == tree._decode_any(tree.PREFIX + body, body)
+
+
+def test_plain_names_are_read_the_short_way() -> None:
+    for line in (LINES[0], LINES[1], LINES[2], LINES[3]):
+        assert tree._decode_plain(line.encode())
+
+
 @pytest.mark.parametrize(('target', 'depth', 'allowed'), [
     ('b', 0, True), ('./b', 0, True), ('b//c', 0, True), ('b/', 0, True), ('../b', 0, False), ('../b', 1, True),
     ('..', 1, True), ('../..', 1, False),
