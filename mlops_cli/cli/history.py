@@ -5,7 +5,6 @@ from __future__ import annotations
 import os
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
-from pathlib import Path
 
 from mlops_cli.cli.console import Line, say
 from mlops_cli.cli.finding import project_folder
@@ -58,7 +57,7 @@ class _Reading:
 
 def _pipeline(folder: str) -> Pipeline | None:
     try:
-        return load(Path(folder), environ=dict(os.environ))
+        return load(folder, environ=dict(os.environ))
     except UserError as error:
         say(Line(f'note: the pipeline cannot be read, so nothing is known about its metrics: {error}', 'note:'))
         return None

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Mapping
-from pathlib import Path
 
 from mlops_cli.core.canonical import canonical
 from mlops_cli.core.digest import Digest
@@ -41,7 +40,7 @@ class _Explainer:
 
     def manifest(self, key: Digest, outs8: str) -> Manifest | None:
         if self.opened is None:
-            cache = Path(self.config.cache)
+            cache = self.config.cache
             batch = Batch(self.config.durability)
             self.opened = LocalStore(cache, links=self.config.links, batch=batch, verified=None), Results(cache, batch)
         store, results = self.opened

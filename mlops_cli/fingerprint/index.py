@@ -13,7 +13,6 @@ import threading
 import time
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
 from contextlib import suppress
-from pathlib import Path
 from typing import NamedTuple
 
 from mlops_cli.core.classes import dataclass
@@ -99,14 +98,14 @@ def _split(rel: str) -> tuple[str, str]:
     return folder, name
 
 
-def database_path(root: Root, environ: Mapping[str, str]) -> Path:
+def database_path(root: Root, environ: Mapping[str, str]) -> str:
     """Where a project's index belongs: in the project, but in the user's cache folder if the project lies on a network file
     system, where SQLite cannot lock."""
     if not filesystem.probe(root.fd).network:
-        return Path(root.path, INDEX)
+        return os.path.join(root.path, INDEX)
     cache = environ.get('XDG_CACHE_HOME') or os.path.join(environ.get('HOME') or os.path.expanduser('~'), '.cache')
     name = digest_of(os.path.realpath(root.path).encode('utf-8', 'surrogateescape')).hex[:16]
-    return Path(cache, 'mlops', f'{name}-{os.path.basename(INDEX)}')
+    return os.path.join(cache, 'mlops', f'{name}-{os.path.basename(INDEX)}')
 
 
 class Index:
@@ -114,8 +113,9 @@ class Index:
     file system's times.  ``warn``: told, once, in a sentence, if the database had to be thrown away or cannot be used.
     ``keeps``: whether anything may be written yet; until then all is in memory, and written as soon as it may be."""
 
-    def __init__(self, database: Path, root: Root, *, stat_filter: StatFilter | None = None, warn: Warn = lambda _text: None,
-                 clock: Callable[[], int] = time.time_ns, keeps: Callable[[], bool] = lambda: True) -> None:
+    def __init__(self, database: str | os.PathLike[str], root: Root, *, stat_filter: StatFilter | None = None,
+                 warn: Warn = lambda _text: None, clock: Callable[[], int] = time.time_ns,
+                 keeps: Callable[[], bool] = lambda: True) -> None:
         self.stat_filter = stat_filter
         self._keeps = keeps
         self._database, self._root, self._warn, self._clock = database, root, warn, clock
@@ -374,7 +374,7 @@ class Index:
     def _open(self) -> sqlite3.Connection:
         if self._connection is None:
             with suppress(OSError):
-                ensure_folder(self._database.parent)
+                ensure_folder(os.path.dirname(self._database))
             self._connection = connection = sqlite3.connect(self._database, timeout=10, check_same_thread=False)
             connection.execute('PRAGMA journal_mode = WAL')
             connection.execute('PRAGMA synchronous = OFF')  # every value carries its own check
@@ -406,12 +406,12 @@ class Index:
             self._warn(problem)
 
 
-def ensure_folder(path: Path) -> None:
+def ensure_folder(path: str) -> None:
     """The folder and those above it.  Raises OSError."""
-    if not path.is_dir():
-        ensure_folder(path.parent)
+    if path and not os.path.isdir(path):
+        ensure_folder(os.path.dirname(path))
         with suppress(FileExistsError):
-            ops.mkdir(str(path))
+            ops.mkdir(path)
 
 
 def make_record(signature: bytes, ref: ObjectRef, settled: bool) -> bytes:

@@ -6,7 +6,6 @@ import os
 from bisect import bisect_right
 from collections.abc import Callable, Iterable, Mapping
 from functools import cache
-from pathlib import Path as FilePath
 from typing import Any
 
 from mlops_cli import yamlfile
@@ -25,6 +24,7 @@ from mlops_cli.pipeline.sentences import Teller
 from mlops_cli.pipeline.sources import Overlay, Part, Path, Problems, Sources, scope_of
 from mlops_cli.pipeline.spec import Pipeline, Stage
 
+FilePath = str | os.PathLike[str]
 SCHEMA_FILE = 'schema.json'
 _SHORTEST = 'the shortest pipeline is: stages: {hello: {cmd: echo hello}}'
 FILES_LIMIT = 100  # pipeline files that include each other
@@ -207,7 +207,7 @@ def _assemble(files: list[_File], root: FilePath, sources: Sources, environ: Map
             stages.update((stage.name, stage) for stage in made if stage.name not in stages)
     duplicates(places, problems)
     first = files[0].document.value if files else {}
-    pipeline = Pipeline(_text(first.get('name')) or FilePath(root).resolve().name, stages, tuple(sources.files),
+    pipeline = Pipeline(_text(first.get('name')) or os.path.basename(os.path.realpath(root)), stages, tuple(sources.files),
                         tuple(sources.absent), _text(first.get('desc')))
     check(pipeline, axes, broken, problems)
     return pipeline

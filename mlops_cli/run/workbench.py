@@ -7,7 +7,6 @@ import stat
 from collections.abc import Callable, Collection, Iterator, Mapping
 from contextlib import ExitStack
 from functools import cached_property
-from pathlib import Path
 from typing import Any
 
 from mlops_cli import git
@@ -143,16 +142,15 @@ def open_workbench(
 
     Raises UserError for what is wrong with the pipeline, OSError."""
     overlay = overlay or {}
-    pipeline = pipeline or load(Path(path), environ=environ, overlay=overlay)
+    pipeline = pipeline or load(path, environ=environ, overlay=overlay)
     root = Root(path)
     _refuse_links(root, config.cache)
     index = Index(database_path(root, environ), root, warn=warn, keeps=once_true(lambda: keeps_local(root)))
     objects = os.path.join(config.cache, layout.OBJECTS)
     workspace = Workspace(root, index, Ignore.load(root), objects=objects, verified=verified)
-    cache = Path(config.cache)
     batch = Batch(config.durability)
-    store = LocalStore(cache, links=config.links, batch=batch, verified=index)
-    results = Results(cache, batch, report=lambda path, problem: warn(f'{path}: {problem}'))
+    store = LocalStore(config.cache, links=config.links, batch=batch, verified=index)
+    results = Results(config.cache, batch, report=lambda path, problem: warn(f'{path}: {problem}'))
     params = Params(root, overlay=overlay)
     describer = Describer(
         pipeline,

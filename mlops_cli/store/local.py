@@ -4,7 +4,6 @@ from __future__ import annotations
 import builtins
 import os
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from pathlib import Path
 
 from mlops_cli.core.digest import Digest
 from mlops_cli.core.refs import ObjectRef
@@ -27,8 +26,8 @@ def _unknown(_path: str, _facts: os.stat_result) -> None:
 class LocalStore(Shelf):
     """``links``: how files come into a workspace, best first.  See Shelf for the rest."""
 
-    def __init__(self, cache: Path, *, batch: Batch, links: Sequence[LinkMode] = DEFAULT_LINKS,
-                 verified: Verified | None = None) -> None:
+    def __init__(self, cache: str | os.PathLike[str], *, batch: Batch,
+                 links: Sequence[LinkMode] = DEFAULT_LINKS, verified: Verified | None = None) -> None:
         super().__init__(cache, batch=batch, verified=verified)
         self.links = tuple(links)
         self._whole: set[Digest] = set()  # trees all of whose objects were here

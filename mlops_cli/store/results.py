@@ -11,7 +11,6 @@ from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
 from contextlib import suppress
 from functools import cached_property
 from itertools import pairwise
-from pathlib import Path
 from typing import Any
 
 from mlops_cli.core.canonical import canonical_bytes, document
@@ -195,9 +194,8 @@ class Results:
     """The entries of one cache.  ``batch``: takes new ones to their names; whoever made it flushes it.  ``report``: told the
     path of each entry that is passed over, and why.  Thread safe."""
 
-    def __init__(self, cache: Path, batch: Batch, *, report: Report = _silent) -> None:
+    def __init__(self, cache: str | os.PathLike[str], batch: Batch, *, report: Report = _silent) -> None:
         self._place = Place(cache, RESULTS)
-        self._cache = cache
         self._folder = os.path.join(cache, RESULTS)
         self._batch = batch
         self._report = report
@@ -266,7 +264,7 @@ class Results:
         """Whether there are more entries than this; looks no further once it knows."""
         found = 0
         with suppress(FileNotFoundError):
-            for folder in os.scandir(self._cache / RESULTS):
+            for folder in os.scandir(self._folder):
                 with suppress(NotADirectoryError, FileNotFoundError):
                     found += len(os.listdir(folder.path))
                 if found > number:

@@ -12,7 +12,6 @@ import stat
 import threading
 import time
 from collections.abc import Callable, Iterator
-from pathlib import Path
 from typing import Any, Protocol
 
 from mlops_cli.core.digest import Digest, digest_of, hasher
@@ -79,9 +78,9 @@ class Shelf:
     """``cache``: its folder, made when something is first put there: who only looks leaves nothing behind.  ``batch``: takes
     new objects to their names; whoever made it flushes it."""
 
-    def __init__(self, cache: Path, *, batch: Batch, verified: Verified | None = None) -> None:
+    def __init__(self, cache: str | os.PathLike[str], *, batch: Batch, verified: Verified | None = None) -> None:
         self.cache = cache
-        self.objects = os.path.abspath(cache / OBJECTS)
+        self.objects = os.path.abspath(os.path.join(cache, OBJECTS))
         self.batch = batch
         self.verified = verified
         self._place = Place(cache, OBJECTS)
@@ -285,14 +284,14 @@ class Shelf:
 class Place:
     """The folder of a cache, opened when it is first needed.  ``part``: the folder in it that its user reads.  Thread safe."""
 
-    def __init__(self, cache: Path, part: str) -> None:
-        self._cache, self._part = cache, part
+    def __init__(self, cache: str | os.PathLike[str], part: str) -> None:
+        self._cache, self._part = os.fspath(cache), part
         self._root: Root | None = None
         self._lock = threading.Lock()
 
     def there(self) -> bool:
         """Whether there is something to read."""
-        return self._root is not None or os.path.isdir(self._cache / self._part)
+        return self._root is not None or os.path.isdir(os.path.join(self._cache, self._part))
 
     @property
     def root(self) -> Root:
@@ -307,8 +306,8 @@ class Place:
 
     def prepare(self) -> None:
         """Raises OSError."""
-        for folder in (self._cache, self._cache / TEMPORARY, self._cache / self._part):
-            make_folders(folder)
+        for part in ('', TEMPORARY, self._part):
+            make_folders(os.path.join(self._cache, part) if part else self._cache)
 
     def close(self) -> None:
         with self._lock:
@@ -317,16 +316,16 @@ class Place:
                 self._root = None
 
 
-def make_folders(path: Path) -> None:
+def make_folders(path: str) -> None:
     """A folder of ours and those above it, if absent.  Raises OSError."""
-    if path.is_dir():
+    if os.path.isdir(path):
         return
-    if not path.parent.is_dir():
-        make_folders(path.parent)
+    if not os.path.isdir(above := os.path.dirname(path) or '.'):
+        make_folders(above)
     try:
-        ops.mkdir(str(path), 0o700)
+        ops.mkdir(path, 0o700)
     except FileExistsError:
-        if not path.is_dir():
+        if not os.path.isdir(path):
             raise
 
 

@@ -410,13 +410,13 @@ def test_two_commands_with_many_threads_may_write_at_once(
 
 
 def test_on_a_network_file_system_it_lies_in_the_users_cache(root: Root, monkeypatch: pytest.MonkeyPatch) -> None:
-    here = module.database_path(root, {})
+    here = Path(module.database_path(root, {}))
     assert here == Path(root.path, '.mlops/local/index-v1.sqlite')
     monkeypatch.setattr(module.filesystem, 'probe', lambda _fd: filesystem.FileSystem('nfs4', ordered=False, network=True))
-    there = module.database_path(root, {'XDG_CACHE_HOME': '/cache', 'HOME': '/home/ada'})
+    there = Path(module.database_path(root, {'XDG_CACHE_HOME': '/cache', 'HOME': '/home/ada'}))
     assert there.parent == Path('/cache/mlops')
     assert there.name.endswith('-index-v1.sqlite')
-    assert module.database_path(root, {'HOME': '/home/ada'}) == Path('/home/ada/.cache/mlops', there.name)
+    assert module.database_path(root, {'HOME': '/home/ada'}) == f'/home/ada/.cache/mlops/{there.name}'
 
 
 def test_seals_are_kept_replaced_and_forgotten(root: Root) -> None:
