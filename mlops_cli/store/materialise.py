@@ -44,6 +44,7 @@ class Materialise:
         self.shelf = shelf
         self._links = tuple(dict.fromkeys((*links, 'copy')))
         self._ways: list[str] = []  # those of them that this placement may try
+        self._ways_in: dict[str, list[str]] = {}  # by folder
         self._unshared: set[int] = set()  # devices that have no reflinks
         self._mode = {'file': 0o444, 'exec': 0o555} if read_only else {'file': 0o644, 'exec': 0o755}
         self._near = Nearby(root)
@@ -64,9 +65,7 @@ class Materialise:
         if not replace and (ref.kind == 'tree' or ref.size > SMALL) and _exists(name, folder):
             raise Taken(rel)
         self._written = []
-        self._ways = [*self._links]
-        if 'reflink' in self._links and os.fstat(folder).st_dev in self._unshared:
-            self._ways.remove('reflink')
+        self._ways = self._ways_into(rel.rpartition('/')[0], folder)
         temporary = temporaries.new_name(temporaries.PREFIX)
         try:
             if ref.kind == 'tree':
@@ -83,6 +82,13 @@ class Materialise:
                 facts = os.stat(name, dir_fd=folder, follow_symlinks=False)
                 return [(rel, facts, ref)] if stat.S_ISREG(facts.st_mode) else []
         return self._written
+
+    def _ways_into(self, path: str, folder: int) -> list[str]:
+        ways = self._ways_in.get(path)
+        if ways is None:
+            unshared = os.fstat(folder).st_dev in self._unshared
+            ways = self._ways_in[path] = [way for way in self._links if way != 'reflink' or not unshared]
+        return ways
 
     def _folder(self, ref: ObjectRef, folder: int, name: str, path: str, depth: int) -> None:
         if depth > tree.DEPTH_LIMIT:

@@ -1,4 +1,5 @@
-"""What one more trivial stage costs a run from nothing, counted in operations, which no busy machine blurs.
+"""What one more trivial stage costs a run from nothing, and one more output a checkout, counted in operations, which no busy
+machine blurs.
 
 The difference of two runs, so that what a run costs once does not count.  Where a number is beaten, write the new one; one that
 has to rise needs a reason.
@@ -7,6 +8,7 @@ has to rise needs a reason.
 from __future__ import annotations
 
 import json
+import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -23,10 +25,15 @@ CALLS = {'open': 21.5, 'stat': 16.0, 'fstat': 20.0, 'close': 21.5, 'listdir': 3.
          'readlink': 0.0, 'posix_spawn': 0.0, 'fork': 0.0}
 # Changes of the disk, by the functions of fsio.ops.
 CHANGES = {'create': 4.0, 'write': 8.0, 'pwrite': 2.0, 'rename': 2.0, 'link': 2.0, 'unlink': 2.0, 'mkdir': 2.75, 'fchmod': 3.0,
-           'fsync': 6.75, 'sync_range': 0.0, 'utime': 0.5, 'truncate': 0.0}
+           'fsync': 6.75, 'sync_range': 0.0, 'utime': 0.5, 'truncate': 0.0, 'rename_noreplace': 0.0, 'exchange': 0.0}
+# The same of each output that checkout puts where nothing stands, and of each file in a folder: what comes before it is
+# planning, and not counted here.
+PLACED = {'open': 2.0, 'stat': 1.0, 'fstat': 1.0, 'close': 2.0, 'read': 1.0, 'ops.create': 1.0, 'ops.write': 1.0,
+          'ops.rename_noreplace': 1.0, 'fcntl': 2.0}
+PLACED_IN_FOLDER = {'open': 2.0, 'fstat': 1.0, 'close': 2.0, 'read': 1.0, 'ops.create': 1.0, 'ops.write': 1.0}
 
 DRIVER = """\
-import collections, json, os, sys
+import collections, fcntl, json, os, sys
 counts = collections.Counter()
 
 def counted(module, name, key, how_many=lambda *args: 1):
@@ -38,6 +45,7 @@ def counted(module, name, key, how_many=lambda *args: 1):
 
 for name in CALLS:
     counted(os, name, name)
+counted(fcntl, 'fcntl', 'fcntl')
 from mlops_cli.__main__ import main
 from mlops_cli.fsio import ops
 for name in CHANGES:
@@ -45,13 +53,24 @@ for name in CHANGES:
         counted(ops, name, 'ops.' + name)
 counted(ops, 'fsync_many', 'ops.fsync', len)
 counted(ops, 'open_with', 'ops.create', lambda path, flags, *rest: bool(flags & os.O_CREAT))
-sys.argv = ['mlops', 'run', '-j2', '--quiet']
+if 'PLACING':
+    from mlops_cli.cli.commands import checkout
+    bring = checkout.bring
+    def bringing(*args, **options):
+        counts.clear()
+        found = bring(*args, **options)
+        if found.placed:
+            placing.update(counts)
+        return found
+    placing = collections.Counter()
+    checkout.bring = bringing
+sys.argv = ['mlops', *COMMAND]
 try:
     code = main()
 except SystemExit as ended:
     code = ended.code
 assert not code, code
-print(json.dumps(counts))
+print(json.dumps(placing if 'PLACING' else counts))
 """
 
 
@@ -63,7 +82,13 @@ def count(folder: Path, stages: int) -> dict[str, int]:
         paths = f'deps: [src/{number}.txt], outs: [out/{number}.txt]'
         lines.append(f'  s{number}: {{cmd: cp src/{number}.txt out/{number}.txt, {paths}}}')
     project.write('pipeline.yaml', '\n'.join(lines) + '\n')
+    return counted(project, ['run', '-j2', '--quiet'])
+
+
+def counted(project: Project, command: list[str], placing: str = '') -> dict[str, int]:
+    """Operations of a command; with ``placing`` of the part of it that places outputs."""
     program = DRIVER.replace('CALLS', repr([*CALLS])).replace('CHANGES', repr([*CHANGES]))
+    program = program.replace('COMMAND', repr(command)).replace('PLACING', placing)
     done = subprocess.run(
         [sys.executable, '-c', program], cwd=project.path, env=project.environ, stdout=-1, stderr=subprocess.STDOUT, text=True
     )
@@ -91,3 +116,29 @@ def test_changes_of_the_disk(cost: dict[str, float], name: str) -> None:
 
 def test_a_stage_still_has_its_object_its_result_its_manifest_and_its_pin_made_durable(cost: dict[str, float]) -> None:
     assert cost['ops.create'] >= 4 and cost['ops.fsync'] >= 4
+
+
+def placed(folder: Path, files: int, *, together: bool) -> dict[str, int]:
+    """What a checkout does that places so many files: as one folder, or each as a stage's own."""
+    project = Project(folder)
+    names = [f'out/{number}.txt' for number in range(files)]
+    make = [f'echo {name} > {name}' for name in names]
+    if together:
+        lines = ['  s:', '    outs: [out]', '    cmd: [mkdir out, ' + ', '.join(make) + ']']
+    else:
+        lines = [f'  s{number}: {{cmd: "mkdir -p out; {make[number]}", outs: [{names[number]}]}}' for number in range(files)]
+    project.write('pipeline.yaml', '\n'.join(['stages:', *lines]) + '\n')
+    project.run()
+    shutil.rmtree(project.path / 'out')
+    found = counted(project, ['checkout', '--quiet'], 'placing')
+    assert [project.read(name) for name in names] == [f'{name}\n' for name in names]
+    return found
+
+
+@pytest.mark.parametrize('together', [False, True], ids=['files', 'folder'])
+def test_what_each_file_that_is_placed_takes(tmp_path: Path, together: bool) -> None:
+    few, many = (placed(tmp_path / str(files), files, together=together) for files in (FEW, MANY))
+    found = {name: (many[name] - few.get(name, 0)) / (MANY - FEW) for name in many}
+    allowed = PLACED_IN_FOLDER if together else PLACED
+    assert {name: cost for name, cost in found.items() if cost > allowed.get(name, 0.0) * ROOM + SLACK} == {}
+    assert found['ops.write'] == 1.0
