@@ -54,6 +54,12 @@ def digest_of(data: bytes | bytearray | memoryview) -> Digest:
     return Digest(blake3(data).hexdigest())
 
 
+def seal(data: bytes | memoryview, secret: bytes, purpose: str) -> bytes:
+    """32 bytes that nobody without the secret (of 32 bytes) can make for these bytes.  ``purpose``: a seal for one is none for
+    another."""
+    return blake3(data, key=blake3(secret, derive_key_context=f'mlops {purpose}').digest()).digest()
+
+
 def digest_of_file(path: str, *, threads: int = 1) -> Digest:
     """BLAKE3 of a whole file through a memory map: only for files nobody can truncate meanwhile (objects of a store).
 

@@ -41,6 +41,11 @@ class Where:
         return where
 
     @property
+    def place(self) -> int:
+        """As ``at`` takes it."""
+        return self._place
+
+    @property
     def line(self) -> int:
         return ((self._place + 1) >> self.SHIFT) + 1
 

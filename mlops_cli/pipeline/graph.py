@@ -30,6 +30,12 @@ def edges(pipeline: Pipeline) -> dict[str, tuple[str, ...]]:
     return found
 
 
+def with_edges(pipeline: Pipeline, known: dict[str, tuple[str, ...]]) -> Pipeline:
+    """The pipeline, whose edges were worked out before."""
+    vars(pipeline)['edges'] = known
+    return pipeline
+
+
 def _edges(pipeline: Pipeline) -> dict[str, tuple[str, ...]]:
     makers = Makers(pipeline.stages.values())
     position = {name: number for number, name in enumerate(pipeline.stages)}

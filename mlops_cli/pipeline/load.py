@@ -36,6 +36,11 @@ def load(root: FilePath, *, file: str = layout.PIPELINE_FILE, environ: Mapping[s
 
     ``environ``: the environment, of which templates see what a stage declares.  ``overlay``: (parameter file, dotted key) ->
     value of ``--set``, which templates see too.  Raises UserErrors holding every mistake."""
+    return load_from(root, file, environ, overlay)[0]
+
+
+def load_from(root: FilePath, file: str, environ: Mapping[str, str], overlay: Overlay | None) -> tuple[Pipeline, Sources]:
+    """As :func:`load`, and what it was made from."""
     problems = Problems()
     try:
         opened = Root(root)
@@ -46,7 +51,7 @@ def load(root: FilePath, *, file: str = layout.PIPELINE_FILE, environ: Mapping[s
         documents = _documents(file, sources, problems)
         pipeline = _assemble(documents, root, sources, environ, problems)
     problems.raise_if_any()
-    return pipeline
+    return pipeline, sources
 
 
 @cache

@@ -7,6 +7,7 @@ from typing import Any
 
 from mlops_cli.core import layout
 from mlops_cli.core.classes import dataclass, field
+from mlops_cli.core.digest import digest_of
 from mlops_cli.core.document import Document
 from mlops_cli.core.errors import UserError, UserErrors, Where
 from mlops_cli.core.near import did_you_mean
@@ -56,13 +57,16 @@ class Problems:
 
 
 class Sources:
-    """Reads files of the project and remembers which.  ``overlay``: (file, dotted key) -> value of ``--set``."""
+    """Reads files of the project and remembers which.  ``overlay``: (file, dotted key) -> value of ``--set``.
+
+    ``files``: each with its bytes and their digest.  ``steady``: each was the same whenever it was looked at."""
 
     def __init__(self, root: Root, overlay: Overlay) -> None:
         self.root = root
         self.overlay = overlay
-        self.files: dict[str, None] = {}
+        self.files: dict[str, tuple[int, str]] = {}
         self.absent: dict[str, None] = {}
+        self.steady = True
         self._values: dict[str, dict[str, Any]] = {}
 
     def bytes_of(self, rel: str, limit: int) -> bytes | None:
@@ -71,10 +75,12 @@ class Sources:
             data = read_file(self.root, rel, limit)
         except (FileNotFoundError, NotADirectoryError):
             self.absent[rel] = None
+            self.steady &= rel not in self.files
             return None
         except OSError as error:
             raise machine_error(error, 'read') from None
-        self.files[rel] = None
+        found = len(data), digest_of(data).hex
+        self.steady &= rel not in self.absent and self.files.setdefault(rel, found) == found
         return data
 
     def values(self, rel: str) -> dict[str, Any] | None:

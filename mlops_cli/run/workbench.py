@@ -22,7 +22,7 @@ from mlops_cli.fingerprint.stage import Describer, Draft
 from mlops_cli.fsio.durable import Batch
 from mlops_cli.fsio.paths import Root
 from mlops_cli.pipeline import graph
-from mlops_cli.pipeline.load import load
+from mlops_cli.pipeline.kept import load
 from mlops_cli.pipeline.spec import Pipeline
 from mlops_cli.records import data
 from mlops_cli.records.accepted import Acceptances

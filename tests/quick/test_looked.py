@@ -15,9 +15,12 @@ from tests.quick.world import World
 # What need not be there, each with why.  P is the project.
 FREE = {
     r'P/\.mlops/local(/(index-v1\.sqlite|locks-v1|clock|answers-v1).*)?': 'our own; looked at by each answer, or no matter',
+    r'P/\.mlops/local/(\.mlops-tmp.*|pipeline-v1)': 'our own; holds nothing but what the pipeline files say',
     r'P/\.mlops/cache/(tmp|locks-v1)(/.*|\.holders)?': 'written by every command that writes, and in no answer',
     r'/(proc|dev|sys)(/.*)?': 'of the kernel',
-    r'.*/pipeline\.schema\.yaml|.*/mlops_cli/pipeline/schema\.json': 'of the program, whose version and place count',
+    r'.*/\.cache/mlops/answers-token': 'the secret; with another, no answer counts',
+    r'.*/pipeline\.schema\.yaml|.*/mlops_cli(/pipeline(/schema\.json)?|/core|/yamlfile\.py)?': 'of the program, whose version '
+    'and place count',
     r'.*/site-packages/[^/]+(/__init__\.py)?': 'what is in a package that is installed; to install one changes site-packages',
 }
 
