@@ -6,7 +6,6 @@ from collections.abc import Iterable
 from typing import TYPE_CHECKING, Any
 
 from mlops_cli.cli.console import Line, one_line, wrap
-from mlops_cli.core.clock import iso
 
 if TYPE_CHECKING:
     from mlops_cli.run.killed import Killed
@@ -47,6 +46,8 @@ def died_documents(runs: Iterable[Killed]) -> list[dict[str, Any]]:
 
 def live_documents(runs: Iterable[Live]) -> list[dict[str, Any]]:
     """A flat object per run."""
+    from mlops_cli.core.clock import iso
+
     return [
         {
             'run': one.short,

@@ -7,6 +7,7 @@ import errno
 import os
 import time
 from collections.abc import Collection, Iterable, Iterator, Mapping
+from typing import TYPE_CHECKING
 
 from mlops_cli import git
 from mlops_cli.cli.uncommitted import NOTHING, Uncommitted, recorded
@@ -14,22 +15,22 @@ from mlops_cli.cli.words import progress_words, remaining
 from mlops_cli.core import layout
 from mlops_cli.core.classes import dataclass
 from mlops_cli.core.clock import from_iso
-from mlops_cli.core.digest import Digest
 from mlops_cli.core.errors import UserError
-from mlops_cli.core.refs import ObjectRef
 from mlops_cli.core.units import show_seconds, show_size
-from mlops_cli.fsio.holders import Holder
 from mlops_cli.fsio.locks import LockFile
-from mlops_cli.plan.model import Plan
 from mlops_cli.records import data
-from mlops_cli.records.history import Problem, problem_of
-from mlops_cli.records.runs import Run
-from mlops_cli.run import live, progress
-from mlops_cli.run.checkout import unsaved
-from mlops_cli.run.killed import Killed
-from mlops_cli.run.logs import last_line, newest_log
-from mlops_cli.run.workbench import Workbench
+from mlops_cli.run import live
 from mlops_cli.store.tree import diff
+
+if TYPE_CHECKING:
+    from mlops_cli.core.digest import Digest
+    from mlops_cli.core.refs import ObjectRef
+    from mlops_cli.fsio.holders import Holder
+    from mlops_cli.plan.model import Plan
+    from mlops_cli.records.history import Problem
+    from mlops_cli.records.runs import Run
+    from mlops_cli.run.killed import Killed
+    from mlops_cli.run.workbench import Workbench
 
 NOT_HERE = 'not here'
 NOWHERE = 'not here and not in this cache'
@@ -106,11 +107,15 @@ def _holders(bench: Workbench, stages: Iterable[str]) -> Iterator[tuple[str, Hol
 
 
 def _work(bench: Workbench, run: live.Live, doing: live.Doing) -> Working:
+    from mlops_cli.run.logs import last_line
+
     said = _progress(bench, doing) or last_line(bench.root, doing.log)
     return Working(doing.stage, doing.since, run.host, run.pid, said, run.short)
 
 
 def _held(bench: Workbench, stage: str, holder: Holder | None) -> Working:
+    from mlops_cli.run.logs import last_line, newest_log
+
     newest = newest_log(bench.root, stage)
     said = last_line(bench.root, newest[1]) if newest else ''
     if holder is None:
@@ -120,7 +125,11 @@ def _held(bench: Workbench, stage: str, holder: Holder | None) -> Working:
 
 def _progress(bench: Workbench, doing: live.Doing) -> str:
     """``epoch 7 of 40, loss 0.412, about 2m05s left``."""
-    found = progress.read(bench.root, doing.stage, doing.progress, doing.since) if doing.progress else None
+    if not doing.progress:
+        return ''
+    from mlops_cli.run import progress
+
+    found = progress.read(bench.root, doing.stage, doing.progress, doing.since)
     if found is None:
         return ''
     now = time.time()
@@ -173,14 +182,22 @@ def _differing(bench: Workbench, before: ObjectRef, after: ObjectRef) -> tuple[s
 def unsaved_outputs(bench: Workbench, plan: Plan) -> tuple[str, ...]:
     """Outputs changed by hand that a checkout would refuse to overwrite."""
     wanted = {path: step.made[path] for step in plan.steps for path in step.changed_by_hand if path in step.made}
+    if not wanted:
+        return ()
+    from mlops_cli.run.checkout import unsaved
+
     return tuple(unsaved(bench, wanted, clean=False))
 
 
 def last_run(bench: Workbench) -> tuple[Run | None, tuple[Problem, ...]]:
     """The newest whose record can be read, and why that of a newer one cannot."""
-    problems: list[Problem] = []
-    run = next(bench.runs.newest(lambda error: problems.append(problem_of(error))), None)
-    return run, tuple(problems)
+    unread: list[UserError] = []
+    run = next(bench.runs.newest(unread.append), None)
+    if not unread:
+        return run, ()
+    from mlops_cli.records.history import problem_of
+
+    return run, tuple(map(problem_of, unread))
 
 
 def ended_at(run: Run) -> float:

@@ -5,15 +5,15 @@ from __future__ import annotations
 import os
 import stat
 from collections.abc import Iterable, Iterator
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from mlops_cli.core import layout
 from mlops_cli.core.classes import dataclass
 from mlops_cli.core.errors import ExitCode, UserError
 from mlops_cli.core.paths import inside
-from mlops_cli.fsio import locks
-from mlops_cli.fsio.journal import SUFFIX, decode
-from mlops_cli.fsio.paths import Root
+
+if TYPE_CHECKING:
+    from mlops_cli.fsio.paths import Root
 
 MOST_BYTES = 16 << 20  # of a journal; what is behind them is not told
 
@@ -41,10 +41,12 @@ def killed(root: Root) -> tuple[Killed, ...]:
         names = sorted(entry.name for entry in root.scandir(layout.JOURNAL))
     except (FileNotFoundError, NotADirectoryError, PermissionError, UserError):
         return ()
-    return tuple(_killed(root, names))
+    return tuple(_killed(root, names)) if names else ()
 
 
 def _killed(root: Root, names: Iterable[str]) -> Iterator[Killed]:
+    from mlops_cli.fsio.journal import SUFFIX, decode
+
     for name in names:
         data = _abandoned(root, f'{layout.JOURNAL}/{name}') if name.endswith(SUFFIX) else b''
         records = decode(data)[0] if data else []
@@ -56,6 +58,8 @@ def _killed(root: Root, names: Iterable[str]) -> Iterator[Killed]:
 
 def _abandoned(root: Root, path: str) -> bytes:
     """What a journal says whose owner is gone; nothing of one that is going on, or that is no journal."""
+    from mlops_cli.fsio import locks
+
     try:
         fd = root.open(path, os.O_RDONLY)
     except (FileNotFoundError, PermissionError, UserError):

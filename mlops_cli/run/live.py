@@ -9,21 +9,17 @@ import json
 import os
 import re
 import stat
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from typing import TYPE_CHECKING, Any
 
 from mlops_cli.core import layout
 from mlops_cli.core.classes import dataclass
 from mlops_cli.core.clock import check_moment
 from mlops_cli.core.errors import UserError
-from mlops_cli.core.events import StageStarted, event_of
 from mlops_cli.core.patterns import pattern
-from mlops_cli.fsio.journal import SUFFIX
-from mlops_cli.fsio.paths import Root
-from mlops_cli.run.logs import is_going_on
-from mlops_cli.run.recorder import EVENTS, SCHEMA, folder_of
 
-if TYPE_CHECKING:
+if TYPE_CHECKING:  # and what reads a run is loaded where there is one
+    from mlops_cli.fsio.paths import Root
     from mlops_cli.run.workbench import Workbench
 
 FIRST_BYTES = 1 << 16  # of a run's file, for its first line
@@ -77,6 +73,14 @@ def running_in(root: Root) -> Iterator[Live]:
         names = sorted(entry.name for entry in root.scandir(layout.JOURNAL))
     except (FileNotFoundError, NotADirectoryError):
         return
+    if names:
+        yield from _going_on(root, names)
+
+
+def _going_on(root: Root, names: Iterable[str]) -> Iterator[Live]:
+    from mlops_cli.fsio.journal import SUFFIX
+    from mlops_cli.run.logs import is_going_on
+
     for name in names:
         run = name.removesuffix(SUFFIX)
         if name.endswith(SUFFIX) and is_going_on(root, run) and (found := read(root, run)) is not None:
@@ -108,6 +112,8 @@ def read(root: Root, run: str) -> Live | None:
 
 def open_events(root: Root, run: str) -> int | None:
     """A run's file of events, open; None if there is none that can be read."""
+    from mlops_cli.run.recorder import EVENTS, folder_of
+
     try:
         fd = root.open(f'{folder_of(run)}/{EVENTS}', os.O_RDONLY)
     except (FileNotFoundError, NotADirectoryError, PermissionError, UserError):
@@ -120,10 +126,14 @@ def open_events(root: Root, run: str) -> int | None:
 
 def stat_events(root: Root, run: str) -> os.stat_result | None:
     """The facts of a run's file of events, None if it has none."""
+    from mlops_cli.run.recorder import EVENTS, folder_of
+
     return root.stat(f'{folder_of(run)}/{EVENTS}')
 
 
 def _live(run: str, header: Mapping[str, Any], rest: bytes) -> Live | None:
+    from mlops_cli.run.recorder import SCHEMA
+
     if header['event'] != 'live' or header['schema'] != SCHEMA or header['run'] != run:
         return None
     doing: dict[str, Doing] = {}
@@ -152,6 +162,8 @@ def _live(run: str, header: Mapping[str, Any], rest: bytes) -> Live | None:
 
 
 def _doing(data: bytes, found: re.Match[bytes]) -> Doing:
+    from mlops_cli.core.events import StageStarted, event_of
+
     line = data[found.start() : data.find(b'\n', found.start()) + 1]
     event = event_of(json.loads(line)) if line else None
     since = check_moment(float(found[2]))

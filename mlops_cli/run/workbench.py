@@ -6,10 +6,9 @@ import os
 import stat
 from collections.abc import Callable, Collection, Iterator, Mapping
 from contextlib import ExitStack
-from functools import cached_property
+from functools import cached_property, partial
 from typing import Any
 
-from mlops_cli import git
 from mlops_cli.core import layout
 from mlops_cli.core.classes import dataclass, field
 from mlops_cli.core.collector import without_collector
@@ -158,7 +157,7 @@ def open_workbench(
         params,
         environ,
         tracked=data.tracked(root),
-        in_git=in_git or (lambda folder: git.tracked(path, [folder])),
+        in_git=in_git or partial(_tracked, path),
         read=store.read,
     )
     pins, runs = Pins(root), Runs(root)
@@ -166,6 +165,12 @@ def open_workbench(
     return Workbench(
         root, config, pipeline, workspace, index, store, results, pins, runs, batch, describer, environ, overlay, known
     )
+
+
+def _tracked(path: str, folder: str) -> tuple[str, ...]:
+    from mlops_cli import git  # of few stages does anything depend on it
+
+    return git.tracked(path, [folder])
 
 
 def once_true(ask: Callable[[], bool]) -> Callable[[], bool]:

@@ -14,15 +14,15 @@ _readlink = os.readlink
 def install(touched: set[str]) -> None:
     """From here until the answer is kept: ``look PATH``, and ``list PATH`` of folders whose names are asked for, into
     ``touched``."""
-    from mlops_cli.cli.quick import learn
+    from mlops_cli.cli.quick import looked
 
-    places, listening = learn.places, [True]
+    places, listening = looked.places, [True]
 
     def silently(*arguments: Any) -> Any:
         listening.clear()
         return places(*arguments)
 
-    learn.places = silently
+    looked.places = silently
     for name in ('stat', 'lstat', 'open', 'readlink', 'access'):
         setattr(os, name, _noting(getattr(os, name), 'look', touched, listening))
     for name in ('scandir', 'listdir'):

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import sys
 import time
+from typing import TYPE_CHECKING
 
 from mlops_cli.cli import context, exits, options
 from mlops_cli.cli.beside import Beside
 from mlops_cli.cli.console import out_lines, print_json, width
-from mlops_cli.cli.documents import plan_document, uncommitted_document, working_document
 from mlops_cli.cli.going_on import died_documents
 from mlops_cli.cli.problems import tell_problems
 from mlops_cli.cli.quick.learn import keep
@@ -19,12 +19,13 @@ from mlops_cli.cli.uncommitted import Uncommitted, recorded, uncommitted
 from mlops_cli.cli.wiring import output_words, workbench
 from mlops_cli.core.collector import without_collector
 from mlops_cli.core.errors import ExitCode
-from mlops_cli.plan.model import Plan
-from mlops_cli.records.repository import access
 from mlops_cli.run.killed import killed
 from mlops_cli.run.outlook import look
 from mlops_cli.run.request import Request, chosen, wishes_of
-from mlops_cli.run.workbench import Workbench
+
+if TYPE_CHECKING:
+    from mlops_cli.plan.model import Plan
+    from mlops_cli.run.workbench import Workbench
 
 EXITS = exits.line(ExitCode.OUT_OF_DATE)
 
@@ -42,6 +43,8 @@ def command(
     with without_collector(), workbench(learns=True) as bench:
         request = Request(output_words(bench, stages or ()))
         if json:
+            from mlops_cli.cli.documents import plan_document, uncommitted_document, working_document
+
             with Beside(lambda: recorded(bench)) as asked:
                 plan = planned(bench, request)
                 missing = uncommitted(bench, asked.result())
@@ -58,6 +61,12 @@ def command(
         else:
             plan = _show(bench, request)
     return exits.of_plan(plan, exit_code, strict)
+
+
+def _no_git(bench: Workbench) -> str:
+    from mlops_cli.records.repository import access
+
+    return access(bench.root.path).sentence
 
 
 def planned(bench: Workbench, request: Request) -> Plan:
@@ -81,7 +90,7 @@ def _show(bench: Workbench, request: Request) -> Plan:
         data,
         tuple(edited),
         unknown_code(bench),
-        access(bench.root.path).sentence if head is None else '',
+        _no_git(bench) if head is None else '',
         killed(bench.root),
         unsaved=unsaved_outputs(bench, plan),
         unread=len(problems),

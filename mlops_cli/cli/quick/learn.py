@@ -10,11 +10,11 @@ import stat
 import sys
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress
+from typing import TYPE_CHECKING
 
 from mlops_cli.cli import console, context
 from mlops_cli.cli.console import Line, safe
 from mlops_cli.cli.quick import compare, form, settle
-from mlops_cli.cli.quick.looked import Looked, places
 from mlops_cli.core import layout
 from mlops_cli.core.classes import dataclass, field
 from mlops_cli.core.errors import UserError
@@ -22,9 +22,13 @@ from mlops_cli.fingerprint.index import Index, Moment, database_path
 from mlops_cli.fsio import paths, token
 from mlops_cli.fsio.atomic import read_file, write_file
 from mlops_cli.fsio.paths import Root
-from mlops_cli.plan.model import Plan, Verdict
+from mlops_cli.plan.model import Verdict
 from mlops_cli.records.files import keeps_local
-from mlops_cli.run.workbench import Workbench
+
+if TYPE_CHECKING:
+    from mlops_cli.cli.quick.looked import Looked
+    from mlops_cli.plan.model import Plan
+    from mlops_cli.run.workbench import Workbench
 
 PAGES = 8  # answers that are kept for one state
 LIMIT = 1 << 30  # bytes of the file
@@ -87,6 +91,8 @@ def keep(bench: Workbench, plan: Plan, command: str, lines: Sequence[Line]) -> N
         return
     if len(plan.steps) < len(bench.pipeline.stages):
         return
+    from mlops_cli.cli.quick.looked import places
+
     paths.asked = None  # what is looked at from here on is no part of the answer
     with suppress(OSError, UserError):
         if bench.root.stat(layout.JOURNAL) is None:  # that it was not there cannot be seen by a folder in which much is written

@@ -10,7 +10,6 @@ from mlops_cli.cli.going_on import died_lines
 from mlops_cli.cli.narrow import narrowed
 from mlops_cli.cli.quick.form import open_moment
 from mlops_cli.cli.rows import Row, notes, rows
-from mlops_cli.cli.screens.plan import advice
 from mlops_cli.cli.standing import NO_WAY_BACK, NOT_HERE, NOWHERE, Standing, Working, ended_at
 from mlops_cli.cli.unchanged import note
 from mlops_cli.cli.words import Groups, ago, fold, some
@@ -130,6 +129,8 @@ class _Page:
         waiting = [step for step in self.steps(Verdict.BLOCKED) if not step.reasons]
         if not steps:
             return
+        from mlops_cli.cli.screens.plan import advice
+
         self.put('')
         self.put(f'Blocked, {len(steps) + len(waiting):,}', 'Blocked')
         for row in rows(steps, self.groups, folded=not self.everything):
