@@ -16,8 +16,9 @@ from mlops_cli.core.classes import dataclass, field
 from mlops_cli.core.digest import Digest
 from mlops_cli.core.errors import ExitCode, UserError
 from mlops_cli.core.refs import ObjectRef
+from mlops_cli.core.states import pack
 from mlops_cli.fingerprint.ignore import ALWAYS, Ignore
-from mlops_cli.fingerprint.index import Index, pack
+from mlops_cli.fingerprint.index import Index
 from mlops_cli.fingerprint.scan import Scan
 from mlops_cli.fsio.paths import FolderEntry, Root
 from mlops_cli.fsio.reading import Nearby

@@ -20,8 +20,10 @@ from mlops_cli.core.digest import Digest, digest_of
 from mlops_cli.core.errors import UserError
 from mlops_cli.core.layout import INDEX, LOCAL
 from mlops_cli.core.refs import ObjectRef
+from mlops_cli.core.states import RECORD_BYTES, SIGNATURE, make_record, pack, record_is, record_ref
 from mlops_cli.fsio import filesystem, ops
 from mlops_cli.fsio.paths import Root
+from mlops_cli.store.ingest import Added
 
 StatFilter = Callable[[os.stat_result], os.stat_result]
 Warn = Callable[[str], None]
@@ -35,12 +37,9 @@ PROBE_AGE_SECONDS = 0.01  # how old a reading of the clock may be before it pays
 SETTLED_AGE_SECONDS = 1.0  # how old one may be that proves that a file has settled
 FLUSH_SECONDS = 5.0
 
-SIGNATURE = struct.Struct('<QQqqqI')
 _CHECK_BYTES = 16
 _SEAL = struct.Struct('<32s32sq')
 _NAME = struct.Struct('<H')
-_RECORD_BYTES = SIGNATURE.size + 1 + 32
-_CLEAN, _EXEC = 1, 2
 
 _TABLES = (
     'CREATE TABLE IF NOT EXISTS folders (path BLOB PRIMARY KEY, value BLOB NOT NULL)',
@@ -72,11 +71,6 @@ class Seal:
 
     signature: bytes
     ref: ObjectRef
-
-
-def pack(facts: os.stat_result) -> bytes:
-    """The 44 bytes that stand for one file's state."""
-    return SIGNATURE.pack(facts.st_dev, facts.st_ino, facts.st_size, facts.st_mtime_ns, facts.st_ctime_ns, facts.st_mode)
 
 
 def _path(rel: str) -> bytes:
@@ -199,6 +193,14 @@ class Index:
                     records[name] = settled if moment.settled(facts) else make_record(pack(facts), ref, False)
                     self._dirty_folders.add(folder)
         self._flush_if_due()
+
+    def put_added(self, added: Added) -> None:
+        """Remember what was read while it was added to the store."""
+        self.put_many(added.files, moment=added.moment)
+        for folder, records in added.records.items():
+            known = self.folder(folder)
+            self.put_folder(folder, {name: record for name, record in records.items()
+                                     if name not in known or not _proves_as_much(known[name], record)}, records)
 
     def folder(self, folder: str) -> dict[str, bytes]:
         """The records of the files directly in a folder, by name; read it under the lock, change it through put."""
@@ -414,20 +416,9 @@ def ensure_folder(path: str) -> None:
             ops.mkdir(path)
 
 
-def make_record(signature: bytes, ref: ObjectRef, settled: bool) -> bytes:
-    """What the index keeps of one file."""
-    flags = (_CLEAN if settled else 0) | (_EXEC if ref.kind == 'exec' else 0)
-    return signature + bytes((flags,)) + bytes.fromhex(ref.digest.hex)
-
-
-def record_is(record: bytes, signature: bytes) -> bool:
-    """Whether a record may be trusted for a file in this state."""
-    return bool(record[SIGNATURE.size] & _CLEAN) and record.startswith(signature)
-
-
-def record_ref(record: bytes) -> ObjectRef:
-    size: int = SIGNATURE.unpack_from(record)[2]
-    return ObjectRef(Digest(record[SIGNATURE.size + 1:].hex()), size, 'exec' if record[SIGNATURE.size] & _EXEC else 'file')
+def _proves_as_much(record: bytes, other: bytes) -> bool:
+    """As another of the same file, whose moment came later."""
+    return record_is(record, other[:SIGNATURE.size]) and record[SIGNATURE.size + 1:] == other[SIGNATURE.size + 1:]
 
 
 def _joined(records: dict[str, bytes]) -> bytes:
@@ -443,7 +434,7 @@ def _records(value: bytes) -> Iterator[tuple[str, bytes]]:
     while at < len(value):
         start = at + _NAME.size
         end = start + _NAME.unpack_from(value, at)[0]
-        at = end + _RECORD_BYTES
+        at = end + RECORD_BYTES
         yield value[start:end].decode('utf-8', 'surrogateescape'), value[end:at]
 
 

@@ -11,8 +11,9 @@ from collections.abc import Callable, Collection
 from mlops_cli.core.digest import Digest, digest_of
 from mlops_cli.core.errors import ExitCode, UserError
 from mlops_cli.core.refs import ObjectRef
+from mlops_cli.core.states import SIGNATURE, make_record, pack, record_is, record_ref
 from mlops_cli.fingerprint.ignore import Ignore
-from mlops_cli.fingerprint.index import SIGNATURE, Index, Seal, make_record, pack, record_is, record_ref
+from mlops_cli.fingerprint.index import Index, Seal
 from mlops_cli.fsio import temporaries
 from mlops_cli.store import tree
 from mlops_cli.store.ingest import check_link, check_names, hash_open_file, special_file, too_deep

@@ -94,6 +94,35 @@ def sync_range(fd: int, wait: bool) -> bool:
     return True
 
 
+def sync_filesystem(fd: int) -> bool:
+    """All of the descriptor's file system to the medium; False where the system lacks it, or would not tell of an error
+    since the descriptor was opened (Linux before 5.8).  Raises OSError."""
+    call = _sync_filesystem_call()
+    if call is None:
+        return False
+    while call(fd) != 0:
+        number = _last_error()
+        if number != errno.EINTR:
+            raise OSError(number, os.strerror(number))
+    return True
+
+
+@cache
+def _sync_filesystem_call() -> Any:
+    import ctypes
+    if sys.platform != 'linux' or _release(os.uname().release) < (5, 8):
+        return None
+    call = getattr(_libc(), 'syncfs', None)
+    if call is not None:
+        call.argtypes, call.restype = [ctypes.c_int], ctypes.c_int
+    return call
+
+
+def _release(text: str) -> tuple[int, ...]:
+    numbers = text.partition('-')[0].split('.')[:2]
+    return tuple(map(int, numbers)) if all(number.isdecimal() for number in numbers) else ()
+
+
 def full_sync(fd: int) -> None:
     """fsync, on macOS down to the medium.  Raises OSError."""
     if sys.platform == 'darwin':

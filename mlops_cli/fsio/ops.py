@@ -241,6 +241,18 @@ def sync_folder(path: str = '.', *, dir_fd: int | None = None) -> None:
         os.close(fd)
 
 
+def sync_filesystem(fd: int) -> bool:
+    """All that was written to the descriptor's file system, by anybody, to the medium.  False, and nothing done, where the
+    system lacks it.  Raises OSError, also for a failed write-out since the descriptor was opened."""
+    try:
+        if _hooks:
+            _tell_fd('sync_filesystem', fd)
+        return native.sync_filesystem(fd)
+    except OSError as error:
+        _name_fd(error, fd)
+        raise
+
+
 def sync_range(fd: int, *, wait: bool = False) -> bool:
     """Start the write-out of a file's data; with ``wait``, until it is written.  It makes nothing durable by itself.
     False, and nothing done, where the system lacks it.  Raises OSError."""

@@ -303,7 +303,7 @@ def _take_in(bench: Workbench, one: Proposal) -> Proposal:
     for output in stage.outputs:
         bench.workspace.forget(output.path)
         added = bench.store.add_path(bench.root, output.path, known=bench.index.get)
-        bench.index.put_many(added.files, moment=added.moment)
+        bench.index.put_added(added)
         bench.workspace.forget(output.path)
         found.append((output.path, added.ref))
     outputs = tuple(sorted(found))

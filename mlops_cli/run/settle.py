@@ -152,7 +152,7 @@ def settle(session: Session, attempt: Attempt, outcome: Outcome, taken: Taken | 
         return _failed(session, attempt, outcome, taken.error.message, taken.error.hint)
     if not attempt.folder:
         for added in taken.added:
-            session.index.put_many(added.files, moment=added.moment)
+            session.index.put_added(added)
         for path, _ in taken.outputs:
             session.workspace.forget(path)
     changed = _changed_inputs(session, attempt)

@@ -7,10 +7,11 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import Any
 
-from mlops_cli.core.classes import dataclass
+from mlops_cli.core.classes import dataclass, field
 from mlops_cli.core.digest import Digest, digest_of
 from mlops_cli.core.errors import ExitCode, UserError
 from mlops_cli.core.refs import Kind, ObjectRef
+from mlops_cli.core.states import record_parts
 from mlops_cli.fsio import ops, temporaries
 from mlops_cli.fsio.durable import OBJECTS, TREES
 from mlops_cli.fsio.paths import Root
@@ -20,6 +21,7 @@ from mlops_cli.store.tree import DEPTH_LIMIT, TreeEntry
 
 TRIES = 3
 Known = Callable[[str, os.stat_result], ObjectRef | None]
+Read = Callable[[str, os.stat_result], dict[str, bytes]]
 
 _READ = os.O_RDONLY | os.O_NOFOLLOW | os.O_CLOEXEC | os.O_NONBLOCK
 _FOLDER = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
@@ -27,12 +29,14 @@ _FOLDER = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
 
 @dataclass(frozen=True, slots=True)
 class Added:
-    """What was added.  ``files``: path relative to the root, stat taken after it was read, content, of every regular file.
+    """What was added.  ``files``: path relative to the root, stat taken after it was read, content, of every regular file
+    that is not in ``records``: folder, name, and what the index keeps of it (core/states.py).
     ``moment``: what the clock of the store's ``verified`` said before the first of them was read; None without one."""
 
     ref: ObjectRef
     files: list[tuple[str, os.stat_result, ObjectRef]]
     moment: Any = None
+    records: dict[str, dict[str, bytes]] = field(default_factory=dict)
 
 
 def kind_of(facts: os.stat_result) -> Kind:
@@ -176,28 +180,40 @@ def _add_large(shelf: Shelf, source: int, before: os.stat_result, reflink: bool)
     return None if changed else (digest, size)
 
 
+def _recorded(name: str, record: bytes) -> TreeEntry:
+    digest, size, kind = record_parts(record)
+    return TreeEntry(name, kind, digest, size)
+
+
 class Ingest:
     """One addition of a file or folder.  ``known``: the content of a file in this state, if that is known; then it is not
-    read as long as the object is here.  ``sure``: only if that object is also found sound, byte for byte."""
+    read as long as the object is here.  ``sure``: only if that object is also found sound, byte for byte.  ``read``: what
+    others have read and stored of the files of a folder in this state, by name.  ``keep``: stores a node."""
 
-    def __init__(self, shelf: Shelf, *, known: Known, reflink: bool, sure: bool) -> None:
-        self.shelf, self.known, self.reflink, self.sure = shelf, known, reflink, sure
+    def __init__(self, shelf: Shelf, *, known: Known, reflink: bool, sure: bool,
+                 read: Read = lambda _folder, _facts: {}, keep: Callable[[bytes], object] | None = None) -> None:
+        self.shelf, self.known, self.reflink, self.sure, self._read = shelf, known, reflink, sure, read
+        self._keep = keep or (lambda node: add_bytes(shelf, node))
         self.files: list[tuple[str, os.stat_result, ObjectRef]] = []
+        self.records: dict[str, dict[str, bytes]] = {}
 
     def path(self, root: Root, rel: str) -> ObjectRef:
         """The file or folder at ``rel``.  Raises UserError; OSError, FileNotFoundError if there is none."""
+        found = self.file(root, rel)
+        return found if isinstance(found, ObjectRef) else self.folder(found, rel)
+
+    def file(self, root: Root, rel: str) -> ObjectRef | int:
+        """As :meth:`path`, but of a folder only its descriptor, which the caller closes."""
         with root.parent(rel) as (folder, name):
             facts = os.stat(name, dir_fd=folder, follow_symlinks=False)
             if stat.S_ISDIR(facts.st_mode):
-                fd = os.open(name, _FOLDER, dir_fd=folder)
-            elif not stat.S_ISLNK(facts.st_mode):
+                return os.open(name, _FOLDER, dir_fd=folder)
+            if not stat.S_ISLNK(facts.st_mode):
                 return self._file(folder, name, rel, facts)
-            elif stored := self._stored(os.readlink(name, dir_fd=folder)):
+            if stored := self._stored(os.readlink(name, dir_fd=folder)):
                 return stored
-            else:
-                raise UserError(f'{rel} is a symbolic link', exit_code=ExitCode.REFUSED,
-                                hint='write a regular file or a folder there: a link has no content of its own to keep')
-        return self._folder(fd, rel, 0)
+            raise UserError(f'{rel} is a symbolic link', exit_code=ExitCode.REFUSED,
+                            hint='write a regular file or a folder there: a link has no content of its own to keep')
 
     def _stored(self, target: str) -> ObjectRef | None:
         """The content behind a link of ours into the cache, if it can be relied on as asked."""
@@ -225,36 +241,40 @@ class Ingest:
         found = self.shelf.stat(ref.digest)
         return found is not None and found.st_size == ref.size
 
-    def _folder(self, fd: int, path: str, depth: int) -> ObjectRef:
-        """Takes over the descriptor."""
+    def folder(self, fd: int, path: str, depth: int = 0) -> ObjectRef:
+        """The folder behind a descriptor, which is taken over.  Raises UserError, OSError."""
         try:
             if depth > DEPTH_LIMIT:
                 raise too_deep(path)
             before = os.fstat(fd)
+            read = self._read(path, before)
             for _ in range(TRIES):
                 read_so_far = len(self.files)
-                entries = self._entries(fd, path, depth)
+                entries = self._entries(fd, path, depth, read)
                 after = os.fstat(fd)
                 if entries is not None and same_state(before, after):
                     break
-                before = after
+                before, read = after, {}
                 del self.files[read_so_far:]
             else:
                 raise changed_while_reading(path)
+            if read:
+                self.records[path] = read
         finally:
             os.close(fd)
         check_names(path, entries)
         node = tree.encode(entries)
         ref = tree.tree_ref(node, entries)
-        add_bytes(self.shelf, node)
+        self._keep(node)
         return ref
 
-    def _entries(self, fd: int, path: str, depth: int) -> list[TreeEntry] | None:
+    def _entries(self, fd: int, path: str, depth: int, read: dict[str, bytes]) -> list[TreeEntry] | None:
         """None if something vanished meanwhile."""
         with os.scandir(fd) as found:
             names = sorted(entry.name for entry in found)
         try:
-            return [entry for name in names if (entry := self._entry(fd, name, f'{path}/{name}', depth))]
+            return [entry for name in names if (entry := _recorded(name, read[name]) if name in read
+                                                else self._entry(fd, name, f'{path}/{name}', depth))]
         except FileNotFoundError:
             return None
 
@@ -263,7 +283,7 @@ class Ingest:
             return None  # what a killed command of ours left behind
         facts = os.stat(name, dir_fd=fd, follow_symlinks=False)
         if stat.S_ISDIR(facts.st_mode):
-            return tree.entry_of(name, self._folder(os.open(name, _FOLDER, dir_fd=fd), path, depth + 1))
+            return tree.entry_of(name, self.folder(os.open(name, _FOLDER, dir_fd=fd), path, depth + 1))
         if stat.S_ISLNK(facts.st_mode):
             target = os.readlink(name, dir_fd=fd)
             if stored := self._stored(target):

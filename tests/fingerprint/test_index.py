@@ -13,6 +13,7 @@ import pytest
 
 from mlops_cli.core.digest import Digest, digest_of
 from mlops_cli.core.refs import ObjectRef
+from mlops_cli.core.states import SIGNATURE
 from mlops_cli.fingerprint import index as module
 from mlops_cli.fingerprint.index import Index, Moment
 from mlops_cli.fsio import filesystem, ops
@@ -441,7 +442,7 @@ def test_seals_are_kept_replaced_and_forgotten(root: Root) -> None:
 
 def test_files_that_are_gone_are_forgotten_in_time(root: Root) -> None:
     index = make(root)
-    record = module.make_record(bytes(module.SIGNATURE.size), ObjectRef(Digest('00' * 32), 0, 'file'), True)
+    record = module.make_record(bytes(SIGNATURE.size), ObjectRef(Digest('00' * 32), 0, 'file'), True)
     index.put_folder('d', {f'f{n}': record for n in range(1000)}, range(1000))  # type: ignore[arg-type]
     index.put_folder('d', {'new': record}, {'f1', 'f2', 'new'})
     assert index.folder('d').keys() == {'f1', 'f2', 'new'}

@@ -106,8 +106,13 @@ def _add(bench: Workbench, path: str, before: ObjectRef | None) -> Added:
         progress.step()
         return bench.index.get(file, status)
 
+    def seen(count: int) -> None:
+        nonlocal files
+        files += count
+        progress.step()
+
     with Progress(lambda: f'  adding    {one_line(path)}: {files:,} files, {show_size(size)}') as progress:
-        added = bench.store.add_path(bench.root, path, known=known)
-    bench.index.put_many(added.files, moment=added.moment)
+        added = bench.store.add_path(bench.root, path, known=known, seen=seen)
+    bench.index.put_added(added)
     record = data.add(bench.root, path, added.ref, bench.batch)
     return Added(path, added.ref, record, added.ref != before)

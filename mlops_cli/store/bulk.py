@@ -1,0 +1,114 @@
+"""A folder into the store, by a crew of processes where that is worth it: what they leave, the ordinary way does."""
+from __future__ import annotations
+
+import os
+from collections import deque
+from collections.abc import Callable, Iterator
+from typing import Any
+
+from mlops_cli.core.digest import digest_of
+from mlops_cli.fsio.paths import Root
+from mlops_cli.store.crew import ENOUGH, Crew, CrewLost, survey
+from mlops_cli.store.ingest import Added, Ingest, Known, add_bytes, same_state
+from mlops_cli.store.shelf import Shelf
+from mlops_cli.store.staging import Stage, Writer
+
+
+def add_folder(shelf: Shelf, root: Root, rel: str, fd: int, *, known: Known, reflink: bool, sure: bool, moment: Any,
+               seen: Callable[[int], object]) -> Added:
+    """A folder, of which ``fd`` is a descriptor, here taken over.  ``seen``: told how many files a crew has read of one more
+    folder.  The rest as LocalStore.add_path."""
+    run = Ingest(shelf, known=known, reflink=reflink, sure=sure)
+    unread = _Unread(root, rel, known)
+    if not unread.enough():
+        return Added(run.folder(fd, rel), run.files, moment)
+    os.close(fd)
+    try:
+        return _by_crew(shelf, root, rel, unread, known=known, reflink=reflink, sure=sure, moment=moment, seen=seen)
+    except CrewLost:  # whatever was in its way, the ordinary way meets it too, and says what it is
+        return Added(run.path(root, rel), run.files, moment)
+
+
+def _by_crew(shelf: Shelf, root: Root, rel: str, unread: _Unread, *, known: Known, reflink: bool, sure: bool,
+             moment: Any, seen: Callable[[int], object]) -> Added:
+    limits = (moment.device, moment.before_ns, moment.foreign_before_ns) if moment else (-1, 0, 0)
+    with Stage(shelf) as files, Stage(shelf) as trees, Crew(root, unread, limits, shelf, files) as crew:
+        writer = Writer(trees.fd, shelf.root.fd)
+        damaged: list[bytes] = []  # nodes that the store has, but not as they should be
+        nodes = 0
+
+        def keep(node: bytes) -> None:
+            nonlocal nodes
+            nodes += 1
+            if not writer.put(digest_of(node).hex, node):
+                damaged.append(node)
+
+        def read(folder: str, facts: os.stat_result) -> dict[str, bytes]:
+            if not unread.has(folder):
+                return {}
+            records = crew.records(folder)
+            seen(len(records))
+            return records if same_state(unread.states.pop(folder), facts) else {}
+
+        try:
+            run = Ingest(shelf, known=known, reflink=reflink, sure=sure, read=read, keep=keep)
+            ref = run.path(root, rel)
+        finally:
+            writer.close()
+        crew.finish()
+        files.settle(crew.count)
+        files.place(crew.count)
+        if run.files:
+            shelf.batch.flush()  # what the crew left: objects come before the trees that name them
+        trees.settle(nodes)
+        trees.place(nodes)
+        for node in damaged:
+            add_bytes(shelf, node)
+    return Added(ref, run.files, moment, run.records)
+
+
+class _Unread:
+    """The folders from ``rel`` down whose files nobody knows, as far as a look at two of them tells, each with their names.
+    ``states``: of these folders, before they were listed."""
+
+    def __init__(self, root: Root, rel: str, known: Known) -> None:
+        self.states: dict[str, os.stat_result] = {}
+        self._known = known
+        self._survey = survey(root, rel)
+        self._passed: set[str] = set()
+        self._ready: deque[tuple[str, list[str]]] = deque()
+
+    def __iter__(self) -> Iterator[tuple[str, list[str]]]:
+        while self._ready or self._step():
+            if self._ready:
+                yield self._ready.popleft()
+
+    def enough(self) -> bool:
+        """Whether there are so many that a crew is worth it."""
+        while (few := sum(len(names) for _, names in self._ready) < ENOUGH) and self._step():
+            pass
+        return not few
+
+    def has(self, folder: str) -> bool:
+        """Whether a folder is one of them; each can be asked for in its turn, as the survey goes."""
+        while folder not in self._passed and self._step():
+            pass
+        return folder in self.states
+
+    def _step(self) -> bool:
+        """Look at one more folder; False after the last."""
+        found = next(self._survey, None)
+        if found is None:
+            return False
+        folder, names, fd, facts = found
+        self._passed.add(folder)
+        if names and not any(self._is_known(fd, folder, name) for name in {names[0], names[-1]}):
+            self.states[folder] = facts
+            self._ready.append((folder, names))
+        return True
+
+    def _is_known(self, fd: int, folder: str, name: str) -> bool:
+        try:
+            return self._known(f'{folder}/{name}', os.stat(name, dir_fd=fd, follow_symlinks=False)) is not None
+        except OSError:
+            return True  # it went meanwhile: the ordinary way sees to it

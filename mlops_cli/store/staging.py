@@ -1,0 +1,204 @@
+"""Thousands of new objects at once: written where nobody looks, by their names, then moved to their places a folder at a time.
+
+A folder ``tmp/<owner>-<number>/`` holds folders like those of ``objects-v1``.  What is in it is no object until all of it is
+durable; then a folder that has no counterpart gets its place in one step, and of the others each file does.  So a killed
+command leaves one temporary, and no object that is not whole.
+"""
+from __future__ import annotations
+
+import os
+import stat
+import time
+from contextlib import suppress
+from types import TracebackType
+
+from mlops_cli.core.digest import Digest
+from mlops_cli.core.layout import OBJECTS, TEMPORARY
+from mlops_cli.fsio import filesystem, naming, ops, removal, syncing, temporaries
+from mlops_cli.store.shelf import FRESH_SECONDS, Shelf, read_all
+
+_READ = os.O_RDONLY | os.O_NOFOLLOW | os.O_CLOEXEC | os.O_NONBLOCK
+_FOLDER = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
+_AT_ONCE = 256  # files held open for an fsync each
+_WHOLE = frozenset(('ext4', 'xfs', 'btrfs', 'tmpfs'))  # where to sync all of the file system makes all in it durable
+_OTHERS_BYTES = 16 << 10  # of others', for each file of ours, that may have to be written out with them
+
+
+class Writer:
+    """Puts objects into a staging folder.  ``stage``, ``cache``: descriptors of it and of the folder of the cache.
+    ``exact``: the process has no umask, so that the modes asked for are those that files get.
+
+    Raises OSError from all its methods; after one of them the staging folder is worth nothing."""
+
+    def __init__(self, stage: int, cache: int, *, exact: bool = False, folder_mode: int = 0o755) -> None:
+        self._stage, self._cache, self._exact, self._folder_mode = stage, cache, exact, folder_mode
+        self._open: dict[str, tuple[int, int]] = {}
+
+    def put(self, digest: str, data: bytes) -> bool:
+        """``digest``: hex.  False where an object of that name is not what it should be, and nothing was done."""
+        shard, name = digest[:2], digest[2:]
+        folders = self._open.get(shard) or self._enter(shard)
+        if folders[1] >= 0 and (found := self._present(folders[1], name, data)) is not None:
+            return found
+        try:
+            fd = ops.open_new(name, 0o444, folders[0])
+        except FileExistsError:
+            return True  # it was put here before, or is being put by a process beside this one
+        try:
+            ops.write(fd, data)
+            if not self._exact:
+                ops.fchmod(fd, 0o444)
+        finally:
+            os.close(fd)
+        return True
+
+    def _enter(self, shard: str) -> tuple[int, int]:
+        with suppress(FileExistsError):
+            ops.mkdir(shard, self._folder_mode, dir_fd=self._stage)
+        try:
+            placed = os.open(f'{OBJECTS}/{shard}', _FOLDER, dir_fd=self._cache)
+        except FileNotFoundError:
+            placed = -1
+        found = self._open[shard] = os.open(shard, _FOLDER, dir_fd=self._stage), placed
+        return found
+
+    def _present(self, folder: int, name: str, data: bytes) -> bool | None:
+        """Whether the object is there and sound; None if it is not there."""
+        try:
+            fd = os.open(name, _READ, dir_fd=folder)
+        except FileNotFoundError:
+            return None
+        except OSError:
+            return False
+        try:
+            facts = os.fstat(fd)
+            if not stat.S_ISREG(facts.st_mode) or facts.st_size != len(data) or read_all(fd, len(data)) != data:
+                return False
+        finally:
+            os.close(fd)
+        if time.time() - facts.st_mtime > FRESH_SECONDS:
+            naming.freshen(folder, name)
+        return True
+
+    def close(self) -> None:
+        """Let go of the folders."""
+        while self._open:
+            for fd in self._open.popitem()[1]:
+                if fd >= 0:
+                    os.close(fd)
+
+
+class Stage:
+    """A staging folder in a cache.  As a context manager it goes with all that has not been placed.  ``fd``: its descriptor."""
+
+    def __init__(self, shelf: Shelf) -> None:
+        self._shelf = shelf
+        self._durability = shelf.batch.durability
+        self._path = f'{TEMPORARY}/{temporaries.new_name()}'
+        self._count = 0
+        ops.mkdir(self._path, 0o700, dir_fd=shelf.root.fd)
+        self.fd = os.open(self._path, _FOLDER, dir_fd=shelf.root.fd)  # before anything is in it: errors from here on are told
+
+    def __enter__(self) -> Stage:
+        return self
+
+    def __exit__(self, _kind: type[BaseException] | None, _error: BaseException | None, _trace: TracebackType | None) -> None:
+        os.close(self.fd)
+        folder, _, name = self._path.rpartition('/')
+        fd = os.open(folder, _FOLDER, dir_fd=self._shelf.root.fd)
+        try:
+            with suppress(OSError):
+                removal.remove_tree(name, fd)
+        finally:
+            os.close(fd)
+
+    def settle(self, count: int) -> None:
+        """Make all in it durable, some ``count`` files.  Raises OSError."""
+        if self._durability == 'none' or (self._durability == 'batch' and self._sync_whole(count)):
+            return
+        for shard in os.listdir(self.fd):
+            folder = os.open(shard, _FOLDER, dir_fd=self.fd)
+            try:
+                names = os.listdir(folder)
+                for start in range(0, len(names), _AT_ONCE):
+                    _sync_files(folder, names[start:start + _AT_ONCE])
+                ops.fsync(folder)
+            finally:
+                os.close(folder)
+        ops.fsync(self.fd)
+
+    def _sync_whole(self, count: int) -> bool:
+        """One call in place of thousands, where nobody else has so much to write that it would take longer."""
+        if filesystem.probe(self.fd).type not in _WHOLE or _to_be_written() > count * _OTHERS_BYTES:
+            return False
+        if not ops.sync_filesystem(self.fd):
+            return False
+        ops.fsync(self.fd)  # what the call wrote last may still be in the medium's own memory
+        return True
+
+    def place(self, count: int) -> None:
+        """Give all that is in it, and is durable, its places; those are durable afterwards.  Raises OSError."""
+        objects = os.open(OBJECTS, _FOLDER, dir_fd=self._shelf.root.fd)
+        touched: list[int] = []
+        try:
+            for shard in sorted(os.listdir(self.fd)):
+                if not self._place_whole(shard, objects):
+                    touched.append(self._place_each(shard, objects))
+            if self._durability == 'none' or (self._durability == 'batch' and self._sync_whole(count)):
+                return
+            syncing.sync_each([*touched, objects])
+        finally:
+            for fd in (*touched, objects):
+                os.close(fd)
+
+    def _place_whole(self, shard: str, objects: int) -> bool:
+        try:
+            ops.rename_noreplace(shard, shard, src_dir_fd=self.fd, dst_dir_fd=objects)
+        except OSError:  # it is there, or the system lacks the call: the other way says what is wrong
+            return False
+        return True
+
+    def _place_each(self, shard: str, objects: int) -> int:
+        """The descriptor of the folder that the files went to."""
+        source = os.open(shard, _FOLDER, dir_fd=self.fd)
+        try:
+            with suppress(FileExistsError):
+                ops.mkdir(shard, 0o755, dir_fd=objects)
+            target = os.open(shard, _FOLDER, dir_fd=objects)
+            for name in os.listdir(source):
+                self._place_one(source, target, shard, name)
+            return target
+        finally:
+            os.close(source)
+
+    def _place_one(self, source: int, target: int, shard: str, name: str) -> None:
+        if naming.name_new(source, name, target, name):
+            return
+        if naming.is_damaged(source, name, target, name):
+            self._shelf.quarantine(Digest(shard + name), 'it has the wrong size')
+        elif naming.freshen(target, name):
+            ops.unlink(name, dir_fd=source)
+            return
+        ops.rename(name, name, src_dir_fd=source, dst_dir_fd=target)
+
+
+def _sync_files(folder: int, names: list[str]) -> None:
+    fds: list[int] = []
+    try:
+        for name in names:
+            fds.append(ops.open_with(name, _READ, dir_fd=folder))
+        syncing.sync_each(fds)
+    finally:
+        for fd in fds:
+            os.close(fd)
+
+
+def _to_be_written() -> int:
+    """Bytes in memory that wait to be written, of all file systems together; without end where the system does not say."""
+    found = []
+    with suppress(OSError, ValueError, IndexError), open('/proc/meminfo', encoding='ascii') as file:
+        for line in file:
+            name, _, value = line.partition(':')
+            if name in ('Dirty', 'Writeback'):
+                found.append(int(value.split()[0]) << 10)
+    return sum(found) if len(found) == 2 else 1 << 62
