@@ -13,7 +13,7 @@ from mlops_cli.core.classes import dataclass
 from mlops_cli.core.errors import UserError
 from mlops_cli.experiments.past import open_history
 from mlops_cli.fsio.paths import Root
-from mlops_cli.pipeline.load import load
+from mlops_cli.pipeline.kept import load
 from mlops_cli.pipeline.spec import Pipeline
 from mlops_cli.records.config import load_config
 from mlops_cli.records.history import History

@@ -5,7 +5,6 @@ from __future__ import annotations
 import os
 
 from mlops_cli.core import layout
-from mlops_cli.yamlfile import PIPELINE, examine
 
 
 def around(project: str) -> tuple[str, str]:
@@ -22,6 +21,8 @@ def around(project: str) -> tuple[str, str]:
 
 def _includes(file: str, folder: str) -> bool:
     """Looked for as text first: most pipelines include nothing."""
+    from mlops_cli.yamlfile import PIPELINE, examine
+
     try:
         with open(os.open(file, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC), 'rb') as opened:
             data = opened.read(PIPELINE.size)

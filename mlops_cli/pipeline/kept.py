@@ -11,7 +11,6 @@ import stat
 import sys
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import suppress
-from pathlib import Path
 from typing import Any
 
 from mlops_cli import __version__
@@ -30,9 +29,10 @@ PURPOSE = 'pipeline-v1'
 LENGTH = 4  # bytes of a length
 LIMIT = 128 << 20  # bytes of the file
 OFF = 'MLOPS_QUICK'
+Folder = str | os.PathLike[str]
 
 
-def load(root: Path, *, environ: Mapping[str, str], overlay: Mapping[tuple[str, str], Any] | None = None) -> Pipeline:
+def load(root: Folder, *, environ: Mapping[str, str], overlay: Mapping[tuple[str, str], Any] | None = None) -> Pipeline:
     """As load.load of the folder's pipeline.yaml: the same Pipeline, or the same errors."""
     keeps = not overlay and environ.get(OFF) != '0'
     found = _kept(root, environ) if keeps else None
@@ -66,7 +66,7 @@ class _Seen(Mapping[str, str]):
         raise TypeError('how many variables there are is nothing that a pipeline is made from')
 
 
-def _facts(root: Path) -> bytes:
+def _facts(root: Folder) -> bytes:
     """What else has to be the same: who reads it and how, and where the project lies, whose name may be that of its folder.
     The states of our own files, too: one version may be installed over another of the same number."""
     own = os.path.dirname(__file__)
@@ -83,7 +83,7 @@ def _variables(names: Iterable[str], environ: Mapping[str, str], secret: bytes) 
     return seal(marshal.dumps(values, 0), secret, f'{PURPOSE} variables')
 
 
-def _kept(root: Path, environ: Mapping[str, str]) -> Pipeline | None:
+def _kept(root: Folder, environ: Mapping[str, str]) -> Pipeline | None:
     """What is kept, if it would be loaded so again."""
     try:
         with Root(root) as opened:
@@ -126,7 +126,7 @@ def _are_absent(root: Root, paths: Iterable[str]) -> bool:
     return True
 
 
-def _keep(root: Path, pipeline: Pipeline, files: Mapping[str, tuple[int, str]], variables: Iterable[str],
+def _keep(root: Folder, pipeline: Pipeline, files: Mapping[str, tuple[int, str]], variables: Iterable[str],
           environ: Mapping[str, str]) -> None:
     """Raises OSError, UserError, ValueError where it cannot be kept."""
     with Root(root) as opened:

@@ -11,7 +11,6 @@ import re
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import suppress
 from itertools import islice
-from pathlib import Path
 from typing import Any
 
 from mlops_cli.core import layout
@@ -263,10 +262,10 @@ def _pipeline() -> Any:
     folder = _folder()
     if folder is None:
         return None
-    from mlops_cli.pipeline.load import load
+    from mlops_cli.pipeline.kept import load
 
     try:
-        return load(Path(folder), environ=dict(os.environ))
+        return load(folder, environ=dict(os.environ))
     except (UserError, OSError):
         return None
 
