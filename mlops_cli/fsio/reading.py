@@ -44,14 +44,14 @@ class Nearby:
         except (FileNotFoundError, NotADirectoryError):
             return None
 
-    def parent(self, rel: str, *, create: bool = False) -> tuple[int, str]:
+    def parent(self, rel: str, *, create: bool = False, mode: int = 0o755) -> tuple[int, str]:
         """What is within Root.parent, as that raises; the descriptor is good until the next call."""
         folder, _, name = rel.rpartition('/')
         fd = self._folders.get(folder)
         if fd is None or name in ('', '.', '..') or '\0' in name:
             if len(self._folders) >= FOLDERS:
                 self.__exit__()
-            with self.root.parent(rel, create) as (found, name):
+            with self.root.parent(rel, create, mode) as (found, name):
                 fd = self._folders[folder] = os.dup(found)
         return fd, name
 

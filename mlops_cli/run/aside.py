@@ -29,6 +29,7 @@ from mlops_cli.core.paths import ancestors, check_path, inside
 from mlops_cli.core.refs import ObjectRef
 from mlops_cli.fsio import ops
 from mlops_cli.fsio.paths import Root
+from mlops_cli.fsio.reading import Nearby
 from mlops_cli.records.pins import slug
 
 ASIDE = 'aside'
@@ -70,19 +71,24 @@ def _outermost(paths: Iterable[str]) -> list[str]:
     return [path for path in found if known.isdisjoint(ancestors(path))]
 
 
-def move(root: Root, attempt: str, paths: Iterable[str]) -> tuple[str, ...]:
+def move(root: Root, attempt: str, paths: Iterable[str], look: Callable[[str], object] = lambda _path: None) -> tuple[str, ...]:
     """Those of the paths that were there, and are now aside.  After it, whatever stands at an output is the attempt's own.
 
-    To be told to the journal first.  Raises OSError, UserError; then the attempt has to be put back."""
+    To be told to the journal first.  ``look``: called with each path just before it is moved.  Raises OSError, UserError;
+    then the attempt has to be put back."""
     work = _work(attempt)
-    there = [path for path in _outermost(paths) if root.stat(path) is not None]
-    if not there:
-        root.makedirs(layout.WORK, mode=0o700)
-        with root.parent(work) as (folder, name):
-            os.close(ops.open_new(name, dir_fd=folder))  # as good as an empty folder, and ten times as fast
-        return ()
-    for path in there:
-        _rename(root, path, f'{work}.to/{ASIDE}/{path}')
+    with Nearby(root) as here, Nearby(root) as beside:
+        there = [path for path in _outermost(paths) if here.stat(path) is not None]
+        if not there:
+            root.makedirs(layout.WORK, mode=0o700)
+            with root.parent(work) as (folder, name):
+                os.close(ops.open_new(name, dir_fd=folder))  # as good as an empty folder, and ten times as fast
+            return ()
+        for path in there:
+            look(path)
+            folder, name = here.parent(path)
+            target, _ = beside.parent(f'{work}.to/{ASIDE}/{path}', create=True, mode=0o700)
+            ops.rename(name, name, src_dir_fd=folder, dst_dir_fd=target)
     root.rename(f'{work}.to', work)
     return tuple(there)
 
@@ -138,10 +144,11 @@ def finish(
     if not before:
         root.remove_tree(work)  # empty: one step
         return ()
-    for path in sorted(before):
-        ref, here = before[path], f'{work}/{ASIDE}/{path}'
-        if root.stat(here) is not None and (ref is None or not stored((ref,))):
-            _rename(root, here, f'{work}/{RESCUE}/{path}')
+    with Nearby(root) as near:
+        for path in sorted(before):
+            ref, here = before[path], f'{work}/{ASIDE}/{path}'
+            if near.stat(here) is not None and (ref is None or not stored((ref,))):
+                _rename(root, here, f'{work}/{RESCUE}/{path}')
     if root.stat(work) is not None:
         root.rename(work, f'{work}.done')
     return _settle_done(root, work, run, before)
@@ -230,10 +237,12 @@ def _holds_something(root: Root, folder: str) -> bool:
 def _settle_done(root: Root, work: str, run: str, paths: Iterable[str]) -> tuple[str, ...]:
     """What is to be rescued to where people find it; the rest away."""
     done = f'{work}.done'
-    kept = [
-        keep(root, f'{layout.RESCUE}/{run}', path, f'{done}/{RESCUE}/{path}')
-        for path in sorted(paths)
-        if root.stat(f'{done}/{RESCUE}/{path}') is not None
-    ]
+    kept = []
+    if root.stat(f'{done}/{RESCUE}') is not None:
+        kept = [
+            keep(root, f'{layout.RESCUE}/{run}', path, f'{done}/{RESCUE}/{path}')
+            for path in sorted(paths)
+            if root.stat(f'{done}/{RESCUE}/{path}') is not None
+        ]
     root.remove_tree(done)
     return tuple(kept)

@@ -26,6 +26,7 @@ from mlops_cli.store.shelf import SMALL
 from mlops_cli.store.tree import walk
 
 KNOWN = (Verdict.FRESH, Verdict.RESTORE)
+MOST_AT_ONCE = 256  # small files that are replaced together
 MOST_UNNOTED = 1000  # files placed until the index hears of them
 WAIT_SECONDS = 3.0  # for stages of another command to end that use what is to be placed
 
@@ -160,28 +161,35 @@ class _Bringing:
         self.kept: list[str] = []
         self.stayed: list[str] = []
         self._journal: Journal | None = None
+        self._attempts = 0
+        self._stack = ExitStack()
         self._written: Written = []
 
     def all(self, stale: Mapping[str, ObjectRef]) -> None:
         bench = self.bench
-        with ExitStack() as stack:
+        group: dict[str, ObjectRef] = {}
+        with self._stack as stack:
             locks = stack.enter_context(LockFile(layout.LOCKS, root=bench.root))
             placing = stack.enter_context(bench.store.placing(bench.root))
             stack.callback(self._note)
-            for number, (path, ref) in enumerate(stale.items()):
-                if bench.workspace.ref(path, ignore=False) is None and self._into_nothing(locks, placing, path, ref):
+            for path, ref in stale.items():
+                held = bench.workspace.ref(path, ignore=False)
+                if held is None and self._into_nothing(locks, placing, path, ref):
                     continue
-                if self._journal is None:
-                    self._journal = stack.enter_context(Journal(bench.root.full(layout.JOURNAL), self.identity))
-                with _unused(locks, path):
-                    self._instead(self._journal, path, ref, f'{self.identity}-{number}')
+                if held is None or not (_is_short(held) and _is_short(ref)):
+                    self._alone(locks, path, ref)
+                    continue
+                group[path] = ref
+                if len(group) >= MOST_AT_ONCE:
+                    self._together(locks, placing, group)
+                    group = {}
+            self._together(locks, placing, group)
 
     def _into_nothing(self, locks: LockFile, placing: Materialise, path: str, ref: ObjectRef) -> bool:
         """False, and nothing is done, if there is something after all, or a stage uses the path."""
         aside.check_output(path)
         lock = f'path/{path}'
-        is_short = ref.kind != 'tree' and ref.size <= SMALL  # over before anybody asks who holds it
-        if not locks.try_exclusive(lock, noted=not is_short):
+        if not locks.try_exclusive(lock, noted=not _is_short(ref)):
             return False
         try:
             self._written += placing.place(ref, path)
@@ -190,7 +198,7 @@ class _Bringing:
         finally:
             locks.release(lock)
             self.bench.workspace.forget(path)
-        if not is_short or len(self._written) >= MOST_UNNOTED:
+        if not _is_short(ref) or len(self._written) >= MOST_UNNOTED:
             self._note()
         return True
 
@@ -198,19 +206,69 @@ class _Bringing:
         written, self._written = self._written, []
         self.bench.index.put_many(written)
 
-    def _instead(self, journal: Journal, path: str, ref: ObjectRef, attempt: str) -> None:
-        bench, run = self.bench, self.identity
-        journal.append({'do': 'begin', 'attempt': attempt, 'stage': path, 'run': run, 'outputs': [path], 'kind': 'checkout'})
-        try:
-            kept, stayed = _bring_one(bench, path, ref, attempt, run, backup=self.backup, clean=self.clean)
-        except BaseException:  # an object is missing, the disk is full: nothing may be gone that was there
-            aside.put_back(bench.root, attempt, run, path, [path])
+    def _together(self, locks: LockFile, placing: Materialise, group: Mapping[str, ObjectRef]) -> None:
+        """Small files in place of others: all of them, or none."""
+        free = {path: ref for path, ref in group.items() if locks.try_exclusive(f'path/{path}', noted=False)}
+        try:  # who holds some never waits for others
+            if free:
+                with self._attempt([*free]) as attempt:
+                    self.kept += self._replace(placing, attempt, free)
+        finally:
+            for path in free:
+                locks.release(f'path/{path}')
+        for path, ref in group.items():
+            if path not in free:
+                self._alone(locks, path, ref)
+
+    def _replace(self, placing: Materialise, attempt: str, group: Mapping[str, ObjectRef]) -> tuple[str, ...]:
+        """Where what stood there is kept."""
+        bench = self.bench
+        held: dict[str, ObjectRef | None] = {}
+
+        def look(path: str) -> None:
+            bench.workspace.forget(path)  # the paths before it may have taken an hour
+            held[path] = bench.workspace.ref(path, ignore=False)
+
+        aside.move(bench.root, attempt, group, look)
+        for path, ref in group.items():
+            self._written += placing.place(ref, path)
             bench.workspace.forget(path)
+        self._note()
+
+        def is_needless(refs: Sequence[ObjectRef]) -> bool:
+            return not self.backup or not bench.store.missing(refs, sure=True)
+
+        return aside.finish(bench.root, attempt, self.identity, held, is_needless)
+
+    def _alone(self, locks: LockFile, path: str, ref: ObjectRef) -> None:
+        with _unused(locks, path), self._attempt([path]) as attempt:
+            kept, stayed = _bring_one(self.bench, path, ref, attempt, self.identity, backup=self.backup, clean=self.clean)
+            self.kept += kept
+            self.stayed += stayed
+
+    @contextmanager
+    def _attempt(self, paths: list[str]) -> Iterator[str]:
+        """Within, what stands at the paths may be moved about: the journal knows of it.  Its name."""
+        if self._journal is None:
+            self._journal = self._stack.enter_context(Journal(self.bench.root.full(layout.JOURNAL), self.identity))
+        journal, run, stage = self._journal, self.identity, paths[0]
+        attempt = f'{run}-{self._attempts}'
+        self._attempts += 1
+        journal.append({'do': 'begin', 'attempt': attempt, 'stage': stage, 'run': run, 'outputs': paths, 'kind': 'checkout'})
+        try:
+            yield attempt
+        except BaseException:  # an object is missing, the disk is full: nothing may be gone that was there
+            aside.put_back(self.bench.root, attempt, run, stage, paths)
+            for path in paths:
+                self.bench.workspace.forget(path)
             journal.append({'do': 'end', 'attempt': attempt})
             raise
-        self.kept += kept
-        self.stayed += stayed
         journal.append({'do': 'end', 'attempt': attempt})
+
+
+def _is_short(ref: ObjectRef) -> bool:
+    """Placed before anybody asks who does so."""
+    return ref.kind != 'tree' and ref.size <= SMALL
 
 
 def _remember(bench: Workbench, step: Step, stale: Mapping[str, ObjectRef]) -> None:

@@ -1,4 +1,4 @@
-"""Outputs put where nothing stands: each appears whole or not at all, and what comes there meanwhile is kept."""
+"""Outputs put where nothing stands, or in place of others: whole or not at all, and what is saved nowhere is kept."""
 
 from __future__ import annotations
 
@@ -12,9 +12,14 @@ from typing import Any
 
 import pytest
 
+from mlops_cli.core import layout
 from mlops_cli.core.errors import UserError
 from mlops_cli.fsio import ops
+from mlops_cli.fsio.locks import LockFile
+from mlops_cli.fsio.paths import Root
+from mlops_cli.run import checkout
 from mlops_cli.run.checkout import Outcome, Targets, bring, recorded
+from mlops_cli.run.recover import recover
 from tests.support.project import Project
 
 PIPELINE = """\
@@ -171,3 +176,96 @@ def test_a_path_that_is_not_the_users_is_refused(project: Project, path: str) ->
     finally:
         bench.close()
     assert not project.exists('../out') and not project.exists('.git') and not project.exists('.mlops/config.yaml')
+
+
+OTHER = """\
+stages:
+  a: {cmd: "mkdir -p out; for n in 1 2 3; do echo ${k} $n > out/$n; done", outs: [out/1, out/2, out/3]}
+  b: {cmd: "echo ${k} > alone", outs: [alone]}
+"""
+PATHS = ('out/1', 'out/2', 'out/3', 'alone')
+OLD = {'out/1': '2 1\n', 'out/2': 'mine', 'out/3': '2 3\n', 'alone': '2\n'}
+NEW = {'out/1': '1 1\n', 'out/2': '1 2\n', 'out/3': '1 3\n', 'alone': '1\n'}
+
+
+@pytest.fixture
+def switched(tmp_path: Path) -> Project:
+    """With the outputs of another state, one of them edited since."""
+    project = Project(tmp_path / 'p')
+    project.write('pipeline.yaml', OTHER)
+    for value in (1, 2):
+        project.write('params.yaml', f'k: {value}\n')
+        project.run()
+    project.write('params.yaml', 'k: 1\n')
+    project.write('out/2', 'mine')
+    return project
+
+
+def restored(project: Project) -> None:
+    """As it was before anything was placed."""
+    for path, text in OLD.items():
+        project.write(path, text)
+    for folder in ('rescue', 'failed', 'work', 'journal'):
+        shutil.rmtree(project.path / '.mlops/local' / folder, ignore_errors=True)
+
+
+def here(project: Project) -> dict[str, str]:
+    return {path: project.read(path) for path in PATHS}
+
+
+def is_kept(project: Project) -> bool:
+    return any(path.is_file() and path.read_text() == 'mine' for path in project.path.rglob('2'))
+
+
+def test_others_are_replaced_together_and_what_is_nowhere_else_is_kept(switched: Project) -> None:
+    done = place(switched)
+    assert done.placed == PATHS and here(switched) == NEW
+    assert [switched.read(path) for path in done.kept] == ['mine']
+    assert not any((switched.path / '.mlops/local/work').iterdir()) and not [*switched.path.rglob('.mlops-tmp-*')]
+
+
+def test_any_change_that_fails_leaves_all_that_are_replaced_together_as_they_were(switched: Project) -> None:
+    number, before = 0, 0
+    while True:
+        failing = At(number)
+        try:
+            with ops.inject(failing):
+                place(switched)
+        except OSError:
+            assert here(switched) in (OLD, NEW), number
+            before += here(switched) == OLD
+        assert is_kept(switched) and not [*switched.path.rglob('.mlops-tmp-*')], number
+        if failing.count <= number:
+            break
+        restored(switched)
+        number += 1
+    assert number > 30 and before > 20 and here(switched) == NEW
+
+
+def test_killed_before_any_change_all_that_were_replaced_together_are_put_back(switched: Project) -> None:
+    number, code = 0, 9
+    while code == 9:
+        child = os.fork()
+        if not child:
+            with ops.inject(Killed(number)):
+                place(switched)
+            os._exit(0)
+        code = os.waitstatus_to_exitcode(os.waitpid(child, 0)[1])
+        with Root(switched.path) as root:
+            recover(root)
+        assert here(switched) in (OLD, NEW), number
+        place(switched)
+        assert here(switched) == NEW and is_kept(switched), number
+        restored(switched)
+        number += 3
+    assert number > 30
+
+
+def test_what_a_stage_uses_is_waited_for_and_the_rest_is_replaced(switched: Project, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(checkout, 'WAIT_SECONDS', 0.05)
+    with Root(switched.path) as root, LockFile(layout.LOCKS, root=root) as locks, locks.holding('path/out/3', 'shared'):
+        with pytest.raises(UserError, match='out/3 is in use'):
+            place(switched)
+        assert here(switched) == {**NEW, 'out/3': OLD['out/3']} and is_kept(switched)
+        recover(root)
+    assert place(switched).placed == ('out/3',)
