@@ -6,11 +6,12 @@ Only the plainest are kept: fresh by the one pin of their key, with nothing else
 from __future__ import annotations
 
 import marshal
+import os
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 
 from mlops_cli.core import layout
 from mlops_cli.core.classes import dataclass
-from mlops_cli.core.digest import Digest
+from mlops_cli.core.digest import Digest, digest_of
 from mlops_cli.core.manifest import Entry, Manifest
 from mlops_cli.core.paths import ancestors, inside
 from mlops_cli.core.refs import ObjectRef
@@ -20,6 +21,7 @@ from mlops_cli.plan.model import Plan, Step, Verdict
 from mlops_cli.records.pins import Pins
 
 FORM = 1
+MOST_NAMES = 5000  # of a folder that is listed to see whether names came or went
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,7 +58,8 @@ class _Pinned(Manifest):
 
 
 Outputs = tuple[tuple[str, str, str, int], ...]  # path, kind, digest, bytes
-# stage, key, name of its pin, what it makes, its code, sizes of its inputs, what could not be followed, what else it looks at
+# stage, key, name of its pin (empty: it is always decided), what it makes, its code, sizes of its inputs, what could not be
+# followed, what else it looks at
 Row = tuple[str, str, str, Outputs, dict[str, str], dict[str, int], tuple[str, ...], tuple[str, ...]]
 
 
@@ -66,7 +69,7 @@ class Settled(Mapping[str, Step]):
     def __init__(self, rows: Iterable[Row], touched: Collection[str], pins: Pins) -> None:
         self.touched = touched
         self._pins = pins
-        self._rows = {row[0]: row for row in rows}
+        self._rows = {row[0]: row for row in rows if row[2]}
         self._steps: dict[str, Step] = {}
 
     def __len__(self) -> int:
@@ -93,10 +96,16 @@ class Settled(Mapping[str, Step]):
 
 
 def encode(
-    plan: Plan, drafts: Mapping[str, Draft], stages: Mapping[str, Stage], pins: Pins, decisive: Sequence[str], git: str
+    plan: Plan,
+    drafts: Mapping[str, Draft],
+    stages: Mapping[str, Stage],
+    pins: Pins,
+    decisive: Sequence[str],
+    git: str,
+    listings: Mapping[str, bytes],
 ) -> bytes:
     """``decisive``: files that decide about all stages.  ``git``: the folder that git keeps, where no stage depends on what
-    git says; else empty."""
+    git says; else empty.  ``listings``: path from the root -> what :func:`listing` says of folders of which names count."""
     rows: list[Row] = []
     guarded: set[str] = set(decisive)
     for step in plan.steps:
@@ -105,51 +114,69 @@ def encode(
             guarded.update(draft.found.consulted, draft.found.folders)
             if draft.found.python:
                 guarded.add(draft.found.python)
-        row = _row(step, draft, stages[step.stage], pins)
-        if row is not None:
-            rows.append(row)
-    return marshal.dumps((FORM, tuple(sorted(guarded)), git, rows))
+        rows.append(_row(step, draft, stages[step.stage], pins))
+    return marshal.dumps((FORM, tuple(sorted(guarded)), git, dict(listings), rows))
 
 
-def _row(step: Step, draft: Draft, stage: Stage, pins: Pins) -> Row | None:
-    plain = Step(step.stage, Verdict.FRESH, (), (), step.manifest, step.outputs, 'pin', notes=draft.unknown)
-    if step.manifest is None or step != plain or stage.frozen or stage.always_changed or draft.elsewhere or draft.tracked:
-        return None
-    named = pins.names_of_key(step.manifest.digest)
-    if len(named) != 1:
-        return None
+def _row(step: Step, draft: Draft, stage: Stage, pins: Pins) -> Row:
     outputs = tuple((path, ref.kind, ref.digest.hex, ref.size) for path, ref in step.outputs)
     code = {path: digest.hex for path, digest in draft.code.items()}
     files = draft.found.files if draft.found is not None else ()
     looked = {ref.file for ref in stage.params} | {hole.path for hole in draft.holes} | set(files)
-    looked |= {path for path, _ in step.outputs}
+    looked |= {output.path for output in stage.outputs}
     for made in draft.found.generated if draft.found is not None else ():
         looked |= {made, f'{made}.py'}
     sizes = {path: ref.size for path, ref in draft.inputs.items()}
-    return step.stage, step.manifest.digest.hex, named[0], outputs, code, sizes, draft.unknown, tuple(looked - sizes.keys())
+    key, pin = _by_one_pin(step, draft, stage, pins)
+    return step.stage, key, pin, outputs, code, sizes, draft.unknown, tuple(looked - sizes.keys())
+
+
+def _by_one_pin(step: Step, draft: Draft, stage: Stage, pins: Pins) -> tuple[str, str]:
+    """Key and name of the one pin that a stage is fresh by; empty where there is anything else to be said about it."""
+    plain = Step(step.stage, Verdict.FRESH, (), (), step.manifest, step.outputs, 'pin', notes=draft.unknown)
+    if step.manifest is None or step != plain or stage.frozen or stage.always_changed or draft.elsewhere or draft.tracked:
+        return '', ''
+    named = pins.names_of_key(step.manifest.digest)
+    return (step.manifest.digest.hex, named[0]) if len(named) == 1 else ('', '')
 
 
 def decode(data: bytes | memoryview, top: str, cache: str, changed: Mapping[str, bool], pins: Pins) -> Settled | None:
     """The stages that none of the changes concerns; None where one may concern any stage.
 
     ``data``: what :func:`encode` made, vouched for.  ``top``: the project's folder; ``cache``: that of its cache.
-    ``changed``: absolute path of all that differs since then -> whether it was and is a regular file.  Raises OSError."""
-    form, guarded, git, rows = marshal.loads(data)
-    if form != FORM:
+    ``changed``: absolute path of all that differs since then -> whether it was a regular file, and is one or gone.
+
+    Raises OSError."""
+    form, guarded, git, listings, rows = marshal.loads(data)
+    if form != FORM or _at_work(top):
         return None
     files: set[str] = set()
     for path, plain in changed.items():
         if (git and inside(path, git)) or inside(path, cache):
             continue  # what the cache holds decides nothing about a stage that is fresh by what stands there
-        if not path.startswith(f'{top}/'):
+        if not f'{path}/'.startswith(f'{top}/'):
             return None
-        rel = path[len(top) + 1 :]
-        if rel == layout.STAGES or inside(rel, layout.RUNS):
+        rel = path[len(top) + 1 :] or '.'
+        if rel in (layout.STAGES, layout.JOURNAL) or inside(rel, layout.RUNS):
             continue  # of pins, the names are compared; records of runs decide nothing
+        if rel in listings and listing(path) == listings[rel]:
+            continue  # something was put in the place of something of the same name
         if not plain or rel in guarded or path in guarded or inside(rel, layout.ROOT):
             return None
         files.add(rel)
     return _untouched(rows, files, pins)
+
+
+def listing(folder: str) -> bytes | None:
+    """Names and kinds of what is in a folder, as a digest; None where there is too much to look again.  Raises OSError."""
+    with os.scandir(folder) as entries:
+        found = sorted((entry.name, entry.is_symlink(), entry.is_dir(follow_symlinks=False)) for entry in entries)
+    return bytes.fromhex(digest_of(marshal.dumps(found, 0)).hex) if len(found) <= MOST_NAMES else None
+
+
+def _at_work(top: str) -> bool:
+    """Whether a run goes on, or was killed and is to be healed."""
+    return bool(os.listdir(f'{top}/{layout.JOURNAL}'))
 
 
 def _untouched(rows: Sequence[Row], files: set[str], pins: Pins) -> Settled | None:
@@ -160,7 +187,7 @@ def _untouched(rows: Sequence[Row], files: set[str], pins: Pins) -> Settled | No
         if not (ways.isdisjoint(sizes) and ways.isdisjoint(looked)):
             seen |= ways.intersection(sizes) | ways.intersection(looked)
             touched.add(name)
-        elif pins.names_of_key(Digest(key)) != (pin,):
+        elif not pin or pins.names_of_key(Digest(key)) != (pin,):
             touched.add(name)
     if any(seen.isdisjoint(_ways(path)) for path in files):
         return None

@@ -449,6 +449,10 @@ OWN = """\
 .mlops/local/answers-v1 delete
 .mlops/local/answers-v1 link
 .mlops/local/answers-v1 folder
+.mlops/local/settled-v1 damage
+.mlops/local/settled-v1 cut
+.mlops/local/settled-v1 delete
+.mlops/local/settled-v1 link
 .mlops/local/index-v1.sqlite delete
 .mlops/local/index-v1.sqlite damage
 .mlops/local/index-v1.sqlite link

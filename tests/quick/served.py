@@ -22,14 +22,14 @@ from typing import Any
 @dataclass(frozen=True)
 class Answer:
     """``code`` None: not answered at once, which only ``answer`` leaves at that.  ``at_once``: the long way was not gone.
-    ``settled``: stages that were not decided anew on the long way, as often as that was planned."""
+    ``settled``: stages that were not decided anew on the long way."""
 
     code: int | None
     out: str
     err: str
     at_once: bool
     touched: tuple[str, ...] = ()
-    settled: int = 0
+    settled: tuple[str, ...] = ()
 
 
 class Served:
@@ -48,7 +48,8 @@ class Served:
         line = self._process.stdout.readline()
         assert line, 'the process that was asked is gone'
         found = json.loads(line)
-        return Answer(found['code'], found['out'], found['err'], found['at_once'], tuple(found['touched']), found['settled'])
+        lists = tuple(found['touched']), tuple(found['settled'])
+        return Answer(found['code'], found['out'], found['err'], found['at_once'], *lists)
 
     def close(self) -> None:
         assert self._process.stdin is not None and self._process.stdout is not None
@@ -92,7 +93,8 @@ def _serve() -> None:
         noted = json.loads(texts[2] or '{}')
         code = None if noted.get('unanswered') else os.waitstatus_to_exitcode(status)
         reply = {'code': code, 'out': texts[0], 'err': texts[1], 'at_once': not noted.get('long')}
-        talk.write(json.dumps({**reply, 'touched': noted.get('touched', []), 'settled': noted.get('settled', 0)}).encode() + b'\n')
+        lists = {name: noted.get(name, []) for name in ('touched', 'settled')}
+        talk.write(json.dumps({**reply, **lists}).encode() + b'\n')
         talk.flush()
 
 
@@ -142,18 +144,16 @@ def _call(how: str, arguments: Sequence[str], noted: dict[str, Any]) -> int:
         return long(words)
 
     app.run = noting  # type: ignore[assignment]
-    from mlops_cli.run import settled
+    from mlops_cli.run import outlook
 
-    step_of = settled.Settled.__getitem__
+    plan_of = outlook.make_plan
 
-    def counting(self: settled.Settled, name: str) -> Any:
-        steps = noted.setdefault('steps', [])
-        if name not in self.touched and name not in steps:
-            steps.append(name)
-            noted['settled'] = len(steps)
-        return step_of(self, name)
+    def counting(*args: Any, **named: Any) -> Any:
+        plan, known = plan_of(*args, **named), named.get('settled') or {}
+        noted['settled'] = [step.stage for step in plan.steps if step.stage in known and step is known[step.stage]]
+        return plan
 
-    settled.Settled.__getitem__ = counting  # type: ignore[method-assign]
+    outlook.make_plan = counting  # type: ignore[assignment]
     touched: set[str] = set()
     if how == 'traced':
         from tests.quick import traced

@@ -347,6 +347,11 @@ def test_without_a_place_for_a_token_nothing_is_kept(world: World) -> None:
     world.ask('status', HOME=str(world.path / 'pipeline.yaml'))
     assert not world.ask('status', HOME=str(world.path / 'pipeline.yaml')).at_once
     elsewhere = world.path.parent / 'elsewhere'
-    world.ask('status', XDG_CACHE_HOME=str(elsewhere))
-    assert (elsewhere / 'mlops/answers-token').exists()
+    for _ in range(8):  # others may touch the folders above
+        world.ask('status', XDG_CACHE_HOME=str(elsewhere))
+        if (elsewhere / 'mlops/answers-token').exists():
+            break
+        time.sleep(0.02)
+    else:
+        raise AssertionError('no token was made')
     world.renew()

@@ -190,7 +190,7 @@ class World:
                 self.compare(found, words, cwd, environ)
             elif self.every and words[0] != 'run':
                 long = self.ask(*words, cwd=cwd, **environ)
-                self.settled += long.settled
+                self.settled += len(long.settled)
                 self.compare(long, words, cwd, environ)
         self.answers += hits
         return hits

@@ -11,9 +11,10 @@ from mlops_cli.cli.quick.form import FULL, GROUP, WEAK, full_state, weak_state
 LARGE = 12_000  # names from which two processes look, and all is looked at whatever differs
 
 verified: frozenset[str] = frozenset()  # absolute paths of folders, without folders in them, that were as they had been
-changed: dict[str, bool] | None = None  # absolute path of what differs -> whether it is a file that was and is one; None: unknown
+# Absolute path of what differs -> whether that is a file that has other content or is gone; None: not known.
+changed: dict[str, bool] | None = None
 state: bytes = b''  # by which the file of answers is known that this was found with
-PLAIN, OTHER = b'=', b'!'  # before a path that differs: a regular file with other content, or anything else
+PLAIN, OTHER = b'=', b'!'  # before a path that differs: a regular file that has other content or is gone; anything else
 
 
 def unchanged(data: bytes, at: int, decisive: frozenset[bytes] | None = None) -> bool:
@@ -112,33 +113,43 @@ def _different(data: bytes, at: int) -> list[bytes]:
     except OSError:
         same = False
     found = [] if same else _which(names[:full], data[at:middle])
-    if end > middle and not _same_others(names[full : full + weak], names[full + weak : known], data[middle:end]):
-        found.append(OTHER + b'.')  # then the folder counts as changed
+    if end > middle:
+        found += _others(names[full : full + weak], names[full + weak : known], data[middle:end])
     found += [OTHER + name for name in filter(_there, names[known:])]
     return [one[:1] + os.path.normpath(os.path.join(folder, one[1:])) for one in found]
 
 
-def _same_others(weak: list[bytes], followed: list[bytes], states: bytes) -> bool:
-    try:
-        found = [weak_state(os.lstat(name)) for name in weak]
-        found += [full_state(os.stat(name)) for name in followed]
-    except OSError:
-        return False
-    return b''.join(found) == states
+def _others(weak: list[bytes], followed: list[bytes], states: bytes) -> list[bytes]:
+    """Those folders that are not the same, and links that lead to something else."""
+    asks = [(name, os.lstat, weak_state, WEAK.size) for name in weak]
+    asks += [(name, os.stat, full_state, FULL.size) for name in followed]
+    found, at = [], 0
+    for name, look, state_of, size in asks:
+        try:
+            same = state_of(look(name)) == states[at : at + size]
+        except OSError:
+            same = False
+        if not same:
+            found.append(OTHER + name)
+        at += size
+    return found
 
 
 def _which(names: list[bytes], states: bytes) -> list[bytes]:
     found = []
     for number, name in enumerate(names):
         state = states[number * FULL.size : (number + 1) * FULL.size]
+        mode = FULL.unpack(state)[-1]
         try:
             facts = os.lstat(name)
+            if full_state(facts) == state:
+                continue
+            plain = facts.st_mode == mode
+        except FileNotFoundError:
+            plain = True
         except OSError:
-            found.append(OTHER + name)
-            continue
-        if full_state(facts) != state:
-            plain = stat.S_ISREG(facts.st_mode) and facts.st_mode == FULL.unpack(state)[-1]
-            found.append((PLAIN if plain else OTHER) + name)
+            plain = False
+        found.append((PLAIN if plain and stat.S_ISREG(mode) else OTHER) + name)
     return found
 
 

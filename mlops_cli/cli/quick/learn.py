@@ -8,7 +8,7 @@ from __future__ import annotations
 import os
 import stat
 import sys
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from typing import TYPE_CHECKING
 
@@ -99,8 +99,8 @@ def keep(bench: Workbench, plan: Plan, command: str, lines: Sequence[Line]) -> N
             bench.root.makedirs(layout.JOURNAL, 0o700)
         looked = places(bench, lesson.asked, [step.manifest.digest for step in plan.steps if step.manifest])
         folders = _folders(looked, lesson.moment) if looked is not None else None
-        if folders is not None:
-            _write(bench, plan, command, lines, folders)
+        if looked is not None and folders is not None:
+            _write(bench, plan, command, lines, folders, looked.listed, lesson.moment)
 
 
 def _folders(looked: Looked, moment: Moment) -> dict[str, _Folder] | None:
@@ -180,7 +180,15 @@ class _Folder:
             yield form.group(folder, part, [], [], [], b''.join(map(self.full.__getitem__, part)))
 
 
-def _write(bench: Workbench, plan: Plan, command: str, lines: Sequence[Line], folders: dict[str, _Folder]) -> None:
+def _write(
+    bench: Workbench,
+    plan: Plan,
+    command: str,
+    lines: Sequence[Line],
+    folders: dict[str, _Folder],
+    listed: Iterable[str],
+    moment: Moment,
+) -> None:
     named = _named(bench)
     env = form.environment(token.made(), named)
     decisive = (*bench.pipeline.files, *bench.pipeline.absent, layout.IGNORE_FILE)
@@ -198,7 +206,7 @@ def _write(bench: Workbench, plan: Plan, command: str, lines: Sequence[Line], fo
                 folders[os.fsdecode(folder)].forget(path, kind)
     groups += b''.join(part for folder, one in folders.items() for part in one.groups(os.fsencode(folder)))
     identity = os.urandom(form.IDENTITY)
-    settle.write(bench, plan, identity, decisive)
+    settle.write(bench, plan, identity, decisive, listed, moment)
     write_file(bench.root, form.FILE, form.assemble(env + identity, facts, b'\x1d'.join(pages), groups), 0o600, durable=False)
 
 

@@ -4,11 +4,14 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from contextlib import suppress
 
 from mlops_cli.cli.quick import compare
+from mlops_cli.core import layout
 from mlops_cli.core.errors import UserError
+from mlops_cli.core.paths import inside
+from mlops_cli.fingerprint.index import Moment
 from mlops_cli.fsio import token
 from mlops_cli.fsio.atomic import read_file, write_file
 from mlops_cli.fsio.paths import Root
@@ -23,12 +26,27 @@ LIMIT = 1 << 28  # bytes
 SEAL = 32  # bytes
 
 
-def write(bench: Workbench, plan: Plan, identity: bytes, decisive: Sequence[str]) -> None:
-    """``identity``: of the file of answers about the same state.  Raises OSError, UserError."""
+def write(
+    bench: Workbench, plan: Plan, identity: bytes, decisive: Sequence[str], listed: Iterable[str], moment: Moment
+) -> None:
+    """``identity``: of the file of answers about the same state.  ``listed``: absolute paths of folders of which the names
+    count.  ``moment``: the clock before anything was looked at.  Raises OSError, UserError."""
     around = '' if bench.describer.asked_git else git_folder(bench.root.path)
     top = bench.root.path
-    data = settled.encode(plan, bench.drafts, bench.pipeline.stages, bench.pins, decisive, around)
+    listings = _listings(top, listed, moment)
+    data = settled.encode(plan, bench.drafts, bench.pipeline.stages, bench.pins, decisive, around, listings)
     write_file(bench.root, FILE, b''.join((MAGIC, _seal(top, identity, data), data)), 0o600, durable=False)
+
+
+def _listings(top: str, listed: Iterable[str], moment: Moment) -> dict[str, bytes]:
+    found = {}
+    for path in listed:
+        rel = os.path.relpath(path, top) if inside(path, top) else ''
+        if rel and not inside(rel, layout.ROOT) and os.path.isdir(path):
+            names = settled.listing(path)
+            if names is not None and moment.settled(os.lstat(path)):  # nothing came or went since it was looked at
+                found[rel] = names
+    return found
 
 
 def read(project: str, cache: str, pins: Pins) -> settled.Settled | None:
