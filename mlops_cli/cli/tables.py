@@ -23,8 +23,13 @@ class Column:
 
 def table(head: Sequence[Column], rows: Sequence[Sequence[str]], columns: int, indent: int = 2) -> list[str]:
     """A header and the rows; empty columns are left out.  Columns with ``least`` are cut where there is no room."""
-    kept = [index for index, column in enumerate(head) if any(row[index] for row in rows) or not column.optional]
-    wanted = {index: max([cells(head[index].name), *(cells(row[index]) for row in rows)]) for index in kept}
+    return laid_out(head, [[row[index] for row in rows] for index in range(len(head))], columns, indent)
+
+
+def laid_out(head: Sequence[Column], texts: Sequence[Sequence[str]], columns: int, indent: int = 2) -> list[str]:
+    """As table(), of the texts of each column."""
+    kept = [index for index, column in enumerate(head) if any(texts[index]) or not column.optional]
+    wanted = {index: max(cells(head[index].name), widest(texts[index])) for index in kept}
 
     def needed(of: Sequence[int]) -> int:
         return indent + sum(min(wanted[i], head[i].least) if head[i].least else wanted[i] for i in of) + GAP * (len(of) - 1)
@@ -40,8 +45,24 @@ def table(head: Sequence[Column], rows: Sequence[Sequence[str]], columns: int, i
         width = min(wanted[index], head[index].least) if head[index].least else wanted[index]
         more = min(wanted[index] - width, max(spare, 0))
         widths[index], spare = width + more, spare - more
-    lines = [[column.name for column in head], *rows]
-    return [
-        (' ' * indent + (' ' * GAP).join(pad(clip(line[i], widths[i]), widths[i], right=head[i].right) for i in kept)).rstrip()
-        for line in lines
-    ]
+    shown = [_padded([head[i].name, *texts[i]], wanted[i], widths[i], head[i].right) for i in kept]
+    if not shown:
+        return [''] * (1 + max(map(len, texts), default=0))
+    start, gap = ' ' * indent, ' ' * GAP
+    return [(start + gap.join(line)).rstrip() for line in zip(*shown, strict=True)]
+
+
+def widest(texts: Sequence[str]) -> int:
+    """Columns that the widest of them takes."""
+    if ''.join(texts).isascii():
+        return max(map(len, texts), default=0)
+    return max(map(cells, texts), default=0)
+
+
+def _padded(texts: list[str], wanted: int, width: int, right: bool) -> list[str]:
+    """The texts, of which the widest takes as much as is wanted, in exactly so many columns."""
+    if wanted > width:
+        texts = [clip(text, width) for text in texts]
+    if ''.join(texts).isascii():
+        return [text.rjust(width) for text in texts] if right else [text.ljust(width) for text in texts]
+    return [pad(text, width, right=right) for text in texts]

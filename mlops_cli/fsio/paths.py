@@ -24,6 +24,7 @@ _READ = os.O_RDONLY | os.O_NOFOLLOW | os.O_CLOEXEC | os.O_NONBLOCK
 # What roots are asked for, while somebody wants to know: (path of the root, relative path, whether it is listed).
 asked: set[tuple[str, str, bool]] | None = None
 
+_NO_NAMES = frozenset(('', '.', '..'))
 EntryType = Literal['file', 'dir', 'link', 'other']
 
 
@@ -210,17 +211,21 @@ class Root:
                 os.close(fd)
 
     def stat_many(self, rels: Iterable[str]) -> list[os.stat_result | None]:
-        """As stat for each, in a third of the time where paths that follow each other are in one folder (sort them)."""
+        """As stat for each, in a quarter of the time where paths that follow each other are in one folder (sort them)."""
         found: list[os.stat_result | None] = []
-        for _, group in groupby(rels, key=os.path.dirname):
+        for start, group in groupby(rels, key=_start_of):
             paths = list(group)
             if asked is not None:
                 asked.update((self.path, path, False) for path in paths)
+            names = [path[len(start) :] for path in paths]
+            if not _NO_NAMES.isdisjoint(names) or '\0' in ''.join(names):
+                found += map(self.stat, paths)
+                continue
             try:
                 with self.parent(paths[0]) as (fd, _):
-                    found.extend(_stat_in(fd, components(path)[-1]) for path in paths)
+                    found += [_stat_in(fd, name) for name in names]
             except (FileNotFoundError, NotADirectoryError):
-                found.extend(None for _ in paths)
+                found += [None] * len(paths)
         return found
 
     def exists(self, rel: str) -> bool:
@@ -297,6 +302,11 @@ class Parent:
     def __exit__(self, *_: object) -> None:
         if self._fd >= 0:
             os.close(self._fd)
+
+
+def _start_of(rel: str) -> str:
+    """All but its last name."""
+    return rel[: rel.rfind('/') + 1]
 
 
 def _stat_in(fd: int, name: str) -> os.stat_result | None:

@@ -10,12 +10,12 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from fnmatch import fnmatchcase
 from typing import Any
 
-from mlops_cli.core.classes import dataclass, field
-from mlops_cli.core.clock import iso
+from mlops_cli.core.classes import dataclass
 from mlops_cli.core.errors import UserError
 from mlops_cli.core.near import did_you_mean
 from mlops_cli.core.patterns import pattern
-from mlops_cli.pipeline.spec import Metric, Pipeline
+from mlops_cli.pipeline.spec import Pipeline
+from mlops_cli.records.found import Meaning, Row, newest, these
 from mlops_cli.records.history import History, Problem, metric_names, overlay_parameters, parameter_names
 from mlops_cli.records.runs import STATES
 
@@ -41,7 +41,6 @@ _CONDITION = pattern(r'\s*(?P<name>[^\s<>=!~][^<>=!~]*?)\s*(?P<operator><=|>=|!=
 _AND = pattern(r'\s+and(?:\s+|\Z)(?=(?:[^"\']|"[^"]*"|\'[^\']*\')*\Z)')
 _OR = pattern(r'\sor\s(?=(?:[^"\']|"[^"]*"|\'[^\']*\')*\Z).*[<>=~]')
 _ORDERING = ('<', '>', '<=', '>=')
-_CHUNK = 500  # runs asked about at once: SQLite takes no more than some values
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,33 +72,6 @@ class Query:
     descending: bool | None = None
     reverse: bool = False
     most: int = 20
-
-
-@dataclass(frozen=True, slots=True)
-class Row:
-    """A run as the tables know it.  ``metrics``: name -> number; of a name that several stages have, that of the last, and of
-    its instances the best.  ``params``: name -> value.  ``primary``: those of the metrics that tables show first."""
-
-    id: str
-    started: str
-    ended: str
-    seconds: float
-    who: str
-    host: str
-    branch: str
-    commit: str
-    fresh: int
-    saved_seconds: float
-    cpu_seconds: float
-    counts: Mapping[str, int]
-    overlay: tuple[tuple[str, str, Any], ...] = ()
-    metrics: Mapping[str, float] = field(default_factory=dict)
-    params: Mapping[str, Any] = field(default_factory=dict)
-    primary: tuple[str, ...] = ()
-
-    @property
-    def short(self) -> str:
-        return self.id.partition('-')[2]
 
 
 @dataclass(frozen=True, slots=True)
@@ -146,11 +118,12 @@ def ask(history: History, pipeline: Pipeline | None, query: Query) -> Answer:
         history.refresh(connection)
         while True:
             asked = _Asked(connection, pipeline, query)
-            ids = asked.ids()
-            shown = ids[: query.most or len(ids)]
-            if not history.recheck(connection, shown):
-                every = connection.execute("SELECT count(*) FROM runs WHERE problem = ''").fetchone()[0]
-                return Answer(tuple(asked.rows(shown)), len(ids), every, tuple(history.problems(connection)))
+            shown, matching = asked.which()
+            found = newest(connection, asked.meaning) if shown is None else these(connection, shown, asked.meaning)
+            if not history.recheck(connection, found.facts):
+                every = asked.count()
+                rows = tuple(found.rows)
+                return Answer(rows, len(rows) if shown is None else matching, every, tuple(history.problems(connection)))
 
     return history.database.use(work)
 
@@ -165,12 +138,32 @@ class _Asked:
 
     # Which
 
-    def ids(self) -> list[str]:
+    def which(self) -> tuple[list[str] | None, int]:
+        """The ids of those to show, and how many fit.  No ids: all there are, newest first."""
+        query = self.query
+        if query == Query(most=0):
+            return None, 0
+        if query.most and query.among is None and not (query.where or query.sort):
+            tests, values = self._tests()
+            order = 'ASC' if query.reverse or query.descending is False else 'DESC'
+            shown = self._ids(tests, f'{order} LIMIT ?', [*values, query.most])
+            return shown, self.count(tests, values) if len(shown) == query.most else len(shown)
+        found = self._fitting()
+        return found[: query.most or len(found)], len(found)
+
+    def count(self, tests: Sequence[str] = (), values: Sequence[Any] = ()) -> int:
+        clause = ' AND '.join(["problem = ''", *tests])
+        return int(self.connection.execute(f'SELECT count(*) FROM runs WHERE {clause}', values).fetchone()[0])
+
+    def _ids(self, tests: Sequence[str], order: str, values: Sequence[Any]) -> list[str]:
+        clause = ' AND '.join(["problem = ''", *tests])
+        rows = self.connection.execute(f'SELECT id FROM runs WHERE {clause} ORDER BY id {order}', values)
+        return [run_id for (run_id,) in rows]
+
+    def _fitting(self) -> list[str]:
         query = self.query
         tests, values = self._tests()
-        clause = ' AND '.join(["problem = ''", *tests])
-        rows = self.connection.execute(f'SELECT id FROM runs WHERE {clause} ORDER BY id DESC', values)
-        found = [run_id for (run_id,) in rows]
+        found = self._ids(tests, 'DESC', values)
         if query.among is not None:
             found = [run_id for run_id in found if run_id in query.among]
         for condition in query.where:
@@ -277,84 +270,6 @@ class _Asked:
             if name in set_:
                 found[run_id] = set_[name]
         return found
-
-    def rows(self, ids: Sequence[str]) -> Iterable[Row]:
-        for start in range(0, len(ids), _CHUNK):
-            yield from self._rows(ids[start : start + _CHUNK])
-
-    def _rows(self, ids: Sequence[str]) -> Iterable[Row]:
-        marks = ', '.join('?' * len(ids))
-        states = ', '.join(STATES)
-        basic = {
-            row[0]: row
-            for row in self.connection.execute(
-                'SELECT id, started, ended, seconds, who, host, branch, commit_id, fresh, saved_seconds, cpu_seconds, overlay, '
-                f'{states} FROM runs WHERE id IN ({marks})',
-                ids,
-            )
-        }
-        numbers: dict[str, dict[str, list[tuple[str, str, float]]]] = {run_id: {} for run_id in ids}
-        for statement in (
-            ('SELECT runs.id, stages.name, numbers.file, numbers.name, numbers.value FROM runs '
-            'JOIN stages ON stages.run = runs.number JOIN numbers ON numbers.result = stages.result '
-            f'WHERE NOT runs.trial AND runs.id IN ({marks})'),
-            ('SELECT runs.id, stage, file, name, value FROM runs JOIN trial_numbers ON run = runs.number '
-            f'WHERE runs.id IN ({marks})'),
-        ):
-            for run_id, stage, file, name, value in self.connection.execute(statement, ids):
-                numbers[run_id].setdefault(name, []).append((stage, file, value))
-        params: dict[str, dict[str, Any]] = {run_id: {} for run_id in ids}
-        for run_id, name, value in self.connection.execute(
-            f'SELECT runs.id, name, value FROM runs JOIN run_values ON run = runs.number WHERE runs.id IN ({marks})', ids
-        ):
-            params[run_id][name] = json.loads(value)
-        for run_id, name, value in self.connection.execute(
-            'SELECT runs.id, params.name, params.value FROM runs JOIN stages ON stages.run = runs.number '
-            f'JOIN params ON params.result = stages.result WHERE runs.id IN ({marks})',
-            ids,
-        ):
-            params[run_id][name] = json.loads(value)
-        for run_id in ids:
-            yield self._row(basic[run_id], numbers[run_id], params[run_id])
-
-    def _row(self, basic: Sequence[Any], numbers: Mapping[str, list[tuple[str, str, float]]], params: dict[str, Any]) -> Row:
-        run_id, started, ended, seconds, who, host, branch, commit, fresh, saved, cpu, overlay, *counts = basic
-        items = tuple((file, key, value) for file, key, value in json.loads(overlay))
-        metrics = {name: self.meaning.best(name, rows) for name, rows in sorted(numbers.items())}
-        primary = tuple(name for name, rows in numbers.items() if self.meaning.is_primary(name, rows))
-        merged = dict(sorted((params | overlay_parameters(items)).items()))
-        return Row(
-            run_id, iso(started), ended, seconds, who, host, branch, commit, fresh, saved, cpu,
-            dict(zip(STATES, counts, strict=True)), items, metrics, merged, primary,
-        )  # fmt: skip
-
-
-class Meaning:
-    """What a pipeline says about its metrics."""
-
-    def __init__(self, pipeline: Pipeline | None) -> None:
-        self.declared: dict[tuple[str, str], Metric] = {}
-        self.goals: dict[str, str] = {}
-        self.place: dict[str, int] = {}
-        for position, stage in enumerate(pipeline.stages.values() if pipeline else ()):
-            self.place.setdefault(stage.group, position)
-            for output in stage.outputs:
-                if output.metric is not None:
-                    self.declared[stage.name, output.path] = output.metric
-                    self.goals |= output.metric.goals
-
-    def goal(self, name: str) -> str:
-        """``max``, ``min`` or nothing."""
-        return self.goals.get(name, '')
-
-    def best(self, name: str, rows: Sequence[tuple[str, str, float]]) -> float:
-        """Of (stage, file, number): those of the last stage of the pipeline, and of its instances the best."""
-        last = max((self.place.get(stage.partition('@')[0], -1), stage.partition('@')[0]) for stage, _, _ in rows)[1]
-        numbers = [number for stage, _, number in rows if stage.partition('@')[0] == last]
-        return min(numbers) if self.goal(name) == 'min' else max(numbers)
-
-    def is_primary(self, name: str, rows: Sequence[tuple[str, str, float]]) -> bool:
-        return any((found := self.declared.get((stage, file))) and found.primary == name for stage, file, _ in rows)
 
 
 def _check_order(condition: Condition, values: Iterable[Any]) -> None:

@@ -10,7 +10,7 @@ import json
 import os
 import sqlite3
 import time
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
 from mlops_cli.core import layout
@@ -57,6 +57,7 @@ TABLES = (
 )
 VERSION = 2
 SETTLED_NS = 2_000_000_000  # a folder touched so shortly before it was listed may change again with the same times
+CHUNK = 500  # runs asked about at once: SQLite takes no more than some values
 TOLD = 50  # records read between two words about progress
 _COLUMNS = 22
 
@@ -98,8 +99,8 @@ class History:
         self._refresh_runs(connection)
         self._refresh_pins(connection)
         self._explain_trials(connection)
-        damaged = connection.execute("SELECT id FROM runs WHERE problem <> ''").fetchall()
-        self.recheck(connection, [run_id for (run_id,) in damaged])  # whoever mended one did so in place
+        damaged = connection.execute("SELECT id, facts FROM runs WHERE problem <> ''").fetchall()
+        self.recheck(connection, dict(damaged))  # whoever mended one did so in place
 
     def _is_current(self, connection: sqlite3.Connection) -> bool:
         """No folder changed, and nothing waits to be read: no other command has to be waited for."""
@@ -120,20 +121,17 @@ class History:
         pinned = connection.execute("SELECT file, problem FROM pins WHERE problem <> '' ORDER BY file").fetchall()
         return found + [Problem(f'{layout.STAGES}/{file}', text) for file, text in pinned]
 
-    def recheck(self, connection: sqlite3.Connection, run_ids: Iterable[str]) -> bool:
-        """Whether any of these records is no longer what was read; what was read of it is replaced then."""
-        changed = False
-        for run_id in run_ids:
-            path = layout.run_record(run_id)
-            status = self.root.stat(path)
-            row = connection.execute('SELECT facts FROM runs WHERE id = ?', (run_id,)).fetchone()
-            if row is None or status is None or row[0] != facts_of(status):
-                changed = True
-                _begin(connection)
-                _forget_runs(connection, [run_id])
-                if status is not None:
-                    self._read_run(connection, run_id, facts_of(status))
-        return changed
+    def recheck(self, connection: sqlite3.Connection, known: Mapping[str, str]) -> bool:
+        """Whether any of these records, by their ids, is no longer what was read; what was read of it is replaced then."""
+        ids = sorted(known, reverse=True)  # so those of a folder are looked at together
+        found = zip(ids, self.root.stat_many(map(layout.run_record, ids)), strict=True)
+        stale = [(run_id, status) for run_id, status in found if status is None or known[run_id] != facts_of(status)]
+        for run_id, status in stale:
+            _begin(connection)
+            _forget_runs(connection, [run_id])
+            if status is not None:
+                self._read_run(connection, run_id, facts_of(status))
+        return bool(stale)
 
     # Runs
 
@@ -262,6 +260,11 @@ def _begin(connection: sqlite3.Connection) -> None:
 def facts_of(status: os.stat_result) -> str:
     """What tells whether a record is the one that was read."""
     return f'{status.st_ino}:{status.st_size}:{status.st_mtime_ns}'
+
+
+def marks(values: Sequence[Any]) -> str:
+    """The places of so many values in a statement."""
+    return ', '.join('?' * len(values))
 
 
 def run_id_folder(run_id: str) -> str:

@@ -11,7 +11,7 @@ from mlops_cli.cli.screens.runs_list import assignments, list_lines
 from mlops_cli.cli.screens.runs_show import show_lines
 from mlops_cli.cli.tables import Column, table
 from mlops_cli.core.digest import digest_of
-from mlops_cli.records.asking import Row
+from mlops_cli.records.found import Row
 from mlops_cli.records.runs import StageRun
 from tests.cli.values import NOW, TRAIN, listed, run_record, told
 
@@ -44,7 +44,7 @@ def some_runs() -> list[Row]:
 
 def test_a_narrow_list_fits() -> None:
     metrics = {'loss_of_the_validation': 0.25, 'accuracy': 0.5}
-    one = replace(some_runs()[0], metrics=metrics, primary=tuple(metrics))
+    one = some_runs()[0]._replace(metrics=metrics, primary=tuple(metrics))
     lines = [line.text for line in list_lines([one], frozenset(), (), NOW, 40)]
     assert all(cells(line) <= 40 for line in lines)
     assert lines[0].split()[:3] == ['RUN', 'WHEN', 'ENDED'] and '0.25' in lines[1] and 'accuracy' not in lines[0]
@@ -74,7 +74,7 @@ def test_parameters_are_shown_that_differ() -> None:
 def test_what_was_set_is_shown_once() -> None:
     """A column of its own says what was set only where no column of a parameter does."""
     one, two, _ = some_runs()
-    other = replace(one, params={**one.params, 'other.toml:x': 'z'})
+    other = one._replace(params={**one.params, 'other.toml:x': 'z'})
     head, _, second = (line.text for line in list_lines([one, two], frozenset(), (), NOW, 200))
     assert 'SET' in head and 'other.toml:x=y' in second and 'rate=0.2' not in second, 'rate has a column'
     assert 'SET' not in list_lines([other, two], frozenset(), (), NOW, 200)[0].text
@@ -86,7 +86,7 @@ def test_metrics_outrank_everything_that_can_be_looked_up() -> None:
         listed(id=f'20261120T10152{n}Z-7k2m9q4{n}', metrics={'mse': 5.0, f'm{n}': 1.0}, params=params | {'learning_rate': n})
         for n in range(3)
     ]
-    rows = [replace(row, primary=('mse',), counts={**row.counts, 'failed': n}) for n, row in enumerate(long)]
+    rows = [row._replace(primary=('mse',), counts={**row.counts, 'failed': n}) for n, row in enumerate(long)]
     head = list_lines(rows, frozenset(row.id for row in rows), (), NOW, 56)[0].text.split()
     assert head[:5] == ['RUN', 'WHEN', 'ENDED', 'mse', 'learning_rate'] and 'STAGES' not in head
     wide = list_lines(rows, frozenset(), (), NOW, 200)
@@ -104,10 +104,10 @@ def test_a_metric_and_a_parameter_of_one_name_are_told_apart() -> None:
 
 
 def test_what_was_filtered_by_stays() -> None:
-    one = replace(some_runs()[0], primary=())
+    one = some_runs()[0]._replace(primary=())
     head = list_lines([one], frozenset(), (), NOW, 60, ('metric.loss', 'param.depth', 'host'))[0].text.split()
     assert head[:7] == ['RUN', 'WHEN', 'ENDED', 'accuracy', 'loss', 'depth', 'HOST']
-    long = replace(one, params={'optimizer.schedule.warmup.of.which.steps': 1})
+    long = one._replace(params={'optimizer.schedule.warmup.of.which.steps': 1})
     head = list_lines([long], frozenset(), (), NOW, 60, ('param.optimizer.schedule.warmup.of.which.steps',))[0].text
     assert '  …e.warmup.of.which.steps' in head, 'the end of a name tells it from others'
 

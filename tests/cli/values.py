@@ -6,6 +6,7 @@ from collections.abc import Mapping, Sequence
 from types import SimpleNamespace
 from typing import Any
 
+from mlops_cli.core.clock import from_iso
 from mlops_cli.core.digest import digest_of
 from mlops_cli.core.errors import Where
 from mlops_cli.core.events import StageEnded
@@ -16,7 +17,7 @@ from mlops_cli.experiments.told import StageTold, Told
 from mlops_cli.git.commits import Described
 from mlops_cli.pipeline.spec import Command, Metric, Output, Pipeline, Stage
 from mlops_cli.plan.model import Estimate, Plan, Reason, Step, Verdict
-from mlops_cli.records.asking import Row
+from mlops_cli.records.found import Row
 from mlops_cli.records.kept import Keep
 from mlops_cli.records.runs import Run, StageRun
 from mlops_cli.run.invoke import Report
@@ -177,7 +178,8 @@ def listed(**more: Any) -> Row:
         'id': RUN, 'started': '2026-11-20T10:15:22Z', 'ended': 'done', 'seconds': 9.4, 'who': 'ada', 'host': 'gpu1',
         'branch': 'main', 'commit': 'c' * 40, 'fresh': 2, 'saved_seconds': 60.0, 'cpu_seconds': 12.5, 'counts': counts,
     }  # fmt: skip
-    return Row(**{**usual, **more})
+    found = {**usual, **more}
+    return Row(began=from_iso(found.pop('started')), **found)
 
 
 def told(run: Run, text: str = '', **more: Any) -> Told:

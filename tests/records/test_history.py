@@ -18,9 +18,11 @@ from mlops_cli.core.errors import UserError
 from mlops_cli.core.manifest import Manifest, value_entry
 from mlops_cli.fsio.paths import Root
 from mlops_cli.pipeline.load import load
+from mlops_cli.records import found as found_module
 from mlops_cli.records.asking import Answer, Query, ask, conditions
 from mlops_cli.records.database import Database
 from mlops_cli.records.earlier import before, last
+from mlops_cli.records.found import Meaning, newest, these
 from mlops_cli.records.history import NAME, TABLES, VERSION, History
 from mlops_cli.records.pins import Pin
 from mlops_cli.records.runs import Run
@@ -254,6 +256,48 @@ def test_a_record_edited_in_place_is_noticed_when_it_is_shown(asking: Asking) ->
     assert asking.ask().rows[0].who == 'somebody'
     path.write_text(path.read_text().replace('"who":"somebody"', '"who":"ben"'))
     assert asking.shorts(whos=('ada',)) and asking.shorts(whos=('somebody',)) == [], 'what is wrong is not shown'
+
+
+def test_so_is_one_among_all(asking: Asking) -> None:
+    """Whether all runs are shown, or many of them, or a few."""
+    fill(asking.path, 60, pins=10)
+    every = asking.shorts(most=0)
+    paths = sorted((asking.path / layout.RUNS).rglob('*.json'), reverse=True)
+    folders = {path.parent: os.stat(path.parent) for path in paths}
+    asked: list[dict[str, Any]] = [{'most': 0}, {'most': 0, 'sort': 'run'}, {'most': 51}, {'most': 0, 'reverse': True}]
+    for index, query in enumerate(asked, 40):
+        text = paths[index].read_text()
+        paths[index].write_text(text.replace('"who":"', f'"who":"number {index} '))
+        for folder, status in folders.items():
+            os.utime(folder, ns=(status.st_atime_ns, status.st_mtime_ns))
+        assert {row.short for row in asking.ask(**query).rows if row.who.startswith(f'number {index}')} == {every[index]}
+
+
+def test_many_at_once_are_as_one_by_one(asking: Asking, monkeypatch: pytest.MonkeyPatch) -> None:
+    fill(asking.path, 60, pins=10)
+    for path in list((asking.path / layout.STAGES).iterdir())[:2]:
+        path.unlink()
+    for number in range(3):
+        asking.add(-number, numbers={'loss': 0.5, 'a': 0.25, 'accuracy': number, 'ä': 1}, trial=number == 1)
+    (asking.path / layout.run_record(asking.ask().rows[-1].id)).write_text('damaged')
+    assert len(asking.ask(most=0).rows) == 62
+
+    def work(connection: Any) -> None:
+        asking.history.refresh(connection)
+        meaning = Meaning(asking.pipeline)
+        ids = [run_id for (run_id,) in connection.execute("SELECT id FROM runs WHERE problem = '' ORDER BY id DESC")]
+        one_by_one = [these(connection, [run_id], meaning).rows[0] for run_id in ids]
+        assert len(ids) == 62 and len({row.primary for row in one_by_one}) > 1 and any(row.overlay for row in one_by_one)
+        assert newest(connection, meaning).rows == one_by_one
+        for chunk in (500, 20, 7):
+            monkeypatch.setattr(found_module, 'CHUNK', chunk)
+            some = CHANCE.sample(range(62), 40)
+            read = these(connection, [ids[index] for index in some], meaning)
+            assert read.rows == [one_by_one[index] for index in some]
+            assert read.facts == {row.id: newest(connection, meaning).facts[row.id] for row in read.rows}
+        assert [list(row.metrics) for row in one_by_one] == [sorted(row.metrics) for row in one_by_one]
+
+    asking.history.database.use(work)
 
 
 def test_a_folder_that_has_just_changed_is_listed_again(tmp_path: Path) -> None:

@@ -18,7 +18,8 @@ from mlops_cli.core.errors import UserError
 from mlops_cli.core.near import did_you_mean
 from mlops_cli.core.units import plural
 from mlops_cli.fsio.paths import Root
-from mlops_cli.records.asking import FIELDS, METRIC, PARAM, Answer, Query, Row, ask, conditions
+from mlops_cli.records.asking import FIELDS, METRIC, PARAM, Answer, Query, ask, conditions
+from mlops_cli.records.found import Row
 from mlops_cli.records.runs import ENDINGS, STATES
 
 if TYPE_CHECKING:
@@ -213,9 +214,9 @@ def _nothing(answer: Answer) -> str:
 
 
 def _document(answer: Answer, kept: dict[str, tuple[str, ...]], chosen: tuple[str, ...]) -> dict[str, Any]:
-    rows = [row_document(row, row.id in kept) for row in answer.rows]
+    rows = (row_document(row, row.id in kept) for row in answer.rows)  # one after the other: they take more room than the runs
     if chosen:
-        rows = [{name: row.get(name) for name in ('run', *chosen) if name in row or name not in OWN} for row in rows]
+        rows = ({name: row.get(name) for name in ('run', *chosen) if name in row or name not in OWN} for row in rows)
     return {'schema': 'mlops/runs-list/v1', 'rows': rows, 'matching': answer.matching, 'all': answer.all}
 
 

@@ -75,6 +75,7 @@ STYLES = {
     'code unknown:': 'yellow',
     'hint:': 'cyan',
 }
+PIECE = 1000  # lines that are written at once
 _CODES = {'green': '32', 'cyan': '36', 'red': '31', 'yellow': '33'}
 
 
@@ -84,8 +85,15 @@ def out(text: str | Line = '', *, foreign: bool = False) -> None:
 
 
 def out_lines(lines: Iterable[str | Line], *, foreign: bool = False) -> None:
-    for line in lines:
-        out(line, foreign=foreign)
+    """Lines of data.  A list or tuple is written in large pieces, of anything else each line as soon as it is known."""
+    if not isinstance(lines, list | tuple):
+        for line in lines:
+            out(line, foreign=foreign)
+    elif sys.stdout is not None:
+        marks, coloured = foreign or shows_marks(sys.stdout), colour(sys.stdout)
+        for start in range(0, len(lines), PIECE):
+            shown = [_shown(line, marks, coloured) for line in lines[start : start + PIECE]]
+            sys.stdout.write('\n'.join([*shown, '']))
 
 
 said = 0  # lines of talk
@@ -104,17 +112,21 @@ def say(text: str | Line = '') -> None:
 
 
 def _write(stream: TextIO | None, text: str | Line, foreign: bool = False) -> None:
-    if stream is None:  # closed by who started us
-        return
+    if stream is not None:  # not closed by who started us
+        stream.write(_shown(text, foreign or shows_marks(stream), colour(stream)) + '\n')
+
+
+def _shown(text: str | Line, marks: bool, coloured: bool) -> str:
+    """As it reaches a stream on which more than ASCII can be seen, and colour, or not."""
     line = text if isinstance(text, Line) else Line(text)
     shown = safe(line.text)
-    if not (foreign or shown.isascii() or shows_marks(stream)):
+    if not (marks or shown.isascii()):
         shown = ascii_marks(shown)
-    if line.word in STYLES and colour(stream):
-        shown = shown.replace(line.word, f'\x1b[{_CODES[STYLES[line.word]]}m{line.word}\x1b[0m', 1)
-    elif line.style in _CODES and colour(stream):
-        shown = f'\x1b[{_CODES[line.style]}m{shown}\x1b[0m'
-    stream.write(shown + '\n')
+    if coloured and line.word in STYLES:
+        return shown.replace(line.word, f'\x1b[{_CODES[STYLES[line.word]]}m{line.word}\x1b[0m', 1)
+    if coloured and line.style in _CODES:
+        return f'\x1b[{_CODES[line.style]}m{shown}\x1b[0m'
+    return shown
 
 
 def hung_up() -> None:
@@ -139,10 +151,11 @@ def note(event: Event) -> None:
 
 
 def print_json(document: dict[str, Any]) -> None:
-    """The one JSON document of a ``--json`` command."""
-    import json
-
+    """The one JSON document of a ``--json`` command.  An iterator of objects stands for their list."""
     if sys.stdout is not None:
-        json.dump(document, sys.stdout, ensure_ascii=True, indent=1, default=str)
+        from mlops_cli.cli.console.documents import pieces
+
+        for piece in pieces(document):
+            sys.stdout.write(piece)
         sys.stdout.write('\n')
         sys.stdout.flush()

@@ -29,6 +29,8 @@ _SEQUENCE = pattern(
 
 def safe(text: str) -> str:
     """Text with everything replaced that could act on a terminal or hide from a reader.  Tabs and line feeds stay."""
+    if text.isascii() and text.isprintable():
+        return text  # as nearly all is, and the pattern takes long to compile
     return _UNSAFE.sub(REPLACED, text)
 
 
@@ -44,6 +46,8 @@ def ascii_marks(text: str) -> str:
 
 def one_line(text: str) -> str:
     """Safe, and without line feeds or tabs: for names and values in the middle of a line."""
+    if text.isascii() and text.isprintable():
+        return text
     return safe(text.replace('\n', '⏎').replace('\t', ' '))
 
 

@@ -3,23 +3,27 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Iterable, Sequence
-from typing import Any
+from collections import Counter
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from itertools import chain
+from typing import Any, TypeVar
 
 from mlops_cli.cli.console import Line, cells, clip, one_line
-from mlops_cli.cli.tables import GAP, Column, table
+from mlops_cli.cli.tables import GAP, Column, laid_out, widest
 from mlops_cli.cli.words import ago, number, state_word
 from mlops_cli.core import layout
-from mlops_cli.core.classes import replace
-from mlops_cli.core.clock import from_iso
+from mlops_cli.core.classes import dataclass, replace
+from mlops_cli.core.collector import without_collector
 from mlops_cli.core.units import show_seconds
-from mlops_cli.records.asking import METRIC, PARAM, Row
+from mlops_cli.records.asking import METRIC, PARAM
+from mlops_cli.records.found import Row
 from mlops_cli.records.history import overlay_parameters
 
 METRICS = 1  # primary metrics that are shown however narrow it is
 NARROW = 6  # columns of a number, where there is room for no more
 UNDECLARED = 2  # metrics that are shown where none is primary
 VALUE_WIDTH = 16  # columns of a parameter's value
+ALIKE = 3  # days after which how long ago something was is told in days
 SET_WIDTH = 24  # columns in which something can be read of what was set
 NAME_WIDTH = 24  # columns of a metric's or parameter's name
 WORDS = {'failed': 'failed', 'interrupted': 'stopped', 'skipped': 'skipped', 'done': 'ran', 'restored': 'restored'}
@@ -30,106 +34,176 @@ def list_lines(
 ) -> list[Line]:
     """A line per run.  ``kept``: ids.  ``chosen``: the columns asked for; without any, those that fit.  ``named``: what the
     runs were filtered and sorted by, which is always shown."""
+    with without_collector():
+        return _lines(rows, kept, chosen, now, columns, named)
+
+
+def _lines(
+    rows: Sequence[Row], kept: frozenset[str], chosen: Sequence[str], now: float, columns: int, named: Sequence[str]
+) -> list[Line]:
     asked = [_column(name, rows, kept, now) for name in dict.fromkeys(('run', *chosen))] if chosen else []
-    heads = [(replace(head, optional=False), make) for head, make in asked]
-    heads = heads or _fitting(_usual(rows, kept, now, named), rows, columns)
-    texts = [[make(row) for _, make in heads] for row in rows]
-    words = {state_word(row.ended) for row in rows}
-    return [
-        Line(text, next((word for word in words if f'  {word} ' in f'{text} '), ''))
-        for text in table([head for head, _ in heads], texts, columns)
+    made = [replace(one, head=replace(one.head, optional=False)) for one in asked]
+    made = made or _fitting(_usual(rows, kept, now, named), columns)
+    head, *texts = laid_out([one.head for one in made], [one.texts for one in made], columns)
+    words = {row.ended: state_word(row.ended) for row in rows}
+    others = list(dict.fromkeys(words.values()))
+    marks = {ended: f'  {word} ' for ended, word in words.items()}
+    lines = [
+        Line(text, words[row.ended] if marks[row.ended] in text else _word(text, others))
+        for text, row in zip(texts, rows, strict=True)
     ]
+    return [Line(head, _word(head, others)), *lines]
 
 
-Made = tuple[Column, Callable[[Row], str]]
+def _word(text: str, words: Iterable[str]) -> str:
+    """The word for how a run ended that stands in the line."""
+    return next((word for word in words if f'  {word} ' in f'{text} '), '')
+
+
+@dataclass
+class Made:
+    """A column of the list, the texts of which are made when somebody looks at them."""
+
+    head: Column
+    make: Callable[[], list[str]]
+    made: list[str] | None = None
+
+    @property
+    def texts(self) -> list[str]:
+        if self.made is None:
+            self.made = self.make()
+        return self.made
+
+    def needed(self, columns: int) -> int:
+        """How much room it takes at least, of so many columns."""
+        wanted = max(cells(self.head.name), widest(self.texts))
+        return min(wanted, self.head.least or columns) + GAP
+
+    def cannot_fit(self, room: int) -> bool:
+        """Whether its name alone is too long, so that nobody has to look at its texts."""
+        return min(cells(self.head.name), self.head.least or room) + GAP > room
 
 
 def _usual(rows: Sequence[Row], kept: frozenset[str], now: float, named: Sequence[str]) -> list[Made]:
     """What a list shows by itself, what tells most first: how runs ended, who won, and by what they differ."""
-    metrics = list(dict.fromkeys(name for row in rows for name in row.metrics))
-    primary = list(dict.fromkeys(name for row in rows for name in row.primary))
+    metrics = list(dict.fromkeys(chain.from_iterable([row.metrics for row in rows])))
+    primary = list(dict.fromkeys(chain.from_iterable([row.primary for row in rows])))
     differing = _differing([row.metrics for row in rows])
     first = primary or (differing or metrics)[:UNDECLARED]
     others = [name for name in differing if name not in first]
-    set_ = {name for row in rows for name in overlay_parameters(row.overlay)}
+    set_ = {name for row in rows if row.overlay for name in overlay_parameters(row.overlay)}
     params = sorted(_differing([row.params for row in rows]), key=lambda name: name not in set_)
     apart = frozenset({*params, *(name.removeprefix(PARAM) for name in named if name.startswith(PARAM))})
     own = ['set'] if not set_ <= apart else []
     told = [*(f'{METRIC}{name}' for name in first), *(f'{PARAM}{name}' for name in params), *own]
     names = ['run', 'when', 'ended', *told[:1], *named, *told[1:], *(f'{METRIC}{name}' for name in others), 'stages', 'seconds']
-    names += ['kept'] if any(row.id in kept for row in rows) else []
+    names += ['kept'] if kept and any(row.id in kept for row in rows) else []
     always = {'run', 'when', 'ended', *named, *(f'{METRIC}{name}' for name in primary[:METRICS])}
     made = {name: _column(name, rows, kept, now, apart) for name in [*names, 'branch', 'who']}
-    plain = [name.partition('.')[2] for name in made if name.startswith((METRIC, PARAM))]
-    twice = {start + name for name in plain if plain.count(name) > 1 for start in (METRIC, PARAM)}
-    return [
-        (replace(head, name=_short(name) if name in twice else head.name, optional=name not in always), make)
-        for name, (head, make) in made.items()
-    ]
+    plain = Counter(name.partition('.')[2] for name in made if name.startswith((METRIC, PARAM)))
+    twice = {start + name for name, count in plain.items() if count > 1 for start in (METRIC, PARAM)}
+    for name, one in made.items():
+        one.head = replace(one.head, name=_short(name) if name in twice else one.head.name, optional=name not in always)
+    return list(made.values())
 
 
-def _differing(values: Iterable[Any]) -> list[str]:
+def _differing(values: Iterable[Mapping[str, Any]]) -> list[str]:
     """Names of which two runs have different values."""
-    seen: dict[str, list[Any]] = {}
+    first: dict[str, Any] = {}
+    differing: set[str] = set()
     for mapping in values:
         for name, value in mapping.items():
-            found = seen.setdefault(name, [])
-            if value not in found:
-                found.append(value)
-    return [name for name, found in seen.items() if len(found) > 1]
+            known = first.setdefault(name, value)
+            if known is not value and known != value:
+                differing.add(name)
+    return [name for name in first if name in differing]
 
 
-def _fitting(heads: list[Made], rows: Sequence[Row], columns: int) -> list[Made]:
+def _fitting(made: list[Made], columns: int) -> list[Made]:
     """As many of the optional columns as there is room for, the first ones first."""
-    needed = [min(_wanted(made, rows), made[0].least or columns) + GAP for made in heads]
-    kept = [index for index, (head, _) in enumerate(heads) if not head.optional]
-    if sum(needed[index] for index in kept) > columns:
-        heads = [(replace(head, least=head.least or NARROW) if head.right else head, make) for head, make in heads]
-        needed = [min(_wanted(made, rows), made[0].least or columns) + GAP for made in heads]
-    used = sum(needed[index] for index in kept)
-    for index, (head, _) in enumerate(heads):
-        if head.optional and used + needed[index] <= columns:
-            used += needed[index]
-            kept.append(index)
-    return [heads[index] for index in sorted(kept)]
-
-
-def _wanted(made: Made, rows: Sequence[Row]) -> int:
-    head, make = made
-    return max([cells(head.name), *(cells(make(row)) for row in rows)])
+    always = [one for one in made if not one.head.optional]
+    used = sum(one.needed(columns) for one in always)
+    if used > columns:
+        for one in made:
+            one.head = replace(one.head, least=one.head.least or NARROW) if one.head.right else one.head
+        used = sum(one.needed(columns) for one in always)
+    kept = []
+    for one in made:
+        if one.head.optional:
+            if one.cannot_fit(columns - used) or used + (needed := one.needed(columns)) > columns:
+                continue
+            used += needed
+        kept.append(one)
+    return kept
 
 
 def _column(name: str, rows: Sequence[Row], kept: frozenset[str], now: float, apart: frozenset[str] = frozenset()) -> Made:
     """``apart``: parameters with a column of their own, which the one of what was set leaves out."""
     if name.startswith(METRIC):
         plain = name.removeprefix(METRIC)
-        return Column(_short(plain), right=True), lambda row: _number(row, plain)
+        return Made(Column(_short(plain), right=True), lambda: _numbers(rows, plain))
     if name.startswith(PARAM):
         plain = name.removeprefix(PARAM)
         numeric = all(_is_number(row.params[plain]) for row in rows if plain in row.params)
-        return Column(_short(plain), right=numeric), lambda row: _value(row, plain)
-    own: dict[str, Made] = {
-        'run': (Column('RUN'), lambda row: row.short),
-        'when': (Column('WHEN'), lambda row: ago(max(0.0, now - from_iso(row.started) - row.seconds))),
-        'started': (Column('STARTED'), lambda row: row.started.replace('T', ' ')),
-        'ended': (Column('ENDED'), lambda row: state_word(row.ended)),
-        # Of a killed run nobody measured it.
-        'seconds': (Column('TIME', right=True), lambda row: '' if row.ended == 'killed' else show_seconds(row.seconds)),
-        'saved_seconds': (Column('SAVED', right=True), lambda row: show_seconds(row.saved_seconds)),
-        'cpu_seconds': (Column('CPU', right=True), lambda row: show_seconds(row.cpu_seconds)),
-        'stages': (Column('STAGES'), _stages),
-        'set': (Column('SET', least=SET_WIDTH), lambda row: one_line(' '.join(_assigned(row, apart)))),
-        'kept': (Column('KEPT'), lambda row: 'kept' if row.id in kept else ''),
-        'trial': (Column('TRIAL'), lambda row: 'trial' if row.overlay else ''),
-        'branch': (Column('BRANCH', least=8), lambda row: one_line(row.branch)),
-        'who': (Column('BY'), lambda row: one_line(row.who)),
-        'host': (Column('HOST'), lambda row: one_line(row.host)),
-        'commit': (Column('COMMIT'), lambda row: row.commit[:12]),
-        'id': (Column('ID'), lambda row: row.id),
-        'fresh': (Column('FRESH', right=True), lambda row: str(row.fresh)),
-    }
+        return Made(Column(_short(plain), right=numeric), lambda: _values(rows, plain))
     state = 'interrupted' if name == 'stopped' else name
-    return own.get(name) or (Column(name.upper(), right=True), lambda row: str(row.counts[state]))
+    column, make = _own(rows, kept, now, apart).get(name) or (
+        Column(name.upper(), right=True), lambda: [str(row.counts[state]) for row in rows]
+    )  # fmt: skip
+    return Made(column, make)
+
+
+def _own(
+    rows: Sequence[Row], kept: frozenset[str], now: float, apart: frozenset[str]
+) -> dict[str, tuple[Column, Callable[[], list[str]]]]:
+    """The columns that are neither metrics nor parameters, nor states."""
+    return {
+        'run': (Column('RUN'), lambda: [row.short for row in rows]),
+        'when': (Column('WHEN'), lambda: _whens(rows, now)),
+        'started': (Column('STARTED'), lambda: [row.started.replace('T', ' ') for row in rows]),
+        'ended': (Column('ENDED'), lambda: _each(state_word, [row.ended for row in rows])),
+        # Of a killed run nobody measured it.
+        'seconds': (
+            Column('TIME', right=True),
+            lambda: ['' if row.ended == 'killed' else show_seconds(row.seconds) for row in rows],
+        ),
+        'saved_seconds': (Column('SAVED', right=True), lambda: _each(show_seconds, [row.saved_seconds for row in rows])),
+        'cpu_seconds': (Column('CPU', right=True), lambda: _each(show_seconds, [row.cpu_seconds for row in rows])),
+        'stages': (Column('STAGES'), lambda: _stages(rows)),
+        'set': (Column('SET', least=SET_WIDTH), lambda: [one_line(' '.join(_assigned(row, apart))) for row in rows]),
+        'kept': (Column('KEPT'), lambda: ['kept' if row.id in kept else '' for row in rows]),
+        'trial': (Column('TRIAL'), lambda: ['trial' if row.overlay else '' for row in rows]),
+        'branch': (Column('BRANCH', least=8), lambda: _each(one_line, [row.branch for row in rows])),
+        'who': (Column('BY'), lambda: _each(one_line, [row.who for row in rows])),
+        'host': (Column('HOST'), lambda: _each(one_line, [row.host for row in rows])),
+        'commit': (Column('COMMIT'), lambda: [row.commit[:12] for row in rows]),
+        'id': (Column('ID'), lambda: [row.id for row in rows]),
+        'fresh': (Column('FRESH', right=True), lambda: [str(row.fresh) for row in rows]),
+    }
+
+
+def _whens(rows: Sequence[Row], now: float) -> list[str]:
+    days: dict[int, str] = {}
+    texts = []
+    for row in rows:
+        seconds = max(0.0, now - row.began - row.seconds)
+        day = round(seconds / 86400)
+        if day < ALIKE:
+            texts.append(ago(seconds))
+            continue
+        if day not in days:
+            days[day] = ago(seconds)
+        texts.append(days[day])
+    return texts
+
+
+Value = TypeVar('Value')
+
+
+def _each(show: Callable[[Value], str], values: Sequence[Value]) -> list[str]:
+    """What is shown of each, of which most are alike."""
+    shown = {value: show(value) for value in set(values)}
+    return [shown[value] for value in values]
 
 
 def _short(name: str) -> str:
@@ -140,16 +214,19 @@ def _short(name: str) -> str:
     return text
 
 
-def _number(row: Row, name: str) -> str:
-    return number(row.metrics[name]) if name in row.metrics else ''
+def _numbers(rows: Sequence[Row], name: str) -> list[str]:
+    values = [row.metrics.get(name) for row in rows]
+    return ['' if value is None else number(value) for value in values]
 
 
-def _value(row: Row, name: str) -> str:
-    return clip(one_line(shown(row.params[name])), VALUE_WIDTH) if name in row.params else ''
+def _values(rows: Sequence[Row], name: str) -> list[str]:
+    return [clip(one_line(shown(row.params[name])), VALUE_WIDTH) if name in row.params else '' for row in rows]
 
 
 def shown(value: Any) -> str:
     """A parameter's value as one would type it."""
+    if type(value) is int:
+        return str(value)
     return value if isinstance(value, str) else json.dumps(value, ensure_ascii=False)
 
 
@@ -157,7 +234,18 @@ def _is_number(value: Any) -> bool:
     return isinstance(value, int | float) and not isinstance(value, bool)
 
 
-def _stages(row: Row) -> str:
+def _stages(rows: Sequence[Row]) -> list[str]:
+    known: dict[tuple[int, ...], str] = {}
+    texts = []
+    for row in rows:
+        counted = (*row.counts.values(), row.fresh)
+        if counted not in known:
+            known[counted] = _of_stages(row)
+        texts.append(known[counted])
+    return texts
+
+
+def _of_stages(row: Row) -> str:
     """``1 of 7 failed``, ``2 of 7 ran``, ``7 fresh``: what counts most."""
     every = sum(row.counts.values()) + row.fresh
     for state, word in WORDS.items():
