@@ -10,8 +10,7 @@ from mlops_cli.plan.model import Blessing, Plan, Reason, Rival, Step, Surroundin
 if TYPE_CHECKING:
     from mlops_cli.cli.standing import Working
     from mlops_cli.cli.uncommitted import Uncommitted
-    from mlops_cli.run.invoke import Report
-    from mlops_cli.run.settle import Settled
+    from mlops_cli.run.report import Report, Settled
 
 
 def reason_document(one: Reason) -> dict[str, Any]:

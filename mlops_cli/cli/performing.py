@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import os
 import signal
 import time
@@ -11,18 +10,16 @@ from contextlib import contextmanager
 from typing import TextIO
 
 from mlops_cli.cli.console import print_json
-from mlops_cli.cli.documents import run_document
 from mlops_cli.cli.quick.learn import forget
 from mlops_cli.cli.screens.run import RunScreen
 from mlops_cli.cli.wiring import output_words, workbench
 from mlops_cli.core.classes import replace
 from mlops_cli.core.collector import collector_again, without_collector
 from mlops_cli.core.errors import UserError
-from mlops_cli.core.events import Event, RunStarted, event_document
+from mlops_cli.core.events import Event, RunStarted
 from mlops_cli.core.paths import inside
 from mlops_cli.fsio.paths import Root
 from mlops_cli.run.invoke import Report, Request, execute
-from mlops_cli.run.recorder import printed_file
 from mlops_cli.run.workbench import Workbench
 
 
@@ -109,9 +106,16 @@ def perform_request(
     with without_collector(), workbench(assignments, learns=not begun) as bench:
 
         def then(report: Report, screen: RunScreen) -> None:
-            print_json(run_document(report)) if json else screen.finish(report)
+            if json:
+                from mlops_cli.cli.documents import run_document
+
+                print_json(run_document(report))
+            else:
+                screen.finish(report)
 
         def leave(event: RunStarted) -> None:
+            from mlops_cli.run.recorder import printed_file
+
             assert begun is not None
             begun(event, printed_file(bench.root, event.run))
 
@@ -139,6 +143,10 @@ def _writer(path: str, project: Root) -> Iterator[Callable[[Event], None]]:
         opened: TextIO = open(_open(path, project), 'w', encoding='utf-8')  # noqa: SIM115 -- closed by the with below
     except OSError as error:
         raise UserError(f'--events {path}: {error.strerror}', hint='name a file that can be written') from error
+    import json
+
+    from mlops_cli.core.events import event_document
+
     with opened:
 
         def write(event: Event) -> None:

@@ -109,13 +109,11 @@ def project_relative(root: str, word: str) -> str:
 @contextmanager
 def writing(bench: Workbench) -> Iterator[None]:
     """What a command that writes does first: folders made, what killed commands left healed."""
-    import platform
-
     from mlops_cli.cli.console import note
     from mlops_cli.run.heal import begin_writing
     from mlops_cli.run.person import who
 
-    with begin_writing(bench, note, lambda: who(bench.root.path), platform.node()):
+    with begin_writing(bench, note, lambda: who(bench.root.path), os.uname().nodename):
         yield
 
 

@@ -3,11 +3,9 @@
 from __future__ import annotations
 
 import os
-import platform
-import shlex
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from contextlib import suppress
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from mlops_cli import git
 from mlops_cli.core import layout
@@ -19,7 +17,6 @@ from mlops_cli.core.errors import ExitCode, UserError, UserErrors
 from mlops_cli.core.events import Event, Note, RunEnded, RunStarted
 from mlops_cli.core.paths import inside
 from mlops_cli.core.refs import ObjectRef
-from mlops_cli.core.secrets import Redactor, environment_secrets
 from mlops_cli.executors import all as executors
 from mlops_cli.fsio.journal import Journal
 from mlops_cli.fsio.locks import LockFile
@@ -30,24 +27,25 @@ from mlops_cli.records import data, gitignore
 from mlops_cli.records.runs import VALUE_BYTES, Run, StageRun
 from mlops_cli.run.capacity import Capacity, Machine, refusal
 from mlops_cli.run.causes import advice
-from mlops_cli.run.claims import Claims
 from mlops_cli.run.heal import begin_writing
 from mlops_cli.run.machine import machine
 from mlops_cli.run.outlook import Outlook, look
 from mlops_cli.run.person import who
 from mlops_cli.run.recorder import Recorder, prune
 from mlops_cli.run.remarks import remarks
-from mlops_cli.run.replay import report_document
 from mlops_cli.run.report import Report as Report
+from mlops_cli.run.report import Settled
 from mlops_cli.run.request import Request as Request
 from mlops_cli.run.request import chosen as chosen
 from mlops_cli.run.request import wishes_of as wishes_of
-from mlops_cli.run.scheduler import Options, Scheduler
-from mlops_cli.run.session import Session
-from mlops_cli.run.settle import Settled
 from mlops_cli.run.states import State
 from mlops_cli.run.workbench import Workbench
 from mlops_cli.store.results import outputs_digest
+
+if TYPE_CHECKING:  # and what carries a run out is loaded when there is something to do
+    from mlops_cli.core.secrets import Redactor
+    from mlops_cli.run.scheduler import Scheduler
+    from mlops_cli.run.session import Session
 
 NOT_LOOKED_UP = (
     '--no-cache looks no result up, but the workspace holds the right outputs already, so nothing had to be looked up; '
@@ -70,8 +68,9 @@ def execute(
     """Runs it.  ``clock``: monotonic seconds.  ``interrupted``: how often it was asked to stop; ``terminated``: by TERM.
     ``detached``: from its terminal.  Raises UserError before anything is touched, OSError when this machine fails."""
     chosen(bench, request)  # an unknown stage, or executor, is told before anything is touched
-    executors.find(request.executor or executors.LOCAL)
-    with begin_writing(bench, emit, lambda: who(bench.root.path), platform.node()) as key_locks:
+    if request.executor:
+        executors.find(request.executor)
+    with begin_writing(bench, emit, lambda: who(bench.root.path), os.uname().nodename) as key_locks:
         return _execute(bench, request, key_locks, emit, now, clock, random_bytes, interrupted, terminated, detached)
 
 
@@ -103,7 +102,7 @@ def _execute(
     identity = run_id(started, random_bytes)
     jobs = request.jobs or bench.config.jobs or os.cpu_count() or 1
     command = _without_secrets(bench, request.command)
-    about = {'host': platform.node(), 'who': who(bench.root.path), 'command': list(command), 'detached': detached}
+    about = {'host': os.uname().nodename, 'who': who(bench.root.path), 'command': list(command), 'detached': detached}
     with suppress(OSError, UserError):  # old folders that cannot be removed do no harm
         prune(bench.root)
     with (
@@ -132,9 +131,15 @@ def _execute(
             session.close()
             bench.index.flush()
         journal.append({'do': 'done', 'run': identity})
-        recorder.report(report_document(report))
-        recorder.emit(RunEnded(identity, report.ended, report.seconds, int(report.exit_code)))
+        _tell_end(recorder, report, identity)
     return report
+
+
+def _tell_end(recorder: Recorder, report: Report, identity: str) -> None:
+    from mlops_cli.run.replay import report_document
+
+    recorder.report(report_document(report))
+    recorder.emit(RunEnded(identity, report.ended, report.seconds, int(report.exit_code)))
 
 
 def _beginning(bench: Workbench, plan: Plan, identity: str, started: float, command: Sequence[str]) -> dict[str, Any]:
@@ -149,7 +154,7 @@ def _beginning(bench: Workbench, plan: Plan, identity: str, started: float, comm
         'command': list(command),
         'set': [[file, key, value] for (file, key), value in sorted(bench.overlay.items())],
         'who': who(bench.root.path),
-        'host': platform.node(),
+        'host': os.uname().nodename,
         'commit': head.commit if head else '',
         'branch': head.branch if head else '',
         'values': short,
@@ -236,6 +241,10 @@ def open_session(
     emit: Callable[[Event], None],
     now: Callable[[], float],
 ) -> Session:
+    import shlex
+
+    from mlops_cli.run.session import Session
+
     return Session(
         identity,
         bench.root,
@@ -256,7 +265,7 @@ def open_session(
         {
             'run': identity,
             'who': who(bench.root.path),
-            'host': platform.node(),
+            'host': os.uname().nodename,
             'ci': bool(bench.environ.get('CI')),
             **({'executor': request.executor} if request.executor not in ('', executors.LOCAL) else {}),
         },
@@ -273,6 +282,9 @@ def _scheduler(
     jobs: int,
     interrupted: Callable[[], int],
 ) -> Scheduler:
+    from mlops_cli.run.claims import Claims
+    from mlops_cli.run.scheduler import Options, Scheduler
+
     available: Machine = machine(bench.config.tokens)
     options = Options(request.keep_going, interrupted, request.lock_timeout)
     return Scheduler(
@@ -313,7 +325,7 @@ def _record(
         head.branch if head else '',
         tuple((file, key, value) for (file, key), value in sorted(bench.overlay.items())),
         metrics,
-        {'python': platform.python_version(), 'platform': platform.platform()},
+        _versions(),
         fresh_stages=tuple(_fresh(settled, steps)),
         values=_values(bench, [name for name, one in settled.items() if one.state is not State.SKIPPED]),
     )
@@ -330,6 +342,12 @@ def _record(
     return Report(outlook.plan, settled, seconds, run, saved, ended, pins, record, lines, steps)
 
 
+def _versions() -> dict[str, str]:
+    import platform
+
+    return {'python': platform.python_version(), 'platform': platform.platform()}
+
+
 def _cover(bench: Workbench, session: Session, paths: list[str]) -> tuple[str, ...]:
     """Lines for git to ignore.  Where they cannot be written the run still counts: a note says what to mend."""
     try:
@@ -343,6 +361,8 @@ def _cover(bench: Workbench, session: Session, paths: list[str]) -> tuple[str, .
 
 
 def _redactor(bench: Workbench) -> Redactor:
+    from mlops_cli.core.secrets import Redactor, environment_secrets
+
     declared = {name for stage in bench.pipeline.stages.values() for name in stage.secrets}
     return Redactor(environment_secrets(bench.environ, declared))
 

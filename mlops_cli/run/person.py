@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import getpass
 from functools import cache
 
 from mlops_cli import git
@@ -20,6 +19,8 @@ def who(folder: str) -> str:
 
 
 def _login() -> str:
+    import getpass  # where git does not say
+
     try:
         return getpass.getuser()
     except (KeyError, OSError):

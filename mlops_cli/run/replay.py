@@ -13,8 +13,7 @@ from mlops_cli.fsio.paths import Root
 from mlops_cli.plan.model import Blessing, Plan, Reason, Rival, Step, Surrounding, Verdict
 from mlops_cli.records.runs import Run
 from mlops_cli.run.live import open_events
-from mlops_cli.run.report import Report
-from mlops_cli.run.settle import Settled
+from mlops_cli.run.report import Report, Settled
 from mlops_cli.run.states import State
 
 PIECE = 4 << 20  # bytes that are read at once
@@ -52,15 +51,19 @@ def report_document(report: Report) -> dict[str, Any]:
 
 def _step(one: Settled, step: Step | None) -> dict[str, Any]:
     """What was decided about a stage, as far as it is told in the end."""
-    from dataclasses import astuple  # slow to load, and who only reads logs needs it not
-
     if step is not None and one.state is State.FAILED:
-        return {'reasons': [list(astuple(reason)) for reason in step.reasons]}
+        return {'reasons': [list(_tuple(reason)) for reason in step.reasons]}
     if step is not None and one.state is State.RESTORED:
-        found = {'run': step.run, 'origin': step.origin, 'rivals': list(map(astuple, step.rivals))}
-        found['surroundings'] = list(map(astuple, step.surroundings))
-        return found | {'accepted': None if step.accepted is None else astuple(step.accepted)}
-    return {'made': list(map(astuple, one.rivals))} if one.rivals else {}
+        found = {'run': step.run, 'origin': step.origin, 'rivals': list(map(_tuple, step.rivals))}
+        found['surroundings'] = list(map(_tuple, step.surroundings))
+        return found | {'accepted': None if step.accepted is None else _tuple(step.accepted)}
+    return {'made': list(map(_tuple, one.rivals))} if one.rivals else {}
+
+
+def _tuple(one: Reason | Rival | Surrounding | Blessing) -> tuple[Any, ...]:
+    from dataclasses import astuple  # slow to load, and of most runs there is nothing to tell with it
+
+    return astuple(one)
 
 
 def report_of(run: str, document: Mapping[str, Any], ended: Mapping[str, StageEnded], started: float) -> Report:

@@ -3,13 +3,33 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any
 
 from mlops_cli.core.classes import dataclass, field
 from mlops_cli.core.errors import ExitCode
-from mlops_cli.plan.model import Plan, Step
-from mlops_cli.records.runs import Run
-from mlops_cli.run.settle import Settled
 from mlops_cli.run.states import State
+
+if TYPE_CHECKING:
+    from mlops_cli.core.events import StageEnded
+    from mlops_cli.core.refs import ObjectRef
+    from mlops_cli.plan.model import Plan, Rival, Step
+    from mlops_cli.records.runs import Run
+
+
+@dataclass(frozen=True, slots=True)
+class Settled:
+    """``outputs``: what the stage made, empty unless it is good.  ``rivals``: other results of the same key."""
+
+    stage: str
+    state: State
+    seconds: float
+    outputs: tuple[tuple[str, ObjectRef], ...] = ()
+    event: StageEnded | None = None
+    entry8: str = ''
+    usage: Mapping[str, Any] = field(default_factory=dict)
+    exit_code: int | None = None
+    pin: str = ''
+    rivals: tuple[Rival, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)

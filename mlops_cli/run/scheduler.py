@@ -7,8 +7,8 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Mapping, Sequence
-from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
 from heapq import heappop, heappush
+from typing import TYPE_CHECKING
 
 from mlops_cli.core.classes import dataclass, field, replace
 from mlops_cli.core.errors import UserError
@@ -29,10 +29,14 @@ from mlops_cli.run.claims import Claims
 from mlops_cli.run.place import place
 from mlops_cli.run.placed import remember
 from mlops_cli.run.progress import Watch
+from mlops_cli.run.report import Settled
 from mlops_cli.run.session import Session
-from mlops_cli.run.settle import Settled, Taken, bring, outputs_size, settle, take_in
+from mlops_cli.run.settle import Taken, bring, outputs_size, settle, take_in
 from mlops_cli.run.states import State
 from mlops_cli.store.objects import Damaged, MissingObject
+
+if TYPE_CHECKING:  # slow to load, and needed for large outputs alone
+    from concurrent.futures import Future, ThreadPoolExecutor
 
 LARGE = 4 << 20  # bytes of outputs from which taking in goes to a thread of its own
 TICK = 0.2  # seconds between looks at locks, threads and interruptions
@@ -146,6 +150,8 @@ class Scheduler:
             for outcome in self.session.executor.poll(TICK / 8 if others else TICK):
                 self._ended(outcome)
         elif self.taking_in:
+            from concurrent.futures import FIRST_COMPLETED, wait
+
             wait(self.taking_in, TICK, return_when=FIRST_COMPLETED)
         else:
             time.sleep(TICK / 4)  # another command holds what is queued
@@ -353,7 +359,10 @@ class Scheduler:
             if self.queued and not self.stopping:
                 self._start_queued()
         if size >= LARGE:
-            self.pool = self.pool or ThreadPoolExecutor(2, 'take-in')
+            if self.pool is None:
+                from concurrent.futures import ThreadPoolExecutor
+
+                self.pool = ThreadPoolExecutor(2, 'take-in')
             self.taking_in[self.pool.submit(take_in, self.session, attempt)] = (attempt, outcome)
         else:
             self._settle(attempt, outcome, take_in(self.session, attempt))

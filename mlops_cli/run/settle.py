@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import os
 import re
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable
 from stat import S_ISDIR, S_ISREG, S_IXUSR
 from typing import Any
 
 from mlops_cli.core import layout
-from mlops_cli.core.classes import dataclass, field, replace
+from mlops_cli.core.classes import dataclass, replace
 from mlops_cli.core.clock import iso
 from mlops_cli.core.digest import digest_of
 from mlops_cli.core.errors import UserError
@@ -29,6 +29,7 @@ from mlops_cli.run import aside, checkpoint, unimportable
 from mlops_cli.run.attempt import Attempt, undo
 from mlops_cli.run.place import place
 from mlops_cli.run.remarks import rivals
+from mlops_cli.run.report import Settled
 from mlops_cli.run.session import Session
 from mlops_cli.run.sources import keep_sources
 from mlops_cli.run.states import State
@@ -41,22 +42,6 @@ NOTHING = ObjectRef(digest_of(b''), 0, 'file')
 MISSING = pattern(r'No such file|not found|No module named|FileNotFoundError|does not exist', re.IGNORECASE)
 APART = 'it ran in a folder of its own, which holds only what it declares: deps, code, params'
 Metrics = tuple[tuple[str, str, float | int], ...]
-
-
-@dataclass(frozen=True, slots=True)
-class Settled:
-    """``outputs``: what the stage made, empty unless it is good.  ``rivals``: other results of the same key."""
-
-    stage: str
-    state: State
-    seconds: float
-    outputs: tuple[tuple[str, ObjectRef], ...] = ()
-    event: StageEnded | None = None
-    entry8: str = ''
-    usage: Mapping[str, Any] = field(default_factory=dict)
-    exit_code: int | None = None
-    pin: str = ''
-    rivals: tuple[Rival, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)

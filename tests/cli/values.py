@@ -21,7 +21,7 @@ from mlops_cli.records.found import Row
 from mlops_cli.records.kept import Keep
 from mlops_cli.records.runs import Run, StageRun
 from mlops_cli.run.invoke import Report
-from mlops_cli.run.settle import Settled
+from mlops_cli.run.report import Settled
 from mlops_cli.run.states import State
 
 RUN = '20261120T101522Z-7k2m9q4c'

@@ -23,8 +23,7 @@ from mlops_cli.plan.model import Blessing, Plan, Reason, Rival, Step, Surroundin
 from mlops_cli.run import live
 from mlops_cli.run.recorder import KEPT, Recorder, folder_of, prune
 from mlops_cli.run.replay import Follower, report_document, report_of
-from mlops_cli.run.report import Report
-from mlops_cli.run.settle import Settled
+from mlops_cli.run.report import Report, Settled
 from mlops_cli.run.states import State
 from tests.support.project import Project
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import platform
+import os
 import sys
 import time
 from collections.abc import Sequence
@@ -41,7 +41,7 @@ def command(
     """
     with workbench() as bench:
         stages, run = meant(bench, output_words(bench, words))
-        author = Author(who(bench.root.path), platform.node(), time.time(), reason)
+        author = Author(who(bench.root.path), os.uname().nodename, time.time(), reason)
         if dry_run:
             done = [Done(one) for one in (propose_run(bench, run) if run else propose(bench, stages))]
         else:

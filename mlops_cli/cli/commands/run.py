@@ -5,21 +5,19 @@ from __future__ import annotations
 import sys
 from collections.abc import Sequence
 from enum import StrEnum
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 from mlops_cli.cli import context, exits, options
 from mlops_cli.cli.console import out, out_lines, print_json, width
-from mlops_cli.cli.documents import plan_document
-from mlops_cli.cli.live.detaching import Begun, detach
 from mlops_cli.cli.performing import perform_request
-from mlops_cli.cli.screens.runs_live import detached_lines
-from mlops_cli.cli.showing import show_plan
 from mlops_cli.cli.wiring import output_words, workbench
 from mlops_cli.core.classes import replace
 from mlops_cli.core.errors import ExitCode
-from mlops_cli.executors.all import find
 from mlops_cli.run.invoke import Request, chosen, wishes_of
 from mlops_cli.run.outlook import look
+
+if TYPE_CHECKING:
+    from mlops_cli.cli.live.detaching import Begun
 
 EXITS = exits.line(ExitCode.REFUSED, ExitCode.LOCK_TIMEOUT, ExitCode.INTERRUPTED, ExitCode.TERMINATED, failed='a stage failed')
 
@@ -78,19 +76,31 @@ def command(
         executor,
     )
     if dry_run:
-        if executor:
-            find(executor)  # an unknown one is told as the run tells it
-        with workbench(assignments or ()) as bench:
-            request = replace(request, stages=output_words(bench, request.stages))
-            plan = look(bench, chosen(bench, request), wishes_of(bench, request)).plan
-            print_json(plan_document(plan, 'run-plan')) if json else show_plan(plan, bench, jobs)
-        return ExitCode.DONE
+        return _dry_run(request, assignments or (), json=json)
     if detached:
         return _detach(request, assignments or (), events, json=json)
     return perform_request(request, assignments or (), events, json=json)
 
 
+def _dry_run(request: Request, assignments: Sequence[str], *, json: bool) -> int:
+    from mlops_cli.cli.documents import plan_document
+    from mlops_cli.cli.showing import show_plan
+
+    if request.executor:
+        from mlops_cli.executors.all import find
+
+        find(request.executor)  # an unknown one is told as the run tells it
+    with workbench(assignments) as bench:
+        request = replace(request, stages=output_words(bench, request.stages))
+        plan = look(bench, chosen(bench, request), wishes_of(bench, request)).plan
+        print_json(plan_document(plan, 'run-plan')) if json else show_plan(plan, bench, request.jobs)
+    return ExitCode.DONE
+
+
 def _detach(request: Request, assignments: Sequence[str], events: str, *, json: bool) -> int:
+    from mlops_cli.cli.live.detaching import detach
+    from mlops_cli.cli.screens.runs_live import detached_lines
+
     result = detach(request, assignments, events)
     if isinstance(result, int):
         return result

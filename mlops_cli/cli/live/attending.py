@@ -20,8 +20,7 @@ from mlops_cli.plan.model import Plan
 from mlops_cli.records.runs import Run, StageRun
 from mlops_cli.run import live
 from mlops_cli.run.live import Live
-from mlops_cli.run.report import Report
-from mlops_cli.run.settle import Settled
+from mlops_cli.run.report import Report, Settled
 from mlops_cli.run.states import State
 from mlops_cli.run.workbench import Workbench
 

@@ -14,10 +14,8 @@ from mlops_cli.cli import context, unchanged
 from mlops_cli.cli.console import Line, cells, height, hung_up, one_line, out, plain, say, terminal, width
 from mlops_cli.cli.quick.form import open_moment
 from mlops_cli.cli.quick.learn import keep
-from mlops_cli.cli.screens import failure as failure_lines
 from mlops_cli.cli.screens import run_lines
 from mlops_cli.cli.screens.run_board import Board
-from mlops_cli.cli.uncommitted import NOTHING, Uncommitted, recorded, uncommitted
 from mlops_cli.cli.words import FOLD, Groups, command_line, fold, made, shown_metrics, some
 from mlops_cli.core.errors import UserError
 from mlops_cli.core.events import Event, Note, RunStarted, RunStopping, StageEnded, StageRetried, StageStarted, StageWaiting
@@ -32,6 +30,7 @@ from mlops_cli.store.results import outputs_digest
 
 if TYPE_CHECKING:
     from mlops_cli.cli.console.moving import Moving
+    from mlops_cli.cli.uncommitted import Uncommitted
 
 TICK = 0.25  # seconds between two drawings
 PATIENCE = 0.4  # seconds until something moves: what is faster needs no watching
@@ -142,7 +141,9 @@ class RunScreen:
     def _parts(self, event: StageEnded) -> list[str]:
         state = State(event.state)
         if not state.good:
-            return [failure_lines.message(event)]
+            from mlops_cli.cli.screens.failure import message
+
+            return [message(event)]
         stage = self._stage(event.stage)
         parts = made(stage, event.outputs, event.metrics, self._before(stage, event), self.bench.store)
         if not parts and event.log:
@@ -290,11 +291,7 @@ class RunScreen:
             *run_lines.skipped(report, failed, self.groups, columns),
         ):
             self._print(line)
-        for event in self.failures[:SHOWN_FAILURES]:
-            self._print(always=True)
-            stage = self._stage(event.stage)
-            for line in failure_lines.failure(event, stage, report.steps.get(event.stage), columns):
-                self._print(line, always=True)
+        self._say_failures(report, columns)
         if len(failed) > SHOWN_FAILURES:
             names = some(list(map(one_line, failed[SHOWN_FAILURES:])), 8)
             self._print(always=True)
@@ -302,6 +299,17 @@ class RunScreen:
         word = 'failed' if failed else 'stopped' if report.ended == 'interrupted' else 'done'
         self._print(Line(run_lines.summary(report), word), always=bool(failed))
         self._what_next(report)
+
+    def _say_failures(self, report: Report, columns: int) -> None:
+        if not self.failures:
+            return
+        from mlops_cli.cli.screens.failure import failure
+
+        for event in self.failures[:SHOWN_FAILURES]:
+            self._print(always=True)
+            stage = self._stage(event.stage)
+            for line in failure(event, stage, report.steps.get(event.stage), columns):
+                self._print(line, always=True)
 
     def _nothing_to_do(self, report: Report) -> None:
         steps = report.plan.steps
@@ -330,6 +338,8 @@ class RunScreen:
 
 def to_keep(bench: Workbench) -> Uncommitted:
     """What git does not have as it is: records, the pipeline, and what stages use."""
+    from mlops_cli.cli.uncommitted import NOTHING, recorded, uncommitted
+
     try:
         return uncommitted(bench, recorded(bench))
     except UserError:  # an input that cannot be read by now: the run has said what there is to say
