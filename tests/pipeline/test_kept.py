@@ -18,6 +18,7 @@ from mlops_cli.core.digest import seal
 from mlops_cli.core.errors import UserError, UserErrors
 from mlops_cli.fsio import paths, token
 from mlops_cli.pipeline import graph, kept, load
+from mlops_cli.pipeline.sources import Sources
 from mlops_cli.pipeline.spec import Pipeline
 from tests.pipeline.conftest import shown
 from tests.properties.model import World, worlds
@@ -163,6 +164,13 @@ def test_what_was_looked_at_is_the_same(project: Kept, monkeypatch: pytest.Monke
     assert found[0] == found[1] and {rel for _, rel, _ in found[1]} == {*FILES, 'params.yaml'}
 
 
+def test_values_that_are_equal_and_not_the_same(project: Kept) -> None:
+    for one, two in (('1', 'true'), ('1', '1.0'), ('0', 'false'), ('0.0', '-0.0'), ('"1"', '1')):
+        stages = ', '.join(f'{name}: {{cmd: "true", meta: {{n: {value}}}}}' for name, value in (('a', one), ('b', two)))
+        project.write('pipeline.yaml', f'stages: {{{stages}}}\n')
+        assert not project.is_kept() and project.is_kept()
+
+
 # What changed since
 
 def edited(name: str) -> Callable[[Kept], None]:
@@ -255,18 +263,36 @@ def test_mistakes_are_told_each_time(project: Kept) -> None:
 
 
 def test_what_changed_while_it_was_read_is_not_kept(project: Kept, monkeypatch: pytest.MonkeyPatch) -> None:
-    project.write('pipeline.yaml', 'stages:\n  a: {cmd: echo, vars: [v.json]}\n  b: {cmd: echo, vars: ["v.json:x"]}\n')
-    project.write('v.json', '{"x": 1}')
-    work = load.Builder.build
+    """A file of parameters that comes after the first of two pipeline files looked for it."""
+    project.write('pipeline.yaml', 'include: [more.yaml]\nstages: {a: {cmd: "echo ${n:-none}"}}\n')
+    project.write('more.yaml', 'stages: {b: {cmd: "echo ${n:-none}"}}\n')
+    before, work = project.file.read_bytes(), load.scope_of
 
     def late(*arguments: Any) -> Any:
-        project.write('params.yaml', 'late: 1\n')
-        return work(*arguments)
+        found = work(*arguments)
+        project.write('params.yaml', 'n: 1\n')
+        return found
 
-    monkeypatch.setattr(load.Builder, 'build', late)
-    project.load()  # params.yaml was looked for before, and is there now: found out by the next
-    monkeypatch.undo()
-    assert told(project.load) == told(lambda: load.load(project.path, environ=project.environ))
+    with monkeypatch.context() as patch:
+        patch.setattr(load, 'scope_of', late)
+        words = [stage.command.words for stage in project.load().stages.values()]
+    assert words == [('echo none',), ('echo 1',)] and project.file.read_bytes() == before
+    assert not project.is_kept() and project.is_kept()
+
+
+def test_sources_are_steady_while_they_stay_the_same(tmp_path: Path) -> None:
+    file = tmp_path / 'a'
+
+    def steady(first: str | None, second: str | None) -> bool:
+        with paths.Root(tmp_path) as root:
+            sources = Sources(root, {})
+            for text in (first, second):
+                file.unlink(missing_ok=True) if text is None else file.write_text(text)
+                sources.bytes_of('a', 10)
+            return sources.steady
+
+    assert steady('x', 'x') and steady(None, None)
+    assert not (steady('x', 'y') or steady(None, 'x') or steady('x', None) or steady(None, ''))
 
 
 # What others may have put there
@@ -349,6 +375,14 @@ def test_nothing_is_kept_before_a_command_that_writes_was_here(project: Kept, mi
     path.rmdir() if path.is_dir() else path.unlink()
     assert not project.is_kept() and not project.is_kept()
     assert not project.file.exists() and path.exists() is False
+
+
+def test_nothing_is_kept_in_a_folder_of_somebody_else(project: Kept) -> None:
+    if os.geteuid():
+        pytest.skip('only root gives folders away')
+    project.file.unlink()
+    os.chown(project.file.parent, 12345, -1)
+    assert not project.is_kept() and not project.is_kept()
 
 
 def test_where_nothing_can_be_written_nothing_is_kept(project: Kept, monkeypatch: pytest.MonkeyPatch) -> None:
