@@ -35,21 +35,21 @@ class Marks:
 
 
 class Places(Mapping[str, Where]):
-    """The places of the keys of one mapping, each made when it is asked for.  ``keys``: their numbers."""
+    """The places of the keys of one mapping, each made when it is asked for.  ``numbers``: what Where.at takes of each."""
 
-    __slots__ = ('_keys', 'file')
+    __slots__ = ('file', 'numbers')
 
-    def __init__(self, file: str, keys: Mapping[str, int]) -> None:
-        self.file, self._keys = file, keys
+    def __init__(self, file: str, numbers: Mapping[str, int]) -> None:
+        self.file, self.numbers = file, numbers
 
     def __getitem__(self, key: str) -> Where:
-        return Where.at(self.file, self._keys[key])
+        return Where.at(self.file, self.numbers[key])
 
     def __iter__(self) -> Iterator[str]:
-        return iter(self._keys)
+        return iter(self.numbers)
 
     def __len__(self) -> int:
-        return len(self._keys)
+        return len(self.numbers)
 
 
 @dataclass(frozen=True, slots=True)

@@ -96,16 +96,16 @@ def _wheres(found: list[Where]) -> tuple[Column, list[int]]:
     return _shorter([where.file for where in found]), [where.place for where in found]
 
 
-def _places(found: list[Mapping[str, Where]]) -> tuple[Column, list[dict[str, int]]]:
-    files, keys = [], []
-    for places in found:
-        listed = dict(places)
-        names = {where.file for where in listed.values()}
-        if len(names) > 1:
-            raise ValueError('keys of a stage in several files')
-        files.append(names.pop() if names else '')
-        keys.append({name: where.place for name, where in listed.items()})
-    return _shorter(files), keys
+def _places(found: list[Mapping[str, Where]]) -> tuple[Column, list[Mapping[str, int]]]:
+    numbered = [places if isinstance(places, Places) else _numbered(places) for places in found]
+    return _shorter([places.file for places in numbered]), [places.numbers for places in numbered]
+
+
+def _numbered(places: Mapping[str, Where]) -> Places:
+    files = {where.file for where in places.values()}
+    if len(files) > 1:
+        raise ValueError('keys of a stage in several files')
+    return Places(files.pop() if files else '', {name: where.place for name, where in places.items()})
 
 
 # And back
