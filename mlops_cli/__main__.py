@@ -27,8 +27,13 @@ def main() -> None:
         from mlops_cli.cli.quick.answer import answer
         code = answer(arguments)
         if code is None:
-            from mlops_cli.cli.app import run
-            code = run(arguments)
+            from mlops_cli.cli import ahead
+            ahead.begin(arguments)
+            try:
+                from mlops_cli.cli.app import run
+                code = run(arguments)
+            finally:
+                ahead.end()
     except KeyboardInterrupt:  # while it is still being loaded
         code = 130
     sys.exit(code)

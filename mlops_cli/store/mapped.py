@@ -5,10 +5,15 @@ read in the ordinary way, which then meets the change."""
 
 from __future__ import annotations
 
+import _thread
 import os
+import signal
 import sys
+import time
+from contextlib import suppress
 
-from mlops_cli.core.digest import Digest
+from mlops_cli.core.digest import Digest, digest_of_file
+from mlops_cli.core.states import pack
 from mlops_cli.fsio import filesystem
 
 MAPPED = 256 << 20  # bytes from which another process pays: making one takes as long as hashing a tenth of that
@@ -22,11 +27,87 @@ print(digest_of_file(f'{_DESCRIPTORS}/{{fd}}', threads=-1), size, os.fstat(fd).s
 """
 
 
+_REST_NS = 2_000_000_000  # how long nobody may have touched a file that is hashed ahead: a later change then shows in its times
+_ahead: tuple[bytes, int, int] | None = None  # the state of the file that is hashed ahead, the process, where its answer comes
+
+
+def begin(fd: int) -> bool:
+    """Hash a large file while the rest of this program is still being loaded; who asks for it later waits for that.  One file
+    at a time.  False, and nothing begun, where that could not be told from a change, or other threads run.
+
+    Call :func:`abandon` before the end."""
+    global _ahead
+    facts = os.fstat(fd)
+    rested = max(facts.st_mtime_ns, facts.st_ctime_ns) < time.time_ns() - _REST_NS
+    if _ahead or not rested or facts.st_size < MAPPED or _thread._count() or filesystem.probe(fd).network:
+        return False
+    answer, say = os.pipe()
+    try:
+        process = os.fork()  # a tenth of the time of a new program
+    except OSError:
+        os.close(answer)
+        os.close(say)
+        return False
+    if process == 0:
+        _answer(fd, say)
+    os.close(say)
+    _ahead = pack(facts), process, answer
+    return True
+
+
+def _answer(fd: int, say: int) -> None:
+    """In the process that hashes: never returns."""
+    code = 1
+    try:
+        signal.signal(signal.SIGINT, signal.SIG_DFL)  # while it hashes nothing of Python runs that could see to it
+        size = os.fstat(fd).st_size
+        digest = digest_of_file(f'{_DESCRIPTORS}/{fd}', threads=-1)
+        os.write(say, f'{digest} {size} {os.fstat(fd).st_size}'.encode())
+        code = 0
+    finally:
+        os._exit(code)
+
+
+def abandon() -> None:
+    """End what was begun and has not been asked for."""
+    global _ahead
+    if _ahead is not None:
+        (_, process, answer), _ahead = _ahead, None
+        with suppress(ProcessLookupError):
+            os.kill(process, signal.SIGKILL)
+        os.close(answer)
+        os.waitpid(process, 0)
+
+
+def _begun(fd: int) -> tuple[Digest, int] | None:
+    """What was begun, if it is this file, still in the state it was in then."""
+    global _ahead
+    if _ahead is None or _ahead[0] != pack(os.fstat(fd)):
+        return None
+    _, process, answer = _ahead
+    try:
+        with open(answer, 'rb', closefd=False) as said:
+            found = said.read()
+    except BaseException:
+        abandon()
+        raise
+    _ahead = None
+    os.close(answer)
+    return _parsed(found) if os.waitpid(process, 0)[1] == 0 else None
+
+
+def _parsed(answer: bytes) -> tuple[Digest, int] | None:
+    words = answer.decode().split()
+    return (Digest.parse(words[0]), int(words[1])) if len(words) == 3 and words[1] == words[2] else None
+
+
 def hash_mapped(fd: int, size: int) -> tuple[Digest, int] | None:
     """(digest, bytes) of a whole file of about that size; None where it has to be read: it is small, lies on a network, where a
     map is slow, or is being changed."""
     if size < MAPPED or filesystem.probe(fd).network:
         return None
+    if found := _begun(fd):
+        return found
     import subprocess  # few files are that large
 
     try:
@@ -38,7 +119,4 @@ def hash_mapped(fd: int, size: int) -> tuple[Digest, int] | None:
         )
     except OSError:
         return None
-    words = done.stdout.decode().split()
-    if done.returncode or len(words) != 3 or words[1] != words[2]:
-        return None
-    return Digest.parse(words[0]), int(words[1])
+    return None if done.returncode else _parsed(done.stdout)

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import os
 import random
+import signal
 import subprocess
 import sys
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -80,3 +82,74 @@ def test_small_files_and_those_on_a_network_are_read(large: Path, monkeypatch: p
         assert hash_mapped(file.fileno(), 1000) is None
         monkeypatch.setattr(filesystem, 'probe', lambda fd: filesystem.FileSystem('nfs', False, True))
         assert hash_mapped(file.fileno(), 5 << 20) is None
+
+
+# Begun before it is asked for
+
+@pytest.fixture
+def rested(large: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
+    monkeypatch.setattr(mapped, '_REST_NS', -1 << 40)
+    monkeypatch.setattr('_thread._count', lambda: 0)
+    yield large
+    mapped.abandon()
+
+
+def begin(path: Path) -> bool:
+    with path.open('rb') as file:
+        return mapped.begin(file.fileno())
+
+
+def test_what_was_begun_is_waited_for(rested: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    assert begin(rested)
+    assert not begin(rested)  # one at a time
+    monkeypatch.setattr(subprocess, 'run', lambda *_args, **_options: pytest.fail('it was hashed again'))
+    with rested.open('rb') as file:
+        assert hash_mapped(file.fileno(), 5 << 20) == (digest_of(rested.read_bytes()), (5 << 20) + 17)
+    assert mapped._ahead is None
+
+
+@pytest.mark.parametrize('change', ['bytes', 'times', 'another'])
+def test_a_file_that_is_not_what_was_begun_is_hashed_by_itself(rested: Path, change: str) -> None:
+    assert begin(rested)
+    if change == 'bytes':
+        with rested.open('r+b') as file:
+            file.write(b'changed')
+    elif change == 'times':
+        os.utime(rested, ns=(0, 0))
+    else:
+        content = rested.read_bytes()
+        rested.unlink()
+        rested.write_bytes(content[::-1])
+    with rested.open('rb') as file:
+        assert hash_mapped(file.fileno(), 5 << 20) == (digest_of(rested.read_bytes()), (5 << 20) + 17)
+
+
+def test_when_its_process_dies_another_one_hashes_it(rested: Path) -> None:
+    assert begin(rested)
+    assert mapped._ahead
+    os.kill(mapped._ahead[1], signal.SIGKILL)
+    with rested.open('rb') as file:
+        assert hash_mapped(file.fileno(), 5 << 20) == (digest_of(rested.read_bytes()), (5 << 20) + 17)
+
+
+def test_what_nobody_asked_for_is_ended(rested: Path) -> None:
+    assert begin(rested)
+    assert mapped._ahead
+    process = mapped._ahead[1]
+    mapped.abandon()
+    with pytest.raises(ProcessLookupError):
+        os.kill(process, 0)
+    mapped.abandon()
+
+
+def test_nothing_is_begun_where_a_change_might_not_show(large: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr('_thread._count', lambda: 0)
+    assert not begin(large)  # written just now
+    monkeypatch.setattr(mapped, '_REST_NS', -1 << 40)
+    (large.parent / 'small').write_bytes(b'small')
+    assert not begin(large.parent / 'small')
+    monkeypatch.setattr('_thread._count', lambda: 1)
+    assert not begin(large)
+    monkeypatch.setattr('_thread._count', lambda: 0)
+    monkeypatch.setattr(filesystem, 'probe', lambda _: filesystem.FileSystem('nfs', ordered=False, network=True))
+    assert not begin(large)
