@@ -152,8 +152,13 @@ class _Asked:
         return found[: query.most or len(found)], len(found)
 
     def count(self, tests: Sequence[str] = (), values: Sequence[Any] = ()) -> int:
-        clause = ' AND '.join(["problem = ''", *tests])
-        return int(self.connection.execute(f'SELECT count(*) FROM runs WHERE {clause}', values).fetchone()[0])
+        """How many there are, less those that are damaged: indexes know both, without a look at each run."""
+        every, damaged = '1', "problem <> ''"
+        found = [
+            self.connection.execute(f'SELECT count(*) FROM runs WHERE {" AND ".join([which, *tests])}', values).fetchone()[0]
+            for which in (every, damaged)
+        ]
+        return int(found[0] - found[1])
 
     def _ids(self, tests: Sequence[str], order: str, values: Sequence[Any]) -> list[str]:
         clause = ' AND '.join(["problem = ''", *tests])

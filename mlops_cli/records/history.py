@@ -35,8 +35,10 @@ TABLES = (
     'trial INTEGER, fresh INTEGER, saved_seconds REAL, cpu_seconds REAL, done INTEGER, restored INTEGER, failed INTEGER, '
     'skipped INTEGER, interrupted INTEGER, overlay TEXT)'),
     'CREATE INDEX runs_by_folder ON runs (folder)',
+    "CREATE INDEX runs_damaged ON runs (id) WHERE problem <> ''",  # nearly empty, and each command asks
     ('CREATE TABLE results (number INTEGER PRIMARY KEY, key TEXT NOT NULL, outs8 TEXT NOT NULL, explained INTEGER NOT NULL, '
     'UNIQUE (key, outs8))'),
+    'CREATE INDEX results_unexplained ON results (number) WHERE explained = 0',
     ('CREATE TABLE stages (run INTEGER NOT NULL, position INTEGER NOT NULL, name TEXT NOT NULL, state TEXT NOT NULL, '
     'result INTEGER, seconds REAL, PRIMARY KEY (run, position)) WITHOUT ROWID'),
     'CREATE INDEX stages_by_result ON stages (result)',
@@ -45,6 +47,7 @@ TABLES = (
     'CREATE INDEX trial_numbers_by_run ON trial_numbers (run)',
     'CREATE TABLE pins (file TEXT PRIMARY KEY, result INTEGER, problem TEXT NOT NULL) WITHOUT ROWID',
     'CREATE INDEX pins_by_result ON pins (result)',
+    "CREATE INDEX pins_damaged ON pins (file) WHERE problem <> ''",
     ('CREATE TABLE numbers (name TEXT NOT NULL, result INTEGER NOT NULL, file TEXT NOT NULL, value NOT NULL, '
     'PRIMARY KEY (name, result, file)) WITHOUT ROWID'),
     'CREATE INDEX numbers_by_result ON numbers (result)',
@@ -55,7 +58,7 @@ TABLES = (
     'PRIMARY KEY (name, run)) WITHOUT ROWID'),
     'CREATE INDEX run_values_by_run ON run_values (run)',
 )
-VERSION = 2
+VERSION = 3
 SETTLED_NS = 2_000_000_000  # a folder touched so shortly before it was listed may change again with the same times
 CHUNK = 500  # runs asked about at once: SQLite takes no more than some values
 TOLD = 50  # records read between two words about progress

@@ -19,7 +19,7 @@ from mlops_cli.core.manifest import Manifest, value_entry
 from mlops_cli.fsio.paths import Root
 from mlops_cli.pipeline.load import load
 from mlops_cli.records import found as found_module
-from mlops_cli.records.asking import Answer, Query, ask, conditions
+from mlops_cli.records.asking import Answer, Query, _Asked, ask, conditions
 from mlops_cli.records.database import Database
 from mlops_cli.records.earlier import before, last
 from mlops_cli.records.found import Meaning, newest, these
@@ -330,6 +330,24 @@ def test_damaged_records_are_told_and_mended_ones_count(asking: Asking) -> None:
     answer = asking.ask()
     assert len(answer.rows) == 2 and answer.problems == ()
     assert all(row.metrics for row in answer.rows)
+
+
+def test_nothing_is_looked_at_run_by_run_while_all_is_as_it_was(asking: Asking) -> None:
+    """Of what every command asks, indexes know the answers."""
+    asking.add(1)
+    asking.ask()
+    asked: list[str] = []
+
+    def work(connection: Any) -> list[str]:
+        connection.set_trace_callback(asked.append)
+        asking.history.refresh(connection)
+        asking.history.problems(connection)
+        _Asked(connection, asking.pipeline, Query()).which()
+        connection.set_trace_callback(None)
+        plans = [row[3] for text in asked for row in connection.execute(f'EXPLAIN QUERY PLAN {text}')]
+        return [plan for plan in plans if plan.startswith('SCAN') and 'INDEX' not in plan]
+
+    assert set(asking.history.database.use(work)) <= {'SCAN folders'} and len(asked) > 4
 
 
 def test_files_that_are_no_records_are_passed_over(asking: Asking) -> None:
