@@ -5,7 +5,6 @@ from __future__ import annotations
 import os
 import re
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from difflib import get_close_matches
 from itertools import islice
 
 from mlops_cli.core import layout
@@ -99,6 +98,8 @@ class Targets:
         if path is not None and (made := self.bench.describer.maker_of(path)) is not None:
             said = f'{word[:200]!r} is not here, and no recorded result has it: {made[0]} makes {made[1]}'
             return UserError(said, hint=f'mlops run {made[0]}')
+        from difflib import get_close_matches  # for mistakes only
+
         near = [name for name in get_close_matches(word, paths, 3) if name != word][:2]
         hint = f'did you mean {" or ".join(near)}?' if near else (
             'name a file or folder, here or elsewhere, a stage, a run, FILE:KEY of a parameter, or blake3:DIGEST; '

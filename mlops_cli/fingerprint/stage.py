@@ -9,8 +9,8 @@ from __future__ import annotations
 import os
 import re
 from collections.abc import Callable, Iterator, Mapping
-from functools import lru_cache
-from typing import Any, Literal
+from functools import cached_property, lru_cache
+from typing import TYPE_CHECKING, Any, Literal
 
 from mlops_cli.core import layout
 from mlops_cli.core.classes import dataclass, field
@@ -19,7 +19,6 @@ from mlops_cli.core.errors import UserError
 from mlops_cli.core.manifest import ABSENT, Entry, Manifest, absent_entry, value_entry
 from mlops_cli.core.paths import Pattern, inside
 from mlops_cli.core.refs import ObjectRef
-from mlops_cli.fingerprint.closure import Found, ImportCache, find_code
 from mlops_cli.fingerprint.environment import variables
 from mlops_cli.fingerprint.files import Workspace
 from mlops_cli.fingerprint.globs import glob_pattern, is_glob
@@ -30,6 +29,9 @@ from mlops_cli.fingerprint.params import MISSING, Params
 from mlops_cli.fingerprint.pyast import meaning
 from mlops_cli.fingerprint.tracked import Recorded, Tracked
 from mlops_cli.pipeline.spec import Dep, ParamRef, Pipeline, Stage
+
+if TYPE_CHECKING:
+    from mlops_cli.fingerprint.closure import Found, ImportCache
 
 NOTHING: Mapping[Any, Any] = {}  # one for all drafts that have nothing there
 _WRITTEN = frozenset({'.gitignore', '.gitattributes'})  # at the top of the project, by mlops itself
@@ -89,9 +91,15 @@ class Describer:
         around = {path.rpartition('/')[0] for path in self.makers}
         self._folders = {above for folder in around if folder for above in (folder, *_parents(folder))}
         self._folders |= {'.'} if self.makers else set()
-        self._imports = ImportCache()
         self._meanings: dict[tuple[Digest, bool], Digest | None] = {}
         self.asked_git = False  # whether any stage depends on what git tracks
+
+    @cached_property
+    def imports(self) -> ImportCache:
+        """What was learnt of the code of other stages."""
+        from mlops_cli.fingerprint.closure import ImportCache
+
+        return ImportCache()
 
     def maker_of(self, path: str) -> tuple[str, str] | None:
         """(stage, output) that makes a path or a folder around it."""
@@ -260,6 +268,8 @@ class _Walk:
         spec = self.stage.code
         paths: dict[str, None] = {}
         if spec.auto:
+            from mlops_cli.fingerprint.closure import find_code  # what reads commands and Python, where a stage is described
+
             made = self.shared.maker_of
             self.found = find_code(
                 self.stage.command,
@@ -268,7 +278,7 @@ class _Walk:
                 environ=variables(self.stage.environment, self.shared.workspace.root.path, self.shared.environ),
                 declared_outputs=self.shared.made,
                 covered=self._covered,
-                cache=self.shared._imports,
+                cache=self.shared.imports,
                 plain=lambda path: path in self.inputs and self.shared.workspace.is_plain(path),
             )
             self.unknown = self.found.unknown

@@ -10,13 +10,14 @@ import json
 import math
 import re
 from collections.abc import Iterable, Iterator, Mapping
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from mlops_cli.core.document import LINE_END, Document
 from mlops_cli.core.errors import UserError, UserErrors, Where
 from mlops_cli.core.patterns import pattern
 from mlops_cli.core.scalars import plain_scalar
-from mlops_cli.yamlfile import examine
+
+if TYPE_CHECKING:  # and what reads YAML is loaded for metrics in YAML
+    from mlops_cli.core.document import Document
 
 LIMIT = 1 << 20  # bytes of a metrics file
 MOST = 1000  # numbers in one file
@@ -105,6 +106,8 @@ def _integer(digits: str) -> float | int:
 
 def _yaml(data: bytes, file: str) -> Any:
     """As YAML is read everywhere, but numbers that are not finite or too large are no mistakes."""
+    from mlops_cli.yamlfile import examine
+
     document, errors = examine(data, file)
     if document is not None and errors:
         text = _without(document, [error.where for error in errors if error.where])
@@ -117,6 +120,8 @@ def _yaml(data: bytes, file: str) -> Any:
 def _without(document: Document, places: list[Where]) -> str:
     """The text with each number that YAML's reader refuses replaced by one that it takes."""
     text = document.text
+    from mlops_cli.core.document import LINE_END
+
     starts = [0, *(end.end() for end in LINE_END.finditer(text))]
     for place in sorted(places, reverse=True):
         token = _TOKEN.match(text, starts[place.line - 1] + place.column - 1)

@@ -7,13 +7,16 @@ moved when the machine dies.
 from __future__ import annotations
 
 import stat
+from typing import TYPE_CHECKING
 
 from mlops_cli.core import layout
 from mlops_cli.core.digest import Digest
 from mlops_cli.fsio import ops
 from mlops_cli.fsio.paths import Root
 from mlops_cli.run import aside
-from mlops_cli.run.session import Session
+
+if TYPE_CHECKING:
+    from mlops_cli.run.session import Session
 
 
 def folder_of(key: Digest) -> str:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import TYPE_CHECKING
 
 from mlops_cli.core.errors import ExitCode, UserError
 from mlops_cli.core.units import show_seconds
@@ -12,7 +13,9 @@ from mlops_cli.plan.model import Step, Verdict
 from mlops_cli.records.metrics import recorded
 from mlops_cli.records.pins import Pin
 from mlops_cli.run.live import running_in
-from mlops_cli.run.session import Session
+
+if TYPE_CHECKING:
+    from mlops_cli.run.session import Session
 
 LASTING = ('stage/', 'key/')
 

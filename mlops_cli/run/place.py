@@ -4,13 +4,16 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from stat import S_ISREG
+from typing import TYPE_CHECKING
 
 from mlops_cli.core.errors import ExitCode, UserError
 from mlops_cli.core.paths import ancestors
 from mlops_cli.core.refs import ObjectRef
 from mlops_cli.fsio.paths import Root
 from mlops_cli.run import aside
-from mlops_cli.run.session import Session
+
+if TYPE_CHECKING:
+    from mlops_cli.run.session import Session
 
 
 def place(session: Session, attempt: str, outputs: Iterable[tuple[str, ObjectRef]], stage: str = '') -> tuple[str, ...]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 import builtins
 import os
 from collections.abc import Callable, Iterable, Iterator, Sequence
+from typing import TYPE_CHECKING
 
 from mlops_cli.core.digest import Digest
 from mlops_cli.core.refs import ObjectRef
@@ -12,9 +13,11 @@ from mlops_cli.fsio.durable import Batch
 from mlops_cli.fsio.paths import Root
 from mlops_cli.store import ingest, tree
 from mlops_cli.store.ingest import Added, Ingest, Known
-from mlops_cli.store.materialise import LinkMode, Materialise, Written
 from mlops_cli.store.objects import CHUNK, Chunks, Damage, Damaged, MissingObject, checked
 from mlops_cli.store.shelf import Shelf, Verified, hash_rest
+
+if TYPE_CHECKING:
+    from mlops_cli.store.materialise import LinkMode, Materialise, Written
 
 DEFAULT_LINKS: tuple[LinkMode, ...] = ('reflink', 'copy')
 
@@ -138,11 +141,15 @@ class LocalStore(Shelf):
         Built beside its place and swapped in; with ``replace`` what was there is removed afterwards, so save it before.
         Folders on the way are made, links on the way refused.  Raises MissingObject, Damaged, UserError, OSError; then what
         was there still is, unless the error came from its removal, after the swap."""
+        from mlops_cli.store.materialise import Materialise  # most commands bring nothing
+
         with Materialise(self, root, links=self.links if links is None else links, read_only=read_only) as run:
             return run.place(ref, rel, replace=replace)
 
     def placing(self, root: Root) -> Materialise:
         """For many placements one after the other, each as :meth:`materialise`.  Use as a context manager."""
+        from mlops_cli.store.materialise import Materialise
+
         return Materialise(self, root, links=self.links)
 
     def missing(self, refs: Iterable[ObjectRef], *, sure: bool = False) -> builtins.list[Digest]:
