@@ -39,6 +39,23 @@ def main() -> None:
     sys.exit(code)
 
 
+def start() -> None:
+    """As main, in a process of its own: ends it without taking apart what was made, which takes the longer the more there is."""
+    try:
+        main()
+    except SystemExit as end:
+        code = end.code if isinstance(end.code, int) else 0
+    else:
+        code = 0
+    try:
+        for stream in (sys.stdout, sys.stderr):
+            if stream is not None:
+                stream.flush()
+    except OSError:
+        sys.exit(code)  # the interpreter meets that again, and says so
+    os._exit(code)
+
+
 def _refusal() -> str:
     """Why nothing can be done on this machine; before anything is imported that it lacks."""
     if sys.platform not in SYSTEMS:
@@ -75,4 +92,4 @@ def _said_help(arguments: list[str]) -> bool:
 
 
 if __name__ == '__main__':
-    main()
+    start()
