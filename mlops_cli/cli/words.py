@@ -89,6 +89,8 @@ def command_words(before: object, after: object) -> str:
 def why(step: Step, *, whole: bool = False) -> list[str]:
     """The sentences of a plan's WHY column.  ``whole``: as of :func:`reason`."""
     lines = [reason(one, whole=whole) for one in step.reasons]
+    if step.verdict in (Verdict.FRESH, Verdict.RUN):
+        return lines
     if step.verdict is Verdict.RESTORE:
         return [one_line(restored_from(step)), *lines]
     waits = ', '.join(some(list(dict.fromkeys(one_line(name.partition('@')[0]) for name in step.waits_for)), 4))

@@ -46,9 +46,11 @@ def make_plan(
 
     A producer outside ``order`` counts with what the workspace holds."""
     steps: dict[str, Step] = {}
+    as_before: set[str] = set()  # those that lead to what they led to when the stages after them were settled
     for stage in order:
-        if stage in settled and stage not in touched and all(_as_before(name, steps, settled) for name in edges.get(stage, ())):
+        if stage in settled and stage not in touched and as_before.issuperset(edges.get(stage, ())):
             steps[stage] = settled[stage]
+            as_before.add(stage)
             continue
         draft = drafts[stage]
         undecided = tuple(
@@ -60,16 +62,10 @@ def make_plan(
             step = _undecided(draft, undecided, steps, facts, wishes)
         else:
             step = decide(draft, inputs_of(draft, steps, facts), facts, wishes)
-        steps[stage] = seen(draft, step)
+        steps[stage] = step = seen(draft, step)
+        if step.verdict is Verdict.FRESH and stage in settled and settled[stage].outputs == step.outputs:
+            as_before.add(stage)
     return Plan(name, tuple(steps.values()), {stage: edges.get(stage, ()) for stage in order}, notes)
-
-
-def _as_before(stage: str, steps: Mapping[str, Step], settled: Mapping[str, Step]) -> bool:
-    """Whether a stage leads to what it led to when the stages after it were settled."""
-    step, before = steps.get(stage), settled.get(stage)
-    if step is None or before is None:
-        return False
-    return step is before or (step.verdict is Verdict.FRESH and step.outputs == before.outputs)
 
 
 def inputs_of(draft: Draft, steps: Mapping[str, Step], facts: Facts) -> dict[str, ObjectRef | None]:

@@ -168,12 +168,7 @@ class _History:
 
     @cached_property
     def seconds(self) -> Mapping[str, Sequence[float]]:
-        found: dict[str, list[float]] = {}
-        for run in self.runs:
-            for one in run.stages:
-                if one.state == 'done':
-                    found.setdefault(one.name, []).append(one.seconds)
-        return found
+        return self.bench.runs.durations(HISTORY_RUNS)
 
     def estimate(self, stage: str) -> Estimate:
         return estimate(self.seconds[stage]) if stage in self.seconds else UNKNOWN

@@ -20,7 +20,7 @@ from mlops_cli.pipeline.spec import Stage
 from mlops_cli.plan.model import Plan, Step, Verdict
 from mlops_cli.records.pins import Pins
 
-FORM = 1
+FORM = 2
 MOST_NAMES = 5000  # of a folder that is listed to see whether names came or went
 
 
@@ -147,9 +147,10 @@ def decode(data: bytes | memoryview, top: str, cache: str, changed: Mapping[str,
     ``changed``: absolute path of all that differs since then -> whether it was a regular file, and is one or gone.
 
     Raises OSError."""
-    form, guarded, git, listings, rows = marshal.loads(data)
+    form, *content = marshal.loads(data)
     if form != FORM or _at_work(top):
         return None
+    guarded, git, listings, rows = content
     files: set[str] = set()
     for path, plain in changed.items():
         if (git and inside(path, git)) or inside(path, cache):

@@ -448,3 +448,19 @@ def test_values_are_kept_while_there_is_room_and_counted_beyond(root: Root) -> N
     assert len(kept.encode()) <= module.BASE_BYTES + module.STAGE_BYTES * len(RUN.stages)
     long = fitted(replace(RUN, values=(('params.yaml', 'long', 'x' * 300), ('params.yaml', 'short', 1))))
     assert (long.values, long.values_left_out) == ((('params.yaml', 'short', 1),), 1)
+
+
+def test_durations_are_those_of_done_stages_newest_first(root: Root) -> None:
+    done, failed = RUN.stages[1], RUN.stages[2]
+    ids = [f'20261120T10152{n}Z-7k2m9q4c' for n in range(5)]
+    for n, run_id in enumerate(ids):
+        add(root, replace(RUN, id=run_id, stages=(replace(done, seconds=n + 0.5), replace(failed, seconds=9.0))))
+    assert Runs(root).durations(10) == {done.name: [4.5, 3.5, 2.5, 1.5, 0.5]}
+    assert Runs(root).durations(2) == {done.name: [4.5, 3.5]}
+    texts = ['{', '{"stages": 3}', '{"stages": [["x", "done", "", "", NaN, 0], ["y", "done", "", "", "1", 0], 7]}', '[' * 9999]
+    for run_id, text in zip(ids[:4], texts, strict=True):
+        Path(root.full(layout.run_record(run_id))).write_text(text)
+    assert Runs(root).durations(10) == {done.name: [4.5]}
+    assert Runs(root).durations(10) == {
+        one.name: [one.seconds] for run in Runs(root).newest() for one in run.stages if one.state == 'done'
+    }
