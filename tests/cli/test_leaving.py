@@ -37,6 +37,8 @@ def test_codes_and_all_of_the_output(project: Project, words: list[str], code: i
 def test_what_cannot_be_printed_at_the_end_is_told() -> None:
     code = 'import sys; from mlops_cli import __main__ as m; m.main = lambda: sys.stdout.write("x"); m.start()'
     with open('/dev/full', 'w') as full:
-        done = subprocess.run([sys.executable, '-c', code], stdout=full, stderr=subprocess.PIPE, text=True, check=False)
+        environ = {'PYTHONPATH': ':'.join(filter(None, sys.path))}  # and nothing that makes it write at once
+        command = [sys.executable, '-c', code]
+        done = subprocess.run(command, stdout=full, stderr=subprocess.PIPE, env=environ, text=True, check=False)
     assert done.returncode == 120
     assert 'No space left' in done.stderr
