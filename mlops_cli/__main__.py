@@ -30,6 +30,8 @@ def main() -> None:
             from mlops_cli.cli import ahead
             ahead.begin(arguments)
             try:
+                from mlops_cli.core import collector
+                collector.alone = True
                 from mlops_cli.cli.app import run
                 code = run(arguments)
             finally:

@@ -7,6 +7,7 @@ from collections.abc import Iterator
 
 import pytest
 
+from mlops_cli.core import collector
 from mlops_cli.core.collector import collector_again, without_collector
 
 
@@ -43,3 +44,17 @@ def test_who_has_it_off_keeps_it_off() -> None:
     with without_collector():
         pass
     assert not gc.isenabled()
+
+
+@pytest.mark.parametrize('alone', [False, True])
+def test_only_a_process_of_one_command_keeps_all_for_ever(monkeypatch: pytest.MonkeyPatch, alone: bool) -> None:
+    assert not collector.alone
+    monkeypatch.setattr(collector, 'alone', alone)
+    before = gc.get_freeze_count()
+    try:
+        with without_collector():
+            made: list[object] = [[] for _ in range(10)]
+            assert gc.get_freeze_count() == before
+        assert (gc.get_freeze_count() > before + len(made)) == alone and gc.isenabled()
+    finally:
+        gc.unfreeze()
