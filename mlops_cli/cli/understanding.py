@@ -9,12 +9,13 @@ import os
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from functools import partial
 from types import UnionType
-from typing import Annotated, Any, NamedTuple, get_args, get_origin, get_type_hints
+from typing import Annotated, Any, get_args, get_origin, get_type_hints
 
 from mlops_cli.cli import catalogue, context
 from mlops_cli.cli.habits import HABITS
 from mlops_cli.cli.helping import VARIABLES
 from mlops_cli.cli.options import Argument, Declared, Option
+from mlops_cli.core.classes import dataclass
 
 FLAGS = {'-q': 'quiet', '--quiet': 'quiet', '-v': 'verbose', '--verbose': 'verbose', '--yes': 'yes'}  # of every command
 SAID = {'metavar', 'help', 'show_default', 'min', 'envvar'}  # what is understood of a declaration
@@ -24,7 +25,8 @@ class NotSimple(Exception):
     """Something that only the library knows."""
 
 
-class Call(NamedTuple):
+@dataclass(frozen=True, slots=True)
+class Call:
     """One command line.  ``values``: those given; every other parameter has its default.  ``globals``: which flags."""
 
     directory: str
@@ -114,7 +116,8 @@ def _has_globals_of(options: Mapping[str, Any], flag: str) -> bool:
     return any(name in options for name, one in FLAGS.items() if one == flag)
 
 
-class _Taken(NamedTuple):
+@dataclass(frozen=True, slots=True)
+class _Taken:
     """``kind``: bool, str, int, list or another type, of which only the library knows."""
 
     name: str

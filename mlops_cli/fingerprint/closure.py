@@ -12,7 +12,7 @@ from mlops_cli.fingerprint.commands import Program, Reading, read_command
 from mlops_cli.fingerprint.importcache import ImportCache
 from mlops_cli.fingerprint.interpreter import READ_LIMIT, read_start
 from mlops_cli.fingerprint.launchers import OPAQUE
-from mlops_cli.fingerprint.pyimports import Facts, facts_of
+from mlops_cli.fingerprint.pyfacts import Facts
 from mlops_cli.fingerprint.search import PRELOADED, Closure, Search
 from mlops_cli.pipeline.spec import Command
 
@@ -268,6 +268,8 @@ class _Finder:
     def facts_of_text(self, text: str) -> Facts:
         key = ('text', text)
         if key not in self.cache.answers:
+            from mlops_cli.fingerprint.pyimports import facts_of
+
             self.cache.answers[key] = facts_of(text)
         found: Facts = self.cache.answers[key]
         return found

@@ -11,7 +11,7 @@ from typing import Any
 from mlops_cli.fingerprint import interpreter as interpreters
 from mlops_cli.fingerprint.folders import Folders
 from mlops_cli.fingerprint.interpreter import Interpreter
-from mlops_cli.fingerprint.pyimports import Facts, facts_of
+from mlops_cli.fingerprint.pyfacts import Facts
 
 SOURCE_LIMIT = 16 << 20  # bytes of a Python source
 _SETTLED_NS = 100_000_000  # a file changed less than this before it was read may change again under the same times
@@ -76,6 +76,8 @@ class ImportCache:
             descriptor = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC | os.O_NOFOLLOW)
         except OSError as error:
             return Facts(problem=f'cannot be read ({error.strerror})')
+        from mlops_cli.fingerprint.pyimports import facts_of
+
         with os.fdopen(descriptor, 'rb') as stream:
             status = os.fstat(descriptor)
             if not stat.S_ISREG(status.st_mode):

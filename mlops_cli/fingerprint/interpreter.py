@@ -2,17 +2,20 @@
 bring its own."""
 from __future__ import annotations
 
-import ast
 import json
 import os
 import re
 import stat
 import sys
 from collections.abc import Iterable, Iterator, Mapping
+from typing import TYPE_CHECKING
 
 from mlops_cli.core.classes import dataclass, field
 from mlops_cli.core.patterns import pattern
 from mlops_cli.fingerprint.noting import noted
+
+if TYPE_CHECKING:
+    import ast
 
 READ_LIMIT = 4 << 20  # bytes of a .pth, finder, RECORD or METADATA; larger is read to there
 LINKS = 16  # of shims and links from one to the next
@@ -328,6 +331,8 @@ class _SiteReader:
 def _finder_mapping(text: bytes) -> Iterator[tuple[str, str]]:
     """(dotted module, absolute path) of an editable install's finder: setuptools' MAPPING and NAMESPACES, the calls of
     ``editables``, the ``install({...})`` of scikit-build-core."""
+    import ast  # slow to load, and seldom needed
+
     try:
         tree = ast.parse(text)
     except (SyntaxError, ValueError, RecursionError, MemoryError):
@@ -346,6 +351,8 @@ def _finder_mapping(text: bytes) -> Iterator[tuple[str, str]]:
 
 
 def _pairs(node: ast.expr | None) -> Iterator[tuple[str, str]]:
+    import ast
+
     try:
         mapping = ast.literal_eval(node) if node is not None else None
     except (ValueError, TypeError, SyntaxError, RecursionError, MemoryError):

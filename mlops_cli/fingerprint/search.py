@@ -13,7 +13,7 @@ from mlops_cli.fingerprint import interpreter as interpreters
 from mlops_cli.fingerprint.folders import EXTENSIONS, Folders
 from mlops_cli.fingerprint.importcache import ImportCache
 from mlops_cli.fingerprint.interpreter import Interpreter
-from mlops_cli.fingerprint.pyimports import Facts
+from mlops_cli.fingerprint.pyfacts import Facts
 
 # In memory before a program's own folder is on the search path, so no file can stand in for them.
 PRELOADED = frozenset((

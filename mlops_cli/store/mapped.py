@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import _thread
 import os
-import signal
 import sys
 import time
 from contextlib import suppress
@@ -59,6 +58,8 @@ def _answer(fd: int, say: int) -> None:
     """In the process that hashes: never returns."""
     code = 1
     try:
+        import signal
+
         signal.signal(signal.SIGINT, signal.SIG_DFL)  # while it hashes nothing of Python runs that could see to it
         size = os.fstat(fd).st_size
         digest = digest_of_file(f'{_DESCRIPTORS}/{fd}', threads=-1)
@@ -72,9 +73,11 @@ def abandon() -> None:
     """End what was begun and has not been asked for."""
     global _ahead
     if _ahead is not None:
+        from signal import SIGKILL
+
         (_, process, answer), _ahead = _ahead, None
         with suppress(ProcessLookupError):
-            os.kill(process, signal.SIGKILL)
+            os.kill(process, SIGKILL)
         os.close(answer)
         os.waitpid(process, 0)
 

@@ -16,6 +16,7 @@ from mlops_cli.cli import catalogue, context, groups, tree, understanding
 from mlops_cli.cli.commands import run, status
 from mlops_cli.cli.folder import Folder
 from mlops_cli.cli.understanding import understood
+from mlops_cli.core.classes import replace
 from mlops_cli.core.errors import UserError
 
 LINES = 150  # for each command
@@ -171,7 +172,7 @@ def test_the_call_sets_what_was_said_and_goes_there(monkeypatch: pytest.MonkeyPa
     monkeypatch.setattr(status, 'command', status.command)
     call = understood(['-C', 'a', 'status', 'x', '-q'])
     assert call is not None
-    assert call._replace(function=command)() == 3
+    assert replace(call, function=command)() == 3
     assert found == [(['x'], True, 'a')]
     context.begin([])
 
