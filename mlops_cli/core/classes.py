@@ -49,6 +49,9 @@ class _Field:
         self.default, self.factory, self.init, self.repr = default, factory, init, repr
 
 
+SLOT: Any = type(_Field.__dict__['init'])  # what a class has for each name in its __slots__
+
+
 def _made(cls: Any, frozen: bool, slots: bool, order: bool, eq: bool) -> Any:
     if cls.__bases__ != (object,):
         raise TypeError(f'{cls.__name__} has bases: take dataclasses.dataclass')
@@ -146,7 +149,11 @@ def _compiled(cls: type, fields: dict[str, _Field], frozen: bool) -> Any:
             head.append(name if one.default is NONE else f'{name}=__default_{name}')
         else:
             continue
-        body.append(f' __set(self, {name!r}, {value})' if frozen else f' self.{name} = {value}')
+        if frozen and isinstance(slot := cls.__dict__.get(name), SLOT):
+            names[f'__set_{name}'] = slot.__set__  # in two thirds of the time of object.__setattr__
+            body.append(f' __set_{name}(self, {value})')
+        else:
+            body.append(f' __set(self, {name!r}, {value})' if frozen else f' self.{name} = {value}')
     if hasattr(cls, '__post_init__'):
         body.append(' self.__post_init__()')
     exec(f'def __init__({", ".join(head)}):\n' + ('\n'.join(body) or ' pass'), names)
