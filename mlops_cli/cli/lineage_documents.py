@@ -13,6 +13,12 @@ from mlops_cli.experiments.lineage_diff import LineageDiff, Pair
 from mlops_cli.experiments.lineage_model import Downstream, Made, Source, Target, Upstream, Use
 
 
+def document(found: Upstream | Downstream | LineageDiff) -> dict[str, Any]:
+    if isinstance(found, Upstream):
+        return upstream_document(found)
+    return downstream_document(found) if isinstance(found, Downstream) else diff_document(found)
+
+
 def target_document(target: Target) -> dict[str, Any]:
     contents = [ref_document(content.path, content.ref) for content in target.contents]
     return {

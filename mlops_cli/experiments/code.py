@@ -10,8 +10,8 @@ from mlops_cli.core.digest import Digest, digest_of
 from mlops_cli.core.errors import UserError
 from mlops_cli.core.manifest import ABSENT, Manifest
 from mlops_cli.core.units import show_size
+from mlops_cli.experiments.edited import sources_of
 from mlops_cli.experiments.model import Point
-from mlops_cli.experiments.told import sources_of
 from mlops_cli.git import commits
 from mlops_cli.pipeline.spec import Pipeline
 from mlops_cli.records.files import read_small

@@ -26,7 +26,6 @@ from mlops_cli.experiments.lineage_model import (
 )
 from mlops_cli.experiments.lineage_records import SMALL, Records
 from mlops_cli.experiments.model import Point, StagePoint
-from mlops_cli.experiments.told import edited, same_meaning
 from mlops_cli.records.lineage import Role
 
 READ = ('data', 'code', 'environment')  # entries that hold contents
@@ -64,8 +63,12 @@ def with_edits(records: Records, found: Upstream) -> Upstream:
         mine = [
             made for made in results.values() if made.maker.run == run.id and made.ran and made.entry and made.entry.sources
         ]
+        if not (mine and run.commit):
+            continue  # nothing could tell
+        from mlops_cli.experiments.edited import edited, same_meaning  # asks git, which loads what runs programs
+
         stages = {made.id: StagePoint(made.id, 'done', sources=made.entry.sources) for made in mine if made.entry}
-        files = edited(bench, run, Point(run.short, 'run', stages, bench.pipeline, run, run.commit)) if mine else None
+        files = edited(bench, run, Point(run.short, 'run', stages, bench.pipeline, run, run.commit))
         for made in mine if files is not None else ():
             read = {entry.name.partition(':')[0] for entry in made.entries if entry.kind in ('code', 'param')}
             differ = tuple(path for path in files or () if path in read)
@@ -106,7 +109,7 @@ def _source(records: Records, made: Made, entry: Entry) -> Source:
 def _made_parameters(records: Records, made: Made, entry: Entry) -> tuple[tuple[str, ...], Through, str]:
     """Of a parameter in a file that a stage makes, only the file's path can tell where it came from."""
     file = entry.name.partition(':')[0]
-    names = [mention.record for mention in records.index.with_name(file) if mention.role == 'out']
+    names = [mention.record for mention in records.index.with_name(file, 'out')]
     found: list[tuple[Made, Through, str]] = [(one, 'name', file) for one in records.opened(names) if one.id != made.id]
     return (tuple(one.id for one, _, _ in ranked_makers(found, made)), 'name', file) if found else ((), 'path', '')
 
@@ -238,9 +241,7 @@ def _users_inside(records: Records, of: str, content: Content) -> Iterator[Use]:
 def _users_around(records: Records, content: Content) -> Iterator[Use]:
     """Of a file: who read a folder that it lay in."""
     for folder in ancestors(content.path) if content.path else ():
-        for mention in records.index.with_name(folder):
-            if mention.role != 'data':
-                continue
+        for mention in records.index.with_name(folder, 'data'):
             for made, entry in _reading(records, mention.record, folder):
                 tree = ObjectRef(entry.digest, 0, 'tree')
                 part = records.part(tree, content.path[len(folder) + 1 :])
@@ -250,8 +251,8 @@ def _users_around(records: Records, content: Content) -> Iterator[Use]:
 
 def _users_of_names(records: Records, target: Target) -> Iterator[Use]:
     for kind, name, digest in target.names:
-        for mention in records.index.with_name(name):
-            made = records.open(mention.record) if mention.role == kind else None
+        for mention in records.index.with_name(name, kind):
+            made = records.open(mention.record)
             for entry in made.entries if made else ():
                 if (entry.kind, entry.name) == (kind, name) and digest in (None, entry.digest):
                     assert made is not None

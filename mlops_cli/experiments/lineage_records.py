@@ -223,7 +223,7 @@ class Records:
 
     def _makers_around(self, path: str, identity: Digest) -> Iterator[tuple[Made, str]]:
         for folder in ancestors(path):
-            names = [mention.record for mention in self.index.with_name(folder) if mention.role == 'out']
+            names = [mention.record for mention in self.index.with_name(folder, 'out', FOLDERS + 1)]
             if len(names) > FOLDERS:
                 yield from ((made, output) for made, output in self._makers_deep(identity) if output == folder)
                 continue

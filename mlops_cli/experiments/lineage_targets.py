@@ -21,16 +21,12 @@ from mlops_cli.core.units import plural, show_size
 from mlops_cli.experiments.lineage import ranked_makers
 from mlops_cli.experiments.lineage_model import Content, Made, Target
 from mlops_cli.experiments.lineage_records import Records
-from mlops_cli.experiments.outside import hashed
-from mlops_cli.experiments.points import WORKSPACE, Point, find_point, output_ref, planned
+from mlops_cli.experiments.model import WORKSPACE, Point
 from mlops_cli.fingerprint.params import MISSING
 from mlops_cli.fingerprint.pyast import meaning
 from mlops_cli.fingerprint.stage import read_file
 from mlops_cli.pipeline.used import used_by
-from mlops_cli.plan.facts import Wishes
-from mlops_cli.plan.planner import make_plan
 from mlops_cli.records.lineage import RecordName, Role
-from mlops_cli.run.outlook import facts_of
 
 LAST = 20  # results that are looked at for the last one
 RUN = pattern(r'[0-9]{8}T[0-9]{6}Z-[0-9a-z]{8}')
@@ -49,6 +45,11 @@ class Targets:
     def present(self) -> Point:
         """What is recorded for the present state; looked at when first asked for."""
         if self._present is None:
+            from mlops_cli.experiments.points import planned
+            from mlops_cli.plan.facts import Wishes
+            from mlops_cli.plan.planner import make_plan
+            from mlops_cli.run.outlook import facts_of  # of all that lineage is asked, little is about the present state
+
             bench = self.bench
             facts = replace(facts_of(bench), history=lambda _stage: ())  # why something is stale is not asked here
             plan = make_plan(bench.pipeline.name, bench.drafts, bench.order, bench.edges, facts, Wishes())
@@ -83,6 +84,8 @@ class Targets:
             if word == WORKSPACE:
                 point = self.present
             else:
+                from mlops_cli.experiments.points import find_point
+
                 try:
                     point = find_point(self.bench, word)
                 except UserError:
@@ -171,6 +174,8 @@ class Targets:
         start, colon, rest = word.rpartition(':')
         if not colon or not start or not rest:
             return None
+        from mlops_cli.experiments.points import find_point, output_ref
+
         point = find_point(self.bench, start)
         stages = point.pipeline.stages
         groups = point.pipeline.groups
@@ -242,11 +247,11 @@ class Targets:
         file, colon, key = word.rpartition(':')
         if not colon:
             file, key = next((file for file, known in declared if known == word), ''), word
-        names = [mention.role == 'param' for mention in self.records.index.with_name(f'{file}:{key}')]
-        if not file or not (file in files or any(names) or file == layout.PARAMS_FILE):
+        named = self.records.index.has(f'{file}:{key}', 'param')
+        if not file or not (file in files or named or file == layout.PARAMS_FILE):
             return None
         value = self.bench.describer.params.value(file, key)
-        if value is MISSING and not any(names):
+        if value is MISSING and not named:
             near = did_you_mean(key, [known for of, known in declared if of == file and known])
             raise UserError(f'{file} has no {key!r}, and no stage ever used it', hint=near)
         wanted: list[tuple[Role, str, Digest | None]] = []
@@ -266,7 +271,7 @@ class Targets:
         if users:
             groups = dict.fromkeys(self.bench.pipeline.stages[name].group for name in users)
             said = (f'${{...}} of {", ".join(groups)} uses it: its value is in the command, in paths or in the instances.',)
-        elif not any(names) and not any(known == key for of, known in declared if of == file):
+        elif not named and not any(known == key for of, known in declared if of == file):
             said = ('No stage lists it under params, and no ${...} uses it.',)
         shown = 'not set now' if value is MISSING else f'now {value_entry("param", "", value).value or "a long value"}'
         used = tuple(self._used(found, users)) if users else ()
@@ -341,10 +346,12 @@ class Targets:
         if ref is not None:
             return self._of_content(word, path, ref, path, ('It is not in the workspace; this is what was added.',))
         if self.bench.describer.maker_of(path) is not None:
+            from mlops_cli.experiments.points import output_ref
+
             ref = output_ref(self.bench, self.present, path)
             if ref is not None:
                 return self._of_content(word, path, ref, path, ('It is not in the workspace; this is the present state.',))
-        outputs = [mention.record for mention in self.records.index.with_name(path) if mention.role == 'out']
+        outputs = [mention.record for mention in self.records.index.with_name(path, 'out')]
         last = max(self.records.opened(outputs), default=None, key=lambda made: (made.maker.at, made.id))
         if last is not None:
             said = ('It is not in the workspace; this is the last result.',)
@@ -358,6 +365,8 @@ class Targets:
 
     def _outside(self, word: str, full: str) -> Target:
         """Whatever it is, by its content."""
+        from mlops_cli.experiments.outside import hashed
+
         ref = hashed(full)
         makers = self.records.makers('', ref.digest, deep=True)
         if not makers:
@@ -431,7 +440,7 @@ class Targets:
 
     def _code_names(self, path: str, ref: ObjectRef) -> tuple[tuple[Role, str, Digest | None], ...]:
         """How keys name a code file: by its bytes, or by what it means."""
-        if not any(mention.role == 'code' for mention in self.records.index.with_name(path)):
+        if not self.records.index.has(path, 'code'):
             return ()
         digests = {ref.identity}
         if path.endswith('.py') and ref.kind != 'tree' and self.bench.root.exists(path):

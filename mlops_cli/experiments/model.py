@@ -15,6 +15,7 @@ from mlops_cli.records.runs import Run
 Metrics = tuple[tuple[str, str, float | int], ...]
 UNKNOWN = 'unknown'
 RECORDED = 'recorded'
+WORKSPACE = 'workspace'
 
 
 @dataclass(frozen=True)

@@ -16,6 +16,7 @@ from mlops_cli.core.patterns import pattern
 from mlops_cli.core.refs import ObjectRef
 from mlops_cli.core.units import show_size
 from mlops_cli.experiments.model import RECORDED, UNKNOWN
+from mlops_cli.experiments.model import WORKSPACE as WORKSPACE
 from mlops_cli.experiments.model import Metrics as Metrics
 from mlops_cli.experiments.model import Point as Point
 from mlops_cli.experiments.model import StagePoint as StagePoint
@@ -34,7 +35,6 @@ from mlops_cli.store.objects import Damaged, MissingObject
 from mlops_cli.store.results import ResultEntry, outputs_digest
 from mlops_cli.store.tree import find
 
-WORKSPACE = 'workspace'
 _HEX = pattern(r'[0-9a-f]{7,64}')
 
 

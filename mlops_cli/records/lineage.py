@@ -133,22 +133,33 @@ class LineageIndex:
         low, high = number_of(digits.ljust(16, '0')), number_of(digits.ljust(16, 'f'))
         return self._mentions('entries.digest BETWEEN ? AND ?', (low, high))
 
-    def with_name(self, name: str) -> list[Mention]:
-        """Records with an entry of this name: a path, or ``file:key``."""
-        return self._mentions('names.text = ?', (_text(name),))
+    def with_name(self, name: str, role: Role | None = None, most: int = -1) -> list[Mention]:
+        """Records with an entry of this name: a path, or ``file:key``.  ``most``: no more than so many."""
+        if role is None:
+            return self._mentions('names.text = ?', (_text(name),), most)
+        return self._mentions('names.text = ? AND entries.role = ?', (_text(name), ROLES.index(role)), most)
+
+    def has(self, name: str, role: Role) -> bool:
+        """Whether there is a record with such an entry: among ten thousand the first tells."""
+        question = (
+            'SELECT 1 FROM names JOIN entries ON entries.name = names.id JOIN records ON records.id = entries.record '
+            'WHERE names.text = ? AND entries.role = ? AND records.here LIMIT 1'
+        )
+        values = (_text(name), ROLES.index(role))
+        return self._use(lambda connection: connection.execute(question, values).fetchone()) is not None
 
     def below(self, start: str) -> list[Mention]:
         """Records with an entry whose name begins so: ``data/``, or ``params.yaml:train.``."""
         low = _text(start)
         return self._mentions('names.text >= ? AND names.text < ?', (low, low[:-1] + bytes((low[-1] + 1,))))
 
-    def _mentions(self, condition: str, values: tuple[int | bytes, ...]) -> list[Mention]:
+    def _mentions(self, condition: str, values: tuple[int | bytes, ...], most: int = -1) -> list[Mention]:
         question = (
             'SELECT records.source, records.name, entries.role, names.text FROM entries '
             'JOIN names ON names.id = entries.name JOIN records ON records.id = entries.record '
-            f'WHERE records.here AND {condition} ORDER BY records.source, records.name'
+            f'WHERE records.here AND {condition} ORDER BY records.source, records.name LIMIT ?'
         )
-        rows = self._use(lambda connection: connection.execute(question, values).fetchall())
+        rows = self._use(lambda connection: connection.execute(question, (*values, most)).fetchall())
         return [Mention(RecordName(SOURCES[s], _shown(name)), ROLES[role], _shown(text)) for s, name, role, text in rows]
 
     def results_with_name(self, name: str, role: Role) -> set[str]:
@@ -220,30 +231,33 @@ class LineageIndex:
 
     def _refresh(self, connection: sqlite3.Connection) -> None:
         self.problems.clear()
-        self._refresh_folder(connection, layout.STAGES, lambda: self._pins(connection), self._root.stat(layout.STAGES))
-        months = f'{layout.RUNS}/'
-        known = {_shown(path) for (path,) in connection.execute('SELECT path FROM folders')}
-        known = {path for path in known if path.startswith(months)}
-        for month in sorted(known | {months + name for name in names_in(self._root, layout.RUNS)}):
-            self._refresh_folder(connection, month, partial(self._runs, connection, month), self._root.stat(month))
+        known = dict(connection.execute('SELECT path, state FROM folders').fetchall())
+
+        def refresh(folder: str, look: Callable[[], bool], facts: os.stat_result | None) -> None:
+            self._refresh_folder(connection, folder, known.get(_text(folder)), look, facts)
+
+        refresh(layout.STAGES, lambda: self._pins(connection), self._root.stat(layout.STAGES))
+        start = f'{layout.RUNS}/'
+        months = {path for path in map(_shown, known) if path.startswith(start)}
+        for month in sorted(months | {start + name for name in names_in(self._root, layout.RUNS)}):
+            refresh(month, partial(self._runs, connection, month), self._root.stat(month))
         with Root(self._cache) if os.path.isdir(self._cache) else nullcontext() as cache:
-            for number in range(256):
-                folder = f'{layout.RESULTS}/{number:02x}'
-                self._refresh_folder(
-                    connection,
-                    folder,
-                    lambda folder=folder: self._results(connection, cache, folder),  # type: ignore[misc]
-                    cache.stat(folder) if cache else None,
-                )
+            folders = [f'{layout.RESULTS}/{number:02x}' for number in range(256)]
+            for folder, facts in zip(folders, cache.stat_many(folders) if cache else [None] * 256, strict=True):
+                refresh(folder, partial(self._results, connection, cache, folder), facts)
 
     def _refresh_folder(
-        self, connection: sqlite3.Connection, folder: str, look: Callable[[], bool], facts: os.stat_result | None
+        self,
+        connection: sqlite3.Connection,
+        folder: str,
+        known: bytes | None,
+        look: Callable[[], bool],
+        facts: os.stat_result | None,
     ) -> None:
         """``look`` is called unless the folder is as it was; it returns whether all that it saw could be read."""
         path = _text(folder)
         state = b'%d %d %d' % (facts.st_ino, facts.st_mtime_ns, facts.st_ctime_ns) if facts else b''
-        known = connection.execute('SELECT state FROM folders WHERE path = ?', (path,)).fetchone()
-        if known == (state,) or (known is None and facts is None):
+        if known == state or (known is None and facts is None):
             return
         connection.execute('DELETE FROM folders WHERE path = ?', (path,))
         trusted = facts is not None and self._settled(facts)

@@ -4,27 +4,26 @@ from __future__ import annotations
 
 import os
 import sys
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from enum import StrEnum
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated
 
 from mlops_cli.cli import exits, options
 from mlops_cli.cli.console import Line, out_lines, print_json, width
 from mlops_cli.cli.folder import Folder
-from mlops_cli.cli.lineage_documents import diff_document, downstream_document, upstream_document
-from mlops_cli.cli.screens.lineage import diff_lines, downstream_lines, upstream_lines
+from mlops_cli.cli.screens.lineage import downstream_lines, upstream_lines
 from mlops_cli.cli.wiring import workbench
 from mlops_cli.core.errors import ExitCode
 from mlops_cli.experiments.lineage import downstream as walk_down
 from mlops_cli.experiments.lineage import upstream as walk_up
 from mlops_cli.experiments.lineage import whatever, with_edits, with_presence
-from mlops_cli.experiments.lineage_diff import LineageDiff, compare
 from mlops_cli.experiments.lineage_model import Downstream, Upstream
 from mlops_cli.experiments.lineage_records import Records
 from mlops_cli.experiments.lineage_targets import Targets
 
 if TYPE_CHECKING:
+    from mlops_cli.experiments.lineage_diff import LineageDiff
     from mlops_cli.report.dag import Drawing
 
 app = Folder('Where something came from, and what was made from it: upstream, downstream, diff.', otherwise='upstream')
@@ -75,8 +74,8 @@ def upstream(
     _show(
         Format.JSON if json else form,
         [found.target.title, *found.target.said],
-        lambda: upstream_document(found),
-        lambda: _drawing(found, full),
+        found,
+        full,
         lambda: upstream_lines(found, width(sys.stdout), full=full),
     )
     return ExitCode.DONE if found.target.found else ExitCode.FAILED
@@ -101,8 +100,8 @@ def downstream(
     _show(
         Format.JSON if json else form,
         [found.target.title, *found.target.said],
-        lambda: downstream_document(found),
-        lambda: _drawing(found, full),
+        found,
+        full,
         lambda: downstream_lines(found, width(sys.stdout), full=full),
     )
     return ExitCode.DONE if found.target.found else ExitCode.FAILED
@@ -120,6 +119,9 @@ def diff(
 
     Example:  mlops lineage diff HEAD~1:best.skops best.skops
     """
+    from mlops_cli.cli.screens.lineage_diff import diff_lines
+    from mlops_cli.experiments.lineage_diff import compare
+
     with _records() as (records, targets):
         one, two = (walk_up(records, targets.find_any(word)) for word in (before, after))
         found = compare(records, one, two)
@@ -130,35 +132,33 @@ def diff(
             for which, of in (('First', found.before), ('Second', found.after))
             for text in (of.title, *of.said)
         ],
-        lambda: diff_document(found),
-        lambda: _drawing(found, full),
+        found,
+        full,
         lambda: diff_lines(found, width(sys.stdout), full=full),
     )
     return ExitCode.DONE if found.before.found and found.after.found else ExitCode.FAILED
 
 
 def _show(
-    form: Format,
-    said: Sequence[str],
-    document: Callable[[], Mapping[str, Any]],
-    drawing: Callable[[], Drawing],
-    lines: Callable[[], list[Line]],
+    form: Format, said: Sequence[str], found: Upstream | Downstream | LineageDiff, full: bool, lines: Callable[[], list[Line]]
 ) -> None:
+    """What is not asked for is not loaded: most ask for text."""
     if form is Format.JSON:
-        print_json(dict(document()))
+        from mlops_cli.cli.lineage_documents import document
+
+        print_json(document(found))
     elif form is Format.TEXT:
         out_lines(lines())
     else:
-        out_lines(_drawn(form, said, drawing()).splitlines(), foreign=True)
+        out_lines(_drawn(form, said, _drawing(found, full)).splitlines(), foreign=True)
 
 
 def _drawing(found: Upstream | Downstream | LineageDiff, full: bool) -> Drawing:
-    """What draws is loaded where a drawing is asked for: most ask for text."""
     from mlops_cli.report.lineage_drawing import diff_drawing, downstream_drawing, upstream_drawing
 
-    if isinstance(found, LineageDiff):
-        return diff_drawing(found)
-    return upstream_drawing(found, full=full) if isinstance(found, Upstream) else downstream_drawing(found, full=full)
+    if isinstance(found, Upstream):
+        return upstream_drawing(found, full=full)
+    return downstream_drawing(found, full=full) if isinstance(found, Downstream) else diff_drawing(found)
 
 
 def _drawn(form: Format, said: Sequence[str], drawing: Drawing) -> str:
