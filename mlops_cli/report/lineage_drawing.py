@@ -106,7 +106,7 @@ def _results(results: Mapping[str, Made], target: Target, full: bool) -> tuple[d
             node_of |= {one: one for one in members}
             nodes += [_result(results[one]) for one in members]
     if target.kind in ('stage', 'run'):
-        nodes = [_marked(node) if any(node_of[one] == node.id for one in target.makers) else node for node in nodes]
+        nodes = [_marked(node) if any(node_of.get(one) == node.id for one in target.makers) else node for node in nodes]
     return node_of, nodes
 
 

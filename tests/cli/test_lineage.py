@@ -224,6 +224,12 @@ def test_every_format(ran: Project, typed: Typed, words: tuple[str, ...]) -> Non
     assert html.startswith('<!doctype html>') and html.count('<article') == len(labels)
 
 
+def test_what_came_of_stages_is_drawn_without_what_came_of_nothing(ran: Project, typed: Typed) -> None:
+    """A result of the stages that are asked about may itself have been made from nothing that they made."""
+    labels, _ = check_mermaid(typed(ran, 'lineage', 'downstream', '.', '--format', 'mermaid')[1])
+    assert any('pick' in label for label in labels.values()) and not any('prepare' in label for label in labels.values())
+
+
 def test_a_difference_as_a_drawing(ran: Project, typed: Typed) -> None:
     words = ('lineage', 'diff', 'HEAD~1:best.bin', 'best.bin', '--format')
     labels, edges = check_mermaid(typed(ran, *words, 'mermaid')[1])
