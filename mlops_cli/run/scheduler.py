@@ -55,9 +55,10 @@ class Options:
 
 @dataclass
 class Progress:
-    """One stage's way through the run."""
+    """One stage's way through the run.  ``drafts``: whence its draft comes, when it is first asked for."""
 
-    draft: Draft
+    name: str
+    drafts: Mapping[str, Draft]
     state: State = State.WAITING
     step: Step | None = None
     settled: Settled | None = None
@@ -66,6 +67,17 @@ class Progress:
     queued_since: float | None = None
     told_waiting: float = 0.0
     blockers: set[str] = field(default_factory=set)
+    _draft: Draft | None = None
+
+    @property
+    def draft(self) -> Draft:
+        if self._draft is None:
+            self._draft = self.drafts[self.name]
+        return self._draft
+
+    @draft.setter
+    def draft(self, draft: Draft) -> None:
+        self._draft = draft
 
 
 class Scheduler:
@@ -88,7 +100,7 @@ class Scheduler:
         self.planned = plan.by_name
         self.watch = Watch(session.root)
         self.order: Sequence[str] = [step.stage for step in plan.steps]
-        self.stages = {name: Progress(drafts[name]) for name in self.order}
+        self.stages = {name: Progress(name, drafts) for name in self.order}
         self.after = {name: [other for other in plan.edges.get(name, ()) if other in self.stages] for name in self.order}
         self.following: dict[str, list[str]] = {name: [] for name in self.order}
         for name, others in self.after.items():
@@ -186,11 +198,20 @@ class Scheduler:
             self._queue(name)
 
     def _planned(self, progress: Progress) -> Step | None:
-        """What the plan says of a stage that needs nothing of another one and is to run: that is looked at again when it
-        starts, with its locks held."""
-        step = self.planned[progress.draft.stage.name]
-        new = progress.step is None and not progress.again and step.verdict is Verdict.RUN and step.manifest is not None
+        """What the plan says where it still holds: of a stage that is fresh, as are all before it, since nothing was waited
+        for; and of one that needs nothing of another one and is to run, which is looked at again when it starts, with its
+        locks held."""
+        step = self.planned[progress.name]
+        if progress.step is not None or progress.again:
+            return None
+        if step.verdict is Verdict.FRESH:
+            return step if all(self._is_fresh_as_planned(other) for other in self.after[progress.name]) else None
+        new = step.verdict is Verdict.RUN and step.manifest is not None
         return step if new and self.claims.enabled and not progress.draft.holes and not step.waits_for else None
+
+    def _is_fresh_as_planned(self, name: str) -> bool:
+        planned = self.planned[name]
+        return planned.verdict is Verdict.FRESH and self.stages[name].step is planned
 
     def _maker(self, step: Step) -> str:
         """The id of the run that made what is here, as far as the store tells."""
@@ -411,7 +432,8 @@ class Scheduler:
             self.stopping = True
 
     def _remember(self, name: str, settled: Settled, step: Step) -> None:
-        if self.session.trial or self.stages[name].draft.stage.frozen or step.manifest is None:
+        frozen = self.session.describer.pipeline.stages[name].frozen
+        if self.session.trial or frozen or step.manifest is None:
             return
         run = self.session.run if settled.state is State.DONE else step.run
         remember(self.session.index, name, step.manifest.digest, settled.outputs, run)

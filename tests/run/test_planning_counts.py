@@ -98,3 +98,24 @@ def test_a_stale_stage_costs_its_history_and_no_second_look(many: Project, monke
     assert all(looks[f'{number}.txt'] == 2 for number in range(3 * STAGES) if number != 7)
     assert calls['stat'] + calls['lstat'] < 2 * 3 * STAGES + 60
     assert calls['listdir'] + calls['scandir'] < 40
+
+
+def test_a_run_decides_what_is_fresh_once(few: Project, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The plan is a moment old when the run begins: only what waits for another stage is decided again."""
+    from mlops_cli.run import scheduler
+
+    decided: list[str] = []
+    original = scheduler.decide
+
+    def noting(draft: Any, *arguments: Any) -> Any:
+        decided.append(draft.stage.name)
+        return original(draft, *arguments)
+
+    text = few.read('pipeline.yaml') + '  last: {cmd: cat out/0.txt out/1.txt > last, deps: [out/0.txt, out/1.txt], outs: [last]}\n'
+    few.write('pipeline.yaml', text)
+    few.run()
+    few.write('src/1.txt', 'other')
+    monkeypatch.setattr(scheduler, 'decide', noting)
+    report = few.run()
+    assert [name for name, one in report.settled.items() if one.state == 'done'] == ['s1', 'last']
+    assert decided == ['last']
