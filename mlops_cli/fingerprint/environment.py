@@ -5,13 +5,14 @@ from __future__ import annotations
 import os
 from collections.abc import Mapping
 from functools import lru_cache
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from mlops_cli.core.patterns import pattern
-from mlops_cli.fingerprint.closure import Found
-from mlops_cli.fingerprint.interpreter import packages, version
 from mlops_cli.fingerprint.noting import noted
-from mlops_cli.pipeline.spec import Environment
+
+if TYPE_CHECKING:
+    from mlops_cli.fingerprint.closure import Found
+    from mlops_cli.pipeline.spec import Environment
 
 DRIVER = '/proc/driver/nvidia/version'
 HOMES = ('HOME', 'PYTHONUSERBASE', 'PYTHONNOUSERSITE')  # they say where a user's own packages are
@@ -69,9 +70,13 @@ def driver_version(line: str) -> str:
 
 @lru_cache(64)
 def _version(python: str) -> str:
+    from mlops_cli.fingerprint.interpreter import version
+
     return version(python) or ''
 
 
 @lru_cache(256)
 def _packages(python: str, modules: tuple[str, ...], home: tuple[tuple[str, str], ...]) -> tuple[tuple[str, str], ...]:
+    from mlops_cli.fingerprint.interpreter import packages
+
     return tuple(sorted(packages(python, modules, dict(home)).items()))

@@ -9,12 +9,11 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 from mlops_cli.cli import context, exits, options
 from mlops_cli.cli.console import out, out_lines, print_json, width
-from mlops_cli.cli.performing import perform_request
 from mlops_cli.cli.wiring import output_words, workbench
 from mlops_cli.core.classes import replace
 from mlops_cli.core.errors import ExitCode
-from mlops_cli.run.invoke import Request, chosen, wishes_of
 from mlops_cli.run.outlook import look
+from mlops_cli.run.request import Request, chosen, wishes_of
 
 if TYPE_CHECKING:
     from mlops_cli.cli.live.detaching import Begun
@@ -79,6 +78,8 @@ def command(
         return _dry_run(request, assignments or (), json=json)
     if detached:
         return _detach(request, assignments or (), events, json=json)
+    from mlops_cli.cli.performing import perform_request
+
     return perform_request(request, assignments or (), events, json=json)
 
 
