@@ -111,8 +111,8 @@ def test_a_run_decides_what_is_fresh_once(few: Project, monkeypatch: pytest.Monk
         decided.append(draft.stage.name)
         return original(draft, *arguments)
 
-    text = few.read('pipeline.yaml') + '  last: {cmd: cat out/0.txt out/1.txt > last, deps: [out/0.txt, out/1.txt], outs: [last]}\n'
-    few.write('pipeline.yaml', text)
+    last = '  last: {cmd: cat out/0.txt out/1.txt > last, deps: [out/0.txt, out/1.txt], outs: [last]}\n'
+    few.write('pipeline.yaml', few.read('pipeline.yaml') + last)
     few.run()
     few.write('src/1.txt', 'other')
     monkeypatch.setattr(scheduler, 'decide', noting)
