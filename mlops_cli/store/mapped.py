@@ -5,7 +5,6 @@ read in the ordinary way, which then meets the change."""
 
 from __future__ import annotations
 
-import _thread
 import os
 import sys
 import time
@@ -32,13 +31,14 @@ _ahead: tuple[bytes, int, int] | None = None  # the state of the file that is ha
 
 def begin(fd: int) -> bool:
     """Hash a large file while the rest of this program is still being loaded; who asks for it later waits for that.  One file
-    at a time.  False, and nothing begun, where that could not be told from a change, or other threads run.
+    at a time.  False, and nothing begun, where that could not be told from a change, or where this
+    process has, or may have, other threads.
 
     Call :func:`abandon` before the end."""
     global _ahead
     facts = os.fstat(fd)
     rested = max(facts.st_mtime_ns, facts.st_ctime_ns) < time.time_ns() - _REST_NS
-    if _ahead or not rested or facts.st_size < MAPPED or _thread._count() or filesystem.probe(fd).network:
+    if _ahead or not rested or facts.st_size < MAPPED or filesystem.probe(fd).network or not _alone():
         return False
     answer, say = os.pipe()
     try:
@@ -52,6 +52,15 @@ def begin(fd: int) -> bool:
     os.close(say)
     _ahead = pack(facts), process, answer
     return True
+
+
+def _alone() -> bool:
+    """Whether this process has one thread, those of libraries counted: a fork of one with more may wait forever for the others,
+    as for those that hash."""
+    try:
+        return len(os.listdir('/proc/self/task')) == 1
+    except OSError:
+        return False
 
 
 def _answer(fd: int, say: int) -> None:

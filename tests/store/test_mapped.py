@@ -4,10 +4,8 @@ from __future__ import annotations
 
 import os
 import random
-import signal
 import subprocess
 import sys
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -84,14 +82,63 @@ def test_small_files_and_those_on_a_network_are_read(large: Path, monkeypatch: p
         assert hash_mapped(file.fileno(), 5 << 20) is None
 
 
-# Begun before it is asked for
+# Begun before it is asked for: in a program of its own, since a fork needs a process without threads
 
-@pytest.fixture
-def rested(large: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
-    monkeypatch.setattr(mapped, '_REST_NS', -1 << 40)
-    monkeypatch.setattr('_thread._count', lambda: 0)
-    yield large
-    mapped.abandon()
+BEGUN = """\
+import os, signal, sys
+from pathlib import Path
+from mlops_cli.store import mapped
+mapped.MAPPED, mapped._REST_NS = 1 << 20, -1 << 40
+path = Path(sys.argv[1])
+
+def begin():
+    with path.open('rb') as file:
+        return mapped.begin(file.fileno())
+
+def hashed():
+    with path.open('rb') as file:
+        return mapped.hash_mapped(file.fileno(), 5 << 20)
+
+def expected():
+    from blake3 import blake3
+    data = path.read_bytes()
+    return mapped.Digest(blake3(data).hexdigest()), len(data)
+
+assert begin() and mapped._ahead
+process = mapped._ahead[1]
+"""
+SAME = 'assert hashed() == expected() and not mapped._ahead'
+AFTERWARDS = {
+    'waits for it': f'import subprocess; subprocess.run = None; {SAME}',
+    'one at a time': f'assert not begin(); {SAME}',
+    'other bytes': "file = path.open('r+b'); file.write(b'changed'); file.close(); assert hashed() == expected()",
+    'other times': 'os.utime(path, ns=(0, 0)); assert hashed() == expected()',
+    'another file': 'data = path.read_bytes(); path.unlink(); path.write_bytes(data[::-1]); assert hashed() == expected()',
+    'killed': f'os.kill(process, signal.SIGKILL); {SAME}',
+    'given up': """\
+mapped.abandon()
+mapped.abandon()
+try:
+    os.kill(process, 0)
+except ProcessLookupError:
+    print('ended')
+else:
+    raise SystemExit('it still runs')
+""",
+    'with threads': """\
+mapped.abandon()
+mapped.digest_of_file(str(path), threads=-1)
+assert not begin() or len(os.sched_getaffinity(0)) == 1
+""",
+}
+
+
+@pytest.mark.parametrize('afterwards', AFTERWARDS.values(), ids=AFTERWARDS)
+def test_what_was_begun_makes_no_difference(large: Path, afterwards: str) -> None:
+    program = f'{BEGUN}{afterwards}\nmapped.abandon()\n'
+    words = [sys.executable, '-c', program, str(large)]
+    done = subprocess.run(words, stdout=-1, stderr=subprocess.STDOUT, text=True, timeout=60)
+    assert done.returncode == 0, done.stdout
 
 
 def begin(path: Path) -> bool:
@@ -99,57 +146,15 @@ def begin(path: Path) -> bool:
         return mapped.begin(file.fileno())
 
 
-def test_what_was_begun_is_waited_for(rested: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    assert begin(rested)
-    assert not begin(rested)  # one at a time
-    monkeypatch.setattr(subprocess, 'run', lambda *_args, **_options: pytest.fail('it was hashed again'))
-    with rested.open('rb') as file:
-        assert hash_mapped(file.fileno(), 5 << 20) == (digest_of(rested.read_bytes()), (5 << 20) + 17)
-    assert mapped._ahead is None
-
-
-@pytest.mark.parametrize('change', ['bytes', 'times', 'another'])
-def test_a_file_that_is_not_what_was_begun_is_hashed_by_itself(rested: Path, change: str) -> None:
-    assert begin(rested)
-    if change == 'bytes':
-        with rested.open('r+b') as file:
-            file.write(b'changed')
-    elif change == 'times':
-        os.utime(rested, ns=(0, 0))
-    else:
-        content = rested.read_bytes()
-        rested.unlink()
-        rested.write_bytes(content[::-1])
-    with rested.open('rb') as file:
-        assert hash_mapped(file.fileno(), 5 << 20) == (digest_of(rested.read_bytes()), (5 << 20) + 17)
-
-
-def test_when_its_process_dies_another_one_hashes_it(rested: Path) -> None:
-    assert begin(rested)
-    assert mapped._ahead
-    os.kill(mapped._ahead[1], signal.SIGKILL)
-    with rested.open('rb') as file:
-        assert hash_mapped(file.fileno(), 5 << 20) == (digest_of(rested.read_bytes()), (5 << 20) + 17)
-
-
-def test_what_nobody_asked_for_is_ended(rested: Path) -> None:
-    assert begin(rested)
-    assert mapped._ahead
-    process = mapped._ahead[1]
-    mapped.abandon()
-    with pytest.raises(ProcessLookupError):
-        os.kill(process, 0)
-    mapped.abandon()
-
-
 def test_nothing_is_begun_where_a_change_might_not_show(large: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr('_thread._count', lambda: 0)
+    monkeypatch.setattr(os, 'fork', lambda: pytest.fail('it was begun'))
+    monkeypatch.setattr(mapped, '_alone', lambda: True)
     assert not begin(large)  # written just now
     monkeypatch.setattr(mapped, '_REST_NS', -1 << 40)
     (large.parent / 'small').write_bytes(b'small')
     assert not begin(large.parent / 'small')
-    monkeypatch.setattr('_thread._count', lambda: 1)
+    monkeypatch.setattr(mapped, '_alone', lambda: False)
     assert not begin(large)
-    monkeypatch.setattr('_thread._count', lambda: 0)
+    monkeypatch.setattr(mapped, '_alone', lambda: True)
     monkeypatch.setattr(filesystem, 'probe', lambda _: filesystem.FileSystem('nfs', ordered=False, network=True))
     assert not begin(large)
