@@ -20,6 +20,7 @@ from mlops_cli.core.states import pack
 from mlops_cli.fingerprint.ignore import ALWAYS, Ignore
 from mlops_cli.fingerprint.index import Index
 from mlops_cli.fingerprint.scan import Scan
+from mlops_cli.fingerprint.unread import reading
 from mlops_cli.fsio.paths import FolderEntry, Root
 from mlops_cli.fsio.reading import Nearby
 from mlops_cli.store.ingest import hash_open_file, special_file
@@ -215,9 +216,11 @@ class Workspace:
                             hint='remove the link, or name it in .mlopsignore')
         self._active.add(rel)
         try:
-            scan = Scan(self.index, self.ignore if ignore else None, stored=self._stored, lost=self._lost, nodes=nodes,
-                        follow=lambda link: self._follow(link, nodes), verified=self._verified)
-            ref = scan.folder(self.root.open_dir(rel), '' if rel == '.' else rel)
+            path, counts = '' if rel == '.' else rel, self.ignore if ignore else None
+            with reading(self.root, path, counts, self.index) as read:
+                scan = Scan(self.index, counts, stored=self._stored, lost=self._lost, nodes=nodes, read=read,
+                            follow=lambda link: self._follow(link, nodes), verified=self._verified)
+                ref = scan.folder(self.root.open_dir(rel), path)
         finally:
             self._active.discard(rel)
         self.seen.trees[rel, ignore] = ref

@@ -6,7 +6,7 @@ Where they differ, only what the index does not know is opened.
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Collection
+from collections.abc import Callable, Collection, Mapping
 
 from mlops_cli.core.digest import Digest, digest_of
 from mlops_cli.core.errors import ExitCode, UserError
@@ -55,12 +55,14 @@ class Scan:
     means; ``lost``: whether that is gone: in the complete content its file then counts as absent.  ``nodes``: takes all
     tree nodes; without it, nodes of unchanged folders are not made.  ``unsettled``: afterwards, files that must be hashed
     again at the next look.  ``verified``: folders that hold files alone, and are as they were when nothing was to be done.
-    ``single``: make the node of this one folder, of what is in it take what the index has."""
+    ``single``: make the node of this one folder, of what is in it take what the index has.  ``read``: the records that others
+    have made of the files in a folder that the index does not know."""
 
     def __init__(self, index: Index, ignore: Ignore | None, *, follow: Follow, stored: Follow, lost: Callable[[str], bool],
-                 nodes: dict[Digest, bytes] | None = None, verified: Collection[str] = (), single: bool = False) -> None:
+                 nodes: dict[Digest, bytes] | None = None, verified: Collection[str] = (), single: bool = False,
+                 read: Callable[[str], Mapping[str, bytes]] | None = None) -> None:
         self.index, self.ignore, self.follow, self.stored, self.nodes = index, ignore, follow, stored, nodes
-        self.lost, self.verified, self.single = lost, verified, single
+        self.lost, self.verified, self.single, self._read = lost, verified, single, read
         self.made: dict[Digest, bytes] = {}  # nodes of the folders that were not as the index had them
         self.unsettled: set[str] = set()
         self._view = bytes.fromhex(ignore.digest.hex) if ignore else b''
@@ -158,10 +160,17 @@ class Scan:
         entries = list(listing.others)
         sealable = True
         files = listing.files
+        read = self._read(rel) if self._read and not known else {}
         for name, state in files.items():
             record = known.get(name)
             if record is None or not record_is(record, state) or not self._settled(state):
-                record = fresh[name] = self._hash(fd, name, f'{rel}/{name}' if rel else name)
+                path = f'{rel}/{name}' if rel else name
+                record = read.get(name, b'')
+                if not record.startswith(state):
+                    record = self._hash(fd, name, path)
+                elif not record_is(record, state):
+                    self.unsettled.add(path)
+                fresh[name] = record
                 sealable = sealable and record_is(record, state)
             entries.append(tree.entry_of(name, record_ref(record)))
         check_names(rel, entries)
