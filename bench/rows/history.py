@@ -6,6 +6,7 @@ from pathlib import Path
 
 from bench.bounds import Bound, Measure, Race
 from bench.measure import Contender
+from bench.projects import Projects
 from bench.rows.base import Bench, Row
 from bench.tools import Ours
 
@@ -38,20 +39,22 @@ print(len(mlflow.search_runs(experiment_names=['bench'], max_results=50000)), 'r
 """
 
 
-def project(bench: Bench, ours: Ours) -> Path:
+def project(projects: Projects, ours: Ours) -> Path:
+    """A project with a long history."""
+
     def make(folder: Path) -> None:
-        bench.projects.repository(folder)
+        projects.repository(folder)
         (folder / 'pipeline.yaml').write_text(PIPELINE)
         (folder / 'in.json').write_text('{"accuracy": 0.5}\n')
-        bench.projects.do((ours.program, 'run'), folder)
-        bench.projects.do((ours.python, '-P', str(REMEMBER), str(folder), str(RUNS)), folder)
+        projects.do((ours.program, 'run'), folder)
+        projects.do((ours.python, '-P', str(REMEMBER), str(folder), str(RUNS)), folder)
 
-    return bench.projects.settle(ours, bench.projects.keep(ours.own('runs-mlops'), make))
+    return projects.settle(ours, projects.keep(ours.own('runs-mlops'), make))
 
 
 def runs_list(bench: Bench, ours: Ours) -> Race:
     name = f'MLflow, {THEIRS:,} runs'
-    folder = project(bench, ours)
+    folder = project(bench.projects, ours)
     contenders = [
         bench.mlops(ours, folder, 'runs', 'list', expect=f'{RUNS - 19:,} more runs'),
         bench.mlops(ours, folder, 'runs', 'list', '-n', '0', expect='00000000'),
@@ -69,7 +72,7 @@ def runs_list(bench: Bench, ours: Ours) -> Race:
 
 
 def lineage(bench: Bench, ours: Ours) -> Race:
-    folder = project(bench, ours)
+    folder = project(bench.projects, ours)
     contenders = (
         bench.mlops(ours, folder, 'lineage', 'upstream', 'm.json', expect='in.json'),
         bench.mlops(ours, folder, '--version', expect='mlops'),
