@@ -48,6 +48,7 @@ def _by_crew(shelf: Shelf, root: Root, rel: str, unread: _Unread, *, known: Know
                 return {}
             records = crew.records(folder)
             seen(len(records))
+            files.begin(crew.count)
             return records if same_state(unread.states.pop(folder), facts) else {}
 
         try:

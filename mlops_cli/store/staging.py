@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import os
 import stat
+import threading
 import time
 from contextlib import suppress
 from types import TracebackType
@@ -21,6 +22,7 @@ _READ = os.O_RDONLY | os.O_NOFOLLOW | os.O_CLOEXEC | os.O_NONBLOCK
 _FOLDER = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
 _AT_ONCE = 256  # files held open for an fsync each
 _WHOLE = frozenset(('ext4', 'xfs', 'btrfs', 'tmpfs'))  # where to sync all of the file system makes all in it durable
+_WORTH = 16_000  # files
 _OTHERS_BYTES = 16 << 10  # of others', for each file of ours, that may have to be written out with them
 
 
@@ -95,7 +97,9 @@ class Stage:
         self._shelf = shelf
         self._durability = shelf.batch.durability
         self._path = f'{TEMPORARY}/{temporaries.new_name()}'
-        self._count = 0
+        self._begun = 0
+        self._ahead: threading.Thread | None = None
+        self._failure: OSError | None = None
         ops.mkdir(self._path, 0o700, dir_fd=shelf.root.fd)
         self.fd = os.open(self._path, _FOLDER, dir_fd=shelf.root.fd)  # before anything is in it: errors from here on are told
 
@@ -103,6 +107,8 @@ class Stage:
         return self
 
     def __exit__(self, _kind: type[BaseException] | None, _error: BaseException | None, _trace: TracebackType | None) -> None:
+        if self._ahead:
+            self._ahead.join()
         os.close(self.fd)
         folder, _, name = self._path.rpartition('/')
         fd = os.open(folder, _FOLDER, dir_fd=self._shelf.root.fd)
@@ -112,8 +118,27 @@ class Stage:
         finally:
             os.close(fd)
 
+    def begin(self, count: int) -> None:
+        """Write out what is in it so far beside whatever else goes on, if that is worth it.  ``count``: of all files up to now."""
+        if self._durability != 'batch' or count - self._begun < _WORTH or (self._ahead and self._ahead.is_alive()):
+            return
+        if self._failure is None and self._may_sync_whole(count):
+            self._begun = count
+            self._ahead = threading.Thread(target=self._write_out, name='write-out', daemon=True)
+            self._ahead.start()
+
+    def _write_out(self) -> None:
+        try:
+            ops.sync_filesystem(self.fd)
+        except OSError as error:
+            self._failure = error
+
     def settle(self, count: int) -> None:
         """Make all in it durable, some ``count`` files.  Raises OSError."""
+        if self._ahead:
+            self._ahead.join()
+            if self._failure:
+                raise self._failure
         if self._durability == 'none' or (self._durability == 'batch' and self._sync_whole(count)):
             return
         for shard in os.listdir(self.fd):
@@ -129,12 +154,13 @@ class Stage:
 
     def _sync_whole(self, count: int) -> bool:
         """One call in place of thousands, where nobody else has so much to write that it would take longer."""
-        if filesystem.probe(self.fd).type not in _WHOLE or _to_be_written() > count * _OTHERS_BYTES:
-            return False
-        if not ops.sync_filesystem(self.fd):
+        if not self._may_sync_whole(count) or not ops.sync_filesystem(self.fd):
             return False
         ops.fsync(self.fd)  # what the call wrote last may still be in the medium's own memory
         return True
+
+    def _may_sync_whole(self, count: int) -> bool:
+        return filesystem.probe(self.fd).type in _WHOLE and _to_be_written() <= count * _OTHERS_BYTES
 
     def place(self, count: int) -> None:
         """Give all that is in it, and is durable, its places; those are durable afterwards.  Raises OSError."""

@@ -3,6 +3,7 @@ from __future__ import annotations
 
 import os
 import shutil
+import threading
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -372,3 +373,33 @@ def test_an_error_leaves_no_temporary_and_no_folder_without_its_files(
     assert not again.missing([again.add_path(root, 'out').ref])
     again.close()
     store.close()
+
+
+def test_what_is_there_is_written_out_while_more_comes(tmp_path: Path, root: Root, folder: Path,
+                                                       monkeypatch: pytest.MonkeyPatch) -> None:
+    fill(folder)
+    monkeypatch.setattr(filesystem, 'probe', lambda _: filesystem.FileSystem('ext4', ordered=False, network=False))
+    monkeypatch.setattr(staging, '_to_be_written', lambda: 0)
+    monkeypatch.setattr(staging, '_WORTH', 10)
+    threads: list[str] = []
+    with Batch('batch') as batch:
+        store = LocalStore(tmp_path / 'ahead', batch=batch)
+        real = ops.sync_filesystem
+        monkeypatch.setattr(ops, 'sync_filesystem', lambda fd: threads.append(threading.current_thread().name) or real(fd))
+        added = store.add_path(root, 'out')
+        assert 'write-out' in threads
+        assert threads.count('MainThread') == 4  # and everything once more, when nothing more comes
+        assert not store.missing([added.ref], sure=True)
+
+        def fail(fd: int) -> bool:
+            if threading.current_thread().name == 'write-out':  # the system tells of an error once
+                raise OSError(5, 'Input/output error')
+            return True
+
+        monkeypatch.setattr(ops, 'sync_filesystem', fail)
+        write(folder / 'out/another', 'another')
+        with pytest.raises(OSError, match='Input/output'):
+            store.add_path(root, 'out')
+        assert digest_of(b'another').hex not in objects(store)
+        assert not left_over(store)
+        store.close()
