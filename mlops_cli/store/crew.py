@@ -26,9 +26,7 @@ _MOST = 4  # processes: more of them wait for each other in the kernel
 _PIECE = 256  # files of a piece of work
 _PIECE_TEXT = 8 << 10  # characters of their names: all pieces of a process fit into its pipe, so that writing to it never waits
 _AHEAD = 3  # pieces that a process has before it
-# Arguments: the module, the number of its words, these, and where to import from.
-_CODE = ('import sys; end = 3 + int(sys.argv[2]); words = sys.argv[3:end]; sys.path[:], module = sys.argv[end:], sys.argv[1]; '
-         '__import__(module, fromlist=["main"]).main(words)')
+_CODE = 'import sys; sys.path[:] = sys.argv[8:]; from mlops_cli.store.hand import main; main(sys.argv[1:8])'
 
 Records = dict[str, bytes]
 Work = Iterable[tuple[str, list[str]]]
@@ -43,84 +41,6 @@ def processors() -> int:
     return len(os.sched_getaffinity(0)) if hasattr(os, 'sched_getaffinity') else os.cpu_count() or 1
 
 
-class Hands:
-    """The processes: each gets pieces of work in turn.
-
-    ``module``: one of ours; its ``main`` is called with ``words`` as text, and answers on standard output what it reads from
-    standard input, until that ends.  ``fds``: descriptors that it gets.  Use as a context manager, which ends the processes.
-    All methods raise CrewLost."""
-
-    def __init__(self, module: str, words: Iterable[object], fds: Iterable[int]) -> None:
-        self._module, self._words = module, [*map(str, words)]
-        self._fds = [fd for fd in fds if fd >= 0]
-        self._all: list[Any] = []
-        self._open: deque[Any] = deque()  # who has each piece that was sent and not answered
-        self._sent = 0
-
-    def __enter__(self) -> Hands:
-        try:
-            for _ in range(min(_MOST, processors())):
-                self._all.append(self._start())
-        except OSError:
-            self.__exit__()
-            raise CrewLost from None
-        return self
-
-    def _start(self) -> Any:
-        import subprocess  # most commands have no use for it
-
-        words = [self._module, str(len(self._words)), *self._words, *filter(os.path.isabs, sys.path)]
-        return subprocess.Popen(
-            [sys.executable, '-I', '-S', '-c', _CODE, *words],
-            stdin=subprocess.PIPE,
-            stdout=subprocess.PIPE,
-            stderr=subprocess.DEVNULL,
-            pass_fds=self._fds,
-        )
-
-    def __exit__(self, *_: object) -> None:
-        for hand in self._all:
-            hand.kill()
-        for hand in self._all:
-            hand.stdout.close()
-            with suppress(OSError):  # of what it was still to be told
-                hand.stdin.close()
-            hand.wait()
-        self._all.clear()
-
-    def want(self) -> bool:
-        """Whether one of them may soon have nothing to do."""
-        return len(self._open) < _AHEAD * len(self._all)
-
-    def send(self, piece: Any) -> None:
-        """A piece of work: what marshal knows, of few bytes."""
-        hand = self._all[self._sent % len(self._all)]
-        try:
-            marshal.dump(piece, hand.stdin)
-            hand.stdin.flush()
-        except OSError:
-            raise CrewLost from None
-        self._sent += 1
-        self._open.append(hand)
-
-    def receive(self) -> Any:
-        """The answer to the oldest piece that has none yet."""
-        try:
-            return marshal.load(self._open.popleft().stdout)
-        except (OSError, EOFError, ValueError, TypeError):
-            raise CrewLost from None
-
-    def finish(self) -> None:
-        """Wait until all have ended well."""
-        for hand in self._all:
-            try:
-                hand.stdin.close()
-            except OSError:
-                raise CrewLost from None
-        if self._open or any(hand.wait() for hand in self._all):
-            raise CrewLost
-
-
 class Crew:
     """``work``: folders and names of files in them, in the order in which they will be asked for, each folder once.
     ``stage``: where they go as objects; None to hash only.  ``limits``: which files count as settled.
@@ -129,18 +49,34 @@ class Crew:
 
     def __init__(self, root: Root, work: Work, limits: Limits, shelf: Shelf | None = None, stage: Stage | None = None) -> None:
         self._work = _pieces(work)
-        fds = (root.fd, shelf.root.fd if shelf else -1, stage.fd if stage else -1)
-        self._hands = Hands('mlops_cli.store.hand', (root.path, *fds, *limits), fds)
-        self._open: deque[tuple[str, list[str], bool]] = deque()
+        self._hands: list[Any] = []
+        self._open: deque[tuple[str, list[str], bool, int]] = deque()
         self._done: dict[str, Records] = {}
+        self._next = 0
         self.count = 0  # files that were read
+        self._arguments = (root, limits, shelf.root.fd if shelf else -1, stage.fd if stage else -1)
 
     def __enter__(self) -> Crew:
-        self._hands.__enter__()
+        try:
+            for _ in range(min(_MOST, processors())):
+                self._hands.append(_start(*self._arguments))
+        except OSError:
+            self._end()
+            raise CrewLost from None
         return self
 
     def __exit__(self, _kind: type[BaseException] | None, _error: BaseException | None, _trace: TracebackType | None) -> None:
-        self._hands.__exit__()
+        self._end()
+
+    def _end(self) -> None:
+        for hand in self._hands:
+            hand.kill()
+        for hand in self._hands:
+            hand.stdout.close()
+            with suppress(OSError):  # of what it was still to be told
+                hand.stdin.close()
+            hand.wait()
+        self._hands.clear()
 
     def records(self, folder: str) -> Records:
         """Of the files of a folder that were read, by name; each folder can be asked for once.  Raises CrewLost."""
@@ -153,19 +89,34 @@ class Crew:
 
     def finish(self) -> None:
         """Wait until all have ended well.  Raises CrewLost."""
-        self._hands.finish()
+        for hand in self._hands:
+            try:
+                hand.stdin.close()
+            except OSError:
+                raise CrewLost from None
+        if self._open or any(hand.wait() for hand in self._hands):
+            raise CrewLost
 
     def _fill(self) -> None:
-        while self._hands.want() and (piece := next(self._work, None)) is not None:
-            self._hands.send(piece[:2])
-            self._open.append(piece)
+        while len(self._open) < _AHEAD * len(self._hands) and (piece := next(self._work, None)) is not None:
+            hand = self._hands[self._next % len(self._hands)]
+            try:
+                marshal.dump(piece[:2], hand.stdin)
+                hand.stdin.flush()
+            except OSError:
+                raise CrewLost from None
+            self._open.append((*piece, self._next % len(self._hands)))
+            self._next += 1
 
     def _collect(self) -> None:
         """The answers for the pieces of the next folder, which come in order."""
         found: Records = {}
         while True:
-            folder, names, last = self._open.popleft()
-            answer = self._hands.receive()
+            folder, names, last, hand = self._open.popleft()
+            try:
+                answer = marshal.load(self._hands[hand].stdout)
+            except (OSError, EOFError, ValueError, TypeError):
+                raise CrewLost from None
             if type(answer) is not bytes or len(answer) != len(names) * RECORD_BYTES:
                 raise CrewLost
             self._fill()
@@ -189,6 +140,19 @@ def _pieces(work: Work) -> Iterator[tuple[str, list[str], bool]]:
                 part = part[:len(part) // 2]
             start += len(part)
             yield folder, part, start == len(names)
+
+
+def _start(root: Root, limits: Limits, cache: int, stage: int) -> Any:
+    import subprocess  # most commands have no use for it
+
+    words = map(str, (root.path, root.fd, cache, stage, *limits))
+    return subprocess.Popen(
+        [sys.executable, '-I', '-S', '-c', _CODE, *words, *filter(os.path.isabs, sys.path)],
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.DEVNULL,
+        pass_fds=[fd for fd in (root.fd, cache, stage) if fd >= 0],
+    )
 
 
 def survey(root: Root, rel: str) -> Iterator[tuple[str, list[str], int, os.stat_result]]:
