@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
+from typing import TYPE_CHECKING
 
 from mlops_cli import git
 from mlops_cli.core import layout
@@ -21,9 +22,12 @@ from mlops_cli.run import aside
 from mlops_cli.run.outlook import look
 from mlops_cli.run.placed import placed, remember
 from mlops_cli.run.workbench import Workbench, open_workbench
-from mlops_cli.store.materialise import Materialise, Taken, Written
 from mlops_cli.store.shelf import SMALL
 from mlops_cli.store.tree import walk
+
+if TYPE_CHECKING:
+    from mlops_cli.store.ingest import Added
+    from mlops_cli.store.materialise import Materialise
 
 KNOWN = (Verdict.FRESH, Verdict.RESTORE)
 MOST_AT_ONCE = 256  # small files that are replaced together
@@ -163,7 +167,7 @@ class _Bringing:
         self._journal: Journal | None = None
         self._attempts = 0
         self._stack = ExitStack()
-        self._written: Written = []
+        self._written: list[tuple[str, os.stat_result, ObjectRef]] = []
 
     def all(self, stale: Mapping[str, ObjectRef]) -> None:
         bench = self.bench
@@ -191,16 +195,25 @@ class _Bringing:
         lock = f'path/{path}'
         if not locks.try_exclusive(lock, noted=not _is_short(ref)):
             return False
+        from mlops_cli.store.materialise import Taken
+
         try:
-            self._written += placing.place(ref, path)
+            self._keep(placing.place(ref, path))
         except Taken:
             return False
         finally:
             locks.release(lock)
             self.bench.workspace.forget(path)
-        if not _is_short(ref) or len(self._written) >= MOST_UNNOTED:
-            self._note()
         return True
+
+    def _keep(self, added: Added) -> None:
+        """For the index, which is told of many files at a time."""
+        if len(added.files) == 1 and not added.records:
+            self._written += added.files
+        else:
+            self.bench.index.put_added(added)
+        if len(self._written) >= MOST_UNNOTED:
+            self._note()
 
     def _note(self) -> None:
         written, self._written = self._written, []
@@ -231,7 +244,7 @@ class _Bringing:
 
         aside.move(bench.root, attempt, group, look)
         for path, ref in group.items():
-            self._written += placing.place(ref, path)
+            self._keep(placing.place(ref, path))
             bench.workspace.forget(path)
         self._note()
 
@@ -302,7 +315,7 @@ def _bring_one(
     extras = [] if clean else _extras(bench, path, held, ref)
     aside.move(bench.root, attempt, [path])
     bench.workspace.forget(path)
-    bench.index.put_many(bench.store.materialise(ref, bench.root, path))
+    bench.index.put_added(bench.store.materialise(ref, bench.root, path))
     for name in extras:
         _back(bench, attempt, path, name)
     only_extras = bool(extras) and held is not None and held.kind == 'tree' and not _lost_beside(bench, path, attempt, ref)

@@ -37,7 +37,7 @@ def place(session: Session, attempt: str, outputs: Iterable[tuple[str, ObjectRef
     try:
         for path in stale:
             session.workspace.forget(path)
-            session.index.put_many(session.store.materialise(wanted[path], session.root, path))
+            session.index.put_added(session.store.materialise(wanted[path], session.root, path))
             session.workspace.forget(path)
     except BaseException:
         if there:

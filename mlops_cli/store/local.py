@@ -17,7 +17,7 @@ from mlops_cli.store.objects import CHUNK, Chunks, Damage, Damaged, MissingObjec
 from mlops_cli.store.shelf import Shelf, Verified, hash_rest
 
 if TYPE_CHECKING:
-    from mlops_cli.store.materialise import LinkMode, Materialise, Written
+    from mlops_cli.store.materialise import LinkMode, Materialise
 
 DEFAULT_LINKS: tuple[LinkMode, ...] = ('reflink', 'copy')
 
@@ -135,8 +135,8 @@ class LocalStore(Shelf):
     # Out of the store
 
     def materialise(self, ref: ObjectRef, root: Root, rel: str, *, links: Sequence[LinkMode] | None = None,
-                    replace: bool = False, read_only: bool = False) -> Written:
-        """Put a file or folder into a workspace: (path, stat, content) of every regular file written.
+                    replace: bool = False, read_only: bool = False) -> Added:
+        """Put a file or folder into a workspace.  What comes back goes into the index: ``put_added(added)``.
 
         Built beside its place and swapped in; with ``replace`` what was there is removed afterwards, so save it before.
         Folders on the way are made, links on the way refused.  Raises MissingObject, Damaged, UserError, OSError; then what

@@ -11,16 +11,16 @@ from typing import Literal
 from mlops_cli.core.digest import Digest
 from mlops_cli.core.errors import ExitCode, UserError
 from mlops_cli.core.refs import ObjectRef
+from mlops_cli.core.states import make_record, pack
 from mlops_cli.fsio import ops, removal, temporaries
 from mlops_cli.fsio.paths import Root
 from mlops_cli.fsio.reading import Nearby
 from mlops_cli.store import tree
-from mlops_cli.store.ingest import check_link
+from mlops_cli.store.ingest import Added, check_link
 from mlops_cli.store.objects import Damaged
 from mlops_cli.store.shelf import SMALL, Shelf, hash_rest, object_path
 
 LinkMode = Literal['reflink', 'copy', 'hardlink', 'symlink']
-Written = list[tuple[str, os.stat_result, ObjectRef]]
 
 _FOLDER = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
 _NOT_HERE = frozenset({errno.EXDEV, errno.EPERM, errno.EOPNOTSUPP, errno.ENOTSUP, errno.EMLINK, errno.EACCES})
@@ -48,7 +48,6 @@ class Materialise:
         self._unshared: set[int] = set()  # devices that have no reflinks
         self._mode = {'file': 0o444, 'exec': 0o555} if read_only else {'file': 0o644, 'exec': 0o755}
         self._near = Nearby(root)
-        self._written: Written = []
 
     def __enter__(self) -> Materialise:
         return self
@@ -56,20 +55,20 @@ class Materialise:
     def __exit__(self, *_: object) -> None:
         self._near.__exit__()
 
-    def place(self, ref: ObjectRef, rel: str, *, replace: bool = False) -> Written:
-        """Put content at ``rel``: every regular file written, with its stat afterwards.
+    def place(self, ref: ObjectRef, rel: str, *, replace: bool = False) -> Added:
+        """Put content at ``rel``.  What comes back is for the index, as of what is added to the store.
 
         Raises Taken if something is there and ``replace`` is not given; UserError (exit 5) if a folder on the way is a link;
         MissingObject; Damaged; OSError.  Then what was there is still there."""
         folder, name = self._near.parent(rel, create=True)
         if not replace and (ref.kind == 'tree' or ref.size > SMALL) and _exists(name, folder):
             raise Taken(rel)
-        self._written = []
         self._ways = self._ways_into(rel.rpartition('/')[0], folder)
         temporary = temporaries.new_name(temporaries.PREFIX)
+        added = Added(ref, [])
         try:
             if ref.kind == 'tree':
-                self._folder(ref, folder, temporary, rel, 0)
+                self._folder(ref, folder, temporary, rel, 0, added)
             else:
                 self._file(ref, folder, temporary)
             swap(folder, temporary, name, rel, replace=replace)
@@ -80,8 +79,9 @@ class Materialise:
         if ref.kind != 'tree':  # its new name has changed its ctime
             with suppress(FileNotFoundError):
                 facts = os.stat(name, dir_fd=folder, follow_symlinks=False)
-                return [(rel, facts, ref)] if stat.S_ISREG(facts.st_mode) else []
-        return self._written
+                if stat.S_ISREG(facts.st_mode):
+                    added.files.append((rel, facts, ref))
+        return added
 
     def _ways_into(self, path: str, folder: int) -> list[str]:
         ways = self._ways_in.get(path)
@@ -90,25 +90,25 @@ class Materialise:
             ways = self._ways_in[path] = [way for way in self._links if way != 'reflink' or not unshared]
         return ways
 
-    def _folder(self, ref: ObjectRef, folder: int, name: str, path: str, depth: int) -> None:
+    def _folder(self, ref: ObjectRef, folder: int, name: str, path: str, depth: int, added: Added) -> None:
         if depth > tree.DEPTH_LIMIT:
             raise tree.MalformedTree(f'{path} lies too deep')
         entries = tree.decode(self.shelf.read(ref.digest))
         ops.mkdir(name, 0o755, dir_fd=folder)
         here = os.open(name, _FOLDER, dir_fd=folder)
+        records = added.records[path] = {}
         try:
             for entry in entries:
-                below = f'{path}/{entry.name}'
                 if entry.kind == 'link':
-                    check_link(below, entry.target, depth)
+                    check_link(f'{path}/{entry.name}', entry.target, depth)
                     ops.symlink(entry.target, entry.name, dir_fd=here)
                 elif entry.kind == 'dir':
-                    self._folder(entry.ref, here, entry.name, below, depth + 1)
+                    self._folder(entry.ref, here, entry.name, f'{path}/{entry.name}', depth + 1, added)
                 else:
                     content = entry.ref
                     facts = self._file(content, here, entry.name)
-                    if facts is not None:
-                        self._written.append((below, facts, content))
+                    if facts is not None:  # as bytes, a fifth of what it takes: there may be many
+                        records[entry.name] = make_record(pack(facts), content, False)
         finally:
             os.close(here)
 

@@ -9,8 +9,10 @@ import pytest
 from mlops_cli.core.digest import Digest, digest_of
 from mlops_cli.core.errors import ExitCode, UserError
 from mlops_cli.core.refs import ObjectRef
+from mlops_cli.core.states import pack, record_ref
 from mlops_cli.fsio import ops
 from mlops_cli.fsio.paths import Root
+from mlops_cli.store.ingest import Added
 from mlops_cli.store.local import LocalStore
 from mlops_cli.store.materialise import LinkMode
 from mlops_cli.store.objects import Damaged, MissingObject
@@ -50,6 +52,12 @@ def names(folder: Path) -> set[str]:
     return {str(path.relative_to(folder)) for path in folder.rglob('*')}
 
 
+def paths(written: Added) -> set[str]:
+    """The regular files that were written."""
+    below = {f'{inside}/{name}' for inside, records in written.records.items() for name in records}
+    return {path for path, _, _ in written.files} | below
+
+
 def test_a_file_and_a_folder_come_out_as_they_went_in(store: LocalStore, root: Root, folder: Path) -> None:
     ref = sample(store)
     written = store.materialise(ref, root, 'deep/er/out')
@@ -59,10 +67,14 @@ def test_a_file_and_a_folder_come_out_as_they_went_in(store: LocalStore, root: R
     assert (out / 'sub/run').stat().st_mode & 0o7777 == 0o755
     assert (out / 'a').stat().st_mode & 0o7777 == 0o644
     assert os.readlink(out / 'sub/l') == '../a'
-    assert {path for path, _, _ in written} == {'deep/er/out/a', 'deep/er/out/sub/run', 'deep/er/out/large'}
-    assert all(facts == os.lstat(folder / path) for path, facts, _ in written)
+    assert paths(written) == {'deep/er/out/a', 'deep/er/out/sub/run', 'deep/er/out/large'}
+    for inside, records in written.records.items():
+        for name, record in records.items():
+            facts, kind = os.lstat(folder / inside / name), 'exec' if name == 'run' else 'file'
+            assert record[:-33] == pack(facts) and record_ref(record) == ObjectRef(
+                digest_of((folder / inside / name).read_bytes()), facts.st_size, kind)  # type: ignore[arg-type]
     assert store.add_path(root, 'deep/er/out').ref == ref
-    (path, facts, got), = store.materialise(put(store, b'run', 'exec'), root, 'single')
+    (path, facts, got), = store.materialise(put(store, b'run', 'exec'), root, 'single').files
     assert (path, facts, got.kind) == ('single', os.lstat(folder / 'single'), 'exec')
 
 
@@ -248,7 +260,7 @@ def test_a_hard_link_shares_the_inode_and_cannot_be_executed_into_being(store: L
     assert os.stat(folder / 'out/a').st_ino == object_file(store, digest_of(b'a' * 100)).stat().st_ino
     assert os.stat(folder / 'out/a').st_mode & 0o7777 == 0o444
     assert os.stat(folder / 'out/sub/run').st_nlink == 1, 'the object has no executable bit to share'
-    assert {path for path, _, _ in written} == {'out/a', 'out/sub/run', 'out/large'}
+    assert paths(written) == {'out/a', 'out/sub/run', 'out/large'}
     assert store.add_path(root, 'out').ref == ref
 
 
@@ -256,7 +268,7 @@ def test_a_symbolic_link_into_the_cache_counts_as_its_object(store: LocalStore, 
     ref = sample(store)
     written = store.materialise(ref, root, 'out', links=['symlink'])
     assert os.readlink(folder / 'out/a') == str(object_file(store, digest_of(b'a' * 100)))
-    assert {path for path, _, _ in written} == {'out/sub/run'}
+    assert paths(written) == {'out/sub/run'}
     assert store.add_path(root, 'out').ref == ref
     store.materialise(put(store, b'x'), root, 'single', links=['symlink'])
     assert store.add_path(root, 'single').ref == put(store, b'x')
