@@ -12,7 +12,6 @@ from mlops_cli.core.errors import UserError
 from mlops_cli.fingerprint.ignore import Ignore
 from mlops_cli.fingerprint.index import Index
 from mlops_cli.fsio.paths import Root
-from mlops_cli.store.objects import CrewLost
 from mlops_cli.store.tree import DEPTH_LIMIT
 
 Read = Callable[[str], dict[str, bytes]]
@@ -26,7 +25,7 @@ def reading(root: Root, rel: str, ignore: Ignore | None, index: Index) -> Iterat
     if index.stat_filter is not None or index.seal(rel, view) is not None:
         yield None
         return
-    from mlops_cli.store.crew import ENOUGH, Crew  # only for what is looked at for the first time
+    from mlops_cli.store.crew import ENOUGH, Crew, CrewLost  # only for what is looked at for the first time
 
     unread = Unread(root, rel, ignore, index)
     if not unread.enough(ENOUGH):

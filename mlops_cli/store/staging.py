@@ -119,7 +119,7 @@ class Stage:
             os.close(fd)
 
     def begin(self, count: int) -> None:
-        """Write out what is in it so far beside whatever else goes on, if that is worth it.  ``count``: of all files up to now."""
+        """Write out what is in it so far beside whatever else goes on, if that is worth it.  ``count``: files up to now."""
         if self._durability != 'batch' or count - self._begun < _WORTH or (self._ahead and self._ahead.is_alive()):
             return
         if self._failure is None and self._may_sync_whole(count):
