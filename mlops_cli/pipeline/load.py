@@ -23,11 +23,13 @@ from mlops_cli.pipeline.expand import instances
 from mlops_cli.pipeline.sentences import Teller
 from mlops_cli.pipeline.sources import Overlay, Part, Path, Problems, Sources, scope_of
 from mlops_cli.pipeline.spec import Pipeline, Stage
+from mlops_cli.pipeline.surely import Checker
 
 FilePath = str | os.PathLike[str]
 SCHEMA_FILE = 'schema.json'
 _SHORTEST = 'the shortest pipeline is: stages: {hello: {cmd: echo hello}}'
 FILES_LIMIT = 100  # pipeline files that include each other
+STEPS = 4_000  # of checking before the library for it pays, which takes as long to load as some of its steps
 
 
 def load(root: FilePath, *, file: str = layout.PIPELINE_FILE, environ: Mapping[str, str],
@@ -67,10 +69,18 @@ def _validator(templates: bool) -> Any:
     """``templates``: whether a ${...} may stand where something else than text is expected."""
     import jsonschema_rs
 
+    return jsonschema_rs.Draft202012Validator(_schema(templates))
+
+
+@cache
+def _checker(templates: bool) -> Checker:
+    """What spares most projects the validator, which takes longer to load.  ``templates``: as there."""
+    return Checker(_schema(templates), STEPS)
+
+
+def _schema(templates: bool) -> dict[str, Any]:
     found = schema()
-    if not templates:
-        found = {**found, '$defs': {**found['$defs'], 'template': False}}
-    return jsonschema_rs.Draft202012Validator(found)
+    return found if templates else {**found, '$defs': {**found['$defs'], 'template': False}}
 
 
 # Files
@@ -128,7 +138,7 @@ def _read(rel: str, asked: Where | None, sources: Sources, problems: Problems) -
         problems.add(f'a pipeline is a mapping with the key stages, this is {kind(document.value)}', document.where(),
                      _SHORTEST)
         return None
-    violations = list(_validator(True).iter_errors(document.value))
+    violations = [] if _checker(True).surely(document.value) else list(_validator(True).iter_errors(document.value))
     version = document.value.get('version')
     if isinstance(version, int) and not isinstance(version, bool) and version > 1:  # the rest may be right in that version
         problems.add(f'this file is in version {version} of the format, and this mlops reads version 1',
@@ -239,8 +249,7 @@ def _check_resolved(group: str, found: Mapping[str, Any], locate: Callable[[Path
     """Keys of a stage whose templates are replaced, against the schema; ``locate`` takes paths below the stage."""
     stage = dict(found) if 'argv' in found else {'cmd': 'true', **found}
     checked = {'stages': {group: stage}}
-    validator = _validator(False)
-    if validator.is_valid(checked):
+    if _checker(False).surely(checked) or (validator := _validator(False)).is_valid(checked):
         return []
     teller = Teller(schema(), lambda path, key: locate(tuple(path)[2:], key), _about)
     return [UserError(error.message, where=error.where, hint=error.hint or 'that is what its ${...} became')

@@ -113,12 +113,12 @@ def test_tab_needs_no_library(project: Project) -> None:
 @pytest.mark.parametrize(
     ('arguments', 'most'),
     [
-        (['status'], 282),
-        (['status', '--json'], 284),
-        (['plan'], 268),
-        (['explain', 'a'], 262),
-        (['logs', 'a'], 256),
-        (['metrics', 'show'], 287),
+        (['status'], 254),
+        (['status', '--json'], 256),
+        (['plan'], 236),
+        (['explain', 'a'], 230),
+        (['logs', 'a'], 224),
+        (['metrics', 'show'], 259),
         (['config', 'list'], 132),
     ],
     ids=str,
@@ -154,7 +154,7 @@ def edited(project: Project) -> Project:
         (['run', '--dry-run'], {*ASKING_GIT, *LOCKING, *PLACING, *STATUS}, 204),
         (['add', 'data.txt'], {*STATUS, *DESCRIBING, *PLANNING, *PLACING}, 197),
         (['runs', 'list'], {*ASKING_GIT, *DESCRIBING, *PLANNING, *PLACING}, 172),
-        (['lineage', 'upstream', 'a.txt'], {*DESCRIBING, *PLACING, 'difflib'}, 229),
+        (['lineage', 'upstream', 'a.txt'], {*DESCRIBING, *PLACING, 'difflib'}, 187),
     ],
     ids=lambda value: '-'.join(value) if isinstance(value, list) else '',
 )
@@ -162,6 +162,11 @@ def test_after_an_edit_little_is_loaded(edited: Project, arguments: list[str], n
     found = imported(edited, arguments, MLOPS_QUICK='1')
     assert not found & {*NEVER, *SLOW, *RUNNING, *READING, *NEEDLESS, *needless}
     assert len(found) < most
+
+
+def test_a_right_pipeline_needs_no_library_for_its_schema(done: Project) -> None:
+    found = imported(done, ['plan'])
+    assert 'mlops_cli.pipeline.load' in found and 'jsonschema_rs' not in found
 
 
 def test_what_brings_an_output_back_loads_what_it_needs(edited: Project) -> None:
@@ -195,7 +200,7 @@ def test_a_list_of_runs_needs_the_records_only(done: Project) -> None:
     assert 'mlops_cli.records.history' in found
     needless = {'mlops_cli.run.workbench', 'mlops_cli.run.invoke', 'mlops_cli.fingerprint.stage', 'mlops_cli.plan.planner'}
     assert not found & {*NEVER, *SLOW, *RUNNING, *needless}
-    assert len(found) < 239
+    assert len(found) < 207
 
 
 def test_a_run_with_nothing_to_do_starts_nothing(done: Project) -> None:
@@ -210,7 +215,7 @@ def test_the_budget_would_notice(done: Project) -> None:
 
 def test_a_pipeline_that_is_as_it_was_is_not_read_as_yaml(done: Project) -> None:
     loading = ('load', 'build', 'expand', 'check', 'sources')
-    needless = {'yaml', 'jsonschema_rs', *(f'mlops_cli.pipeline.{name}' for name in loading)}
+    needless = {'yaml', *(f'mlops_cli.pipeline.{name}' for name in loading)}
     imported(done, ['plan'], MLOPS_QUICK='1')
     for command in (['plan', 'a'], ['explain', 'a'], ['run', 'a']):
         assert not imported(done, command, MLOPS_QUICK='1') & needless
