@@ -36,6 +36,7 @@ FOREIGN_SLOP_NS = 600_000_000_000  # where no file can be touched: clocks may di
 PROBE_AGE_SECONDS = 0.01  # how old a reading of the clock may be before it pays to take another
 SETTLED_AGE_SECONDS = 1.0  # how old one may be that proves that a file has settled
 FLUSH_SECONDS = 5.0
+HELD = 200_000  # records in memory, some 250 bytes each, from which they are written and let go of
 
 _CHECK_BYTES = 16
 _SEAL = struct.Struct('<32s32sq')
@@ -119,6 +120,7 @@ class Index:
         self._folders: dict[str, dict[str, bytes]] = {}
         self._seals: dict[tuple[str, bytes], Seal] | None = None
         self._dirty_folders: set[str] = set()
+        self._put = 0  # records since they were let go of last
         self._dirty_seals: dict[tuple[str, bytes], Seal | None] = {}
         self._verified: dict[Digest, bytes] = {}
         self._dirty_verified: dict[Digest, bytes] = {}
@@ -217,6 +219,12 @@ class Index:
                 rows = self._folders[folder] = {name: record for name, record in rows.items() if name in present}
             rows.update(records)
             self._dirty_folders.add(folder)
+            self._put += len(records)
+            if self._put > HELD:
+                self.flush()
+                self._put = 0
+                if not self._dirty_folders:  # else they could not be written
+                    self._folders.clear()
         self._flush_if_due()
 
     def _load_folder(self, folder: str) -> dict[str, bytes]:

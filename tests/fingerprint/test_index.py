@@ -446,3 +446,15 @@ def test_files_that_are_gone_are_forgotten_in_time(root: Root) -> None:
     index.put_folder('d', {f'f{n}': record for n in range(1000)}, range(1000))  # type: ignore[arg-type]
     index.put_folder('d', {'new': record}, {'f1', 'f2', 'new'})
     assert index.folder('d').keys() == {'f1', 'f2', 'new'}
+
+
+@pytest.mark.parametrize('keeps', [True, False])
+def test_what_was_written_is_let_go_of_when_it_is_much(root: Root, monkeypatch: pytest.MonkeyPatch, keeps: bool) -> None:
+    monkeypatch.setattr(module, 'HELD', 25)
+    index = Index(module.database_path(root, {}), root, keeps=lambda: keeps)
+    record = module.make_record(bytes(SIGNATURE.size), ObjectRef(Digest('00' * 32), 0, 'file'), True)
+    for number in range(20):
+        index.put_folder(f'd{number}', {f'f{n}': record for n in range(10)}, range(10))  # type: ignore[arg-type]
+    assert len(index._folders) == (2 if keeps else 20)
+    assert all(len(index.folder(f'd{number}')) == 10 for number in range(20))
+    index.close()
