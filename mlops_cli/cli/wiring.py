@@ -79,7 +79,8 @@ def _opened(folder: str, assignments: Sequence[str], tolerant: bool, learns: boo
             warn=lambda text: say(f'note: {text}'),
             pipeline=pipeline,
             verified=compare.verified_in(project.folder),
-            settled=lambda pins: settle.read(project.folder, project.config.cache, pins) if learns else None,
+            settled=lambda pins: settle.read(folder, project.config.cache, pins) if learns and not overlay else None,
+            relearns=compare.learns,
         )
 
     try:

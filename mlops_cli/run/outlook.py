@@ -194,7 +194,7 @@ def look(
         settled = bench.settled if wishes == Wishes() and seen is _as_decided else None
         make = partial(make_plan, bench.pipeline.name, order=stages, edges=bench.edges, facts=facts, wishes=wishes, seen=seen)
         plan = make(bench.drafts, settled=settled or {}, touched=settled.touched if settled else ())
-        if settled and all(step.verdict is Verdict.FRESH for step in plan.steps):
-            bench.unsettle()  # what is said of this may be kept: then all that it follows from has to be looked at
+        if settled and bench.relearns and all(step.verdict is Verdict.FRESH for step in plan.steps):
+            bench.unsettle()
             plan = make(bench.drafts)
     return Outlook(plan, facts, wishes)

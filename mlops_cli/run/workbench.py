@@ -38,7 +38,8 @@ Overlay = Mapping[tuple[str, str], Any]
 
 @dataclass(frozen=True)
 class Workbench:
-    """``overlay``: (file, key) -> value of ``--set``."""
+    """``overlay``: (file, key) -> value of ``--set``.  ``relearns``: what is said of this may be kept where all is fresh: then
+    all that it follows from has to be looked at."""
 
     root: Root
     config: Config
@@ -53,6 +54,7 @@ class Workbench:
     describer: Describer
     environ: Mapping[str, str]
     overlay: Overlay
+    relearns: bool = True
     _settled: list[Settled] = field(default_factory=list)
 
     @cached_property
@@ -132,12 +134,14 @@ def open_workbench(
     pipeline: Pipeline | None = None,
     verified: Collection[str] = (),
     settled: Callable[[Pins], Settled | None] = lambda _: None,
+    relearns: bool = True,
 ) -> Workbench:
     """Opens the project in the folder ``path``.  Executes nothing of it, writes only what can be made again, and not even
     that before a command that writes was there.
 
     ``in_git``: folder -> files below it that git tracks; by default, git is asked.  ``pipeline``: in place of the file's.
     ``verified``: as Workspace has it.  ``settled``: what is known from when nothing was to be done.
+    ``relearns``: as Workbench has it.
 
     Raises UserError for what is wrong with the pipeline, OSError."""
     overlay = overlay or {}
@@ -162,9 +166,8 @@ def open_workbench(
     )
     pins, runs = Pins(root), Runs(root)
     known = [one for one in (settled(pins),) if one is not None]
-    return Workbench(
-        root, config, pipeline, workspace, index, store, results, pins, runs, batch, describer, environ, overlay, known
-    )
+    stores = store, results, pins, runs, batch
+    return Workbench(root, config, pipeline, workspace, index, *stores, describer, environ, overlay, relearns, known)
 
 
 def _tracked(path: str, folder: str) -> tuple[str, ...]:

@@ -33,11 +33,26 @@ def world(made: World) -> Iterator[World]:
     yield made
 
 
+VIEWS = (
+    ['plan'],
+    ['status'],
+    ['status', '-v'],
+    ['plan', '--json'],
+    ['status', '--json'],
+    ['plan', 'train'],
+    ['status', 'report', 'join'],
+    ['plan', '--only', 'report'],
+    ['plan', '--downstream', 'prepare'],
+    ['plan', '--force'],
+    ['plan', '--set', 'conf/extra.yaml:depth=9'],
+)
+
+
 def settled(world: World) -> tuple[str, ...]:
     """Which stages are not decided anew; the page is that of the long way all the same."""
     found = world.ask('plan')
     assert not found.at_once
-    for words in (['plan'], ['status'], ['status', '-v']):
+    for words in VIEWS:
         world.compare(world.ask(*words), words, '.', {})
     return found.settled
 
@@ -194,6 +209,16 @@ def test_an_edit_that_changes_nothing_makes_all_be_looked_at_and_kept_anew(world
     assert world.is_known()
     append('raw/x.csv')(world)
     assert settled(world) == BUT_COUNT
+
+
+def test_where_nothing_changed_what_is_no_answer_looks_at_no_stage(world: World) -> None:
+    found = world.ask('status', '--json')
+    assert not found.at_once
+    assert found.settled == BUT_COUNT
+    assert world.ask('plan', 'train', '--json').settled == ('prepare', 'train')
+    for words in VIEWS:
+        world.compare(world.ask(*words), words, '.', {})
+    assert world.ask('status').at_once
 
 
 def test_a_project_that_was_copied_is_another(world: World) -> None:

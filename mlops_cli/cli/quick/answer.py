@@ -28,8 +28,6 @@ def answer(arguments: list[str]) -> int | None:
     if not arguments or arguments[0] not in FLAGS or os.environ.get(OFF) == '0' or os.environ.get('MLOPS_DIRECTORY'):
         return None
     options = _options(arguments[0], arguments[1:])
-    if options is None:
-        return None
     try:
         here = os.getcwd()
         project = _project(here)
@@ -67,7 +65,8 @@ def _project(here: str) -> str:
     return folder
 
 
-def _lines(project: str, command: str, options: str, here: str) -> list[bytes] | None:
+def _lines(project: str, command: str, options: str | None, here: str) -> list[bytes] | None:
+    """The page, if it still holds.  ``options`` None: there is none of these; it is only looked at what differs."""
     with open(form.open_own(project, form.FILE), 'rb') as file:
         facts = os.fstat(file.fileno())
         if facts.st_uid != os.geteuid() or not stat.S_ISREG(facts.st_mode):
@@ -81,13 +80,12 @@ def _lines(project: str, command: str, options: str, here: str) -> list[bytes] |
     here_and_now = form.environment(token.read(), frozenset(named.split()))
     if env[: form.DIGEST] != here_and_now or same != form.facts(project):
         return None
-    lines = form.page(pages, form.key(command, options, project, here))
+    lines = form.page(pages, form.key(command, options, project, here)) if options is not None else None
     if form.locked(project) or form.misplaced(project):
         return None
     decisive = frozenset(os.path.join(os.fsencode(project), file) for file in files.split(b'\0'))
     unchanged = compare.unchanged(data, start, decisive)
-    if not unchanged and compare.changed is not None:
-        compare.state = env[form.DIGEST :]
+    compare.state, compare.learns = env[form.DIGEST :], options is not None
     return lines if unchanged else None
 
 

@@ -14,6 +14,7 @@ verified: frozenset[str] = frozenset()  # absolute paths of folders, without fol
 # Absolute path of what differs -> whether that is a file that has other content or is gone; None: not known.
 changed: dict[str, bool] | None = None
 state: bytes = b''  # by which the file of answers is known that this was found with
+learns = True  # whether what the command says may become an answer
 PLAIN, OTHER = b'=', b'!'  # before a path that differs: a regular file that has other content or is gone; anything else
 
 
@@ -36,9 +37,9 @@ def unchanged(data: bytes, at: int, decisive: frozenset[bytes] | None = None) ->
     large = names >= LARGE
     marked = _by_two(data, starts) if large and (os.cpu_count() or 1) > 1 else _all_different(data, starts)
     differing = {one[1:] for one in marked}
-    if differing and differing.isdisjoint(decisive):
+    if differing.isdisjoint(decisive):
         changed = {os.fsdecode(path): PLAIN + path in marked and OTHER + path not in marked for path in differing}
-        verified = _verified(data, starts, differing) if large else frozenset()
+        verified = _verified(data, starts, differing) if large and differing else frozenset()
     return not differing
 
 

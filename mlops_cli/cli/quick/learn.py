@@ -87,6 +87,8 @@ def keep(bench: Workbench, plan: Plan, command: str, lines: Sequence[Line]) -> N
     lesson = _lesson
     if lesson is None or bench.root.path != lesson.project or bench.overlay or console.said != lesson.said:
         return
+    if bench.settled is not None:
+        return  # not all that this follows from was looked at
     if context.current.quiet or context.current.json or any(step.verdict is not Verdict.FRESH for step in plan.steps):
         return
     if len(plan.steps) < len(bench.pipeline.stages):

@@ -51,8 +51,8 @@ def _listings(top: str, listed: Iterable[str], moment: Moment) -> dict[str, byte
 
 def read(project: str, cache: str, pins: Pins) -> settled.Settled | None:
     """What is known of the stages that none of the changes concerns which were found on the way here; None for nothing."""
-    if not compare.changed or not compare.state:
-        return None
+    if compare.changed is None or not compare.state or (compare.learns and not compare.changed):
+        return None  # with nothing changed, this command is one of which there is no answer yet
     with suppress(OSError, UserError), Root(project) as root:
         data = read_file(root, FILE, LIMIT)
         start = len(MAGIC) + SEAL
