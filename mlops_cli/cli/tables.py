@@ -45,11 +45,11 @@ def laid_out(head: Sequence[Column], texts: Sequence[Sequence[str]], columns: in
         width = min(wanted[index], head[index].least) if head[index].least else wanted[index]
         more = min(wanted[index] - width, max(spare, 0))
         widths[index], spare = width + more, spare - more
-    shown = [_padded([head[i].name, *texts[i]], wanted[i], widths[i], head[i].right) for i in kept]
-    if not shown:
+    if not kept:
         return [''] * (1 + max(map(len, texts), default=0))
-    start, gap = ' ' * indent, ' ' * GAP
-    return [(start + gap.join(line)).rstrip() for line in zip(*shown, strict=True)]
+    shown = [_cut([head[i].name, *texts[i]], wanted[i], widths[i], head[i].right) for i in kept]
+    line = ' ' * indent + (' ' * GAP).join([form for form, _ in shown])
+    return [(line % cells_of).rstrip() for cells_of in zip(*[column for _, column in shown], strict=True)]
 
 
 def widest(texts: Sequence[str]) -> int:
@@ -59,10 +59,10 @@ def widest(texts: Sequence[str]) -> int:
     return max(map(cells, texts), default=0)
 
 
-def _padded(texts: list[str], wanted: int, width: int, right: bool) -> list[str]:
-    """The texts, of which the widest takes as much as is wanted, in exactly so many columns."""
+def _cut(texts: list[str], wanted: int, width: int, right: bool) -> tuple[str, list[str]]:
+    """How a column's texts, of which the widest takes as much as is wanted, are put into a line, and these texts."""
     if wanted > width:
         texts = [clip(text, width) for text in texts]
     if ''.join(texts).isascii():
-        return [text.rjust(width) for text in texts] if right else [text.ljust(width) for text in texts]
-    return [pad(text, width, right=right) for text in texts]
+        return f'%{"" if right else "-"}{width or ""}s', texts
+    return '%s', [pad(text, width, right=right) for text in texts]

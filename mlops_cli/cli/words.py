@@ -6,6 +6,7 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING, Protocol
 
 from mlops_cli.cli.console import cells, clip, one_line
+from mlops_cli.cli.stateword import state_word as state_word
 from mlops_cli.core.sources import is_source
 from mlops_cli.core.units import ago as ago
 from mlops_cli.core.units import plural, show_number, show_seconds, show_size
@@ -114,11 +115,6 @@ def _folded(group: str, members: Sequence[str], groups: Groups) -> list[str]:
     if len(members) < min(FOLD, every) or (every == 1 and members == [group]):
         return [one_line(name) for name in members]
     return [one_line(f'{group}@*' if len(members) == every else f'{group}@* ({len(members)} of {every})')]
-
-
-def state_word(state: str) -> str:
-    """How the state of a run or a stage is called: records say ``interrupted``, people read ``stopped``."""
-    return 'stopped' if state == 'interrupted' else state
 
 
 def both_groups(one: Groups, two: Groups) -> Groups:

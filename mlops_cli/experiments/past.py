@@ -4,20 +4,20 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Mapping
+from typing import TYPE_CHECKING
 
-from mlops_cli.core.canonical import canonical
 from mlops_cli.core.digest import Digest
-from mlops_cli.core.manifest import Entry, Manifest
-from mlops_cli.core.refs import ObjectRef
-from mlops_cli.fsio.durable import Batch
 from mlops_cli.fsio.paths import Root
 from mlops_cli.records.config import Config
 from mlops_cli.records.database import Database, local_path
 from mlops_cli.records.files import keeps_local
 from mlops_cli.records.history import NAME, TABLES, VERSION, History, Progress
-from mlops_cli.store.local import LocalStore
-from mlops_cli.store.objects import Damaged, MissingObject
-from mlops_cli.store.results import Results
+
+if TYPE_CHECKING:
+    from mlops_cli.core.manifest import Manifest
+    from mlops_cli.core.refs import ObjectRef
+    from mlops_cli.store.local import LocalStore
+    from mlops_cli.store.results import Results
 
 MANIFEST_SCHEMA = 'mlops/manifest/v1'
 MANIFEST_LIMIT = 16 << 20  # bytes
@@ -40,6 +40,10 @@ class _Explainer:
 
     def manifest(self, key: Digest, outs8: str) -> Manifest | None:
         if self.opened is None:
+            from mlops_cli.fsio.durable import Batch
+            from mlops_cli.store.local import LocalStore
+            from mlops_cli.store.results import Results  # most commands find all explained
+
             cache = self.config.cache
             batch = Batch(self.config.durability)
             self.opened = LocalStore(cache, links=self.config.links, batch=batch, verified=None), Results(cache, batch)
@@ -52,6 +56,10 @@ def manifest_of(ref: ObjectRef | None, read: Callable[[Digest], bytes]) -> Manif
     """The manifest that a result keeps; None where this cache does not have it, or it is no manifest of ours."""
     if ref is None or ref.size > MANIFEST_LIMIT:
         return None
+    from mlops_cli.core.canonical import canonical
+    from mlops_cli.core.manifest import Entry, Manifest
+    from mlops_cli.store.objects import Damaged, MissingObject
+
     try:
         found = json.loads(read(ref.digest))
         if found['schema'] != MANIFEST_SCHEMA:

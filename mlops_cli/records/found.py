@@ -10,13 +10,16 @@ import sqlite3
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from operator import itemgetter
 from types import MappingProxyType
-from typing import Any, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
+from mlops_cli.core.classes import dataclass
 from mlops_cli.core.clock import iso
 from mlops_cli.core.collector import without_collector
-from mlops_cli.pipeline.spec import Pipeline
 from mlops_cli.records.history import CHUNK, marks, overlay_parameters
 from mlops_cli.records.runs import STATES
+
+if TYPE_CHECKING:
+    from mlops_cli.pipeline.spec import Pipeline
 
 MANY = 4  # where more than one run in so many is asked about, all are read
 Numbers = tuple[str, list[tuple[str, str, float]]]  # stage, (name, file, value)
@@ -102,7 +105,8 @@ class Meaning:
         return metrics, tuple(told)
 
 
-class Found(NamedTuple):
+@dataclass
+class Found:
     """``facts``: what tells of the record of each row whether it is still the one that was read, by its id."""
 
     rows: list[Row]

@@ -11,21 +11,23 @@ import os
 import sqlite3
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from mlops_cli.core import layout
 from mlops_cli.core.classes import dataclass
 from mlops_cli.core.clock import from_iso
 from mlops_cli.core.digest import Digest
 from mlops_cli.core.errors import UserError
-from mlops_cli.core.manifest import Manifest
 from mlops_cli.core.strictjson import SIZE_LIMIT
 from mlops_cli.fsio.paths import FolderEntry, Root
 from mlops_cli.fsio.temporaries import PREFIX
-from mlops_cli.records import pins, runs
+from mlops_cli.records import runs
 from mlops_cli.records.database import Database
 from mlops_cli.records.files import read_small
 from mlops_cli.records.runs import STATES, Run
+
+if TYPE_CHECKING:
+    from mlops_cli.core.manifest import Manifest
 
 NAME = 'history-v1.sqlite'
 TABLES = (
@@ -65,7 +67,7 @@ TOLD = 50  # records read between two words about progress
 _COLUMNS = 22
 
 Progress = Callable[[str, int, int], None]
-Explain = Callable[[Digest, str], Manifest | None]
+Explain = Callable[[Digest, str], 'Manifest | None']
 
 
 @dataclass(frozen=True, slots=True)
@@ -204,6 +206,8 @@ class History:
         damaged = connection.execute("SELECT 1 FROM pins WHERE problem <> ''").fetchone()
         if row is not None and signature and row[0] == signature and not damaged:
             return
+        from mlops_cli.records import pins  # mostly nothing is new, and nothing has to be read
+
         there = {entry.name for entry in _listing(self.root, layout.STAGES) if pins.is_pin(entry.name)}
         known = {file for (file,) in connection.execute("SELECT file FROM pins WHERE problem = ''")}
         connection.execute("DELETE FROM pins WHERE problem <> ''")
@@ -217,6 +221,8 @@ class History:
         connection.execute('INSERT OR REPLACE INTO folders VALUES (?, ?)', (layout.STAGES, signature))
 
     def _read_pin(self, connection: sqlite3.Connection, file: str) -> None:
+        from mlops_cli.records import pins
+
         path = f'{layout.STAGES}/{file}'
         try:
             pin = pins.decode(read_small(self.root, path), path)

@@ -153,8 +153,8 @@ def edited(project: Project) -> Project:
         (['status'], {*PLACING, 'mlops_cli.fsio.journal', 'mlops_cli.core.events', 'mlops_cli.records.history'}, 222),
         (['run', '--dry-run'], {*ASKING_GIT, *LOCKING, *PLACING, *STATUS}, 204),
         (['add', 'data.txt'], {*STATUS, *DESCRIBING, *PLANNING, *PLACING}, 197),
-        (['runs', 'list'], {*ASKING_GIT, *DESCRIBING, *PLANNING, *PLACING}, 172),
-        (['lineage', 'upstream', 'a.txt'], {*DESCRIBING, *PLACING, 'difflib'}, 187),
+        (['runs', 'list'], {*ASKING_GIT, *DESCRIBING, *PLACING, 'mlops_cli.plan.model', 'mlops_cli.store.local'}, 164),
+        (['lineage', 'upstream', 'a.txt'], {*ASKING_GIT, *DESCRIBING, *PLANNING, *PLACING, 'difflib'}, 185),
     ],
     ids=lambda value: '-'.join(value) if isinstance(value, list) else '',
 )

@@ -9,12 +9,12 @@ from itertools import chain
 from typing import Any, TypeVar
 
 from mlops_cli.cli.console import Line, cells, clip, one_line
+from mlops_cli.cli.stateword import state_word
 from mlops_cli.cli.tables import GAP, Column, laid_out, widest
-from mlops_cli.cli.words import ago, number, state_word
 from mlops_cli.core import layout
 from mlops_cli.core.classes import dataclass, replace
 from mlops_cli.core.collector import without_collector
-from mlops_cli.core.units import show_seconds
+from mlops_cli.core.units import ago, show_number, show_seconds
 from mlops_cli.records.asking import METRIC, PARAM
 from mlops_cli.records.found import Row
 from mlops_cli.records.history import overlay_parameters
@@ -86,13 +86,12 @@ class Made:
 
 def _usual(rows: Sequence[Row], kept: frozenset[str], now: float, named: Sequence[str]) -> list[Made]:
     """What a list shows by itself, what tells most first: how runs ended, who won, and by what they differ."""
-    metrics = list(dict.fromkeys(chain.from_iterable([row.metrics for row in rows])))
-    primary = list(dict.fromkeys(chain.from_iterable([row.primary for row in rows])))
-    differing = _differing([row.metrics for row in rows])
+    metrics, differing = _differing([row.metrics for row in rows])
+    primary = list(dict.fromkeys(chain.from_iterable(dict.fromkeys([row.primary for row in rows]))))
     first = primary or (differing or metrics)[:UNDECLARED]
     others = [name for name in differing if name not in first]
     set_ = {name for row in rows if row.overlay for name in overlay_parameters(row.overlay)}
-    params = sorted(_differing([row.params for row in rows]), key=lambda name: name not in set_)
+    params = sorted(_differing([row.params for row in rows])[1], key=lambda name: name not in set_)
     apart = frozenset({*params, *(name.removeprefix(PARAM) for name in named if name.startswith(PARAM))})
     own = ['set'] if not set_ <= apart else []
     told = [*(f'{METRIC}{name}' for name in first), *(f'{PARAM}{name}' for name in params), *own]
@@ -107,8 +106,8 @@ def _usual(rows: Sequence[Row], kept: frozenset[str], now: float, named: Sequenc
     return list(made.values())
 
 
-def _differing(values: Iterable[Mapping[str, Any]]) -> list[str]:
-    """Names of which two runs have different values."""
+def _differing(values: Iterable[Mapping[str, Any]]) -> tuple[list[str], list[str]]:
+    """All names, and those of which two runs have different values."""
     first: dict[str, Any] = {}
     differing: set[str] = set()
     for mapping in values:
@@ -116,7 +115,7 @@ def _differing(values: Iterable[Mapping[str, Any]]) -> list[str]:
             known = first.setdefault(name, value)
             if known is not value and known != value:
                 differing.add(name)
-    return [name for name in first if name in differing]
+    return list(first), [name for name in first if name in differing]
 
 
 def _fitting(made: list[Made], columns: int) -> list[Made]:
@@ -216,7 +215,7 @@ def _short(name: str) -> str:
 
 def _numbers(rows: Sequence[Row], name: str) -> list[str]:
     values = [row.metrics.get(name) for row in rows]
-    return ['' if value is None else number(value) for value in values]
+    return ['' if value is None else show_number(value) for value in values]
 
 
 def _values(rows: Sequence[Row], name: str) -> list[str]:
