@@ -7,6 +7,7 @@ import signal
 import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
+from importlib import import_module
 from typing import TextIO
 
 from mlops_cli.cli.console import print_json
@@ -21,6 +22,9 @@ from mlops_cli.core.paths import inside
 from mlops_cli.fsio.paths import Root
 from mlops_cli.run.invoke import Report, Request, execute
 from mlops_cli.run.workbench import Workbench
+
+# What the end of a run may need: loaded when it begins, as another version may be installed while it goes on.
+LATER = ('mlops_cli.cli.screens.failure', 'mlops_cli.cli.uncommitted', 'mlops_cli.cli.documents')
 
 
 class Interruptions:
@@ -72,6 +76,8 @@ def perform(
         def emit(event: Event) -> None:
             write(event)
             if isinstance(event, RunStarted):
+                for name in LATER:
+                    import_module(name)
                 forget()
                 collector_again()
             if begun is not None and isinstance(event, RunStarted):

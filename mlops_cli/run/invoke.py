@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from contextlib import suppress
+from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 from mlops_cli import git
@@ -47,6 +48,14 @@ if TYPE_CHECKING:  # and what carries a run out is loaded when there is somethin
     from mlops_cli.run.scheduler import Scheduler
     from mlops_cli.run.session import Session
 
+# What a run may come to need: loaded before it begins, as another version may be installed while it goes on.
+LATER = (
+    'mlops_cli.run.replay',
+    'mlops_cli.store.materialise',
+    'mlops_cli.fingerprint.closure',
+    'mlops_cli.fingerprint.pyimports',
+    'mlops_cli.yamlfile',
+)
 NOT_LOOKED_UP = (
     '--no-cache looks no result up, but the workspace holds the right outputs already, so nothing had to be looked up; '
     'to run the stages all the same: mlops run --force'
@@ -285,6 +294,8 @@ def _scheduler(
     from mlops_cli.run.claims import Claims
     from mlops_cli.run.scheduler import Options, Scheduler
 
+    for name in LATER:
+        import_module(name)
     available: Machine = machine(bench.config.tokens)
     options = Options(request.keep_going, interrupted, request.lock_timeout)
     return Scheduler(

@@ -182,9 +182,9 @@ def test_what_brings_an_output_back_loads_what_it_needs(edited: Project) -> None
 def test_a_run_of_one_stage_loads_what_it_needs(edited: Project) -> None:
     found = imported(edited, ['run'], MLOPS_QUICK='1')
     assert {'mlops_cli.run.scheduler', 'mlops_cli.executors.local'} <= found
-    needless = {'concurrent.futures', 'logging', 'dataclasses', 'inspect', 'tempfile', 'difflib', 'mlops_cli.checks.gate'}
-    assert not found & {*NEVER, *(READING - {'mlops_cli.pipeline.template'}), *PLACING, *needless}
-    assert len(found) < 271
+    needless = {'concurrent.futures', 'logging', 'dataclasses', 'inspect', 'tempfile', 'difflib', 'mlops_cli.run.checkout'}
+    assert not found & {*NEVER, *needless, 'yaml', 'jsonschema_rs', 'mlops_cli.pipeline.load'}
+    assert len(found) < 283
 
 
 def test_a_mistyped_command_needs_no_library(project: Project) -> None:
@@ -230,3 +230,27 @@ def test_the_budget_names_what_there_is() -> None:
     sets = (NEVER, RUNNING, SLOW, READING, NEEDLESS, ASKING_GIT, LOCKING, DESCRIBING, PLANNING, PLACING, STATUS, PROJECT)
     ours = sorted(name for name in set().union(*sets) if name.startswith('mlops_cli.'))
     assert [name for name in ours if find_spec(name) is None] == []
+
+
+def test_a_run_that_began_loads_nothing_of_ours(project: Project) -> None:
+    """Another version may be installed while it goes on."""
+    first = '  a: {cmd: "echo 1 > a.txt", outs: [a.txt]}\n'
+    then = '  b: {cmd: "echo {x: 1} > b.yaml; cat a.txt", deps: [a.txt], metrics: [b.yaml]}\n'
+    project.write('pipeline.yaml', f'version: 1\nstages:\n{first}{then}  c: {{cmd: "cat b.yaml; exit 3", deps: [b.yaml]}}\n')
+    project.mlops('run', 'a')  # from then on nothing is loaded to read the pipeline
+    code = CODE.format(arguments=['run']).replace('assert not ended.code', 'assert ended.code == 1').replace(
+        'import main\n',
+        'import main\n'
+        'from mlops_cli.run import scheduler\n'
+        'begin = scheduler.Scheduler.run\n'
+        'def run(self):\n'
+        '    global before\n'
+        '    before = set(sys.modules)\n'
+        '    return begin(self)\n'
+        'scheduler.Scheduler.run = run\n',
+        1,
+    )
+    done = subprocess.run([sys.executable, '-c', code], cwd=project.path, env=project.environ, capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
+    found = {name for name in done.stderr.split() if name.startswith('mlops_cli.')}
+    assert found == set()
