@@ -17,8 +17,9 @@ from mlops_cli.fsio import ops
 from mlops_cli.fsio.durable import Batch
 from mlops_cli.fsio.paths import Root
 from mlops_cli.store import tree
+from mlops_cli.store.ingest import check_names
 from mlops_cli.store.local import LocalStore
-from mlops_cli.store.tree import walk
+from mlops_cli.store.tree import TreeEntry, walk
 
 
 def write(path: Path, data: bytes | str, mode: int = 0o644) -> Path:
@@ -328,3 +329,19 @@ def test_the_page_has_vectors_that_hold(store: LocalStore) -> None:
         store.add_bytes(content)
         store.batch.flush()
         assert (store.cache / path).read_bytes() == content
+
+
+ODD = ('', '.', '..', 'a/b', 'a\0', '.git', '.MLOPS', '.git ', '.g\u200bit', 'GIT~1', 'a\n.git', '\udc41', 'x' * 300, 'B', '\ud800')
+
+
+@pytest.mark.parametrize('name', ODD)
+def test_a_bad_name_is_seen_among_plain_ones(name: str) -> None:
+    plain = [f'f{number}.txt' for number in range(5)] + ['b', '-', '_x', '9']
+    entries = [TreeEntry(one, 'link', None, 0, 'x') for one in plain]
+    check_names('d', entries)
+    for place in (0, 3, len(entries)):
+        if name == 'a\n.git':
+            check_names('d', [*entries[:place], TreeEntry(name, 'link', None, 0, 'x'), *entries[place:]])  # odd, but a name
+            continue
+        with pytest.raises(UserError, match='d holds'):
+            check_names('d', [*entries[:place], TreeEntry(name, 'link', None, 0, 'x'), *entries[place:]])
