@@ -10,7 +10,6 @@ from typing import Any
 from mlops_cli.core.classes import dataclass, field
 from mlops_cli.core.digest import Digest, digest_of
 from mlops_cli.core.errors import ExitCode, UserError
-from mlops_cli.core.patterns import pattern
 from mlops_cli.core.refs import Kind, ObjectRef
 from mlops_cli.core.states import record_parts
 from mlops_cli.fsio import ops, temporaries
@@ -26,10 +25,6 @@ Read = Callable[[str, os.stat_result], dict[str, bytes]]
 
 _READ = os.O_RDONLY | os.O_NOFOLLOW | os.O_CLOEXEC | os.O_NONBLOCK
 _FOLDER = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
-
-
-# Names, one a line, of which none can be wrong: what most are, seen at one look.
-_PLAIN = pattern(r'(?:[A-Za-z0-9_-][A-Za-z0-9_.-]{0,60}(?:\n(?!\Z)|\Z))*')
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,9 +71,6 @@ def too_deep(path: str) -> UserError:
 
 def check_names(path: str, entries: list[TreeEntry]) -> None:
     """Raises UserError (exit 5) on names that a tree cannot hold, or that some file systems take for one."""
-    names = [entry.name for entry in entries]
-    if _PLAIN.fullmatch('\n'.join(names)) and len({name.lower() for name in names}) == len(names):
-        return
     for entry in entries:
         if problem := tree.name_problem(entry.name):
             raise UserError(f'{path or "."} holds {problem}: a stored folder cannot', exit_code=ExitCode.REFUSED,

@@ -331,7 +331,8 @@ def test_the_page_has_vectors_that_hold(store: LocalStore) -> None:
         assert (store.cache / path).read_bytes() == content
 
 
-ODD = ('', '.', '..', 'a/b', 'a\0', '.git', '.MLOPS', '.git ', '.g\u200bit', 'GIT~1', 'a\n.git', '\udc41', 'x' * 300, 'B', '\ud800')
+ODD = ('', '.', '..', 'a/b', 'a\0', '.git', '.MLOPS', '.git ', '.g\u200bit', 'GIT~1', 'a\n.git', '\udc41',
+       'x' * 300, 'B', '\ud800')
 
 
 @pytest.mark.parametrize('name', ODD)
