@@ -106,6 +106,18 @@ def test_a_trial_has_its_own_numbers_and_what_was_set(asking: Asking) -> None:
     assert row.params == {'rate': 0.25} and row.overlay == (('params.yaml', 'rate', 0.25),)
 
 
+def test_a_trial_has_none_of_the_numbers_of_a_pin(asking: Asking) -> None:
+    """Not even where a later run came to its result, and other numbers were read of that."""
+    trial, pin = asking.add(5, 0.25, trial=True)
+    later = Pin(pin.manifest, pin.outputs, (*pin.metrics, ('metrics.json', 'later', 1.0)))
+    asking.add(1)
+    write(asking.path, replace(trial, id='20261120T101522Z-7k2m9q4c', overlay=(), metrics=()), later)
+    for query in ({}, {'most': 0}, {'most': 0, 'sort': 'run'}):
+        found = {row.id: row.metrics for row in asking.ask(**query).rows}
+        assert found[trial.id] == {'accuracy': 0.25, 'loss': 0.75}
+        assert found['20261120T101522Z-7k2m9q4c'] == {'accuracy': 0.25, 'later': 1.0, 'loss': 0.75}
+
+
 def test_mappings_are_parameters_by_their_entries(asking: Asking) -> None:
     run, pin = asking.add(5)
     entries = [
@@ -263,13 +275,10 @@ def test_so_is_one_among_all(asking: Asking) -> None:
     fill(asking.path, 60, pins=10)
     every = asking.shorts(most=0)
     paths = sorted((asking.path / layout.RUNS).rglob('*.json'), reverse=True)
-    folders = {path.parent: os.stat(path.parent) for path in paths}
     asked: list[dict[str, Any]] = [{'most': 0}, {'most': 0, 'sort': 'run'}, {'most': 51}, {'most': 0, 'reverse': True}]
     for index, query in enumerate(asked, 40):
         text = paths[index].read_text()
         paths[index].write_text(text.replace('"who":"', f'"who":"number {index} '))
-        for folder, status in folders.items():
-            os.utime(folder, ns=(status.st_atime_ns, status.st_mtime_ns))
         assert {row.short for row in asking.ask(**query).rows if row.who.startswith(f'number {index}')} == {every[index]}
 
 
