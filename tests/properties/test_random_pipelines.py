@@ -42,12 +42,15 @@ class Session:
     """One project and the model beside it."""
 
     def __init__(self, folder: Path, world: World) -> None:
-        self.project = Project(folder / 'p')
+        self.project = self.made(folder / 'p')
         self.trace = str(folder / 'trace')
         self.world = world
         self.past = [world.copy()]
         self.known: set[str] = set()
         self.lay()
+
+    def made(self, path: Path) -> Project:
+        return Project(path)
 
     def lay(self) -> None:
         """Writes what the model says into the project."""
@@ -172,23 +175,26 @@ def snapshot(folder: Path) -> dict[str, bytes]:
     }
 
 
-def play(world: World, steps: list[tuple[str, object, object]]) -> None:
+def play(session: Session, steps: list[tuple[str, object, object]]) -> None:
+    if any(kind == 'merge' for kind, _, _ in steps):
+        session.project.init_git()
+    session.bring_up_to_date()
+    for kind, which, value in steps:
+        session.step(kind, which, value)
+        if kind not in ('partial',):
+            session.bring_up_to_date()
+    session.bring_up_to_date()
+
+
+def here(world: World, steps: list[tuple[str, object, object]]) -> None:
     with tempfile.TemporaryDirectory(ignore_cleanup_errors=True) as folder:
-        session = Session(Path(folder), world)
-        if any(kind == 'merge' for kind, _, _ in steps):
-            session.project.init_git()
-        session.bring_up_to_date()
-        for kind, which, value in steps:
-            session.step(kind, which, value)
-            if kind not in ('partial',):
-                session.bring_up_to_date()
-        session.bring_up_to_date()
+        play(Session(Path(folder), world), steps)
 
 
 @settings(max_examples=QUICK, deadline=None, suppress_health_check=list(HealthCheck), derandomize=True)
 @given(worlds(), STEPS)
 def test_what_ran_is_what_was_affected(world: World, steps: list[tuple[str, object, object]]) -> None:
-    play(world, steps)
+    here(world, steps)
 
 
 @pytest.mark.full
@@ -196,4 +202,4 @@ def test_what_ran_is_what_was_affected(world: World, steps: list[tuple[str, obje
 @settings(max_examples=FULL, deadline=None, suppress_health_check=list(HealthCheck))
 @given(worlds(), STEPS)
 def test_what_ran_is_what_was_affected_in_many_more(world: World, steps: list[tuple[str, object, object]]) -> None:
-    play(world, steps)
+    here(world, steps)
