@@ -42,7 +42,7 @@ def main() -> None:
 
 
 def start() -> None:
-    """As main, in a process of its own: ends it without taking apart what was made, which takes the longer the more there is."""
+    """As main, in a process of its own: ends it without taking apart what was made, which takes longer the more there is."""
     try:
         main()
     except SystemExit as end:

@@ -1,4 +1,4 @@
-"""Random pipelines and edits once more by whole commands, with all on that keeps them from looking at everything again: answers,
+"""Random pipelines and edits by whole commands, with all on that keeps them from looking at everything again: answers,
 settled stages, the kept pipeline.  What ran is still exactly what was affected."""
 
 from __future__ import annotations
