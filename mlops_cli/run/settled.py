@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import marshal
 import os
+import stat
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 
 from mlops_cli.core import layout
@@ -20,7 +21,7 @@ from mlops_cli.pipeline.spec import Stage
 from mlops_cli.plan.model import Plan, Step, Verdict
 from mlops_cli.records.pins import Pins
 
-FORM = 2
+FORM = 3
 MOST_NAMES = 5000  # of a folder that is listed to see whether names came or went
 
 
@@ -103,9 +104,12 @@ def encode(
     decisive: Sequence[str],
     git: str,
     listings: Mapping[str, bytes],
+    links: Mapping[str, str],
 ) -> bytes:
     """``decisive``: files that decide about all stages.  ``git``: the folder that git keeps, where no stage depends on what
-    git says; else empty.  ``listings``: path from the root -> what :func:`listing` says of folders of which names count."""
+    git says; else empty.  ``listings``: path from the root -> what :func:`listing` says of folders of which names count.
+    ``links``: path of each symbolic link among what was looked at -> what it leads to, from the root too."""
+    holders = {above for path in links for above in _ways(path)}
     rows: list[Row] = []
     guarded: set[str] = set(decisive)
     for step in plan.steps:
@@ -114,8 +118,22 @@ def encode(
             guarded.update(draft.found.consulted, draft.found.folders)
             if draft.found.python:
                 guarded.add(draft.found.python)
-        rows.append(_row(step, draft, stages[step.stage], pins))
+        row = _row(step, draft, stages[step.stage], pins)
+        if _is_linked((*row[5], *row[7]), links, holders):
+            row = (row[0], '', '', *row[3:])
+        rows.append(row)
     return marshal.dumps((FORM, tuple(sorted(guarded)), git, dict(listings), rows))
+
+
+def _is_linked(paths: Sequence[str], links: Mapping[str, str], holders: Collection[str]) -> bool:
+    """Whether a stage looks at anything through a link that leads away from all that it looks at: that has another name
+    then, under which it may change."""
+    if not any(path in holders or any(above in links for above in ancestors(path)) for path in paths):
+        return False
+    concerned = (
+        target for link, target in links.items() if any(inside(link, path) or inside(path, link) for path in paths)
+    )
+    return any(not any(inside(target, path) for path in paths) for target in concerned)
 
 
 def _row(step: Step, draft: Draft, stage: Stage, pins: Pins) -> Row:
@@ -151,13 +169,17 @@ def decode(data: bytes | memoryview, top: str, cache: str, changed: Mapping[str,
     if form != FORM or _at_work(top):
         return None
     guarded, git, listings, rows = content
+    caches = [f'{cache}/{name}' for name in (layout.OBJECTS, layout.RESULTS, layout.TEMPORARY, layout.CACHE_LOCKS)]
     files: set[str] = set()
     for path, plain in changed.items():
-        if (git and inside(path, git)) or inside(path, cache):
-            continue  # what the cache holds decides nothing about a stage that is fresh by what stands there
-        if not f'{path}/'.startswith(f'{top}/'):
-            return None
+        if git and inside(path, git):
+            continue
+        here = f'{path}/'.startswith(f'{top}/')
         rel = path[len(top) + 1 :] or '.'
+        if any(inside(path, own) for own in caches) and (not here or inside(rel, layout.ROOT)):
+            continue  # what the cache holds decides nothing about a stage that is fresh by what stands there
+        if not here:
+            return None
         if rel in (layout.STAGES, layout.JOURNAL) or inside(rel, layout.RUNS):
             continue  # of pins, the names are compared; records of runs decide nothing
         if rel in listings and listing(path) == listings[rel]:
@@ -169,7 +191,11 @@ def decode(data: bytes | memoryview, top: str, cache: str, changed: Mapping[str,
 
 
 def listing(folder: str) -> bytes | None:
-    """Names and kinds of what is in a folder, as a digest; None where there is too much to look again.  Raises OSError."""
+    """Names and kinds of what is in a folder, as a digest; None for what is none, or has too much in it to look again.
+
+    Raises OSError."""
+    if not stat.S_ISDIR(os.lstat(folder).st_mode):
+        return None
     with os.scandir(folder) as entries:
         found = sorted((entry.name, entry.is_symlink(), entry.is_dir(follow_symlinks=False)) for entry in entries)
     return bytes.fromhex(digest_of(marshal.dumps(found, 0)).hex) if len(found) <= MOST_NAMES else None

@@ -5,14 +5,16 @@ from __future__ import annotations
 import os
 import shutil
 import subprocess
+import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
 
-from mlops_cli.cli.quick import settle
-from tests.quick.served import Served
-from tests.quick.world import World
+from mlops_cli.cli.quick import form, settle
+from tests.quick.served import Answer, Served
+from tests.quick.world import ROUND, World
+from tests.support.project import Project
 
 Change = Callable[[World], object]
 
@@ -227,3 +229,102 @@ def test_a_project_that_was_copied_is_another(world: World) -> None:
     shutil.copytree(world.path, copy, symlinks=True)
     assert world.ask('plan', cwd=str(copy)).settled == ()
     assert settled(world) == BUT_COUNT
+
+
+# Other names for the same, and places that hold more than they should
+
+
+class Lone:
+    """A project of shell stages: a reads ``folder``, b reads y, real reads the folder real."""
+
+    def __init__(self, path: Path, served: Served, folder: str) -> None:
+        self.project, self.path, self.served = Project(path), path, served
+        self.project.init_git()
+        for name in ('real/x', 'data/plain/x', 'y'):
+            self.project.write(name, name)
+        (path / 'data/sub').symlink_to('../real')
+        (path / 'lk').symlink_to('real')
+        stages = (
+            f'  a: {{cmd: "cat {folder}/* > a.txt || true", deps: [{folder}], outs: [a.txt]}}\n'
+            '  b: {cmd: cp y b.txt, deps: [y], outs: [b.txt]}\n'
+            '  real: {cmd: cat real/x > real.txt, deps: [real], outs: [real.txt]}\n'
+        )
+        self.project.write('pipeline.yaml', f'stages:\n{stages}')
+
+    def ask(self, *words: str, **environ: str) -> Answer:
+        return self.served.ask(words, str(self.path), {**self.project.environ, **environ})
+
+    def learn(self) -> None:
+        self.ask('run')
+        self.project.commit('all')
+        for _ in range(10):
+            time.sleep(0.02)
+            if self.ask('status').at_once:
+                return
+        raise AssertionError('nothing is answered at once')
+
+    def plan(self) -> str:
+        """As it is said both ways."""
+        for words in (['plan', '--json'], ['plan'], ['status']):
+            quick, long = self.ask(*words), self.ask(*words, MLOPS_QUICK='0')
+            assert (quick.code, ROUND.sub('', quick.out), quick.err) == (long.code, ROUND.sub('', long.out), long.err), words
+        return self.ask('plan').out
+
+
+@pytest.fixture(scope='module')
+def served() -> Iterator[Served]:
+    made = Served()
+    yield made
+    made.close()
+
+
+@pytest.mark.parametrize('folder', ['lk', 'data'])
+def test_what_is_reached_through_a_link_counts_though_another_stage_names_it(
+    tmp_path: Path, served: Served, folder: str
+) -> None:
+    one = Lone(tmp_path / 'project', served, folder)
+    one.learn()
+    one.project.write('real/x', 'other')
+    assert '1 fresh, 2 run' in one.plan()
+
+
+@pytest.mark.parametrize('cache', ['around', 'around/project/data/plain'])
+def test_a_cache_around_data_hides_no_change_of_it(tmp_path: Path, served: Served, cache: str) -> None:
+    one = Lone(tmp_path / 'around/project', served, 'data/plain')
+    one.project.environ['MLOPS_CACHE_DIR'] = str(tmp_path / cache)
+    one.project.write('pipeline.yaml', one.project.read('pipeline.yaml').replace('deps: [data/plain]', 'deps: [data/plain/x]'))
+    one.learn()
+    one.project.write('data/plain/x', 'other')
+    one.project.write('y', 'other')
+    assert '1 fresh, 2 run' in one.plan()
+
+
+def test_a_link_in_the_place_of_a_folder_is_no_folder(tmp_path: Path, served: Served) -> None:
+    one = Lone(tmp_path / 'project', served, 'data/plain')
+    one.learn()
+    (one.path / 'data/plain').rename(tmp_path / 'away')
+    (one.path / 'data/plain').symlink_to(tmp_path / 'away')
+    one.project.write('y', 'other')
+    one.plan()
+
+
+def test_answers_that_somebody_changed_are_not_believed(world: World) -> None:
+    """Nor what they say that differs, by which it is known which stages stay settled."""
+    path, secret = world.path / form.FILE, (world.home / '.cache/mlops/answers-token').read_bytes()
+    data = path.read_bytes()
+    parts = form.parts_of(secret, data)
+    assert parts is not None
+    env, facts, pages, start = parts
+    assert form.assemble(secret, env, facts, pages, data[start:]) == data
+    forged = form.assemble(secret[::-1], env, facts, pages, b'')  # nothing that anything would differ from
+    path.write_bytes(forged)
+    assert not world.ask('status').at_once
+    path.write_bytes(form.MAGIC + data[len(form.MAGIC) :][: form.SEAL] + forged[len(form.MAGIC) + form.SEAL :])
+    append('raw/x.csv')(world)
+    assert settled(world) == ()
+
+
+def test_a_file_of_answers_of_any_size_stops_nothing(world: World) -> None:
+    os.truncate(world.path / form.FILE, 8 << 40)
+    found = world.ask('status')
+    assert found.code == 0 and not found.at_once

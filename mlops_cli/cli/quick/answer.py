@@ -69,15 +69,16 @@ def _lines(project: str, command: str, options: str | None, here: str) -> list[b
     """The page, if it still holds.  ``options`` None: there is none of these; it is only looked at what differs."""
     with open(form.open_own(project, form.FILE), 'rb') as file:
         facts = os.fstat(file.fileno())
-        if facts.st_uid != os.geteuid() or not stat.S_ISREG(facts.st_mode):
+        if facts.st_uid != os.geteuid() or not stat.S_ISREG(facts.st_mode) or facts.st_size > form.LIMIT:
             return None
         data = file.read()
-    parts = form.parts_of(data)
+    secret = token.read()
+    parts = form.parts_of(secret, data)
     if parts is None:
         return None
     env, known, pages, start = parts
     named, files, same = (*known.split(b'\n', 2), b'', b'')[:3]
-    here_and_now = form.environment(token.read(), frozenset(named.split()))
+    here_and_now = form.environment(secret, frozenset(named.split()))
     if env[: form.DIGEST] != here_and_now or same != form.facts(project):
         return None
     lines = form.page(pages, form.key(command, options, project, here)) if options is not None else None

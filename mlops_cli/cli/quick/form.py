@@ -9,7 +9,6 @@ import os
 import struct
 import sys
 import time
-from binascii import crc32
 
 from mlops_cli import __version__
 
@@ -17,13 +16,14 @@ TYPE_CHECKING = False  # as that of typing, which takes longer to load than all 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-MAGIC = b'mlops answers 1\n'
+MAGIC = b'mlops answers 2\n'
 FILE = '.mlops/local/answers-v1'
 LOCKS = '.mlops/local/locks-v1'
 INDEX = '.mlops/local/index-v1.sqlite'
 OWN = (INDEX, f'{INDEX}-wal', f'{INDEX}-shm', '.mlops/cache/tmp', '.mlops/cache/locks-v1')  # refused where they are links
-HEADER = struct.Struct('<IIIIQ')  # check of all that follows it; bytes of environment, facts, pages, groups
-CHECKED = 4  # bytes of the check
+HEADER = struct.Struct('<IIIQ')  # bytes of environment, facts, pages, groups
+SEAL = 32  # bytes before it: of all that follows them
+LIMIT = 1 << 28  # bytes of the file
 DIGEST = 32  # bytes of what stands for the environment; what follows it tells this file from all others
 IDENTITY = 16  # bytes
 GROUP = struct.Struct('<HIIIII')  # bytes of the folder's path; names of four kinds; bytes of the names
@@ -52,20 +52,28 @@ def environment(secret: bytes, named: frozenset[bytes] = frozenset()) -> bytes:
     return blake2b(b'\0'.join(found), key=secret, digest_size=DIGEST).digest()
 
 
-def assemble(env: bytes, facts: bytes, pages: bytes, groups: bytes) -> bytes:
-    header = HEADER.pack(0, len(env), len(facts), len(pages), len(groups))[CHECKED:]
+def assemble(secret: bytes, env: bytes, facts: bytes, pages: bytes, groups: bytes) -> bytes:
+    header = HEADER.pack(len(env), len(facts), len(pages), len(groups))
     rest = b''.join((header, env, facts, pages, groups))
-    return b''.join((MAGIC, crc32(rest).to_bytes(CHECKED, 'little'), rest))
+    return b''.join((MAGIC, _seal(secret, rest), rest))
 
 
-def parts_of(data: bytes) -> tuple[bytes, bytes, bytes, int] | None:
-    """(environment, facts, pages, where the groups begin); None for what is no whole file of answers."""
-    start = len(MAGIC) + HEADER.size
-    if len(data) < start or not data.startswith(MAGIC):
+def _seal(secret: bytes, rest: bytes | memoryview) -> bytes:
+    """Whoever has not the user's token can make no file that is believed, not even of one that is."""
+    from _blake2 import blake2b
+
+    return bytes(blake2b(rest, key=secret, digest_size=SEAL, person=b'mlops answers').digest())
+
+
+def parts_of(secret: bytes, data: bytes) -> tuple[bytes, bytes, bytes, int] | None:
+    """(environment, facts, pages, where the groups begin); None for what is no whole file of answers of the user's own."""
+    sealed = len(MAGIC) + SEAL
+    start = sealed + HEADER.size
+    if len(data) < start or not data.startswith(MAGIC) or _seal(secret, memoryview(data)[sealed:]) != data[len(MAGIC) : sealed]:
         return None
-    check, env, facts, pages, groups = HEADER.unpack_from(data, len(MAGIC))
+    env, facts, pages, groups = HEADER.unpack_from(data, sealed)
     ends = (start + env, start + env + facts, start + env + facts + pages)
-    if len(data) != ends[2] + groups or crc32(memoryview(data)[len(MAGIC) + CHECKED :]) != check:
+    if len(data) != ends[2] + groups:
         return None
     return data[start : ends[0]], data[ends[0] : ends[1]], data[ends[1] : ends[2]], ends[2]
 

@@ -142,6 +142,7 @@ class _Folder:
         self.weak: dict[bytes, bytes] = {}
         self.followed: dict[bytes, bytes] = {}
         self.absent: dict[bytes, None] = {}
+        self.linked: list[bytes] = []
 
     def take(self, name: bytes, path: str, listed: bool, moment: Moment) -> bool:
         """False where its state proves nothing yet."""
@@ -154,6 +155,7 @@ class _Folder:
             self.weak[name] = form.weak_state(facts)
             return moment.settled(facts)  # else another may have come in its place meanwhile
         if stat.S_ISLNK(facts.st_mode):
+            self.linked.append(name)
             try:
                 target = os.stat(path)
             except FileNotFoundError:
@@ -192,14 +194,15 @@ def _write(
     moment: Moment,
 ) -> None:
     named = _named(bench)
-    env = form.environment(token.made(), named)
+    secret = token.made()
+    env = form.environment(secret, named)
     decisive = (*bench.pipeline.files, *bench.pipeline.absent, layout.IGNORE_FILE)
     files = '\0'.join(decisive).encode(errors='surrogateescape')
     facts = b'\n'.join((b' '.join(sorted(named)), files, form.facts(bench.root.path)))
     name = form.key(command, 'v' if context.current.verbose else '', bench.root.path, os.getcwd())
     page = b'\x1e'.join((name, *(_line(line, not number) for number, line in enumerate(lines))))
     pages, groups = [page], b''
-    old = _old(bench.root, env, facts)
+    old = _old(bench.root, secret, env, facts)
     if old is not None:  # what else is known of this very state stays, and what it depends on
         known, groups = old
         pages = [*[one for one in known if one.partition(b'\x1e')[0] != name][-PAGES + 1 :], page]
@@ -208,17 +211,19 @@ def _write(
                 folders[os.fsdecode(folder)].forget(path, kind)
     groups += b''.join(part for folder, one in folders.items() for part in one.groups(os.fsencode(folder)))
     identity = os.urandom(form.IDENTITY)
-    settle.write(bench, plan, identity, decisive, listed, moment)
-    write_file(bench.root, form.FILE, form.assemble(env + identity, facts, b'\x1d'.join(pages), groups), 0o600, durable=False)
+    links = [os.path.join(folder, os.fsdecode(name)) for folder, one in folders.items() for name in one.linked]
+    settle.write(bench, plan, identity, decisive, listed, links, moment)
+    data = form.assemble(secret, env + identity, facts, b'\x1d'.join(pages), groups)
+    write_file(bench.root, form.FILE, data, 0o600, durable=False)
 
 
-def _old(root: Root, env: bytes, facts: bytes) -> tuple[list[bytes], bytes] | None:
+def _old(root: Root, secret: bytes, env: bytes, facts: bytes) -> tuple[list[bytes], bytes] | None:
     """Pages and groups of the file that is there, if it is about the state that is there now."""
     try:
-        data = read_file(root, form.FILE, LIMIT)
+        data = read_file(root, form.FILE, form.LIMIT)
     except (OSError, UserError):
         return None
-    old = form.parts_of(data)
+    old = form.parts_of(secret, data)
     if old is None or (old[0][: form.DIGEST], old[1]) != (env, facts):
         return None
     here = os.open('.', os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)

@@ -27,14 +27,25 @@ SEAL = 32  # bytes
 
 
 def write(
-    bench: Workbench, plan: Plan, identity: bytes, decisive: Sequence[str], listed: Iterable[str], moment: Moment
+    bench: Workbench,
+    plan: Plan,
+    identity: bytes,
+    decisive: Sequence[str],
+    listed: Iterable[str],
+    links: Iterable[str],
+    moment: Moment,
 ) -> None:
     """``identity``: of the file of answers about the same state.  ``listed``: absolute paths of folders of which the names
-    count.  ``moment``: the clock before anything was looked at.  Raises OSError, UserError."""
+    count.  ``links``: of links that were looked at.  ``moment``: the clock before anything was looked at.
+
+    Raises OSError, UserError."""
     around = '' if bench.describer.asked_git else git_folder(bench.root.path)
     top = bench.root.path
+    real = os.path.realpath(top)
+    leads = {path: os.path.relpath(os.path.realpath(path), real) for path in links if inside(path, top)}
+    within = {os.path.relpath(path, top): target for path, target in leads.items()}
     listings = _listings(top, listed, moment)
-    data = settled.encode(plan, bench.drafts, bench.pipeline.stages, bench.pins, decisive, around, listings)
+    data = settled.encode(plan, bench.drafts, bench.pipeline.stages, bench.pins, decisive, around, listings, within)
     write_file(bench.root, FILE, b''.join((MAGIC, _seal(top, identity, data), data)), 0o600, durable=False)
 
 
