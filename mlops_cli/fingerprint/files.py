@@ -130,6 +130,9 @@ class Workspace:
                     with suppress(UserError, OSError):  # it is not as it was, or links leave it
                         scan.folder(self.root.open_dir(folder), folder)
                     self._made |= scan.made
+                    if digest not in self._made:  # links leave it
+                        with suppress(UserError, OSError):
+                            self._made |= self.nodes(folder, ignore=ignore is not None)
                     break
         return self._made.get(digest)
 

@@ -42,7 +42,8 @@ def prepare_local(root: Root) -> None:
 def keeps_local(root: Root) -> bool:
     """Whether commands that only read may keep what makes the next one fast: git ignores it here already."""
     with suppress(OSError, UserError):
-        return root.stat(layout.GITIGNORE) is not None
+        have = read_small(root, layout.GITIGNORE).split()
+        return all(line in have for line in layout.GITIGNORE_TEXT.encode().split())
     return False
 
 

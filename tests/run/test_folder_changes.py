@@ -62,3 +62,18 @@ def test_what_cannot_be_brought_back_is_said(tracked: Project) -> None:
             path.chmod(0o644)
             path.unlink()
     assert f'1 changed; {NO_WAY_BACK}' in tracked.mlops('status').out
+
+
+def test_a_folder_with_links_that_leave_it_is_compared_at_every_look(project: Project) -> None:
+    project.write('pipeline.yaml', PIPELINE)
+    for name in ('one', 'two'):
+        project.write(f'{name}.txt', name)
+    project.write('data/plain.txt', 'plain')
+    (project.path / 'data/link.txt').symlink_to('../one.txt')
+    project.mlops('run')
+    project.mlops('status')
+    (project.path / 'data/link.txt').unlink()
+    (project.path / 'data/link.txt').symlink_to('../two.txt')
+    first, second = (project.mlops('plan').out for _ in range(2))
+    assert 'data: 1 changed' in first
+    assert first == second

@@ -42,7 +42,8 @@ def test_a_good_project_has_nothing_wrong(see: See, project: Project) -> None:
     assert [one for one in examine(see()) if one.level == 'wrong'] == []
     after = everything(project)
     changed = {name for name in after if after[name] != before.get(name) and name}
-    assert changed <= {layout.INDEX, f'{layout.INDEX}-wal', f'{layout.INDEX}-shm', f'{layout.LOCAL}/clock'}
+    losable = {layout.PIPELINE_KEPT, layout.INDEX, f'{layout.INDEX}-wal', f'{layout.INDEX}-shm', f'{layout.LOCAL}/clock'}
+    assert changed <= losable
 
 
 def test_programs_folders_and_locks_of_stages(see: See, project: Project) -> None:
