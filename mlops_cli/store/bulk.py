@@ -1,9 +1,11 @@
 """A folder into the store, by a crew of processes where that is worth it: what they leave, the ordinary way does."""
 from __future__ import annotations
 
+import errno
 import os
 from collections import deque
 from collections.abc import Callable, Iterator
+from contextlib import ExitStack, contextmanager
 from typing import Any
 
 from mlops_cli.core.digest import digest_of
@@ -32,40 +34,63 @@ def add_folder(shelf: Shelf, root: Root, rel: str, fd: int, *, known: Known, ref
 def _by_crew(shelf: Shelf, root: Root, rel: str, unread: _Unread, *, known: Known, reflink: bool, sure: bool,
              moment: Any, seen: Callable[[int], object]) -> Added:
     limits = (moment.device, moment.before_ns, moment.foreign_before_ns) if moment else (-1, 0, 0)
-    with Stage(shelf) as files, Stage(shelf) as trees, Crew(root, unread, limits, shelf, files) as crew:
-        writer = Writer(trees.fd, shelf.root.fd)
-        damaged: list[bytes] = []  # nodes that the store has, but not as they should be
-        nodes = 0
+    with ExitStack() as held:
+        with _enough_descriptors():
+            files, trees = held.enter_context(Stage(shelf)), held.enter_context(Stage(shelf))
+            crew = held.enter_context(Crew(root, unread, limits, shelf, files))
+            nodes = _Nodes(trees, shelf)
 
-        def keep(node: bytes) -> None:
-            nonlocal nodes
-            nodes += 1
-            if not writer.put(digest_of(node).hex, node):
-                damaged.append(node)
+            def read(folder: str, facts: os.stat_result) -> dict[str, bytes]:
+                if not unread.has(folder):
+                    return {}
+                records = crew.records(folder)
+                seen(len(records))
+                files.begin(crew.count)
+                return records if same_state(unread.states.pop(folder), facts) else {}
 
-        def read(folder: str, facts: os.stat_result) -> dict[str, bytes]:
-            if not unread.has(folder):
-                return {}
-            records = crew.records(folder)
-            seen(len(records))
-            files.begin(crew.count)
-            return records if same_state(unread.states.pop(folder), facts) else {}
-
-        try:
-            run = Ingest(shelf, known=known, reflink=reflink, sure=sure, read=read, keep=keep)
-            ref = run.path(root, rel)
-        finally:
-            writer.close()
-        crew.finish()
-        files.settle(crew.count)
+            run = Ingest(shelf, known=known, reflink=reflink, sure=sure, read=read, keep=nodes.keep)
+            try:
+                ref = run.path(root, rel)
+            finally:
+                nodes.close()
+            crew.finish()
+            files.settle(crew.count)
+            trees.settle(nodes.count)
         files.place(crew.count)
         if run.files:
             shelf.batch.flush()  # what the crew left: objects come before the trees that name them
-        trees.settle(nodes)
-        trees.place(nodes)
-        for node in damaged:
+        trees.place(nodes.count)
+        for node in nodes.damaged:
             add_bytes(shelf, node)
     return Added(ref, run.files, moment, run.records)
+
+
+@contextmanager
+def _enough_descriptors() -> Iterator[None]:
+    """Within, nothing has got its place yet: where a process may not have so many descriptors, the ordinary way needs fewer."""
+    try:
+        yield
+    except OSError as error:
+        if error.errno in (errno.EMFILE, errno.ENFILE):
+            raise CrewLost from None
+        raise
+
+
+class _Nodes:
+    """The nodes of trees, on their way into a staging folder.  ``damaged``: those that the store has, but not as they should
+    be."""
+
+    def __init__(self, stage: Stage, shelf: Shelf) -> None:
+        self._writer = Writer(stage.fd, shelf.root.fd)
+        self.close = self._writer.close
+        self.count = 0
+        self.damaged: list[bytes] = []
+
+    def keep(self, node: bytes) -> None:
+        """Raises OSError."""
+        self.count += 1
+        if not self._writer.put(digest_of(node).hex, node):
+            self.damaged.append(node)
 
 
 class _Unread:

@@ -7,10 +7,10 @@ from __future__ import annotations
 
 import marshal
 import os
+import select
 import sys
 from collections import deque
 from collections.abc import Iterable, Iterator
-from contextlib import suppress
 from types import TracebackType
 from typing import Any
 
@@ -24,9 +24,11 @@ from mlops_cli.store.staging import Stage
 ENOUGH = 2000  # files from which it pays to start processes, which takes some 30 ms of each
 _MOST = 4  # processes: more of them wait for each other in the kernel
 _PIECE = 256  # files of a piece of work
-_PIECE_TEXT = 8 << 10  # characters of their names: all pieces of a process fit into its pipe, so that writing to it never waits
-_AHEAD = 3  # pieces that a process has before it
+_PIECE_TEXT = 8 << 10  # characters of their names
+_AHEAD = 3  # pieces that a process has before it, which a pipe mostly holds
 _CODE = 'import sys; sys.path[:] = sys.argv[8:]; from mlops_cli.store.hand import main; main(sys.argv[1:8])'
+
+_HEAD = 5  # bytes of an answer before its records, as marshal writes them
 
 Records = dict[str, bytes]
 Work = Iterable[tuple[str, list[str]]]
@@ -49,7 +51,7 @@ class Crew:
 
     def __init__(self, root: Root, work: Work, limits: Limits, shelf: Shelf | None = None, stage: Stage | None = None) -> None:
         self._work = _pieces(work)
-        self._hands: list[Any] = []
+        self._hands: list[_Hand] = []
         self._open: deque[tuple[str, list[str], bool, int]] = deque()
         self._done: dict[str, Records] = {}
         self._next = 0
@@ -59,7 +61,7 @@ class Crew:
     def __enter__(self) -> Crew:
         try:
             for _ in range(min(_MOST, processors())):
-                self._hands.append(_start(*self._arguments))
+                self._hands.append(_Hand(_start(*self._arguments)))
         except OSError:
             self._end()
             raise CrewLost from None
@@ -70,12 +72,10 @@ class Crew:
 
     def _end(self) -> None:
         for hand in self._hands:
-            hand.kill()
+            hand.process.kill()
         for hand in self._hands:
-            hand.stdout.close()
-            with suppress(OSError):  # of what it was still to be told
-                hand.stdin.close()
-            hand.wait()
+            hand.close()
+            hand.process.wait()
         self._hands.clear()
 
     def records(self, folder: str) -> Records:
@@ -90,22 +90,15 @@ class Crew:
     def finish(self) -> None:
         """Wait until all have ended well.  Raises CrewLost."""
         for hand in self._hands:
-            try:
-                hand.stdin.close()
-            except OSError:
-                raise CrewLost from None
-        if self._open or any(hand.wait() for hand in self._hands):
+            hand.process.stdin.close()
+        if self._open or any(hand.process.wait() for hand in self._hands):
             raise CrewLost
 
     def _fill(self) -> None:
         while len(self._open) < _AHEAD * len(self._hands) and (piece := next(self._work, None)) is not None:
-            hand = self._hands[self._next % len(self._hands)]
-            try:
-                marshal.dump(piece[:2], hand.stdin)
-                hand.stdin.flush()
-            except OSError:
-                raise CrewLost from None
-            self._open.append((*piece, self._next % len(self._hands)))
+            place = self._next % len(self._hands)
+            self._hands[place].send(_message(*piece[:2]))
+            self._open.append((*piece, place))
             self._next += 1
 
     def _collect(self) -> None:
@@ -113,12 +106,7 @@ class Crew:
         found: Records = {}
         while True:
             folder, names, last, hand = self._open.popleft()
-            try:
-                answer = marshal.load(self._hands[hand].stdout)
-            except (OSError, EOFError, ValueError, TypeError):
-                raise CrewLost from None
-            if type(answer) is not bytes or len(answer) != len(names) * RECORD_BYTES:
-                raise CrewLost
+            answer = self._hands[hand].receive(len(names) * RECORD_BYTES, self._hands)
             self._fill()
             for name, start in zip(names, range(0, len(answer), RECORD_BYTES), strict=True):
                 record = answer[start:start + RECORD_BYTES]
@@ -128,6 +116,77 @@ class Crew:
                 self.count += len(found)
                 self._done[folder] = found
                 return
+
+
+class _Hand:
+    """A process of the crew.  Pipes hold 64 KiB, or a page where a user has many.  So no write ever waits, for the process may
+    itself wait until its answer is read: what a pipe does not take is sent while an answer is awaited."""
+
+    def __init__(self, process: Any) -> None:
+        self.process = process
+        self._unsent = b''
+        self._input, self._output = process.stdin.fileno(), process.stdout.fileno()
+        os.set_blocking(self._input, False)
+
+    def send(self, message: bytes) -> None:
+        """Raises CrewLost."""
+        self._unsent += message
+        self._push()
+
+    def _push(self) -> None:
+        try:
+            while self._unsent:
+                self._unsent = self._unsent[os.write(self._input, self._unsent):]
+        except BlockingIOError:
+            return
+        except OSError:
+            raise CrewLost from None
+
+    def receive(self, size: int, hands: list[_Hand]) -> bytes:
+        """The next answer, which has this size.  ``hands``: who is sent the rest of what there is for them meanwhile.
+        Raises CrewLost."""
+        wanted = size + _HEAD
+        parts = []
+        try:
+            while wanted:
+                if any(hand._unsent for hand in hands):
+                    self._wait(hands)
+                part = os.read(self._output, wanted)
+                if not part:
+                    raise CrewLost
+                parts.append(part)
+                wanted -= len(part)
+            answer = marshal.loads(b''.join(parts))
+        except (OSError, EOFError, ValueError, TypeError):
+            raise CrewLost from None
+        if type(answer) is not bytes or len(answer) != size:
+            raise CrewLost
+        return answer
+
+    def _wait(self, hands: list[_Hand]) -> None:
+        """Until there is something to read."""
+        while True:
+            poll = select.poll()
+            poll.register(self._output, select.POLLIN)
+            waiting = {hand._input: hand for hand in hands if hand._unsent}
+            for fd in waiting:
+                poll.register(fd, select.POLLOUT)
+            ready = [fd for fd, _ in poll.poll()]
+            for fd in ready:
+                if fd in waiting:
+                    waiting[fd]._push()
+            if self._output in ready:
+                return
+
+    def close(self) -> None:
+        """Let go of the pipes."""
+        self.process.stdin.close()
+        self.process.stdout.close()
+
+
+def _message(folder: str, names: list[str]) -> bytes:
+    """A piece of work as it is sent: names as the file system has them, whatever encoding either side takes them to be in."""
+    return marshal.dumps((os.fsencode(folder), os.fsencode('\0'.join(names))))
 
 
 def _pieces(work: Work) -> Iterator[tuple[str, list[str], bool]]:
@@ -147,7 +206,8 @@ def _start(root: Root, limits: Limits, cache: int, stage: int) -> Any:
 
     words = map(str, (root.path, root.fd, cache, stage, *limits))
     return subprocess.Popen(
-        [sys.executable, '-I', '-S', '-c', _CODE, *words, *filter(os.path.isabs, sys.path)],
+        [sys.executable, '-I', '-S', '-X', 'utf8', '-c', _CODE, *words, *filter(os.path.isabs, sys.path)],
+        bufsize=0,
         stdin=subprocess.PIPE,
         stdout=subprocess.PIPE,
         stderr=subprocess.DEVNULL,

@@ -1,7 +1,7 @@
 """The far side of crew.py: a process that reads and hashes small files of a project, and writes them into a staging folder.
 
 Takes pieces of work from its standard input, answers each on its standard output, ends when the input does.  Both speak
-marshal: only this program talks to itself here.
+marshal: only this program talks to itself here.  Names come as bytes, since the two may differ in how they decode them.
 """
 from __future__ import annotations
 
@@ -16,10 +16,11 @@ from mlops_cli.core.errors import UserError
 from mlops_cli.core.states import RECORD_BYTES, pack, raw_record
 from mlops_cli.fsio.paths import Root
 from mlops_cli.store.shelf import SMALL
-from mlops_cli.store.staging import Writer
+from mlops_cli.store.staging import Writer, descriptors
 
 _READ = os.O_RDONLY | os.O_NOFOLLOW | os.O_CLOEXEC | os.O_NONBLOCK
 LEFT = bytes(RECORD_BYTES)  # the answer for a file that is not small, not regular, not there or does not hold still
+_OTHERS = 32  # descriptors that this process needs beside those of the folders it writes into
 Limits = tuple[int, int, int]  # as Moment: device, and before when a file on it, or elsewhere, must have been touched last
 
 
@@ -32,22 +33,24 @@ def main(words: list[str]) -> None:
     if not os.path.samestat(os.fstat(root.fd), os.fstat(project)):
         raise SystemExit(1)  # it was moved away
     umask = os.umask(0)
-    writer = Writer(stage, cache, exact=True, folder_mode=0o755 & ~umask) if stage >= 0 else None
+    writer = None
+    if stage >= 0:
+        writer = Writer(stage, cache, exact=True, folder_mode=0o755 & ~umask, most_open=descriptors() - _OTHERS)
     work, answers = sys.stdin.buffer, sys.stdout.buffer
     while True:
         try:
             folder, names = marshal.load(work)
         except EOFError:
             return
-        marshal.dump(read_all(root, folder, names, writer, (device, before, foreign)), answers)
+        marshal.dump(read_all(root, folder, names.split(b'\0'), writer, (device, before, foreign)), answers)
         answers.flush()
 
 
-def read_all(root: Root, folder: str, names: list[str], writer: Writer | None, limits: Limits) -> bytes:
+def read_all(root: Root, folder: bytes, names: list[bytes], writer: Writer | None, limits: Limits) -> bytes:
     """The records of the files of these names, one after the other; LEFT for those that the ordinary way has to look at.
     Raises OSError where they cannot be written."""
     try:
-        fd = root.open_dir(folder)
+        fd = root.open_dir(os.fsdecode(folder))
     except (OSError, UserError):
         return LEFT * len(names)
     try:
@@ -56,7 +59,7 @@ def read_all(root: Root, folder: str, names: list[str], writer: Writer | None, l
         os.close(fd)
 
 
-def _read(folder: int, name: str, writer: Writer | None, limits: Limits) -> bytes:
+def _read(folder: int, name: bytes, writer: Writer | None, limits: Limits) -> bytes:
     """Runs once for each file: every line in it counts."""
     try:
         fd = os.open(name, _READ, dir_fd=folder)

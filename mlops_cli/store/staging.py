@@ -20,7 +20,8 @@ from mlops_cli.store.shelf import FRESH_SECONDS, Shelf, read_all
 
 _READ = os.O_RDONLY | os.O_NOFOLLOW | os.O_CLOEXEC | os.O_NONBLOCK
 _FOLDER = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
-_AT_ONCE = 256  # files held open for an fsync each
+_AT_ONCE = 256  # files and folders held open for an fsync each, where so many may be
+_SHARE = 4  # one of so many descriptors that a process may have is for what is done here
 _WHOLE = frozenset(('ext4', 'xfs', 'btrfs', 'tmpfs'))  # where to sync all of the file system makes all in it durable
 _WORTH = 16_000  # files
 _OTHERS_BYTES = 16 << 10  # of others', for each file of ours, that may have to be written out with them
@@ -28,12 +29,15 @@ _OTHERS_BYTES = 16 << 10  # of others', for each file of ours, that may have to 
 
 class Writer:
     """Puts objects into a staging folder.  ``stage``, ``cache``: descriptors of it and of the folder of the cache.
-    ``exact``: the process has no umask, so that the modes asked for are those that files get.
+    ``exact``: the process has no umask, so that the modes asked for are those that files get.  ``most_open``: descriptors to
+    keep at most.
 
     Raises OSError from all its methods; after one of them the staging folder is worth nothing."""
 
-    def __init__(self, stage: int, cache: int, *, exact: bool = False, folder_mode: int = 0o755) -> None:
+    def __init__(self, stage: int, cache: int, *, exact: bool = False, folder_mode: int = 0o755,
+                 most_open: int | None = None) -> None:
         self._stage, self._cache, self._exact, self._folder_mode = stage, cache, exact, folder_mode
+        self._most = max(1, (_share() if most_open is None else most_open) // 2)  # folders, each with its counterpart
         self._open: dict[str, tuple[int, int]] = {}
 
     def put(self, digest: str, data: bytes) -> bool:
@@ -55,14 +59,25 @@ class Writer:
         return True
 
     def _enter(self, shard: str) -> tuple[int, int]:
+        while len(self._open) >= self._most:
+            self._leave(next(iter(self._open)))
         with suppress(FileExistsError):
             ops.mkdir(shard, self._folder_mode, dir_fd=self._stage)
+        staged = os.open(shard, _FOLDER, dir_fd=self._stage)
         try:
             placed = os.open(f'{OBJECTS}/{shard}', _FOLDER, dir_fd=self._cache)
         except FileNotFoundError:
             placed = -1
-        found = self._open[shard] = os.open(shard, _FOLDER, dir_fd=self._stage), placed
+        except BaseException:
+            os.close(staged)
+            raise
+        found = self._open[shard] = staged, placed
         return found
+
+    def _leave(self, shard: str) -> None:
+        for fd in self._open.pop(shard):
+            if fd >= 0:
+                os.close(fd)
 
     def _present(self, folder: int, name: str, data: bytes) -> bool | None:
         """Whether the object is there and sound; None if it is not there."""
@@ -84,10 +99,8 @@ class Writer:
 
     def close(self) -> None:
         """Let go of the folders."""
-        while self._open:
-            for fd in self._open.popitem()[1]:
-                if fd >= 0:
-                    os.close(fd)
+        for shard in list(self._open):
+            self._leave(shard)
 
 
 class Stage:
@@ -101,7 +114,11 @@ class Stage:
         self._ahead: threading.Thread | None = None
         self._failure: OSError | None = None
         ops.mkdir(self._path, 0o700, dir_fd=shelf.root.fd)
-        self.fd = os.open(self._path, _FOLDER, dir_fd=shelf.root.fd)  # before anything is in it: errors from here on are told
+        try:  # before anything is in it: errors from here on are told
+            self.fd = os.open(self._path, _FOLDER, dir_fd=shelf.root.fd)
+        except OSError:
+            ops.rmdir(self._path, dir_fd=shelf.root.fd)
+            raise
 
     def __enter__(self) -> Stage:
         return self
@@ -145,8 +162,7 @@ class Stage:
             folder = os.open(shard, _FOLDER, dir_fd=self.fd)
             try:
                 names = os.listdir(folder)
-                for start in range(0, len(names), _AT_ONCE):
-                    _sync_files(folder, names[start:start + _AT_ONCE])
+                _sync_all(names, _READ, folder)
                 ops.fsync(folder)
             finally:
                 os.close(folder)
@@ -165,17 +181,18 @@ class Stage:
     def place(self, count: int) -> None:
         """Give all that is in it, and is durable, its places; those are durable afterwards.  Raises OSError."""
         objects = os.open(OBJECTS, _FOLDER, dir_fd=self._shelf.root.fd)
-        touched: list[int] = []
+        touched: list[str] = []
         try:
             for shard in sorted(os.listdir(self.fd)):
                 if not self._place_whole(shard, objects):
-                    touched.append(self._place_each(shard, objects))
+                    self._place_each(shard, objects)
+                    touched.append(shard)
             if self._durability == 'none' or (self._durability == 'batch' and self._sync_whole(count)):
                 return
-            syncing.sync_each([*touched, objects])
+            _sync_all(touched, _FOLDER, objects)
+            ops.fsync(objects)
         finally:
-            for fd in (*touched, objects):
-                os.close(fd)
+            os.close(objects)
 
     def _place_whole(self, shard: str, objects: int) -> bool:
         try:
@@ -184,16 +201,17 @@ class Stage:
             return False
         return True
 
-    def _place_each(self, shard: str, objects: int) -> int:
-        """The descriptor of the folder that the files went to."""
+    def _place_each(self, shard: str, objects: int) -> None:
         source = os.open(shard, _FOLDER, dir_fd=self.fd)
         try:
             with suppress(FileExistsError):
                 ops.mkdir(shard, 0o755, dir_fd=objects)
             target = os.open(shard, _FOLDER, dir_fd=objects)
-            for name in os.listdir(source):
-                self._place_one(source, target, shard, name)
-            return target
+            try:
+                for name in os.listdir(source):
+                    self._place_one(source, target, shard, name)
+            finally:
+                os.close(target)
         finally:
             os.close(source)
 
@@ -208,15 +226,28 @@ class Stage:
         ops.rename(name, name, src_dir_fd=source, dst_dir_fd=target)
 
 
-def _sync_files(folder: int, names: list[str]) -> None:
-    fds: list[int] = []
-    try:
-        for name in names:
-            fds.append(ops.open_with(name, _READ, dir_fd=folder))
-        syncing.sync_each(fds)
-    finally:
-        for fd in fds:
-            os.close(fd)
+def descriptors() -> int:
+    """How many this process may have: 256 on macOS, if nobody asked for more."""
+    found = os.sysconf('SC_OPEN_MAX')
+    return found if found > 0 else 1 << 16
+
+
+def _share() -> int:
+    return max(16, descriptors() // _SHARE)
+
+
+def _sync_all(names: list[str], flags: int, folder: int) -> None:
+    """fsync what has these names in a folder.  Raises OSError."""
+    at_once = min(_AT_ONCE, _share())
+    for start in range(0, len(names), at_once):
+        fds: list[int] = []
+        try:
+            for name in names[start:start + at_once]:
+                fds.append(ops.open_with(name, flags, dir_fd=folder))
+            syncing.sync_each(fds)
+        finally:
+            for fd in fds:
+                os.close(fd)
 
 
 def _to_be_written() -> int:

@@ -230,13 +230,13 @@ def test_what_it_cannot_do_it_leaves(root: Root, folder: Path, writer: tuple[Wri
     (folder / 'd/folder').mkdir()
     write(folder / 'd/large', bytes(SMALL + 1))
     (folder / 'linked').symlink_to('d')
-    names = ['f', 'pipe', 'link', 'folder', 'large', 'gone']
-    answer = hand.read_all(root, 'd', names, writer[0], (-1, 0, 0))
+    names = [b'f', b'pipe', b'link', b'folder', b'large', b'gone']
+    answer = hand.read_all(root, b'd', names, writer[0], (-1, 0, 0))
     records = [answer[start:start + RECORD_BYTES] for start in range(0, len(answer), RECORD_BYTES)]
     assert record_ref(records[0]) == ObjectRef(digest_of(b'x'), 1, 'file')
     assert records[1:] == [hand.LEFT] * 5
-    for inside in ('linked', 'nowhere', '../d'):
-        assert hand.read_all(root, inside, ['f'], writer[0], (-1, 0, 0)) == hand.LEFT
+    for inside in (b'linked', b'nowhere', b'../d'):
+        assert hand.read_all(root, inside, [b'f'], writer[0], (-1, 0, 0)) == hand.LEFT
 
 
 def test_a_file_that_changes_while_it_is_read_is_left(root: Root, folder: Path, writer: tuple[Writer, Stage],
@@ -250,7 +250,7 @@ def test_a_file_that_changes_while_it_is_read_is_left(root: Root, folder: Path, 
         return data
 
     monkeypatch.setattr(os, 'read', read)
-    assert hand.read_all(root, 'd', ['f'], writer[0], (-1, 0, 0)) == hand.LEFT
+    assert hand.read_all(root, b'd', [b'f'], writer[0], (-1, 0, 0)) == hand.LEFT
     assert not os.listdir(writer[1].fd)
 
 
@@ -260,7 +260,7 @@ def test_settled_is_what_was_touched_before_the_limit(root: Root, folder: Path) 
     ref = ObjectRef(digest_of(b'content'), 7, 'file')
     for limits, settled in (((facts.st_dev, late + 1, 0), True), ((facts.st_dev, late, late + 1), False),
                             ((-1, late + 1, 0), False), ((-1, 0, late + 1), True)):
-        assert hand.read_all(root, 'd', ['f'], None, limits) == make_record(pack(facts), ref, settled)
+        assert hand.read_all(root, b'd', [b'f'], None, limits) == make_record(pack(facts), ref, settled)
 
 
 def counted(counts: dict[str, int], name: str) -> Any:
@@ -275,16 +275,16 @@ def counted(counts: dict[str, int], name: str) -> Any:
 
 def test_a_file_takes_few_calls_of_the_system(root: Root, folder: Path, writer: tuple[Writer, Stage],
                                               monkeypatch: pytest.MonkeyPatch) -> None:
-    names = [f'f{number}' for number in range(50)]
+    names = [b'f%d' % number for number in range(50)]
     for name in names:
-        write(folder / 'd' / name, name)
+        write(folder / 'd' / name.decode(), name)
     counts = dict.fromkeys(('open', 'fstat', 'stat', 'read', 'write', 'close', 'mkdir', 'rename', 'link', 'unlink', 'fchmod',
                             'utime', 'lseek', 'dup', 'fsync'), 0)
     exact = Writer(writer[1].fd, os.open(os.devnull, os.O_RDONLY), exact=True)
     exact._open = {f'{number:02x}': writer[0]._enter(f'{number:02x}') for number in range(256)}
     for name in counts:
         monkeypatch.setattr(os, name, counted(counts, name))
-    hand.read_all(root, 'd', names, exact, (-1, 0, 0))
+    hand.read_all(root, b'd', names, exact, (-1, 0, 0))
     per_file = {name: round(count / len(names), 1) for name, count in counts.items() if count > 5}
     assert per_file == {'open': 2.0, 'fstat': 2.0, 'read': 1.0, 'write': 1.0, 'close': 2.0}
 
