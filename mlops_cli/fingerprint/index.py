@@ -273,6 +273,42 @@ class Index:
                 found[path.decode('utf-8', 'surrogateescape'), view] = Seal(signature, ref)
         return found
 
+    # What was moved
+
+    def carry(self, former: str, place: str) -> None:
+        """What is known of a folder and of those in it counts for the place to which it was just moved too, until
+        :meth:`drop`: what lies in a folder keeps its state.  In memory only."""
+        with self._lock:
+            if self._seals is None:
+                self._seals = self._load_seals()
+            below = f'{former}/'
+            self._seals |= {(place + folder[len(former):], view): seal for (folder, view), seal in self._seals.items()
+                            if folder == former or folder.startswith(below)}
+            self._folders |= {place + folder[len(former):]: dict(records) for folder, records in self._folders.items()
+                              if folder == former or folder.startswith(below)}
+
+    def carry_file(self, former: str, place: str, before: os.stat_result, after: os.stat_result) -> None:
+        """The same of a file, whose ``ctime`` changes as it is moved.  ``before``, ``after``: its states at once before and at
+        once after that.  An edit between the two that leaves size and ``mtime`` as they were is not seen."""
+        ref = self.get(former, before)
+        if ref is not None and _but_ctime(before) == _but_ctime(after):
+            folder, name = _split(place)
+            with self._lock:
+                self.folder(folder)[name] = make_record(pack(self._seen(after)), ref, True)
+
+    def drop(self, place: str) -> None:
+        """Forget what was moved there."""
+        with self._lock:
+            parent, name = _split(place)
+            self._folders.get(parent, {}).pop(name, None)
+            below = f'{place}/'
+            for folder in [one for one in self._folders if one == place or one.startswith(below)]:
+                del self._folders[folder]
+                self._dirty_folders.discard(folder)
+            for key in [one for one in self._seals or () if one[0] == place or one[0].startswith(below)]:
+                (self._seals or {}).pop(key)
+                self._dirty_seals.pop(key, None)
+
     # Objects of the store
 
     def is_verified(self, digest: Digest, facts: os.stat_result) -> bool:
@@ -422,6 +458,10 @@ def ensure_folder(path: str) -> None:
         ensure_folder(os.path.dirname(path))
         with suppress(FileExistsError):
             ops.mkdir(path)
+
+
+def _but_ctime(facts: os.stat_result) -> tuple[int, ...]:
+    return facts.st_dev, facts.st_ino, facts.st_size, facts.st_mtime_ns, facts.st_mode
 
 
 def _proves_as_much(record: bytes, other: bytes) -> bool:

@@ -1,7 +1,8 @@
 """Outputs moved out of a stage's way, so that nothing of the user's is destroyed before there is something better.
 
 They are renamed, never copied, into a folder of the attempt.  When the attempt has a result they are dropped if the store
-has them, else kept under ``.mlops/local/rescue``; when it has none they are put back.
+has them, else kept under ``.mlops/local/rescue``; when it has none they are put back.  Whether the store has them is asked
+then, of what lies aside: what was known of it before it was moved may have been edited since.
 
 How far an attempt has come is told by the name of its folder, which changes in one step:
 
@@ -20,17 +21,20 @@ again finishes it.
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Collection, Iterable
 from stat import S_ISDIR, S_ISREG
+from typing import TYPE_CHECKING
 
 from mlops_cli.core import layout
 from mlops_cli.core.errors import ExitCode, UserError
 from mlops_cli.core.paths import ancestors, check_path, inside
-from mlops_cli.core.refs import ObjectRef
 from mlops_cli.fsio import ops
 from mlops_cli.fsio.paths import Root
 from mlops_cli.fsio.reading import Nearby
 from mlops_cli.records.pins import slug
+
+if TYPE_CHECKING:
+    from mlops_cli.fingerprint.apart import Apart
 
 ASIDE = 'aside'
 RESCUE = 'rescue'
@@ -71,24 +75,27 @@ def _outermost(paths: Iterable[str]) -> list[str]:
     return [path for path in found if known.isdisjoint(ancestors(path))]
 
 
-def move(root: Root, attempt: str, paths: Iterable[str], look: Callable[[str], object] = lambda _path: None) -> tuple[str, ...]:
+def move(root: Root, attempt: str, paths: Iterable[str], apart: Apart | None = None) -> tuple[str, ...]:
     """Those of the paths that were there, and are now aside.  After it, whatever stands at an output is the attempt's own.
 
-    To be told to the journal first.  ``look``: called with each path just before it is moved.  Raises OSError, UserError;
-    then the attempt has to be put back."""
+    To be told to the journal first.  ``apart``: what is asked about them later; with it, that takes less.
+    Raises OSError, UserError; then the attempt has to be put back."""
     work = _work(attempt)
     with Nearby(root) as here, Nearby(root) as beside:
-        there = [path for path in _outermost(paths) if here.stat(path) is not None]
+        there = {path: facts for path in _outermost(paths) if (facts := here.stat(path)) is not None}
         if not there:
             root.makedirs(layout.WORK, mode=0o700)
             with root.parent(work) as (folder, name):
                 os.close(ops.open_new(name, dir_fd=folder))  # as good as an empty folder, and ten times as fast
             return ()
-        for path in there:
-            look(path)
+        for path, facts in there.items():
             folder, name = here.parent(path)
             target, _ = beside.parent(f'{work}.to/{ASIDE}/{path}', create=True, mode=0o700)
+            before = here.stat(path) if apart is not None and apart.carries(facts) else None
             ops.rename(name, name, src_dir_fd=folder, dst_dir_fd=target)
+            if apart is not None and before is not None:
+                after = os.stat(name, dir_fd=target, follow_symlinks=False)
+                apart.carry(path, f'{work}/{ASIDE}/{path}', before, after)
     root.rename(f'{work}.to', work)
     return tuple(there)
 
@@ -102,12 +109,15 @@ def put_back(
     places: dict[str, str] | None = None,
     *,
     clear: bool = False,
+    saved: Collection[str] = (),
 ) -> tuple[str, ...]:
     """Undoes ``move``: what a failed attempt left goes to ``.mlops/local/failed``, what was there before comes back.
 
     ``outputs``: all that the attempt was to make.  May be repeated, also after a kill anywhere in ``move``, here, or in
     ``finish``; an attempt whose result counts is finished instead.  Returns the paths that were kept as failed; ``places``
     gets where each of them went.  ``clear``: nothing stood at the outputs when the attempt began, so ``move`` was not called.
+    ``saved``: outputs at which stands what somebody saved there meanwhile, and nothing of ours: that goes to
+    ``.mlops/local/rescue``.
 
     Raises OSError, UserError."""
     places = {} if places is None else places
@@ -122,7 +132,9 @@ def put_back(
         _settle_done(root, work, run, paths)
     if root.stat(work) is not None:
         failed = list(dict.fromkeys(there for path in paths if (there := _in_the_way(root, path))))
-        places |= _keep_all(root, failed_folder(run, stage), failed)
+        theirs = [path for path in failed if path in saved]
+        places |= _keep_all(root, f'{layout.RESCUE}/{run}', theirs)
+        places |= _keep_all(root, failed_folder(run, stage), [path for path in failed if path not in saved])
         root.rename(work, f'{work}.back')
     for folder in (f'{work}.back', f'{work}.to'):
         if root.stat(folder) is not None:
@@ -134,24 +146,25 @@ def finish(
     root: Root,
     attempt: str,
     run: str,
-    before: Mapping[str, ObjectRef | None],
-    stored: Callable[[tuple[ObjectRef, ...]], bool],
+    paths: Collection[str],
+    is_saved: Callable[[str, Nearby], bool],
 ) -> tuple[str, ...]:
-    """The attempt has its result: drop what the store holds, keep the rest.  ``before``: path -> what was aside.
+    """The attempt has its result: drop what the store holds, keep the rest.  ``paths``: what is aside.  ``is_saved``: whether
+    what is at a path aside, where it is now, may go: to be answered from that itself.
 
     Returns where the kept ones went.  After a kill, ``put_back`` ends it one way or the other.  Raises OSError."""
     work = _work(attempt)
-    if not before:
+    if not paths:
         root.remove_tree(work)  # empty: one step
         return ()
     with Nearby(root) as near:
-        for path in sorted(before):
-            ref, here = before[path], f'{work}/{ASIDE}/{path}'
-            if near.stat(here) is not None and (ref is None or not stored((ref,))):
+        for path in sorted(paths):
+            here = f'{work}/{ASIDE}/{path}'
+            if near.stat(here) is not None and not is_saved(here, near):
                 _rename(root, here, f'{work}/{RESCUE}/{path}')
     if root.stat(work) is not None:
         root.rename(work, f'{work}.done')
-    return _settle_done(root, work, run, before)
+    return _settle_done(root, work, run, paths)
 
 
 def keep(root: Root, folder: str, path: str, source: str) -> str:

@@ -164,7 +164,7 @@ def _inputs_in_place(session: Session, identity: str, draft: Draft, inputs: Mapp
 def _clear(session: Session, identity: str, stage: Stage, there: Mapping[str, ObjectRef | None]) -> None:
     """What is there out of the way, and the folders that the stage writes into."""
     if there:
-        aside.move(session.root, identity, there)
+        aside.move(session.root, identity, there, session.apart)
     for output in stage.outputs:
         session.workspace.forget(output.path)
         if parent := output.path.rpartition('/')[0]:

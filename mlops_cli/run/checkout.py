@@ -15,11 +15,13 @@ from mlops_cli.core.errors import ExitCode, UserError
 from mlops_cli.core.refs import ObjectRef
 from mlops_cli.fsio.journal import Journal
 from mlops_cli.fsio.locks import LockFile, LockTimeout
+from mlops_cli.fsio.reading import Nearby
 from mlops_cli.plan.facts import Wishes
 from mlops_cli.plan.model import Step, Verdict
 from mlops_cli.records import data
 from mlops_cli.run import aside
 from mlops_cli.run.outlook import look
+from mlops_cli.run.place import undo
 from mlops_cli.run.placed import placed, remember
 from mlops_cli.run.workbench import Workbench, open_workbench
 from mlops_cli.store.shelf import SMALL
@@ -236,22 +238,16 @@ class _Bringing:
     def _replace(self, placing: Materialise, attempt: str, group: Mapping[str, ObjectRef]) -> tuple[str, ...]:
         """Where what stood there is kept."""
         bench = self.bench
-        held: dict[str, ObjectRef | None] = {}
-
-        def look(path: str) -> None:
-            bench.workspace.forget(path)  # the paths before it may have taken an hour
-            held[path] = bench.workspace.ref(path, ignore=False)
-
-        aside.move(bench.root, attempt, group, look)
+        aside.move(bench.root, attempt, group, bench.apart)
         for path, ref in group.items():
             self._keep(placing.place(ref, path))
             bench.workspace.forget(path)
         self._note()
 
-        def is_needless(refs: Sequence[ObjectRef]) -> bool:
-            return not self.backup or not bench.store.missing(refs, sure=True)
+        def is_needless(place: str, near: Nearby) -> bool:
+            return not self.backup or _is_saved(bench, place, near)
 
-        return aside.finish(bench.root, attempt, self.identity, held, is_needless)
+        return aside.finish(bench.root, attempt, self.identity, group, is_needless)
 
     def _alone(self, locks: LockFile, path: str, ref: ObjectRef) -> None:
         with _unused(locks, path), self._attempt([path]) as attempt:
@@ -267,16 +263,16 @@ class _Bringing:
         journal, run, stage = self._journal, self.identity, paths[0]
         attempt = f'{run}-{self._attempts}'
         self._attempts += 1
+        end = {'do': 'end', 'attempt': attempt}
         journal.append({'do': 'begin', 'attempt': attempt, 'stage': stage, 'run': run, 'outputs': paths, 'kind': 'checkout'})
         try:
             yield attempt
-        except BaseException:  # an object is missing, the disk is full: nothing may be gone that was there
-            aside.put_back(self.bench.root, attempt, run, stage, paths)
+        except BaseException as error:  # an object is missing, the disk is full: nothing may be gone that was there
             for path in paths:
                 self.bench.workspace.forget(path)
-            journal.append({'do': 'end', 'attempt': attempt})
+            undo(self.bench.root, attempt, run, stage, paths, paths, error, lambda: journal.append(end))
             raise
-        journal.append({'do': 'end', 'attempt': attempt})
+        journal.append(end)
 
 
 def _is_short(ref: ObjectRef) -> bool:
@@ -313,22 +309,25 @@ def _bring_one(
     bench.workspace.forget(path)  # the paths before it may have taken an hour
     held = bench.workspace.ref(path, ignore=False)
     extras = [] if clean else _extras(bench, path, held, ref)
-    aside.move(bench.root, attempt, [path])
+    aside.move(bench.root, attempt, [path], bench.apart)
     bench.workspace.forget(path)
     bench.index.put_added(bench.store.materialise(ref, bench.root, path))
-    for name in extras:
-        _back(bench, attempt, path, name)
-    only_extras = bool(extras) and held is not None and held.kind == 'tree' and not _lost_beside(bench, path, attempt, ref)
-    needless = not backup or only_extras
-    kept = aside.finish(
-        bench.root,
-        attempt,
-        identity,
-        {path: held},
-        lambda refs: needless or not bench.store.missing(refs, sure=True),
-    )
+    stayed = [f'{path}/{name}' for name in extras if _back(bench, attempt, path, name)]
+
+    def is_needless(place: str, near: Nearby) -> bool:
+        if not backup:
+            return True
+        return _are_files_saved(bench, ref, place, near) if extras else _is_saved(bench, place, near)
+
+    kept = aside.finish(bench.root, attempt, identity, [path], is_needless)
     bench.workspace.forget(path)
-    return kept, [f'{path}/{name}' for name in extras]
+    return kept, stayed
+
+
+def _is_saved(bench: Workbench, place: str, near: Nearby) -> bool:
+    """Whether what was moved to a place, as it is now, is in the store byte for byte."""
+    content = bench.apart.content(place, near)
+    return content is not None and not bench.store.missing([content], sure=True)
 
 
 def _extras(bench: Workbench, path: str, held: ObjectRef | None, ref: ObjectRef) -> list[str]:
@@ -339,17 +338,28 @@ def _extras(bench: Workbench, path: str, held: ObjectRef | None, ref: ObjectRef)
     return [name for name in _lost_files(bench, path, held, ref) if name not in mine]
 
 
-def _back(bench: Workbench, attempt: str, path: str, name: str) -> None:
+def _back(bench: Workbench, attempt: str, path: str, name: str) -> bool:
+    """False, and it stays aside, where its owner has saved it anew meanwhile."""
     target = f'{path}/{name}'
     bench.root.makedirs(target.rpartition('/')[0])
+    if bench.root.stat(target) is not None:
+        return False
     bench.root.rename(f'{aside.folder_of(attempt)}/{target}', target)
+    return True
 
 
-def _lost_beside(bench: Workbench, path: str, attempt: str, ref: ObjectRef) -> bool:
-    """Something is left aside that no store holds, once the extras are back in place."""
-    there = f'{aside.folder_of(attempt)}/{path}'
-    held = bench.workspace.ref(there, ignore=False)
-    return held is not None and bool(_lost_files(bench, there, held, ref))
+def _are_files_saved(bench: Workbench, ref: ObjectRef, place: str, near: Nearby) -> bool:
+    """Whether each file in a folder that was moved is in the store: the folder itself is not, once extras are back in place.
+    ``ref``: what replaced it; links have to be in that."""
+    nodes: dict[Digest, bytes] = {}
+    content = bench.apart.content(place, near, nodes)
+    if content is None or content.kind != 'tree':
+        return content is not None and not bench.store.missing([content], sure=True)
+    there = [*walk(content, nodes.__getitem__)]
+    links = {(name, entry.target) for name, entry in there if entry.kind == 'link'}
+    if links and not links <= {(name, entry.target) for name, entry in walk(ref, bench.store.read)}:
+        return False
+    return not bench.store.missing({entry.ref: None for _, entry in there if entry.kind in ('file', 'exec')}, sure=True)
 
 
 def tracked_targets(bench: Workbench) -> dict[str, ObjectRef]:

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+import shlex
+from collections.abc import Callable, Collection, Iterable
 from stat import S_ISREG
 from typing import TYPE_CHECKING
 
@@ -29,26 +30,54 @@ def place(session: Session, attempt: str, outputs: Iterable[tuple[str, ObjectRef
         return ()
     check_room(session.root, stale)
     there = [path for path in stale if session.root.stat(path) is not None]
+    end = {'do': 'end', 'attempt': attempt}
     if there:
         session.tell_journal(
             {'do': 'begin', 'attempt': attempt, 'stage': stage, 'run': session.run, 'outputs': stale, 'kind': 'restore'}
         )
-        aside.move(session.root, attempt, there)
+        aside.move(session.root, attempt, there, session.apart)
     try:
         for path in stale:
             session.workspace.forget(path)
             session.index.put_added(session.store.materialise(wanted[path], session.root, path))
             session.workspace.forget(path)
-    except BaseException:
+    except BaseException as error:
         if there:
-            aside.put_back(session.root, attempt, session.run, stage, stale)
-            session.tell_journal({'do': 'end', 'attempt': attempt})
+            undo(session.root, attempt, session.run, stage, stale, there, error, lambda: session.tell_journal(end))
         raise
     if not there:
         return ()
-    kept = aside.finish(session.root, attempt, session.run, {path: before[path] for path in there}, session.saved)
-    session.tell_journal({'do': 'end', 'attempt': attempt})
+    kept = aside.finish(session.root, attempt, session.run, there, session.is_saved)
+    session.tell_journal(end)
     return kept
+
+
+def undo(
+    root: Root,
+    attempt: str,
+    run: str,
+    stage: str,
+    outputs: Collection[str],
+    there: Collection[str],
+    error: BaseException,
+    ended: Callable[[], None],
+) -> None:
+    """Puts back what was at ``there`` after content could not be placed at the outputs because of an error.
+
+    Raises UserError in its place where somebody saved something at one of the paths meanwhile; that says where it is."""
+    from mlops_cli.store.materialise import Taken  # read where something is placed, so here too
+
+    taken = error.rel if isinstance(error, Taken) else ''
+    places: dict[str, str] = {}
+    mine = [path for path in outputs if path != taken or path in there]  # else it stays
+    aside.put_back(root, attempt, run, stage, mine, places, saved=(taken,))
+    ended()
+    if kept := places.get(taken):
+        raise UserError(
+            f'{taken} was saved anew while it was being replaced; what was there before is back, what was saved is in {kept}',
+            hint=f'to have that in its place: mv {shlex.quote(kept)} {shlex.quote(taken)}; then do this again',
+            exit_code=ExitCode.REFUSED,
+        ) from error
 
 
 def check_room(root: Root, paths: Iterable[str]) -> None:

@@ -13,6 +13,7 @@ from mlops_cli.core.events import Event, Note
 from mlops_cli.core.refs import ObjectRef
 from mlops_cli.core.secrets import environment_secrets
 from mlops_cli.executors.base import Executor
+from mlops_cli.fingerprint.apart import Apart
 from mlops_cli.fingerprint.files import Workspace
 from mlops_cli.fingerprint.index import Index
 from mlops_cli.fingerprint.stage import Describer
@@ -20,6 +21,7 @@ from mlops_cli.fsio.durable import Batch
 from mlops_cli.fsio.journal import Journal
 from mlops_cli.fsio.locks import LockFile
 from mlops_cli.fsio.paths import Root
+from mlops_cli.fsio.reading import Nearby
 from mlops_cli.records.pins import Pins
 from mlops_cli.run.logs import RunLogs
 from mlops_cli.store.local import LocalStore
@@ -60,6 +62,10 @@ class Session:
         return frozenset(environment_secrets(self.environ, ()))
 
     @cached_property
+    def apart(self) -> Apart:
+        return Apart(self.root, self.index, self.store.objects)
+
+    @cached_property
     def logs(self) -> RunLogs:
         """Open from the first attempt until :meth:`close`."""
         return RunLogs(self.root, self.run)
@@ -93,3 +99,8 @@ class Session:
     def saved(self, refs: tuple[ObjectRef, ...]) -> bool:
         """As stored, and sound byte for byte: what is asked before the only other copy goes."""
         return not self.store.missing(refs, sure=True)
+
+    def is_saved(self, place: str, near: Nearby) -> bool:
+        """The same of what was moved to a place, as it is now."""
+        content = self.apart.content(place, near)
+        return content is not None and self.saved((content,))

@@ -288,7 +288,7 @@ def _finish(session: Session, attempt: Attempt) -> None:
     if attempt.folder:
         session.root.remove_tree(f'{layout.WORK}/{attempt.id}')
     elif attempt.before:
-        for path in aside.finish(session.root, attempt.id, session.run, dict(attempt.before), session.saved):
+        for path in aside.finish(session.root, attempt.id, session.run, attempt.before, session.is_saved):
             session.note(f'an output that was nowhere else was kept: {path}', attempt.stage.name)
     session.tell_journal({'do': 'end', 'attempt': attempt.id, 'key': str(attempt.key)})
 

@@ -13,6 +13,7 @@ from mlops_cli.core import layout
 from mlops_cli.core.classes import dataclass, field
 from mlops_cli.core.collector import without_collector
 from mlops_cli.core.errors import ExitCode, UserError
+from mlops_cli.fingerprint.apart import Apart
 from mlops_cli.fingerprint.files import Workspace
 from mlops_cli.fingerprint.ignore import Ignore
 from mlops_cli.fingerprint.index import Index, database_path
@@ -56,6 +57,10 @@ class Workbench:
     overlay: Overlay
     relearns: bool = True
     _settled: list[Settled] = field(default_factory=list)
+
+    @cached_property
+    def apart(self) -> Apart:
+        return Apart(self.root, self.index, self.store.objects)
 
     @cached_property
     def edges(self) -> dict[str, tuple[str, ...]]:

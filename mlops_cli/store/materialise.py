@@ -30,6 +30,7 @@ class Taken(UserError):
     """Something is where content is to be put, and it is not to be overwritten (exit 5)."""
 
     def __init__(self, rel: str) -> None:
+        self.rel = rel
         super().__init__(f'{rel} is there already, and is not to be overwritten', exit_code=ExitCode.REFUSED,
                          hint='move it away, or add it first so that nothing is lost')
 

@@ -12,18 +12,29 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from mlops_cli.core import layout
-from mlops_cli.core.digest import digest_of
 from mlops_cli.core.errors import ExitCode, UserError
-from mlops_cli.core.refs import ObjectRef
 from mlops_cli.fsio import ops
 from mlops_cli.fsio.paths import Root
+from mlops_cli.fsio.reading import Nearby
 from mlops_cli.run import aside
 
-STORED, UNSTORED = ObjectRef(digest_of(b'stored'), 1, 'file'), ObjectRef(digest_of(b'unstored'), 1, 'file')
 ATTEMPT, RUN, STAGE = '7k2m9q4c-train-1', '20261120T101522Z-7k2m9q4c', 'train'
 OUTPUTS = ['model.bin', 'data/out put', 'deep/er/🚀/x', 'folder', 'caf\udce9', 'absent', 'data/absent/too', '-x']
 FOLDERS = ('folder',)
 BEFORE = [path for path in OUTPUTS if 'absent' not in path]
+
+
+def output_at(place: str) -> str:
+    """The output that lies at a place aside."""
+    return place.removeprefix(f'{aside.folder_of(ATTEMPT)}/')
+
+
+def always(_place: str, _near: Nearby) -> bool:
+    return True
+
+
+def never(_place: str, _near: Nearby) -> bool:
+    return False
 
 
 class Killed(BaseException):
@@ -107,8 +118,7 @@ def test_a_good_attempt_drops_what_is_stored_and_keeps_the_rest(root: Root) -> N
     make(root, BEFORE, 'before')
     aside.move(root, ATTEMPT, OUTPUTS)
     make(root, OUTPUTS, 'result')
-    before = dict.fromkeys(BEFORE, STORED) | {'folder': UNSTORED, '-x': None}
-    kept = aside.finish(root, ATTEMPT, RUN, before, lambda refs: refs == (STORED,))
+    kept = aside.finish(root, ATTEMPT, RUN, BEFORE, lambda place, _: output_at(place) not in ('folder', '-x'))
     assert kept == (f'{layout.RESCUE}/{RUN}/-x', f'{layout.RESCUE}/{RUN}/folder')
     assert workspace(root) == expected(OUTPUTS, 'result')
     rescued = {
@@ -131,7 +141,7 @@ def test_with_nothing_there_before_what_was_left_is_kept_apart(root: Root) -> No
 def test_with_nothing_there_before_a_result_stays(root: Root) -> None:
     aside.move(root, ATTEMPT, OUTPUTS)
     make(root, OUTPUTS, 'result')
-    assert aside.finish(root, ATTEMPT, RUN, {}, lambda _: True) == ()
+    assert aside.finish(root, ATTEMPT, RUN, [], always) == ()
     assert put_back(root) == ()
     assert workspace(root) == expected(OUTPUTS, 'result')
     assert nothing_left(root)
@@ -187,7 +197,7 @@ def test_what_is_kept_is_never_written_over(root: Root) -> None:
     for number in range(1, 3):
         make(root, ['model.bin'], f'before {number}')
         aside.move(root, ATTEMPT, ['model.bin'])
-        kept_at = aside.finish(root, ATTEMPT, RUN, {'model.bin': None}, lambda _: True)
+        kept_at = aside.finish(root, ATTEMPT, RUN, ['model.bin'], never)
         assert kept_at == (f'{layout.RESCUE}/{RUN}{"" if number == 1 else f".{number}"}/model.bin',)
 
 
@@ -345,8 +355,7 @@ def test_killed_while_putting_back_also_again_and_again(fresh: Callable[[], Root
 @pytest.mark.parametrize('there', [BEFORE, ['folder'], ['model.bin', '-x']], ids=['many', 'a folder', 'two files'])
 @pytest.mark.parametrize('stored', [0, 1, 2], ids=['all stored', 'some stored', 'none stored'])
 def test_killed_while_finishing(fresh: Callable[[], Root], there: list[str], stored: int) -> None:
-    before = {path: UNSTORED if stored == 2 or (stored == 1 and number % 2) else STORED for number, path in enumerate(there)}
-    unstored = [path for path, ref in before.items() if ref is UNSTORED]
+    unstored = [path for number, path in enumerate(there) if stored == 2 or (stored == 1 and number % 2)]
 
     def prepare() -> Root:
         root = fresh()
@@ -356,7 +365,10 @@ def test_killed_while_finishing(fresh: Callable[[], Root], there: list[str], sto
         return root
 
     outcomes = set()
-    for root in points(prepare, lambda root: aside.finish(root, ATTEMPT, RUN, before, lambda refs: refs == (STORED,))):
+    def finish(root: Root) -> None:
+        aside.finish(root, ATTEMPT, RUN, there, lambda place, _: output_at(place) not in unstored)
+
+    for root in points(prepare, finish):
         for number in (1, 2, 3, 5, 8):
             kill_at(number, lambda root=root: put_back(root))  # type: ignore[misc]
         put_back(root)
@@ -384,13 +396,12 @@ def test_any_attempt_killed_twice_anywhere(
 ) -> None:
     root = fresh()
     make(root, there, 'before')
-    before = dict.fromkeys(there, UNSTORED)
 
     def attempt() -> None:
         aside.move(root, ATTEMPT, OUTPUTS)
         make(root, made, 'new')
         if succeeds:
-            aside.finish(root, ATTEMPT, RUN, before, lambda _: False)
+            aside.finish(root, ATTEMPT, RUN, there, never)
         else:
             put_back(root)
 
@@ -410,7 +421,7 @@ def test_it_costs_little_where_nothing_was_there(root: Root) -> None:
     root.makedirs(layout.WORK)
     with ops.record(lambda operation, _: changes.append(operation)):
         aside.move(root, ATTEMPT, OUTPUTS)
-        aside.finish(root, ATTEMPT, RUN, {}, lambda _: True)
+        aside.finish(root, ATTEMPT, RUN, [], always)
     assert changes == ['open', 'unlink']
 
 
