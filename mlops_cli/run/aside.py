@@ -20,6 +20,7 @@ again finishes it.
 
 from __future__ import annotations
 
+import errno
 import os
 from collections.abc import Callable, Collection, Iterable
 from stat import S_ISDIR, S_ISREG
@@ -204,6 +205,32 @@ def _rename(root: Root, source: str, target: str) -> None:
     root.rename(source, target)
 
 
+def rename_free(root: Root, source: str, target: str) -> None:
+    """Rename to where nothing is.  Raises FileExistsError, and nothing is done, where something is; OSError."""
+    with root.parent(source) as (source_fd, source_name), root.parent(target) as (target_fd, target_name):
+        try:
+            ops.rename_noreplace(source_name, target_name, src_dir_fd=source_fd, dst_dir_fd=target_fd)
+        except OSError as error:
+            if error.errno != errno.ENOTSUP:
+                raise
+            if root.stat(target) is not None:
+                raise FileExistsError(errno.EEXIST, os.strerror(errno.EEXIST), root.full(target)) from None
+            ops.rename(source_name, target_name, src_dir_fd=source_fd, dst_dir_fd=target_fd)
+
+
+def _is_back(root: Root, source: str, path: str) -> bool:
+    """False, and nothing is done, where something is in the way."""
+    if _in_the_way(root, path):
+        return False
+    if parent := path.rpartition('/')[0]:
+        root.makedirs(parent)
+    try:
+        rename_free(root, source, path)
+    except FileExistsError:  # it has come this moment
+        return False
+    return True
+
+
 def _restore(root: Root, work: str, run: str, stage: str, paths: list[str], places: dict[str, str]) -> list[str]:
     """Everything in a folder of the attempt back to where it was; the paths that somebody had used meanwhile."""
     used: list[str] = []
@@ -211,10 +238,10 @@ def _restore(root: Root, work: str, run: str, stage: str, paths: list[str], plac
         for path in paths:
             if root.stat(f'{work}/{part}/{path}') is None:
                 continue
-            if there := _in_the_way(root, path):
-                places |= _keep_all(root, failed_folder(run, stage), [there])
-                used.append(there)
-            _rename(root, f'{work}/{part}/{path}', path)
+            while not _is_back(root, f'{work}/{part}/{path}', path):
+                if there := _in_the_way(root, path):
+                    places |= _keep_all(root, failed_folder(run, stage), [there])
+                    used.append(there)
         if _holds_something(root, f'{work}/{part}'):  # of no output: whoever called did not say all of them
             keep(root, f'{layout.RESCUE}/{run}', slug(stage), f'{work}/{part}')
     root.remove_tree(work)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
+from functools import partial
 from typing import TYPE_CHECKING
 
 from mlops_cli import git
@@ -270,7 +271,8 @@ class _Bringing:
         except BaseException as error:  # an object is missing, the disk is full: nothing may be gone that was there
             for path in paths:
                 self.bench.workspace.forget(path)
-            undo(self.bench.root, attempt, run, stage, paths, paths, error, lambda: journal.append(end))
+            is_saved = partial(_is_saved, self.bench)
+            undo(self.bench.root, attempt, run, stage, paths, paths, error, is_saved, lambda: journal.append(end))
             raise
         journal.append(end)
 
@@ -342,9 +344,10 @@ def _back(bench: Workbench, attempt: str, path: str, name: str) -> bool:
     """False, and it stays aside, where its owner has saved it anew meanwhile."""
     target = f'{path}/{name}'
     bench.root.makedirs(target.rpartition('/')[0])
-    if bench.root.stat(target) is not None:
+    try:
+        aside.rename_free(bench.root, f'{aside.folder_of(attempt)}/{target}', target)
+    except FileExistsError:
         return False
-    bench.root.rename(f'{aside.folder_of(attempt)}/{target}', target)
     return True
 
 

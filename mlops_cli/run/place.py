@@ -11,6 +11,7 @@ from mlops_cli.core.errors import ExitCode, UserError
 from mlops_cli.core.paths import ancestors
 from mlops_cli.core.refs import ObjectRef
 from mlops_cli.fsio.paths import Root
+from mlops_cli.fsio.reading import Nearby
 from mlops_cli.run import aside
 
 if TYPE_CHECKING:
@@ -43,7 +44,8 @@ def place(session: Session, attempt: str, outputs: Iterable[tuple[str, ObjectRef
             session.workspace.forget(path)
     except BaseException as error:
         if there:
-            undo(session.root, attempt, session.run, stage, stale, there, error, lambda: session.tell_journal(end))
+            root, run, is_saved = session.root, session.run, session.is_saved
+            undo(root, attempt, run, stage, stale, there, error, is_saved, lambda: session.tell_journal(end))
         raise
     if not there:
         return ()
@@ -60,9 +62,11 @@ def undo(
     outputs: Collection[str],
     there: Collection[str],
     error: BaseException,
+    is_saved: Callable[[str, Nearby], bool],
     ended: Callable[[], None],
 ) -> None:
-    """Puts back what was at ``there`` after content could not be placed at the outputs because of an error.
+    """Puts back what was at ``there`` after content could not be placed at the outputs because of an error.  What stands there
+    and is nowhere else, as ``is_saved`` says, goes to ``.mlops/local/rescue``.
 
     Raises UserError in its place where somebody saved something at one of the paths meanwhile; that says where it is."""
     from mlops_cli.store.materialise import Taken  # read where something is placed, so here too
@@ -70,12 +74,19 @@ def undo(
     taken = error.rel if isinstance(error, Taken) else ''
     places: dict[str, str] = {}
     mine = [path for path in outputs if path != taken or path in there]  # else it stays
-    aside.put_back(root, attempt, run, stage, mine, places, saved=(taken,))
+    with Nearby(root) as near:
+        theirs = [path for path in mine if near.stat(path) is not None and (path == taken or not is_saved(path, near))]
+    aside.put_back(root, attempt, run, stage, mine, places, saved=theirs)
     ended()
-    if kept := places.get(taken):
+    kept = {path: places[path] for path in theirs if path in places}
+    if taken in kept:
+        is_one = len(kept) == 1
         raise UserError(
-            f'{taken} was saved anew while it was being replaced; what was there before is back, what was saved is in {kept}',
-            hint=f'to have that in its place: mv {shlex.quote(kept)} {shlex.quote(taken)}; then do this again',
+            f'{", ".join(kept)} {"was" if is_one else "were"} saved anew while being replaced; what was there before is back, '
+            f'what was saved is in {", ".join(kept.values())}',
+            hint='to have that in its place: '
+            + ', '.join(f'mv {shlex.quote(place)} {shlex.quote(path)}' for path, place in kept.items())
+            + '; then do this again',
             exit_code=ExitCode.REFUSED,
         ) from error
 

@@ -242,7 +242,7 @@ def test_the_index_keeps_nothing_of_what_lay_aside(project: Project) -> None:
 def test_what_is_saved_where_it_was_is_kept_and_told(project: Project, together: bool, monkeypatch: pytest.MonkeyPatch) -> None:
     if not together:
         monkeypatch.setattr(checkout, 'SMALL', 0)
-    told = r'out/2 was saved anew .* \.mlops/local/rescue/\S+/out/2$'
+    told = r'out/2 was saved anew while .* \.mlops/local/rescue/\S+/out/2$'
     save = just_after_it_moved(project, 'out/2', lambda: save_as_editors_do(project.path / 'out/2'))
     with pytest.raises(UserError, match=told) as raised, save:
         place(project)
@@ -260,3 +260,31 @@ def test_what_is_saved_where_a_run_restores_is_kept_and_told(project: Project) -
         project.run(events=events)
     assert project.read('out/2') in ('2 2\n', '1 2\n') and rescued(project) == ['saved']
     assert 'out/2 was saved anew' in notes(events)
+
+
+def test_what_is_saved_while_others_are_put_back_is_kept(project: Project) -> None:
+    """At the last moment too: out/2 is found taken, out/3 is saved as its old content comes back."""
+
+    def hook(operation: str, details: dict[str, Any]) -> None:
+        comes_back = operation == 'rename_noreplace' and details['source'].endswith('.back/aside/out/3')
+        if comes_back and not (project.path / 'late').exists():
+            (project.path / 'late').touch()
+            (project.path / 'out/3').write_text('late')
+
+    save = just_after_it_moved(project, 'out/2', lambda: save_as_editors_do(project.path / 'out/2'))
+    with ops.record(hook), pytest.raises(UserError, match='out/2 was saved anew'), save:
+        place(project)
+    kept = [path.read_text() for path in (project.path / '.mlops/local').rglob('3') if path.is_file()]
+    assert (project.path / 'late').exists() and 'late' in kept and project.read('out/3') == '2 3\n'
+
+
+def test_all_that_are_saved_anew_are_named(project: Project) -> None:
+    def save() -> None:
+        for name in ('out/2', 'out/3'):
+            (project.path / name).write_text(f'saved {name}')
+
+    told = r'out/2, out/3 were saved anew .*rescue/\S+/out/2, \S+rescue/\S+/out/3$'
+    with pytest.raises(UserError, match=told), just_after_it_moved(project, 'out/3', save):
+        place(project)
+    assert sorted(rescued(project)) == ['saved out/2', 'saved out/3']
+    assert project.read('out/2') == '2 2\n' and project.read('out/3') == '2 3\n'
