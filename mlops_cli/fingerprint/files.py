@@ -126,15 +126,20 @@ class Workspace:
             for folder, view in self.index.sealed_as(digest):
                 ignore = self.ignore if view else None
                 if ignore is None or view == bytes.fromhex(ignore.digest.hex):
-                    scan = Scan(self.index, ignore, stored=self._stored, lost=self._lost, follow=self._nothing, single=True)
-                    with suppress(UserError, OSError):  # it is not as it was, or links leave it
-                        scan.folder(self.root.open_dir(folder), folder)
-                    self._made |= scan.made
-                    if digest not in self._made:  # links leave it
-                        with suppress(UserError, OSError):
-                            self._made |= self.nodes(folder, ignore=ignore is not None)
+                    self._make(folder, ignore, digest)
+                if digest in self._made:  # else the folder is gone: another may be the same
                     break
         return self._made.get(digest)
+
+    def _make(self, folder: str, ignore: Ignore | None, digest: Digest) -> None:
+        """The node of one folder, if that is what it still is."""
+        scan = Scan(self.index, ignore, stored=self._stored, lost=self._lost, follow=self._nothing, single=True)
+        with suppress(UserError, OSError):  # it is not as it was, or links leave it
+            scan.folder(self.root.open_dir(folder), folder)
+        self._made |= scan.made
+        if digest not in self._made:
+            with suppress(UserError, OSError):
+                self._made |= self.nodes(folder, ignore=ignore is not None)
 
     def _nothing(self, _link: str) -> ObjectRef | None:
         """A folder with links that leave it is made whole, by :meth:`nodes`."""

@@ -77,3 +77,17 @@ def test_a_folder_with_links_that_leave_it_is_compared_at_every_look(project: Pr
     first, second = (project.mlops('plan').out for _ in range(2))
     assert 'data: 1 changed' in first
     assert first == second
+
+
+def test_a_folder_that_is_like_one_that_is_gone_is_compared_at_every_look(project: Project) -> None:
+    """Both are empty; the index has not forgotten the first."""
+    project.write('pipeline.yaml', PIPELINE)
+    project.write('data/plain.txt', 'plain')
+    project.mlops('run')
+    project.mlops('status')
+    said = []
+    for name in ('first', 'second'):
+        (project.path / 'data' / name).mkdir()
+        said += [project.mlops('plan').out for _ in range(2)]
+        (project.path / 'data' / name).rmdir()
+    assert all('data: 1 new' in out for out in said), said
