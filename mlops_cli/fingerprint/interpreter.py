@@ -333,8 +333,10 @@ def _finder_mapping(text: bytes) -> Iterator[tuple[str, str]]:
     ``editables``, the ``install({...})`` of scikit-build-core."""
     import ast  # slow to load, and seldom needed
 
+    from mlops_cli.fingerprint.parsing import parse
+
     try:
-        tree = ast.parse(text)
+        tree = parse(text)
     except (SyntaxError, ValueError, RecursionError, MemoryError):
         return
     for node in tree.body:

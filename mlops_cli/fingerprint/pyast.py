@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from mlops_cli.core.digest import Digest, digest_of
+from mlops_cli.fingerprint.parsing import ALONE
 
 if TYPE_CHECKING:
     from mlops_cli.fingerprint.pyast_text import Section
@@ -61,13 +62,15 @@ def changed_parts(before: bytes, after: bytes, *, docstrings: bool = True) -> tu
 def serialise(source: bytes, *, docstrings: bool) -> bytes | None:
     from mlops_cli.fingerprint import pyast_text  # loads Python's parser: what has no code to read need not wait for it
 
-    return pyast_text.serialise(source, docstrings=docstrings)
+    with ALONE:
+        return pyast_text.serialise(source, docstrings=docstrings)
 
 
 def sections(source: bytes, *, docstrings: bool) -> list[Section] | None:
     from mlops_cli.fingerprint import pyast_text  # as above
 
-    return pyast_text.sections(source, docstrings=docstrings)
+    with ALONE:
+        return pyast_text.sections(source, docstrings=docstrings)
 
 
 def _in_order(old: list[Section], new: list[Section]) -> list[str]:

@@ -6,6 +6,7 @@ import re
 import warnings
 
 from mlops_cli.core.patterns import pattern
+from mlops_cli.fingerprint.parsing import parse
 from mlops_cli.fingerprint.pyfacts import Facts, Import
 
 # What makes a look at every expression worth its time; most sources have none of these.
@@ -42,7 +43,7 @@ def facts_of(source: bytes | str) -> Facts:
     try:
         with warnings.catch_warnings():
             warnings.simplefilter('ignore')  # escapes and literals of other people's code are not ours to judge
-            tree = ast.parse(source)
+            tree = parse(source)
     except SyntaxError as error:
         return Facts(problem=f'line {error.lineno}: {error.msg}' if error.lineno else error.msg)
     except (ValueError, RecursionError, MemoryError) as error:
