@@ -82,6 +82,14 @@ def test_small_files_and_those_on_a_network_are_read(large: Path, monkeypatch: p
         assert hash_mapped(file.fileno(), 5 << 20) is None
 
 
+def test_an_answer_that_is_not_whole_is_none() -> None:
+    """Who hashes may die while it says so."""
+    said = f'{digest_of(b"")} 1234 1234\n'.encode()
+    assert mapped._parsed(said) == (digest_of(b''), 1234)
+    assert not any(mapped._parsed(said[:length]) for length in range(len(said)))
+    assert not mapped._parsed(said.replace(b' 1234\n', b' 1235\n'))
+
+
 # Begun before it is asked for: in a program of its own, since a fork needs a process without threads
 
 BEGUN = """\
@@ -127,7 +135,8 @@ else:
 """,
     'with threads': """\
 mapped.abandon()
-mapped.digest_of_file(str(path), threads=-1)
+from mlops_cli.core.digest import digest_of_file
+digest_of_file(str(path), threads=-1)
 assert not begin() or len(os.sched_getaffinity(0)) == 1
 """,
 }
