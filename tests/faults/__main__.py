@@ -1,0 +1,7 @@
+"""``tests/faults/run``."""
+
+import sys
+
+from tests.faults.program import main
+
+sys.exit(main())
