@@ -99,7 +99,7 @@ class Session:
         setting = self._setting(row, who, case)
         try:
             verdict = row.run(setting, case)
-        except Exception:
+        except Exception:  # noqa: BLE001 -- told, and the next case is tried
             self.code = 2
             print(f'{row.name} {who.name} {case!r} could not be tried:\n{traceback.format_exc()}', file=sys.stderr)
             return Verdict(0, notes=('could not be tried',))
@@ -117,4 +117,5 @@ class Session:
         bad = ', '.join(f'{count} {kind.value}' for kind, count in counts.items() if count) or 'nothing bad'
         part = '' if len(verdicts) == of else f' ({len(verdicts)} of {of} cases so far)'
         heal = max((one.heal for one in verdicts), default=0.0)
-        print(f'{row.name:<12} {who.name:<6} {sum(one.tried for one in verdicts):>6,} tried{part}: {bad}; heals in {heal:.2f} s')
+        tried = sum(one.tried for one in verdicts)
+        print(f'{row.name:<12} {who.name:<6} {tried:>6,} tried{part}: {bad}; heals in {heal:.2f} s')

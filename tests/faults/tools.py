@@ -84,7 +84,8 @@ class Tool:
 def run(argv: Sequence[str], cwd: Path, environ: Mapping[str, str], timeout: float = 120, code: int | None = None) -> Done:
     """A program, to its end.  Raises subprocess.TimeoutExpired, AssertionError."""
     begun = time.monotonic()
-    ended = subprocess.run(argv, cwd=cwd, env=environ, capture_output=True, timeout=timeout, check=False, stdin=subprocess.DEVNULL)
+    none = subprocess.DEVNULL
+    ended = subprocess.run(argv, cwd=cwd, env=environ, capture_output=True, timeout=timeout, check=False, stdin=none)
     done = Done(
         tuple(argv),
         ended.returncode,
