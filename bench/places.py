@@ -5,10 +5,16 @@ from __future__ import annotations
 import fcntl
 import os
 import shutil
+import statistics
+import time
 from collections.abc import Callable
 from pathlib import Path
 
 from bench.errors import BenchError
+
+PATIENCE = 300  # seconds
+CALM = 1.3  # times what it took before
+FILES = 100
 
 
 def default_folder() -> Path:
@@ -56,5 +62,27 @@ class Places:
         self.put_aside(self.kept / f'{name}.made')
 
     def remove_old(self) -> None:
+        """And wait until files are made about as quickly as before, or five minutes: the medium is told of what was freed
+        long after the names are gone, and the next run would be timed beside that."""
+        usual = self._making()
         shutil.rmtree(self.trash, ignore_errors=True)
         self.trash.mkdir(exist_ok=True)
+        os.sync()
+        until = time.monotonic() + PATIENCE
+        while self._making() > CALM * usual and time.monotonic() < until:
+            time.sleep(5)
+
+    def _making(self) -> float:
+        """Seconds, the median of five times, that it takes to make some files and have them on the medium."""
+        folder = self.folder / 'calm'
+        taken = []
+        for _ in range(5):
+            begun = time.perf_counter()
+            folder.mkdir()
+            for number in range(FILES):
+                with (folder / str(number)).open('wb') as file:
+                    file.write(b'x')
+                    os.fsync(file.fileno())
+            taken.append(time.perf_counter() - begun)
+            shutil.rmtree(folder)
+        return statistics.median(taken)
