@@ -10,7 +10,7 @@ import os
 import time
 import zlib
 from collections.abc import Iterator
-from contextlib import ExitStack
+from contextlib import AbstractContextManager, ExitStack
 from typing import Any
 
 from mlops_cli.core.canonical import canonical_bytes
@@ -52,7 +52,7 @@ def _decode_line(line: bytes) -> dict[str, Any] | None:
         return None
     try:
         record = json.loads(text)
-    except ValueError:
+    except (ValueError, RecursionError):  # whoever writes lines that mean harm knows the CRC, too
         return None
     return record if isinstance(record, dict) else None
 
@@ -60,10 +60,11 @@ def _decode_line(line: bytes) -> dict[str, Any] | None:
 class Journal:
     """The journal of this process.
 
-    ``folder``: where all journals of the worktree lie, made if absent (0700).  ``name``: unique to this process, one path
-    component.  Not thread safe.  In a forked child it is closed.  Raises OSError; FileExistsError if the name is taken."""
+    ``folder``: where all journals of the worktree lie, made if absent (0700); with ``root`` a path below that, on which no
+    link is followed.  ``name``: unique to this process, one path component.  Not thread safe.  In a forked child it is closed.
+    Raises OSError, FileExistsError if the name is taken; UserError (exit 5) for a link."""
 
-    def __init__(self, folder: str | Root, name: str) -> None:
+    def __init__(self, folder: str | Root, name: str, *, root: Root | None = None) -> None:
         self._stack = ExitStack()
         self._fd = -1
         self._size = 0
@@ -72,7 +73,7 @@ class Journal:
         if '/' in name or not name:
             raise ValueError(f'not a name for a journal: {name!r}')
         try:
-            self._root = self._stack.enter_context(as_root(_made(folder)))
+            self._root = self._stack.enter_context(_opened(folder, root))
             self.path = self._root.full(name + SUFFIX)
             self._name = name + SUFFIX
             self._fd = _create_locked(self._root, self._name)
@@ -132,12 +133,15 @@ class Journal:
         self.close(remove=False)
 
 
-def _made(folder: str | Root) -> str | Root:
+def _opened(folder: str | Root, root: Root | None) -> AbstractContextManager[Root]:
+    """Made if absent."""
+    if isinstance(folder, str) and root is not None:
+        return root.sub(folder, create=True, mode=0o700)
     if isinstance(folder, str) and not os.path.isdir(folder):
         parent, name = os.path.split(os.path.abspath(folder))
-        with Root(parent) as root:
-            root.makedirs(name, 0o700)
-    return folder
+        with Root(parent) as above:
+            above.makedirs(name, 0o700)
+    return as_root(folder)
 
 
 def _create_locked(root: Root, name: str) -> int:
@@ -183,15 +187,17 @@ class Leftover:
         ops.unlink(self.name + SUFFIX, dir_fd=self._folder)
 
 
-def leftovers(folder: str | Root) -> Iterator[Leftover]:
+def leftovers(folder: str | Root, *, root: Root | None = None) -> Iterator[Leftover]:
     """The journals in a folder whose owner is gone, one after the other, each claimed while the iteration stands at it; never
-    one whose owner lives or that another process has claimed.  An absent folder has none.  Raises OSError."""
-    if isinstance(folder, str) and not os.path.isdir(folder):
+    one whose owner lives or that another process has claimed.  An absent folder has none.
+
+    ``root``: as of Journal.  Raises OSError; UserError (exit 5) for a link."""
+    if isinstance(folder, str) and (root.stat(folder) is None if root is not None else not os.path.isdir(folder)):
         return
-    with as_root(folder) as root:
-        for name in sorted(entry.name for entry in root.scandir()):
+    with root.sub(folder) if root is not None and isinstance(folder, str) else as_root(folder) as opened:
+        for name in sorted(entry.name for entry in opened.scandir()):
             if name.endswith(SUFFIX):
-                yield from _claim(root, name)
+                yield from _claim(opened, name)
 
 
 def _claim(root: Root, name: str) -> Iterator[Leftover]:

@@ -260,7 +260,7 @@ class _Bringing:
     def _attempt(self, paths: list[str]) -> Iterator[str]:
         """Within, what stands at the paths may be moved about: the journal knows of it.  Its name."""
         if self._journal is None:
-            self._journal = self._stack.enter_context(Journal(self.bench.root.full(layout.JOURNAL), self.identity))
+            self._journal = self._stack.enter_context(Journal(layout.JOURNAL, self.identity, root=self.bench.root))
         journal, run, stage = self._journal, self.identity, paths[0]
         attempt = f'{run}-{self._attempts}'
         self._attempts += 1

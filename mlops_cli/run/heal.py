@@ -8,6 +8,7 @@ from typing import Any
 
 from mlops_cli import git
 from mlops_cli.core import layout
+from mlops_cli.core.clock import check_time
 from mlops_cli.core.digest import Digest
 from mlops_cli.core.errors import ExitCode, UserError
 from mlops_cli.core.events import Event, Note
@@ -76,8 +77,12 @@ def _refuse_foreign(bench: Workbench) -> None:
 
 def _record_killed(bench: Workbench, records: Sequence[Mapping[str, Any]], who: str, host: str) -> None:
     first = next((record for record in records if record.get('do') == 'run'), None)
-    if first is None or any(record.get('do') == 'recorded' for record in records):
+    if first is None or 'started' not in first or any(record.get('do') == 'recorded' for record in records):
         return
+    try:
+        started = check_time(first['started'])
+    except ValueError:
+        return  # nobody could read the record
     begun = {r['attempt']: r for r in records if r.get('do') == 'begin' and r.get('kind') == 'run'}
     ended = {r['attempt']: str(r['key']) for r in records if r.get('do') == 'end' and r.get('key')}
     entries = {attempt: _result(bench, key, str(first['run'])) for attempt, key in ended.items()}
@@ -93,11 +98,11 @@ def _record_killed(bench: Workbench, records: Sequence[Mapping[str, Any]], who: 
     )
     run = Run(
         first['run'],
-        first['started'],
+        started,
         0.0,
         'killed',
         stages,
-        command=tuple(map(str, first['command'])),
+        command=tuple(map(str, first.get('command', ()))),
         who=str(first.get('who', who)),
         host=str(first.get('host', host)),
         commit=str(first.get('commit', '')),

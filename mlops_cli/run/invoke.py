@@ -115,7 +115,7 @@ def _execute(
     with suppress(OSError, UserError):  # old folders that cannot be removed do no harm
         prune(bench.root)
     with (
-        Journal(bench.root.full(layout.JOURNAL), identity) as journal,
+        Journal(layout.JOURNAL, identity, root=bench.root) as journal,
         Recorder(bench.root, identity, about, emit, now) as recorder,
     ):
         journal.append(_beginning(bench, outlook.plan, identity, started, command))

@@ -5,13 +5,14 @@ Every step may itself be killed and repeated.  Knows nothing about plans.
 
 from __future__ import annotations
 
-import os
+import shlex
 from collections.abc import Callable
 from typing import Any
 
 from mlops_cli.core import layout
 from mlops_cli.core.classes import dataclass
-from mlops_cli.fsio.journal import leftovers
+from mlops_cli.core.errors import ExitCode, UserError
+from mlops_cli.fsio.journal import Leftover, leftovers
 from mlops_cli.fsio.paths import Root
 from mlops_cli.run import aside, checkpoint
 
@@ -48,16 +49,13 @@ def recover(
 
     ``allowed``: called before the first journal is believed, to raise if none may be.
 
-    Raises OSError."""
-    folder = os.path.join(root.path, layout.JOURNAL)
+    Raises OSError; UserError for a link in place of the journals, and for what is none of ours in one."""
     runs: list[tuple[dict[str, Any], ...]] = []
     undone: list[Undone] = []
-    if not os.path.isdir(folder):
-        return Recovered((), ())
-    for leftover in leftovers(folder):
+    for leftover in leftovers(layout.JOURNAL, root=root):
         if not runs:
             allowed()
-        records = leftover.records
+        records = _sound(leftover)
         open_attempts: dict[str, dict[str, Any]] = {}
         for record in records:
             if record.get('do') == 'begin':
@@ -78,3 +76,25 @@ def recover(
         runs.append(tuple(records))
         leftover.remove()
     return Recovered(tuple(runs), tuple(undone))
+
+
+def _sound(leftover: Leftover) -> list[dict[str, Any]]:
+    """Its records.  Raises UserError (exit 5) where one is not what we write: nothing of such a journal is done."""
+    for number, record in enumerate(leftover.records, 1):
+        match record:
+            case {'do': 'begin', 'attempt': str(), 'run': str(), 'stage': str(), 'outputs': list(outputs)}:
+                links = record.get('links', [])
+                good = isinstance(links, list) and all(isinstance(path, str) for path in (*outputs, *links))
+            case {'do': 'run', 'run': str()}:
+                good = isinstance(record.get('started', ''), str) and isinstance(record.get('command', []), list)
+            case {'do': 'end', 'attempt': str()}:
+                good = True
+            case _:
+                good = record.get('do') not in ('begin', 'run', 'end')
+        if not good:
+            raise UserError(
+                f'{leftover.path} is no journal of ours: record {number} is {str(record)[:80]}',
+                hint=f'look at it, then remove it: rm {shlex.quote(leftover.path)}',
+                exit_code=ExitCode.REFUSED,
+            )
+    return leftover.records

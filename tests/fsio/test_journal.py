@@ -216,3 +216,24 @@ def test_after_a_failed_append_the_rest_is_whole(folder: str) -> None:
     mine.close(remove=False)
     [found] = leftovers(folder)
     assert (found.records, found.damaged) == ([{'n': 0}, {'n': 2}, {'n': 3}], 1)
+
+
+def test_below_a_root_no_link_is_followed_to_a_journal_elsewhere(tmp_path: Path) -> None:
+    theirs = tmp_path / 'theirs'
+    Journal(str(theirs), 'killed').close(remove=False)
+    (tmp_path / 'mine/local').mkdir(parents=True)
+    (tmp_path / 'mine/local/journal').symlink_to(theirs)
+    with Root(tmp_path / 'mine') as root:
+        with pytest.raises(UserError, match='symbolic link'):
+            Journal('local/journal', 'x', root=root)
+        with pytest.raises(UserError, match='symbolic link'):
+            list(leftovers('local/journal', root=root))
+        assert [path.name for path in theirs.iterdir()] == ['killed.jsonl']
+        Journal('local/other/deep', 'x', root=root).close(remove=False)
+        assert list(leftovers('local/absent', root=root)) == []
+    assert (tmp_path / 'mine/local/other/deep/x.jsonl').exists()
+
+
+def test_a_line_that_is_too_deep_is_no_record() -> None:
+    text = b'{"a":' + b'[' * 200_000 + b']' * 200_000 + b'}'
+    assert decode(b'%08x %s\n' % (journal.zlib.crc32(text), text)) == ([], 1)

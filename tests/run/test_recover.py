@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 
 from mlops_cli.core import layout
+from mlops_cli.core.errors import ExitCode, UserError
 from mlops_cli.fsio.journal import Journal
 from mlops_cli.fsio.paths import Root
 from mlops_cli.run import aside
@@ -66,3 +67,25 @@ def test_of_an_attempt_that_never_got_to_move_anything_all_stays(root: Root, tmp
     (tmp_path / 'out.txt').write_text('mine')
     recover(root)
     assert (tmp_path / 'out.txt').read_text() == 'mine'
+
+
+@pytest.mark.parametrize(
+    'record',
+    [
+        {'do': 'begin'},
+        {**BEGUN, 'outputs': 'out.txt'},
+        {**BEGUN, 'outputs': [1]},
+        {**BEGUN, 'attempt': None},
+        {**BEGUN, 'links': [['out.txt']]},
+        {'do': 'end'},
+        {'do': 'run', 'run': 7},
+        {'do': 'run', 'run': RUN, 'command': 'x'},
+    ],
+)
+def test_a_journal_that_nobody_of_ours_wrote_is_refused_and_stays(root: Root, tmp_path: Path, record: dict[str, Any]) -> None:
+    left(root, record)
+    (tmp_path / 'out.txt').write_text('mine')
+    with pytest.raises(UserError, match='is no journal of ours: record 2') as caught:
+        recover(root)
+    assert caught.value.exit_code == ExitCode.REFUSED and caught.value.hint.startswith('look at it, then remove it: rm /')
+    assert (tmp_path / layout.JOURNAL / f'{RUN}.jsonl').exists() and (tmp_path / 'out.txt').read_text() == 'mine'
