@@ -13,12 +13,15 @@ import stat
 import sys
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, suppress
-from typing import Any
+from functools import wraps
+from typing import Any, ParamSpec, TypeVar
 
 from mlops_cli.core.errors import ExitCode, UserError
 from mlops_cli.fsio import native, together
 
 Listener = Callable[[str, dict[str, Any]], None]
+Given = ParamSpec('Given')
+Result = TypeVar('Result')
 
 _injectors: tuple[Listener, ...] = ()
 _listeners: tuple[Listener, ...] = ()
@@ -108,8 +111,22 @@ def _name_fd(error: OSError, fd: int) -> None:
     error.filename = path_of(fd)
 
 
+def _again_after_signals(call: Callable[Given, Result]) -> Callable[Given, Result]:
+    """A call that a signal interrupted is made again.  Python does so where systems are known to interrupt; network file
+    systems, and those that a process serves, interrupt any."""
+    @wraps(call)
+    def patient(*args: Given.args, **kwargs: Given.kwargs) -> Result:
+        while True:
+            try:
+                return call(*args, **kwargs)
+            except InterruptedError:
+                continue
+    return patient
+
+
 # Files
 
+@_again_after_signals
 def open_with(path: str, flags: int, mode: int = 0o600, *, dir_fd: int | None = None) -> int:
     """open(2) with O_CLOEXEC and O_NOFOLLOW added; the caller closes.  Raises OSError."""
     try:
@@ -142,6 +159,7 @@ def _write_offset(fd: int) -> int:
     return os.lseek(fd, 0, os.SEEK_CUR)
 
 
+@_again_after_signals
 def write(fd: int, data: bytes | bytearray | memoryview) -> None:
     """All of ``data``, in as many calls as it takes.  Raises OSError; then a part may be written."""
     try:
@@ -157,6 +175,7 @@ def write(fd: int, data: bytes | bytearray | memoryview) -> None:
         raise
 
 
+@_again_after_signals
 def pwrite(fd: int, data: bytes, offset: int) -> None:
     """All of ``data`` at ``offset``, the descriptor's own position left alone.  Raises OSError."""
     try:
@@ -170,6 +189,7 @@ def pwrite(fd: int, data: bytes, offset: int) -> None:
         raise
 
 
+@_again_after_signals
 def truncate(fd: int, size: int) -> None:
     """Cut or extend a file to ``size`` bytes.  Raises OSError."""
     try:
@@ -181,6 +201,7 @@ def truncate(fd: int, size: int) -> None:
         raise
 
 
+@_again_after_signals
 def reflink(src_fd: int, dst_fd: int) -> bool:
     """Make the file of ``dst_fd`` share all blocks of that of ``src_fd``; False where the file system cannot.  Raises OSError
     for what is not a matter of ability (no space, I/O error)."""
@@ -200,6 +221,7 @@ def reflink(src_fd: int, dst_fd: int) -> bool:
 
 # Durability
 
+@_again_after_signals
 def fsync(fd: int) -> None:
     """Data and metadata of a file or folder to the medium.  Raises OSError; after that the file's state is not knowable."""
     try:
@@ -211,6 +233,7 @@ def fsync(fd: int) -> None:
         raise
 
 
+@_again_after_signals
 def fsync_many(fds: Sequence[int]) -> bool:
     """As fsync for each, all at once and without threads of ours; False, and nothing done, where the system lacks that.
     For those who sync hundreds (see together.py).  Raises the first OSError after all are done."""
@@ -241,6 +264,7 @@ def sync_folder(path: str = '.', *, dir_fd: int | None = None) -> None:
         os.close(fd)
 
 
+@_again_after_signals
 def sync_filesystem(fd: int) -> bool:
     """All that was written to the descriptor's file system, by anybody, to the medium.  False, and nothing done, where the
     system lacks it.  Raises OSError, also for a failed write-out since the descriptor was opened."""
@@ -253,6 +277,7 @@ def sync_filesystem(fd: int) -> bool:
         raise
 
 
+@_again_after_signals
 def sync_range(fd: int, *, wait: bool = False) -> bool:
     """Start the write-out of a file's data; with ``wait``, until it is written.  It makes nothing durable by itself.
     False, and nothing done, where the system lacks it.  Raises OSError."""
@@ -267,6 +292,7 @@ def sync_range(fd: int, *, wait: bool = False) -> bool:
 
 # Names
 
+@_again_after_signals
 def rename(source: str, target: str, *, src_dir_fd: int | None = None, dst_dir_fd: int | None = None) -> None:
     """As os.rename: replaces a file.  Raises OSError."""
     try:
@@ -288,6 +314,7 @@ def exchange(a: str, b: str, *, src_dir_fd: int | None = None, dst_dir_fd: int |
     _rename_special('exchange', native.EXCHANGE, a, b, src_dir_fd, dst_dir_fd)
 
 
+@_again_after_signals
 def _rename_special(operation: str, what: str, source: str, target: str, source_fd: int | None, target_fd: int | None) -> None:
     try:
         if _hooks:
@@ -298,6 +325,7 @@ def _rename_special(operation: str, what: str, source: str, target: str, source_
         raise
 
 
+@_again_after_signals
 def link(source: str, target: str, *, src_dir_fd: int | None = None, dst_dir_fd: int | None = None) -> None:
     """A second name; a symbolic link as ``source`` is not followed.  Raises OSError, FileExistsError if the name is taken."""
     try:
@@ -309,6 +337,7 @@ def link(source: str, target: str, *, src_dir_fd: int | None = None, dst_dir_fd:
         raise
 
 
+@_again_after_signals
 def symlink(target: str, path: str, *, dir_fd: int | None = None) -> None:
     """A symbolic link at ``path`` that says ``target``.  Raises OSError."""
     try:
@@ -320,6 +349,7 @@ def symlink(target: str, path: str, *, dir_fd: int | None = None) -> None:
         raise
 
 
+@_again_after_signals
 def unlink(path: str, *, dir_fd: int | None = None) -> None:
     """Remove a name of a file.  Raises OSError."""
     try:
@@ -331,6 +361,7 @@ def unlink(path: str, *, dir_fd: int | None = None) -> None:
         raise
 
 
+@_again_after_signals
 def mkdir(path: str, mode: int = 0o777, *, dir_fd: int | None = None) -> None:
     """A new folder; ``mode`` less the umask.  Raises OSError."""
     try:
@@ -342,6 +373,7 @@ def mkdir(path: str, mode: int = 0o777, *, dir_fd: int | None = None) -> None:
         raise
 
 
+@_again_after_signals
 def rmdir(path: str, *, dir_fd: int | None = None) -> None:
     """Remove an empty folder.  Raises OSError."""
     try:
@@ -355,6 +387,7 @@ def rmdir(path: str, *, dir_fd: int | None = None) -> None:
 
 # Attributes
 
+@_again_after_signals
 def chmod(path: str, mode: int, *, dir_fd: int | None = None) -> None:
     """Permission bits of a file or folder.  Raises OSError, ELOOP for a symbolic link."""
     try:
@@ -375,6 +408,7 @@ def chmod(path: str, mode: int, *, dir_fd: int | None = None) -> None:
         raise
 
 
+@_again_after_signals
 def fchmod(fd: int, mode: int) -> None:
     """Permission bits of an open file or folder.  Raises OSError."""
     try:
@@ -386,6 +420,7 @@ def fchmod(fd: int, mode: int) -> None:
         raise
 
 
+@_again_after_signals
 def utime(path: str | int, ns: tuple[int, int] | None = None, *, dir_fd: int | None = None) -> None:
     """Access and modification time in nanoseconds, of a path (a link is not followed) or a descriptor; None is now.
     Raises OSError."""

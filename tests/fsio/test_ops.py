@@ -222,3 +222,50 @@ def test_nothing_slow_is_imported_for_it() -> None:
                'print(" ".join(sorted({"ctypes", "logging", "subprocess", "asyncio", "concurrent"} & set(sys.modules))))')
     found = subprocess.run([sys.executable, '-c', program], capture_output=True, text=True, check=True)
     assert found.stdout.strip() == ''
+
+
+def test_a_change_that_a_signal_interrupts_is_made_again(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """As network file systems do to calls of which Python does not expect it; and what was done is done once."""
+    interruptions, real = [errno.EINTR] * 2, os.rename
+
+    def interrupted(source: str, target: str, **folders: int | None) -> None:
+        if interruptions:
+            raise InterruptedError(interruptions.pop(), 'Interrupted system call')
+        real(source, target)
+
+    (tmp_path / 'there').write_bytes(b'x')
+    monkeypatch.setattr(os, 'rename', interrupted)
+    ops.rename(str(tmp_path / 'there'), str(tmp_path / 'now'))
+    assert (tmp_path / 'now').read_bytes() == b'x' and not interruptions
+
+
+def test_no_change_lets_an_interruption_through(tmp_path: Path) -> None:
+    seen: dict[str, int] = {}
+
+    def interrupts(operation: str, _details: dict[str, Any]) -> None:
+        seen[operation] = seen.get(operation, 0) + 1
+        if seen[operation] <= 2:
+            raise InterruptedError(errno.EINTR, 'Interrupted system call')
+
+    with ops.inject(interrupts):
+        ops.mkdir(str(tmp_path / 'd'))
+        fd = ops.open_new(str(tmp_path / 'd/x'))
+        ops.write(fd, b'abc')
+        ops.pwrite(fd, b'd', 3)
+        ops.truncate(fd, 3)
+        ops.fchmod(fd, 0o600)
+        ops.utime(fd)
+        ops.fsync(fd)
+        ops.sync_range(fd)
+        os.close(fd)
+        ops.chmod(str(tmp_path / 'd/x'), 0o644)
+        ops.link(str(tmp_path / 'd/x'), str(tmp_path / 'd/y'))
+        ops.rename_noreplace(str(tmp_path / 'd/y'), str(tmp_path / 'd/z'))
+        ops.symlink('x', str(tmp_path / 'd/l'))
+        ops.rename(str(tmp_path / 'd/x'), str(tmp_path / 'd/z'))
+        for name in ('l', 'z', 'x'):
+            if os.path.lexists(tmp_path / 'd' / name):
+                assert name != 'z' or (tmp_path / 'd/z').read_bytes() == b'abc'
+                ops.unlink(str(tmp_path / 'd' / name))
+        ops.rmdir(str(tmp_path / 'd'))
+    assert all(count > 2 for count in seen.values()) and len(seen) >= 13, seen
