@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 
 from mlops_cli.core.errors import ExitCode, UserError
-from mlops_cli.fsio import ops, temporaries
+from mlops_cli.fsio import ops, scratch
 from mlops_cli.fsio.naming import Folders
 from mlops_cli.fsio.paths import Root
 
@@ -34,19 +34,18 @@ def write_file(root_dir: str | Root, rel: str, data: bytes, mode: int = 0o644, *
         path, name = os.path.split(rel)
         folder = _folder(root, path, folders, durable)
         _refuse_link(root, rel, name, folder)
-        temporary = temporaries.new_name(temporaries.PREFIX)
-        fd = ops.open_new(temporary, mode, dir_fd=folder)
-        try:
+
+        def make(place: int, temporary: str) -> None:
+            fd = ops.open_new(temporary, mode, dir_fd=place)
             try:
                 ops.write(fd, data)
                 if durable:
                     ops.fsync(fd)
             finally:
                 os.close(fd)
-            ops.rename(temporary, name, src_dir_fd=folder, dst_dir_fd=folder)
-        except BaseException:
-            ops.remove_quietly(temporary, dir_fd=folder)
-            raise
+            ops.rename(temporary, name, src_dir_fd=place, dst_dir_fd=folder)
+
+        scratch.build(root, folder, make)
         if durable:
             ops.fsync(folder)
 

@@ -1,4 +1,4 @@
-"""Objects into a workspace: built beside the target, every byte verified, then swapped in by one rename."""
+"""Objects into a workspace: built aside, every byte verified, then swapped in by one rename."""
 from __future__ import annotations
 
 import errno
@@ -12,7 +12,7 @@ from mlops_cli.core.digest import Digest
 from mlops_cli.core.errors import ExitCode, UserError
 from mlops_cli.core.refs import ObjectRef
 from mlops_cli.core.states import make_record, pack
-from mlops_cli.fsio import ops, removal, temporaries
+from mlops_cli.fsio import ops, removal, scratch, temporaries
 from mlops_cli.fsio.paths import Root
 from mlops_cli.fsio.reading import Nearby
 from mlops_cli.store import tree
@@ -65,18 +65,17 @@ class Materialise:
         if not replace and (ref.kind == 'tree' or ref.size > SMALL) and _exists(name, folder):
             raise Taken(rel)
         self._ways = self._ways_into(rel.rpartition('/')[0], folder)
-        temporary = temporaries.new_name(temporaries.PREFIX)
-        added = Added(ref, [])
-        try:
+
+        def make(place: int, temporary: str) -> Added:
+            added = Added(ref, [])
             if ref.kind == 'tree':
-                self._folder(ref, folder, temporary, rel, 0, added)
+                self._folder(ref, place, temporary, rel, 0, added)
             else:
-                self._file(ref, folder, temporary)
-            swap(folder, temporary, name, rel, replace=replace)
-        except BaseException:
-            with suppress(OSError):
-                removal.remove_tree(temporary, folder)
-            raise
+                self._file(ref, place, temporary)
+            swap(place, temporary, folder, name, rel, replace=replace)
+            return added
+
+        added = scratch.build(self._near.root, folder, make)
         if ref.kind != 'tree':  # its new name has changed its ctime
             with suppress(FileNotFoundError):
                 facts = os.stat(name, dir_fd=folder, follow_symlinks=False)
@@ -201,13 +200,13 @@ def _exists(name: str, folder: int) -> bool:
     return True
 
 
-def swap(folder: int, temporary: str, name: str, rel: str, *, replace: bool) -> None:
-    """Give a finished file or folder its name; what had that name is removed afterwards.
+def swap(place: int, temporary: str, folder: int, name: str, rel: str, *, replace: bool) -> None:
+    """Give a finished file or folder, in the folder ``place``, its name in another; what had that is removed afterwards.
 
     Raises UserError if the name is taken and ``replace`` is not given; OSError.  Then nothing has changed."""
     if not replace:
         try:
-            ops.rename_noreplace(temporary, name, src_dir_fd=folder, dst_dir_fd=folder)
+            ops.rename_noreplace(temporary, name, src_dir_fd=place, dst_dir_fd=folder)
         except FileExistsError:
             raise Taken(rel) from None
         except OSError as error:
@@ -215,25 +214,27 @@ def swap(folder: int, temporary: str, name: str, rel: str, *, replace: bool) -> 
                 raise
             if _exists(name, folder):
                 raise Taken(rel) from None
-            ops.rename(temporary, name, src_dir_fd=folder, dst_dir_fd=folder)
+            ops.rename(temporary, name, src_dir_fd=place, dst_dir_fd=folder)
         return
-    both = [_is_folder(temporary, folder), _is_folder(name, folder)]
+    both = [_is_folder(temporary, place), _is_folder(name, folder)]
     if both[1] is None or both == [False, False]:
-        ops.rename(temporary, name, src_dir_fd=folder, dst_dir_fd=folder)
+        ops.rename(temporary, name, src_dir_fd=place, dst_dir_fd=folder)
         return
     try:
-        ops.exchange(temporary, name, src_dir_fd=folder, dst_dir_fd=folder)
-        old = temporary
+        ops.exchange(temporary, name, src_dir_fd=place, dst_dir_fd=folder)
     except OSError as error:
         if error.errno != errno.ENOTSUP:
             raise
-        old = temporaries.new_name(temporaries.PREFIX)
-        ops.rename(name, old, src_dir_fd=folder, dst_dir_fd=folder)
-        try:
-            ops.rename(temporary, name, src_dir_fd=folder, dst_dir_fd=folder)
-        except BaseException:
-            ops.rename(old, name, src_dir_fd=folder, dst_dir_fd=folder)
-            raise
+    else:
+        removal.remove_tree(temporary, place)
+        return
+    old = temporaries.new_name(temporaries.PREFIX)
+    ops.rename(name, old, src_dir_fd=folder, dst_dir_fd=folder)  # not to where temporaries are swept up
+    try:
+        ops.rename(temporary, name, src_dir_fd=place, dst_dir_fd=folder)
+    except BaseException:
+        ops.rename(old, name, src_dir_fd=folder, dst_dir_fd=folder)
+        raise
     removal.remove_tree(old, folder)
 
 
