@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 import io
+import json
 import unicodedata
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from mlops_cli.cli import console
 from mlops_cli.cli.console import Line, out
-from mlops_cli.cli.console.text import ascii_marks, cells, clip, fill, one_line, pad, plain, safe, wrap
+from mlops_cli.cli.console.text import ascii_marks, cells, clip, fill, no_command, one_line, pad, plain, safe, wrap
 from mlops_cli.report.dag_text import _CORNERS, MARKS
 from tests.cli.hostile import HOSTILE, harmless
 
@@ -108,3 +110,30 @@ def test_lines_are_plain_in_the_c_locale(variable: str, seen: bool, monkeypatch:
     out('│ printed', foreign=True)
     stream.seek(0)
     assert stream.read().splitlines() == ['│ a…' if seen else '| a~', '│ printed']
+
+
+@pytest.mark.parametrize(
+    ('text', 'shown'),
+    [
+        ('::error::x', ': :error::x'),
+        ('one\n  \t::set-env name=A::x', 'one\n  \t: :set-env name=A::x'),
+        ('a ##[group]x', 'a ## [group]x'),
+        ('::::a', ': :::a'),
+        ('module::function', 'module::function'),
+        ('# [a]', '# [a]'),
+    ],
+)
+def test_a_ci_finds_no_command(text: str, shown: str) -> None:
+    assert no_command(text) == shown
+
+
+def test_what_is_printed_commands_no_ci(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
+    monkeypatch.delenv('GITHUB_ACTIONS', raising=False)
+    console.out('::error::x', foreign=True)
+    monkeypatch.setenv('GITHUB_ACTIONS', 'true')
+    console.out('::error::x', foreign=True)
+    console.say('  ::error::x')
+    console.print_json({'schema': 'x', 'text': '##[error]'})
+    shown = capsys.readouterr()
+    assert shown.out.split('\n')[:2] == ['::error::x', ': :error::x'] and shown.err == '  : :error::x\n'
+    assert '##[' not in shown.out and json.loads(shown.out.partition('\n')[2].partition('\n')[2])['text'] == '##[error]'

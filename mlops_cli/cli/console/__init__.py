@@ -8,7 +8,7 @@ import sys
 from collections.abc import Iterable
 from typing import TYPE_CHECKING, Any, NamedTuple, TextIO
 
-from mlops_cli.cli.console.text import ascii_marks, cells, clip, fill, one_line, pad, plain, safe, wrap
+from mlops_cli.cli.console.text import ascii_marks, cells, clip, fill, no_command, one_line, pad, plain, safe, wrap
 from mlops_cli.cli.terminal import NO_TERMINAL, colour, height, prepare, shows_marks, terminal, width
 
 if TYPE_CHECKING:
@@ -23,6 +23,7 @@ __all__ = [
     'fill',
     'height',
     'hung_up',
+    'in_github',
     'note',
     'one_line',
     'out',
@@ -122,11 +123,18 @@ def _shown(text: str | Line, marks: bool, coloured: bool) -> str:
     shown = safe(line.text)
     if not (marks or shown.isascii()):
         shown = ascii_marks(shown)
+    if in_github():
+        shown = no_command(shown)
     if coloured and line.word in STYLES:
         return shown.replace(line.word, f'\x1b[{_CODES[STYLES[line.word]]}m{line.word}\x1b[0m', 1)
     if coloured and line.style in _CODES:
         return f'\x1b[{_CODES[line.style]}m{shown}\x1b[0m'
     return shown
+
+
+def in_github() -> bool:
+    """Whether GitHub's runner reads what is printed."""
+    return os.environ.get('GITHUB_ACTIONS') == 'true'
 
 
 def hung_up() -> None:
@@ -156,6 +164,7 @@ def print_json(document: dict[str, Any]) -> None:
         from mlops_cli.cli.console.documents import pieces
 
         for piece in pieces(document):
-            sys.stdout.write(piece)
+            # In JSON that can only be part of a string.
+            sys.stdout.write(piece.replace('##[', '#\\u0023[') if in_github() else piece)
         sys.stdout.write('\n')
         sys.stdout.flush()

@@ -19,6 +19,7 @@ _UNSAFE = pattern(
     '[\x00-\x08\x0b-\x1f\x7f-\x9f\u00ad\u034f\u061c\u115f\u1160\u17b4\u17b5\u180b-\u180f\u200b-\u200f\u2028-\u202e\u2060-\u206f'
     '\u3164\ufeff\uffa0\ufff0-\ufffb\U0001bca0-\U0001bca3\U0001d173-\U0001d17a\U000e0000-\U000e0fff\ud800-\udfff]'
 )
+_COMMAND = pattern('(?m)^(\\s*)::')
 # Whole sequences that colour, move and retitle (ECMA-48): what follows the escape character goes with it.
 _SEQUENCE = pattern(
     '(?:\x1b\\[|\x9b)[0-?]*[ -/]*[@-~]'  # CSI, as colours and cursor movements
@@ -37,6 +38,16 @@ def safe(text: str) -> str:
 def plain(text: str) -> str:
     """As :func:`safe`, for what programs print: their colours and cursor movements are left out, not replaced."""
     return safe(_SEQUENCE.sub('', text))
+
+
+def no_command(text: str) -> str:
+    """Text in which GitHub's runner finds no command: it takes a line for one that begins with ``::``, blanks before it or not,
+    and any that has ``##[`` in it.  A blank is put between.
+
+    https://docs.github.com/en/actions/reference/workflows-and-actions/workflow-commands"""
+    if '##[' in text:
+        text = text.replace('##[', '## [')
+    return _COMMAND.sub(r'\1: :', text) if '::' in text else text
 
 
 def ascii_marks(text: str) -> str:

@@ -94,7 +94,7 @@ def _print(lines: list[bytes], began: float, arguments: list[str]) -> int:
     from mlops_cli.cli.terminal import colour, prepare, shows_marks
 
     prepare()
-    plain = not colour(sys.stdout)
+    plain = not colour(sys.stdout) and os.environ.get('GITHUB_ACTIONS') != 'true'  # whose commands it may not write
     try:
         for line in lines:
             text, word, style = form.in_words(line.decode('utf-8', 'surrogateescape'), began).split('\x1f')
