@@ -60,7 +60,8 @@ Ending = Literal['exited', 'timeout', 'cancelled', 'lost', 'not-started']
 @dataclass(frozen=True, slots=True)
 class Outcome:
     """How an attempt ended.  ``exit_code``: of the process that ended it, 128 + n for signal n, None if it never started.
-    ``killed``: processes the stage left behind, that had to be ended.  ``message``: why it was not started or got lost."""
+    ``killed``: processes the stage left behind, that had to be ended.  ``message``: why it was not started or got lost.
+    ``gone_ns``: when the last of its processes was gone, since 1970 by this machine's clock; None where that is not known."""
 
     attempt: str
     ending: Ending
@@ -69,6 +70,7 @@ class Outcome:
     killed: int = 0
     message: str = ''
     details: Mapping[str, Any] = field(default_factory=dict)
+    gone_ns: int | None = None
 
     @property
     def succeeded(self) -> bool:

@@ -56,7 +56,7 @@ class Workspace:
         self.root, self.index, self.ignore = root, index, ignore
         self.seen = Seen()
         self._stat = root.stat
-        self._objects = objects
+        self.objects = objects
         self._verified = verified
         self._made: dict[Digest, bytes] = {}
         self._known: dict[tuple[str, bool], ObjectRef | None] = {}
@@ -101,7 +101,7 @@ class Workspace:
         if facts is None or stat.S_ISLNK(facts.st_mode):
             if facts is not None and self._stored(target := self.root.readlink(rel)) is not None:
                 return os.open(target, os.O_RDONLY | os.O_NOFOLLOW | os.O_CLOEXEC)
-            place, facts = self._resolve(rel)
+            place, facts = self.resolve(rel)
         if facts is None:
             raise FileNotFoundError(errno.ENOENT, os.strerror(errno.ENOENT), self.root.full(rel))
         if not stat.S_ISREG(facts.st_mode):
@@ -178,7 +178,7 @@ class Workspace:
         except UserError:  # a folder on the way is a link
             facts = None
             if ignore:
-                place, facts = self._resolve(rel)
+                place, facts = self.resolve(rel)
             else:
                 raise
         if facts is not None and stat.S_ISLNK(facts.st_mode):
@@ -191,7 +191,7 @@ class Workspace:
             if not ignore:
                 raise UserError(f'{rel} is a symbolic link', exit_code=ExitCode.REFUSED,
                                 hint='an output must be a regular file or a folder: a link has no content of its own to keep')
-            place, facts = self._resolve(rel)
+            place, facts = self.resolve(rel)
         if facts is None:
             self.seen.files[place] = 0
             return None
@@ -240,7 +240,7 @@ class Workspace:
 
     def _follow(self, link: str, nodes: dict[Digest, bytes] | None) -> ObjectRef | None:
         """The content that a link leads to, which leaves its tree; None if it leads nowhere."""
-        place = self._resolve(link)[0]
+        place = self.resolve(link)[0]
         ref = self.ref(place)
         if nodes is not None:
             nodes.update(self.nodes(place))
@@ -248,13 +248,13 @@ class Workspace:
 
     def _stored(self, target: str) -> ObjectRef | None:
         """The object that a link of ours into the cache stands for."""
-        return linked_object(self._objects, target) if self._objects else None
+        return linked_object(self.objects, target) if self.objects else None
 
     def _lost(self, target: str) -> bool:
         """Whether a link of ours leads into the cache to an object that is no longer there."""
-        return bool(self._objects) and linked_digest(self._objects or '', target) is not None and not os.path.lexists(target)
+        return bool(self.objects) and linked_digest(self.objects or '', target) is not None and not os.path.lexists(target)
 
-    def _resolve(self, rel: str) -> tuple[str, os.stat_result | None]:
+    def resolve(self, rel: str) -> tuple[str, os.stat_result | None]:
         """(path without any link in it, its lstat or None if there is nothing).  Raises UserError if it leaves the project."""
         waiting = [name for name in reversed(rel.split('/')) if name != '.']
         here: list[str] = []
@@ -345,7 +345,7 @@ class Workspace:
             return entry.is_dir(), entry.is_file()
         if self._stored(self.root.readlink(path)) is not None:
             return False, True
-        facts = self._resolve(path)[1]
+        facts = self.resolve(path)[1]
         return False, facts is not None and stat.S_ISREG(facts.st_mode)
 
 

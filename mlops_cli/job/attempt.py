@@ -2,6 +2,7 @@
 from __future__ import annotations
 
 import os
+import time
 
 from mlops_cli.usage.probe import FIRST_SAMPLE_SECONDS, Probe
 
@@ -61,4 +62,5 @@ class Attempt:
     def outcome(self, now: float) -> tuple[Any, ...]:
         """The message that reports it."""
         wall = (self.ended or now) - self.started
-        return ('ended', self.name, self.ending, self.exit_code, self.probe.figures(wall), len(self.killed), self.message)
+        figures, gone = self.probe.figures(wall), time.time_ns()
+        return ('ended', self.name, self.ending, self.exit_code, figures, len(self.killed), self.message, gone)

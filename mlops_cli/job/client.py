@@ -149,9 +149,9 @@ class Supervisor:
 
     def _event(self, message: tuple[Any, ...]) -> Outcome | Started | None:
         match message:
-            case ('ended', attempt, ending, exit_code, figures, killed, text):
+            case ('ended', attempt, ending, exit_code, figures, killed, text, gone):
                 del self._live[attempt]
-                return Outcome(attempt, ending, exit_code, Usage(*figures), killed, text)
+                return Outcome(attempt, ending, exit_code, Usage(*figures), killed, text, gone_ns=gone)
             case ('started', attempt, pid):
                 self._live[attempt] = (self._live[attempt][0], pid)
                 return Started(attempt, pid)

@@ -15,6 +15,7 @@ from mlops_cli.fingerprint.environment import variables
 from mlops_cli.fingerprint.holes import parameter_in, part_of
 from mlops_cli.fingerprint.params import MISSING
 from mlops_cli.fingerprint.stage import Draft
+from mlops_cli.fingerprint.written import State, state_of
 from mlops_cli.pipeline.spec import Command, ParamRef, Stage
 from mlops_cli.pipeline.template import parameter_variables
 from mlops_cli.plan.model import Step
@@ -28,12 +29,21 @@ from mlops_cli.run.session import Session
 SHELL = ('/bin/sh', '-e', '-c')
 
 
+@dataclass(frozen=True, slots=True)
+class Held:
+    """What an input was.  ``ignore``: as Workspace.ref has it."""
+
+    content: ObjectRef | None
+    state: State
+    ignore: bool = True
+
+
 @dataclass(frozen=True)
 class Attempt:
     """A stage under way.  ``inputs``: path -> content of what other stages made; ``before``: what its outputs held.
 
-    ``folder``: project-relative folder of its own, '' in the workspace.  ``began``: when its way was clear, in seconds
-    since 1970."""
+    ``folder``: project-relative folder of its own, '' in the workspace.  ``states``: of all that it reads there, before its
+    command started."""
 
     id: str
     number: int
@@ -44,7 +54,7 @@ class Attempt:
     inputs: Mapping[str, ObjectRef]
     before: Mapping[str, ObjectRef | None] = field(default_factory=dict)
     folder: str = ''
-    began: float = 0.0
+    states: Mapping[str, Held] = field(default_factory=dict)
 
     @property
     def stage(self) -> Stage:
@@ -105,7 +115,19 @@ def begin(session: Session, step: Step, draft: Draft, inputs: Mapping[str, Objec
         grace_seconds=stage.grace_seconds,
         redact=tuple(sorted({name for name in stage.secrets if session.environ.get(name)} | session.guessed_secrets)) or None,
     )
-    return Attempt(identity, number, step, draft, job, log, dict(inputs), before, own, session.now())
+    states = {} if own else _states(session, draft, inputs)
+    return Attempt(identity, number, step, draft, job, log, dict(inputs), before, own, states)
+
+
+def _states(session: Session, draft: Draft, inputs: Mapping[str, ObjectRef]) -> dict[str, Held]:
+    """Of its data, code, parameter files, and what other stages made."""
+    workspace = session.workspace
+    content: dict[str, ObjectRef | None] = {**draft.inputs, **draft.elsewhere}
+    for file in {ref.file for ref in draft.stage.params} - content.keys():
+        if session.describer.maker_of(file) is None:
+            content[file] = workspace.ref(file)
+    found = {path: Held(ref, state_of(workspace, path)) for path, ref in content.items()}
+    return found | {path: Held(ref, state_of(workspace, path, ignore=False), False) for path, ref in inputs.items()}
 
 
 def _announce(session: Session, identity: str, stage: Stage, own: str, clear: bool) -> None:

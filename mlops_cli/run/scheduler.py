@@ -366,7 +366,10 @@ class Scheduler:
         attempt = self.running.pop(outcome.attempt)
         self.watch.end(attempt.stage.name)
         try:
-            bring(self.session, attempt, self.session.executor.collect(self.handles.pop(outcome.attempt)))
+            brought = self.session.executor.collect(self.handles.pop(outcome.attempt))
+            bring(self.session, attempt, brought)
+            if brought is not None:
+                outcome = replace(outcome, gone_ns=None)  # what stands there was written later, by us
             size = outputs_size(self.session, attempt, LARGE) if outcome.succeeded else None
         except UserError as error:  # a link stands where a folder of an output should, or what it made cannot be brought
             self._settle(attempt, outcome, Taken(error=error))

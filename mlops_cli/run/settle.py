@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import re
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable
 from stat import S_ISDIR, S_ISREG, S_IXUSR
 from typing import Any
 
@@ -20,6 +20,8 @@ from mlops_cli.core.refs import ObjectRef
 from mlops_cli.core.units import show_size
 from mlops_cli.fingerprint.environment import environment_of
 from mlops_cli.fingerprint.moved import means_the_same, moved
+from mlops_cli.fingerprint.written import LOCAL, later_than, left_alone, state_of
+from mlops_cli.fsio import filesystem
 from mlops_cli.fsio.ops import machine_error
 from mlops_cli.job.log import tail
 from mlops_cli.plan.model import Rival
@@ -140,6 +142,9 @@ def settle(session: Session, attempt: Attempt, outcome: Outcome, taken: Taken | 
             session.index.put_added(added)
         for path, _ in taken.outputs:
             session.workspace.forget(path)
+    if late := _touched_after(session, outcome, taken):
+        text = f'its outputs were written after it had ended: {", ".join(late[:3])}'
+        return _failed(session, attempt, outcome, text, 'let nothing else write there')
     changed = _changed_inputs(session, attempt)
     data = tuple(path for path in changed if path not in attempt.draft.code)
     if data:
@@ -150,13 +155,9 @@ def settle(session: Session, attempt: Attempt, outcome: Outcome, taken: Taken | 
             f'its inputs changed while it ran: {", ".join(data[:3])}',
             'let nothing write there during a run; a stage must not change its own inputs',
         )
-    if again := _written_again(session, attempt):
-        text = f'{", ".join(again[:3])} was written while it ran, and is again what it was'
-        text += f'; if it may have read something else: mlops run --force {attempt.stage.name}'
-        taken = replace(taken, notes=(*taken.notes, text))
     if outcome.killed:
         taken = replace(taken, notes=(*taken.notes, f'left {outcome.killed} processes behind, which were ended'))
-    return _record(session, attempt, outcome, taken, suspect=changed)
+    return _record(session, attempt, outcome, taken, code=changed, again=_written_again(session, attempt, changed))
 
 
 def _what_failed(attempt: Attempt, outcome: Outcome) -> tuple[str, str]:
@@ -191,15 +192,23 @@ def _changed_inputs(session: Session, attempt: Attempt) -> tuple[str, ...]:
     return tuple(changed)
 
 
-def _written_again(session: Session, attempt: Attempt) -> tuple[str, ...]:
-    """Input files that hold what they held, but were written since the attempt began: changed, perhaps, and changed back.
+def _written_again(session: Session, attempt: Attempt, changed: Collection[str]) -> tuple[str, ...]:
+    """Inputs that hold what they held, but were written meanwhile: changed, perhaps, and changed back."""
+    workspace = session.workspace
+    return tuple(
+        path
+        for path, held in attempt.states.items()
+        if path not in changed
+        and not left_alone(held.state, state_of(workspace, path, ignore=held.ignore))
+        and workspace.ref(path, ignore=held.ignore) == held.content  # else what is new in it does not count
+    )
 
-    A file with several names is passed over: another name of it may be all that is new.  Folders are not looked through."""
-    if attempt.folder:
+
+def _touched_after(session: Session, outcome: Outcome, taken: Taken) -> tuple[str, ...]:
+    """Outputs that somebody else wrote to, once all processes of the attempt were gone and before they were in the store."""
+    if outcome.gone_ns is None or filesystem.probe(session.root.fd).type not in LOCAL:
         return ()
-    files = [path for path, ref in {**attempt.draft.inputs, **attempt.inputs}.items() if ref.kind != 'tree']
-    seen = ((path, session.root.stat(path)) for path in files)
-    return tuple(path for path, status in seen if status and status.st_nlink == 1 and status.st_ctime > attempt.began)
+    return later_than(session.workspace, taken.added, outcome.gone_ns)
 
 
 def _entry(session: Session, attempt: Attempt, outcome: Outcome, taken: Taken, suspect: bool) -> ResultEntry:
@@ -241,11 +250,15 @@ def _environment(session: Session, attempt: Attempt) -> dict[str, Any]:
     return environment_of(attempt.draft.found, session.environ)
 
 
-def _record(session: Session, attempt: Attempt, outcome: Outcome, taken: Taken, suspect: tuple[str, ...]) -> Settled:
-    """Result and pin on their way to the disk; the attempt is over once they are durable.  ``suspect``: changed code."""
+def _record(
+    session: Session, attempt: Attempt, outcome: Outcome, taken: Taken, code: tuple[str, ...], again: tuple[str, ...]
+) -> Settled:
+    """Result and pin on their way to the disk; the attempt is over once they are durable.  ``code``: what changed of it;
+    ``again``: inputs that were written and are what they were.  With any of them the result is kept apart."""
     assert attempt.step.manifest is not None
     name, seconds, usage = attempt.stage.name, outcome.usage.wall_seconds, outcome.usage.to_json()
-    entry = _entry(session, attempt, outcome, taken, bool(suspect))
+    suspect = bool(code or again)
+    entry = _entry(session, attempt, outcome, taken, suspect)
     session.results.put(entry)
     others: tuple[Rival, ...] = ()
     if not suspect:
@@ -261,8 +274,10 @@ def _record(session: Session, attempt: Attempt, outcome: Outcome, taken: Taken, 
         place(session, f'{attempt.id}-outputs', taken.outputs, name)
     state, message, hint = State.DONE, '', ''
     if suspect:
-        state, message = State.FAILED, f'its code changed while it ran: {", ".join(suspect[:3])}'
-        hint = 'its result is kept apart and never used by itself; run again'
+        state, hint = State.FAILED, 'its result is kept apart and never used by itself; run again'
+        message = f'its code changed while it ran: {", ".join(code[:3])}'
+        if not code:
+            message = f'written while it ran, so it may have read something else: {", ".join(again[:3])}'
     ended = StageEnded(
         name,
         state,
