@@ -36,6 +36,8 @@ def prepare_local(root: Root) -> None:
 
     Nothing where all is in order.  Raises OSError, UserError for a symbolic link."""
     root.makedirs(layout.ROOT)
+    if root.stat(layout.LOCAL) is None:  # the first command had no other place yet for what it was writing when it was killed
+        sweep_temporaries(root, rel=layout.ROOT)
     append_lines(root, layout.GITIGNORE, layout.GITIGNORE_TEXT.splitlines())
     root.makedirs(layout.LOCAL, mode=0o700)
 

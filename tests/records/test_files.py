@@ -70,6 +70,16 @@ def test_what_killed_commands_were_writing_is_taken_away(root: Root) -> None:
     assert Path(root.full(RECORD)).read_bytes() == b'mine'
 
 
+def test_what_the_first_command_was_writing_when_it_was_killed_is_taken_away(root: Root) -> None:
+    """There was no folder for it yet but the one that git tracks."""
+    root.makedirs(layout.ROOT)
+    path = Path(root.full(f'{layout.ROOT}/.mlops-tmp-00000000-1-1-1'))
+    path.touch()
+    os.utime(path, (1, 1))
+    prepare_folders(root)
+    assert sorted(os.listdir(root.full(layout.ROOT))) == ['.gitignore', 'local', 'stages']
+
+
 @pytest.mark.parametrize('durability', ['batch', 'full', 'none'])
 @pytest.mark.parametrize('error', [errno.ENOSPC, errno.EIO, errno.EACCES])
 def test_a_disk_that_fails_at_any_step_leaves_the_old_record_or_the_new(tmp_path: Path, durability: str, error: int) -> None:
