@@ -276,7 +276,7 @@ def snapshot(world: World, stored: Iterable[str] = ()) -> Snapshot:
 
 def lost(world: World, files: Files) -> list[str]:
     """Those whose bytes are neither at their place nor anywhere below the project as a whole file."""
-    gone = {name: content for name, content in files.items() if not holds(world.path / name, content)}
+    gone = {name: content for name, content in files.items() if not _is_kept(world, name, content)}
     if not gone:
         return []
     sizes = {len(content) for content in gone.values()}
@@ -286,6 +286,13 @@ def lost(world: World, files: Files) -> list[str]:
         if path.lstat().st_size in sizes:
             there.add(path.read_bytes())
     return sorted(name for name, content in gone.items() if content and content not in there)
+
+
+def _is_kept(world: World, name: str, content: bytes) -> bool:
+    path = world.path / name
+    if os.path.basename(name) in ('.gitignore', '.gitattributes') and path.is_file():  # a tool adds lines to it
+        return set(content.splitlines()) <= set(path.read_bytes().splitlines())
+    return name == 'dvc.lock' or name.endswith('.dvc') or holds(path, content)  # DVC's own, and in git
 
 
 def holds(path: Path, content: bytes) -> bool:
