@@ -43,18 +43,21 @@ def main() -> None:
 
 def start() -> None:
     """As main, in a process of its own: ends it without taking apart what was made, which takes longer the more there is."""
+    code = 130
     try:
-        main()
-    except SystemExit as end:
-        code = end.code if isinstance(end.code, int) else 0
-    else:
-        code = 0
-    try:
+        try:
+            main()
+        except SystemExit as end:
+            code = end.code if isinstance(end.code, int) else 0
+        else:
+            code = 0
         for stream in (sys.stdout, sys.stderr):
             if stream is not None:
                 stream.flush()
     except OSError:
         sys.exit(code)  # the interpreter meets that again, and says so
+    except KeyboardInterrupt:  # just before, or just after, there was anything to interrupt
+        pass
     os._exit(code)
 
 

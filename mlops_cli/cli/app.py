@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
+from mlops_cli.cli import ending
 from mlops_cli.cli.catalogue import COMMANDS as COMMANDS
 from mlops_cli.cli.console import prepare
 from mlops_cli.cli.failures import guarded
@@ -27,4 +28,5 @@ def run(arguments: Sequence[str]) -> int:
         except KeyboardInterrupt:  # as the library has it
             return ExitCode.INTERRUPTED
 
-    return guarded(call, arguments)
+    with ending.obeying():
+        return ending.code(guarded(call, arguments))

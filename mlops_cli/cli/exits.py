@@ -19,6 +19,7 @@ MEANING = {
     ExitCode.MACHINE: 'this machine failed',
     ExitCode.LOCK_TIMEOUT: 'timed out on a lock',
     ExitCode.BUG: 'a bug of ours',
+    ExitCode.HUNG_UP: 'its terminal went away',
     ExitCode.INTERRUPTED: 'interrupted',
     ExitCode.TERMINATED: 'terminated',
 }
@@ -28,6 +29,7 @@ ALWAYS = (ExitCode.WRONG_INPUT, ExitCode.MACHINE)  # whatever the command
 PRECEDENCE = (
     ExitCode.INTERRUPTED,
     ExitCode.TERMINATED,
+    ExitCode.HUNG_UP,
     ExitCode.REFUSED,
     ExitCode.MACHINE,
     ExitCode.FAILED,

@@ -10,7 +10,7 @@ from collections.abc import Callable, Sequence
 from typing import Any
 
 from mlops_cli import __version__
-from mlops_cli.cli import context, exits
+from mlops_cli.cli import context, ending, exits
 from mlops_cli.cli.console import Line, hung_up, one_line, out, print_json, say
 from mlops_cli.cli.finding import project_folder
 from mlops_cli.core import layout
@@ -44,7 +44,7 @@ def guarded(call: Callable[[], Any], arguments: Sequence[str]) -> int:
         hung_up()
         return 0
     except KeyboardInterrupt:
-        say(Line('interrupted'))
+        say(Line(ending.WORDS[ending.asked_by]))
         return ExitCode.INTERRUPTED
     except Exception as error:  # noqa: BLE001 -- whatever it is, it is a bug of ours: a log, an invitation, exit 70
         return _usage(error, arguments) if _is_usage(error) else _crash(arguments)

@@ -92,7 +92,7 @@ def perform(
             clock=time.monotonic,
             random_bytes=os.urandom(16),
             interrupted=asked.level,
-            terminated=lambda: asked.signal == signal.SIGTERM,
+            stopped_by=lambda: asked.signal if asked.signal != signal.SIGINT else 0,
             detached=begun is not None,
         )
         then(report, screen)

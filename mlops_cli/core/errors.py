@@ -16,6 +16,7 @@ class ExitCode(IntEnum):
     MACHINE = 6
     LOCK_TIMEOUT = 11
     BUG = 70
+    HUNG_UP = 129
     INTERRUPTED = 130
     TERMINATED = 143
 

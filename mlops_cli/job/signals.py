@@ -5,6 +5,7 @@ from __future__ import annotations
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from signal import (
+        SIG_DFL,
         SIG_IGN,
         SIGCHLD,
         SIGCONT,
@@ -14,12 +15,14 @@ if TYPE_CHECKING:
         SIGQUIT,
         SIGSTOP,
         SIGTERM,
+        getsignal,
         set_wakeup_fd,
         signal,
         valid_signals,
     )
 else:
     from _signal import (
+        SIG_DFL,
         SIG_IGN,
         SIGCHLD,
         SIGCONT,
@@ -29,10 +32,11 @@ else:
         SIGQUIT,
         SIGSTOP,
         SIGTERM,
+        getsignal,
         set_wakeup_fd,
         signal,
         valid_signals,
     )
 
-__all__ = ['SIGCHLD', 'SIGCONT', 'SIGHUP', 'SIGINT', 'SIGKILL', 'SIGQUIT', 'SIGSTOP', 'SIGTERM', 'SIG_IGN',
-           'set_wakeup_fd', 'signal', 'valid_signals']
+__all__ = ['SIGCHLD', 'SIGCONT', 'SIGHUP', 'SIGINT', 'SIGKILL', 'SIGQUIT', 'SIGSTOP', 'SIGTERM', 'SIG_DFL',
+           'SIG_IGN', 'getsignal', 'set_wakeup_fd', 'signal', 'valid_signals']

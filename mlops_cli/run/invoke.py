@@ -14,7 +14,7 @@ from mlops_cli.core.canonical import canonical_bytes
 from mlops_cli.core.classes import replace
 from mlops_cli.core.clock import iso, run_id
 from mlops_cli.core.digest import Digest
-from mlops_cli.core.errors import ExitCode, UserError, UserErrors
+from mlops_cli.core.errors import UserError, UserErrors
 from mlops_cli.core.events import Event, Note, RunEnded, RunStarted
 from mlops_cli.core.paths import inside
 from mlops_cli.core.refs import ObjectRef
@@ -35,7 +35,7 @@ from mlops_cli.run.person import who
 from mlops_cli.run.recorder import Recorder, prune
 from mlops_cli.run.remarks import remarks
 from mlops_cli.run.report import Report as Report
-from mlops_cli.run.report import Settled
+from mlops_cli.run.report import Settled, stopped_code
 from mlops_cli.run.request import Request as Request
 from mlops_cli.run.request import chosen as chosen
 from mlops_cli.run.request import wishes_of as wishes_of
@@ -71,16 +71,17 @@ def execute(
     clock: Callable[[], float],
     random_bytes: bytes,
     interrupted: Callable[[], int] = lambda: 0,
-    terminated: Callable[[], bool] = lambda: False,
+    stopped_by: Callable[[], int] = lambda: 0,
     detached: bool = False,
 ) -> Report:
-    """Runs it.  ``clock``: monotonic seconds.  ``interrupted``: how often it was asked to stop; ``terminated``: by TERM.
+    """Runs it.  ``clock``: monotonic seconds.  ``interrupted``: how often it was asked to stop; ``stopped_by``: by which
+    signal, 0 for Ctrl-C's.
     ``detached``: from its terminal.  Raises UserError before anything is touched, OSError when this machine fails."""
     chosen(bench, request)  # an unknown stage, or executor, is told before anything is touched
     if request.executor:
         executors.find(request.executor)
     with begin_writing(bench, emit, lambda: who(bench.root.path), os.uname().nodename) as key_locks:
-        return _execute(bench, request, key_locks, emit, now, clock, random_bytes, interrupted, terminated, detached)
+        return _execute(bench, request, key_locks, emit, now, clock, random_bytes, interrupted, stopped_by, detached)
 
 
 def _execute(
@@ -92,7 +93,7 @@ def _execute(
     clock: Callable[[], float],
     random_bytes: bytes,
     interrupted: Callable[[], int],
-    terminated: Callable[[], bool],
+    stopped_by: Callable[[], int],
     detached: bool,
 ) -> Report:
     started, began = now(), clock()
@@ -106,8 +107,7 @@ def _execute(
             emit(note)
         return Report(outlook.plan, settled, clock() - began)
     if interrupted():
-        code = ExitCode.TERMINATED if terminated() else ExitCode.INTERRUPTED
-        raise UserError('stopped before anything ran', hint='mlops run begins again', exit_code=code)
+        raise _stopped(stopped_by())
     identity = run_id(started, random_bytes)
     jobs = request.jobs or bench.config.jobs or os.cpu_count() or 1
     command = _without_secrets(bench, request.command)
@@ -128,7 +128,7 @@ def _execute(
             report = _record(
                 bench, session, outlook, settled, request, started, clock() - began, interrupted(), scheduler.steps
             )
-            report = replace(report, terminated=terminated())
+            report = replace(report, stopped_by=stopped_by())
             bench.batch.close()
         except BaseException:
             with suppress(OSError, UserError):  # what is done counts; its attempts end while there is a journal to tell
@@ -142,6 +142,10 @@ def _execute(
         journal.append({'do': 'done', 'run': identity})
         _tell_end(recorder, report, identity)
     return report
+
+
+def _stopped(number: int) -> UserError:
+    return UserError('stopped before anything ran', hint='mlops run begins again', exit_code=stopped_code(number))
 
 
 def _tell_end(recorder: Recorder, report: Report, identity: str) -> None:

@@ -99,7 +99,7 @@ def report_of(run: str, document: Mapping[str, Any], ended: Mapping[str, StageEn
         ('some',) if document['keep'] else (),
         str(document['record']),
         steps=steps,
-        terminated=document['exit_code'] == 143,
+        stopped_by={129: 1, 143: 15}.get(document['exit_code'], 0),
     )
 
 

@@ -35,7 +35,7 @@ class Settled:
 @dataclass(frozen=True, slots=True)
 class Report:
     """What came of it.  ``run`` None: there was nothing to do.  ``saved_seconds``: what restored stages once took.
-    ``terminated``: it was stopped by TERM."""
+    ``stopped_by``: the number of the signal that it was stopped by, 0 for that of Ctrl-C."""
 
     plan: Plan
     settled: Mapping[str, Settled]
@@ -47,7 +47,7 @@ class Report:
     record: str = ''
     ignored: tuple[str, ...] = ()
     steps: Mapping[str, Step] = field(default_factory=dict)
-    terminated: bool = False
+    stopped_by: int = 0
 
     def count(self, *states: State) -> int:
         return sum(one.state in states for one in self.settled.values())
@@ -56,8 +56,13 @@ class Report:
     def exit_code(self) -> ExitCode:
         """Of several causes: interruption first, then a stage that failed, then one that could not be started."""
         if self.ended == 'interrupted':
-            return ExitCode.TERMINATED if self.terminated else ExitCode.INTERRUPTED
+            return stopped_code(self.stopped_by)
         failed = [one for one in self.settled.values() if one.state is State.FAILED]
         if not failed:
             return ExitCode.DONE
         return ExitCode.WRONG_INPUT if all(one.event and one.event.blocked for one in failed) else ExitCode.FAILED
+
+
+def stopped_code(number: int) -> ExitCode:
+    """The exit code of what a signal stopped."""
+    return {1: ExitCode.HUNG_UP, 15: ExitCode.TERMINATED}.get(number, ExitCode.INTERRUPTED)

@@ -71,7 +71,9 @@ def _answer(fd: int, say: int) -> None:
         import signal
         from mmap import PROT_READ, mmap
 
-        signal.signal(signal.SIGINT, signal.SIG_DFL)  # while it hashes nothing of Python runs that could see to it
+        # While it hashes, nothing of Python runs that could see to them.
+        for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
+            signal.signal(number, signal.SIG_DFL)
         for each in {0, 1, 2} - {fd, say}:  # who waits for the end of our output does not wait for this
             with suppress(OSError):
                 os.close(each)

@@ -85,7 +85,7 @@ def stage_pid(project: Project) -> int:
     return int((project.path.parent / 'pid').read_text())
 
 
-@pytest.mark.parametrize(('number', 'code'), [(signal.SIGINT, 130), (signal.SIGTERM, 143), (signal.SIGHUP, 130)])
+@pytest.mark.parametrize(('number', 'code'), [(signal.SIGINT, 130), (signal.SIGTERM, 143), (signal.SIGHUP, 129)])
 def test_a_signal_ends_the_run_and_puts_back_what_was_there(halfway: Project, number: signal.Signals, code: int) -> None:
     with running(halfway) as process:
         assert halfway.read('out.txt') == 'half\n'

@@ -210,7 +210,8 @@ def test_the_exit_code_of_a_run() -> None:
     assert report(of, good).exit_code == 0
     assert report(of, bad, 'failed').exit_code == 1
     assert report(of, bad, 'interrupted').exit_code == 130
-    assert replace(report(of, bad, 'interrupted'), terminated=True).exit_code == 143
+    assert replace(report(of, bad, 'interrupted'), stopped_by=15).exit_code == 143
+    assert replace(report(of, bad, 'interrupted'), stopped_by=1).exit_code == 129
 
 
 def test_global_options_stand_before_or_behind(capsys, tmp_path) -> None:

@@ -7,6 +7,7 @@ import sys
 import threading
 import time
 from collections.abc import Callable, Mapping
+from contextlib import suppress
 from types import TracebackType
 from typing import TYPE_CHECKING
 
@@ -221,7 +222,10 @@ class RunScreen:
 
         with self.lock:
             if not self.over.is_set():
-                self.moving = Moving(sys.stderr)
+                try:
+                    self.moving = Moving(sys.stderr)
+                except OSError:  # the terminal is gone; the run goes on
+                    self.watched = False
 
     def _draw(self, now: float, last: Mapping[str, str]) -> None:
         assert self.moving is not None
@@ -238,7 +242,8 @@ class RunScreen:
             self.thread.join()
             self.thread = None
         if self.moving is not None:
-            self.moving.close()
+            with suppress(OSError):  # the terminal is gone, with all that moved on it
+                self.moving.close()
             self.moving = None
         self._flush_restored()
 
@@ -250,8 +255,7 @@ class RunScreen:
         if self.deaf or (self.quiet and not always):
             return
         self.last_line = self.clock()
-        if self.moving is not None and self.columns is not None:
-            self.moving.print(line)
+        if self.columns is not None and self._above(line):
             return
         try:
             out(line)
@@ -267,10 +271,19 @@ class RunScreen:
         if self.quiet:
             return
         self.last_line = self.clock()
-        if self.moving is not None:
-            self.moving.print(line)
-        else:
+        if not self._above(line):
             say(line)
+
+    def _above(self, line: Line) -> bool:
+        """Prints above what moves; False where nothing does, or not any more since the terminal is gone."""
+        if self.moving is None:
+            return False
+        try:
+            self.moving.print(line)
+        except OSError:
+            self.moving, self.watched = None, False
+            return False
+        return True
 
     # The end
 
