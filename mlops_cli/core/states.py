@@ -35,6 +35,17 @@ def record_is(record: bytes, signature: bytes) -> bool:
     return bool(record[SIGNATURE.size] & _CLEAN) and record.startswith(signature)
 
 
+def doubted(record: bytes) -> bytes:
+    """The same, not to be trusted before the file was read once more."""
+    return record[:SIGNATURE.size] + bytes((record[SIGNATURE.size] & ~_CLEAN,)) + record[SIGNATURE.size + 1:]
+
+
+def newest(record: bytes) -> int:
+    """When its file was changed or touched last, in nanoseconds since 1970."""
+    touched, changed = struct.unpack_from('<qq', record, 24)
+    return max(int(touched), int(changed))
+
+
 def record_ref(record: bytes) -> ObjectRef:
     """The content that a record names."""
     return ObjectRef(*record_parts(record))

@@ -20,7 +20,8 @@ from mlops_cli.core.digest import Digest, digest_of
 from mlops_cli.core.errors import UserError
 from mlops_cli.core.layout import INDEX, LOCAL
 from mlops_cli.core.refs import ObjectRef
-from mlops_cli.core.states import RECORD_BYTES, SIGNATURE, make_record, pack, record_is, record_ref
+from mlops_cli.core.states import SIGNATURE, make_record, pack, record_is, record_ref
+from mlops_cli.fingerprint import indexed
 from mlops_cli.fsio import filesystem, ops
 from mlops_cli.fsio.paths import Root
 from mlops_cli.store.ingest import Added
@@ -38,9 +39,7 @@ SETTLED_AGE_SECONDS = 1.0  # how old one may be that proves that a file has sett
 FLUSH_SECONDS = 5.0
 HELD = 200_000  # records in memory, some 250 bytes each, from which they are written and let go of
 
-_CHECK_BYTES = 16
 _SEAL = struct.Struct('<32s32sq')
-_NAME = struct.Struct('<H')
 
 _TABLES = (
     'CREATE TABLE IF NOT EXISTS folders (path BLOB PRIMARY KEY, value BLOB NOT NULL)',
@@ -72,20 +71,6 @@ class Seal:
 
     signature: bytes
     ref: ObjectRef
-
-
-def _path(rel: str) -> bytes:
-    return rel.encode('utf-8', 'surrogateescape')
-
-
-def _sealed(path: bytes, value: bytes) -> bytes:
-    """With a check in front that binds it to its path: after a power loss any page may be an old one."""
-    return bytes.fromhex(digest_of(path + b'\0' + value).hex[:2 * _CHECK_BYTES]) + value
-
-
-def _unsealed(path: bytes, stored: bytes) -> bytes | None:
-    value = stored[_CHECK_BYTES:]
-    return value if _sealed(path, value) == stored else None
 
 
 def _split(rel: str) -> tuple[str, str]:
@@ -228,10 +213,10 @@ class Index:
         self._flush_if_due()
 
     def _load_folder(self, folder: str) -> dict[str, bytes]:
-        path = _path(folder)
+        path = indexed.encoded(folder)
         for (stored,) in self._query('SELECT value FROM folders WHERE path = ?', (path,)):
-            if (value := _unsealed(path, stored)) is not None:
-                return dict(_records(value))
+            if (value := indexed.unsealed(indexed.FORM + path, stored)) is not None:
+                return indexed.believed(value)
         return {}
 
     # Folders
@@ -266,9 +251,9 @@ class Index:
     def _load_seals(self) -> dict[tuple[str, bytes], Seal]:
         found = {}
         for path, view, stored in self._query('SELECT path, view, value FROM seals'):
-            value = _unsealed(path + b'\0' + view, stored)
-            if value is not None and len(value) == _SEAL.size:
-                signature, digest, size = _SEAL.unpack(value)
+            value = indexed.unsealed(indexed.FORM + path + b'\0' + view, stored)
+            if value is not None and len(value) == indexed.BOOT.size + _SEAL.size and value.startswith(indexed.boot()):
+                signature, digest, size = _SEAL.unpack_from(value, indexed.BOOT.size)
                 ref = ObjectRef(Digest(digest.hex()), size, 'tree')
                 found[path.decode('utf-8', 'surrogateescape'), view] = Seal(signature, ref)
         return found
@@ -319,7 +304,7 @@ class Index:
             known = self._verified.get(digest)
             if known is None:
                 known = self._verified[digest] = self._load_verified(name)
-        return bool(known) and known == _sealed(name, pack(facts)) and self.settled(facts)
+        return bool(known) and known == indexed.sealed(name, pack(facts)) and self.settled(facts)
 
     def _load_verified(self, name: bytes) -> bytes:
         rows = self._query('SELECT value FROM verified WHERE digest = ?', (name,))
@@ -330,7 +315,7 @@ class Index:
         facts = self._seen(facts)
         if moment.settled(facts):
             with self._lock:
-                self._verified[digest] = self._dirty_verified[digest] = _sealed(bytes.fromhex(digest.hex), pack(facts))
+                self._verified[digest] = self._dirty_verified[digest] = indexed.sealed(bytes.fromhex(digest.hex), pack(facts))
             self._flush_if_due()
 
     # What was placed
@@ -352,7 +337,7 @@ class Index:
     def _all_placed(self) -> dict[str, bytes]:
         if self._placed is None:
             rows = self._query('SELECT stage, value FROM placed')
-            found = {path.decode('utf-8', 'surrogateescape'): _unsealed(path, stored) for path, stored in rows}
+            found = {path.decode('utf-8', 'surrogateescape'): indexed.unsealed(path, stored) for path, stored in rows}
             self._placed = {stage: value for stage, value in found.items() if value is not None}
         return self._placed
 
@@ -371,18 +356,22 @@ class Index:
                 self._dirty_placed.clear()
 
     def _write(self, connection: sqlite3.Connection) -> None:
-        folders = [(path := _path(folder), _sealed(path, _joined(self._folders[folder]))) for folder in self._dirty_folders]
+        now = indexed.BOOT.pack(indexed.boot(), self._clock())
+        folders = [(path := indexed.encoded(folder),
+                    indexed.sealed(indexed.FORM + path, now + indexed.joined(self._folders[folder])))
+                   for folder in self._dirty_folders]
         connection.executemany('INSERT OR REPLACE INTO folders VALUES (?, ?)', folders)
-        gone = [(_path(folder), view) for (folder, view), seal in self._dirty_seals.items() if seal is None]
+        gone = [(indexed.encoded(folder), view) for (folder, view), seal in self._dirty_seals.items() if seal is None]
         connection.executemany('DELETE FROM seals WHERE path = ? AND view = ?', gone)
         connection.executemany('INSERT OR REPLACE INTO seals VALUES (?, ?, ?)', [
-            (path := _path(folder), view, _sealed(path + b'\0' + view, _packed_seal(seal)))
+            (path := indexed.encoded(folder), view,
+             indexed.sealed(indexed.FORM + path + b'\0' + view, now + _packed_seal(seal)))
             for (folder, view), seal in self._dirty_seals.items() if seal is not None])
         connection.executemany('INSERT OR REPLACE INTO verified VALUES (?, ?)',
                                [(bytes.fromhex(digest.hex), value) for digest, value in self._dirty_verified.items()])
         placed = self._placed or {}
         connection.executemany('INSERT OR REPLACE INTO placed VALUES (?, ?)', [
-            (path := _path(stage), _sealed(path, placed[stage])) for stage in self._dirty_placed])
+            (path := indexed.encoded(stage), indexed.sealed(path, placed[stage])) for stage in self._dirty_placed])
         connection.commit()
 
     def _flush_if_due(self) -> None:
@@ -467,23 +456,6 @@ def _but_ctime(facts: os.stat_result) -> tuple[int, ...]:
 def _proves_as_much(record: bytes, other: bytes) -> bool:
     """As another of the same file, whose moment came later."""
     return record_is(record, other[:SIGNATURE.size]) and record[SIGNATURE.size + 1:] == other[SIGNATURE.size + 1:]
-
-
-def _joined(records: dict[str, bytes]) -> bytes:
-    parts = []
-    for name, record in records.items():
-        encoded = _path(name)
-        parts += [_NAME.pack(len(encoded)), encoded, record]
-    return b''.join(parts)
-
-
-def _records(value: bytes) -> Iterator[tuple[str, bytes]]:
-    at = 0
-    while at < len(value):
-        start = at + _NAME.size
-        end = start + _NAME.unpack_from(value, at)[0]
-        at = end + RECORD_BYTES
-        yield value[start:end].decode('utf-8', 'surrogateescape'), value[end:at]
 
 
 def _packed_seal(seal: Seal) -> bytes:

@@ -55,6 +55,15 @@ def _sync_range_call() -> Any:
     return call
 
 
+def boot_session() -> str:
+    """What darwin calls the present start of the machine; empty where it does not say."""
+    import ctypes
+    buffer, size = ctypes.create_string_buffer(64), ctypes.c_size_t(64)
+    if _libc().sysctlbyname(b'kern.bootsessionuuid', buffer, ctypes.byref(size), None, ctypes.c_size_t(0)):
+        return ''
+    return buffer.value.decode('ascii', 'replace')
+
+
 def _last_error() -> int:
     import ctypes
     return ctypes.get_errno()

@@ -6,6 +6,7 @@ import os
 import random
 import sqlite3
 import threading
+import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
@@ -15,8 +16,9 @@ from mlops_cli.core.digest import Digest, digest_of
 from mlops_cli.core.refs import ObjectRef
 from mlops_cli.core.states import SIGNATURE
 from mlops_cli.fingerprint import index as module
+from mlops_cli.fingerprint import indexed
 from mlops_cli.fingerprint.index import Index, Moment
-from mlops_cli.fsio import filesystem, ops
+from mlops_cli.fsio import boots, filesystem, ops
 from mlops_cli.fsio.paths import Root
 
 SECOND = 1_000_000_000
@@ -457,4 +459,65 @@ def test_what_was_written_is_let_go_of_when_it_is_much(root: Root, monkeypatch: 
         index.put_folder(f'd{number}', {f'f{n}': record for n in range(10)}, range(10))  # type: ignore[arg-type]
     assert len(index._folders) == (2 if keeps else 20)
     assert all(len(index.folder(f'd{number}')) == 10 for number in range(20))
+    index.close()
+
+
+# After a new start of the machine
+
+def started_anew(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(boots, 'identity', lambda: 'another')
+
+
+def test_files_written_shortly_before_are_read_once_more(root: Root, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Their times may have reached the medium, and what was written last into them not."""
+    filled(root, monkeypatch, 3)
+    index = make(root)
+    age(monkeypatch, index, 5)
+    assert index.get('f1', os.lstat(root.full('f1'))) is not None
+    index.close()
+    started_anew(monkeypatch)
+    index = make(root)
+    age(monkeypatch, index, 5)
+    assert index.get('f1', os.lstat(root.full('f1'))) is None
+    assert look(index, root, 'f1')[1] is False
+    index.close()
+    index = make(root)
+    age(monkeypatch, index, 5)
+    assert look(index, root, 'f1')[1] is True
+    assert look(index, root, 'f2')[1] is False
+    index.close()
+
+
+def test_files_untouched_for_longer_stay_known(root: Root, monkeypatch: pytest.MonkeyPatch) -> None:
+    later = make(root, clock=lambda: time.time_ns() + indexed.UNWRITTEN_NS + 60 * SECOND)
+    Path(root.full('f')).write_bytes(b'old')
+    age(monkeypatch, later, 5)
+    look(later, root, 'f')
+    later.close()
+    started_anew(monkeypatch)
+    index = make(root)
+    age(monkeypatch, index, 5)
+    assert look(index, root, 'f') == (ObjectRef(digest_of(b'old'), 3, 'file'), True)
+    index.close()
+
+
+def test_seals_are_made_anew(root: Root, monkeypatch: pytest.MonkeyPatch) -> None:
+    index = make(root)
+    index.put_seal('a', b'', module.Seal(b's' * 32, ObjectRef(Digest('ab' * 32), 7, 'tree')))
+    index.close()
+    started_anew(monkeypatch)
+    index = make(root)
+    assert index.seal('a', b'') is None
+    index.close()
+
+
+def test_rows_of_the_form_before_this_one_are_not_believed(root: Root, monkeypatch: pytest.MonkeyPatch) -> None:
+    database = filled(root, monkeypatch, 2)
+    connection = sqlite3.connect(database)
+    [(value,)] = connection.execute('SELECT value FROM folders').fetchall()
+    connection.execute('UPDATE folders SET value = ?', (indexed.sealed(b'', value[16 + indexed.BOOT.size:]),))
+    connection.commit()
+    connection.close()
+    index = make(root)
+    assert index.folder('') == {}
     index.close()

@@ -11,6 +11,7 @@ import sys
 import time
 
 from mlops_cli import __version__
+from mlops_cli.fsio import boots
 
 TYPE_CHECKING = False  # as that of typing, which takes longer to load than all the rest
 if TYPE_CHECKING:
@@ -79,8 +80,8 @@ def parts_of(secret: bytes, data: bytes) -> tuple[bytes, bytes, bytes, int] | No
 
 
 def facts(project: str) -> bytes:
-    """What else has to be the same."""
-    own = (__version__, str(sys.hexversion), os.path.dirname(__file__), project, str(os.geteuid()))
+    """What else has to be the same.  After a new start of the machine, states prove nothing of what was not synced before."""
+    own = (__version__, str(sys.hexversion), os.path.dirname(__file__), project, str(os.geteuid()), boots.identity())
     return '\0'.join(own).encode(errors='surrogateescape')
 
 
