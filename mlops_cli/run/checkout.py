@@ -24,6 +24,7 @@ from mlops_cli.run import aside
 from mlops_cli.run.outlook import look
 from mlops_cli.run.place import undo
 from mlops_cli.run.placed import placed, remember
+from mlops_cli.run.torn import is_torn
 from mlops_cli.run.workbench import Workbench, open_workbench
 from mlops_cli.store.shelf import SMALL
 from mlops_cli.store.tree import walk
@@ -100,7 +101,8 @@ def at_revision(bench: Workbench, revision: str) -> Iterator[Workbench]:
 
 
 def unsaved(bench: Workbench, wanted: Mapping[str, ObjectRef], *, clean: bool) -> dict[str, str]:
-    """Paths whose present content is in no store and would be lost, with what is there."""
+    """Paths whose present content is in no store and would be lost, with what is there.  What a power cut left of content that
+    is in the store is none of them."""
     found: dict[str, str] = {}
     for path, ref in wanted.items():
         held = bench.workspace.ref(path, ignore=False)
@@ -112,9 +114,17 @@ def unsaved(bench: Workbench, wanted: Mapping[str, ObjectRef], *, clean: bool) -
             risky = [name for name in lost if clean or name in mine]
             if risky:
                 found[path] = f'{len(risky)} files, such as {path}/{risky[0]}'
-        else:
+        elif not is_torn(bench.root, path, bench.store, (ref, *_placed_at(bench, path))):
             found[path] = 'changed since it was made'
     return found
+
+
+def _placed_at(bench: Workbench, path: str) -> tuple[ObjectRef, ...]:
+    """What mlops last put at a path, or saw made there."""
+    for stage in bench.pipeline.stages.values():
+        if any(output.path == path for output in stage.outputs) and (last := placed(bench, stage.name)) is not None:
+            return tuple(ref for other, ref in last.outputs if other == path)
+    return ()
 
 
 def _lost_files(bench: Workbench, path: str, held: ObjectRef, ref: ObjectRef) -> list[str]:
@@ -124,14 +134,15 @@ def _lost_files(bench: Workbench, path: str, held: ObjectRef, ref: ObjectRef) ->
     def read(digest: Digest) -> bytes:
         return nodes[digest] if digest in nodes else bench.store.read(digest)
 
-    target = {name: entry.digest for name, entry in walk(ref, bench.store.read)}
+    target = {name: entry.ref for name, entry in walk(ref, bench.store.read) if entry.kind in ('file', 'exec')}
     return [
         name
         for name, entry in walk(held, read)
         if entry.digest is not None
         and entry.kind != 'dir'
-        and target.get(name) != entry.digest
+        and (name not in target or target[name].digest != entry.digest)
         and not bench.store.has([entry.digest])
+        and not (name in target and is_torn(bench.root, f'{path}/{name}', bench.store, (target[name],)))
     ]
 
 
