@@ -7,6 +7,7 @@ from mlops_cli.core.classes import dataclass
 from mlops_cli.core.digest import Digest, digest_of
 
 Kind = Literal['file', 'exec', 'tree']
+SIZE_LIMIT = 1 << 63  # bytes; no file system and no database of ours can hold more
 
 
 @dataclass(frozen=True, slots=True, order=True)
@@ -35,7 +36,7 @@ class ObjectRef:
     def from_json(cls, value: object) -> ObjectRef:
         """Raises ValueError on anything :meth:`to_json` cannot have written."""
         match value:
-            case ['file' | 'exec' | 'tree' as kind, str(digest), int(size)] if size >= 0 and not isinstance(size, bool):
+            case ['file' | 'exec' | 'tree' as kind, str(digest), int(size)] if type(size) is int and 0 <= size < SIZE_LIMIT:
                 return cls(Digest.parse(digest), size, kind)
         raise ValueError(f'not an object reference: {str(value)[:80]}')
 

@@ -8,6 +8,7 @@ from mlops_cli.core.patterns import pattern
 
 Scalar = str | int | float | bool
 
+FLOAT_LIMIT = 1 << 1023  # integers beyond it are no floats
 INTEGER_LIMIT = 2**63  # what YAML, TOML, JSON readers in other languages hold
 _INTEGER = pattern(r'[-+]?[0-9]+|0o[0-7]+|0x[0-9a-fA-F]+')
 _FLOAT = pattern(r'[-+]?(\.[0-9]+|[0-9]+(\.[0-9]*)?)([eE][-+]?[0-9]+)?')
@@ -54,6 +55,13 @@ def scalar_text(value: Any) -> str:
     if isinstance(value, float) and math.isfinite(value):
         return repr(value)
     raise ValueError(f'is {kind(value)}')
+
+
+def is_finite(value: object) -> bool:
+    """Whether it is a number that is finite, also as one with a fraction; true and false are none."""
+    if type(value) is int:
+        return -FLOAT_LIMIT < value < FLOAT_LIMIT
+    return isinstance(value, float) and math.isfinite(value)
 
 
 def kind(value: Any) -> str:

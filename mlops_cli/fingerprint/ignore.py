@@ -78,12 +78,19 @@ def _code(char: str) -> str:
     return f'\\x{ord(char):02x}'
 
 
+_STAR, _FOLDERS, _REST = object(), object(), object()  # `*` within a name, `**/`, and `**` at the end
+
+
 def translate(pattern: str) -> str | None:
     """The regular expression for a whole path (or name) of a pattern without its `!`, leading and trailing slash.
 
-    Works on text with one character a byte.  None: it never matches."""
+    Works on text with one character a byte.  None: it never matches.
+
+    What stands between two wildcards is looked for once, where it comes first: what is left over is for the second.  Else a
+    line of some stars would take hours for a single name."""
     literal = next((at for at, char in enumerate(pattern) if char in _SPECIAL), len(pattern))
     out, at = [re.escape(pattern[:literal])], literal
+    blocks: list[list[str | object]] = [[]]  # between them any folders
     while at < len(pattern):
         char = pattern[at]
         if char == '*':
@@ -93,11 +100,12 @@ def translate(pattern: str) -> str | None:
             # git counts the end of the literal beginning as a boundary too
             bounded = end == len(pattern) or pattern.startswith(('/', '\\/'), end)
             whole = end - at > 1 and bounded and (at == literal or pattern[at - 1] == '/')
+            blocks[-1] += [''.join(out), _REST if whole else _STAR]
+            out = []
             if whole and pattern[end:end + 1] == '/':
-                out.append('(?:.*/)?')
+                blocks[-1].pop()
+                blocks.append([])
                 end += 1
-            else:
-                out.append('.*' if whole else '[^/]*')
             at = end
         elif char == '?':
             out.append('[^/]')
@@ -116,6 +124,22 @@ def translate(pattern: str) -> str | None:
         else:
             out.append(re.escape(char))
             at += 1
+    blocks[-1].append(''.join(out))
+    first, *more = [_block(block, last=block is blocks[-1]) for block in blocks]
+    inner = [f'(?>(?:[^/]*/)*?{block})' for block in more[:-1]]
+    return ''.join((first, *inner, *(f'(?:.*/)?{block}' for block in more[-1:])))
+
+
+def _block(parts: list[str | object], *, last: bool) -> str:
+    """``parts``: expressions of a fixed length, and what stands between them.  ``last``: its end is that of the path."""
+    out, stars = [], parts.count(_STAR)
+    for part, before in zip(parts, [None, *parts], strict=False):
+        if isinstance(part, str):
+            if before is _STAR:
+                stars -= 1
+            out.append(part if before is not _STAR else f'[^/]*{part}' if last and not stars else f'(?>[^/]*?{part})')
+        elif part is _REST:
+            out.append('.*')
     return ''.join(out)
 
 

@@ -25,6 +25,7 @@ from mlops_cli.core.errors import Where
 from mlops_cli.core.manifest import KINDS, Entry, Manifest, key_of
 from mlops_cli.core.patterns import pattern
 from mlops_cli.core.refs import ObjectRef
+from mlops_cli.core.scalars import is_finite
 from mlops_cli.fsio.durable import Batch
 from mlops_cli.fsio.paths import Root
 from mlops_cli.fsio.reading import read_plain
@@ -172,7 +173,9 @@ def decode(data: bytes, file: str) -> Pin:
 
 def _plain_pin(rows: list[Any], key16: str, content: bytes) -> Pin | None:
     """The pin, where every row is one that we write; None where one is not, so that :func:`_pin_of` says which."""
-    if len(rows) < 2 or rows[0] != [key16, 'schema', SCHEMA] or rows[1][:2] != [key16, 'key'] or len(rows[1]) != 3:
+    if len(rows) < 2 or rows[0] != [key16, 'schema', SCHEMA] or type(rows[1]) is not list:
+        return None
+    if rows[1][:2] != [key16, 'key'] or len(rows[1]) != 3:
         return None
     entries: list[list[str]] = []
     outputs: dict[str, ObjectRef] = {}
@@ -256,13 +259,9 @@ def _entry_of(row: list[Any]) -> Entry:
 
 def _metric_of(row: list[Any]) -> tuple[str, str, float | int]:
     """Raises ValueError."""
-    if len(row) != 5 or not isinstance(row[2], str) or not isinstance(row[3], str) or not _is_number(row[4]):
+    if len(row) != 5 or not isinstance(row[2], str) or not isinstance(row[3], str) or not is_finite(row[4]):
         raise ValueError('not a metric of a pin')
     return row[2], row[3], row[4]
-
-
-def _is_number(value: object) -> bool:
-    return isinstance(value, int | float) and not isinstance(value, bool) and math.isfinite(value)
 
 
 def _find_damage(content: bytes, file: str) -> None:

@@ -15,6 +15,7 @@ from mlops_cli.core import delimited
 from mlops_cli.core.classes import dataclass, field
 from mlops_cli.core.errors import UserError
 from mlops_cli.core.events import Figure, StageProgress
+from mlops_cli.core.scalars import is_finite
 from mlops_cli.fsio.paths import Root
 
 TAIL_BYTES = 1 << 16
@@ -143,7 +144,7 @@ def _flat(values: Mapping[str, Any], prefix: str = '', depth: int = DEPTH) -> It
 
 
 def _is_count(value: object) -> bool:
-    return isinstance(value, int | float) and math.isfinite(value) and value >= 0
+    return is_finite(value) and value >= 0  # type: ignore[operator]
 
 
 @dataclass

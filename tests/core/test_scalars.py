@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from mlops_cli.core.near import did_you_mean
-from mlops_cli.core.scalars import kind, plain_scalar, scalar_text
+from mlops_cli.core.scalars import is_finite, kind, plain_scalar, scalar_text
 
 
 @pytest.mark.parametrize(('text', 'value'), [
@@ -49,3 +49,13 @@ def test_the_near_name() -> None:
     assert did_you_mean('zzz', ['b', 'a']) == 'names here: a, b'
     assert did_you_mean('zzz', [f'name{n}' for n in range(10)], what='keys').endswith('name7 and 2 more')
     assert did_you_mean('zzz', []) == ''
+
+
+@pytest.mark.parametrize('value', [0, -1, 1.5, 2**63, 10**300, -(10**300)])
+def test_numbers_that_are_finite(value: Any) -> None:
+    assert is_finite(value)
+
+
+@pytest.mark.parametrize('value', [float('inf'), float('nan'), 10**400, -(10**400), True, False, '1', None, [1]])
+def test_what_is_no_finite_number(value: Any) -> None:
+    assert not is_finite(value)

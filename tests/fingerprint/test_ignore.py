@@ -4,6 +4,7 @@ from __future__ import annotations
 import os
 import subprocess
 import tempfile
+import time
 from pathlib import Path
 
 import pytest
@@ -192,3 +193,12 @@ def test_it_is_read_from_the_project(tmp_path: Path) -> None:
         (tmp_path / '.mlopsignore').symlink_to('/etc/passwd')
         with pytest.raises(UserError):
             Ignore.load(root)
+
+
+@pytest.mark.parametrize(('form', 'times'), [('*a', 60), ('?*', 60), ('**/*a', 30), ('**/a/', 60), ('[a-z]*', 60)])
+def test_a_line_of_many_stars_is_answered_at_once(form: str, times: int) -> None:
+    began = time.process_time()
+    line = f'{form * times}!'
+    assert not Ignore.of(f'{line}\n').matches(f'x/{"a" * 250}', False)
+    assert not Ignore.of(f'{line}\n').matches('/'.join(['a' * 20] * 60), False)
+    assert time.process_time() - began < 0.5

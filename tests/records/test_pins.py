@@ -467,3 +467,23 @@ def test_numbers_beyond_all_numbers_are_damage(value: str) -> None:
     name = re.sub('-[0-9a-f]{8}.json', f'-{digest_of(content).hex[:8]}.json', place(make()))
     with pytest.raises(UserError, match='damaged pin'):
         decode(content, name)
+
+
+@pytest.mark.parametrize(
+    ('line', 'row'),
+    [
+        (2, '7'),
+        (2, '{"0":1}'),
+        (4, '["KEY","out",[1],"file","blake3:' + 'a' * 64 + '",1]'),
+        (4, '["KEY","out","x","file","blake3:' + 'a' * 64 + '",9223372036854775808]'),
+        (4, '["KEY","metric","m.json","acc",1' + '0' * 400 + ']'),
+        (4, '["KEY","metric","m.json","acc",true]'),
+    ],
+)
+def test_a_row_that_is_none_of_ours_is_damage_under_a_name_that_fits(line: int, row: str) -> None:
+    pin = make()
+    rows = pin.data.decode().split('\n')
+    rows[line] = row.replace('KEY', pin.key.hex[:16]) + ','
+    data = '\n'.join(rows).encode()
+    with pytest.raises(UserError, match='damaged pin'):
+        decode(data, f'.mlops/stages/train~{pin.key.hex[:16]}-{digest_of(data).hex[:8]}.json')
