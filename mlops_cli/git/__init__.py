@@ -5,7 +5,7 @@ What reads whole commits is not loaded from here: :mod:`mlops_cli.git.commits`, 
 
 from mlops_cli.git.files import changed, ignored, lacking, tracked
 from mlops_cli.git.program import ask
-from mlops_cli.git.repository import Head, has_repository, head, references, resolve, top, user_name
+from mlops_cli.git.repository import Head, has_repository, head, references, resolve, top, user_name, worktrees
 
 __all__ = [
     'Head',
@@ -20,4 +20,5 @@ __all__ = [
     'top',
     'tracked',
     'user_name',
+    'worktrees',
 ]

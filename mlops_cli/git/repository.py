@@ -78,3 +78,9 @@ def references(folder: str) -> tuple[tuple[str, str], ...]:
         if not pointer:  # such as origin/HEAD
             found.append((name.removeprefix(start), kinds[start]))
     return tuple(found)
+
+
+def worktrees(folder: str) -> tuple[str, ...]:
+    """The folders that have a branch of this repository checked out, this one too; none outside a repository."""
+    listed = (run(folder, ['worktree', 'list', '--porcelain']) or b'').splitlines()
+    return tuple(os.fsdecode(line.removeprefix(b'worktree ')) for line in listed if line.startswith(b'worktree '))

@@ -3,6 +3,7 @@ from __future__ import annotations
 
 import builtins
 import os
+import stat
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from typing import TYPE_CHECKING
 
@@ -14,7 +15,7 @@ from mlops_cli.fsio.paths import Root
 from mlops_cli.store import ingest, tree
 from mlops_cli.store.ingest import Added, Ingest, Known
 from mlops_cli.store.objects import CHUNK, Chunks, Damage, Damaged, MissingObject, checked
-from mlops_cli.store.shelf import Shelf, Verified, hash_rest
+from mlops_cli.store.shelf import Shelf, Verified, hash_rest, object_path
 
 if TYPE_CHECKING:
     from mlops_cli.store.materialise import LinkMode, Materialise
@@ -218,6 +219,11 @@ class LocalStore(Shelf):
             return 0, None  # removed meanwhile, by gc
         except Damaged as error:
             return 0, Damage(digest, error.problem)
+        except PermissionError:
+            if self._permit(digest):
+                size, damage = self._verify_one(digest)
+                return size, damage or Damage(digest, 'nobody was allowed to read it', mended=True)
+            return 0, Damage(digest, 'it cannot be opened: Permission denied', unreadable=True)
         except OSError as error:
             return 0, Damage(digest, f'it cannot be opened: {error.strerror}', unreadable=True)
         try:
@@ -230,6 +236,16 @@ class LocalStore(Shelf):
             problem = f'its {size} bytes hash to {found.short}...'
             self.quarantine(digest, problem)
             return size, Damage(digest, problem)
+        if not facts.st_mode & stat.S_IRUSR and self._permit(digest):  # found by one who may read everything
+            return facts.st_size, Damage(digest, 'nobody was allowed to read it', mended=True)
         if self.verified:
             self.verified.set_verified(digest, facts, moment)
         return facts.st_size, None
+
+    def _permit(self, digest: Digest) -> bool:
+        """Whether an object has the permissions that objects have back; only where that is ours to do."""
+        facts = self.stat(digest)
+        if facts is None or facts.st_mode & stat.S_IRUSR or facts.st_uid != os.geteuid():
+            return False
+        ops.chmod(object_path(digest), 0o444, dir_fd=self.root.fd)
+        return True

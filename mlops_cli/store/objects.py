@@ -33,11 +33,13 @@ class Damaged(UserError):
 
 @dataclass(frozen=True, slots=True)
 class Damage:
-    """A finding of ``verify``.  ``unreadable``: the machine could not read it, so nothing is known about its bytes."""
+    """A finding of ``verify``.  ``unreadable``: the machine could not read it, so nothing is known about its bytes.
+    ``mended``: its bytes are right, and what was wrong with it is no more."""
 
     digest: Digest
     problem: str
     unreadable: bool = False
+    mended: bool = False
 
 
 class ObjectStore(Protocol):

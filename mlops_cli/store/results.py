@@ -24,7 +24,7 @@ from mlops_cli.fsio.atomic import read_file
 from mlops_cli.fsio.durable import RESULTS as LEVEL
 from mlops_cli.fsio.durable import Batch
 from mlops_cli.fsio.paths import Root
-from mlops_cli.store.shelf import Place
+from mlops_cli.store.shelf import QUARANTINE, Place
 
 SCHEMA = 'mlops/result/v1'
 ENTRY_PREFIX = b'mlops outputs-v1\n'
@@ -91,7 +91,8 @@ class ResultEntry:
 
 
 def encode(entry: ResultEntry) -> bytes:
-    """The bytes of an entry's file.  Same entry, same bytes.  Raises TypeError or ValueError on what JSON cannot hold."""
+    """The bytes of an entry's file, with a digest of them in front, so that damage shows.  Same entry, same bytes.  Raises
+    TypeError or ValueError on what JSON cannot hold."""
     value: dict[str, Any] = {
         'schema': SCHEMA,
         'key': str(entry.key),
@@ -107,7 +108,23 @@ def encode(entry: ResultEntry) -> bytes:
         value[name] = ref.to_json() if ref else None
     for name in ('metrics', 'environment', 'origin', 'usage'):
         value[name] = dict(getattr(entry, name))
-    return document(value)
+    data = document(value)
+    return b'%b%b%b%b' % (_CHECK, digest_of(data).hex.encode(), _CHECK_END, data[len(_BEGIN):])
+
+
+_BEGIN, _CHECK, _CHECK_END = b'{\n ', b'{\n "check":"blake3:', b'",\n '
+_CHECKED = len(_CHECK) + 64 + len(_CHECK_END)
+
+
+def _unchecked(data: bytes) -> bytes:
+    """An entry's file without its check.  Raises ValueError where it is not what was written; one without a check is from
+    before there was one."""
+    if not data.startswith(_CHECK):
+        return data
+    rest = _BEGIN + data[_CHECKED:]
+    if data[len(_CHECK):_CHECKED] != digest_of(rest).hex.encode() + _CHECK_END:
+        raise ValueError('its bytes are not those that were written')
+    return rest
 
 
 _FIELDS = frozenset({'schema', 'key', 'outputs', 'created', 'seconds', 'suspect', 'code_bytes', 'discovered', 'log', 'manifest',
@@ -121,7 +138,7 @@ def _no_constant(text: str) -> Any:
 def decode(data: bytes) -> ResultEntry:
     """The inverse of :func:`encode`.  Raises ValueError on everything else: another version, other fields, wrong types."""
     try:
-        value = json.loads(data, parse_constant=_no_constant)
+        value = json.loads(_unchecked(data), parse_constant=_no_constant)
     except (UnicodeDecodeError, RecursionError) as error:
         raise ValueError(f'not JSON: {error}') from None
     if not isinstance(value, dict):
@@ -227,8 +244,12 @@ class Results:
         """Keep an entry; one with the same key and outputs that is there already stays.  Raises OSError."""
         name = entry.file_name
         with self._lock:
-            if name in self._pending.get(entry.key, {}) or (self._has(name) and self._read(name) is not None):
+            if name in self._pending.get(entry.key, {}):
                 return
+            if self._has(name):
+                if self._read(name) is not None:
+                    return
+                self.set_aside(_path(name))
             self._pending.setdefault(entry.key, {})[name] = entry
         temporary = f'{TEMPORARY}/{temporaries.new_name()}'
         try:
@@ -279,6 +300,24 @@ class Results:
                 for found in sorted(self._root.scandir(f'{RESULTS}/{folder.name}'), key=lambda entry: entry.name):
                     if found.name.startswith(folder.name) and (entry := self._read(found.name)) is not None:
                         yield entry
+
+    def damaged(self) -> Iterator[tuple[str, str]]:
+        """(path in the cache, what is wrong) of every entry that :meth:`all` leaves out."""
+        told: list[tuple[str, str]] = []
+        report, self._report = self._report, lambda path, problem: told.append((path, problem))
+        try:
+            for _ in self.all():
+                pass
+        finally:
+            self._report = report
+        yield from told
+
+    def set_aside(self, path: str) -> None:
+        """Put what :meth:`damaged` found where nothing reads it.  Raises OSError."""
+        aside = f'{QUARANTINE}/{path.rpartition("/")[2]}-{temporaries.new_name()}'
+        self._root.makedirs(QUARANTINE, 0o700)
+        with suppress(FileNotFoundError):
+            ops.rename(path, aside, src_dir_fd=self._root.fd, dst_dir_fd=self._root.fd)
 
     def _read(self, name: str) -> ResultEntry | None:
         if not self._place.there():

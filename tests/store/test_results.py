@@ -56,6 +56,21 @@ def flush(results: Results) -> None:
 
 # The format
 
+def test_every_flipped_bit_shows() -> None:
+    data = encode(FULL)
+    for bit in range(8 * len(data)):
+        damaged = bytearray(data)
+        damaged[bit // 8] ^= 1 << bit % 8
+        with pytest.raises(ValueError):
+            decode(bytes(damaged))
+
+
+def test_an_entry_from_before_there_was_a_check_is_read() -> None:
+    lines = encode(FULL).split(b'\n')
+    assert lines[1].startswith(b' "check"')
+    assert decode(b'\n'.join(lines[:1] + lines[2:])) == FULL
+
+
 def test_the_page_has_a_vector_that_holds() -> None:
     text = PAGE.read_text()
     found = re.search(r'`results-v1/(..)/(\S+)`:\n\n```json\n(.*?)```', text, re.DOTALL)
@@ -71,7 +86,7 @@ def test_the_page_has_a_vector_that_holds() -> None:
 @pytest.mark.parametrize('entry', [FULL, EMPTY, dataclasses.replace(FULL, suspect=True)])
 def test_what_is_written_is_read_back(entry: ResultEntry) -> None:
     assert decode(encode(entry)) == entry
-    assert set(json.loads(encode(entry))) == {field.name for field in dataclasses.fields(ResultEntry)} | {'schema'}
+    assert set(json.loads(encode(entry))) == {field.name for field in dataclasses.fields(ResultEntry)} | {'schema', 'check'}
 
 
 def test_the_name_says_key_and_outputs_and_only_these() -> None:
@@ -86,6 +101,8 @@ def test_the_name_says_key_and_outputs_and_only_these() -> None:
 
 def broken() -> Iterator[tuple[str, bytes]]:
     whole = json.loads(encode(FULL))
+    yield 'a check that is no first line', json.dumps(whole).encode()
+    del whole['check']
     yield 'nothing', b''
     yield 'cut short', encode(FULL)[:-20]
     yield 'zeros', bytes(len(encode(FULL)))

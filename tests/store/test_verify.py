@@ -130,6 +130,19 @@ def test_a_read_error_is_told_apart_from_damage(store: LocalStore, monkeypatch: 
     assert store.has([digest]) == {digest}
 
 
+def test_who_may_read_it_is_put_right_where_that_is_all(store: LocalStore) -> None:
+    sound, damaged = store.add_bytes(b'content').digest, store.add_bytes(b'other').digest
+    store.batch.flush()
+    path_of(store, damaged).chmod(0o644)
+    path_of(store, damaged).write_bytes(b'OTHER')
+    for digest in (sound, damaged):
+        path_of(store, digest).chmod(0)
+    found = {finding.digest: finding for finding in store.verify()}
+    assert found[sound].mended and not found[sound].unreadable and not found[damaged].mended
+    assert path_of(store, sound).stat().st_mode & 0o777 == 0o444 and not path_of(store, damaged).exists()
+    assert list(store.verify()) == [] and store.read(sound) == b'content'
+
+
 class Remembering:
     """A Verified that trusts its memory of stats."""
 
