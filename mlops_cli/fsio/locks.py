@@ -60,6 +60,11 @@ def unlock(fd: int, *, start: int = 0, length: int = 0) -> None:
     fcntl.fcntl(fd, _SETLK, _flock(fcntl.F_UNLCK, start, length))
 
 
+def unlocking(start: int) -> tuple[int, bytes]:
+    """What fcntl has to be told to free one byte, for a process that has to do without this module."""
+    return _SETLK, _flock(fcntl.F_UNLCK, start, 1)
+
+
 def is_locked(fd: int, *, start: int = 0, length: int = 0) -> bool:
     """Whether another open file description has any lock on these bytes; takes none itself.  Raises OSError."""
     answer = fcntl.fcntl(fd, _GETLK, _flock(fcntl.F_WRLCK, start, length))

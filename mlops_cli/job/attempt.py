@@ -25,8 +25,8 @@ class Attempt:
     request tells the differences."""
 
     __slots__ = ('argvs', 'deadline', 'directory', 'due', 'ended', 'ending', 'environment', 'exit_code', 'filter', 'grace',
-                 'index', 'kill_at', 'kill_since', 'killed', 'log', 'message', 'name', 'phase', 'pid', 'probe', 'redact',
-                 'started')
+                 'index', 'kill_at', 'killed', 'log', 'looked', 'message', 'name', 'patience', 'pause', 'phase', 'pid', 'probe',
+                 'redact', 'release', 'started')
 
     def __init__(self, request: dict[str, Any], common: dict[bytes, bytes], now: float) -> None:
         self.name: str = request['attempt']
@@ -38,6 +38,7 @@ class Attempt:
         self.log: bytes = request['log']
         self.grace: float = request['grace']
         self.redact: tuple[str, ...] | None = request['redact']
+        self.release: tuple[int, bytes] | None = request['release']  # what frees its part of the alive lock
         self.deadline: float = NEVER if request['timeout'] is None else now + request['timeout']
         self.started = now
         self.ended: float | None = None
@@ -49,7 +50,8 @@ class Attempt:
         self.index = 0
         self.pid: int | None = None  # of the process that runs now
         self.kill_at = NEVER
-        self.kill_since: float | None = None
+        self.looked = self.pause = 0.0  # when it was killed last, and how long that was to be left at that
+        self.patience = 0.0  # seconds that it had to die of that
         self.killed: set[int] = set()
         self.filter: Filter | None = None
         self.probe = Probe()

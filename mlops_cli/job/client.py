@@ -16,9 +16,10 @@ import mlops_cli
 from mlops_cli.core.classes import dataclass
 from mlops_cli.core.errors import ExitCode, UserError
 from mlops_cli.core.job import Job, Outcome, Usage
+from mlops_cli.fsio import locks
 from mlops_cli.job.family import VARIABLE, kill_marked
 from mlops_cli.job.signals import SIGKILL, SIGSTOP, valid_signals
-from mlops_cli.job.wire import EVENTS, REQUESTS, Inbox, encode
+from mlops_cli.job.wire import ALIVE, EVENTS, REQUESTS, Inbox, encode
 
 LEFTOVER_SECONDS = 5.0
 LOST_SECONDS = 5.0  # how long we try to kill what a dead supervisor left
@@ -41,8 +42,9 @@ class Started:
 class Supervisor:
     """A running supervisor process.  Every method may be called from any thread, one at a time; none from a signal handler."""
 
-    def __init__(self, pid: int, requests: int, events: int) -> None:
+    def __init__(self, pid: int, requests: int, events: int, alive: int = -1) -> None:
         self.pid = pid
+        self._alive = alive  # shared with that process: what is locked here stays so when we die
         self._requests: int | None = requests
         self._events = events
         self._inbox = Inbox()
@@ -57,25 +59,30 @@ class Supervisor:
         """Starts the process and returns at once; what keeps it from its work shows in :meth:`events`.
 
         ``alive_lock``: absolute path of a file, made if absent, that is locked as long as any process of any attempt lives
-        (:func:`anything_alive`).  Raises OSError if this machine cannot start another process."""
+        (:func:`anything_alive`), and as long as one of a certain attempt may (orphans.py).  Raises OSError if this machine
+        cannot start another process."""
         requests_end, requests = _high_pipe()
         events, events_end = _high_pipe()
+        alive = _open_alive(alive_lock) if alive_lock else -1
         root = os.path.dirname(os.path.dirname(os.path.abspath(mlops_cli.__file__)))
         argv = [sys.executable, '-I', '-S', '-c', _PROGRAM, 'mlops-supervisor', root, str(os.getpid()), str(leftover_seconds),
                 alive_lock or '']
         actions: list[Any] = [(os.POSIX_SPAWN_OPEN, number, os.devnull, os.O_RDWR, 0) for number in (0, 1, 2)]
         actions += [(os.POSIX_SPAWN_DUP2, requests_end, REQUESTS), (os.POSIX_SPAWN_DUP2, events_end, EVENTS)]
+        actions += [(os.POSIX_SPAWN_DUP2, alive, ALIVE)] if alive >= 0 else []
         try:
             pid = os.posix_spawn(sys.executable, argv, os.environ, file_actions=actions, setsid=True, setsigmask=(),
                                  setsigdef=valid_signals() - {SIGKILL, SIGSTOP})
         except BaseException:
             os.close(requests)
             os.close(events)
+            if alive >= 0:
+                os.close(alive)
             raise
         finally:
             os.close(requests_end)
             os.close(events_end)
-        return cls(pid, requests, events)
+        return cls(pid, requests, events, alive)
 
     def fileno(self) -> int:
         """Readable when :meth:`events` would return something; for select."""
@@ -90,10 +97,12 @@ class Supervisor:
             if job.attempt in self._live or not job.processes or not all(process.argv for process in job.processes):
                 raise ValueError(f'attempt {job.attempt} runs already, or has no command')
             self._live[job.attempt] = (time.monotonic(), None)
+            if self._alive >= 0:  # before it is sent: should we die now, nobody can take it for one that was never begun
+                locks.try_lock(self._alive, exclusive=False, start=locks.byte_of(job.attempt), length=1)
             if common is None:
                 common = dict(job.environment)
                 message += encode(('environment', _bytes_of(common)))
-            message += encode(('run', _request(job, common)))
+            message += encode(('run', _request(job, common, self._alive >= 0)))
         self._send(message)
         self._common = common
 
@@ -173,9 +182,13 @@ class Supervisor:
                 os.close(self._requests)
                 self._requests = None
         _, status = os.waitpid(self.pid, 0)
-        if not self._live:
-            return []
-        code = os.waitstatus_to_exitcode(status)
+        lost = self._lost(os.waitstatus_to_exitcode(status)) if self._live else []
+        if self._alive >= 0:
+            os.close(self._alive)
+            self._alive = -1
+        return lost
+
+    def _lost(self, code: int) -> list[Outcome]:
         how = self._crash or (f'killed by signal {-code}' if code < 0 else f'exit code {code}')
         now = time.monotonic()
         until = now + LOST_SECONDS
@@ -212,7 +225,7 @@ def _bytes_of(environment: Mapping[str, str]) -> dict[bytes, bytes]:
     return {name.encode(_CODING, _ERRORS): value.encode(_CODING, _ERRORS) for name, value in environment.items()}
 
 
-def _request(job: Job, common: Mapping[str, str]) -> dict[str, Any]:
+def _request(job: Job, common: Mapping[str, str], locked: bool) -> dict[str, Any]:
     environment = _bytes_of({name: value for name, value in job.environment.items() if common.get(name) != value})
     environment[VARIABLE] = os.fsencode(job.attempt)
     return {
@@ -225,7 +238,19 @@ def _request(job: Job, common: Mapping[str, str]) -> dict[str, Any]:
         'timeout': job.timeout_seconds,
         'grace': job.grace_seconds,
         'redact': job.redact,
+        'release': locks.unlocking(locks.byte_of(job.attempt)) if locked else None,
     }
+
+
+def _open_alive(path: str) -> int:
+    """-1 where it cannot be opened: the supervisor finds that too, and says so."""
+    try:
+        fd = os.open(path, os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW | os.O_CLOEXEC, 0o600)
+    except OSError:
+        return -1
+    high = fcntl.fcntl(fd, fcntl.F_DUPFD_CLOEXEC, _HIGH_DESCRIPTOR)
+    os.close(fd)
+    return high
 
 
 def _high_pipe() -> tuple[int, int]:

@@ -9,7 +9,7 @@ import sys
 
 from mlops_cli.job.signals import SIG_IGN, SIGCHLD, SIGHUP, SIGINT, SIGQUIT, SIGTERM, signal
 from mlops_cli.job.supervisor import Supervisor
-from mlops_cli.job.wire import EVENTS, REQUESTS, encode
+from mlops_cli.job.wire import ALIVE, EVENTS, REQUESTS, encode
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -26,16 +26,19 @@ def _process_control(option: int, value: int) -> None:
         raise OSError(f'this kernel refuses prctl {option}')
 
 
-def _close_inherited() -> None:
+def _close_inherited(last: int) -> None:
     """What the runner's parents left open (a make's job server, a CI's pipes) must not reach the stages."""
     for name in os.listdir('/proc/self/fd'):  # raises OSError where /proc is not mounted; nothing here works without it
-        if int(name) > EVENTS:
+        if int(name) > last:
             try:
                 os.close(int(name))
             except OSError:  # the one that listed them
                 continue
-    for descriptor in (REQUESTS, EVENTS):
-        os.set_inheritable(descriptor, False)
+    for descriptor in range(REQUESTS, last + 1):
+        try:
+            os.set_inheritable(descriptor, False)
+        except OSError:  # the runner could not open the alive lock; what for, is told when it is held
+            continue
 
 
 def _hold(path: str) -> None:
@@ -68,7 +71,7 @@ def main(runner: int, leftover_seconds: float, alive_lock: str) -> None:
     for number in (SIGTERM, SIGCHLD):
         signal(number, lambda *_: None)
     try:
-        _close_inherited()
+        _close_inherited(ALIVE if alive_lock else EVENTS)
         _process_control(PR_SET_CHILD_SUBREAPER, 1)
         _process_control(PR_SET_PDEATHSIG, SIGTERM)
         if alive_lock:

@@ -6,6 +6,7 @@ two pipes (docs/formats/supervisor.md); when the runner is gone, however it went
 """
 from __future__ import annotations
 
+import fcntl
 import os
 import select
 import time
@@ -15,7 +16,7 @@ from mlops_cli.job.attempt import ENDING, KILLING, LINGERING, NEVER, RUNNING, At
 from mlops_cli.job.family import Family
 from mlops_cli.job.output import Filter
 from mlops_cli.job.signals import SIGKILL, SIGTERM, set_wakeup_fd
-from mlops_cli.job.wire import EVENTS, REQUESTS, Inbox, encode
+from mlops_cli.job.wire import ALIVE, EVENTS, REQUESTS, Inbox, encode
 from mlops_cli.usage import cpu
 from mlops_cli.usage.probe import SAMPLE_SECONDS
 
@@ -94,6 +95,8 @@ class Supervisor:
             case ('environment', environment):
                 self.environment = environment
             case ('run', request):
+                if os.getppid() != self.runner:  # it died with this under way: nobody wants it any more
+                    return
                 attempt = Attempt(request, self.environment, now)
                 self.attempts[attempt.name] = attempt
                 self.start(attempt, now)
@@ -237,6 +240,7 @@ class Supervisor:
         elif now >= attempt.kill_at:
             self.kill(attempt, now)
         else:
+            attempt.due = attempt.kill_at
             self.settle(attempt, now)
 
     def end(self, attempt: Attempt, ending: str, now: float) -> None:
@@ -256,16 +260,18 @@ class Supervisor:
         found = self.members(attempt)
         if attempt.ending == 'exited':
             attempt.killed |= found
-        if attempt.phase != KILLING:
-            attempt.phase = KILLING
-            attempt.kill_since = now
+        if attempt.phase == KILLING:  # time in which this machine stood still, or never let us look, is not counted
+            attempt.patience += min(now - attempt.looked, attempt.pause)
+        attempt.phase = KILLING
+        attempt.kill_at = attempt.looked = now
         if not found and attempt.pid is None:
             self.finish(attempt, now)
             return
         self.family.signal(attempt.name, SIGKILL, found)
-        waited = now - (attempt.kill_since or now)
-        attempt.due = now + max(KILL_EVERY_SECONDS, waited / 4)
-        if waited > KILL_PATIENCE_SECONDS:
+        attempt.pause = max(KILL_EVERY_SECONDS, attempt.patience / 4)
+        attempt.due = now + attempt.pause
+        if attempt.patience > KILL_PATIENCE_SECONDS:
+            attempt.release = None  # the alive lock must tell the truth
             attempt.message = f'could not be killed: {", ".join(map(str, sorted(found)))}'
             self.finish(attempt, now)
 
@@ -277,6 +283,8 @@ class Supervisor:
             attempt.message = attempt.message or attempt.filter.problem
         del self.attempts[attempt.name]
         self.family.close(attempt.name)
+        if attempt.release is not None:
+            fcntl.fcntl(ALIVE, *attempt.release)
         self.tell(attempt.outcome(now))
 
     def end_strays(self) -> None:

@@ -9,7 +9,7 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from typing import Any
 
-REQUESTS, EVENTS = 3, 4  # the supervisor's descriptors
+REQUESTS, EVENTS, ALIVE = 3, 4, 5  # the supervisor's descriptors; the last one only where there is an alive lock
 _LENGTH_BYTES = 4
 
 

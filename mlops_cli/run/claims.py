@@ -29,12 +29,15 @@ class Claims:
         self.session = session
         self.held: dict[str, list[tuple[LockFile, str]]] = {}
         self.unflushed: list[tuple[LockFile, str]] = []
+        self.killed: dict[str, str] = {}  # stage -> the run that was killed at its paths, and is not undone yet
 
     def take(self, draft: Draft, step: Step) -> bool:
         """All locks a stage needs, or none.  Never waits."""
         stage = draft.stage
         locks = self.session.stage_locks
         wanted: list[tuple[LockFile, str, bool]] = []
+        mine: set[str] = set()
+        inputs: set[str] = set()
         if not self.session.trial:
             wanted.append((locks, f'stage/{stage.name}', True))
             mine = {output.path for output in stage.outputs}
@@ -51,7 +54,21 @@ class Claims:
                 self._release(taken)
                 return False
             taken.append((file, name))
+        if (mine or inputs) and not self._undone(stage.name, mine, inputs):
+            self._release(taken)
+            return False
         self.held[stage.name] = taken
+        return True
+
+    def _undone(self, stage: str, mine: set[str], inputs: set[str]) -> bool:
+        """With the locks held: whether nothing that a killed run left there has yet to be put right."""
+        self.killed.pop(stage, None)
+        if not self.session.in_flight.run_at(mine, inputs):
+            return True
+        self.session.heal()
+        if run := self.session.in_flight.run_at(mine, inputs):
+            self.killed[stage] = run.partition('-')[2]
+            return False
         return True
 
     @staticmethod
@@ -75,6 +92,8 @@ class Claims:
 
     def holder(self, draft: Draft) -> str:
         """Who holds the stage, for people; 'another command' if nobody says."""
+        if killed := self.killed.get(draft.stage.name):
+            return f'run {killed}, which was killed and is being ended'
         found = self.session.stage_locks.holder(f'stage/{draft.stage.name}')
         if not found:
             return 'another command'

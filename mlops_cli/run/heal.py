@@ -18,12 +18,13 @@ from mlops_cli.fsio.temporaries import sweep_temporaries
 from mlops_cli.records.files import prepare_folders
 from mlops_cli.records.metrics import recorded
 from mlops_cli.records.runs import USAGE, Run, StageRun
-from mlops_cli.run.recover import Undone, recover
+from mlops_cli.run.recover import Recovered, Undone, recover
 from mlops_cli.run.workbench import Workbench
 from mlops_cli.store.results import ResultEntry
 
 OURS = (layout.LOCAL, layout.CACHE)
 NAMED = 3  # paths of a stage
+TOLD_SECONDS = 0.3  # of waiting, until that is told
 
 
 def begin_writing(
@@ -32,9 +33,11 @@ def begin_writing(
     who: Callable[[], str],
     host: str,
     allowed: Callable[[Undone], None] = lambda _: None,
+    go_on: Callable[[], None] = lambda: None,
 ) -> LockFile:
     """The locks of the cache, open; this process's temporaries are safe from others' sweeps until they are closed.
-    ``allowed``: called for each stage that was put back, to raise where the command may not go on after that.
+    ``allowed``: called for each stage that was put back, to raise where the command may not go on after that.  ``go_on``:
+    called while it is waited for what killed runs left running, to raise where the command was asked to stop.
 
     Undoes what killed commands left in flight, writes the run records they could not write, removes their temporaries.
     Raises UserError, OSError."""
@@ -42,11 +45,15 @@ def begin_writing(
     bench.store.prepare()
     locks = LockFile(os.path.join(bench.config.cache, layout.CACHE_LOCKS))
     hold_owner(locks)
-    recovered = recover(bench.root, lambda records: _record_killed(bench, records, who(), host), lambda: _refuse_foreign(bench))
-    for one in recovered.undone:
-        emit(Note(f'run {one.short} was killed here; the outputs from before it are back{whereabouts(one)}', one.stage))
-    if recovered.runs:
-        bench.workspace.forget()
+    told: set[str] = set()
+
+    def waiting(run: str, seconds: float) -> None:
+        go_on()
+        if seconds >= TOLD_SECONDS and run not in told:
+            told.add(run)
+            emit(Note(f'run {run.partition("-")[2]} was killed here; waiting until what it left running has ended'))
+
+    recovered = _recover(bench, emit, who, host, waiting)
     with Root(bench.config.cache) as cache:
         sweep_temporaries(cache, owner_alive(locks), layout.TEMPORARY)
     try:
@@ -56,6 +63,29 @@ def begin_writing(
         locks.close()
         raise
     return locks
+
+
+def heal_meanwhile(bench: Workbench, emit: Callable[[Event], None], who: Callable[[], str], host: str) -> None:
+    """The same of runs that were killed since this command began, without waiting for any.  Raises UserError, OSError."""
+    _recover(bench, emit, who, host, None)
+
+
+def _recover(
+    bench: Workbench,
+    emit: Callable[[Event], None],
+    who: Callable[[], str],
+    host: str,
+    waiting: Callable[[str, float], None] | None,
+) -> Recovered:
+    def record(records: tuple[dict[str, Any], ...]) -> None:
+        _record_killed(bench, records, who(), host)
+
+    recovered = recover(bench.root, record, lambda: _refuse_foreign(bench), waiting)
+    for one in recovered.undone:
+        emit(Note(f'run {one.short} was killed here; the outputs from before it are back{whereabouts(one)}', one.stage))
+    if recovered.runs:
+        bench.workspace.forget()
+    return recovered
 
 
 def whereabouts(one: Undone) -> str:

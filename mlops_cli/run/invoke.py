@@ -28,7 +28,7 @@ from mlops_cli.records import data, gitignore
 from mlops_cli.records.runs import VALUE_BYTES, Run, StageRun
 from mlops_cli.run.capacity import Capacity, Machine, refusal
 from mlops_cli.run.causes import advice
-from mlops_cli.run.heal import begin_writing
+from mlops_cli.run.heal import begin_writing, heal_meanwhile
 from mlops_cli.run.machine import machine
 from mlops_cli.run.outlook import Outlook, look
 from mlops_cli.run.person import who
@@ -80,7 +80,12 @@ def execute(
     chosen(bench, request)  # an unknown stage, or executor, is told before anything is touched
     if request.executor:
         executors.find(request.executor)
-    with begin_writing(bench, emit, lambda: who(bench.root.path), os.uname().nodename) as key_locks:
+
+    def go_on() -> None:
+        if interrupted():
+            raise _stopped(stopped_by())
+
+    with begin_writing(bench, emit, lambda: who(bench.root.path), os.uname().nodename, go_on=go_on) as key_locks:
         return _execute(bench, request, key_locks, emit, now, clock, random_bytes, interrupted, stopped_by, detached)
 
 
@@ -284,6 +289,7 @@ def open_session(
         },
         bench.overlay,
         isolate=request.isolate,
+        heal=lambda: heal_meanwhile(bench, emit, lambda: who(bench.root.path), os.uname().nodename),
     )
 
 

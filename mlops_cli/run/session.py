@@ -23,6 +23,7 @@ from mlops_cli.fsio.locks import LockFile
 from mlops_cli.fsio.paths import Root
 from mlops_cli.fsio.reading import Nearby
 from mlops_cli.records.pins import Pins
+from mlops_cli.run.inflight import InFlight
 from mlops_cli.run.logs import RunLogs
 from mlops_cli.store.local import LocalStore
 from mlops_cli.store.results import Results
@@ -55,6 +56,7 @@ class Session:
     isolate: str = ''
     lock: threading.Lock = field(default_factory=threading.Lock)
     trees: dict[tuple[tuple[str, ObjectRef], ...], ObjectRef] = field(default_factory=dict)
+    heal: Callable[[], None] = lambda: None  # undoes other runs that were killed meanwhile, if nothing of them lives
 
     @cached_property
     def guessed_secrets(self) -> frozenset[str]:
@@ -70,9 +72,14 @@ class Session:
         """Open from the first attempt until :meth:`close`."""
         return RunLogs(self.root, self.run)
 
+    @cached_property
+    def in_flight(self) -> InFlight:
+        return InFlight(self.root, self.run)
+
     def close(self) -> None:
         """Lets go of what it opened itself."""
         self.logs.close()
+        self.in_flight.close()
 
     @property
     def trial(self) -> bool:

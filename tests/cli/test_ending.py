@@ -29,6 +29,12 @@ verify.command = command
 app.understood = lambda _: command
 sys.exit(app.run(['verify']))
 """
+IN_TERMINAL = """\
+import fcntl, termios
+fcntl.ioctl(0, termios.TIOCSCTTY, 0)
+from mlops_cli.__main__ import start
+start()
+"""
 CASES = [(signal.SIGINT, 130, ''), (signal.SIGTERM, 143, ''), (signal.SIGHUP, 129, '')]
 
 
@@ -68,7 +74,10 @@ def test_a_signal_at_any_moment_leaves_no_traceback(project: Project, number: si
     project.write('data.txt', 'x')
     for delay in (0.12, 0.2, 0.3):
         process = subprocess.Popen(
-            [sys.executable, '-m', 'mlops_cli', 'add', 'data.txt'], cwd=project.path, env=project.environ, stderr=subprocess.PIPE
+            [sys.executable, '-m', 'mlops_cli', 'add', 'data.txt'],
+            cwd=project.path,
+            env=project.environ,
+            stderr=subprocess.PIPE,
         )
         time.sleep(delay)
         process.send_signal(number)
@@ -83,10 +92,14 @@ def test_the_terminal_that_a_run_draws_on_goes_away(project: Project) -> None:
     project.write('pipeline.yaml', 'stages:\n  a:\n    cmd: touch ../begun; sleep 60\n    outs: [a.txt]\n')
     terminal, far = os.openpty()
     process = subprocess.Popen(
-        [sys.executable, '-c', 'import fcntl, termios; fcntl.ioctl(0, termios.TIOCSCTTY, 0)\n'
-         'from mlops_cli.__main__ import start; start()', 'run'],
-        cwd=project.path, env={**project.environ, 'TERM': 'xterm'}, stdin=far, stdout=far, stderr=far, start_new_session=True,
-    )  # fmt: skip
+        [sys.executable, '-c', IN_TERMINAL, 'run'],
+        cwd=project.path,
+        env={**project.environ, 'TERM': 'xterm'},
+        stdin=far,
+        stdout=far,
+        stderr=far,
+        start_new_session=True,
+    )
     os.close(far)
     try:
         until = time.monotonic() + 30

@@ -2,7 +2,11 @@
 
 from __future__ import annotations
 
+import os
+import subprocess
+import threading
 from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -10,6 +14,7 @@ import pytest
 
 from mlops_cli.core import layout
 from mlops_cli.core.errors import ExitCode, UserError
+from mlops_cli.fsio import locks, patience
 from mlops_cli.fsio.journal import Journal
 from mlops_cli.fsio.paths import Root
 from mlops_cli.run import aside
@@ -89,3 +94,95 @@ def test_a_journal_that_nobody_of_ours_wrote_is_refused_and_stays(root: Root, tm
         recover(root)
     assert caught.value.exit_code == ExitCode.REFUSED and caught.value.hint.startswith('look at it, then remove it: rm /')
     assert (tmp_path / layout.JOURNAL / f'{RUN}.jsonl').exists() and (tmp_path / 'out.txt').read_text() == 'mine'
+
+
+@pytest.fixture
+def half(root: Root, tmp_path: Path) -> None:
+    """What a killed run left: the output of before aside, half a one in its place."""
+    (tmp_path / 'out.txt').write_text('before')
+    left(root, BEGUN)
+    aside.move(root, BEGUN['attempt'], ['out.txt'])
+    (tmp_path / 'out.txt').write_text('half')
+
+
+@contextmanager
+def being_ended(tmp_path: Path) -> Iterator[int]:
+    """As long as a supervisor ends the attempt."""
+    fd = os.open(tmp_path / layout.LOCAL / 'alive-v1', os.O_RDWR | os.O_CREAT)
+    try:
+        locks.try_lock(fd, exclusive=False, start=locks.byte_of(BEGUN['attempt']), length=1)
+        yield fd
+    finally:
+        os.close(fd)
+
+
+@pytest.mark.usefixtures('half')
+def test_nothing_is_put_back_as_long_as_the_stage_lives(root: Root, tmp_path: Path) -> None:
+    seen: list[str] = []
+    with being_ended(tmp_path) as fd:
+
+        def waiting(run: str, seconds: float) -> None:
+            assert run == RUN
+            seen.append((tmp_path / 'out.txt').read_text())
+            if seconds > 0.05:
+                locks.unlock(fd)
+
+        assert [one.stage for one in recover(root, waiting=waiting).undone] == ['t']
+    assert len(seen) > 2
+    assert set(seen) == {'half'}
+    assert (tmp_path / 'out.txt').read_text() == 'before'
+
+
+@pytest.mark.usefixtures('half')
+def test_who_does_not_wait_leaves_it_for_later(root: Root, tmp_path: Path) -> None:
+    with being_ended(tmp_path):
+        assert recover(root, waiting=None).undone == ()
+        assert (tmp_path / 'out.txt').read_text() == 'half'
+    assert recover(root, waiting=None).undone
+    assert (tmp_path / 'out.txt').read_text() == 'before'
+
+
+@pytest.mark.usefixtures('half')
+def test_waiting_ends_with_the_patience_for_locks(root: Root, tmp_path: Path) -> None:
+    patience.limit_waiting(0.05)
+    try:
+        with being_ended(tmp_path), pytest.raises(UserError, match='goes on after') as caught:
+            recover(root)
+    finally:
+        patience.limit_waiting(None)
+    assert caught.value.exit_code == ExitCode.LOCK_TIMEOUT
+    assert (tmp_path / 'out.txt').read_text() == 'half'
+
+
+@pytest.mark.usefixtures('half')
+def test_what_no_supervisor_ends_is_ended_before_anything_is_put_back(root: Root, tmp_path: Path) -> None:
+    script = 'while :; do echo half > out.txt; sleep 0.01; done'
+    orphan = subprocess.Popen(['/bin/sh', '-c', script], cwd=tmp_path, env={'MLOPS_ATTEMPT': BEGUN['attempt']})
+    try:
+        assert recover(root).undone
+        assert orphan.wait(10) == -9
+    finally:
+        orphan.kill()
+        orphan.wait()
+    assert (tmp_path / 'out.txt').read_text() == 'before'
+
+
+@pytest.mark.usefixtures('half')
+def test_a_second_command_waits_for_the_one_that_undoes_it(root: Root, tmp_path: Path) -> None:
+    seen: list[str] = []
+    with being_ended(tmp_path) as fd:
+        first = threading.Thread(target=recover, args=(root,))
+        first.start()
+        journal = tmp_path / layout.JOURNAL / f'{RUN}.jsonl'
+        while b'heal' not in journal.read_bytes():
+            assert first.is_alive()
+
+        def waiting(run: str, _seconds: float) -> None:
+            seen.append(run)
+            locks.unlock(fd)
+
+        assert recover(root, waiting=waiting).undone == ()  # the other one did it
+        first.join()
+    assert seen[0] == RUN
+    assert (tmp_path / 'out.txt').read_text() == 'before'
+    assert not journal.exists()
