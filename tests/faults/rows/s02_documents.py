@@ -1,0 +1,457 @@
+"""S2: documents that mean harm, or are damaged, in place of every file that is read.
+
+No command falls over, hangs or takes much; what a person wrote is told with file and line; what a program wrote and is damaged
+counts as absent, or is refused with what to do about it."""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+import subprocess
+import sys
+import zlib
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+from mlops_cli.core.digest import digest_of
+from tests.faults import documents
+from tests.faults.base import Bad, Row, Setting, Trial, Verdict
+from tests.faults.documents import MIB, kinds, mutations
+from tests.faults.hostile import PIPELINE, PWNED, Ended, World, command, judge, judge_cost, worlds
+from tests.faults.results import default_folder
+from tests.faults.tools import REPOSITORY
+
+Words = Sequence[Sequence[str]]
+RUN = '20261120T101522Z-7k2m9q4c'
+
+
+def _latest(folder: str, pattern: str) -> Callable[[World], str]:
+    """The file that the template has there."""
+
+    def find(world: World) -> str:
+        paths = sorted((world.project / folder).rglob(pattern))
+        return str(paths[-1].relative_to(world.project))
+
+    return find
+
+
+def _at(path: str) -> Callable[[World], str]:
+    return lambda _: path
+
+
+def _same(_: World, rel: str, _data: bytes) -> str:
+    return rel
+
+
+def _named_by_content(_: World, rel: str, data: bytes) -> str:
+    """The last eight digits of a name are those of what is in it: an attacker sees to that."""
+    return f'{rel[: -len("01234567.json")]}{digest_of(data.replace(b"%b" % bytes((13, 10)), bytes((10,)))).hex[:8]}.json'
+
+
+def _object(world: World, rel: str, data: bytes) -> str:
+    """As the content of the folder that a data record names."""
+    found = digest_of(data)
+    record = {'schema': 'mlops/data/v1', 'path': 'data/raw', 'ref': ['tree', str(found), 4]}
+    world.write('.mlops/data/data/raw.json', json.dumps(record, indent=1))
+    return f'.mlops/cache/objects-v1/{found.hex[:2]}/{found.hex[2:]}'
+
+
+def _nothing(world: World) -> None:
+    return None
+
+
+def _uses(text: str) -> Callable[[World], None]:
+    """A pipeline that reads the file."""
+
+    def prepare(world: World) -> None:
+        world.write('pipeline.yaml', text)
+
+    return prepare
+
+
+def _no_pins(world: World) -> None:
+    for path in (world.project / '.mlops/stages').iterdir():
+        path.unlink()
+    (world.project / 'data/used.txt').unlink()
+
+
+def _no_output(world: World) -> None:
+    (world.project / 'data/used.txt').unlink()
+
+
+def _lines(values: Any) -> bytes:
+    """A journal, each line with its CRC."""
+    texts = [json.dumps(one).encode() for one in (values if isinstance(values, list) else [values])]
+    return b''.join(b'%08x %s\n' % (zlib.crc32(text), text) for text in texts)
+
+
+def _plain_lines(values: Any) -> bytes:
+    return b''.join(json.dumps(one).encode() + b'\n' for one in (values if isinstance(values, list) else [values]))
+
+
+def _pin_lines(values: Any) -> bytes:
+    from mlops_cli.core.canonical import canonical
+
+    rows = values if isinstance(values, list) else [values]
+    return ('[\n' + ',\n'.join(canonical(row) for row in rows) + '\n]\n').encode('utf-8', 'surrogatepass')
+
+
+def _tree_lines(values: Any) -> bytes:
+    rows = values if isinstance(values, list) else [values]
+    return b'mlops tree-v1\n' + b''.join(json.dumps(row, separators=(',', ':')).encode() + b'\n' for row in rows)
+
+
+@dataclass(frozen=True, slots=True)
+class Loader:
+    """A file that is read.
+
+    ``place``: where it is; ``kind``: of its documents; ``commands``: that read it.  ``person``: wrote it.  ``valid``: one that
+    is right, for systematic changes; None: what the template has there.  ``written``: a changed one as bytes.  ``renamed``:
+    where a document has to stand to be read.  ``prepare``: makes the project read it."""
+
+    place: Callable[[World], str]
+    kind: str
+    commands: Words
+    person: bool = True
+    valid: Any = None
+    written: Callable[[Any], bytes] | None = None
+    renamed: Callable[[World, str, bytes], str] = _same
+    prepare: Callable[[World], None] = _nothing
+
+
+RICH = {
+    'version': 1, 'name': 'n', 'desc': 'd', 'params': 'params.yaml', 'vars': [{'w': 1}], 'include': ['sub/pipeline.yaml'],
+    'stages': {
+        'all': {
+            'cmd': ['true ${w}'], 'deps': ['in.txt', {'path': 'data/raw/f'}, {'stage': 'two'}], 'code': {'auto': True,
+            'paths': ['x.py'], 'mode': 'bytes'},
+            'params': ['lr', {'params.yaml': ['lr']}], 'outs': ['o.txt', {'p.txt': {'cache': True, 'persist': False,
+            'desc': 'd'}}],
+            'metrics': [{'m2.json': {'primary': 'acc', 'goals': {'acc': 'max'}, 'tolerance': {'acc': 0.1}}}],
+            'plots': [{'q.csv': {'x': 'x', 'y': ['y'], 'title': 't', 'header': True, 'kind': 'line'}}], 'env': ['HOME'],
+            'secrets': ['TOKEN'],
+            'environment': {'venv': 'requirements.txt'}, 'resources': {'cpus': 1, 'memory': '1GiB', 'gpus': 0, 'seat': 1},
+            'timeout': '1h',
+            'grace': '1s', 'retry': {'max': 1, 'causes': ['oom']}, 'needs': ['two'], 'mutex': ['m'], 'vars': [{'z': 2}],
+            'wdir': '.',
+            'frozen': True, 'always_changed': False, 'checkpoint': 'ck', 'caches': ['hub'], 'progress': 'l.jsonl',
+            'isolate': 'none',
+            'model': {'name': 'm', 'path': 'o.txt'}, 'desc': 'd', 'meta': {'a': 1},
+        },
+        'two': {'matrix': {'a': [1, 2], 'include': [{'a': 3}], 'exclude': [{'a': 1}]}, 'argv': ['true', '${item.a}'],
+        'outs': ['o${item.a}'], 'frozen': True},
+        'each': {'foreach': {'k': {'v': 1}}, 'do': {'cmd': 'true ${item.v} ${key}', 'outs': ['e${key}'], 'frozen': True}},
+    },
+}  # fmt: skip
+STATUS: Words = (('status',), ('run',), ('doctor',))
+METRICS: Words = (('metrics', 'show'), ('metrics', 'diff', 'HEAD'), ('gate', 'm.json:acc > 0'), ('accept', 'make', '--reason',
+    'r'), ('run', '--force', 'make'))
+PLOTS: Words = (('plots', 'show'), ('plots', 'show', '--html', 'x.html'), ('plots', 'diff', 'HEAD'), ('run', '--force', 'make'))
+RUNS: Words = (('runs', 'list'), ('runs', 'list', '--all'), ('runs', 'show'), ('runs', 'diff', 'last~1', 'last'), ('status',),
+    ('metrics', 'diff', 'last'),
+               ('lineage', 'upstream', 'm.json'), ('lineage', 'downstream', 'in.txt'), ('runs', 'keep', 'last'), ('plan',
+               '-v'), ('doctor',), ('run',))  # fmt: skip
+PINS: Words = (('status',), ('plan', '-v'), ('explain', 'use'), ('checkout',), ('metrics', 'show'), ('lineage', 'upstream',
+    'data/used.txt'), ('runs', 'show'),
+               ('metrics', 'diff', 'last'), ('accept', 'use', '--reason', 'r'), ('run',), ('verify',))  # fmt: skip
+STORE: Words = (('verify',), ('status',), ('checkout', 'data/raw'), ('run',), ('doctor',), ('runs', 'show'), ('lineage',
+    'upstream', 'data/used.txt'))
+LIVE: Words = (('status',), ('runs', 'list'), ('runs', 'attach', '7k2m'), ('logs', 'make', '--run', '7k2m'), ('logs', 'make'),
+    ('runs', 'cancel', '7k2m'), ('run',))
+KEPT_STATES: Words = (('status',), ('plan', '-v'), ('run',), ('status', '-v'))
+JOURNAL_RECORDS = [
+    {'do': 'run', 'run': RUN, 'started': '2026-11-20T10:15:22Z', 'command': ['mlops', 'run'], 'set': [['params.yaml', 'lr',
+    2]], 'who': 'w', 'host': 'h',
+     'values': [['params.yaml', 'lr', 1]], 'values_left_out': 0},
+    {'do': 'begin', 'attempt': '7k2m9q4c-make-1', 'stage': 'make', 'run': RUN, 'outputs': ['made'], 'links': [],
+    'kind': 'run', 'clear': True},
+    {'do': 'end', 'attempt': '7k2m9q4c-use-1', 'key': 'blake3:' + 'a' * 64},
+]  # fmt: skip
+LIVE_EVENTS = [
+    {'event': 'live', 'at': 1.0, 'schema': 'mlops/live/v1', 'run': RUN, 'pid': 4194303, 'owner': 'x', 'host': 'h', 'who': 'w',
+    'command': ['mlops'], 'detached': False},
+    {'event': 'run-started', 'at': 1.0, 'run': RUN, 'pipeline': 'p', 'total': 1, 'fresh': 0, 'jobs': 1, 'stages': ['make']},
+    {'event': 'stage-started', 'at': 1.0, 'stage': 'make', 'attempt': 1, 'log': '.mlops/local/logs/x', 'progress': 'x.jsonl',
+    'typical_seconds': 1.0},
+    {'event': 'report', 'at': 2.0, 'pipeline': 'p', 'seconds': 1.0, 'saved_seconds': 0.0, 'ended': 'done', 'record': '',
+    'exit_code': 0, 'keep': False,
+     'command': [], 'set': [], 'stages': [['make', 'done', 1.0, 0, False]], 'edges': {}, 'steps': {}},
+    {'event': 'run-ended', 'at': 2.0, 'run': RUN, 'ended': 'done', 'seconds': 1.0, 'exit_code': 0},
+]  # fmt: skip
+CODE_STAGE = PIPELINE + '  code: {cmd: python x.py, outs: [c.txt]}\n  shell: {cmd: sh y.sh, outs: [d.txt]}\n'
+VENV_STAGE = PIPELINE + '  env: {cmd: "true", environment: {%s: %s}, outs: [c.txt]}\n'
+SHOWN = PIPELINE.replace('p.csv]', 'p.csv, q.tsv, r.json, s.jsonl]').replace('m.json]', 'm.json, n.yaml, o.toml]')
+
+LOADERS: Mapping[str, Loader] = {
+    'pipeline': Loader(_at('pipeline.yaml'), 'yaml', (('status',), ('run',), ('graph', '--outs'), ('doctor',)), valid=RICH),
+    'included': Loader(_at('sub/pipeline.yaml'), 'yaml', STATUS, prepare=_uses(f'include: [sub/pipeline.yaml]\n{PIPELINE}')),
+    'params.yaml': Loader(_at('params.yaml'), 'yaml', (*STATUS, ('run', '--set', 'lr=2'), ('plan', '--set', 'lr=2')),
+    valid={'lr': 1, 'a': {'b': [1, 'x']}}),
+    'params.json': Loader(_at('params.json'), 'json', (*STATUS, ('run', '--set', 'params.json:lr=2')), valid={'lr': 1,
+    'a': {'b': [1, 'x']}},
+                          prepare=_uses(PIPELINE.replace('[lr]', '[{params.json: [lr]}]'))),
+    'params.toml': Loader(_at('params.toml'), 'toml', (*STATUS, ('run', '--set', 'params.toml:lr=2')),
+    prepare=_uses(PIPELINE.replace('[lr]', '[{params.toml: [lr]}]'))),
+    'vars': Loader(_at('v.yaml'), 'yaml', STATUS, prepare=_uses(f'vars: [v.yaml]\n{PIPELINE}')),
+    'config': Loader(_at('.mlops/config.yaml'), 'yaml', (*STATUS, ('config',), ('config', 'set', 'jobs', '2')), valid={
+        'jobs': 2, 'tokens': {'seat': 1}, 'remotes': {'r': {'url': 's3://b/p', 'desc': 'd'}},
+        'hosts': {'h': {'address': 'a@b'}}}),
+    'local config': Loader(_at('.mlops/config.local.yaml'), 'yaml', (*STATUS, ('config', '-v')), valid={
+        'cache': {'dir': '.mlops/cache', 'links': ['copy']}, 'durability': 'batch', 'jobs': 1}),
+    'own config': Loader(_at('../project-home/.config/mlops/config.yaml'), 'yaml', (('status',), ('config',)),
+    valid={'jobs': 1}),
+    'metrics JSON': Loader(_at('m.json'), 'json', METRICS, valid={'acc': 0.5, 'a': {'b': [1, 2.5, 'x', None, True]}}),
+    'metrics YAML': Loader(_at('n.yaml'), 'yaml', METRICS, prepare=_uses(SHOWN)),
+    'metrics TOML': Loader(_at('o.toml'), 'toml', METRICS, prepare=_uses(SHOWN)),
+    'plots CSV': Loader(_at('p.csv'), 'table', PLOTS),
+    'plots TSV': Loader(_at('q.tsv'), 'table', PLOTS, prepare=_uses(SHOWN)),
+    'plots JSON': Loader(_at('r.json'), 'json', PLOTS, valid=[{'x': 1, 'y': 2.5}, {'x': 2, 'y': None}], prepare=_uses(SHOWN)),
+    'plots lines': Loader(_at('s.jsonl'), 'lines', PLOTS, prepare=_uses(SHOWN)),
+    'ignore': Loader(_at('.mlopsignore'), 'patterns', (('status',), ('add', 'data/raw'), ('run',))),
+    'requirements': Loader(_at('requirements.txt'), 'lines', STATUS, prepare=_uses(VENV_STAGE % ('venv', 'requirements.txt'))),
+    'uv.lock': Loader(_at('uv.lock'), 'toml', STATUS, prepare=_uses(VENV_STAGE % ('uv', 'uv.lock'))),
+    'gitignore': Loader(_at('.gitignore'), 'patterns', (('run', '--force'), ('add', 'data/raw'))),
+    'Python': Loader(_at('x.py'), 'code', (('status',), ('explain', 'code'), ('run', 'make')), prepare=_uses(CODE_STAGE)),
+    'shell': Loader(_at('y.sh'), 'binary', (('status',), ('explain', 'shell')), prepare=_uses(CODE_STAGE)),
+    'data record': Loader(_at('.mlops/data/data/raw.json'), 'json', (('status',), ('checkout',), ('lineage', 'upstream',
+    'data/raw'), ('run',), ('add', 'data/raw'), ('doctor',)), False),
+    'pin': Loader(_latest('.mlops/stages', 'use~*.json'), 'json', PINS, False, written=_pin_lines, renamed=_named_by_content,
+    prepare=_no_output),
+    'pin of metrics': Loader(_latest('.mlops/stages', 'make~*.json'), 'json', PINS, False, written=_pin_lines,
+    renamed=_named_by_content),
+    'run record': Loader(_latest('.mlops/runs', '*.json'), 'json', RUNS, False),
+    'kept': Loader(_latest('.mlops/kept', '*.json'), 'json', (('runs', 'list'), ('runs', 'show'), ('runs', 'keep', 'last'),
+    ('status',), ('verify',)), False),
+    'accepted': Loader(_latest('.mlops/accepted', '*.json'), 'json', (('status',), ('plan', '-v'), ('explain', 'make'),
+    ('runs', 'show'), ('run',)), False,
+                       written=lambda value: _canonical(value), renamed=_named_by_content),
+    'result': Loader(_latest('.mlops/cache/results-v1', '*.json'), 'json', PINS, False, prepare=_no_pins),
+    'tree': Loader(_at('tree'), 'binary', STORE, False, valid=[['f', 'file', 'blake3:' + 'a' * 64, 4], ['l', 'link', 'f']],
+    written=_tree_lines, renamed=_object),
+    'trust': Loader(_at('.mlops/local/trust.json'), 'json', (('config',), ('status',), ('config', 'confirm', 'remotes.r',
+    '--yes')), False, valid={
+        'schema': 'mlops/trust/v1', 'entries': {'remote.r': {'digest': 'a' * 64, 'leads_to': 's3://b',
+        'confirmed': '2026-11-21T03:30:00Z'}}},
+        prepare=lambda world: (world.write('.mlops/config.yaml', 'remotes: {r: {url: "s3://b/p"}}\n'), None)[1]),
+    'journal': Loader(_at(f'.mlops/local/journal/{RUN}.jsonl'), 'binary', LIVE, False, valid=JOURNAL_RECORDS, written=_lines),
+    'live': Loader(_at(f'.mlops/local/live/{RUN}/events.jsonl'), 'lines', LIVE, False, valid=LIVE_EVENTS, written=_plain_lines),
+    'progress': Loader(_at('log.jsonl'), 'lines', (('run', '--force', 'make'),),
+    prepare=_uses(PIPELINE.replace('    deps: [in.txt,', '    progress: log.jsonl\n    deps: [in.txt,'))),
+    **{name: Loader(_at(f'.mlops/local/{name}'), 'binary', KEPT_STATES, False) for name in ('answers-v1', 'pipeline-v1',
+    'index-v1.sqlite', 'index-v1.sqlite-wal', 'locks-v1')},
+    'gitignore of ours': Loader(_at('.mlops/.gitignore'), 'binary', (('status',), ('run', '--force')), False),
+    'object': Loader(_latest('.mlops/cache/objects-v1', '*'), 'binary', (('verify',), ('checkout',), ('run', '--force')),
+    False),
+    'cache locks': Loader(_at('.mlops/cache/locks-v1'), 'binary', (('run', '--force'), ('verify',)), False),
+}  # fmt: skip
+
+
+def _canonical(value: Any) -> bytes:
+    from mlops_cli.core.canonical import document
+
+    try:
+        return document(value)
+    except (TypeError, ValueError, AttributeError, OverflowError):
+        return documents.encoded(value)
+
+
+# What a document says when there is no line to be told.
+NO_LINE = re.compile(
+    r'MiB|bytes|larger|too large|the limit is|not a regular|too deep|is empty|more than|UTF-16|like a secret|[Nn]o such')
+LARGE = 2 * MIB  # a document from which on what it takes may grow with it
+PER_CASE = 12
+SECONDS_A_MIB = 1.0
+
+
+def _documents(name: str) -> list[tuple[str, Callable[[], bytes]]]:
+    return list(kinds()[LOADERS[name].kind].items())
+
+
+@cache
+def _changed(name: str, shared: Path) -> list[tuple[str, bytes]]:
+    loader = LOADERS[name]
+    valid = loader.valid
+    if valid is None:
+        world = World(shared / 'world-mlops')
+        try:
+            valid = json.loads((world.project / loader.place(world)).read_bytes())
+        except (OSError, ValueError, UnicodeDecodeError):
+            return []
+    if loader.written is None:
+        return list(mutations(valid))
+    found = []
+    for what, data in mutations(valid):
+        try:
+            found.append((what, loader.written(json.loads(data))))
+        except (ValueError, UnicodeEncodeError, TypeError):
+            found.append((what, data))
+    return found
+
+
+def cases(setting: Setting) -> Sequence[str]:
+    if not setting.full:
+        return ['fast']
+    from tests.faults.fuzzing import TARGETS
+    from tests.faults.hostile import template
+
+    template(setting.shared, setting.tool)
+    found = []
+    for name in LOADERS:
+        found += [f'documents: {name}: {start}' for start in range(0, len(_documents(name)), PER_CASE)]
+        found += [f'changes: {name}: {start}' for start in range(0, len(_changed(name, setting.shared)), 4 * PER_CASE)]
+    found += [f'fuzz {target} {seed}' for seed in range(FUZZ_SEEDS) for target in TARGETS]
+    return found
+
+
+FAST = (('pipeline', 'deep lists'), ('params.yaml', 'a long integer'), ('params.json', 'billion laughs'), ('config',
+    'a python object'),
+        ('data record', 'a key twice'), ('run record', 'cut off in a list'), ('ignore', 'stars'), ('Python', 'deep minus'),
+        ('tree', 'pickle'),
+        ('metrics JSON', '1e309'), ('plots CSV', 'a field of 200 KB'), ('journal', 'SQLite'))  # fmt: skip
+
+
+def attempt(setting: Setting, case: str) -> Verdict:
+    if case.startswith('fuzz '):
+        return _fuzz(setting, *case.split()[1:])
+    trial = Trial()
+    if case == 'fast':
+        for name, document in FAST:
+            made = kinds()[LOADERS[name].kind].get(document) or documents.YAML[document]
+            _try(setting, trial, name, [(document, made)], 1)
+        return trial.verdict()
+    kind, name, start = case.split(': ')
+    if kind == 'documents':
+        found = _documents(name)[int(start) : int(start) + PER_CASE]
+    else:
+        every = _changed(name, setting.shared)[int(start) : int(start) + 4 * PER_CASE]
+        found = [(what, lambda data=data: data) for what, data in every]  # type: ignore[misc]
+    _try(setting, trial, name, found, len(LOADERS[name].commands))
+    return trial.verdict()
+
+
+def _try(setting: Setting, trial: Trial, name: str, found: Sequence[tuple[str, Callable[[], bytes]]], most: int) -> None:
+    """Some documents in place of one file, each in a world of its own."""
+    loader = LOADERS[name]
+    fresh = worlds(setting.shared, setting.folder, setting.tool)
+    commands = loader.commands[:most]
+    world = next(fresh)
+    loader.prepare(world)
+    environ = setting.tool.environment(Path(f'{world.project}-home'))
+    otherwise = [command(world.project, environ, *words, timeout=60).cpu for words in commands]
+    for what, make in found:
+        world = next(fresh)
+        loader.prepare(world)
+        data = make()
+        rel = loader.place(world)
+        if (world.project / rel).exists():
+            (world.project / rel).unlink()
+        rel = loader.renamed(world, rel, data)
+        world.write(rel, data)
+        trial.tried += 1
+        environ = setting.tool.environment(Path(f'{world.project}-home'))
+        for words, usual in zip(commands, otherwise, strict=True):
+            allowed = usual + max(0, len(data) - LARGE) / MIB * SECONDS_A_MIB
+            ended = command(world.project, environ, *words, timeout=60)
+            judge(trial, ended, f'{name}: {what}')
+            judge_cost(trial, ended, f'{name}: {what}', allowed)
+            _judge_words(trial, ended, loader, rel, f'{name}: {what}')
+        if any(path.name.startswith(PWNED) for path in world.project.rglob('*')):
+            trial.bad(Bad.ESCAPED, f'{name}: {what}: something ran')
+    fresh.close()  # type: ignore[attr-defined]
+
+
+def _judge_words(trial: Trial, ended: Ended, loader: Loader, rel: str, what: str) -> None:
+    """A refusal says of what, and where or what to do."""
+    said = ended.out + ended.err
+    if ended.code <= 0 or ended.code == 3 or 'error:' not in said:
+        return
+    file = os.path.basename(rel)
+    about = f'{what}: {" ".join(ended.words)}: {said[-300:]!r}'
+    if loader.person and ended.words[0] == 'status':
+        if file not in said:
+            trial.bad(Bad.WRONG, f'it does not say which file: {about}')
+        elif not re.search(re.escape(file) + r':\d+', said) and not NO_LINE.search(said):
+            trial.bad(Bad.WRONG, f'it does not say which line: {about}')
+    elif not loader.person and 'hint:' not in said:
+        trial.bad(Bad.WRONG, f'it does not say what to do: {about}')
+
+
+# Fuzzing: each reader by itself, in a process of its own, which it may bring down
+
+FUZZ_SEEDS = 8
+FUZZ_SECONDS = 20.0
+FAST_SECONDS = 1.5
+
+
+def _fuzz(setting: Setting, target: str, seed: str) -> Verdict:
+    seconds = FUZZ_SECONDS if setting.full else FAST_SECONDS
+    environ = {**setting.tool.environment(setting.folder / 'home'), 'PYTHONPATH': str(REPOSITORY)}
+    argv = [sys.executable, '-m', 'tests.faults.fuzzing', target, seed, str(seconds)]
+    done = subprocess.run(argv, cwd=setting.folder, env=environ, capture_output=True, text=True, check=False, timeout=600)
+    trial = Trial()
+    last = done.stdout.strip().splitlines()[-1:] or ['0']
+    trial.tried = max(1, int(last[0])) if last[0].isdecimal() else 1
+    if done.returncode:
+        trial.bad(Bad.WRONG, f'{target} with seed {seed}: exit {done.returncode}: {done.stderr[-800:]}')
+    return trial.verdict()
+
+
+# The same with atheris, which follows the branches that are taken, where there is one for this Python.
+
+
+@cache
+def _atheris() -> str:
+    """The folder it is in, installed for this row alone; empty where it cannot be had."""
+    folder = default_folder() / 'tools' / f'atheris-{sys.version_info.major}{sys.version_info.minor}'
+    if not (folder / 'complete').exists():
+        argv = [sys.executable, '-m', 'pip', 'install', '--quiet', '--no-deps', '--only-binary', ':all:', '--target',
+            str(folder), 'atheris']
+        if subprocess.run(argv, capture_output=True, check=False).returncode:
+            return ''
+        (folder / 'complete').touch()
+    return str(folder)
+
+
+def followed(setting: Setting, case: str) -> Verdict:
+    trial = Trial()
+    runs = 200_000 if setting.full else 2_000
+    environ = {**setting.tool.environment(setting.folder / 'home'), 'PYTHONPATH': f'{REPOSITORY}{os.pathsep}{_atheris()}'}
+    argv = [sys.executable, '-m', 'tests.faults.fuzzing', '--follow', case, f'-runs={runs}', '-seed=1', '-timeout=10',
+        '-max_len=4096', '-max_total_time=120']
+    done = subprocess.run(argv, cwd=setting.folder, env=environ, capture_output=True, text=True, check=False, timeout=900)
+    counts = re.findall(r'Done (\d+) runs', done.stderr)
+    trial.tried = int(counts[-1]) if counts else 1
+    if done.returncode:
+        trial.bad(Bad.WRONG, f'{case}: exit {done.returncode}: {done.stderr[-1500:]}')
+    return trial.verdict()
+
+
+def _targets(setting: Setting) -> Sequence[str]:
+    from tests.faults.fuzzing import TARGETS
+
+    return list(TARGETS) if setting.full else ['yaml']
+
+
+ROWS = (
+    Row(
+        'S2',
+        'hostile, damaged and systematically changed documents in place of every file that is read',
+        f'{sum(len(_documents(name)) for name in LOADERS):,} documents and every change of those that are right: '
+        'no crash, at most a second and 200 MB more, '
+        'the error says where; and an hour of fuzzing',
+        cases,
+        attempt,
+    ),
+    Row(
+        'S2-followed',
+        'the readers fuzzed by atheris, which follows what they do',
+        'no exception but those declared',
+        _targets,
+        followed,
+        lacks=lambda: '' if _atheris() else 'atheris has no wheel for this Python',
+    ),
+)
