@@ -79,6 +79,13 @@ class Order:
         return self._known[device]
 
 
+def sync_names(folder: int) -> None:
+    """The names in a folder to the medium, unless its file system keeps its order: then any later fsync takes them along.  For
+    folders made on the way to what is to be durable.  Raises OSError."""
+    if not filesystem.probe(folder).ordered:
+        ops.fsync(folder)
+
+
 def sync_files(fds: Sequence[int], order: Order) -> list[int]:
     """The data and size of every file to the medium; returns the devices all of whose earlier changes are durable by that:
     those that keep their order, each by one fsync.  Raises OSError."""

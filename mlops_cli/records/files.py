@@ -15,6 +15,7 @@ from mlops_cli.fsio import ops
 from mlops_cli.fsio.atomic import read_file, write_file
 from mlops_cli.fsio.durable import RECORDS, Batch
 from mlops_cli.fsio.paths import Root
+from mlops_cli.fsio.syncing import sync_names
 from mlops_cli.fsio.temporaries import PREFIX, new_name, sweep_temporaries
 
 LIMIT = 64 << 20  # bytes; a pin has an entry for each file of a glob
@@ -27,7 +28,7 @@ def prepare_folders(root: Root) -> None:
 
     Nothing where all is in order.  Raises OSError, UserError for a symbolic link."""
     prepare_local(root)
-    root.makedirs(layout.STAGES)
+    _make(root, layout.STAGES)
     sweep_temporaries(root, rel=layout.LOCAL)
 
 
@@ -35,11 +36,22 @@ def prepare_local(root: Root) -> None:
     """Makes the folder for what belongs to this machine; before it, what keeps git from taking it.
 
     Nothing where all is in order.  Raises OSError, UserError for a symbolic link."""
-    root.makedirs(layout.ROOT)
+    _make(root, layout.ROOT)
     if root.stat(layout.LOCAL) is None:  # the first command had no other place yet for what it was writing when it was killed
         sweep_temporaries(root, rel=layout.ROOT)
     append_lines(root, layout.GITIGNORE, layout.GITIGNORE_TEXT.splitlines())
     root.makedirs(layout.LOCAL, mode=0o700)
+
+
+def _make(root: Root, folder: str) -> None:
+    """A folder, if absent; records in it will be durable, so it has to be."""
+    if root.stat(folder) is None:
+        root.makedirs(folder)
+        above = root.open_dir(folder.rpartition('/')[0])
+        try:
+            sync_names(above)
+        finally:
+            os.close(above)
 
 
 def keeps_local(root: Root) -> bool:

@@ -212,7 +212,7 @@ class Results:
     path of each entry that is passed over, and why.  Thread safe."""
 
     def __init__(self, cache: str | os.PathLike[str], batch: Batch, *, report: Report = _silent) -> None:
-        self._place = Place(cache, RESULTS)
+        self._place = Place(cache, RESULTS, durable=batch.durability != 'none')
         self._folder = os.path.join(cache, RESULTS)
         self._batch = batch
         self._report = report

@@ -17,7 +17,7 @@ from typing import Any, Protocol
 from mlops_cli.core.digest import Digest, digest_of, hasher
 from mlops_cli.core.layout import OBJECTS, TEMPORARY
 from mlops_cli.core.refs import ObjectRef
-from mlops_cli.fsio import ops, temporaries
+from mlops_cli.fsio import ops, syncing, temporaries
 from mlops_cli.fsio.durable import Batch
 from mlops_cli.fsio.paths import Root
 from mlops_cli.store.mapped import MAPPED, hash_mapped
@@ -83,7 +83,7 @@ class Shelf:
         self.objects = os.path.abspath(os.path.join(cache, OBJECTS))
         self.batch = batch
         self.verified = verified
-        self._place = Place(cache, OBJECTS)
+        self._place = Place(cache, OBJECTS, durable=batch.durability != 'none')
         self._lock = threading.Lock()
         self._pending: dict[Digest, str] = {}
         self._quarantined = itertools.count(1)
@@ -282,10 +282,11 @@ class Shelf:
 
 
 class Place:
-    """The folder of a cache, opened when it is first needed.  ``part``: the folder in it that its user reads.  Thread safe."""
+    """The folder of a cache, opened when it is first needed.  ``part``: the folder in it that its user reads.  ``durable``:
+    whether it has to survive a power loss once it is made.  Thread safe."""
 
-    def __init__(self, cache: str | os.PathLike[str], part: str) -> None:
-        self._cache, self._part = os.fspath(cache), part
+    def __init__(self, cache: str | os.PathLike[str], part: str, *, durable: bool) -> None:
+        self._cache, self._part, self._durable = os.fspath(cache), part, durable
         self._root: Root | None = None
         self._lock = threading.Lock()
 
@@ -307,7 +308,7 @@ class Place:
     def prepare(self) -> None:
         """Raises OSError."""
         for part in ('', TEMPORARY, self._part):
-            make_folders(os.path.join(self._cache, part) if part else self._cache)
+            make_folders(os.path.join(self._cache, part) if part else self._cache, durable=self._durable)
 
     def close(self) -> None:
         with self._lock:
@@ -316,17 +317,25 @@ class Place:
                 self._root = None
 
 
-def make_folders(path: str) -> None:
-    """A folder of ours and those above it, if absent.  Raises OSError."""
+def make_folders(path: str, *, durable: bool = True) -> None:
+    """A folder of ours and those above it, if absent; with ``durable``, what is made durable in it later will be found.
+    Raises OSError."""
     if os.path.isdir(path):
         return
     if not os.path.isdir(above := os.path.dirname(path) or '.'):
-        make_folders(above)
+        make_folders(above, durable=durable)
     try:
         ops.mkdir(path, 0o700)
     except FileExistsError:
         if not os.path.isdir(path):
             raise
+    if not durable:
+        return
+    fd = os.open(above, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+    try:
+        syncing.sync_names(fd)
+    finally:
+        os.close(fd)
 
 
 def read_all(fd: int, size: int) -> bytes:
