@@ -108,11 +108,14 @@ def _paths(bench: Workbench, names: Sequence[str]) -> tuple[str, ...]:
     return (*mine, *(output.path for name in sorted(before) for output in bench.pipeline.stages[name].outputs))
 
 
-def _propose(bench: Workbench, names: Sequence[str]) -> tuple[Proposal, ...]:
+def _propose(bench: Workbench, names: Sequence[str], reason: str = '') -> tuple[Proposal, ...]:
+    """``reason``: stages that were accepted for it are no mistake, so that a command that was killed can be given again: none
+    is proposed then."""
     wanted = frozenset(names)
     found: dict[str, Proposal] = {}
     errors: list[UserError] = []
     fresh: list[UserError] = []
+    again: list[str] = []
     steps: dict[str, Step] = {}
 
     def seen(draft: Draft, step: Step) -> Step:
@@ -120,7 +123,8 @@ def _propose(bench: Workbench, names: Sequence[str]) -> tuple[Proposal, ...]:
         if step.stage in wanted:
             try:
                 if step.verdict is Verdict.FRESH and not step.rivals:
-                    fresh.append(_nothing(draft, step))
+                    is_again = bool(reason) and step.accepted is not None and step.accepted.reason == reason
+                    again.append(step.stage) if is_again else fresh.append(_nothing(draft, step))
                 else:
                     found[step.stage] = _proposal(bench, draft, step, steps)
                     step = replace(step, verdict=Verdict.FRESH, outputs=found[step.stage].outputs)
@@ -131,7 +135,7 @@ def _propose(bench: Workbench, names: Sequence[str]) -> tuple[Proposal, ...]:
 
     order = select(bench.pipeline, bench.edges, bench.order, names)
     look(bench, order, Wishes(), seen)
-    if errors or not found:
+    if errors or not (found or again):
         raise UserErrors(errors or fresh) if len(errors or fresh) > 1 else (errors or fresh)[0]
     return tuple(found.values())
 
@@ -216,9 +220,9 @@ def _maker(bench: Workbench, stage: str, outputs: Outputs) -> str:
 def accept(bench: Workbench, names: Sequence[str], author: Author, emit: Callable[[Event], None]) -> tuple[Done, ...]:
     """Records the present outputs of the stages as the results of their present state.  All of them or none.
 
-    Raises UserError, OSError."""
+    What was accepted for the same reason already is left as it is: nothing is done then.  Raises UserError, OSError."""
     reason = recordable(bench, author.reason)
-    _propose(bench, names)  # what cannot be is told before anything is touched
+    _propose(bench, names, reason)  # what cannot be is told before anything is touched
 
     def allowed(undone: Undone) -> None:
         if met := touching(undone.outputs, _paths(bench, names)):
@@ -226,7 +230,7 @@ def accept(bench: Workbench, names: Sequence[str], author: Author, emit: Callabl
 
     with begin_writing(bench, emit, lambda: author.who, author.host, allowed), _locked(bench, names):
         bench.pins.refresh()
-        proposals = _propose(bench, names)
+        proposals = _propose(bench, names, reason)
         keeper = Keeper(bench)
         taken = [_take_in(bench, one) for one in proposals]
         for one in taken:
@@ -239,7 +243,7 @@ def accept(bench: Workbench, names: Sequence[str], author: Author, emit: Callabl
         done = tuple(_record(bench, one, replace(author, reason=reason), keeper) for one in taken)
         bench.batch.flush()
         bench.index.flush()
-        gitignore.cover(bench.root, [output.path for one in done for output in _cached(bench, one.proposal.stage)])
+        gitignore.cover(bench.root, [output.path for name in names for output in _cached(bench, name)])
     return done
 
 

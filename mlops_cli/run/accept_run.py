@@ -24,16 +24,19 @@ from mlops_cli.run.workbench import Workbench
 from mlops_cli.store.results import ResultEntry, outputs_digest
 
 
-def propose_run(bench: Workbench, run: Run) -> tuple[Proposal, ...]:
+def propose_run(bench: Workbench, run: Run, reason: str = '') -> tuple[Proposal, ...]:
     """What accepting a run would record: its suspect results, and those of its results that are one of several.
 
-    Raises UserError where there are none."""
+    Raises UserError where there are none, unless one was accepted for this very ``reason``: then the command is given again,
+    as after a kill."""
     facts = facts_of(bench)
     found = [one for row in run.stages if (one := _of_run(bench, run, row, facts)) is not None]
     if not found:
         for row in run.stages:
             last = next(reversed(bench.accepted.of_key(row.key)), None) if row.key is not None else None
             if last is not None and last.outs8 == row.outs8:
+                if reason and last.reason == reason:
+                    return ()
                 who = last.who or 'somebody'
                 raise UserError(f'run {run.short} has nothing more to accept: {who} accepted {row.name} on {last.when[:10]}')
         trial = f'mlops runs apply {run.short} takes a trial over' if run.overlay else ''
@@ -95,12 +98,12 @@ def _manifest(bench: Workbench, stage: str, entry: ResultEntry | None) -> Manife
 
 
 def accept_run(bench: Workbench, run: Run, author: Author, emit: Callable[[Event], None]) -> tuple[Done, ...]:
-    """Records what :func:`propose_run` says.  Raises UserError, OSError."""
+    """Records what :func:`propose_run` says: nothing where the same was done before.  Raises UserError, OSError."""
     author = replace(author, reason=recordable(bench, author.reason))
-    propose_run(bench, run)
+    propose_run(bench, run, author.reason)
     with begin_writing(bench, emit, lambda: author.who, author.host):
         done = []
-        for one in propose_run(bench, run):
+        for one in propose_run(bench, run, author.reason):
             if one.kind == TRUSTED and one.entry is not None:
                 said = {'who': author.who, 'when': iso(author.now), 'reason': author.reason}
                 bench.results.put(replace(one.entry, suspect=False, origin={**one.entry.origin, 'accepted': said}))

@@ -112,6 +112,28 @@ def test_documents(mlops: Mlops, project: Project) -> None:
         valid(mlops(*command, '--json'), command[0])
 
 
+def test_the_same_for_the_same_reason_is_no_mistake(mlops: Mlops, project: Project) -> None:
+    mlops('run')
+    edit(project)
+    mlops('accept', 'train', '--reason', 'only a greeting')
+    records = sorted(path.name for path in (project.path / '.mlops/accepted').rglob('*'))
+    again = mlops('accept', 'train', '--reason', 'only a greeting')
+    assert 'recorded already, for the same reason' in again.out
+    said = valid(mlops('accept', 'train', '--reason', 'only a greeting', '--json'), 'accept')
+    assert said['stages'] == [] and said['up_to_date'] == ['train']
+    assert sorted(path.name for path in (project.path / '.mlops/accepted').rglob('*')) == records
+    assert 'nothing to accept' in mlops('accept', 'train', '--reason', 'another', code=2).err
+
+
+def test_a_run_is_chosen_again_for_the_same_reason(mlops: Mlops) -> None:
+    mlops('run')
+    run = json.loads(mlops('runs', 'list', '--json').out)['rows'][0]['run']
+    mlops('run', '--force', 'noise')
+    mlops('accept', run, '--reason', 'the published one')
+    assert 'recorded already' in mlops('accept', run, '--reason', 'the published one').out
+    assert 'nothing more to accept' in mlops('accept', run, '--reason', 'x', code=2).err
+
+
 def test_a_dry_run_is_a_plan(mlops: Mlops) -> None:
     document = valid(mlops('run', '--dry-run', '--json'), 'run-plan')
     assert [stage['verdict'] for stage in document['stages']] == ['run', 'run', 'run']

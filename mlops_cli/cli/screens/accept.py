@@ -35,13 +35,15 @@ def accept_lines(
 ) -> list[Line]:
     """A line for each stage with what is below it, what it comes to, and what git has to be told.  ``fresh``: stages that
     were named and had nothing to accept."""
-    names = min(NAMES, max(cells(one_line(one.proposal.stage)) for one in done))
+    names = min(NAMES, max((cells(one_line(one.proposal.stage)) for one in done), default=0))
     lines: list[Line] = []
     for likes in _alike(done):
         lines += _stage(likes[0].proposal, bench, names, columns) if len(likes) == 1 else _several(likes, bench, names, columns)
     if fresh:
         listed = ', '.join(some(fold(fresh, bench.pipeline.groups), REASONS))
         lines += [Line(clip(f'  {"fresh":<{WORD}} {listed}: nothing to accept', columns), 'fresh')]
+    if not done:
+        return [*lines, *_wrapped('All of it is recorded already, for the same reason.', columns), *_keep(bench)]
     subject = f'{plural(len(done), "stage")} of run {run.short}' if run else plural(len(done), 'stage')
     if dry_run:
         return [*lines, *_wrapped(f'{subject} would be recorded so. Nothing was changed.', columns)]
