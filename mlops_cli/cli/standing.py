@@ -129,7 +129,7 @@ def _progress(bench: Workbench, doing: live.Doing) -> str:
         return ''
     from mlops_cli.run import progress
 
-    found = progress.read(bench.root, doing.stage, doing.progress, doing.since)
+    found = progress.read(bench.root, doing.stage, doing.progress, doing.since, bench.redact)
     if found is None:
         return ''
     now = time.time()

@@ -44,7 +44,6 @@ from mlops_cli.run.workbench import Workbench
 from mlops_cli.store.results import outputs_digest
 
 if TYPE_CHECKING:  # and what carries a run out is loaded when there is something to do
-    from mlops_cli.core.secrets import Redactor
     from mlops_cli.run.scheduler import Scheduler
     from mlops_cli.run.session import Session
 
@@ -280,6 +279,7 @@ def open_session(
         emit,
         now,
         bench.environ,
+        bench.redact,
         {
             'run': identity,
             'who': who(bench.root.path),
@@ -381,30 +381,21 @@ def _cover(bench: Workbench, session: Session, paths: list[str]) -> tuple[str, .
     return lines
 
 
-def _redactor(bench: Workbench) -> Redactor:
-    from mlops_cli.core.secrets import Redactor, environment_secrets
-
-    declared = {name for stage in bench.pipeline.stages.values() for name in stage.secrets}
-    return Redactor(environment_secrets(bench.environ, declared))
-
-
 def _without_secrets(bench: Workbench, words: Sequence[str]) -> tuple[str, ...]:
     """A command line as it may be kept: values of secret variables, and what looks like a secret, are blanked."""
-    redactor = _redactor(bench)
-    return tuple(redactor.redact(word) for word in words)
+    return tuple(map(bench.redact, words))
 
 
 def _values(bench: Workbench, names: Iterable[str]) -> tuple[tuple[str, str, Any], ...]:
     """The parameters that templates of these stages used; texts without secrets."""
-    redactor = _redactor(bench)
     stages = [bench.pipeline.stages[name] for name in names]
-    return tuple((file, key, _blanked(redactor, value)) for (file, key), (value, _) in sorted(used_by(stages).items()))
+    return tuple((file, key, _blanked(bench, value)) for (file, key), (value, _) in sorted(used_by(stages).items()))
 
 
-def _blanked(redactor: Redactor, value: Any) -> Any:
+def _blanked(bench: Workbench, value: Any) -> Any:
     if isinstance(value, str):
-        return redactor.redact(value)
-    return [_blanked(redactor, item) for item in value] if isinstance(value, list | tuple) else value
+        return bench.redact(value)
+    return [_blanked(bench, item) for item in value] if isinstance(value, list | tuple) else value
 
 
 def _fresh(settled: Mapping[str, Settled], steps: Mapping[str, Step]) -> Iterable[tuple[str, Digest, str]]:

@@ -8,7 +8,7 @@ import json
 import math
 import os
 import stat
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from typing import Any
 
 from mlops_cli.core import delimited
@@ -18,10 +18,14 @@ from mlops_cli.core.events import Figure, StageProgress
 from mlops_cli.core.scalars import is_finite
 from mlops_cli.fsio.paths import Root
 
+Redact = Callable[[str], str]  # text without secrets
+
 TAIL_BYTES = 1 << 16
 HEAD_BYTES = 1 << 13  # in which the names of a table's columns are looked for
 FIGURES = 8  # that are kept of a line
 TEXT = 60  # characters of a text among them
+LONGEST = 1 << 13  # in which secrets are looked for
+WORD = 20  # characters
 DEPTH = 3  # of mappings in mappings
 COARSE = 0.02  # seconds by which the times of files may lag behind the clock
 PERIOD = 1.0  # seconds between two looks at one file
@@ -42,9 +46,9 @@ ANY_TOTAL = ('total', 'of')
 CLOCKS = frozenset(('time', 'timestamp', 'at', 'ts', 'date', 'datetime', 'wall_time', 'created', '_timestamp', '_runtime'))
 
 
-def read(root: Root, stage: str, path: str, since: float) -> StageProgress | None:
-    """What the last whole line of the file says, if it was written ``since`` (seconds since 1970).  Raises nothing: a file
-    that is no file, or cannot be read, says nothing."""
+def read(root: Root, stage: str, path: str, since: float, redact: Redact) -> StageProgress | None:
+    """What the last whole line of the file says, if it was written ``since`` (seconds since 1970), without secrets.  Raises
+    nothing: a file that is no file, or cannot be read, says nothing."""
     try:
         fd = root.open(path, os.O_RDONLY | os.O_NONBLOCK)
     except (OSError, UserError):
@@ -61,7 +65,7 @@ def read(root: Root, stage: str, path: str, since: float) -> StageProgress | Non
     finally:
         os.close(fd)
     values = last_values(path, head, end, whole=not begin)
-    return None if values is None else progress_of(stage, values)
+    return None if values is None else progress_of(stage, values, redact)
 
 
 def last_values(path: str, head: bytes, end: bytes, *, whole: bool) -> Mapping[str, Any] | None:
@@ -112,9 +116,11 @@ def _number(cell: str, *, comma: bool) -> Figure:
     return cell if number is None else number
 
 
-def progress_of(stage: str, values: Mapping[str, Any]) -> StageProgress | None:
+def progress_of(stage: str, values: Mapping[str, Any], redact: Redact) -> StageProgress | None:
     """The figures of a line: what counts first, the others as they come; clocks and totals left out."""
-    found = dict(_flat(values))
+    found = {
+        _name(name, redact): redact(value)[:TEXT] if isinstance(value, str) else value for name, value in _flat(values)
+    }
     lower = {name.casefold(): name for name in reversed(found)}
     counters = [lower[name] for name in COUNTERS if name in lower and _is_count(found[lower[name]])]
     done = total = None
@@ -138,9 +144,14 @@ def _flat(values: Mapping[str, Any], prefix: str = '', depth: int = DEPTH) -> It
         if isinstance(value, Mapping) and depth > 1:
             yield from _flat(value, f'{text}.', depth - 1)
         elif isinstance(value, str):
-            yield text, value[:TEXT]
+            yield text, value[:LONGEST]
         elif isinstance(value, int | float) and not isinstance(value, bool):
             yield text, value if isinstance(value, float) or abs(value) < 1 << 63 else math.inf
+
+
+def _name(name: str, redact: Redact) -> str:
+    """Names are mostly words, and to look for secrets takes 30 ms the first time."""
+    return name if len(name) < WORD and name.replace('.', '_').isidentifier() else redact(name)
 
 
 def _is_count(value: object) -> bool:
@@ -154,6 +165,7 @@ class Watch:
     ``since``: stage -> (path, when its attempt began, in seconds since 1970)."""
 
     root: Root
+    redact: Redact
     since: dict[str, tuple[str, float]] = field(default_factory=dict)
     _seen: dict[str, StageProgress] = field(default_factory=dict)
     _next: float = 0.0
@@ -173,7 +185,7 @@ class Watch:
         self._next = now + PERIOD
         found = []
         for stage, (path, at) in self.since.items():
-            one = read(self.root, stage, path, at)
+            one = read(self.root, stage, path, at, self.redact)
             if one is not None and one != self._seen.get(stage):
                 self._seen[stage] = one
                 found.append(one)

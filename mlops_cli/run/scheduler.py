@@ -98,7 +98,7 @@ class Scheduler:
         self.capacity, self.claims, self.options = capacity, claims, options
         self.plan = plan
         self.planned = plan.by_name
-        self.watch = Watch(session.root)
+        self.watch = Watch(session.root, session.redact)
         self.order: Sequence[str] = [step.stage for step in plan.steps]
         self.stages = {name: Progress(name, drafts) for name in self.order}
         self.after = {name: [other for other in plan.edges.get(name, ()) if other in self.stages] for name in self.order}

@@ -33,7 +33,7 @@ from mlops_cli.store.results import Results
 class Session:
     """``run``: the id.  ``overlay``: (file, key) -> value of a trial, which leaves the workspace alone.
     ``isolate``: overrides the stages' own, unless empty.  ``now``: seconds since 1970.  ``environ``: what stages inherit.
-    ``trees``: files -> the tree of them that is stored already."""
+    ``redact``: takes secrets out of a text.  ``trees``: files -> the tree of them that is stored already."""
 
     run: str
     root: Root
@@ -51,6 +51,7 @@ class Session:
     emit: Callable[[Event], None]
     now: Callable[[], float]
     environ: Mapping[str, str]
+    redact: Callable[[str], str]
     origin: Mapping[str, Any] = field(default_factory=dict)
     overlay: Mapping[tuple[str, str], Any] = field(default_factory=dict)
     isolate: str = ''

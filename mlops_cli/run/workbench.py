@@ -7,7 +7,7 @@ import stat
 from collections.abc import Callable, Collection, Iterator, Mapping
 from contextlib import ExitStack
 from functools import cached_property, partial
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from mlops_cli.core import layout
 from mlops_cli.core.classes import dataclass, field
@@ -33,6 +33,9 @@ from mlops_cli.records.runs import Runs
 from mlops_cli.run.settled import Settled, Traits, traits_of
 from mlops_cli.store.local import LocalStore
 from mlops_cli.store.results import Results
+
+if TYPE_CHECKING:
+    from mlops_cli.core.secrets import Redactor
 
 Overlay = Mapping[tuple[str, str], Any]
 
@@ -97,6 +100,17 @@ class Workbench:
     @cached_property
     def accepted(self) -> Acceptances:
         return Acceptances(self.root)
+
+    def redact(self, text: str) -> str:
+        """A text as it may be kept: values of secret variables, and what looks like a secret, are blanked."""
+        return self._redactor.redact(text)
+
+    @cached_property
+    def _redactor(self) -> Redactor:
+        from mlops_cli.core.secrets import Redactor, environment_secrets
+
+        declared = {name for stage in self.pipeline.stages.values() for name in stage.secrets}
+        return Redactor(environment_secrets(self.environ, declared))
 
     def close(self) -> None:
         """Flushes what waits, and lets go of everything.  Raises OSError, after all else is let go of."""

@@ -144,7 +144,7 @@ def test_a_file_that_leads_out_of_the_project_is_not_read(project: Project, tmp_
     (tmp_path / 'secret.jsonl').write_text('{"secret": 1}\n')
     os.symlink(tmp_path / 'secret.jsonl', project.path / 'p.jsonl')
     with Root(project.path) as root:
-        assert progress.read(root, 's', 'p.jsonl', 0.0) is None
+        assert progress.read(root, 's', 'p.jsonl', 0.0, str) is None
 
 
 def test_a_stage_that_comes_out_fresh_after_all_is_told(project: Project) -> None:

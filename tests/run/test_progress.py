@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import math
 import os
 import time
@@ -17,7 +18,7 @@ from mlops_cli.run.progress import FIGURES, PERIOD, TAIL_BYTES, Watch, read
 def told(tmp_path: Path, text: str | bytes, name: str = 'p.jsonl', since: float = 0.0) -> StageProgress | None:
     (tmp_path / name).write_bytes(text if isinstance(text, bytes) else text.encode())
     with Root(tmp_path) as root:
-        return read(root, 's', name, since)
+        return read(root, 's', name, since, str)
 
 
 def figures(tmp_path: Path, text: str | bytes, name: str = 'p.jsonl') -> list[tuple[str, object]]:
@@ -96,7 +97,7 @@ def test_how_far_of_how_much(tmp_path: Path, text: str, done: float | None, tota
 def test_of_a_large_file_only_the_end_is_read(tmp_path: Path) -> None:
     (tmp_path / 'p.csv').write_text('epoch,loss\n' + '1,0.5\n' * TAIL_BYTES + '2,0.25\n')
     with Root(tmp_path) as root:
-        found = read(root, 's', 'p.csv', 0.0)
+        found = read(root, 's', 'p.csv', 0.0, str)
     assert found is not None and dict(found.figures) == {'epoch': 2, 'loss': 0.25}
     assert figures(tmp_path, '{"a": "' + 'x' * 2 * TAIL_BYTES + '"}\n') == []
     assert len(figures(tmp_path, '{' + ', '.join(f'"a{n}": {n}' for n in range(99)) + '}\n')) == FIGURES
@@ -113,12 +114,22 @@ def test_what_is_no_file_says_nothing(tmp_path: Path) -> None:
     (tmp_path / 'link.jsonl').symlink_to('/etc/passwd')
     with Root(tmp_path) as root:
         for name in ('pipe.jsonl', 'folder.jsonl', 'link.jsonl', 'absent.jsonl', 'no/such.jsonl'):
-            assert read(root, 's', name, 0.0) is None
+            assert read(root, 's', name, 0.0, str) is None
+
+
+def test_secrets_are_told_by_nothing(tmp_path: Path) -> None:
+    """Neither in values nor in names, nor where a text is cut off within one."""
+    line = {'epoch': 1, 'url': f'{"x" * 50}SECRET-VALUE', 'state': 'SECRET-VALUE', 'the SECRET-VALUE': 3}
+    (tmp_path / 'p.jsonl').write_text(json.dumps(line))
+    with Root(tmp_path) as root:
+        found = read(root, 's', 'p.jsonl', 0.0, lambda text: text.replace('SECRET-VALUE', '[secret]'))
+    assert found is not None
+    assert found.figures == (('epoch', 1), ('url', f'{"x" * 50}[secret]'), ('state', '[secret]'), ('the [secret]', 3))
 
 
 def test_a_watch_tells_what_is_new_once_a_second_at_most(tmp_path: Path) -> None:
     with Root(tmp_path) as root:
-        watch = Watch(root)
+        watch = Watch(root, str)
         assert watch.look(0.0) == ()
         watch.begin('s', 'p.jsonl', 0.0)
         watch.begin('without', '', 0.0)

@@ -210,7 +210,7 @@ def _progress(bench: Workbench, log: Log) -> StageProgress | None:
     one = log.attempt
     if one.state != 'running' or not one.progress or one.began is None:
         return None
-    return progress.read(bench.root, log.stage, one.progress, one.began)
+    return progress.read(bench.root, log.stage, one.progress, one.began, bench.redact)
 
 
 def _document(bench: Workbench, log: Log, lines: int) -> dict[str, Any]:

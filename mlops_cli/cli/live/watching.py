@@ -49,7 +49,7 @@ def past_run(bench: Workbench, word: str) -> str | None:
 
 def follow(bench: Workbench, run: str, screen: RunScreen) -> Report:
     """Shows a run until it has ended; what came of it.  Raises UserError for what gave it up, and if its process died."""
-    watch = Watch(bench.root)
+    watch = Watch(bench.root, bench.redact)
     with Follower(bench.root, run) as follower:
         while True:
             going_on = is_going_on(bench.root, run)  # asked before it is read, so that the last lines are not missed
