@@ -18,6 +18,7 @@ from mlops_cli.core.errors import UserError
 from mlops_cli.core.paths import inside
 from mlops_cli.experiments.model import UNKNOWN, StagePoint
 from mlops_cli.fsio.paths import Root
+from mlops_cli.fsio.temporaries import PREFIX, new_name
 from mlops_cli.git import commits, exporting
 from mlops_cli.pipeline.spec import Pipeline
 from mlops_cli.plan.model import Step
@@ -142,7 +143,7 @@ def opened_at(bench: Workbench, commit: str) -> Iterator[Workbench]:
 
     Raises UserError, OSError."""
     project = bench.root.path
-    with _folder(bench, commit) as path:
+    with _folder(bench) as path:
         files = exporting.export(project, commit, path, skip=lambda file: any(inside(file, part) for part in NEEDLESS))
         pins = commits.blobs(project, commit, [layout.STAGES]) or {}
         names = {file.rpartition('/')[2]: blob for file, blob in pins.items()}
@@ -160,7 +161,7 @@ def opened_at(bench: Workbench, commit: str) -> Iterator[Workbench]:
 
 
 @contextmanager
-def _folder(bench: Workbench, commit: str) -> Iterator[str]:
+def _folder(bench: Workbench) -> Iterator[str]:
     """An empty folder, removed in the end: in the project where git ignores it, else among the temporary ones."""
     if not keeps_local(bench.root):
         import tempfile  # slow to load
@@ -168,7 +169,7 @@ def _folder(bench: Workbench, commit: str) -> Iterator[str]:
         with tempfile.TemporaryDirectory(prefix='mlops-') as path:
             yield path
         return
-    folder = f'{layout.WORK}/at-{commit}-{os.getpid()}'
+    folder = f'{layout.LOCAL}/{new_name(PREFIX)}'  # a command that writes removes it if this one is killed
     bench.root.makedirs(folder, mode=0o700)
     try:
         yield bench.root.full(folder)

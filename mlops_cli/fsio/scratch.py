@@ -42,6 +42,29 @@ def _made(place: int, make: Callable[[int, str], Result]) -> Result:
         raise
 
 
+class Scratch:
+    """The same place, held open for many things.  ``fd``: its descriptor once :meth:`serves` was asked.  To be closed."""
+
+    def __init__(self, root: Root) -> None:
+        self._root = root
+        self._device: int | None = None
+        self.fd = -1
+
+    def close(self) -> None:
+        if self.fd >= 0:
+            os.close(self.fd)
+        self.fd, self._device = -1, None
+
+    def serves(self, folder: int) -> bool:
+        """Whether what will stand in ``folder`` can be built there, and not only in that itself."""
+        if self._device is None:
+            self._device = -1
+            with suppress(OSError, UserError):
+                self.fd = self._root.open_dir(layout.LOCAL)
+                self._device = os.fstat(self.fd).st_dev
+        return os.fstat(folder).st_dev == self._device
+
+
 @contextmanager
 def _own(root: Root, folder: int) -> Iterator[int | None]:
     fd = None

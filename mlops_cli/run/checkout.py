@@ -17,6 +17,7 @@ from mlops_cli.core.refs import ObjectRef
 from mlops_cli.fsio.journal import Journal
 from mlops_cli.fsio.locks import LockFile, LockTimeout
 from mlops_cli.fsio.reading import Nearby
+from mlops_cli.fsio.temporaries import PREFIX, new_name
 from mlops_cli.plan.facts import Wishes
 from mlops_cli.plan.model import Step, Verdict
 from mlops_cli.records import data
@@ -84,7 +85,7 @@ def at_revision(bench: Workbench, revision: str) -> Iterator[Workbench]:
     from mlops_cli.git import exporting  # needed here alone: status looks into this module, too
 
     commit = git.resolve(bench.root.path, revision)
-    folder = f'{layout.WORK}/at-{commit}-{os.getpid()}'
+    folder = f'{layout.LOCAL}/{new_name(PREFIX)}'  # the next command removes it if this one is killed
     bench.root.makedirs(folder, mode=0o700)
     path = bench.root.full(folder)
     try:
@@ -109,7 +110,7 @@ def unsaved(bench: Workbench, wanted: Mapping[str, ObjectRef], *, clean: bool) -
         if held is None or held == ref or not bench.store.missing([held], sure=True):
             continue
         if held.kind == 'tree' and ref.kind == 'tree':
-            lost = _lost_files(bench, path, held, ref)
+            lost = _lost_files(bench, path, ref)
             mine = {name for name, _ in walk(ref, bench.store.read)}
             risky = [name for name in lost if clean or name in mine]
             if risky:
@@ -127,9 +128,12 @@ def _placed_at(bench: Workbench, path: str) -> tuple[ObjectRef, ...]:
     return ()
 
 
-def _lost_files(bench: Workbench, path: str, held: ObjectRef, ref: ObjectRef) -> list[str]:
-    """Files of a folder that differ from the target and are in no store."""
-    nodes = bench.workspace.nodes(path)
+def _lost_files(bench: Workbench, path: str, ref: ObjectRef) -> list[str]:
+    """Files of a folder that differ from the target and are in no store; none where no folder is."""
+    nodes = bench.workspace.nodes(path, ignore=False)
+    held = bench.workspace.ref(path, ignore=False)  # what the nodes are of: somebody may have written since it was looked at
+    if held is None or held.kind != 'tree':
+        return []
 
     def read(digest: Digest) -> bytes:
         return nodes[digest] if digest in nodes else bench.store.read(digest)
@@ -250,10 +254,11 @@ class _Bringing:
     def _replace(self, placing: Materialise, attempt: str, group: Mapping[str, ObjectRef]) -> tuple[str, ...]:
         """Where what stood there is kept."""
         bench = self.bench
-        aside.move(bench.root, attempt, group, bench.apart)
-        for path, ref in group.items():
-            self._keep(placing.place(ref, path))
-            bench.workspace.forget(path)
+        with placing.building(group.items()) as built:
+            aside.move(bench.root, attempt, group, bench.apart)
+            for one in built:
+                self._keep(placing.put(one))
+                bench.workspace.forget(one.rel)
         self._note()
 
         def is_needless(place: str, near: Nearby) -> bool:
@@ -319,12 +324,12 @@ def _bring_one(
     bench: Workbench, path: str, ref: ObjectRef, attempt: str, identity: str, *, backup: bool, clean: bool
 ) -> tuple[tuple[str, ...], list[str]]:
     """One path, as :func:`bring`: (where what was there is kept, untracked files that stay)."""
-    bench.workspace.forget(path)  # the paths before it may have taken an hour
-    held = bench.workspace.ref(path, ignore=False)
-    extras = [] if clean else _extras(bench, path, held, ref)
-    aside.move(bench.root, attempt, [path], bench.apart)
-    bench.workspace.forget(path)
-    bench.index.put_added(bench.store.materialise(ref, bench.root, path))
+    with bench.store.placing(bench.root) as placing, placing.building([(path, ref)]) as built:
+        bench.workspace.forget(path)  # that may have taken an hour
+        extras = [] if clean else _extras(bench, path, ref)
+        aside.move(bench.root, attempt, [path], bench.apart)
+        bench.workspace.forget(path)
+        bench.index.put_added(placing.put(built[0]))
     stayed = [f'{path}/{name}' for name in extras if _back(bench, attempt, path, name)]
 
     def is_needless(place: str, near: Nearby) -> bool:
@@ -343,12 +348,12 @@ def _is_saved(bench: Workbench, place: str, near: Nearby) -> bool:
     return content is not None and not bench.store.missing([content], sure=True)
 
 
-def _extras(bench: Workbench, path: str, held: ObjectRef | None, ref: ObjectRef) -> list[str]:
+def _extras(bench: Workbench, path: str, ref: ObjectRef) -> list[str]:
     """Files in a folder that the target has not and no store holds: the user's own, which stay."""
-    if held is None or held.kind != 'tree' or ref.kind != 'tree':
+    if ref.kind != 'tree':
         return []
     mine = {name for name, _ in walk(ref, bench.store.read)}
-    return [name for name in _lost_files(bench, path, held, ref) if name not in mine]
+    return [name for name in _lost_files(bench, path, ref) if name not in mine]
 
 
 def _back(bench: Workbench, attempt: str, path: str, name: str) -> bool:

@@ -36,12 +36,14 @@ def place(session: Session, attempt: str, outputs: Iterable[tuple[str, ObjectRef
         session.tell_journal(
             {'do': 'begin', 'attempt': attempt, 'stage': stage, 'run': session.run, 'outputs': stale, 'kind': 'restore'}
         )
-        aside.move(session.root, attempt, there, session.apart)
     try:
-        for path in stale:
-            session.workspace.forget(path)
-            session.index.put_added(session.store.materialise(wanted[path], session.root, path))
-            session.workspace.forget(path)
+        with session.store.placing(session.root) as placing, placing.building((path, wanted[path]) for path in stale) as built:
+            if there:
+                aside.move(session.root, attempt, there, session.apart)
+            for one in built:
+                session.workspace.forget(one.rel)
+                session.index.put_added(placing.put(one))
+                session.workspace.forget(one.rel)
     except BaseException as error:
         if there:
             root, run, is_saved = session.root, session.run, session.is_saved

@@ -4,17 +4,19 @@ from __future__ import annotations
 import errno
 import os
 import stat
-from collections.abc import Sequence
-from contextlib import suppress
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import contextmanager, suppress
 from typing import Literal
 
+from mlops_cli.core.classes import dataclass
 from mlops_cli.core.digest import Digest
 from mlops_cli.core.errors import ExitCode, UserError
 from mlops_cli.core.refs import ObjectRef
 from mlops_cli.core.states import make_record, pack
-from mlops_cli.fsio import ops, removal, scratch, temporaries
+from mlops_cli.fsio import ops, removal, temporaries
 from mlops_cli.fsio.paths import Root
 from mlops_cli.fsio.reading import Nearby
+from mlops_cli.fsio.scratch import Scratch
 from mlops_cli.store import tree
 from mlops_cli.store.ingest import Added, check_link
 from mlops_cli.store.objects import Damaged
@@ -35,6 +37,17 @@ class Taken(UserError):
                          hint='move it away, or add it first so that nothing is lost')
 
 
+@dataclass(frozen=True, slots=True)
+class Built:
+    """Content that is whole, and has not got its name yet.  ``beside``: it was made beside its place."""
+
+    ref: ObjectRef
+    rel: str
+    temporary: str
+    added: Added
+    beside: bool
+
+
 class Materialise:
     """Placements in one workspace, one after the other; their folders are held open, so not for longer than that takes.
 
@@ -49,39 +62,92 @@ class Materialise:
         self._unshared: set[int] = set()  # devices that have no reflinks
         self._mode = {'file': 0o444, 'exec': 0o555} if read_only else {'file': 0o644, 'exec': 0o755}
         self._near = Nearby(root)
+        self._scratch = Scratch(root)
+        self._served: dict[str, bool] = {}  # by folder, whether it is built there
 
     def __enter__(self) -> Materialise:
         return self
 
     def __exit__(self, *_: object) -> None:
         self._near.__exit__()
+        self._scratch.close()
+        self._served.clear()
 
     def place(self, ref: ObjectRef, rel: str, *, replace: bool = False) -> Added:
         """Put content at ``rel``.  What comes back is for the index, as of what is added to the store.
 
         Raises Taken if something is there and ``replace`` is not given; UserError (exit 5) if a folder on the way is a link;
         MissingObject; Damaged; OSError.  Then what was there is still there."""
-        folder, name = self._near.parent(rel, create=True)
-        if not replace and (ref.kind == 'tree' or ref.size > SMALL) and _exists(name, folder):
-            raise Taken(rel)
+        if not replace and (ref.kind == 'tree' or ref.size > SMALL):
+            folder, name = self._near.parent(rel, create=True)
+            if _exists(name, folder):
+                raise Taken(rel)
+        return self.put(self.build(ref, rel), replace=replace)
+
+    @contextmanager
+    def building(self, wanted: Iterable[tuple[str, ObjectRef]]) -> Iterator[list[Built]]:
+        """Within, all of it is built, to be :meth:`put`: so what makes room for it is away for no longer than it takes to
+        rename.  Dropped if that raises.  Raises as :meth:`build`."""
+        built: list[Built] = []
+        try:
+            for rel, ref in wanted:
+                built.append(self.build(ref, rel))
+            yield built
+        except BaseException:
+            for one in built:
+                self._drop(one)
+            raise
+
+    def build(self, ref: ObjectRef, rel: str) -> Built:
+        """Content for ``rel``, verified; what stands there is left alone.  To be :meth:`put`, once.
+
+        Raises UserError (exit 5) if a folder on the way is a link; MissingObject; Damaged; OSError."""
+        folder, _ = self._near.parent(rel, create=True)
+        path = rel.rpartition('/')[0]
+        served = self._served.get(path)
+        if served is None:
+            served = self._served[path] = self._scratch.serves(folder)
+        return self._build(ref, rel, folder, self._scratch.fd if served else folder)
+
+    def _build(self, ref: ObjectRef, rel: str, folder: int, place: int) -> Built:
         self._ways = self._ways_into(rel.rpartition('/')[0], folder)
-
-        def make(place: int, temporary: str) -> Added:
-            added = Added(ref, [])
+        built = Built(ref, rel, temporaries.new_name(temporaries.PREFIX), Added(ref, []), place == folder)
+        try:
             if ref.kind == 'tree':
-                self._folder(ref, place, temporary, rel, 0, added)
+                self._folder(ref, place, built.temporary, rel, 0, built.added)
             else:
-                self._file(ref, place, temporary)
-            swap(place, temporary, folder, name, rel, replace=replace)
-            return added
+                self._file(ref, place, built.temporary)
+        except BaseException:
+            with suppress(OSError):
+                removal.remove_tree(built.temporary, place)
+            raise
+        return built
 
-        added = scratch.build(self._near.root, folder, make)
-        if ref.kind != 'tree':  # its new name has changed its ctime
+    def put(self, built: Built, *, replace: bool = False) -> Added:
+        """Give it its name.  Raises as :meth:`place`; then nothing is left of it."""
+        rel = built.rel
+        folder, name = self._near.parent(rel, create=True)
+        place = folder if built.beside else self._scratch.fd
+        try:
+            swap(place, built.temporary, folder, name, rel, replace=replace)
+        except BaseException as error:
+            with suppress(OSError):
+                removal.remove_tree(built.temporary, place)
+            if not isinstance(error, OSError) or error.errno != errno.EXDEV or built.beside:
+                raise
+            return self.put(self._build(built.ref, rel, folder, folder), replace=replace)  # one file system, mounted twice
+        if built.ref.kind != 'tree':  # its new name has changed its ctime
             with suppress(FileNotFoundError):
                 facts = os.stat(name, dir_fd=folder, follow_symlinks=False)
                 if stat.S_ISREG(facts.st_mode):
-                    added.files.append((rel, facts, ref))
-        return added
+                    built.added.files.append((rel, facts, built.ref))
+        return built.added
+
+    def _drop(self, built: Built) -> None:
+        """What was put is not there any more."""
+        with suppress(OSError, UserError):
+            folder, _ = self._near.parent(built.rel)
+            removal.remove_tree(built.temporary, folder if built.beside else self._scratch.fd)
 
     def _ways_into(self, path: str, folder: int) -> list[str]:
         ways = self._ways_in.get(path)

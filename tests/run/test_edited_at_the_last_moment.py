@@ -15,8 +15,10 @@ import pytest
 from mlops_cli.core.errors import ExitCode, UserError
 from mlops_cli.core.events import Event
 from mlops_cli.fingerprint import apart
+from mlops_cli.fingerprint.files import Workspace
 from mlops_cli.fsio import ops
 from mlops_cli.fsio.paths import Root
+from mlops_cli.records.files import prepare_folders
 from mlops_cli.run import checkout
 from mlops_cli.run.checkout import Outcome, bring, recorded
 from mlops_cli.run.recover import recover
@@ -288,3 +290,71 @@ def test_all_that_are_saved_anew_are_named(project: Project) -> None:
         place(project)
     assert sorted(rescued(project)) == ['saved out/2', 'saved out/3']
     assert project.read('out/2') == '2 2\n' and project.read('out/3') == '2 3\n'
+
+
+@pytest.mark.parametrize('together', [True, False], ids=['in a group', 'alone'])
+@pytest.mark.parametrize('what', ['out/2', 'd'])
+@pytest.mark.parametrize('by', ['checkout', 'run'])
+def test_nothing_is_away_for_longer_than_renames_take(
+    project: Project, what: str, by: str, together: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Content is built before room is made for it: who reads meanwhile misses it for a moment, not for as long as it takes to
+    copy gigabytes."""
+    if not together:
+        monkeypatch.setattr(checkout, 'SMALL', 0)
+    between: list[str] | None = None
+    seen = False
+
+    def hook(operation: str, details: dict[str, Any]) -> None:
+        nonlocal between, seen
+        if operation == 'rename' and details['source'] == str(project.path / what):
+            between = []
+        elif operation == 'rename_noreplace' and details['target'] == str(project.path / what):
+            assert between is not None and not {*between} - {'rename', 'rename_noreplace', 'mkdir'}, between
+            seen = True
+        elif between is not None and not seen:
+            between.append(operation)
+
+    project.write('params.yaml', 'k: 1\n')
+    with ops.record(hook):
+        place(project) if by == 'checkout' else project.run()
+    assert seen and project.read('d/x') == '1\n' and project.read('out/2') == '1 2\n'
+
+
+def test_a_folder_that_is_written_while_it_is_looked_at(project: Project, monkeypatch: pytest.MonkeyPatch) -> None:
+    """What it held a moment ago is in no store, nor has it to be."""
+    nodes, texts = Workspace.nodes, iter(range(100))
+
+    def written(workspace: Workspace, rel: str, **options: Any) -> Any:
+        project.write(f'{rel}/mine', f'and again {next(texts)}')
+        return nodes(workspace, rel, **options)
+
+    monkeypatch.setattr(Workspace, 'nodes', written)
+    project.write('d/mine', 'the first of many')
+    project.write('params.yaml', 'k: 1\n')
+    bench = project.open()
+    try:
+        wanted = recorded(bench, bench.order).wanted
+        assert checkout.unsaved(bench, wanted, clean=False) == {}
+        assert checkout.unsaved(bench, wanted, clean=True) == {'d': '1 files, such as d/mine'}
+    finally:
+        bench.close()
+    done = place(project)
+    assert project.read('d/x') == '1\n' and project.read('d/mine').startswith('and again')
+    assert done.stayed == ('d/mine',)
+
+
+def test_a_revision_that_was_being_looked_at_when_a_command_was_killed_is_swept_up(project: Project) -> None:
+    project.init_git()
+    project.commit('one')
+    child = os.fork()
+    if not child:
+        bench = project.open()
+        with checkout.at_revision(bench, 'HEAD'):
+            os._exit(9)
+    os.waitpid(child, 0)
+    local = project.path / '.mlops/local'
+    assert [path for path in local.rglob('pipeline.yaml')]
+    with Root(project.path) as root:
+        prepare_folders(root)
+    assert not [path for path in local.rglob('pipeline.yaml')]
