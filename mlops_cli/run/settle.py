@@ -76,16 +76,22 @@ def outputs_size(session: Session, attempt: Attempt, folder_size: int) -> int | 
 
 
 def bring(session: Session, attempt: Attempt, outputs: Iterable[tuple[str, ObjectRef]] | None) -> None:
-    """Puts what an executor brought into the store to where the stage would have made it; None: it lies there already.
+    """Puts what an executor brought into the store to where the stage would have made it; None: it lies there already.  What
+    somebody saved there meanwhile is kept.
 
     Raises MissingObject, Damaged, UserError for a path that the stage does not declare, OSError."""
     declared = {output.path for output in attempt.stage.outputs}
-    for path, ref in outputs or ():
+    brought = dict(outputs or ())
+    for path in brought:
         if path not in declared:
             raise UserError(f'the executor brought {path}, which is no output of the stage', hint='ask who makes the executor')
-        place = f'{attempt.folder}/{path}' if attempt.folder else path
-        session.store.materialise(ref, session.root, place, replace=True)
-        session.workspace.forget(place)
+    if not attempt.folder:
+        for kept in place(session, f'{attempt.id}-brought', brought.items(), attempt.stage.name):
+            session.note(f'what stood at an output and is nowhere else was kept: {kept}', attempt.stage.name)
+        return
+    for path, ref in brought.items():  # in a folder of our own
+        session.store.materialise(ref, session.root, f'{attempt.folder}/{path}', replace=True)
+        session.workspace.forget(f'{attempt.folder}/{path}')
 
 
 def take_in(session: Session, attempt: Attempt) -> Taken:

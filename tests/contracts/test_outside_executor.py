@@ -197,6 +197,33 @@ def test_what_it_brought_into_the_store_is_put_in_place(install: Install, projec
         del builtins.brought  # type: ignore[attr-defined]
 
 
+def test_what_somebody_saves_where_it_brings_something_is_kept(install: Install, project: Project) -> None:
+    project.write('pipeline.yaml', PIPELINE.replace('nice > out', 'true'))
+    install('import builtins\n' + BRINGS.replace('PATHS', 'builtins.brought()'), '[mlops.executors]\nfar = far\n', 'far', 'far')
+    bench = project.open()
+    try:
+        from mlops_cli.records.files import prepare_folders
+
+        prepare_folders(bench.root)
+        ref = bench.store.add_bytes(b'from far away\n')
+    finally:
+        bench.close()
+    import builtins
+
+    def brought() -> tuple[tuple[str, object], ...]:
+        project.write('out', 'mine')
+        return (('out', ref),)
+
+    builtins.brought = brought  # type: ignore[attr-defined]
+    try:
+        report = project.run(executor='far')
+    finally:
+        del builtins.brought  # type: ignore[attr-defined]
+    assert report.ended == 'done' and project.read('out') == 'from far away\n'
+    (kept,) = [path for path in (project.path / '.mlops/local/rescue').rglob('*') if path.is_file()]
+    assert kept.read_text() == 'mine'
+
+
 @pytest.mark.full
 def test_it_is_found_where_pip_installs_it(project: Project, tmp_path: Path) -> None:
     """A virtual environment on top of this one, with the package in its site-packages."""
