@@ -21,6 +21,7 @@ from mlops_cli.fsio.ops import machine_error
 from mlops_cli.fsio.paths import Root
 
 CRASH_LIMIT = 1 << 20  # characters of a traceback
+_PRINTS = ('mlops_cli.cli', 'click', 'rich', 'typer')
 _OF_OUTPUT = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EIO, errno.EBADF, errno.EAGAIN)
 
 
@@ -52,12 +53,20 @@ def guarded(call: Callable[[], Any], arguments: Sequence[str]) -> int:
 
 def _lost_output(error: OSError) -> bool:
     """Whether it is standard output that failed, as on a full disk: whatever is written later then goes nowhere, or the
-    interpreter would end with another failure.  Errors of files carry the file's name."""
-    if error.filename is not None or error.errno not in _OF_OUTPUT:
+    interpreter would end with another failure.  Errors of files carry the file's name, and come from elsewhere."""
+    if error.filename is not None or error.errno not in _OF_OUTPUT or not _while_printing(error):
         return False
     hung_up()
     context.current.json = False  # there is nobody to read a document
     return True
+
+
+def _while_printing(error: OSError) -> bool:
+    """Whether it came up in what prints: the console, or the flush of what it printed."""
+    step = error.__traceback__
+    while step is not None and step.tb_next is not None:
+        step = step.tb_next
+    return step is not None and step.tb_frame.f_globals.get('__name__', '').startswith(_PRINTS)
 
 
 def _is_usage(error: Exception) -> bool:

@@ -14,7 +14,7 @@ from mlops_cli.core.refs import ObjectRef
 from mlops_cli.core.states import SIGNATURE, make_record, pack, record_is, record_ref
 from mlops_cli.fingerprint.ignore import Ignore
 from mlops_cli.fingerprint.index import Index, Seal
-from mlops_cli.fsio import temporaries
+from mlops_cli.fsio import ops, temporaries
 from mlops_cli.store import tree
 from mlops_cli.store.ingest import check_link, check_names, hash_open_file, special_file, too_deep
 from mlops_cli.store.tree import DEPTH_LIMIT, TreeEntry
@@ -76,7 +76,8 @@ class Scan:
             trusted = rel in self.verified if not self.single else bool(depth)
             if trusted and self.nodes is None and (seal := self.index.seal(rel, self._view)):
                 return seal.ref
-            listing = self._list(fd, rel, depth)
+            with ops.Naming(fd):
+                listing = self._list(fd, rel, depth)
             signature = listing.signature
             seal = self.index.seal(rel, self._view)
             limit = self._moment.foreign_before_ns if listing.foreign else self._moment.before_ns
@@ -130,7 +131,7 @@ class Scan:
             return
         path = f'{rel}/{name}' if rel else name
         if is_folder:
-            found = tree.entry_of(name, self.folder(os.open(name, _FOLDER, dir_fd=fd), path, depth + 1))
+            found = tree.entry_of(name, self.folder(ops.open_with(name, _FOLDER, dir_fd=fd), path, depth + 1))
         elif entry.is_symlink():
             if self.ignore is None and self.lost(os.readlink(name, dir_fd=fd)):
                 return
@@ -192,7 +193,7 @@ class Scan:
     def _hash(self, fd: int, name: str, path: str) -> bytes:
         """The record of a file that has to be read."""
         moment = self.index.moment()
-        source = os.open(name, _READ, dir_fd=fd)
+        source = ops.open_with(name, _READ, dir_fd=fd)
         try:
             ref, facts = hash_open_file(source, path)
         finally:

@@ -223,10 +223,12 @@ def _claim(root: Root, name: str) -> Iterator[Leftover]:
 def _read(fd: int, path: str) -> bytes:
     parts = []
     size = 0
-    while part := os.read(fd, 1 << 20):
-        parts.append(part)
-        size += len(part)
-        if size > MAX_BYTES:
+    with ops.Naming(fd):
+        while part := os.read(fd, 1 << 20):
+            parts.append(part)
+            size += len(part)
+            if size <= MAX_BYTES:
+                continue
             raise UserError(f'the journal {path} is larger than {MAX_BYTES} bytes', exit_code=ExitCode.REFUSED,
                             hint='it is not one that mlops wrote: look at it, then remove it')
     return b''.join(parts)

@@ -128,8 +128,10 @@ def _rename_new(source: int, temporary: str, folder: int, name: str) -> bool:
 
 def is_damaged(source: int, temporary: str, folder: int, name: str) -> bool:
     """Whether what has the name cannot be what the temporary is: no regular file, or of another size.  Raises OSError."""
-    wanted = os.stat(temporary, dir_fd=source, follow_symlinks=False)
-    present = os.stat(name, dir_fd=folder, follow_symlinks=False)
+    with ops.Naming(source):
+        wanted = os.stat(temporary, dir_fd=source, follow_symlinks=False)
+    with ops.Naming(folder):
+        present = os.stat(name, dir_fd=folder, follow_symlinks=False)
     return not stat.S_ISREG(present.st_mode) or present.st_size != wanted.st_size
 
 

@@ -124,6 +124,27 @@ def _again_after_signals(call: Callable[Given, Result]) -> Callable[Given, Resul
     return patient
 
 
+class Naming:
+    """Within, an OSError of a call on a descriptor, or on a name in the folder behind it, gets the full path; for what only
+    reads, and so does not go through here.  One that has a full path keeps it."""
+
+    __slots__ = ('_fd',)
+
+    def __init__(self, fd: int) -> None:
+        self._fd = fd
+
+    def __enter__(self) -> None:
+        return None
+
+    def __exit__(self, _kind: object, error: BaseException | None, _trace: object) -> None:
+        if isinstance(error, OSError):
+            name = error.filename
+            if not isinstance(name, str) or name in ('', '.'):
+                _name_fd(error, self._fd)
+            elif not os.path.isabs(name):
+                _name(error, name, self._fd)
+
+
 # Files
 
 @_again_after_signals

@@ -183,7 +183,7 @@ class Root:
         if asked is not None:
             asked.add((self.path, rel, True))
         if not components(rel):
-            return os.open('.', _LISTABLE, dir_fd=self.fd)
+            return ops.open_with('.', _LISTABLE, dir_fd=self.fd)
         return self.open(rel, os.O_RDONLY | os.O_DIRECTORY)
 
     def sub(self, rel: str, *, create: bool = False, mode: int = 0o755) -> Root:
@@ -206,6 +206,9 @@ class Root:
             return os.stat(name, dir_fd=fd, follow_symlinks=False)
         except (FileNotFoundError, NotADirectoryError):
             return None
+        except OSError as error:
+            error.filename = self.full(rel)
+            raise
         finally:
             if fd != self.fd:
                 os.close(fd)
@@ -222,7 +225,7 @@ class Root:
                 found += map(self.stat, paths)
                 continue
             try:
-                with self.parent(paths[0]) as (fd, _):
+                with self.parent(paths[0]) as (fd, _), ops.Naming(fd):
                     found += [_stat_in(fd, name) for name in names]
             except (FileNotFoundError, NotADirectoryError):
                 found += [None] * len(paths)
@@ -325,7 +328,7 @@ def _is_link(name: str, dir_fd: int) -> bool:
 
 def read_folder(fd: int, *, stats: bool = False) -> Iterator[FolderEntry]:
     """The entries of an open folder; with ``stats`` each with its lstat.  Raises OSError."""
-    with os.scandir(fd) as found:
+    with ops.Naming(fd), os.scandir(fd) as found:
         for entry in found:
             kind: EntryType = ('link' if entry.is_symlink() else 'dir' if entry.is_dir(follow_symlinks=False)
                                else 'file' if entry.is_file(follow_symlinks=False) else 'other')

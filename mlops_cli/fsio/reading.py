@@ -43,6 +43,9 @@ class Nearby:
             return os.stat(name, dir_fd=fd, follow_symlinks=False)
         except (FileNotFoundError, NotADirectoryError):
             return None
+        except OSError as error:
+            error.filename = self.root.full(rel)
+            raise
 
     def parent(self, rel: str, *, create: bool = False, mode: int = 0o755) -> tuple[int, str]:
         """What is within Root.parent, as that raises; the descriptor is good until the next call."""

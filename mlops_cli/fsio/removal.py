@@ -32,10 +32,10 @@ def remove_tree(name: str, dir_fd: int) -> None:
 def _open(name: str, dir_fd: int, device: int) -> int:
     """The folder, writable by us; the caller closes."""
     try:
-        fd = os.open(name, _LISTABLE, dir_fd=dir_fd)
+        fd = ops.open_with(name, _LISTABLE, dir_fd=dir_fd)
     except PermissionError:
         ops.chmod(name, 0o700, dir_fd=dir_fd)
-        fd = os.open(name, _LISTABLE, dir_fd=dir_fd)
+        fd = ops.open_with(name, _LISTABLE, dir_fd=dir_fd)
     try:
         facts = os.fstat(fd)
         if facts.st_dev != device:
@@ -51,7 +51,7 @@ def _open(name: str, dir_fd: int, device: int) -> int:
 def _empty(fd: int, top: int, depth: int, device: int) -> None:
     """Remove all in the folder ``fd``; what is moved up lands in ``top``, which is read again until it is empty."""
     while True:
-        with os.scandir(fd) as found:
+        with ops.Naming(fd), os.scandir(fd) as found:
             entries = [(entry.name, entry.is_dir(follow_symlinks=False)) for entry in found]
         if not entries:
             return

@@ -14,7 +14,7 @@ from functools import cache
 
 from mlops_cli.core.digest import digest_of
 from mlops_cli.core.patterns import pattern
-from mlops_cli.fsio import removal
+from mlops_cli.fsio import ops, removal
 from mlops_cli.fsio.paths import Root
 
 UNKNOWN_AFTER_SECONDS = 7 * 86400.0
@@ -83,7 +83,9 @@ def sweep_temporaries(folder: Root, is_alive: Callable[[str], bool | None] = pro
     known: dict[str, bool | None] = {}
     removed = 0
     try:
-        for name in os.listdir(fd):
+        with ops.Naming(fd):
+            names = os.listdir(fd)
+        for name in names:
             whose = owner_in(name)
             if whose is None:
                 continue

@@ -109,7 +109,8 @@ def names_in(root: Root, folder: str) -> list[str]:
     except (FileNotFoundError, NotADirectoryError):
         return []
     try:
-        return [name for name in os.listdir(fd) if not name.startswith(PREFIX)]
+        with ops.Naming(fd):
+            return [name for name in os.listdir(fd) if not name.startswith(PREFIX)]
     finally:
         os.close(fd)
 

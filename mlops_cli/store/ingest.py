@@ -204,7 +204,7 @@ class Ingest:
 
     def file(self, root: Root, rel: str) -> ObjectRef | int:
         """As :meth:`path`, but of a folder only its descriptor, which the caller closes."""
-        with root.parent(rel) as (folder, name):
+        with root.parent(rel) as (folder, name), ops.Naming(folder):
             facts = os.stat(name, dir_fd=folder, follow_symlinks=False)
             if stat.S_ISDIR(facts.st_mode):
                 return os.open(name, _FOLDER, dir_fd=folder)
@@ -250,7 +250,8 @@ class Ingest:
             read = self._read(path, before)
             for _ in range(TRIES):
                 read_so_far = len(self.files)
-                entries = self._entries(fd, path, depth, read)
+                with ops.Naming(fd):
+                    entries = self._entries(fd, path, depth, read)
                 after = os.fstat(fd)
                 if entries is not None and same_state(before, after):
                     break

@@ -161,7 +161,7 @@ class Materialise:
             raise tree.MalformedTree(f'{path} lies too deep')
         entries = tree.decode(self.shelf.read(ref.digest))
         ops.mkdir(name, 0o755, dir_fd=folder)
-        here = os.open(name, _FOLDER, dir_fd=folder)
+        here = ops.open_with(name, _FOLDER, dir_fd=folder)
         records = added.records[path] = {}
         try:
             for entry in entries:
@@ -189,7 +189,8 @@ class Materialise:
                 return None
             if way in ('reflink', 'copy') and self._copy(ref, folder, name, reflink=way == 'reflink'):
                 break
-        return os.stat(name, dir_fd=folder, follow_symlinks=False)
+        with ops.Naming(folder):
+            return os.stat(name, dir_fd=folder, follow_symlinks=False)
 
     def _write(self, data: bytes, ref: ObjectRef, folder: int, name: str) -> os.stat_result:
         target = ops.open_new(name, self._mode[ref.kind], dir_fd=folder)

@@ -112,7 +112,7 @@ class Shelf:
                 if path is None:
                     continue
                 try:
-                    fd = os.open(path, _READ, dir_fd=self.root.fd)
+                    fd = ops.open_with(path, _READ, dir_fd=self.root.fd)
                 except FileNotFoundError:
                     continue
                 except OSError as error:
@@ -199,7 +199,7 @@ class Shelf:
 
     def digest_on_disk(self, digest: Digest, size: int) -> Digest:
         """What the published bytes under that name hash to.  Raises OSError."""
-        fd = os.open(object_path(digest), _READ, dir_fd=self.root.fd)
+        fd = ops.open_with(object_path(digest), _READ, dir_fd=self.root.fd)
         try:
             return hash_rest(fd, size)[0]
         finally:
@@ -340,12 +340,13 @@ def make_folders(path: str, *, durable: bool = True) -> None:
 
 def read_all(fd: int, size: int) -> bytes:
     """All bytes from here to the end of a file of about that size."""
-    data = os.read(fd, size + 1)
-    if len(data) == size:
-        return data
-    parts = [data]
-    while part := os.read(fd, BLOCK):
-        parts.append(part)
+    with ops.Naming(fd):
+        data = os.read(fd, size + 1)
+        if len(data) == size:
+            return data
+        parts = [data]
+        while part := os.read(fd, BLOCK):
+            parts.append(part)
     return b''.join(parts)
 
 
@@ -363,10 +364,11 @@ def hash_rest(fd: int, size: int, write: Callable[[memoryview], object] | None =
     seen = hasher(threads=ALL_CORES if size >= LARGE else 1)
     view = memoryview(bytearray(min(size, BLOCK)))
     total = 0
-    while count := os.readv(fd, [view]):
-        part = view[:count]
-        seen.update(part)
-        if write:
-            write(part)
-        total += count
+    with ops.Naming(fd):
+        while count := os.readv(fd, [view]):
+            part = view[:count]
+            seen.update(part)
+            if write:
+                write(part)
+            total += count
     return Digest(seen.hexdigest()), total

@@ -63,9 +63,9 @@ class Writer:
             self._leave(next(iter(self._open)))
         with suppress(FileExistsError):
             ops.mkdir(shard, self._folder_mode, dir_fd=self._stage)
-        staged = os.open(shard, _FOLDER, dir_fd=self._stage)
+        staged = ops.open_with(shard, _FOLDER, dir_fd=self._stage)
         try:
-            placed = os.open(f'{OBJECTS}/{shard}', _FOLDER, dir_fd=self._cache)
+            placed = ops.open_with(f'{OBJECTS}/{shard}', _FOLDER, dir_fd=self._cache)
         except FileNotFoundError:
             placed = -1
         except BaseException:
@@ -82,7 +82,7 @@ class Writer:
     def _present(self, folder: int, name: str, data: bytes) -> bool | None:
         """Whether the object is there and sound; None if it is not there."""
         try:
-            fd = os.open(name, _READ, dir_fd=folder)
+            fd = ops.open_with(name, _READ, dir_fd=folder)
         except FileNotFoundError:
             return None
         except OSError:
@@ -115,7 +115,7 @@ class Stage:
         self._failure: OSError | None = None
         ops.mkdir(self._path, 0o700, dir_fd=shelf.root.fd)
         try:  # before anything is in it: errors from here on are told
-            self.fd = os.open(self._path, _FOLDER, dir_fd=shelf.root.fd)
+            self.fd = ops.open_with(self._path, _FOLDER, dir_fd=shelf.root.fd)
         except OSError:
             ops.rmdir(self._path, dir_fd=shelf.root.fd)
             raise
@@ -128,7 +128,7 @@ class Stage:
             self._ahead.join()
         os.close(self.fd)
         folder, _, name = self._path.rpartition('/')
-        fd = os.open(folder, _FOLDER, dir_fd=self._shelf.root.fd)
+        fd = ops.open_with(folder, _FOLDER, dir_fd=self._shelf.root.fd)
         try:
             with suppress(OSError):
                 removal.remove_tree(name, fd)
@@ -158,10 +158,10 @@ class Stage:
                 raise self._failure
         if self._durability == 'none' or (self._durability == 'batch' and self._sync_whole(count)):
             return
-        for shard in os.listdir(self.fd):
-            folder = os.open(shard, _FOLDER, dir_fd=self.fd)
+        for shard in _names_in(self.fd):
+            folder = ops.open_with(shard, _FOLDER, dir_fd=self.fd)
             try:
-                names = os.listdir(folder)
+                names = _names_in(folder)
                 _sync_all(names, _READ, folder)
                 ops.fsync(folder)
             finally:
@@ -180,10 +180,10 @@ class Stage:
 
     def place(self, count: int) -> None:
         """Give all that is in it, and is durable, its places; those are durable afterwards.  Raises OSError."""
-        objects = os.open(OBJECTS, _FOLDER, dir_fd=self._shelf.root.fd)
+        objects = ops.open_with(OBJECTS, _FOLDER, dir_fd=self._shelf.root.fd)
         touched: list[str] = []
         try:
-            for shard in sorted(os.listdir(self.fd)):
+            for shard in sorted(_names_in(self.fd)):
                 if not self._place_whole(shard, objects):
                     self._place_each(shard, objects)
                     touched.append(shard)
@@ -202,13 +202,13 @@ class Stage:
         return True
 
     def _place_each(self, shard: str, objects: int) -> None:
-        source = os.open(shard, _FOLDER, dir_fd=self.fd)
+        source = ops.open_with(shard, _FOLDER, dir_fd=self.fd)
         try:
             with suppress(FileExistsError):
                 ops.mkdir(shard, 0o755, dir_fd=objects)
-            target = os.open(shard, _FOLDER, dir_fd=objects)
+            target = ops.open_with(shard, _FOLDER, dir_fd=objects)
             try:
-                for name in os.listdir(source):
+                for name in _names_in(source):
                     self._place_one(source, target, shard, name)
             finally:
                 os.close(target)
@@ -224,6 +224,11 @@ class Stage:
             ops.unlink(name, dir_fd=source)
             return
         ops.rename(name, name, src_dir_fd=source, dst_dir_fd=target)
+
+
+def _names_in(folder: int) -> list[str]:
+    with ops.Naming(folder):
+        return os.listdir(folder)
 
 
 def descriptors() -> int:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import subprocess
 import sys
@@ -154,3 +155,13 @@ def test_other_systems_are_refused_before_anything_fails(platform: str) -> None:
         '  hint: on Windows, install it inside WSL (wsl --install)',
     ]
     assert ask('--version').returncode == 0
+
+
+def test_an_error_of_a_disk_is_not_told_as_one_of_the_output(capsys: pytest.CaptureFixture[str]) -> None:
+    """Where a system call had no name to tell, as the reading of an open file has none."""
+
+    def call() -> int:
+        raise OSError(errno.EIO, os.strerror(errno.EIO))
+
+    assert failures.guarded(call, []) == 6
+    assert capsys.readouterr().err.startswith('error: cannot go on: Input/output error\n  hint: the disk reports an error')

@@ -269,3 +269,26 @@ def test_no_change_lets_an_interruption_through(tmp_path: Path) -> None:
                 ops.unlink(str(tmp_path / 'd' / name))
         ops.rmdir(str(tmp_path / 'd'))
     assert all(count > 2 for count in seen.values()) and len(seen) >= 13, seen
+
+
+@pytest.mark.parametrize('call', [
+    lambda folder, file: os.open('gone', os.O_RDONLY, dir_fd=folder),
+    lambda folder, file: os.stat('gone', dir_fd=folder),
+    lambda folder, file: os.listdir(file),
+    lambda folder, file: os.read(folder, 1),
+])
+def test_an_error_of_what_only_reads_gets_the_full_path(tmp_path: Path, folder: int, call: Any) -> None:
+    (tmp_path / 'x').write_bytes(b'')
+    file = os.open(tmp_path / 'x', os.O_RDONLY)
+    try:
+        with pytest.raises(OSError) as caught, ops.Naming(folder):
+            call(folder, file)
+    finally:
+        os.close(file)
+    assert isinstance(caught.value.filename, str) and caught.value.filename.startswith(str(tmp_path))
+
+
+def test_an_error_that_has_its_full_path_keeps_it(folder: int) -> None:
+    with pytest.raises(FileNotFoundError) as caught, ops.Naming(folder):
+        os.stat('/nowhere/x')
+    assert caught.value.filename == '/nowhere/x'
