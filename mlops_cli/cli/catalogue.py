@@ -25,6 +25,7 @@ COMMANDS = {
     'doctor': ('doctor', 'what is wrong here, with what mends it'),
     'config': ('config', 'settings, and where each value comes from'),
     'verify': ('verify', 'check every stored object'),
+    'gc': ('gc', 'take out of the cache what nothing needs any more'),
     'gate': ('gate', 'an expression over metrics that must hold'),
 }
 

@@ -5,7 +5,6 @@ from __future__ import annotations
 STAGE = '(a stage is written into pipeline.yaml: stages: {NAME: {cmd: COMMAND, outs: [FILE]}})'
 NO_REMOTES = '(there are no remotes yet; projects can share a cache: mlops config set cache.dir FOLDER)'
 PLAIN = '(outputs are plain files, to be changed at will; what is stored stays as it is)'
-CLEAN = '(nothing cleans the cache yet; .mlops/cache may go as a whole, if what it holds can be run again)'
 
 HABITS = {
     'repro': 'run',
@@ -20,7 +19,8 @@ HABITS = {
     'show': 'runs show',
     'watch': 'runs attach',
     'attach': 'runs attach',
-    'clean': CLEAN,
+    'clean': 'gc',
+    'prune': 'gc',
     'dry-run': 'plan',
     'log': 'logs',
     'history': 'runs list',
@@ -47,7 +47,6 @@ HABITS = {
     'move': '(git mv, and the new path in pipeline.yaml: the cache knows content, not names)',
     'unprotect': PLAIN,
     'fsck': 'verify',
-    'gc': CLEAN,
     'push': NO_REMOTES,
     'pull': NO_REMOTES,
     'fetch': NO_REMOTES,

@@ -13,6 +13,7 @@ from mlops_cli.cli.quick import compare, settle
 from mlops_cli.cli.quick.learn import learning
 from mlops_cli.core.classes import dataclass
 from mlops_cli.core.errors import ExitCode, UserError
+from mlops_cli.fsio.locks import LockFile
 from mlops_cli.fsio.paths import Root
 from mlops_cli.pipeline.around import around
 from mlops_cli.pipeline.spec import Pipeline
@@ -108,14 +109,14 @@ def project_relative(root: str, word: str) -> str:
 
 
 @contextmanager
-def writing(bench: Workbench) -> Iterator[None]:
-    """What a command that writes does first: folders made, what killed commands left healed."""
+def writing(bench: Workbench, command: str = 'mlops') -> Iterator[LockFile]:
+    """What a command that writes does first: folders made, what killed commands left healed.  The locks of the cache."""
     from mlops_cli.cli.console import note
     from mlops_cli.run.heal import begin_writing
     from mlops_cli.run.person import who
 
-    with begin_writing(bench, note, lambda: who(bench.root.path), os.uname().nodename):
-        yield
+    with begin_writing(bench, note, lambda: who(bench.root.path), os.uname().nodename, command=command) as locks:
+        yield locks
 
 
 def output_words(bench: Workbench, words: Sequence[str]) -> tuple[str, ...]:

@@ -20,10 +20,14 @@ GITIGNORE_TEXT = '/cache/\n/local/\n/config.local.yaml\n'
 
 # Ignored, shareable between worktrees.
 CACHE = '.mlops/cache'
-OBJECTS = 'objects-v1'  # these four are relative to the cache folder, which config.local may move
+OBJECTS = 'objects-v1'  # these are relative to the cache folder, which config.local may move
 RESULTS = 'results-v1'
 TEMPORARY = 'tmp'
 CACHE_LOCKS = 'locks-v1'
+TRASH = 'trash'
+ROOTS = 'roots'
+PROJECTS = 'roots/projects'
+CACHE_PARTS = (OBJECTS, RESULTS, TEMPORARY, CACHE_LOCKS, TRASH, ROOTS)
 
 # Ignored, this worktree's own.
 CONFIG_LOCAL = '.mlops/config.local.yaml'

@@ -216,15 +216,16 @@ class LockFile:
         """Who took the lock last and seems to have it still: advice for people, never to be relied on."""
         return self._table.get(byte_of(name)) if self.is_taken(name) else None
 
-    def acquire(self, name: str, mode: Mode = 'exclusive', timeout: float | None = None, on_wait: OnWait | None = None) -> None:
+    def acquire(self, name: str, mode: Mode = 'exclusive', timeout: float | None = None, on_wait: OnWait | None = None,
+                *, noted: bool = True) -> None:
         """Take the lock, waiting for it at most ``timeout`` seconds (None: without limit), and no longer than
-        patience.limit_waiting says.
+        patience.limit_waiting says.  ``noted``: for :meth:`holder`.
 
         ``on_wait(holder, waited_seconds)`` is called after one second and then once a minute.  Raises LockTimeout."""
         start = time.monotonic()
         timeout = min((limit for limit in (timeout, patience.limit_seconds) if limit is not None), default=None)
         pause, next_word = _SHORTEST, _FIRST_WORD
-        while not self._try(name, mode == 'exclusive'):
+        while not self._try(name, mode == 'exclusive', noted):
             waited = time.monotonic() - start
             if timeout is not None and waited >= timeout:
                 raise LockTimeout(name, waited, self.holder(name))
@@ -237,9 +238,9 @@ class LockFile:
 
     @contextmanager
     def holding(self, name: str, mode: Mode = 'exclusive', timeout: float | None = None,
-                on_wait: OnWait | None = None) -> Iterator[None]:
+                on_wait: OnWait | None = None, *, noted: bool = True) -> Iterator[None]:
         """Hold the lock within; as acquire."""
-        self.acquire(name, mode, timeout, on_wait)
+        self.acquire(name, mode, timeout, on_wait, noted=noted)
         try:
             yield
         finally:

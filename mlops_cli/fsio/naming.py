@@ -103,7 +103,10 @@ def name_new(source: int, temporary: str, folder: int, name: str) -> bool:
 def _was_linked(source: int, temporary: str, folder: int, name: str) -> bool:
     """Whether the name is the file's own: a network file system may lose the answer and say that a repeated link exists."""
     one = os.stat(temporary, dir_fd=source, follow_symlinks=False)
-    two = os.stat(name, dir_fd=folder, follow_symlinks=False)
+    try:
+        two = os.stat(name, dir_fd=folder, follow_symlinks=False)
+    except FileNotFoundError:
+        return False
     if (one.st_dev, one.st_ino) != (two.st_dev, two.st_ino):
         return False
     ops.unlink(temporary, dir_fd=source)
@@ -127,19 +130,23 @@ def _rename_new(source: int, temporary: str, folder: int, name: str) -> bool:
 
 
 def is_damaged(source: int, temporary: str, folder: int, name: str) -> bool:
-    """Whether what has the name cannot be what the temporary is: no regular file, or of another size.  Raises OSError."""
+    """Whether what has the name cannot be what the temporary is: no regular file, or of another size.  Not if a sweep was
+    faster, and nothing has it any more.  Raises OSError."""
     with ops.Naming(source):
         wanted = os.stat(temporary, dir_fd=source, follow_symlinks=False)
-    with ops.Naming(folder):
-        present = os.stat(name, dir_fd=folder, follow_symlinks=False)
+    try:
+        with ops.Naming(folder):
+            present = os.stat(name, dir_fd=folder, follow_symlinks=False)
+    except FileNotFoundError:
+        return False
     return not stat.S_ISREG(present.st_mode) or present.st_size != wanted.st_size
 
 
 def freshen(folder: int, name: str) -> bool:
     """Set a file's times to now, so that a sweep of what is old sees that it is wanted; False if it belongs to somebody else
-    and that is not permitted.  Raises OSError."""
+    and that is not permitted, or a sweep was faster.  Raises OSError."""
     try:
         ops.utime(name, dir_fd=folder)
-    except PermissionError:
+    except (PermissionError, FileNotFoundError):
         return False
     return True

@@ -178,6 +178,11 @@ def _rows(value: Any, content: bytes, file: str) -> tuple[Difference, ...]:
     return tuple(found)
 
 
+def is_accepted(name: str) -> bool:
+    """Whether a file of this name may be an acceptance."""
+    return _NAME.fullmatch(name) is not None
+
+
 class Acceptances:
     """The folder of acceptances: listed once, a file read when its key is asked for.
 

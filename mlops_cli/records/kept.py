@@ -56,6 +56,12 @@ def decode(data: bytes, file: str) -> Keep:
     return Keep(found['run'], found['reason'], found['who'], found['when'])
 
 
+def run_of(name: str) -> str | None:
+    """The id of the run that a file of this name keeps; None if it is none of ours."""
+    found = _NAME.fullmatch(name)
+    return found['run'] if found else None
+
+
 class Kept:
     """The folder of kept runs.  Which runs are kept is told by the names of files alone.
 

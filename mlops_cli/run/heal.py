@@ -12,7 +12,8 @@ from mlops_cli.core.clock import check_time
 from mlops_cli.core.digest import Digest
 from mlops_cli.core.errors import ExitCode, UserError
 from mlops_cli.core.events import Event, Note
-from mlops_cli.fsio.locks import LockFile, hold_owner, owner_alive
+from mlops_cli.fsio.holders import Holder
+from mlops_cli.fsio.locks import LockFile, describe, hold_owner, owner_alive
 from mlops_cli.fsio.paths import Root
 from mlops_cli.fsio.temporaries import sweep_temporaries
 from mlops_cli.records.files import prepare_folders
@@ -20,11 +21,13 @@ from mlops_cli.records.metrics import recorded
 from mlops_cli.records.runs import USAGE, Run, StageRun
 from mlops_cli.run.recover import Recovered, Undone, recover
 from mlops_cli.run.workbench import Workbench
+from mlops_cli.store import users
 from mlops_cli.store.results import ResultEntry
 
 OURS = (layout.LOCAL, layout.CACHE)
 NAMED = 3  # paths of a stage
 TOLD_SECONDS = 0.3  # of waiting, until that is told
+WAIT_SECONDS = 60.0  # for gc, which needs the cache for itself for a moment
 
 
 def begin_writing(
@@ -34,17 +37,20 @@ def begin_writing(
     host: str,
     allowed: Callable[[Undone], None] = lambda _: None,
     go_on: Callable[[], None] = lambda: None,
+    command: str = 'mlops',
 ) -> LockFile:
-    """The locks of the cache, open; this process's temporaries are safe from others' sweeps until they are closed.
+    """The locks of the cache, open; this process's temporaries are safe from others' sweeps until they are closed, and what it
+    relies on in the cache from gc, which also knows this project from now on.
     ``allowed``: called for each stage that was put back, to raise where the command may not go on after that.  ``go_on``:
-    called while it is waited for what killed runs left running, to raise where the command was asked to stop.
+    called while it is waited for what killed runs left running, to raise where the command was asked to stop.  ``command``: for
+    those who wait for it.
 
     Undoes what killed commands left in flight, writes the run records they could not write, removes their temporaries.
-    Raises UserError, OSError."""
+    Raises UserError, also while gc cleans up for longer than a minute, OSError."""
     prepare_folders(bench.root)
     bench.store.prepare()
-    locks = LockFile(os.path.join(bench.config.cache, layout.CACHE_LOCKS))
-    hold_owner(locks)
+    locks = LockFile(os.path.join(bench.config.cache, layout.CACHE_LOCKS), command=command)
+    _begin_using(bench, locks, emit)
     told: set[str] = set()
 
     def waiting(run: str, seconds: float) -> None:
@@ -86,6 +92,24 @@ def _recover(
     if recovered.runs:
         bench.workspace.forget()
     return recovered
+
+
+def _begin_using(bench: Workbench, locks: LockFile, emit: Callable[[Event], None]) -> None:
+    """Before anything in the cache is looked at.  Raises LockTimeout, OSError."""
+
+    def on_wait(holder: Holder | None, _seconds: float) -> None:
+        emit(Note(f'waiting for {describe(holder)}, which cleans the cache up'))
+
+    try:
+        with Root(bench.config.cache) as cache, locks.holding(
+            'store', 'shared', WAIT_SECONDS, on_wait, noted=False  # for a moment only: who cleans up stays noted
+        ):
+            hold_owner(locks)
+            users.begin(cache)
+            users.register(cache, bench.root.path, lambda: git.has_repository(bench.root.path))
+    except BaseException:
+        locks.close()
+        raise
 
 
 def whereabouts(one: Undone) -> str:

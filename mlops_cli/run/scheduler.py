@@ -355,6 +355,8 @@ class Scheduler:
         if not self.session.trial:
             identity = attempts.attempt_id(self.session.run, name, 0)
             kept = place(self.session, identity, step.outputs, name)
+        if step.manifest is not None:
+            self.session.results.freshen(step.manifest.digest)
         entry8, numbers, pin = self.claims.pin_restored(name, step)
         notes = tuple(f'what stood there and is nowhere else was kept: {path}' for path in kept)
         saved = step.estimate.typical or 0.0

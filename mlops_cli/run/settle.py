@@ -242,7 +242,7 @@ def _log(session: Session, attempt: Attempt) -> ObjectRef:
     """What it printed, in the store.  That most small stages print nothing is seen without opening a file."""
     facts = session.logs.stat(attempt.log)
     if facts is not None and S_ISREG(facts.st_mode) and not facts.st_size and not facts.st_mode & S_IXUSR:
-        if not session.logs.kept_nothing or not session.store.has((NOTHING.digest,)):
+        if not session.logs.kept_nothing or not session.store.freshen(NOTHING.digest):
             session.store.add_bytes(b'')
             session.logs.kept_nothing = True
         return NOTHING

@@ -169,7 +169,7 @@ def decode(data: bytes | memoryview, top: str, cache: str, changed: Mapping[str,
     if form != FORM or _at_work(top):
         return None
     guarded, git, listings, rows = content
-    caches = [f'{cache}/{name}' for name in (layout.OBJECTS, layout.RESULTS, layout.TEMPORARY, layout.CACHE_LOCKS)]
+    caches = [f'{cache}/{name}' for name in layout.CACHE_PARTS]
     files: set[str] = set()
     for path, plain in changed.items():
         if git and inside(path, git):

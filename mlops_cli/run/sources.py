@@ -65,9 +65,9 @@ def keep_sources(session: Keeper, draft: Draft, manifest: Manifest) -> tuple[Obj
         ref = session.workspace.ref(path)
         if ref is None or ref.kind == 'tree':
             continue
-        kept[path] = ref if session.store.has([ref.digest]) else store_file(session, path)
+        kept[path] = ref if session.store.freshen(ref.digest) else store_file(session, path)
     for path, ref in {**draft.inputs, **draft.elsewhere}.items():
-        if ref.kind == 'tree' and not session.store.has([ref.digest]):
+        if ref.kind == 'tree' and not session.store.freshen(ref.digest):
             for node in session.workspace.nodes(path).values():
                 session.store.add_bytes(node)
     described = session.store.add_bytes(manifest_document(manifest))

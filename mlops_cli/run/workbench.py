@@ -213,8 +213,7 @@ def _refuse_links(root: Root, cache: str) -> None:
     Raises UserError (exit 5)."""
     ours = [layout.LOCAL, *(layout.INDEX + suffix for suffix in ('', '-wal', '-shm'))]
     if cache == root.full(layout.CACHE):
-        inside = (layout.OBJECTS, layout.RESULTS, layout.TEMPORARY, layout.CACHE_LOCKS)
-        ours += [layout.CACHE, *(f'{layout.CACHE}/{name}' for name in inside)]
+        ours += [layout.CACHE, *(f'{layout.CACHE}/{name}' for name in layout.CACHE_PARTS)]
     for path in ours:
         status = root.stat(path)
         if status is not None and stat.S_ISLNK(status.st_mode):

@@ -111,9 +111,7 @@ def level_of(data: bytes) -> int:
 def add_bytes(shelf: Shelf, data: bytes) -> ObjectRef:
     """Store bytes as an object, unless it is there."""
     digest = digest_of(data)
-    if shelf.sound(digest, len(data)):
-        shelf.freshen(digest)
-    else:
+    if not (shelf.sound(digest, len(data)) and shelf.freshen(digest)):
         fd, temporary = shelf.new_temporary()
         try:
             ops.write(fd, data)
@@ -169,14 +167,12 @@ def _add_large(shelf: Shelf, source: int, before: os.stat_result, reflink: bool)
         else:
             digest, size = hash_rest(source, before.st_size, lambda part: ops.write(fd, part))
         changed = not same_state(before, os.fstat(source))
-        present = not changed and shelf.sound(digest, size)
+        present = not changed and shelf.sound(digest, size) and shelf.freshen(digest)
     if changed or present:
         os.close(fd)
         shelf.drop(temporary)
     else:
         shelf.adopt(digest, fd, temporary, OBJECTS)
-    if present:
-        shelf.freshen(digest)
     return None if changed else (digest, size)
 
 
@@ -237,9 +233,9 @@ class Ingest:
         if ref.size != facts.st_size or ref.kind != kind_of(facts):
             return False
         if self.sure:
-            return self.shelf.sound(ref.digest, ref.size)
+            return self.shelf.sound(ref.digest, ref.size) and self.shelf.freshen(ref.digest)
         found = self.shelf.stat(ref.digest)
-        return found is not None and found.st_size == ref.size
+        return found is not None and found.st_size == ref.size and self.shelf.freshen(ref.digest, found)
 
     def folder(self, fd: int, path: str, depth: int = 0) -> ObjectRef:
         """The folder behind a descriptor, which is taken over.  Raises UserError, OSError."""

@@ -66,7 +66,7 @@ class LocalStore(Shelf):
                 for chunk in checked(digest, chunks, 'what was sent'):
                     level = ingest.level_of(chunk) if level is None and chunk else level
                     ops.write(fd, chunk)
-                present = self.sound(digest)
+                present = self.sound(digest) and self.freshen(digest)
             except BaseException:
                 os.close(fd)
                 self.drop(temporary)
@@ -74,7 +74,6 @@ class LocalStore(Shelf):
             if present:
                 os.close(fd)
                 self.drop(temporary)
-                self.freshen(digest)
             else:
                 self.adopt(digest, fd, temporary, level or 0)
 
@@ -157,8 +156,8 @@ class LocalStore(Shelf):
         """Every object these need that is not here, children of trees included; one of a wrong size is missing, and put aside
         if its bytes are wrong too.
 
-        ``sure``: so is one whose bytes are wrong: ask for that before destroying the only other copy.  Else a tree once found
-        whole is not looked at again by this store."""
+        ``sure``: so is one whose bytes are wrong: ask for that before destroying the only other copy; gc then takes them for
+        wanted.  Else a tree once found whole is not looked at again by this store."""
         found: dict[Digest, None] = {}
         for ref in refs:
             if ref.kind == 'tree':
@@ -169,7 +168,10 @@ class LocalStore(Shelf):
 
     def _has_file(self, ref: ObjectRef, sure: bool) -> bool:
         if sure:
-            return self.sound(ref.digest, ref.size)
+            if not self.sound(ref.digest, ref.size):
+                return False
+            self.freshen(ref.digest)
+            return True
         facts = self.stat(ref.digest)
         if facts is not None and facts.st_size != ref.size:
             return self.sound(ref.digest, ref.size)
@@ -186,6 +188,8 @@ class LocalStore(Shelf):
         except (MissingObject, Damaged):
             found[ref.digest] = None
             return True
+        if sure:
+            self.freshen(ref.digest)
         lacks = False
         for entry in entries:
             if entry.kind == 'dir':

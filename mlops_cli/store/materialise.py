@@ -160,6 +160,7 @@ class Materialise:
         if depth > tree.DEPTH_LIMIT:
             raise tree.MalformedTree(f'{path} lies too deep')
         entries = tree.decode(self.shelf.read(ref.digest))
+        self.shelf.freshen(ref.digest)
         ops.mkdir(name, 0o755, dir_fd=folder)
         here = ops.open_with(name, _FOLDER, dir_fd=folder)
         records = added.records[path] = {}
@@ -226,12 +227,14 @@ class Materialise:
             os.close(fd)
             if facts.st_size != ref.size:
                 raise self._damaged(ref, facts, ref.digest)
+        self.shelf.freshen(ref.digest)
         return True
 
     def _copy(self, ref: ObjectRef, folder: int, name: str, *, reflink: bool) -> bool:
         """A file of its own with the object's bytes, hashed as they are written.  False: the file system has no reflinks."""
         source, facts = self.shelf.open(ref.digest)
         try:
+            self.shelf.freshen(ref.digest, facts)
             target = ops.open_new(name, self._mode[ref.kind], dir_fd=folder)
             try:
                 if reflink:

@@ -7,6 +7,7 @@ from __future__ import annotations
 import json
 import os
 import threading
+import time
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
 from contextlib import suppress
 from functools import cached_property
@@ -24,7 +25,8 @@ from mlops_cli.fsio.atomic import read_file
 from mlops_cli.fsio.durable import RESULTS as LEVEL
 from mlops_cli.fsio.durable import Batch
 from mlops_cli.fsio.paths import Root
-from mlops_cli.store.shelf import QUARANTINE, Place
+from mlops_cli.store.shelf import FRESH_SECONDS, QUARANTINE, Place
+from mlops_cli.store.trash import Trash
 
 SCHEMA = 'mlops/result/v1'
 ENTRY_PREFIX = b'mlops outputs-v1\n'
@@ -218,6 +220,7 @@ class Results:
         self._report = report
         self._lock = threading.Lock()
         self._pending: dict[Digest, dict[str, ResultEntry]] = {}
+        self._trash = Trash()
 
     def close(self) -> None:
         """Let go of the folder."""
@@ -228,17 +231,33 @@ class Results:
         return self._place.root
 
     def lookup(self, key: Digest) -> tuple[ResultEntry, ...]:
-        """Every entry of a key, those that wait in the batch too, by name; unreadable ones are reported and left out."""
+        """Every entry of a key, those that wait in the batch too, by name; unreadable ones are reported and left out.  Where
+        there is none, those that gc threw away come back."""
         with self._lock:
             found = dict(self._pending.get(key, {}))
-        try:
-            names = os.listdir(f'{self._folder}/{key.hex[:2]}')
-        except FileNotFoundError:
-            names = []
+        names = self._names(key)
+        if not (names or found) and self._place.there():
+            shard = f'{RESULTS}/{key.hex[:2]}'
+            if self._trash.folders(self._root) and self._trash.bring_back_entries(self._root, shard, key.hex):
+                names = self._names(key)
         for name in names:
-            if name.startswith(key.hex) and name not in found and (entry := self._read(name)) is not None:
+            if name not in found and (entry := self._read(name)) is not None:
                 found[name] = entry
         return tuple(found[name] for name in sorted(found))
+
+    def _names(self, key: Digest) -> list[str]:
+        try:
+            return [name for name in os.listdir(f'{self._folder}/{key.hex[:2]}') if name.startswith(key.hex)]
+        except FileNotFoundError:
+            return []
+
+    def freshen(self, key: Digest) -> None:
+        """Tell gc that somebody relies on the entries of a key again; once a day is enough.  Raises OSError."""
+        for name in self._names(key):
+            with suppress(FileNotFoundError, PermissionError):
+                facts = os.stat(_path(name), dir_fd=self._root.fd, follow_symlinks=False)
+                if time.time() - facts.st_mtime > FRESH_SECONDS:
+                    ops.utime(_path(name), dir_fd=self._root.fd)
 
     def put(self, entry: ResultEntry) -> None:
         """Keep an entry; one with the same key and outputs that is there already stays.  Raises OSError."""
@@ -248,6 +267,7 @@ class Results:
                 return
             if self._has(name):
                 if self._read(name) is not None:
+                    self.freshen(entry.key)
                     return
                 self.set_aside(_path(name))
             self._pending.setdefault(entry.key, {})[name] = entry

@@ -22,6 +22,7 @@ from mlops_cli.fsio.durable import Batch
 from mlops_cli.fsio.paths import Root
 from mlops_cli.store.mapped import MAPPED, hash_mapped
 from mlops_cli.store.objects import Damaged, MissingObject
+from mlops_cli.store.trash import Trash
 
 LARGE = 8 << 20  # bytes from which hashing pays for threads
 BLOCK = 8 << 20  # bytes read at a time from large files
@@ -30,6 +31,7 @@ ALL_CORES = -1
 FRESH_SECONDS = 86_400
 QUARANTINE = f'{TEMPORARY}/quarantine'
 
+_NOT_OURS = frozenset((errno.EPERM, errno.EACCES, errno.EROFS))
 _READ = os.O_RDONLY | os.O_NOFOLLOW | os.O_CLOEXEC | os.O_NONBLOCK
 
 
@@ -87,6 +89,7 @@ class Shelf:
         self._lock = threading.Lock()
         self._pending: dict[Digest, str] = {}
         self._quarantined = itertools.count(1)
+        self._trash = Trash()
 
     def close(self) -> None:
         """Let go of the folder.  What waits in the batch is the batch's."""
@@ -104,9 +107,17 @@ class Shelf:
     # Looking
 
     def open(self, digest: Digest) -> tuple[int, os.stat_result]:
-        """(descriptor, its stat) of an object, not yet verified; the caller closes.
+        """(descriptor, its stat) of an object, not yet verified; the caller closes.  What gc threw away comes back.
 
         Raises MissingObject; Damaged, if it is not even a file."""
+        found = self._open(digest)
+        if found is None and self._place.there() and self._trash.bring_back(self.root, object_path(digest)):
+            found = self._open(digest)
+        if found is None:
+            raise MissingObject(digest)
+        return found
+
+    def _open(self, digest: Digest) -> tuple[int, os.stat_result] | None:
         for _ in range(2 if self._place.there() else 0):  # between the two looks it may have got its name
             for path in (self._pending.get(digest), object_path(digest)):
                 if path is None:
@@ -124,13 +135,16 @@ class Shelf:
                     return fd, facts
                 os.close(fd)
                 raise self.quarantine(digest, 'it is not a file')
-        raise MissingObject(digest)
+        return None
 
     def stat(self, digest: Digest) -> os.stat_result | None:
-        """The lstat of a regular file under that name, pending or published; None if there is none."""
+        """The lstat of a regular file under that name, pending or published; None if there is none.  What gc threw away comes
+        back."""
         facts = self._lstat(object_path(digest))
         if facts is None and (temporary := self._pending.get(digest)) is not None:
             facts = self._lstat(temporary) or self._lstat(object_path(digest))  # between two looks it may have got its name
+        if facts is None and self._place.there() and self._trash.bring_back(self.root, object_path(digest)):
+            facts = self._lstat(object_path(digest))
         return facts if facts is not None and stat.S_ISREG(facts.st_mode) else None
 
     def _lstat(self, path: str) -> os.stat_result | None:
@@ -157,7 +171,8 @@ class Shelf:
         return data
 
     def read_published(self, digest: Digest, size: int) -> bytes | None:
-        """As read, of an object of that size that has its name; None where it is not as it should be: read and open say why."""
+        """As read, of an object of that size that has its name and is now relied on; None where it is not as it should be:
+        read and open say why."""
         if not self._place.there():
             return None
         try:
@@ -166,11 +181,15 @@ class Shelf:
             return None
         try:
             data = os.read(fd, size + 1)
+            facts = os.fstat(fd)
         except OSError:
             return None
         finally:
             os.close(fd)
-        return data if len(data) == size and digest_of(data) == digest else None
+        if len(data) != size or digest_of(data) != digest:
+            return None
+        self.freshen(digest, facts)
+        return data
 
     def sound(self, digest: Digest, size: int | None = None) -> bool:
         """Whether the object is here and its bytes are right; damaged ones are put aside.  Reads it unless it was found sound
@@ -242,13 +261,25 @@ class Shelf:
         """Remove a temporary that came to nothing."""
         ops.remove_quietly(temporary, dir_fd=self.root.fd)
 
-    def freshen(self, digest: Digest) -> None:
-        """Tell gc that somebody relies on this object again; once a day is enough."""
-        facts = self.stat(digest)
-        if facts is None or self.is_pending(digest):
-            return
-        if time.time() - facts.st_mtime > FRESH_SECONDS:
+    def freshen(self, digest: Digest, facts: os.stat_result | None = None) -> bool:
+        """Tell gc that somebody relies on this object again; once a day is enough.  False where it is not here, or belongs to
+        somebody else, so that gc cannot be told.  ``facts``: its state, if that is known.  Raises OSError."""
+        if self.is_pending(digest):
+            return True
+        facts = facts or self.stat(digest)
+        if facts is None:
+            return False
+        if time.time() - facts.st_mtime <= FRESH_SECONDS:
+            return True
+        try:
             ops.utime(object_path(digest), dir_fd=self.root.fd)
+        except FileNotFoundError:  # gc was faster; whoever looks for it has it again, touched
+            return self.stat(digest) is not None
+        except OSError as error:
+            if error.errno not in _NOT_OURS:
+                raise
+            return False
+        return True
 
     def quarantine(self, digest: Digest, problem: str) -> Damaged:
         """Put an object aside so that it is never served; returns the error to raise."""

@@ -93,8 +93,8 @@ class Writer:
                 return False
         finally:
             os.close(fd)
-        if time.time() - facts.st_mtime > FRESH_SECONDS:
-            naming.freshen(folder, name)
+        if time.time() - facts.st_mtime > FRESH_SECONDS and not naming.freshen(folder, name):
+            return None  # it belongs to somebody else, or gc took it: one of our own takes its place
         return True
 
     def close(self) -> None:

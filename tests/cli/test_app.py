@@ -99,7 +99,7 @@ def test_version(capsys, flag: str) -> None:
         (
             ['clean'],
             "there is no command 'clean'",
-            'nothing cleans the cache yet; .mlops/cache may go as a whole, if what it holds can be run again',
+            'here it is called: mlops gc',
         ),
         (
             ['diff'],

@@ -21,7 +21,8 @@ MAGIC = b'mlops answers 2\n'
 FILE = '.mlops/local/answers-v1'
 LOCKS = '.mlops/local/locks-v1'
 INDEX = '.mlops/local/index-v1.sqlite'
-OWN = (INDEX, f'{INDEX}-wal', f'{INDEX}-shm', '.mlops/cache/tmp', '.mlops/cache/locks-v1')  # refused where they are links
+# Refused where they are links.
+OWN = (INDEX, f'{INDEX}-wal', f'{INDEX}-shm', *(f'.mlops/cache/{name}' for name in ('tmp', 'locks-v1', 'trash', 'roots')))
 HEADER = struct.Struct('<IIIQ')  # bytes of environment, facts, pages, groups
 SEAL = 32  # bytes before it: of all that follows them
 LIMIT = 1 << 28  # bytes of the file

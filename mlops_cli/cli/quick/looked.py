@@ -16,7 +16,7 @@ from mlops_cli.records.config import files as config_files
 from mlops_cli.run.workbench import Workbench
 
 NEWEST_RUNS = 200  # records of runs that a command may read
-_OF_CACHE = (layout.TEMPORARY, layout.CACHE_LOCKS)  # written by every command that writes, and in no answer
+_OF_CACHE = (layout.TEMPORARY, layout.CACHE_LOCKS, layout.TRASH, layout.ROOTS)  # written by commands, and in no answer
 _OWN = (layout.LOCAL, *(f'{layout.CACHE}/{name}' for name in _OF_CACHE))
 
 

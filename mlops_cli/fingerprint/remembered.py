@@ -1,0 +1,28 @@
+"""What an index remembers of what was put into a workspace, read without touching it: for those who look at other projects."""
+from __future__ import annotations
+
+import os
+import sqlite3
+from contextlib import closing
+from urllib.parse import quote
+
+from mlops_cli.core.errors import ExitCode, UserError
+from mlops_cli.fingerprint.indexed import unsealed
+
+
+def placed_values(database: str) -> list[bytes]:
+    """The values that Index.set_placed was given; none where there is no index.
+
+    Raises UserError (exit 5) for one that cannot be read."""
+    if not os.path.lexists(database):
+        return []
+    try:
+        with closing(sqlite3.connect(f'file:{quote(os.fsencode(database))}?mode=ro', uri=True, timeout=10)) as connection:
+            rows = connection.execute('SELECT stage, value FROM placed').fetchall()
+    except sqlite3.Error as error:
+        if 'no such table' in str(error):  # it has just been made
+            return []
+        raise UserError(f'{database} cannot be read, so nobody knows what lies in that workspace: {error}',
+                        hint='mlops status mends it, in its project', exit_code=ExitCode.REFUSED) from error
+    found = (unsealed(path, stored) for path, stored in rows)
+    return [value for value in found if value is not None]
