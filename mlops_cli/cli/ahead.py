@@ -9,10 +9,14 @@ from __future__ import annotations
 import os
 from collections.abc import Iterator, Sequence
 from contextlib import suppress
+from typing import TYPE_CHECKING
 
 from mlops_cli.cli.finding import find_project
 from mlops_cli.core import layout
 from mlops_cli.core.errors import UserError
+
+if TYPE_CHECKING:
+    from mlops_cli.fsio.paths import Root
 
 COMMANDS = ('status', 'plan', 'run')  # which look at every input
 LOOKED_AT = 200  # records
@@ -30,28 +34,29 @@ def begin(arguments: Sequence[str]) -> None:
 
 
 def _begin_in(folder: str) -> None:
+    from mlops_cli.fsio.paths import Root
+
     written = max(_changed(os.path.join(folder, layout.INDEX + suffix)) for suffix in ('', '-wal'))
-    for path in _large(os.path.join(folder, layout.DATA), folder):
-        if os.lstat(os.path.join(folder, path)).st_ctime_ns > written:
-            from mlops_cli.core.paths import check_path
-            from mlops_cli.fsio.paths import Root
-            from mlops_cli.store import mapped
+    with Root(folder) as root:
+        for path in _large(root):
+            if os.lstat(os.path.join(folder, path)).st_ctime_ns > written:
+                from mlops_cli.core.paths import check_path
+                from mlops_cli.store import mapped
 
-            with Root(folder) as root:
                 fd = root.open(check_path(path))
-            try:
-                if mapped.begin(fd):
-                    return
-            finally:
-                os.close(fd)
+                try:
+                    if mapped.begin(fd):
+                        return
+                finally:
+                    os.close(fd)
 
 
-def _large(records: str, folder: str) -> Iterator[str]:
-    """The paths of large files that have a record, of some of the first records.  Read from names alone."""
+def _large(root: Root) -> Iterator[str]:
+    """The paths of large files that have a record, of some of the first.  Read from names alone; no link is followed."""
     waiting, left = [''], LOOKED_AT
     while waiting:
         inside = waiting.pop(0)
-        for name in sorted(os.listdir(os.path.join(records, inside))):
+        for name in sorted(entry.name for entry in root.scandir(f'{layout.DATA}/{inside}'.rstrip('/'))):
             left -= 1
             if left < 0:
                 return
@@ -60,7 +65,7 @@ def _large(records: str, folder: str) -> Iterator[str]:
                 waiting.append(path)
                 continue
             with suppress(OSError):
-                if os.lstat(os.path.join(folder, path)).st_size >= LARGE:
+                if os.lstat(root.full(path)).st_size >= LARGE:
                     yield path
 
 

@@ -329,11 +329,11 @@ def _console_scripts(text: bytes) -> dict[str, str]:
     """Program -> module, of a ``pyproject.toml``; empty if it cannot be read."""
     if b'scripts' not in text:
         return {}
-    import tomllib  # only for projects that install programs
+    from mlops_cli.core import strictoml  # only for projects that install programs
 
     try:
-        document: dict[str, Any] = tomllib.loads(text.decode())
-    except (ValueError, RecursionError):
+        document: dict[str, Any] = strictoml.loads(text)
+    except ValueError:
         return {}
     found: dict[str, str] = {}
     for names in (('tool', 'poetry', 'scripts'), ('project', 'gui-scripts'), ('project', 'scripts')):

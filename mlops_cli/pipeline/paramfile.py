@@ -17,7 +17,6 @@ SUFFIXES = ('.yaml', '.yml', '.json', '.toml')
 DEPTH_LIMIT = 64
 SECRET_HINT = ('parameters are recorded and shared: declare a variable in secrets:, let the program read that, '
                'and change the secret')
-_TOML_PLACE = pattern(r' \(at line (\d+), column (\d+)\)$')
 _TOML_NOT_FINITE = pattern(r'=.*?[\s=\[,][+-]?(?:nan|inf)\b')
 
 
@@ -61,23 +60,20 @@ def secrets(value: Any, path: tuple[str | int, ...] = ()) -> Iterator[tuple[tupl
 
 
 def _toml(data: bytes, file: str) -> Any:
-    import tomllib
+    from mlops_cli.core import strictoml
 
     try:
-        text = data.decode()
-        return _plain(tomllib.loads(text, parse_float=_finite), file, 0)
-    except UnicodeDecodeError:
-        raise UserError('not UTF-8', where=Where(file), hint='save the file as UTF-8') from None
-    except tomllib.TOMLDecodeError as error:
-        found = _TOML_PLACE.search(str(error))
-        where = Where(file, int(found[1]), int(found[2])) if found else Where(file)
-        raise UserError(f'not TOML: {_TOML_PLACE.sub("", str(error))}', where=where) from None
-    except ValueError as error:  # tomllib lets int's refusal of very long numbers through
-        raise UserError(f'not TOML: {error}', where=Where(file)) from None
-    except RecursionError:
-        raise UserError('too deeply nested', where=Where(file)) from None
+        return _plain(strictoml.loads(data, _finite), file, 0)
+    except strictoml.TomlError as error:
+        problem, hint = str(error), ''
+        if problem == 'not UTF-8':
+            hint = 'save the file as UTF-8'
+        elif problem != 'too deeply nested':
+            problem = f'not TOML: {problem}'
+        raise UserError(problem, where=Where(file, error.line, error.column), hint=hint) from None
     except _NotFiniteError:
-        line = next((number for number, line in enumerate(text.splitlines(), 1) if _TOML_NOT_FINITE.search(line)), 0)
+        lines = enumerate(data.decode().splitlines(), 1)
+        line = next((number for number, line in lines if _TOML_NOT_FINITE.search(line)), 0)
         raise UserError('a number that is not finite', where=Where(file, line, 1 if line else 0)) from None
 
 

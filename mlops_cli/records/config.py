@@ -38,6 +38,7 @@ VARIABLES = {
 }
 LIMIT = 1 << 20
 JOBS_LIMIT = 10_000
+MISTAKES = 100  # that are told
 DEFAULTS: Mapping[str, Any] = {
     'cache.dir': layout.CACHE,
     'cache.links': ('reflink', 'copy'),
@@ -282,6 +283,8 @@ def _leaves(document: Document, errors: list[UserError]) -> list[tuple[tuple[str
     groups = {name.partition('.')[0] for name in KNOWN if '.' in name} | {*NAMED}
     found: list[tuple[tuple[str, ...], Any]] = []
     for name, value in (document.value or {}).items():
+        if len(errors) >= MISTAKES:
+            break  # who looks for what was meant takes time
         if name in groups and isinstance(value, dict):
             found += [((name, inner), leaf) for inner, leaf in value.items() if _known(document, (name, inner), errors)]
         elif name in groups:

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import json
 import math
-import re
 from collections.abc import Iterable, Iterator, Mapping
 from typing import TYPE_CHECKING, Any
 
@@ -55,9 +54,12 @@ def load(data: bytes, file: str) -> Any:
         if ending == 'json':
             return json.loads(data.decode(), object_pairs_hook=_unique, parse_int=_integer)
         if ending == 'toml':
-            import tomllib  # few metrics are
+            from mlops_cli.core import strictoml  # few metrics are
 
-            return tomllib.loads(data.decode())
+            try:
+                return strictoml.loads(data)
+            except strictoml.TomlError as error:
+                raise _unreadable(ending, str(error), Where(file, error.line, error.column)) from error
         if ending in ('yaml', 'yml'):
             return _yaml(data, file)
     except json.JSONDecodeError as error:
@@ -67,9 +69,7 @@ def load(data: bytes, file: str) -> Any:
     except RecursionError as error:
         raise _unreadable(ending, 'too many lists and mappings inside each other', Where(file)) from error
     except ValueError as error:
-        place = re.search(r'\(at line (\d+), column (\d+)\)', str(error))
-        where = Where(file, int(place[1]), int(place[2])) if place else Where(file)
-        raise _unreadable(ending, str(error).partition(' (at ')[0], where) from error
+        raise _unreadable(ending, str(error), Where(file)) from error
     raise UserError(
         'metrics are read from .json, .yaml and .toml', where=Where(file), hint='list it under outs or plots instead'
     )

@@ -104,3 +104,12 @@ def test_what_it_says_is_what_the_bytes_are(tmp_path: Path) -> None:
     with open(path, 'r+b') as file:
         file.write(b'changed')
     assert project.mlops('status').out != before
+
+
+def test_no_link_to_other_records_is_followed(begun: list[str], folder: Path, tmp_path_factory: pytest.TempPathFactory) -> None:
+    records = folder / layout.DATA
+    elsewhere = tmp_path_factory.mktemp('elsewhere') / 'data'
+    records.rename(elsewhere)
+    records.symlink_to(elsewhere)
+    ahead.begin(['status'])
+    assert begun == []

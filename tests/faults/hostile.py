@@ -149,6 +149,7 @@ def judge_cost(trial: Trial, ended: Ended, what: str, otherwise: float) -> None:
 # What lies around
 
 _IN_OPEN, _IN_ACCESS, _IN_CHANGES = 0x20, 0x1, 0x2 | 0x4 | 0x40 | 0x80 | 0x100 | 0x200 | 0x400
+_IN_ISDIR = 0x40000000
 _EVENT = struct.Struct('iIII')
 
 
@@ -188,8 +189,9 @@ class Watch:
             while at < len(data):
                 number, mask, _, length = _EVENT.unpack_from(data, at)
                 name = data[at + _EVENT.size : at + _EVENT.size + length].rstrip(b'\0').decode(errors='replace')
-                how = 'read' if mask & (_IN_OPEN | _IN_ACCESS) else 'changed'
-                found[f'{how} {os.path.join(self._folders.get(number, "?"), name)}'] = None
+                how = 'listed' if mask & _IN_ISDIR else 'read' if mask & (_IN_OPEN | _IN_ACCESS) else 'changed'
+                if not (mask & _IN_ISDIR and mask & _IN_OPEN):  # of a folder that says nothing yet
+                    found[f'{how} {os.path.join(self._folders.get(number, "?"), name)}'] = None
                 at += _EVENT.size + length
 
 

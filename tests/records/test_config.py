@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import re
 import subprocess
+import time
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -320,3 +321,13 @@ def test_the_example_on_the_page_is_one(root: Root) -> None:
     assert example
     write(root, example[1], example[2])
     assert load(root) == Config('/srv/mlops-cache', jobs=8, tokens={'licence': 2})
+
+
+def test_of_thousands_of_unknown_settings_some_are_told_at_once(tmp_path: Path) -> None:
+    (tmp_path / '.mlops').mkdir()
+    (tmp_path / '.mlops/config.yaml').write_text(''.join(f'setting{number}: 1\n' for number in range(40_000)))
+    began = time.process_time()
+    with Root(tmp_path) as root, pytest.raises(UserErrors) as caught:
+        load_config(root, {})
+    assert len(caught.value.errors) == 100
+    assert time.process_time() - began < 5

@@ -24,7 +24,12 @@ from mlops_cli.store.shelf import QUARANTINE
 COUNT_SECONDS = 1.0  # for one folder
 SMALL = 1 << 20
 FOLDERS = (layout.ROOT, layout.STAGES, layout.RUNS, layout.DATA, layout.LOCAL, layout.LOGS, layout.CACHE)
-LINKS = (*FOLDERS, layout.INDEX, layout.LOCKS, layout.TRUST, layout.CONFIG, layout.CONFIG_LOCAL)
+LINKS = (
+    *FOLDERS,
+    *(layout.KEPT, layout.ACCEPTED, layout.JOURNAL, layout.LIVE, layout.FAILED, layout.RESCUE, layout.WORK, layout.CHECKPOINTS),
+    *(f'{layout.CACHE}/{name}' for name in (layout.OBJECTS, layout.RESULTS, layout.TEMPORARY, QUARANTINE)),
+    *(layout.CRASHES, layout.INDEX, layout.LOCKS, layout.TRUST, layout.CONFIG, layout.CONFIG_LOCAL),
+)
 
 
 def look(root: Root, cache: str) -> OwnFacts:

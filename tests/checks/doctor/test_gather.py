@@ -185,13 +185,16 @@ def test_journals_of_killed_commands(see: See, project: Project) -> None:
     assert project.exists(f'{layout.JOURNAL}/old{SUFFIX}')
 
 
-def test_links_in_the_place_of_our_folders_are_not_followed(see: See, project: Project, tmp_path: Path) -> None:
+@pytest.mark.parametrize('path', ['.mlops/cache', '.mlops/local/failed', '.mlops/local/rescue', '.mlops/cache/tmp/quarantine'])
+def test_links_in_the_place_of_our_folders_are_not_followed(see: See, project: Project, tmp_path: Path, path: str) -> None:
     lay(project, {'a': {'cmd': 'true'}})
     (tmp_path / 'elsewhere').mkdir()
     (project.path / '.mlops').mkdir(exist_ok=True)
-    (project.path / '.mlops' / 'cache').symlink_to(tmp_path / 'elsewhere')
+    place = project.path / path
+    place.parent.mkdir(parents=True, exist_ok=True)
+    place.symlink_to(tmp_path / 'elsewhere')
     facts = see()
-    assert facts.own.links == ('.mlops/cache',) and not os.listdir(tmp_path / 'elsewhere')
+    assert facts.own.links == (path,) and not os.listdir(tmp_path / 'elsewhere')
     assert 'symbolic link' in found(facts)['rights']
 
 

@@ -327,6 +327,8 @@ WRITES: Words = (
 FAST: Words = (('status',), ('checkout',), ('runs', 'apply', '{trial}'), ('run',))
 
 
+CODE = ('python script', 'shell script', 'sourced', 'argv', 'code')
+RUNS_CODE = ('run', 'runs')
 REFUSED: Words = (('status',), ('plan', '-v'), ('graph',), ('doctor',), ('checkout',), ('add', 'data/raw'), ('run',))
 
 
@@ -346,7 +348,9 @@ def _of_gc() -> Words:
 def _attempt(
     setting: Setting, trial: Trial, world: World, what: str, further: Words = (), *, refused: bool = False
 ) -> list[Ended]:
-    """All the commands, one after the other, in one world."""
+    """All the commands, one after the other, in one world.  Of code that a link leads to, names are listed, as Python would
+    to import it: so it is known that it lies outside, and not followed.  And who runs it runs it."""
+    is_code = what.startswith(CODE) or any(place in what for place in (' at x.py', ' at pkg'))
     before = world.around()
     environ = setting.tool.environment(Path(f'{world.project}-home'), {'MLOPS_QUICK': '1'})
     ended = []
@@ -356,7 +360,8 @@ def _attempt(
             one = command(world.project, environ, *(word.encode('utf-8', 'surrogateescape').decode('utf-8',
                 'surrogateescape') for word in words))
             judge(trial, one, what)
-            if seen := watch.seen():
+            seen = [one for one in watch.seen() if not (is_code and one.startswith('listed '))]
+            if seen and not (is_code and words[0] in RUNS_CODE):
                 trial.bad(Bad.ESCAPED, f'{what}: {" ".join(words)[:80]!r}: {", ".join(seen[:5])}')
             ended.append(one)
             if trial_is_bad_enough(trial):
