@@ -95,10 +95,11 @@ class Batch:
             root: Root | None = None, after: Callable[[], None] | None = None) -> None:
         """Take over a finished temporary file, to be named ``final`` at a coming flush, which makes missing folders.
 
-        ``level``: 0 objects, 1 trees, 2 results, 3 pins and records; lower ones are named first within a flush.  Levels 0 and
-        1 are content by digest: an existing name stays, freshened, unless its size is wrong or ``replace`` is given.  Levels 2
-        and 3 replace.  ``fd``: an open descriptor of the temporary, closed here in any case; with it the write-out starts at
-        once.  ``root``: in place of the batch's own.  ``after``: called in the flushing thread once the group is named.
+        ``level``: 0 objects, 1 trees, 2 results, 3 pins and records; lower ones are named first within a flush, and trees in
+        the order in which they were added: below comes before above.  Levels 0 and 1 are content by digest: an existing name
+        stays, freshened, unless its size is wrong or ``replace`` is given.  Levels 2 and 3 replace.  ``fd``: an open
+        descriptor of the temporary, closed here in any case; with it the write-out starts at once.  ``root``: in place of the
+        batch's own.  ``after``: called in the flushing thread once the group is named.
 
         Raises OSError, also of an earlier flush; the temporary is removed then."""
         item = _Item(temporary, final, level, replace, fd, root or self._root, after)
@@ -241,7 +242,7 @@ class Batch:
             self._close_unsettled(device)
 
     def _name_level(self, items: Iterable[_Item], folders: Folders) -> None:
-        """Name the files of one level, which come sorted by folder."""
+        """Name the files of one level in this order; those of a folder are quickest together."""
         to_sync: dict[tuple[int, int], int] = {}  # device and inode -> a descriptor of our own
         try:
             for (_, path), in_folder in groupby(items, key=lambda item: item.folder):
@@ -315,7 +316,8 @@ class Batch:
 
 
 def _naming_order(item: _Item) -> tuple[int, int, str]:
-    return item.level, *item.folder
+    """By folder, but trees as they came: a folder's node comes before that of the folder above it, which names it."""
+    return (item.level, 0, '') if item.level == TREES else (item.level, *item.folder)
 
 
 def _beside(final: str) -> str:

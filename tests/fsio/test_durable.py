@@ -123,6 +123,24 @@ def test_data_is_durable_before_the_name_and_children_before_parents(root: Root,
             assert all(os.path.basename(other).split('-')[:2] == mine for other in loose)
 
 
+def test_trees_are_named_as_they_came(root: Root) -> None:
+    """What is below was added first; were the other named before it, a full disk in between would leave that without it."""
+    finals = [f'{name}/tree' for name in 'dbacaebd']
+    finals = [f'{final}-{number}' for number, final in enumerate(finals)]
+    named: list[str] = []
+
+    def listen(operation: str, details: dict[str, Any]) -> None:
+        if operation == 'link':
+            named.append(os.path.relpath(details['target'], root.path))
+
+    with Batch(root=root) as batch:
+        for final in finals:
+            add(batch, root, final, final.encode(), TREES)
+        with ops.record(listen):
+            batch.flush()
+    assert named == finals
+
+
 def test_one_fsync_per_group_where_the_file_system_is_ordered(root: Root, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(filesystem, 'probe', lambda _: FileSystem('xfs', ordered=True, network=False))
     count = 0
