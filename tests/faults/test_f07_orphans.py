@@ -67,9 +67,9 @@ def test_the_judge_sees_what_is_not_back(tmp_path: Path) -> None:
         assert trial.verdict().bad == {}
         (scene.path / 'out.txt').write_text('half')
         scene.holds(trial, f07_orphans.OLD, 'half')
-        assert trial.verdict().bad == {'lost': 1}
+        assert trial.verdict().bad == {'wrong': 1}
         (scene.path / 'out.txt').write_text(f07_orphans.OLD)
         writer = subprocess.Popen(['/bin/sh', '-c', 'sleep 0.1; echo half > out.txt'], cwd=scene.path)
         scene.holds(trial, f07_orphans.OLD, 'for a moment')
         writer.wait()
-        assert trial.verdict().bad == {'lost': 2}
+        assert trial.verdict().bad == {'wrong': 2}

@@ -214,7 +214,7 @@ class Scene:
             found.add((self.path / 'out.txt').read_text() if (self.path / 'out.txt').exists() else '(nothing)')
             time.sleep(0.01)
         if found != {text}:
-            trial.bad(Bad.LOST if text == OLD else Bad.CORRUPT, f'{note}: at the output stood {sorted(found)}, not {text!r}')
+            trial.bad(Bad.WRONG if text == OLD else Bad.CORRUPT, f'{note}: at the output stood {sorted(found)}, not {text!r}')
 
 
 def begun(scene: Scene, chance: random.Random) -> Callable[[], bool]:
