@@ -22,7 +22,7 @@ from itertools import islice
 from pathlib import Path
 from unittest import mock
 
-from tests.faults import warm
+from tests.faults import power_dvc, warm
 from tests.faults.alone import alone
 from tests.faults.base import Bad, Row, Setting, Trial, Verdict
 from tests.faults.medium import BLOCK, Crash, State, crashes
@@ -32,6 +32,7 @@ from tests.faults.tools import REPOSITORY, Tool
 SEED = 4
 FULL, CHUNK = 1500, 150  # states of a scenario and kind of file system; of a case
 FAST, LET_LOOSE = 30, 8  # of each in the fast tier; of so many states there, the program is let loose on one
+DVC_FULL, DVC_STATES, DVC_LET_LOOSE = 5, 40, 8  # parts of each, states of one, of which DVC is let loose on one of so many
 RESULTS = '.mlops/cache/results-v1'
 RECORDS = ('.mlops/stages', '.mlops/data', '.mlops/runs', '.mlops/accepted')
 PROMISED = (*RECORDS, OBJECTS, RESULTS)
@@ -335,14 +336,16 @@ class Judge:
 
     def found(self, crash: Crash) -> None:
         """Before anything is done about it."""
-        for problem in found_in(crash.state):
-            self.say(Bad.CORRUPT, crash, problem)
-        if crash.after == self.last:
-            for path in missing_of(self.promised, crash.state):
-                self.say(Bad.LOST, crash, f'{path} was promised')
-        for path in self.scenario.firm:
-            if path in self.recording.base and crash.state.get(path, (0, 0, b''))[2] != self.recording.base[path].data:
-                self.say(Bad.LOST, crash, path)
+        if problems := found_in(crash.state):
+            self.say(Bad.CORRUPT, crash, '; '.join(problems))
+        gone = missing_of(self.promised, crash.state) if crash.after == self.last else []
+        base = self.recording.base
+        gone += [
+            path for path in self.scenario.firm
+            if path in base and (path not in crash.state or crash.state[path].data != base[path].data)
+        ]
+        if gone:
+            self.say(Bad.LOST, crash, ', '.join(gone))
 
     def healed(self, crash: Crash, project: Path, dice: random.Random) -> None:
         """The next commands, and what they lead to."""
@@ -359,12 +362,11 @@ class Judge:
         self.after(crash, project, chain[-1][0])
 
     def after(self, crash: Crash, project: Path, command: str) -> None:
-        for path in self.scenario.firm:
-            if path in self.recording.base and not _holds(project / path, self.recording.base[path].data):
-                self.say(Bad.LOST, crash, f'{path}, by {command}')
-        for data in self.scenario.saved:
-            if not _is_somewhere(project, data):
-                self.say(Bad.LOST, crash, f'what was written by hand, by {command}')
+        base = self.recording.base
+        gone = [path for path in self.scenario.firm if path in base and not _holds(project / path, base[path].data)]
+        gone += ['what was written by hand' for data in self.scenario.saved if not _is_somewhere(project, data)]
+        if gone:
+            self.say(Bad.LOST, crash, f'{", ".join(gone)}, by {command}')
         if command == 'run':
             accepted = {'result.txt': self.scenario.saved} if self.scenario.words[0] == 'accept' else {}
             wanted = outputs_of((project / 'data/in.txt').read_bytes())
@@ -394,11 +396,38 @@ def names(full: bool) -> list[str]:
 
 
 def cases(setting: Setting) -> Sequence[str]:
-    return names(setting.full)
+    if setting.tool.name == 'mlops':
+        return names(setting.full)
+    parts = DVC_FULL if setting.full else 1
+    kinds = [f'{name}, {kind}' for name in power_dvc.COMMANDS for kind in ('ordered', 'loose')]
+    return [] if power_dvc.lacks() else [f'{kind} {part}/{parts}' for part in range(1, parts + 1) for kind in kinds]
 
 
 def run(setting: Setting, case: str) -> Verdict:
-    return alone(setting, __name__, case)
+    return alone(setting, __name__, case) if setting.tool.name == 'mlops' else run_dvc(setting, case)
+
+
+def run_dvc(setting: Setting, case: str) -> Verdict:
+    """Each case has a recording of its own: two of DVC are never the same."""
+    name, kind, part, _ = _parts_of(case)
+    trial, ordered = Trial(), kind == 'ordered'
+    with scratch(setting) as folder:
+        project = folder / 'recorded'
+        project.mkdir()
+        lay(setting.tool, project)
+        (project / 'pipeline.yaml').unlink()
+        recording = power_dvc.record(setting.tool, folder, project, name)
+        medium = recording.medium()
+        promised = medium.now()
+        for number, crash in enumerate(choose(recording, ordered=ordered, count=DVC_STATES, seed=SEED + part)):
+            trial.tried += 1
+            power_dvc.found(recording, promised, medium.when, crash, trial)
+            if number % DVC_LET_LOOSE == 0:
+                again = folder / f'p{number}'
+                lay_out(crash.state, again)
+                power_dvc.healed(setting.tool, folder, crash, again, name, outputs_of(text(1)), trial)
+                shutil.rmtree(again)
+    return trial.verdict()
 
 
 def inside(setting: Setting, case: str) -> Verdict:
@@ -411,13 +440,19 @@ def inside(setting: Setting, case: str) -> Verdict:
 
 
 def _try(setting: Setting, case: str, trial: Trial) -> None:
-    name, _, rest = case.rpartition(', ')
-    kind, _, part = rest.partition(' ')
-    number, of = (int(word) for word in part.split('/'))
+    name, kind, number, of = _parts_of(case)
     with scratch(setting) as folder:
         recording = recorded(setting, folder, name, kind == 'ordered')
         chosen = choose(recording, ordered=kind == 'ordered', count=FULL if of > 1 else FAST)
         try_all(setting.tool, SCENARIOS[name], recording, chosen[number - 1 :: of], folder, trial, 1 if of > 1 else LET_LOOSE)
+
+
+def _parts_of(case: str) -> tuple[str, str, int, int]:
+    """What is done, kind of file system, which part of how many."""
+    name, _, rest = case.rpartition(', ')
+    kind, _, part = rest.partition(' ')
+    number, of = (int(word) for word in part.split('/'))
+    return name, kind, number, of
 
 
 def try_all(
@@ -482,16 +517,16 @@ def _version() -> str:
     return seen.hexdigest()[:16]
 
 
-def choose(recording: Recording, *, ordered: bool, count: int) -> list[Crash]:
+def choose(recording: Recording, *, ordered: bool, count: int, seed: int = SEED) -> list[Crash]:
     """So many of the states, the same each time: of those at its end a quarter, else from all of its way."""
-    medium, dice = recording.medium(), random.Random(SEED)
+    medium, dice = recording.medium(), random.Random(seed)
     moments: Sequence[int] = range(medium.when + 1)
     if count < len(moments):
         moments = sorted(dice.sample(moments, count))
-    each = 2 + 2 * count // len(moments)
-    chosen = [*islice(crashes(medium, ordered=ordered, seed=SEED + 1, each=count // 4, after=[medium.when]), count // 4)]
+    each = 1 + 2 * count // len(moments)
+    chosen = [*islice(crashes(medium, ordered=ordered, seed=-seed, each=count // 4, after=[medium.when]), count // 4)]
     known = {one.key for one in chosen}
-    rest = [one for one in crashes(medium, ordered=ordered, seed=SEED, each=each, after=moments) if one.key not in known]
+    rest = [one for one in crashes(medium, ordered=ordered, seed=seed, each=each, after=moments) if one.key not in known]
     return [*chosen, *dice.sample(rest, min(len(rest), count - len(chosen)))]
 
 
@@ -502,5 +537,6 @@ ROWS = (
         '10,000 states of the disk after add, run, checkout, accept and recovery',
         cases,
         run,
+        ('mlops', 'dvc'),
     ),
 )
