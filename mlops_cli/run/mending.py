@@ -47,8 +47,8 @@ class Users:
 def set_aside(bench: Workbench) -> dict[str, str]:
     """Name -> path in the cache of what was put aside before now: not all of it needs be damaged."""
     folder = f'{os.fspath(bench.store.cache)}/{QUARANTINE}'
-    with suppress(OSError):
-        return {name: f'{folder}/{name}' for name in os.listdir(folder)}
+    with suppress(OSError, UserError), Root(bench.store.cache) as cache:
+        return {entry.name: f'{folder}/{entry.name}' for entry in cache.scandir(QUARANTINE)}
     return {}
 
 

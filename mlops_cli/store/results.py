@@ -307,7 +307,7 @@ class Results:
         with suppress(FileNotFoundError):
             for folder in os.scandir(self._folder):
                 with suppress(NotADirectoryError, FileNotFoundError):
-                    found += len(os.listdir(folder.path))
+                    found += 0 if folder.is_symlink() else len(os.listdir(folder.path))
                 if found > number:
                     return True
         return False

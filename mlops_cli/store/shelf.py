@@ -15,6 +15,7 @@ from collections.abc import Callable, Iterator
 from typing import Any, Protocol
 
 from mlops_cli.core.digest import Digest, digest_of, hasher
+from mlops_cli.core.errors import ExitCode, UserError
 from mlops_cli.core.layout import OBJECTS, TEMPORARY
 from mlops_cli.core.refs import ObjectRef
 from mlops_cli.fsio import ops, syncing, temporaries
@@ -337,9 +338,18 @@ class Place:
             return self._root
 
     def prepare(self) -> None:
-        """Raises OSError."""
+        """Raises OSError; UserError (exit 5) for a link in place of one of the folders in it: what is stored, touched or put
+        aside there is somebody else's."""
         for part in ('', TEMPORARY, self._part):
             make_folders(os.path.join(self._cache, part) if part else self._cache, durable=self._durable)
+        folder = os.path.join(self._cache, self._part)
+        links = [folder] if os.path.islink(folder) else []
+        if not links:
+            with os.scandir(folder) as entries:
+                links = [entry.path for entry in entries if entry.is_symlink()]
+        if links:
+            raise UserError(f'refused the cache: {min(links)} is a symbolic link', exit_code=ExitCode.REFUSED,
+                            hint='look at it, then remove it; mlops makes a folder in its place')
 
     def close(self) -> None:
         with self._lock:

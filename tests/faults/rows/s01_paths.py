@@ -410,6 +410,7 @@ PLACES = {
         'local/pipeline-v1', 'local/trust.json', 'local/history-v1.sqlite', 'cache/objects-v1', 'cache/results-v1',
         'cache/tmp', 'cache/locks-v1',
         'cache/tmp/quarantine')},
+    'folders of objects': '.mlops/cache/objects-v1/%', 'folders of results': '.mlops/cache/results-v1/%',
     'mlops': '.mlops', 'data record': '.mlops/data/data/raw.json', 'folder of records': '.mlops/data/data',
 }  # fmt: skip
 LAYOUT = """\
@@ -490,13 +491,15 @@ def _lay(world: World, place: str, kind: str, *, committed: bool) -> None:
     for rel, text in {'x.py': 'import pkg\n', 'pkg/__init__.py': 'x = 1\n', 'sub/pipeline.yaml': 'stages: {s: {cmd: "true"}}\n',
                       'requirements.txt': 'a==1\n'}.items():  # fmt: skip
         world.write(rel, text)
-    path = world.project / PLACES[place]
-    if path.is_dir() and not path.is_symlink():
-        shutil.rmtree(path)
-    elif os.path.lexists(path):
-        path.unlink()
-    path.parent.mkdir(parents=True, exist_ok=True)
-    KINDS[kind](world, path)
+    folders = [f'{number:02x}' for number in range(256)] if '%' in PLACES[place] else ['']
+    for name in folders:
+        path = world.project / PLACES[place].replace('%', name)
+        if path.is_dir() and not path.is_symlink():
+            shutil.rmtree(path)
+        elif os.path.lexists(path):
+            path.unlink()
+        path.parent.mkdir(parents=True, exist_ok=True)
+        KINDS[kind](world, path)
     if committed:
         world.commit()
 

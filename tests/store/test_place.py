@@ -1,0 +1,35 @@
+"""The folders of a cache are folders: what a link in their place leads to belongs to somebody else."""
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from mlops_cli.core.errors import ExitCode, UserError
+from mlops_cli.core.layout import OBJECTS, RESULTS
+from mlops_cli.store.shelf import Place
+
+
+@pytest.mark.parametrize('part', [OBJECTS, RESULTS])
+@pytest.mark.parametrize('inside', ['', 'ab'])
+def test_a_link_in_place_of_a_folder_is_refused_before_anything_is_read(tmp_path: Path, part: str, inside: str) -> None:
+    outside = tmp_path / 'outside'
+    outside.mkdir()
+    link = tmp_path / 'cache' / part / inside
+    link.parent.mkdir(parents=True, exist_ok=True)
+    link.symlink_to(outside)
+    place = Place(tmp_path / 'cache', part, durable=False)
+    with pytest.raises(UserError, match='is a symbolic link') as caught:
+        _ = place.root
+    assert caught.value.exit_code == ExitCode.REFUSED
+    link.unlink()
+    assert place.root.path == str(tmp_path / 'cache')
+    place.close()
+
+
+def test_the_cache_itself_may_lie_behind_a_link(tmp_path: Path) -> None:
+    (tmp_path / 'disk').mkdir()
+    (tmp_path / 'cache').symlink_to(tmp_path / 'disk')
+    place = Place(tmp_path / 'cache', OBJECTS, durable=False)
+    assert place.root.path == str(tmp_path / 'cache') and (tmp_path / 'disk' / OBJECTS).is_dir()
+    place.close()
