@@ -48,7 +48,6 @@ def register(cache: Root, project: str, in_git: Callable[[], bool]) -> None:
     written = _written(cache.path, project)
     file = _file_of(written)
     if cache.stat(file) is None:
-        cache.makedirs(PROJECTS)
         write_file(cache, file, document({'schema': SCHEMA, 'path': written, 'git': in_git()}))
 
 
@@ -85,11 +84,18 @@ def forget(cache: Root, path: str) -> bool:
     return bool(found)
 
 
-def begin(cache: Root) -> None:
+def begin(cache: Root) -> str:
     """Mark when this process began to rely on what is in the cache: a temporary of its own, to be made before it looks at
-    anything, and removed, as all temporaries are, when it has ended.  Raises OSError."""
-    with cache.parent(f'{TEMPORARY}/{temporaries.new_name()}') as (folder, name):
+    anything; its path in the cache, for :func:`end`.  After a kill it goes as all temporaries do.  Raises OSError."""
+    mark = f'{TEMPORARY}/{temporaries.new_name()}'
+    with cache.parent(mark) as (folder, name):
         os.close(ops.open_new(name, dir_fd=folder))
+    return mark
+
+
+def end(cache: str, mark: str) -> None:
+    """This process relies on nothing in the cache any more."""
+    ops.remove_quietly(os.path.join(cache, mark))
 
 
 def writers(cache: Root, is_alive: Callable[[str], bool]) -> Iterator[tuple[str, int]]:

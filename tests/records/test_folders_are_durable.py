@@ -10,6 +10,7 @@ import pytest
 from mlops_cli.fsio import filesystem, ops
 from mlops_cli.fsio.paths import Root
 from mlops_cli.records.files import prepare_folders
+from mlops_cli.store import users
 from mlops_cli.store.shelf import make_folders
 
 
@@ -57,3 +58,11 @@ def test_those_of_records(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, synce
         synced.clear()
         prepare_folders(root)
         assert synced == []
+
+
+def test_those_on_the_way_to_the_list_of_who_uses_a_cache(tmp_path: Path, synced: list[str]) -> None:
+    """Who is not in it would lose to a sweep what nobody else needs."""
+    with Root(tmp_path) as cache:
+        users.register(cache, str(tmp_path / 'project'), lambda: False)
+    assert synced[:4] == ['mkdir roots', f'fsync {tmp_path.name}', 'mkdir projects', 'fsync roots']
+    assert synced[-1] == 'fsync projects'
