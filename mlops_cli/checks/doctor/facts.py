@@ -78,7 +78,8 @@ class Stored:
 class OwnFacts:
     """What lies under .mlops.  ``databases``: path -> what is wrong with it.  ``journals``: of commands that were killed.
     ``foreign``: (path, owner's number) of folders of ours that belong to somebody else.  ``ignore_lines``: lines that
-    .mlops/.gitignore lacks.  ``schema``: whether the schema for editors is this version's, None where there is none."""
+    .mlops/.gitignore lacks.  ``schema``: whether the schema for editors is this version's, None where there is none.
+    ``trash``: what gc threw away and may be deleted by now.  ``gone``: projects that used this cache and are not there."""
 
     databases: Mapping[str, str] = field(default_factory=dict)
     journals: tuple[str, ...] = ()
@@ -90,6 +91,8 @@ class OwnFacts:
     quarantine: Stored = Stored('')
     ignore_lines: tuple[str, ...] = ()
     schema: bool | None = None
+    trash: Stored = Stored('')
+    gone: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)

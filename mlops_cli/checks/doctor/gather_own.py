@@ -19,6 +19,7 @@ from mlops_cli.fsio.journal import SUFFIX
 from mlops_cli.fsio.paths import Root
 from mlops_cli.pipeline.load import schema
 from mlops_cli.records.files import read_small
+from mlops_cli.store import gc, users
 from mlops_cli.store.shelf import QUARANTINE
 
 COUNT_SECONDS = 1.0  # for one folder
@@ -49,6 +50,7 @@ def look(root: Root, cache: str) -> OwnFacts:
         count(quarantine, quarantine),
         tuple(_lacking(root)),
         _schema(root),
+        *_cleaning(cache),
     )
 
 
@@ -140,6 +142,21 @@ def count(path: str, shown: str) -> Stored:
         except OSError:
             continue
     return Stored(shown, size, files)
+
+
+def _cleaning(cache: str) -> tuple[Stored, tuple[str, ...]]:
+    """What of the trash is old enough to be deleted, and which projects are not there.  What cannot be read, gc tells of."""
+    size = files = 0
+    everything, gone = True, list[str]()
+    try:
+        with Root(cache) as root:
+            for stamp in gc.old_folders(root, time.time_ns(), ()):
+                found = count(os.path.join(cache, layout.TRASH, stamp), stamp)
+                size, files, everything = size + found.bytes, files + found.files, everything and found.all
+            gone = [one.path for one in users.projects(root) if not os.path.isdir(os.path.join(one.path, layout.ROOT))]
+    except (OSError, UserError):
+        pass
+    return Stored(os.path.join(cache, layout.TRASH), size, files, everything), tuple(gone)
 
 
 def _lacking(root: Root) -> list[str]:

@@ -54,8 +54,14 @@ def cache(facts: Facts) -> Iterator[Finding]:
     if facts.own.cache.bytes >= LARGE_CACHE:
         text = f'the cache has {_size(facts.own.cache)}'
         yield Finding(
-            'cache', 'note', text, 'nothing, if there is room; it only grows, and may be deleted if all can be run again'
+            'cache', 'note', text, 'nothing, if there is room; mlops gc takes out what nothing needs any more'
         )
+    if facts.own.trash.files:
+        text = f'{_size(facts.own.trash)} of what gc took out can be deleted for good'
+        yield Finding('cache', 'note', text, 'mlops gc, or to have it back: mlops gc --undo')
+    for path in facts.own.gone[:RECORDS]:
+        text = f'the project {path} used this cache and is not there, so mlops gc refuses'
+        yield Finding('cache', 'note', text, f'bring it back (mount its disk), or: mlops gc --forget {path}')
 
 
 def local(facts: Facts) -> Iterator[Finding]:

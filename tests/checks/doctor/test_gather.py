@@ -222,3 +222,25 @@ def test_a_folder_without_a_pipeline(project: Project) -> None:
     project.write('dvc.yaml', 'stages: {}\n')
     facts = look(str(project.path), '', project.environ, time.time())
     assert facts.dvc and 'a dvc.yaml, and no pipeline.yaml' in found(facts)['project']
+
+
+def test_what_gc_leaves(tmp_path: Path) -> None:
+    """The trash counts from a day on; a project that used the cache and is gone is told."""
+    import time
+
+    from mlops_cli.fsio.paths import Root
+    from mlops_cli.store import users
+
+    project = tmp_path / 'p'
+    cache = project / '.mlops/cache'
+    (project / '.mlops/cache/tmp').mkdir(parents=True)
+    for stamp, age in (('20200101T000000Z', 2 * 86_400), ('20200102T000000Z', 3600)):
+        thrown = cache / 'trash' / stamp / 'objects-v1/ab'
+        thrown.mkdir(parents=True)
+        (thrown / 'cd').write_bytes(b'12345')
+        os.utime(cache / 'trash' / stamp, (time.time() - age,) * 2)
+    with Root(cache) as opened, Root(project) as root:
+        users.register(opened, str(project), lambda: False)
+        users.register(opened, str(tmp_path / 'gone'), lambda: False)
+        found = gather_own.look(root, str(cache))
+    assert (found.trash.files, found.trash.bytes) == (1, 5) and found.gone == (str(tmp_path / 'gone'),)

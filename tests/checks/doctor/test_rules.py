@@ -55,6 +55,8 @@ def own(**changed: Any) -> dict[str, Any]:
 CASES: list[tuple[dict[str, Any], str, str, str]] = [  # (facts, check, level, a part of text or fix)
     ({'project': '', 'dvc': True}, 'project', 'wrong', 'cp dvc.yaml pipeline.yaml'),
     ({'project': ''}, 'project', 'wrong', 'no pipeline.yaml in /p'),
+    (own(trash=Stored('/c/trash', 5, 1)), 'cache', 'note', 'mlops gc --undo'),
+    (own(gone=('/q',)), 'cache', 'note', 'mlops gc --forget /q'),
     ({'included_by': '/q/pipeline.yaml'}, 'project', 'wrong', 'mlops -C /q'),
     ({'around': '/q'}, 'project', 'note', 'inside another one, /q'),
     ({'errors': (UserError('bad', hint='mend', where=Where('f', 1, 2)),)}, 'input', 'wrong', 'bad | mend | f:1:2'),
