@@ -287,7 +287,8 @@ class Batch:
         """Remember that a folder got a new name, as far as an fsync of it will be needed."""
         if self.durability == 'none':
             return
-        facts = os.fstat(folder)
+        with ops.Naming(folder):
+            facts = os.fstat(folder)
         if self._order.is_kept(facts.st_dev, folder):
             self._close_unsettled(facts.st_dev)
             self._unsettled[facts.st_dev] = os.dup(folder)

@@ -314,23 +314,28 @@ class Results:
 
     def all(self) -> Iterator[ResultEntry]:
         """Every entry that has its name; unreadable ones are reported and left out."""
+        return (entry for name in self._all_names() if (entry := self._read(name)) is not None)
+
+    def _all_names(self) -> Iterator[str]:
         folders = self._root.scandir(RESULTS) if self._place.there() else []
         for folder in sorted(folders, key=lambda entry: entry.name):
             if folder.is_dir():
                 for found in sorted(self._root.scandir(f'{RESULTS}/{folder.name}'), key=lambda entry: entry.name):
-                    if found.name.startswith(folder.name) and (entry := self._read(found.name)) is not None:
-                        yield entry
+                    if found.name.startswith(folder.name):
+                        yield found.name
 
-    def damaged(self) -> Iterator[tuple[str, str]]:
-        """(path in the cache, what is wrong) of every entry that :meth:`all` leaves out."""
-        told: list[tuple[str, str]] = []
-        report, self._report = self._report, lambda path, problem: told.append((path, problem))
-        try:
-            for _ in self.all():
-                pass
-        finally:
-            self._report = report
-        yield from told
+    def damaged(self) -> Iterator[tuple[str, str, bool]]:
+        """(path in the cache, what is wrong, whether it could not even be read) of every entry that :meth:`all` leaves out.
+        What could not be read may be as good as ever."""
+        for name in self._all_names():
+            try:
+                self._load(name)
+            except FileNotFoundError:
+                continue
+            except OSError as error:
+                yield _path(name), f'it cannot be read: {error.strerror or error}', True
+            except (ValueError, UserError) as error:
+                yield _path(name), str(error), False
 
     def set_aside(self, path: str) -> None:
         """Put what :meth:`damaged` found where nothing reads it.  Raises OSError."""
@@ -342,16 +347,19 @@ class Results:
     def _read(self, name: str) -> ResultEntry | None:
         if not self._place.there():
             return None
-        path = _path(name)
         try:
-            entry = decode(read_file(self._root, path, SIZE_LIMIT))
-            if entry.file_name != name:
-                raise ValueError('its name does not say what is in it')
+            return self._load(name)
         except FileNotFoundError:
             return None
         except (ValueError, UserError, OSError) as error:
-            self._report(path, str(error))
+            self._report(_path(name), str(error))
             return None
+
+    def _load(self, name: str) -> ResultEntry:
+        """Raises OSError, UserError; ValueError for what is no entry of that name."""
+        entry = decode(read_file(self._root, _path(name), SIZE_LIMIT))
+        if entry.file_name != name:
+            raise ValueError('its name does not say what is in it')
         return entry
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import shutil
 from pathlib import Path
@@ -189,3 +190,31 @@ def test_a_pipeline_that_is_half_written_is_in_nobodys_way(made: Project) -> Non
     made.write('pipeline.yaml', 'stages: [\n')
     (row,) = verified(made)['damaged']
     assert row['healed_from'] == 'data/sub/z'
+
+
+def test_a_result_that_the_disk_does_not_give_stays_where_it_is(
+    made: Project, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """It may be as good as ever at the next try; what is damaged is put aside."""
+    from mlops_cli.cli import app
+    from mlops_cli.store import results
+
+    good, bad = sorted(path for path in (made.path / '.mlops/cache/results-v1').rglob('*') if path.is_file())
+    bad.chmod(0o644)
+    bad.write_bytes(b'x')
+    read = results.read_file
+
+    def fails(root: Any, rel: str, limit: int) -> bytes:
+        if rel.endswith(good.name):
+            raise OSError(errno.EIO, os.strerror(errno.EIO), rel)
+        return read(root, rel, limit)
+
+    monkeypatch.setattr(results, 'read_file', fails)
+    monkeypatch.chdir(made.path)
+    for name, value in made.environ.items():
+        monkeypatch.setenv(name, value)
+    assert app.run(['verify']) == 1
+    said = capsys.readouterr().out
+    assert f'  unreadable results-v1/{good.parent.name}/{good.name}: it cannot be read: Input/output error' in said
+    assert 'What could not be read was left where it is' in said and 'Damaged results were put aside' in said
+    assert good.exists() and not bad.exists()

@@ -68,32 +68,34 @@ def command(
                 'bytes': size,
                 'damaged': rows,
                 'healed': len(healed),
-                'records': [{'path': path, 'problem': problem} for path, problem in records],
+                'records': [{'path': path, 'problem': problem} for path, problem, _ in records],
             }
         )
         return code
     for one in damage:
         _tell(one, healed.get(one.digest), users.get(one.digest))
-    for path, problem in records:
-        out(Line(f'  {"damaged":<10} {one_line(path)}: {one_line(problem)}', 'damaged'))
+    for path, problem, unreadable in records:
+        out(Line(f'  {"unreadable" if unreadable else "damaged":<10} {one_line(path)}: {one_line(problem)}', 'damaged'))
     part = f' (part {share[0]} of {share[1]})' if share else ''
     found = f'{len(damage)} damaged' if damage else 'all sound'
     found += f', {len(healed)} healed' if healed else ''
     found += f', {plural(len(records), "record")} damaged' if records else ''
     out(f'{plural(checked, "object")}, {show_size(size)} read{part}, {found}.')
-    for line in _advice(damage, healed, users, bool(records)):
+    for line in _advice(damage, healed, users, records):
         out(line)
     return code
 
 
-def _records(bench: Workbench) -> list[tuple[str, str]]:
-    """(path, what is wrong) of damaged results, which are put aside, and of damaged pins, which git has."""
+def _records(bench: Workbench) -> list[tuple[str, str, bool]]:
+    """(path, what is wrong, whether it could not be read) of damaged results, which are put aside if they could be read, and of
+    damaged pins, which git has."""
     from mlops_cli.run.mending import damaged_pins
 
     found = list(bench.results.damaged())
-    for path, _ in found:
-        bench.results.set_aside(path)
-    return found + list(damaged_pins(bench))
+    for path, _, unreadable in found:
+        if not unreadable:
+            bench.results.set_aside(path)
+    return found + [(path, problem, False) for path, problem in damaged_pins(bench)]
 
 
 def _row(one: Damage, source: str | None, users: Users | None) -> dict[str, Any]:
@@ -129,7 +131,10 @@ def _some(names: Sequence[str]) -> str:
 
 
 def _advice(
-    damage: Sequence[Damage], healed: Mapping[Digest, str], users: Mapping[Digest, Users], records: bool
+    damage: Sequence[Damage],
+    healed: Mapping[Digest, str],
+    users: Mapping[Digest, Users],
+    records: Sequence[tuple[str, str, bool]],
 ) -> Iterator[str]:
     left = [one for one in damage if one.digest not in healed]
     stages = sorted({name for one in left for name in users[one.digest].stages})
@@ -140,9 +145,9 @@ def _advice(
         yield f'To make again what {_some(stages)} made: mlops run'
     if tracked:
         yield f'To have {_some(tracked)} again: put a sound copy there, then mlops add'
-    if any(one.unreadable for one in left):
+    if any(one.unreadable for one in left) or any(unreadable for *_, unreadable in records):
         yield 'What could not be read was left where it is: the disk, or its permissions, need a look.'
-    if records:
+    if any(not unreadable for *_, unreadable in records):
         yield 'Damaged results were put aside, and are made again by mlops run; of what is in git: git status, git checkout.'
 
 
