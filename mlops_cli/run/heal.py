@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import ExitStack, contextmanager
 from typing import Any
 
 from mlops_cli import git
@@ -30,6 +31,7 @@ TOLD_SECONDS = 0.3  # of waiting, until that is told
 WAIT_SECONDS = 60.0  # for gc, which needs the cache for itself for a moment
 
 
+@contextmanager
 def begin_writing(
     bench: Workbench,
     emit: Callable[[Event], None],
@@ -38,9 +40,10 @@ def begin_writing(
     allowed: Callable[[Undone], None] = lambda _: None,
     go_on: Callable[[], None] = lambda: None,
     command: str = 'mlops',
-) -> LockFile:
-    """The locks of the cache, open; this process's temporaries are safe from others' sweeps until they are closed, and what it
-    relies on in the cache from gc, which also knows this project from now on.
+) -> Iterator[LockFile]:
+    """Within, the locks of the cache, open: this process's temporaries are safe from others' sweeps, and what it relies on in
+    the cache from gc, which also knows this project from now on.
+
     ``allowed``: called for each stage that was put back, to raise where the command may not go on after that.  ``go_on``:
     called while it is waited for what killed runs left running, to raise where the command was asked to stop.  ``command``: for
     those who wait for it.
@@ -49,8 +52,23 @@ def begin_writing(
     Raises UserError, also while gc cleans up for longer than a minute, OSError."""
     prepare_folders(bench.root)
     bench.store.prepare()
-    locks = LockFile(os.path.join(bench.config.cache, layout.CACHE_LOCKS), command=command)
-    _begin_using(bench, locks, emit)
+    with (
+        LockFile(os.path.join(bench.config.cache, layout.CACHE_LOCKS), command=command) as locks,
+        _using(bench, locks, emit),
+    ):
+        _heal(bench, locks, emit, who, host, allowed, go_on)
+        yield locks
+
+
+def _heal(
+    bench: Workbench,
+    locks: LockFile,
+    emit: Callable[[Event], None],
+    who: Callable[[], str],
+    host: str,
+    allowed: Callable[[Undone], None],
+    go_on: Callable[[], None],
+) -> None:
     told: set[str] = set()
 
     def waiting(run: str, seconds: float) -> None:
@@ -62,13 +80,8 @@ def begin_writing(
     recovered = _recover(bench, emit, who, host, waiting)
     with Root(bench.config.cache) as cache:
         sweep_temporaries(cache, owner_alive(locks), layout.TEMPORARY)
-    try:
-        for one in recovered.undone:
-            allowed(one)
-    except UserError:
-        locks.close()
-        raise
-    return locks
+    for one in recovered.undone:
+        allowed(one)
 
 
 def heal_meanwhile(bench: Workbench, emit: Callable[[Event], None], who: Callable[[], str], host: str) -> None:
@@ -94,22 +107,21 @@ def _recover(
     return recovered
 
 
-def _begin_using(bench: Workbench, locks: LockFile, emit: Callable[[Event], None]) -> None:
-    """Before anything in the cache is looked at.  Raises LockTimeout, OSError."""
+@contextmanager
+def _using(bench: Workbench, locks: LockFile, emit: Callable[[Event], None]) -> Iterator[None]:
+    """Before anything in the cache is looked at, until nothing in it is needed.  Raises LockTimeout, OSError."""
 
     def on_wait(holder: Holder | None, _seconds: float) -> None:
         emit(Note(f'waiting for {describe(holder)}, which cleans the cache up'))
 
-    try:
+    with ExitStack() as stack:
         with Root(bench.config.cache) as cache, locks.holding(
             'store', 'shared', WAIT_SECONDS, on_wait, noted=False  # for a moment only: who cleans up stays noted
         ):
             hold_owner(locks)
-            users.begin(cache)
+            stack.callback(users.end, bench.config.cache, users.begin(cache))
             users.register(cache, bench.root.path, lambda: git.has_repository(bench.root.path))
-    except BaseException:
-        locks.close()
-        raise
+        yield
 
 
 def whereabouts(one: Undone) -> str:

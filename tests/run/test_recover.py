@@ -19,6 +19,7 @@ from mlops_cli.fsio.journal import Journal
 from mlops_cli.fsio.paths import Root
 from mlops_cli.run import aside
 from mlops_cli.run.recover import recover
+from tests.support.project import Project
 
 RUN = '20261120T101522Z-7k2m9q4c'
 BEGUN = {'do': 'begin', 'attempt': '7k2m9q4c-t-1', 'stage': 't', 'run': RUN, 'outputs': ['out.txt'], 'kind': 'run'}
@@ -186,3 +187,10 @@ def test_a_second_command_waits_for_the_one_that_undoes_it(root: Root, tmp_path:
     assert seen[0] == RUN
     assert (tmp_path / 'out.txt').read_text() == 'before'
     assert not journal.exists()
+
+
+def test_a_command_that_ends_leaves_no_mark_of_itself_in_the_cache(project: Project) -> None:
+    project.write('pipeline.yaml', 'stages:\n  a:\n    cmd: echo a > a.txt\n    outs: [a.txt]\n')
+    project.run()
+    project.run()
+    assert list((project.path / '.mlops/cache/tmp').iterdir()) == []
