@@ -120,14 +120,19 @@ def slow(*heals: float) -> tuple[list[float], Verdict]:
     """How often it was tried, and the verdict, where the command that heals took so long each time."""
     left, tried = list(heals), []
 
-    def attempt() -> Verdict:
+    class Clock(f01_kill._Clock):
+        def now(self) -> float:
+            return self.usual
+
+    def attempt(_usual: float) -> Verdict:
         tried.append(left.pop(0))
         trial = Trial()
         trial.tried = 1
         trial.healed(tried[-1])
         return trial.verdict()
 
-    return tried, f01_kill._timed(attempt)
+    nothing = World(mlops(), Path('nowhere'))
+    return tried, f01_kill._timed(attempt, Clock(f01_kill.SCENARIOS[0], nothing, 0.0, Path('nowhere')))
 
 
 def test_a_command_that_heals_slowly_each_time_is_stuck_and_one_that_did_so_once_is_not() -> None:

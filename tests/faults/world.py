@@ -10,6 +10,7 @@ What the stages make is known without running them (``World.outputs``), so that 
 from __future__ import annotations
 
 import hashlib
+import json
 import os
 import random
 import re
@@ -56,6 +57,7 @@ COMMANDS: Mapping[str, Mapping[str, tuple[str, ...]]] = {
         'run': ('run',),
         'checkout': ('checkout',),
         'replace': ('checkout', '--force'),
+        'gc': ('gc', '--grace', '0', '--yes'),
         'status': ('status', '--exit-code'),
     },
     'dvc': {
@@ -63,6 +65,7 @@ COMMANDS: Mapping[str, Mapping[str, tuple[str, ...]]] = {
         'run': ('repro',),
         'checkout': ('checkout',),
         'replace': ('checkout', '--force'),
+        'gc': ('gc', '--workspace', '--force'),
         'status': ('status', '--json'),
     },
 }
@@ -112,8 +115,8 @@ class World:
     # Commands
 
     def words(self, command: str, *paths: str) -> tuple[str, ...]:
-        """What this tool calls ``add``, ``run``, ``checkout``, ``replace`` (checkout over changes) or ``status``; any other
-        command is taken as it is."""
+        """What this tool calls ``add``, ``run``, ``checkout``, ``replace`` (checkout over changes), ``gc`` (of all that is not
+        needed) or ``status``; any other command is taken as it is."""
         return (*COMMANDS[self.tool.name].get(command, (command,)), *paths)
 
     @property
@@ -327,7 +330,7 @@ def leftovers(world: World) -> list[str]:
         for place in ('.mlops/cache/tmp', '.mlops/local/journal', '.mlops/local/work'):
             if (world.path / place).is_dir():
                 found += [f'{place}/{name}' for name in os.listdir(world.path / place) if name != 'quarantine']
-    elif (lock := world.path / '.dvc/tmp/rwlock').exists() and lock.read_text().strip() not in ('', '{}'):
+    elif (lock := world.path / '.dvc/tmp/rwlock').exists() and any(json.loads(lock.read_text() or '{}').values()):
         found.append('.dvc/tmp/rwlock names a holder')
     return sorted(set(found))
 

@@ -150,6 +150,32 @@ def _rewritten(tool: Tool, path: Path) -> World:
     return found
 
 
+def _littered(tool: Tool, path: Path) -> World:
+    """Two files and a folder were added, and are not wanted any more: nothing but gc knows of them."""
+    found = world.made(tool, path)
+    own = {name: (path / name).read_bytes() for name in ('labels.csv', 'data/sub/a.csv')}
+    for number in range(2):
+        found.write({'labels.csv': b'other labels %d\n' % number, 'data/sub/a.csv': b'other,%d\n' % number})
+        found.do(*found.words('add', *DATA), code=0)
+    found.write(own)
+    found.do(*found.words('add', *DATA), code=0)
+    return found
+
+
+def _cleaned(tool: Tool, path: Path) -> World:
+    found = _littered(tool, path)
+    found.do(*found.words('gc'), code=0)
+    return found
+
+
+def _old_trash(tool: Tool, path: Path) -> World:
+    """The next gc deletes for good what this one took out."""
+    found = _cleaned(tool, path)
+    (thrown,) = (path / '.mlops/cache/trash').iterdir()
+    thrown.rename(thrown.with_name('20200101T000000Z'))
+    return found
+
+
 def _killed(percent: int, tool: Tool, path: Path) -> World:
     """As a run leaves it that was killed on its way."""
     found = _out_of_date(tool, path)
@@ -183,6 +209,9 @@ SCENARIOS = (
     Scenario('checkout-older', _older, ('checkout',), acknowledged=_all_made),
     Scenario('checkout-forced', _edited, ('replace',), data=world.data, acknowledged=_all_made, tools=('mlops',)),
     Scenario('accept', _rewritten, ('accept', 'totals', '--reason', 'the same'), acknowledged=_all_made, tools=('mlops',)),
+    Scenario('gc', _littered, ('gc',), acknowledged=_all_made),
+    Scenario('gc-undo', _cleaned, ('gc', '--undo'), acknowledged=_all_made, tools=('mlops',)),
+    Scenario('gc-delete', _old_trash, ('gc',), acknowledged=_all_made, tools=('mlops',)),
     *(_recovery(percent) for percent in (20, 35, 50, 65, 80)),
 )
 BY_NAME = {one.name: one for one in SCENARIOS}
@@ -239,10 +268,10 @@ def cases(setting: Setting) -> Sequence[str]:
         return [f'{name} caller {percent}%' for name in FAST for percent in ((45, 80) if name == 'run-again' else (60,))]
     found = []
     for scenario in _of_tool(setting):
-        facts = _prepared(setting, scenario)[1]
         if setting.tool.name == 'dvc':
             found += [f'{scenario.name} caller {round((part + 0.5) * 100 / DVC_POINTS)}%' for part in range(DVC_POINTS)]
             continue
+        facts = _prepared(setting, scenario)[1]
         starts = range(1, facts.calls + 1, BLOCK)
         found += [f'{scenario.name} caller {start}-{min(start + BLOCK - 1, facts.calls)}' for start in starts]
         found += [
@@ -267,11 +296,12 @@ def run(setting: Setting, case: str) -> Verdict:
     scenario = BY_NAME[case.partition(' ')[0]]
     base, facts = _prepared(setting, scenario)
     _, victim, wanted = points(case, facts.calls)
-    verdicts = [_timed(partial(_at, setting, scenario, base, facts, victim, call)) for call in wanted]
+    clock = _Clock(scenario, base, facts.usual, setting.folder)
+    verdicts = [_timed(partial(_at, setting, scenario, base, victim, call), clock) for call in wanted]
     return together(verdicts)
 
 
-def _at(setting: Setting, scenario: Scenario, base: World, facts: Facts, victim: str, call: int) -> Verdict:
+def _at(setting: Setting, scenario: Scenario, base: World, victim: str, call: int, usual: float) -> Verdict:
     """Killed before one call.  Where the command had fewer than when they were counted, nothing was tried."""
     trial = Trial()
     copied = base.copy(setting.folder / f'at-{call}')
@@ -283,26 +313,45 @@ def _at(setting: Setting, scenario: Scenario, base: World, facts: Facts, victim:
             trial.tried = 1
             if 'Traceback (most recent' in ended.err and setting.tool.name == 'mlops':
                 trial.bad(Bad.WRONG, f'a traceback, when a process of it was killed {note}: {ended.err[-300:]}')
-            _judge(scenario, copied, before, facts, trial, note)
+            _judge(scenario, copied, before, usual, trial, note)
         elif ended.code:
             trial.bad(Bad.WRONG, f'exit {ended.code}, and nobody was killed {note}: {ended.err[-300:]}')
     copied.remove()
     return replace(trial.verdict(), tried=trial.tried)
 
 
-def _judge(scenario: Scenario, copied: World, before: world.Snapshot, facts: Facts, trial: Trial, note: str) -> None:
+def _judge(scenario: Scenario, copied: World, before: world.Snapshot, usual: float, trial: Trial, note: str) -> None:
     again = copied.words(*scenario.healing)
     expected = scenario.data() if scenario.data else None
-    world.judge(copied, before, again, facts.usual, trial, note, settled=scenario.settled, data_files=expected)
+    world.judge(copied, before, again, usual, trial, note, settled=scenario.settled, data_files=expected)
 
 
-def _timed(attempt: Callable[[], Verdict]) -> Verdict:
-    """One trial; once more where all that was bad is the time it took, which may be that of others."""
+@dataclass(frozen=True)
+class _Clock:
+    """What the command that heals takes where nothing was killed."""
+
+    scenario: Scenario
+    base: World
+    usual: float
+    folder: Path
+
+    def now(self) -> float:
+        """As long as the machine is as busy as it is this moment."""
+        copied = self.base.copy(self.folder / 'clock')
+        first = copied.do(*copied.words(*self.scenario.words)).seconds
+        seconds = copied.do(*copied.words(*self.scenario.again)).seconds if self.scenario.again else first
+        copied.remove()
+        return max(self.usual, seconds)
+
+
+def _timed(attempt: Callable[[float], Verdict], clock: _Clock) -> Verdict:
+    """One trial, which is told what is usual; again where all that was bad is the time it took, which may be that of others."""
+    found = attempt(clock.usual)
     for _ in range(TRIES - 1):
-        found = attempt()
         if found.heal <= HEAL_SECONDS or dict(found.bad) != {Bad.STUCK.value: 1}:
-            return found
-    return attempt()
+            break
+        found = attempt(clock.now())
+    return found
 
 
 def together(verdicts: Sequence[Verdict]) -> Verdict:
@@ -337,19 +386,20 @@ def run_random(setting: Setting, case: str) -> Verdict:
         after, group = chance.uniform(0, facts.seconds), chance.random() < 0.5
         note = f'({scenario.name}, {number} of {case}: {"its group" if group else "it alone"} after {after:.3f} s)'
         folder = setting.folder / f'n-{number}'
-        verdicts.append(_timed(partial(_at_random, scenario, base, facts, folder, after, group, note)))
+        clock = _Clock(scenario, base, facts.usual, setting.folder)
+        verdicts.append(_timed(partial(_at_random, scenario, base, folder, after, group, note), clock))
     return together(verdicts)
 
 
 def _at_random(
-    scenario: Scenario, base: World, facts: Facts, folder: Path, after: float, group: bool, note: str
+    scenario: Scenario, base: World, folder: Path, after: float, group: bool, note: str, usual: float
 ) -> Verdict:
     trial = Trial()
     copied = base.copy(folder)
     before = world.Snapshot(copied.read(), scenario.acknowledged())
     if _kill_after(copied, scenario, after, group):
         trial.tried = 1
-        _judge(scenario, copied, before, facts, trial, note)
+        _judge(scenario, copied, before, usual, trial, note)
     copied.remove()
     return replace(trial.verdict(), tried=trial.tried)
 
@@ -377,7 +427,7 @@ ROWS = (
     Row(
         'F1',
         'killed before each system call that changes the disk',
-        'every such call of add, run, checkout and accept in 9 situations, of the command and all its processes and threads '
+        'every such call of add, run, checkout, accept and gc in 12 situations, of the command, all its processes and threads '
         'in the order they come, and of the recovery after 5 kills; DVC: 8 calls of each command',
         cases,
         run,
