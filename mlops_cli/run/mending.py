@@ -1,7 +1,7 @@
 """Damage in the cache: what another copy on this machine can heal is healed; of the rest it is said what brings it back.
 
 Nothing is put into the cache but what hashed to the wanted name while it was copied.  Of sources, those nearest come first:
-what was put aside or swept, the workspace, the records, other caches."""
+what was swept or put aside, the workspace, the records, other worktrees and projects."""
 
 from __future__ import annotations
 
@@ -16,6 +16,7 @@ from mlops_cli.core.classes import dataclass
 from mlops_cli.core.digest import Digest, digest_of
 from mlops_cli.core.errors import UserError
 from mlops_cli.core.refs import ObjectRef
+from mlops_cli.fingerprint.files import Workspace
 from mlops_cli.fingerprint.stage import Draft
 from mlops_cli.fsio.paths import Root
 from mlops_cli.plan.facts import Wishes
@@ -25,7 +26,8 @@ from mlops_cli.records.pins import Pin, is_pin
 from mlops_cli.records.pins import decode as decode_pin
 from mlops_cli.run.outlook import look
 from mlops_cli.run.sources import manifest_document
-from mlops_cli.run.workbench import Workbench
+from mlops_cli.run.workbench import Workbench, open_workbench
+from mlops_cli.store import users
 from mlops_cli.store.objects import CHUNK, Damaged, MissingObject
 from mlops_cli.store.shelf import QUARANTINE, hash_rest, object_path
 from mlops_cli.store.tree import MalformedTree, build, decode, walk
@@ -63,7 +65,8 @@ class Mender:
 
         Raises OSError where the cache cannot be written."""
         found: dict[Digest, str] = {}
-        for source in (self._from_aside, self._from_workspace, self._from_records, self._from_logs, self._from_others):
+        near = (self._from_trash, self._from_aside, self._from_workspace, self._from_records, self._from_logs)
+        for source in (*near, self._from_others):
             left = {digest for digest in wanted if digest not in found}
             if not left:
                 break
@@ -90,6 +93,10 @@ class Mender:
             return False
         return self._take(digest, fd)
 
+    def _from_trash(self, wanted: Collection[Digest]) -> dict[Digest, str]:
+        """The store itself looks there for what it lacks."""
+        return {digest: 'the trash of mlops gc' for digest in wanted if self.bench.store.sound(digest)}
+
     def _from_aside(self, wanted: Collection[Digest]) -> dict[Digest, str]:
         found: dict[Digest, str] = {}
         places = {name[:64]: path for name, path in self.aside.items()}
@@ -105,49 +112,36 @@ class Mender:
         if digest_of(b'') in wanted:
             self.bench.store.add_bytes(b'')
             found[digest_of(b'')] = 'nothing, which it holds'
-        for path, ignore in self._paths().items():
-            with suppress(UserError, OSError):  # a pipe, a link that leads out: no copy of anything
-                self._from_path(path, ignore, wanted, found)
+        self._from_files(self.bench, '', wanted, found)
         for node in self._source_nodes():
             self._node(node, wanted, found, 'the code in the workspace')
         return found
 
-    def _paths(self) -> dict[str, bool]:
-        """Path -> whether what ``.mlopsignore`` says counts, of all in the workspace that may be in the cache too."""
-        paths: dict[str, bool] = {}
-        for file in self.bench.pipeline.files:
-            paths[file] = True
-        for draft in self._drafts():
-            paths |= dict.fromkeys(draft.inputs, True)
-            paths |= dict.fromkeys((ref.file for ref in draft.stage.params), True)
-        with suppress(UserError):  # a damaged record
-            paths |= dict.fromkeys(data.tracked(self.bench.root), False)
-        paths |= {output.path: False for stage in self.bench.pipeline.stages.values() for output in stage.outputs}
-        return paths
+    def _from_files(self, bench: Workbench, where: str, wanted: Collection[Digest], found: dict[Digest, str]) -> None:
+        """What lies in the workspace of this project or of another one.  ``where``: in front of its paths, to people."""
+        for path, ignore in _paths(bench).items():
+            with suppress(UserError, OSError):  # a pipe, a link that leads out: no copy of anything
+                self._from_path(bench.workspace, where, path, ignore, wanted, found)
 
-    def _drafts(self) -> Iterator[Draft]:
-        for name in self.bench.order:
-            with suppress(UserError, OSError):
-                yield self.bench.describer.describe(self.bench.pipeline.stages[name])
-
-    def _from_path(self, path: str, ignore: bool, wanted: Collection[Digest], found: dict[Digest, str]) -> None:
-        workspace = self.bench.workspace
+    def _from_path(
+        self, workspace: Workspace, where: str, path: str, ignore: bool, wanted: Collection[Digest], found: dict[Digest, str]
+    ) -> None:
         ref = workspace.ref(path, ignore=ignore)
         if ref is None:
             return
         if ref.kind != 'tree':
             if ref.digest in wanted and ref.digest not in found and self._take(ref.digest, workspace.open(path)):
-                found[ref.digest] = path
+                found[ref.digest] = where + path
             return
         nodes = workspace.nodes(path, ignore=ignore)
         for node in nodes.values():
-            self._node(node, wanted, found, path)
+            self._node(node, wanted, found, where + path)
         for name, entry in walk(ref, nodes.__getitem__):
             if entry.kind in ('file', 'exec') and entry.digest in wanted and entry.digest not in found:
                 place = f'{path}/{name}'
                 with suppress(UserError, OSError):
                     if self._take(entry.ref.digest, workspace.open(place)):
-                        found[entry.ref.digest] = place
+                        found[entry.ref.digest] = where + place
 
     def _node(self, node: bytes, wanted: Collection[Digest], found: dict[Digest, str], source: str) -> None:
         digest = digest_of(node)
@@ -157,7 +151,7 @@ class Mender:
 
     def _source_nodes(self) -> Iterator[bytes]:
         """Of the trees of code that are kept beside results, for the code as it is now."""
-        for draft in self._drafts():
+        for draft in _drafts(self.bench):
             kept: dict[str, ObjectRef] = {}
             for path in dict.fromkeys([*draft.code, *self.bench.pipeline.files, *(ref.file for ref in draft.stage.params)]):
                 with suppress(UserError, OSError):
@@ -187,11 +181,23 @@ class Mender:
     # Elsewhere on this machine
 
     def _from_others(self, wanted: Collection[Digest]) -> dict[Digest, str]:
+        """Other worktrees, and other projects that use the cache: what is in their caches, and what lies there."""
         found: dict[Digest, str] = {}
-        for cache in other_caches(self.bench):
-            for digest in wanted:
-                if digest not in found and self._take_path(digest, f'{cache}/{object_path(digest)}'):
-                    found[digest] = f'the cache {cache}'
+        bench, own = self.bench, os.path.realpath(self.bench.config.cache)
+        for folder in other_projects(bench):
+            with suppress(OSError, UserError):
+                with Root(folder) as root:
+                    config = load_config(root, bench.environ)
+                if os.path.realpath(config.cache) != own:
+                    for digest in {*wanted} - found.keys():
+                        if self._take_path(digest, f'{config.cache}/{object_path(digest)}'):
+                            found[digest] = f'the cache {config.cache}'
+                if left := {*wanted} - found.keys():
+                    other = open_workbench(folder, config, bench.environ)
+                    try:
+                        self._from_files(other, f'{folder}/', left, found)
+                    finally:
+                        other.close()
         return found
 
     # Who needs what is left
@@ -306,16 +312,33 @@ def _files_below(root: Root, folder: str) -> Iterator[str]:
             yield path
 
 
-def other_caches(bench: Workbench) -> tuple[str, ...]:
-    """Folders of the caches of other worktrees of this repository."""
-    top = git.top(bench.root.path)
-    if top is None:
-        return ()
-    below = os.path.relpath(os.path.realpath(bench.root.path), os.path.realpath(top))
+def _paths(bench: Workbench) -> dict[str, bool]:
+    """Path -> whether what ``.mlopsignore`` says counts, of all in a workspace that may be in the cache too."""
+    paths: dict[str, bool] = {}
+    for file in bench.pipeline.files:
+        paths[file] = True
+    for draft in _drafts(bench):
+        paths |= dict.fromkeys(draft.inputs, True)
+        paths |= dict.fromkeys((ref.file for ref in draft.stage.params), True)
+    with suppress(UserError):  # a damaged record
+        paths |= dict.fromkeys(data.tracked(bench.root), False)
+    paths |= {output.path: False for stage in bench.pipeline.stages.values() for output in stage.outputs}
+    return paths
+
+
+def _drafts(bench: Workbench) -> Iterator[Draft]:
+    for name in bench.order:
+        with suppress(UserError, OSError):
+            yield bench.describer.describe(bench.pipeline.stages[name])
+
+
+def other_projects(bench: Workbench) -> tuple[str, ...]:
+    """Folders of this project in other worktrees of the repository, and of other projects that use the cache."""
     found: dict[str, None] = {}
-    for worktree in git.worktrees(bench.root.path):
-        folder = os.path.normpath(os.path.join(worktree, below))
-        with suppress(OSError, UserError), Root(folder) as root:
-            found[load_config(root, bench.environ).cache] = None
-    own = os.path.realpath(bench.config.cache)
-    return tuple(cache for cache in found if os.path.realpath(cache) != own)
+    if (top := git.top(bench.root.path)) is not None:
+        below = os.path.relpath(os.path.realpath(bench.root.path), os.path.realpath(top))
+        found |= dict.fromkeys(os.path.normpath(os.path.join(one, below)) for one in git.worktrees(bench.root.path))
+    with suppress(OSError, UserError), Root(bench.config.cache) as cache:
+        found |= dict.fromkeys(project.path for project in users.projects(cache))
+    own = os.path.realpath(bench.root.path)
+    return tuple(folder for folder in found if os.path.realpath(folder) != own and os.path.isdir(folder))
