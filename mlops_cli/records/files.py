@@ -21,6 +21,7 @@ from mlops_cli.fsio.temporaries import PREFIX, new_name, sweep_temporaries
 LIMIT = 64 << 20  # bytes; a pin has an entry for each file of a glob
 IGNORED = b'/local/'  # the line of .mlops/.gitignore by which git leaves alone what is kept here
 _LINE_END = pattern(rb'\r\n?|\n')
+_LINE = pattern(rb'[^\r\n]+')
 
 
 def prepare_folders(root: Root) -> None:
@@ -179,13 +180,14 @@ def append_lines(root: Root, file: str, lines: Iterable[str]) -> bool:
     The file is replaced in one step.  Raises OSError, UserError for a symbolic link (git does not follow one either)."""
     status = root.stat(file)
     old = read_small(root, file) if status is not None else b''
-    have = set(_LINE_END.split(old))
-    new = [encoded for line in lines if (encoded := os.fsencode(line)) not in have]
+    wanted = dict.fromkeys(map(os.fsencode, lines))
+    have = {found[0] for found in _LINE.finditer(old) if found[0] in wanted}  # of a large file no list is made
+    new = [line for line in wanted if line not in have]
     if not new:
         return False
     end = b'\r\n' if b'\r\n' in old else b'\n'
     if old and not old.endswith((b'\n', b'\r')):
         old += end
     mode = stat.S_IMODE(status.st_mode) if status is not None else 0o644
-    write_file(root, file, old + b''.join(line + end for line in dict.fromkeys(new)), mode)
+    write_file(root, file, old + b''.join(line + end for line in new), mode)
     return True
