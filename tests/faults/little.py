@@ -82,7 +82,8 @@ RUN = {'mlops': 'run', 'dvc': 'repro'}
 class Scenario:
     """``words``: by tool, what is tried; ``codes``: how it ends when all is well.  ``prepare``: makes the project.  ``own``:
     paths of the user's that no command may change.  ``right``: path -> content afterwards; ``after``: how paths begin that
-    are there then.  ``again``: how it ends, too, where it has been done already.  ``harmed``: the store was damaged before."""
+    are there then.  ``again``: how it ends, too, where it has been done already.  ``harmed``: the store was damaged before.
+    ``reports``: what it prints, and ends with 1, where it is its business to tell of such a fault."""
 
     name: str
     words: dict[str, Sequence[str]]
@@ -93,6 +94,7 @@ class Scenario:
     after: Sequence[str] = ()
     again: Sequence[int] = ()
     harmed: bool = False
+    reports: str = ''
 
 
 SOURCES = ('prepare.sh', 'in.csv', 'labels.csv', 'notes.txt')
@@ -204,7 +206,9 @@ SCENARIOS = (
         after=('.mlops/accepted/',),
         again=(2,),
     ),
-    Scenario('verify', {'mlops': ('verify',)}, _to_verify, (*SOURCES, *IMAGES), _outputs(OLD)),
+    Scenario(
+        'verify', {'mlops': ('verify',)}, _to_verify, (*SOURCES, *IMAGES), _outputs(OLD), reports='  (unreadable|damaged) '
+    ),
     Scenario('find', {'mlops': ('verify',)}, _to_find, (*SOURCES, *IMAGES), _outputs(OLD), codes=(0, 1), harmed=True),
     Scenario(
         'gc',

@@ -176,3 +176,16 @@ with warm.Notes() as notes:
     code, err, lines = json.loads(done.stdout)
     assert code == 6 and len(lines) == 1 and lines[0][1].startswith(str(tmp_path / 'p'))
     assert 'quota' in err.lower()
+
+
+@pytest.mark.parametrize(
+    ('line', 'paths'),
+    [
+        ('openat(3</a>, "b/c", O_RDONLY) = -1 EIO (INJECTED)', ['/a/b/c']),
+        ('openat(AT_FDCWD</a>, "/d", O_RDONLY) = -1 EIO (INJECTED)', ['/d']),
+        ('write(4</a/x>, "some/text"..., 9) = -1 EIO (INJECTED)', ['/a/x']),
+        ('rename("/a", "/b") = -1 EIO (INJECTED)', ['/a', '/b']),
+    ],
+)
+def test_paths_are_read_from_what_strace_says(line: str, paths: list[str]) -> None:
+    assert list(f02_errors.paths_in(line)) == paths

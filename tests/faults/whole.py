@@ -103,12 +103,19 @@ def _is_temporary(path: str) -> bool:
 
 def left(tool: str, folder: Path) -> list[str]:
     """Temporaries, and signs of what is under way, where nothing runs any more."""
-    found = [path for path, _ in walk(folder) if _is_temporary(path) and not path.startswith('.git/')]
+    found = [
+        path for path, facts in walk(folder) if _is_temporary(path) and not (path.startswith('.git/') or _is_mark(path, facts))
+    ]
     for part in _IN_FLIGHT[tool]:
         found += [f'{part}/{path}' for path, _ in walk(folder / part) if f'{part}/{path}' not in found]
     found += [path for path in _folders(folder) if _is_temporary(path)]
     crashes = folder / '.mlops/local/crashes'
     return found + [f'crash log {one.name}' for one in crashes.glob('*')]
+
+
+def _is_mark(path: str, facts: os.stat_result) -> bool:
+    """Of when the last command began: empty, and taken away by the next."""
+    return path.startswith('.mlops/cache/tmp/') and not facts.st_size
 
 
 def _folders(folder: Path, rel: str = '') -> Iterator[str]:
