@@ -268,7 +268,7 @@ CODE: Mapping[str, Document] = {
     'an unknown cookie': _of('# coding: no-such\nx = 1\n'),
     'an integer of 100 kB': lambda: b'x = ' + b'9' * 100_000 + b'\n',
     'a long string': lambda: b'x = "' + b'a' * 900_000 + b'"\n',
-    'many statements': lambda: b'x = 1\n' * 100_000,
+    'many statements': lambda: b'x = 1\n' * 50_000,
     'many imports': lambda: b''.join(b'import m%d\n' % n for n in range(5_000)),
     'imports outside': _of('import sys; sys.path.insert(0, "../../../../outside")\nimport x\nfrom .... import y\n'),
     'imports of itself': _of('import x\nfrom x import *\n'),

@@ -349,19 +349,23 @@ def _attempt(
     setting: Setting, trial: Trial, world: World, what: str, further: Words = (), *, refused: bool = False
 ) -> list[Ended]:
     """All the commands, one after the other, in one world.  Of code that a link leads to, names are listed, as Python would
-    to import it: so it is known that it lies outside, and not followed.  And who runs it runs it."""
+    to import it: so it is known that it lies outside, and not followed.  And who runs it runs it.
+    What a person names in the words of a command may be read wherever it is."""
     is_code = what.startswith(CODE) or any(place in what for place in (' at x.py', ' at pkg'))
+    is_program = what.startswith(CODE[:4])
     before = world.around()
     environ = setting.tool.environment(Path(f'{world.project}-home'), {'MLOPS_QUICK': '1'})
     ended = []
     with Watch(world.outside) as watch:
         for words in _commands(setting, world, further, refused):
+            if is_program and words[0] in RUNS_CODE:
+                continue  # that is what the person's own command reads
             watch.seen()
             one = command(world.project, environ, *(word.encode('utf-8', 'surrogateescape').decode('utf-8',
                 'surrogateescape') for word in words))
             judge(trial, one, what)
             seen = [one for one in watch.seen() if not (is_code and one.startswith('listed '))]
-            if seen and not (is_code and words[0] in RUNS_CODE):
+            if seen and not (is_code and words[0] in RUNS_CODE) and not what.startswith('argument: '):
                 trial.bad(Bad.ESCAPED, f'{what}: {" ".join(words)[:80]!r}: {", ".join(seen[:5])}')
             ended.append(one)
             if trial_is_bad_enough(trial):

@@ -214,7 +214,7 @@ LOADERS: Mapping[str, Loader] = {
     'ignore': Loader(_at('.mlopsignore'), 'patterns', (('status',), ('add', 'data/raw'), ('run',))),
     'requirements': Loader(_at('requirements.txt'), 'lines', STATUS, prepare=_uses(VENV_STAGE % ('venv', 'requirements.txt'))),
     'uv.lock': Loader(_at('uv.lock'), 'toml', STATUS, prepare=_uses(VENV_STAGE % ('uv', 'uv.lock'))),
-    'gitignore': Loader(_at('.gitignore'), 'patterns', (('run', '--force'), ('add', 'data/raw'))),
+    'gitignore': Loader(_at('.gitignore'), 'lines', (('run', '--force'), ('add', 'data/raw'))),  # patterns are git's to read
     'Python': Loader(_at('x.py'), 'code', (('status',), ('explain', 'code'), ('run', 'make')), prepare=_uses(CODE_STAGE)),
     'shell': Loader(_at('y.sh'), 'binary', (('status',), ('explain', 'shell')), prepare=_uses(CODE_STAGE)),
     'data record': Loader(_at('.mlops/data/data/raw.json'), 'json', (('status',), ('checkout',), ('lineage', 'upstream',
