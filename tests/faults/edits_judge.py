@@ -42,8 +42,8 @@ from tests.faults.edits_world import (
 )
 from tests.faults.tools import Done, run
 
-READS = frozenset({'add', 'status', 'plan', 'verify', 'accept'})  # of the work tree
-WRITERS = frozenset({'add', 'run', 'checkout', 'accept'})  # they put right first what a killed command left
+READS = frozenset({'add', 'status', 'plan', 'verify', 'accept', 'gc'})  # of the work tree
+WRITERS = frozenset({'add', 'run', 'checkout', 'accept', 'gc'})  # they put right first what a killed command left
 CODES = frozenset({0, 1, 2, 5, -9})
 KEPT = re.compile(r'\.mlops/local/(?:rescue|failed)/[^\s,;:\'"()]+')
 Snapshot = frozenset[tuple[str, str]]

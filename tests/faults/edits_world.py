@@ -96,11 +96,8 @@ class Side:
 
     def __init__(self, tool: Tool, folder: Path, mode: str, shared: bool) -> None:
         self.tool, self.folder, self.mode, self.shared = tool, folder, mode, shared
+        self.project = folder / 'p'
         self.environ: dict[str, str] = {}
-
-    @property
-    def project(self) -> Path:
-        return self.folder / 'p'
 
     def roots(self) -> list[Path]:
         return [one for one in (self.project, self.folder / 'w') if (one / '.git').exists()]

@@ -53,8 +53,8 @@ def _act(dice: random.Random, tool: str, number: int) -> Act:
 
 
 def _command(dice: random.Random, tool: str, tree: int, number: int) -> Act:
-    verb = dice.choices(['checkout', 'run', 'add', 'accept', 'status', 'verify', 'plan'], [42, 26, 16, 5, 5, 3, 3])[0]
-    if tool == 'dvc' and verb in ('verify', 'plan'):
+    verb = dice.choices(['checkout', 'run', 'add', 'accept', 'gc', 'status', 'verify', 'plan'], [41, 25, 15, 5, 5, 4, 3, 2])[0]
+    if tool == 'dvc' and verb in ('verify', 'plan', 'gc'):
         verb = 'checkout'
     words = [verb]
     if verb == 'add':
@@ -68,9 +68,11 @@ def _command(dice: random.Random, tool: str, tree: int, number: int) -> Act:
             words += ['--clean'] if dice.random() < 0.15 else []
             words += ['--at', dice.choice(['main', 'other', 'HEAD'])] if dice.random() < 0.3 else []
             words += ['--json'] if dice.random() < 0.7 else []
+    elif verb == 'gc':
+        words += dice.choice([['--grace', '0', '--yes']] * 3 + [['--undo']])
     elif verb == 'run' and dice.random() < 0.2:
         words += [dice.choice([*STAGE_OF.values()])]
-    most = {'checkout': 250, 'run': 400, 'add': 60, 'accept': 60}.get(verb, 0)
+    most = {'checkout': 250, 'run': 400, 'add': 60, 'accept': 60, 'gc': 60}.get(verb, 0)
     kill = int(math.exp(dice.uniform(0, math.log(most)))) if most and dice.random() < 0.14 else 0
     meanwhile = None
     if most and not kill and tool == 'mlops' and dice.random() < 0.15:

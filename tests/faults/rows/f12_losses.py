@@ -22,15 +22,15 @@ from tests.faults.tools import Done, git, run
 
 Scenario = Callable[[Side, Trial], None]
 ALL: dict[str, Scenario] = {}
-MODES: dict[str, str] = {}
+WORLDS: dict[str, tuple[str, bool]] = {}
 FAST = ('10557', '1258', '5978', '11101', '4634')  # their first numbers
 
 
-def scenario(name: str, mode: str = 'copy') -> Callable[[Scenario], Scenario]:
+def scenario(name: str, mode: str = 'copy', *, shared: bool = False) -> Callable[[Scenario], Scenario]:
     """``name``: the numbers, then what it is about."""
 
     def put(function: Scenario) -> Scenario:
-        ALL[name], MODES[name] = function, mode
+        ALL[name], WORLDS[name] = function, (mode, shared)
         return function
 
     return put
@@ -228,6 +228,45 @@ def linked_parent(side: Side, trial: Trial) -> None:
                 delete(target / name)
 
 
+def clean(side: Side) -> Done:
+    """As much as may go; DVC is told to keep what any commit needs, which is the most that it can be told."""
+    words = ('gc', '--grace', '0', '--yes') if isinstance(side, Mlops) else ('gc', '-q', '-f', '--all-commits')
+    return side.tool.do(side.project, *words, environ=side.environ)
+
+
+@scenario('377, 2325, 820 the cache is cleaned while a stash needs something')
+def cleaned(side: Side, trial: Trial) -> None:
+    root = side.project
+    save_as_editors_do(root / 'data/one.csv', b'stashed\n')
+    do(side, 'add', 'data/one.csv')
+    git(root, 'stash')
+    do(side, 'checkout')
+    done = clean(side)
+    git(root, 'stash', 'pop')
+    delete(root / 'data/one.csv')
+    do(side, 'checkout', 'data/one.csv')
+    if content(root / 'data/one.csv') != key(b'stashed\n'):
+        trial.bad(Bad.LOST, f'what a stash names is gone: {done.said}')
+    for path in ('data/set/1', 'd/x'):
+        if content(root / path) is None or not somewhere(side, (root / path).read_bytes()):
+            trial.bad(Bad.LOST, f'{path} is gone: {done.said}')
+
+
+@scenario('8090, 7610 the cache is cleaned by one of two projects that share it', shared=True)
+def cleaned_by_another(side: Side, trial: Trial) -> None:
+    shutil.copytree(side.project, side.folder / 'w', symlinks=True)
+    other = type(side)(side.tool, side.folder, side.mode, True)
+    other.project = side.folder / 'w'
+    save_as_editors_do(other.project / 'data/one.csv', b'of the other one\n')
+    do(other, 'add', 'data/one.csv')
+    commit(other.project)
+    done = clean(side)
+    delete(other.project / 'data/one.csv')
+    do(other, 'checkout', 'data/one.csv')
+    if content(other.project / 'data/one.csv') != key(b'of the other one\n'):
+        trial.bad(Bad.LOST, f'what the other project needs is gone: {done.said}')
+
+
 def parallel(count: int) -> str:
     return ''.join(
         f'  s{number}: {{cmd: "cat src/in.txt > made-{number}.txt", deps: [src/in.txt], outs: [made-{number}.txt]}}\n'
@@ -317,7 +356,7 @@ def tried(setting: Setting, case: str) -> Verdict:
     trial = Trial()
     trial.tried = 1
     folder = setting.folder / 'laid'
-    side = laid(setting, folder, MODES[case], shared=False)
+    side = laid(setting, folder, *WORLDS[case])
     try:
         ALL[case](side, trial)
     finally:
