@@ -100,36 +100,45 @@ def _plain(workspace: Workspace, path: str) -> os.stat_result | None:
 def _folder(workspace: Workspace, fd: int, rel: str, ignore: bool, found: State) -> None:
     """``fd``: is taken over.  ``ignore``: as Workspace.ref has it.  Raises OSError."""
     counts = workspace.ignore if ignore else None
+    may_ignore = counts.may_ignore if counts is not None else str
+    packed = SIGNATURE.pack
     names: list[bytes] = []
     parts: list[bytes] = []
     folders: list[str] = []
     try:
         own = os.fstat(fd)
-        with os.scandir(fd) as entries:
-            for entry in entries:
-                name = entry.name
-                encoded = os.fsencode(name)
-                names.append(encoded)
-                is_folder = entry.is_dir(follow_symlinks=False)
-                if counts is not None and counts.entry_ignored(rel, name, is_folder):
-                    continue
-                if name.startswith(temporaries.PREFIX) and temporaries.owner_in(name):
-                    continue
-                if is_folder:
-                    folders.append(name)
-                    continue
-                facts = entry.stat(follow_symlinks=False)
-                linked = facts.st_nlink > 1 and stat.S_ISREG(facts.st_mode)
-                parts.append(encoded + b'\0' + _state(facts, linked))
-                if ignore and entry.is_symlink():
-                    _look(workspace, f'{rel}/{name}' if rel else name, ignore, found)
-        place = rel or '.'
-        found[place] = FolderState(_digest(parts), _digest(names), (own.st_ino, own.st_mtime_ns, own.st_ctime_ns))
+        with os.scandir(fd) as found_here:
+            entries = list(found_here)
+        for entry in entries:  # once for each file of the stage's inputs: every line counts
+            name = entry.name
+            encoded = name.encode('utf-8', 'surrogateescape')
+            names.append(encoded)
+            is_folder = entry.is_dir(follow_symlinks=False)
+            if may_ignore(name) and ((counts and counts.entry_ignored(rel, name, is_folder)) or _is_ours(name)):
+                continue
+            if is_folder:
+                folders.append(name)
+                continue
+            facts = entry.stat(follow_symlinks=False)
+            mode = facts.st_mode
+            if facts.st_nlink > 1 and stat.S_ISREG(mode):
+                state = _state(facts, True)
+            else:
+                state = packed(facts.st_dev, facts.st_ino, facts.st_size, facts.st_mtime_ns, facts.st_ctime_ns, mode)
+            parts.append(encoded + b'\0' + state)
+            if ignore and stat.S_ISLNK(mode):
+                _look(workspace, f'{rel}/{name}' if rel else name, ignore, found)
+        times = own.st_ino, own.st_mtime_ns, own.st_ctime_ns
+        found[rel or '.'] = FolderState(_digest(parts), _digest(names), times)
         for name in folders:
             path = f'{rel}/{name}' if rel else name
             _folder(workspace, os.open(name, _FOLDER, dir_fd=fd), path, ignore, found)
     finally:
         os.close(fd)
+
+
+def _is_ours(name: str) -> bool:
+    return name.startswith(temporaries.PREFIX) and bool(temporaries.owner_in(name))
 
 
 def _digest(parts: list[bytes]) -> bytes:
