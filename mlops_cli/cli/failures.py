@@ -47,6 +47,8 @@ def guarded(call: Callable[[], Any], arguments: Sequence[str]) -> int:
     except KeyboardInterrupt:
         say(Line(ending.WORDS[ending.asked_by]))
         return ExitCode.INTERRUPTED
+    except ImportError as error:
+        return _tell(_unloadable(error))
     except Exception as error:  # noqa: BLE001 -- whatever it is, it is a bug of ours: a log, an invitation, exit 70
         return _usage(error, arguments) if _is_usage(error) else _crash(arguments)
 
@@ -67,6 +69,15 @@ def _while_printing(error: OSError) -> bool:
     while step is not None and step.tb_next is not None:
         step = step.tb_next
     return step is not None and step.tb_frame.f_globals.get('__name__', '').startswith(_PRINTS)
+
+
+def _unloadable(error: ImportError) -> UserError:
+    """A part of the program that is loaded when it is first needed, and is not there then."""
+    return UserError(
+        f'cannot load {error.name or "a part of mlops"}{f" ({error.path})" if error.path else ""}: {error.msg}',
+        hint='too many open files (ulimit -n), a failing disk, or mlops is being installed anew: try again, or reinstall it',
+        exit_code=ExitCode.MACHINE,
+    )
 
 
 def _is_usage(error: Exception) -> bool:
@@ -171,8 +182,6 @@ def _crash(arguments: Sequence[str]) -> int:
 
 def _keep(data: bytes) -> str:
     """Where a crash log went: into the project, through no link, else into the folder for temporary files; empty: nowhere."""
-    import tempfile
-
     name = f'mlops-crash-{time.strftime("%Y%m%dT%H%M%S")}-{os.getpid()}.log'
     try:
         folder = project_folder()
@@ -183,7 +192,12 @@ def _keep(data: bytes) -> str:
                 return os.path.relpath(root.full(f'{layout.CRASHES}/{name}'))
     except (OSError, UserError):
         pass
-    path = os.path.join(tempfile.gettempdir(), name)
+    try:
+        from tempfile import gettempdir
+
+        path = os.path.join(gettempdir(), name)
+    except (OSError, ImportError):  # where nothing can be read any more, it is told only
+        return ''
     try:
         with open(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC, 0o600), 'wb') as file:
             file.write(data)

@@ -122,7 +122,7 @@ class Batch:
 
     def _is_worth_a_start(self, fd: int) -> bool:
         """Where each file gets an fsync of its own, that starts the write-out of a small one soon enough, beside others."""
-        facts = os.fstat(fd)
+        facts = ops.fstat(fd)
         return facts.st_size >= _LARGE or self._order.is_kept(facts.st_dev, fd)
 
     def pending(self, final: str, *, root: Root | None = None) -> str | None:
@@ -250,7 +250,7 @@ class Batch:
                 root = part[0].root
                 folder = self._target(root, path, folders, to_sync)
                 if self._unsettled:
-                    self._settle_all_but(os.fstat(folder).st_dev)
+                    self._settle_all_but(ops.fstat(folder).st_dev)
                 for item in part:
                     self._name(item, folder, folders)
                     item.named = True
@@ -287,8 +287,7 @@ class Batch:
         """Remember that a folder got a new name, as far as an fsync of it will be needed."""
         if self.durability == 'none':
             return
-        with ops.Naming(folder):
-            facts = os.fstat(folder)
+        facts = ops.fstat(folder)
         if self._order.is_kept(facts.st_dev, folder):
             self._close_unsettled(facts.st_dev)
             self._unsettled[facts.st_dev] = os.dup(folder)

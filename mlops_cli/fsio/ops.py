@@ -145,6 +145,15 @@ class Naming:
                 _name(error, name, self._fd)
 
 
+def fstat(fd: int) -> os.stat_result:
+    """As os.fstat, an error with its path."""
+    try:
+        return os.fstat(fd)
+    except OSError as error:
+        _name_fd(error, fd)
+        raise
+
+
 # Files
 
 @_again_after_signals

@@ -6,7 +6,6 @@ them, changed last; or fsync each, many at a time, since the device merges flush
 """
 from __future__ import annotations
 
-import os
 import stat
 import threading
 from collections.abc import Iterator, Sequence
@@ -67,7 +66,7 @@ class Order:
         """The device of a descriptor if it is ordered, else None.  Raises OSError."""
         if not self._wanted:
             return None
-        device = os.fstat(fd).st_dev
+        device = ops.fstat(fd).st_dev
         return device if self.is_kept(device, fd) else None
 
     def is_kept(self, device: int, fd: int) -> bool:
@@ -100,6 +99,6 @@ def sync_files(fds: Sequence[int], order: Order) -> list[int]:
     sync_each(single)
     for fd in newest.values():
         # The change of mode, to what it is, makes this file the newest change: its fsync then covers all the others.
-        ops.fchmod(fd, stat.S_IMODE(os.fstat(fd).st_mode))
+        ops.fchmod(fd, stat.S_IMODE(ops.fstat(fd).st_mode))
         ops.fsync(fd)
     return list(newest)

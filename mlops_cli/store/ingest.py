@@ -90,12 +90,12 @@ def check_link(path: str, target: str, depth: int) -> None:
 def hash_open_file(source: int, path: str) -> tuple[ObjectRef, os.stat_result]:
     """The content of the file behind a descriptor, and its stat after the reading.  ``path``: for messages.  Raises UserError
     if it is not a regular file or changes all the time, OSError."""
-    before = os.fstat(source)
+    before = ops.fstat(source)
     for _ in range(TRIES):
         if not stat.S_ISREG(before.st_mode):
             raise special_file(path, before)
         digest, size = hash_rest(source, before.st_size)
-        after = os.fstat(source)
+        after = ops.fstat(source)
         if size == after.st_size and same_state(before, after):
             return ObjectRef(digest, size, kind_of(after)), after
         before = after
@@ -137,13 +137,13 @@ def add_open_file(shelf: Shelf, source: int, path: str, *, reflink: bool) -> tup
     """Store the file behind a descriptor: (content, its stat after the reading).  ``path``: for messages.
 
     Raises UserError if it is not a regular file, or will not hold still for as long as it takes to read it."""
-    before = os.fstat(source)
+    before = ops.fstat(source)
     for _ in range(TRIES):
         if not stat.S_ISREG(before.st_mode):
             raise special_file(path, before)
         small = before.st_size <= SMALL
         found = _add_small(shelf, source, before) if small else _add_large(shelf, source, before, reflink)
-        after = os.fstat(source)
+        after = ops.fstat(source)
         if found is not None and found[1] == after.st_size and same_state(before, after):
             return ObjectRef(found[0], found[1], kind_of(after)), after
         before = after
@@ -154,7 +154,7 @@ def add_open_file(shelf: Shelf, source: int, path: str, *, reflink: bool) -> tup
 def _add_small(shelf: Shelf, source: int, before: os.stat_result) -> tuple[Digest, int] | None:
     """None if it changed meanwhile; then nothing was stored."""
     data = read_all(source, before.st_size)
-    if not same_state(before, os.fstat(source)):
+    if not same_state(before, ops.fstat(source)):
         return None
     return add_bytes(shelf, data).digest, len(data)
 
@@ -163,10 +163,10 @@ def _add_large(shelf: Shelf, source: int, before: os.stat_result, reflink: bool)
     fd, temporary = shelf.new_temporary()
     with _dropped_on_error(shelf, fd, temporary):
         if reflink and ops.reflink(source, fd):
-            digest, size = hash_rest(fd, os.fstat(fd).st_size)
+            digest, size = hash_rest(fd, ops.fstat(fd).st_size)
         else:
             digest, size = hash_rest(source, before.st_size, lambda part: ops.write(fd, part))
-        changed = not same_state(before, os.fstat(source))
+        changed = not same_state(before, ops.fstat(source))
         present = not changed and shelf.sound(digest, size) and shelf.freshen(digest)
     if changed or present:
         os.close(fd)
@@ -242,13 +242,13 @@ class Ingest:
         try:
             if depth > DEPTH_LIMIT:
                 raise too_deep(path)
-            before = os.fstat(fd)
+            before = ops.fstat(fd)
             read = self._read(path, before)
             for _ in range(TRIES):
                 read_so_far = len(self.files)
                 with ops.Naming(fd):
                     entries = self._entries(fd, path, depth, read)
-                after = os.fstat(fd)
+                after = ops.fstat(fd)
                 if entries is not None and same_state(before, after):
                     break
                 before, read = after, {}

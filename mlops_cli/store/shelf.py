@@ -131,7 +131,7 @@ class Shelf:
                     if error.errno != errno.ELOOP:
                         raise
                     raise self.quarantine(digest, 'it is a symbolic link') from None
-                facts = os.fstat(fd)
+                facts = ops.fstat(fd)
                 if stat.S_ISREG(facts.st_mode):
                     return fd, facts
                 os.close(fd)
@@ -155,6 +155,9 @@ class Shelf:
             return os.stat(path, dir_fd=self.root.fd, follow_symlinks=False)
         except (FileNotFoundError, NotADirectoryError):
             return None
+        except OSError as error:
+            error.filename = self.root.full(path)
+            raise
 
     def is_pending(self, digest: Digest) -> bool:
         """Whether it was added here and has not got its name yet."""
@@ -182,7 +185,7 @@ class Shelf:
             return None
         try:
             data = os.read(fd, size + 1)
-            facts = os.fstat(fd)
+            facts = ops.fstat(fd)
         except OSError:
             return None
         finally:
@@ -361,14 +364,14 @@ class Place:
 def make_folders(path: str, *, durable: bool = True) -> None:
     """A folder of ours and those above it, if absent; with ``durable``, what is made durable in it later will be found.
     Raises OSError."""
-    if os.path.isdir(path):
+    if _is_folder(path):
         return
-    if not os.path.isdir(above := os.path.dirname(path) or '.'):
+    if not _is_folder(above := os.path.dirname(path) or '.'):
         make_folders(above, durable=durable)
     try:
         ops.mkdir(path, 0o700)
     except FileExistsError:
-        if not os.path.isdir(path):
+        if not _is_folder(path):
             raise
     if not durable:
         return
@@ -377,6 +380,14 @@ def make_folders(path: str, *, durable: bool = True) -> None:
         syncing.sync_names(fd)
     finally:
         os.close(fd)
+
+
+def _is_folder(path: str) -> bool:
+    """Raises OSError where that cannot be told."""
+    try:
+        return stat.S_ISDIR(os.stat(path).st_mode)
+    except (FileNotFoundError, NotADirectoryError):
+        return False
 
 
 def read_all(fd: int, size: int) -> bytes:

@@ -165,3 +165,15 @@ def test_an_error_of_a_disk_is_not_told_as_one_of_the_output(capsys: pytest.Capt
 
     assert failures.guarded(call, []) == 6
     assert capsys.readouterr().err.startswith('error: cannot go on: Input/output error\n  hint: the disk reports an error')
+
+
+def test_a_part_that_cannot_be_loaded_just_now_is_no_bug(here: Project, capsys: pytest.CaptureFixture[str]) -> None:
+    """As when too many files are open, or another version is being installed."""
+
+    def call() -> None:
+        raise ModuleNotFoundError("No module named 'yaml.loader'", name='yaml.loader')
+
+    assert failures.guarded(call, []) == 6
+    said = capsys.readouterr().err
+    assert said.startswith("error: cannot load yaml.loader: No module named 'yaml.loader'\n  hint: too many open files")
+    assert not (here.path / layout.CRASHES).exists()

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import errno
+import os
 from pathlib import Path
 from typing import Any
 
@@ -66,3 +68,13 @@ def test_those_on_the_way_to_the_list_of_who_uses_a_cache(tmp_path: Path, synced
         users.register(cache, str(tmp_path / 'project'), lambda: False)
     assert synced[:4] == ['mkdir roots', f'fsync {tmp_path.name}', 'mkdir projects', 'fsync roots']
     assert synced[-1] == 'fsync projects'
+
+
+def test_a_disk_that_says_of_nothing_whether_it_is_there_is_told(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def fails(path: str, *_: object, **__: object) -> os.stat_result:
+        raise OSError(errno.EIO, os.strerror(errno.EIO), path)
+
+    with monkeypatch.context() as meanwhile, pytest.raises(OSError, match='Input/output error') as caught:
+        meanwhile.setattr(os, 'stat', fails)
+        make_folders(str(tmp_path / 'a/b'))
+    assert caught.value.filename == str(tmp_path / 'a/b')

@@ -319,13 +319,18 @@ def paths_in(line: str) -> Iterator[str]:
             yield os.path.normpath(os.path.join(folder, name if named else ''))
 
 
+def _is_ours(line: str, folder: Path) -> bool:
+    """Whether it is about a file of the project; what the interpreter loads is not."""
+    return any(path == str(folder) or path.startswith(f'{folder}/') for path in paths_in(line))
+
+
 def _by_strace(world: World, trial: Trial, call: str, error: str) -> None:
     """The system calls of the command's own thread, from where it begins: once and, unless interrupted, from then on."""
     log = world.setting.folder / 'strace'
     with world.copy() as folder:
         _traced(world, folder, log, call, '')
         lines = log.read_text().splitlines()
-    mine = [number for number, line in enumerate(lines, 1) if 'copy-' in line and (call != 'fcntl' or 'SETLK' in line)]
+    mine = [number for number, line in enumerate(lines, 1) if _is_ours(line, folder) and (call != 'fcntl' or 'SETLK' in line)]
     step = max(1, len(mine) // 8) if world.setting.full else max(1, len(mine) // 3)
     for number in mine[::step]:
         for mode in ('',) if error == 'EINTR' else ('', '+'):
