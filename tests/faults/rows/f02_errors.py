@@ -333,7 +333,7 @@ def _by_strace(world: World, trial: Trial, call: str, error: str) -> None:
     mine = [number for number, line in enumerate(lines, 1) if _is_ours(line, folder) and (call != 'fcntl' or 'SETLK' in line)]
     step = max(1, len(mine) // 8) if world.setting.full else max(1, len(mine) // 3)
     for number in mine[::step]:
-        for mode in ('',) if error == 'EINTR' else ('', '+'):
+        for mode in ('',) if error == 'EINTR' or call == 'write' else ('', '+'):  # else it could not even say so
             with world.copy() as folder:
                 done = _traced(world, folder, log, call, f'{call}:error={error}:when={number}{mode}')
                 failed = [line for line in log.read_text().splitlines() if 'INJECTED' in line]
