@@ -4,15 +4,16 @@ from __future__ import annotations
 
 import os
 import random
+import subprocess
 from contextlib import nullcontext
 from pathlib import Path
 from unittest import mock
 
 import pytest
 
-from tests.faults import warm
+from tests.faults import power_dvc, straced, warm
 from tests.faults.base import Setting, Trial, Verdict
-from tests.faults.medium import Crash, Held, Medium, crashes, shaped
+from tests.faults.medium import Crash, Held, Medium, crashes, shaped, snapshot
 from tests.faults.recording import INDEX, Incomplete, record
 from tests.faults.rows import f04_power
 from tests.faults.tools import mlops
@@ -194,6 +195,27 @@ def test_the_recorder_notices_what_it_is_not_told(tmp_path: Path, monkeypatch: p
     monkeypatch.setattr(ops, 'link', os.link)
     with pytest.raises((Incomplete, AssertionError)):
         record(mlops(), tmp_path / 'p', 'add', 'data/in.txt', ordered=True)
+
+
+SCRIPT = """
+mkdir -p a/b && printf one > a/x && printf two >> a/x && cat a/x a/x > 'a/b/y z' && mv a/x a/w && ln a/w a/v && ln -s w a/l
+cp a/w a/u && rm a/v && chmod 600 a/u && cd a && printf here > there && mkdir c && rmdir c && sync there
+"""
+
+
+def test_what_strace_tells_is_what_was_done(tmp_path: Path) -> None:
+    if why := power_dvc.lacks():
+        pytest.skip(why)
+    root = tmp_path / 'p'
+    root.mkdir()
+    subprocess.run([*straced.words(tmp_path / 'log'), 'sh', '-ec', SCRIPT], cwd=root, check=True)
+    medium = Medium(str(root), {})
+    told = [operation for operation, _ in straced.operations(tmp_path / 'log', medium)]
+    assert {path: (held.kind, held.data) for path, held in medium.now().items()} == {
+        path: (held.kind, held.data) for path, held in snapshot(root).items()
+    }
+    assert told.count('fsync') == 1
+    assert (root / 'a/there').read_bytes() == b'here'
 
 
 @pytest.fixture(scope='module', autouse=True)

@@ -16,7 +16,7 @@ import sqlite3
 import tempfile
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from contextlib import ExitStack, closing, contextmanager
+from contextlib import ExitStack, closing, contextmanager, nullcontext
 from dataclasses import dataclass
 from itertools import islice
 from pathlib import Path
@@ -31,11 +31,11 @@ from tests.faults.tools import REPOSITORY, Tool
 
 SEED = 4
 FULL, CHUNK = 1500, 150  # states of a scenario and kind of file system; of a case
-FAST, LET_LOOSE = 30, 8  # of each in the fast tier; of so many states there, the program is let loose on one
+FAST, LET_LOOSE = 22, 8  # of each in the fast tier; of so many states there, the program is let loose on one
 DVC_FULL, DVC_STATES, DVC_LET_LOOSE = 5, 40, 8  # parts of each, states of one, of which DVC is let loose on one of so many
 RESULTS = '.mlops/cache/results-v1'
 RECORDS = ('.mlops/stages', '.mlops/data', '.mlops/runs', '.mlops/accepted')
-PROMISED = (*RECORDS, OBJECTS, RESULTS)
+PROMISED = (*RECORDS, OBJECTS, RESULTS, '.mlops/cache/roots/projects')
 SETTLED_SECONDS = 0.03  # after which the index believes that nothing was changed since without a trace
 OUTPUTS = ('out/upper.txt', 'out/parts/a', 'out/parts/b', 'result.txt')
 PIPELINE = """\
@@ -70,7 +70,8 @@ Do = Callable[[Tool, Path], None]
 class Scenario:
     """``words``: the command.  ``before``: what is done to the project first, and is durable; ``late``: what a person does
     then, and is not.  ``then``: commands of which one is given after the cut, and has to end well.  ``saved``: bytes that have
-    to be somewhere in any case.  ``firm``: files that nobody changes."""
+    to be somewhere in any case.  ``firm``: files that nobody changes.  ``many``: folders are taken for ones of thousands of
+    files, which processes beside the command write to where whole folders of them get their names."""
 
     words: tuple[str, ...]
     before: Do
@@ -78,6 +79,7 @@ class Scenario:
     late: Do = lambda tool, project: None
     saved: tuple[bytes, ...] = ()
     firm: tuple[str, ...] = ('data/in.txt', 'data/keep/x.bin', 'data/keep/y.txt', 'code/prep.sh', 'pipeline.yaml')
+    many: bool = False
 
 
 def write(project: Path, rel: str, data: bytes) -> None:
@@ -91,6 +93,12 @@ def lay(tool: Tool, project: Path) -> None:
     write(project, 'data/in.txt', text(1))
     write(project, 'data/keep/x.bin', text(2, 6000))
     write(project, 'data/keep/y.txt', b'small\n')
+
+
+def _large(tool: Tool, project: Path) -> None:
+    lay(tool, project)
+    for number in range(12):
+        write(project, f'data/many/{number % 3}/{number % 2}/{number}', text(20 + number, 700 * number))
 
 
 def made(tool: Tool, project: Path) -> None:
@@ -162,8 +170,25 @@ def _killed(tool: Tool, project: Path) -> None:
     warm.do(tool, project, 'run', hook=kill)
 
 
+def _needless(tool: Tool, project: Path) -> None:
+    """What nothing needs is in the cache."""
+    made(tool, project)
+    write(project, 'old/a', text(5, 5000))
+    write(project, 'old/b', text(6, 100))
+    do(tool, project, 'add', 'old')
+    shutil.rmtree(project / 'old')
+    (project / '.mlops/data/old.json').unlink()
+
+
+def _in_trash(tool: Tool, project: Path) -> None:
+    _needless(tool, project)
+    do(tool, project, *GC)
+
+
+GC = ('gc', '--grace', '0', '--yes')
 SCENARIOS: dict[str, Scenario] = {
     'add': Scenario(('add', 'data/in.txt', 'data/keep'), lay, (('add', 'data/in.txt', 'data/keep'), ('run',))),
+    'add many': Scenario(('add', 'data/many'), _large, (('add', 'data/many'), ('run',)), many=True),
     'run': Scenario(('run',), lay),
     'run after an edit': Scenario(('run',), _edited),
     'run after an edit in memory': Scenario(('run',), made, late=_edit_in_place, firm=('data/keep/x.bin', 'pipeline.yaml')),
@@ -175,6 +200,8 @@ SCENARIOS: dict[str, Scenario] = {
         ('checkout', '--force'), _other_outputs, (('checkout', '--force'), ('run',)), saved=(BY_HAND,)
     ),
     'accept': Scenario(('accept', 'join', '--reason', 'better'), _by_hand, (('status', 'run'), ('run',)), saved=(BY_HAND,)),
+    'gc': Scenario(GC, _needless, (GC, ('run',), ('gc', '--undo'))),
+    'gc --undo': Scenario(('gc', '--undo'), _in_trash, (('gc', '--undo'), ('run',), GC)),
     'recovery': Scenario(('run',), _killed, (('run',),), saved=(BY_HAND,)),
 }
 
@@ -507,7 +534,17 @@ def recording_of(
     project.mkdir()
     scenario.before(tool, project)
     late = scenario.late
-    return record(tool, project, *scenario.words, ordered=ordered, lost=lost, late=lambda: late(tool, project))[0]
+    with as_many() if scenario.many else nullcontext():
+        return record(tool, project, *scenario.words, ordered=ordered, lost=lost, late=lambda: late(tool, project))[0]
+
+
+@contextmanager
+def as_many() -> Iterator[None]:
+    """Within, three files are as good as thousands, and nobody else writes to the disk."""
+    from mlops_cli.store import bulk, staging
+
+    with mock.patch.object(bulk, 'ENOUGH', 3), mock.patch.object(staging, '_to_be_written', lambda: 0):
+        yield
 
 
 def _version() -> str:
