@@ -28,7 +28,7 @@ from mlops_cli.store.tree import find
 class StageTold:
     """``stored``: whether all it made is in this cache; None without a result.  ``log``: ``here`` (in this worktree),
     ``stored`` (with the result), or empty.  ``reasons``: how it differed from its last result before, in run ``since``.
-    ``accepted``: who made this result count, the last of them.  ``suspect``: kept apart, as its code changed while it ran."""
+    ``accepted``: who made this result count, the last of them.  ``suspect``: kept apart, as its code or inputs changed."""
 
     run: StageRun
     point: StagePoint

@@ -52,7 +52,7 @@ def blessing(one: Blessing) -> str:
     """``accepted by ada on 2026-11-20: only log messages changed``."""
     who, when = one.who or 'somebody', one.when[:10]
     how = {
-        'trusted': f'trusted by {who} on {when}, though its code changed while it ran',
+        'trusted': f'trusted by {who} on {when}, though its code or inputs changed while it ran',
         'chosen': f'chosen by {who} on {when}, of {plural(one.results, "result")}',
     }.get(one.kind, f'accepted by {who} on {when}')
     return on_one_line(f'{how}: {one.reason}')

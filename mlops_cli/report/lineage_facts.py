@@ -29,7 +29,7 @@ def result_facts(made: Made, *, full: bool = False) -> Facts:
     if made.accepted and not made.ran and made.maker.short:
         facts.append(('not run', [f'the outputs are those of run {made.maker.short}, which had other inputs']))
     if made.entry is not None and made.entry.suspect:
-        facts.append(('suspect', ['its code changed while it ran; mlops never uses this result']))
+        facts.append(('suspect', ['its code or inputs changed while it ran; mlops never uses this result']))
     if made.manifest is None:
         facts.append(('made of', ['not recorded here']))
     facts += [

@@ -174,7 +174,7 @@ def test_a_suspect_result_can_be_trusted(mlops: Mlops, project: Project) -> None
     mlops('run', 'train', code=1)
     run = json.loads(mlops('runs', 'list', '--json').out)['rows'][0]['run']
     shown = mlops('runs', 'show', run).out
-    assert f'mlops accept {run} --reason TEXT' in shown and 'code changed while it ran' in shown
+    assert f'mlops accept {run} --reason TEXT' in shown and 'code or inputs changed while it ran' in shown
     said = mlops('accept', run, '--reason', 'it only appends')
     assert said.lines[0].split()[:2] == ['trusted', 'train'] and 'for the code that it started with' in said.out
     stages = {stage['name']: stage for stage in valid(mlops('runs', 'show', run, '--json'), 'runs-show')['stages']}

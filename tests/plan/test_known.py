@@ -119,7 +119,7 @@ def test_figures_are_shown_with_the_digits_that_differ() -> None:
     ('kind', 'text'),
     [
         ('accepted', 'accepted by ada on 2026-11-20: only logs'),
-        ('trusted', 'trusted by ada on 2026-11-20, though its code changed while it ran: only logs'),
+        ('trusted', 'trusted by ada on 2026-11-20, though its code or inputs changed while it ran: only logs'),
         ('chosen', 'chosen by ada on 2026-11-20, of 3 results: only logs'),
     ],
 )

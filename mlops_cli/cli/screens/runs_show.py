@@ -157,7 +157,8 @@ def _next(told: Told, columns: int) -> list[Line]:
         lines += _labelled('take over', f'mlops runs apply {run.short}', columns)
     lines += _labelled('compare', f'mlops runs diff {run.short}', columns)
     if doubtful := [one_line(one.run.name) for one in told.stages if one.suspect]:
-        text = f'mlops accept {run.short} --reason TEXT   ({", ".join(some(doubtful, NAMED))}: code changed while it ran)'
+        why = 'code or inputs changed while it ran'
+        text = f'mlops accept {run.short} --reason TEXT   ({", ".join(some(doubtful, NAMED))}: {why})'
         lines += _labelled('trust', text, columns)
     if logged is not None:
         lines += _labelled('log', f'mlops logs {one_line(logged.run.name)} --run {run.short}', columns)
