@@ -17,7 +17,7 @@ from tests.docs.tour import ROOT
 
 DOCS = ROOT / 'docs'
 YAML = re.compile(r'(?m)^(?P<above><!-- file: .*? -->\n)?```yaml\n(?P<text>.*?)^```$', re.DOTALL)
-PROMISES = DOCS / 'explanation' / 'what-is-promised.md'
+PROMISES = DOCS / 'guarantees.md'
 CHECKS = {'.github/workflows/': 'vendor.github-workflows', '.gitlab-ci.yml': 'vendor.gitlab-ci'}
 
 
