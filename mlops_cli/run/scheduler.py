@@ -31,7 +31,7 @@ from mlops_cli.run.placed import remember
 from mlops_cli.run.progress import Watch
 from mlops_cli.run.report import Settled
 from mlops_cli.run.session import Session
-from mlops_cli.run.settle import Taken, bring, outputs_size, settle, take_in
+from mlops_cli.run.settle import Taken, Unwanted, bring, outputs_size, settle, take_in
 from mlops_cli.run.states import State
 from mlops_cli.store.objects import Damaged, MissingObject
 
@@ -117,6 +117,7 @@ class Scheduler:
         self.taking_in: dict[Future[Taken], tuple[Attempt, Outcome]] = {}
         self.stopping = False
         self.killed = 0
+        self.patient_until = float('inf')  # for what is being taken in, on the session's clock
         self.pool: ThreadPoolExecutor | None = None
 
     def run(self) -> dict[str, Settled]:
@@ -389,7 +390,7 @@ class Scheduler:
                 from concurrent.futures import ThreadPoolExecutor
 
                 self.pool = ThreadPoolExecutor(2, 'take-in')
-            self.taking_in[self.pool.submit(take_in, self.session, attempt)] = (attempt, outcome)
+            self.taking_in[self.pool.submit(take_in, self.session, attempt, self._go_on)] = (attempt, outcome)
         else:
             self._settle(attempt, outcome, take_in(self.session, attempt))
 
@@ -449,9 +450,16 @@ class Scheduler:
             return
         self.killed = level
         self.stopping = True
+        grace = max((attempt.stage.grace_seconds for attempt, _ in self.taking_in.values()), default=0.0)
+        self.patient_until = self.session.now() + (grace if level == 1 else 0.0)
         self.session.emit(RunStopping(self.session.run, level))
         for handle in self.handles.values():
             self.session.executor.cancel(handle, force=level > 1)
+
+    def _go_on(self) -> None:
+        """For the threads that take outputs in: who asked this to stop waits for them as long as for a stage to end."""
+        if self.session.now() >= self.patient_until:
+            raise Unwanted
 
     def _abandon(self) -> None:
         """Something of ours failed: end what runs; the journal undoes it."""

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import re
-from collections.abc import Collection, Iterable
+from collections.abc import Callable, Collection, Iterable
 from stat import S_ISDIR, S_ISREG, S_IXUSR
 from typing import Any
 
@@ -48,13 +48,19 @@ Metrics = tuple[tuple[str, str, float | int], ...]
 
 @dataclass(frozen=True, slots=True)
 class Taken:
-    """Outputs that are in the store.  ``added``: what the index may remember; ``error``: why they could not be taken."""
+    """Outputs that are in the store.  ``added``: what the index may remember; ``error``: why they could not be taken.
+    ``stopped``: they were not waited for."""
 
     outputs: tuple[tuple[str, ObjectRef], ...] = ()
     numbers: Metrics = ()
     notes: tuple[str, ...] = ()
     added: tuple[Added, ...] = ()
     error: UserError | None = None
+    stopped: bool = False
+
+
+class Unwanted(Exception):
+    """Outputs are not to be stored any more: the run was asked to end, and has waited long enough."""
 
 
 def outputs_missing(session: Session, attempt: Attempt) -> tuple[str, ...]:
@@ -94,8 +100,9 @@ def bring(session: Session, attempt: Attempt, outputs: Iterable[tuple[str, Objec
         session.workspace.forget(f'{attempt.folder}/{path}')
 
 
-def take_in(session: Session, attempt: Attempt) -> Taken:
+def take_in(session: Session, attempt: Attempt, go_on: Callable[[], object] = lambda: None) -> Taken:
     """Outputs into the store, and the numbers in them.  Touches nothing but the store, so it may run in a thread.
+    ``go_on``: called often, to raise Unwanted.
 
     Raises OSError when this machine cannot store them."""
     prefix = f'{attempt.folder}/' if attempt.folder else ''
@@ -105,7 +112,9 @@ def take_in(session: Session, attempt: Attempt) -> Taken:
     all_added: list[Added] = []
     for output in attempt.stage.outputs:
         try:
-            added = session.store.add_path(session.root, prefix + output.path, known=session.known)
+            added = session.store.add_path(session.root, prefix + output.path, known=session.known, go_on=go_on)
+        except Unwanted:
+            return Taken(stopped=True)
         except UserError as error:
             return Taken(error=error)
         except PermissionError as error:  # the stage's doing, so not the end of the stages beside it
@@ -131,7 +140,7 @@ def settle(session: Session, attempt: Attempt, outcome: Outcome, taken: Taken | 
     """What the attempt came to.  ``taken``: its outputs, if it ended well and made them all.
 
     Raises OSError and UserError when this machine cannot store the result; the attempt is then undone."""
-    if outcome.ending == 'cancelled':
+    if outcome.ending == 'cancelled' or (taken is not None and taken.stopped):
         return _failed(session, attempt, outcome, 'interrupted', state=State.INTERRUPTED)
     if not outcome.succeeded:
         return _failed(session, attempt, outcome, *_what_failed(attempt, outcome))

@@ -11,28 +11,29 @@ from typing import Any
 from mlops_cli.core.digest import digest_of
 from mlops_cli.fsio.paths import Root
 from mlops_cli.store.crew import ENOUGH, Crew, CrewLost, survey
-from mlops_cli.store.ingest import Added, Ingest, Known, add_bytes, same_state
+from mlops_cli.store.ingest import Added, GoOn, Ingest, Known, add_bytes, same_state
 from mlops_cli.store.shelf import Shelf
 from mlops_cli.store.staging import Stage, Writer
 
 
 def add_folder(shelf: Shelf, root: Root, rel: str, fd: int, *, known: Known, reflink: bool, sure: bool, moment: Any,
-               seen: Callable[[int], object]) -> Added:
+               seen: Callable[[int], object], go_on: GoOn) -> Added:
     """A folder, of which ``fd`` is a descriptor, here taken over.  ``seen``: told how many files a crew has read of one more
     folder.  The rest as LocalStore.add_path."""
-    run = Ingest(shelf, known=known, reflink=reflink, sure=sure)
+    run = Ingest(shelf, known=known, reflink=reflink, sure=sure, go_on=go_on)
     unread = _Unread(root, rel, known)
     if not unread.enough():
         return Added(run.folder(fd, rel), run.files, moment)
     os.close(fd)
     try:
-        return _by_crew(shelf, root, rel, unread, known=known, reflink=reflink, sure=sure, moment=moment, seen=seen)
+        return _by_crew(shelf, root, rel, unread, known=known, reflink=reflink, sure=sure, moment=moment, seen=seen,
+                        go_on=go_on)
     except CrewLost:  # whatever was in its way, the ordinary way meets it too, and says what it is
         return Added(run.path(root, rel), run.files, moment)
 
 
 def _by_crew(shelf: Shelf, root: Root, rel: str, unread: _Unread, *, known: Known, reflink: bool, sure: bool,
-             moment: Any, seen: Callable[[int], object]) -> Added:
+             moment: Any, seen: Callable[[int], object], go_on: GoOn) -> Added:
     limits = (moment.device, moment.before_ns, moment.foreign_before_ns) if moment else (-1, 0, 0)
     with ExitStack() as held:
         with _enough_descriptors():
@@ -43,12 +44,13 @@ def _by_crew(shelf: Shelf, root: Root, rel: str, unread: _Unread, *, known: Know
             def read(folder: str, facts: os.stat_result) -> dict[str, bytes]:
                 if not unread.has(folder):
                     return {}
+                go_on()
                 records = crew.records(folder)
                 seen(len(records))
                 files.begin(crew.count)
                 return records if same_state(unread.states.pop(folder), facts) else {}
 
-            run = Ingest(shelf, known=known, reflink=reflink, sure=sure, read=read, keep=nodes.keep)
+            run = Ingest(shelf, known=known, reflink=reflink, sure=sure, read=read, keep=nodes.keep, go_on=go_on)
             try:
                 ref = run.path(root, rel)
             finally:

@@ -22,6 +22,7 @@ from mlops_cli.store.tree import DEPTH_LIMIT, TreeEntry
 TRIES = 3
 Known = Callable[[str, os.stat_result], ObjectRef | None]
 Read = Callable[[str, os.stat_result], dict[str, bytes]]
+GoOn = Callable[[], object]  # called often, to raise where it is not wanted any more
 
 _READ = os.O_RDONLY | os.O_NOFOLLOW | os.O_CLOEXEC | os.O_NONBLOCK
 _FOLDER = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
@@ -133,7 +134,8 @@ def _dropped_on_error(shelf: Shelf, fd: int, temporary: str) -> Iterator[None]:
         raise
 
 
-def add_open_file(shelf: Shelf, source: int, path: str, *, reflink: bool) -> tuple[ObjectRef, os.stat_result]:
+def add_open_file(shelf: Shelf, source: int, path: str, *, reflink: bool,
+                  go_on: GoOn = lambda: None) -> tuple[ObjectRef, os.stat_result]:
     """Store the file behind a descriptor: (content, its stat after the reading).  ``path``: for messages.
 
     Raises UserError if it is not a regular file, or will not hold still for as long as it takes to read it."""
@@ -142,7 +144,7 @@ def add_open_file(shelf: Shelf, source: int, path: str, *, reflink: bool) -> tup
         if not stat.S_ISREG(before.st_mode):
             raise special_file(path, before)
         small = before.st_size <= SMALL
-        found = _add_small(shelf, source, before) if small else _add_large(shelf, source, before, reflink)
+        found = _add_small(shelf, source, before) if small else _add_large(shelf, source, before, reflink, go_on)
         after = ops.fstat(source)
         if found is not None and found[1] == after.st_size and same_state(before, after):
             return ObjectRef(found[0], found[1], kind_of(after)), after
@@ -159,13 +161,18 @@ def _add_small(shelf: Shelf, source: int, before: os.stat_result) -> tuple[Diges
     return add_bytes(shelf, data).digest, len(data)
 
 
-def _add_large(shelf: Shelf, source: int, before: os.stat_result, reflink: bool) -> tuple[Digest, int] | None:
+def _add_large(shelf: Shelf, source: int, before: os.stat_result, reflink: bool, go_on: GoOn) -> tuple[Digest, int] | None:
     fd, temporary = shelf.new_temporary()
+
+    def put(part: memoryview) -> None:
+        go_on()
+        ops.write(fd, part)
+
     with _dropped_on_error(shelf, fd, temporary):
         if reflink and ops.reflink(source, fd):
             digest, size = hash_rest(fd, ops.fstat(fd).st_size)
         else:
-            digest, size = hash_rest(source, before.st_size, lambda part: ops.write(fd, part))
+            digest, size = hash_rest(source, before.st_size, put)
         changed = not same_state(before, ops.fstat(source))
         present = not changed and shelf.sound(digest, size) and shelf.freshen(digest)
     if changed or present:
@@ -184,11 +191,14 @@ def _recorded(name: str, record: bytes) -> TreeEntry:
 class Ingest:
     """One addition of a file or folder.  ``known``: the content of a file in this state, if that is known; then it is not
     read as long as the object is here.  ``sure``: only if that object is also found sound, byte for byte.  ``read``: what
-    others have read and stored of the files of a folder in this state, by name.  ``keep``: stores a node."""
+    others have read and stored of the files of a folder in this state, by name.  ``keep``: stores a node.  ``go_on``: called
+    before each file, and all along a large one."""
 
     def __init__(self, shelf: Shelf, *, known: Known, reflink: bool, sure: bool,
-                 read: Read = lambda _folder, _facts: {}, keep: Callable[[bytes], object] | None = None) -> None:
+                 read: Read = lambda _folder, _facts: {}, keep: Callable[[bytes], object] | None = None,
+                 go_on: GoOn = lambda: None) -> None:
         self.shelf, self.known, self.reflink, self.sure, self._read = shelf, known, reflink, sure, read
+        self._go_on = go_on
         self._keep = keep or (lambda node: add_bytes(shelf, node))
         self.files: list[tuple[str, os.stat_result, ObjectRef]] = []
         self.records: dict[str, dict[str, bytes]] = {}
@@ -219,11 +229,12 @@ class Ingest:
     def _file(self, folder: int, name: str, path: str, facts: os.stat_result) -> ObjectRef:
         if not stat.S_ISREG(facts.st_mode):
             raise special_file(path, facts)
+        self._go_on()
         ref = self.known(path, facts)
         if ref is None or not self._present(ref, facts):
             source = os.open(name, _READ, dir_fd=folder)
             try:
-                ref, facts = add_open_file(self.shelf, source, path, reflink=self.reflink)
+                ref, facts = add_open_file(self.shelf, source, path, reflink=self.reflink, go_on=self._go_on)
             finally:
                 os.close(source)
         self.files.append((path, facts, ref))

@@ -112,25 +112,26 @@ class LocalStore(Shelf):
             os.close(fd)
 
     def add_path(self, root: Root, rel: str, *, known: Known = _unknown, sure: bool = False,
-                 seen: Callable[[int], object] = lambda _count: None) -> Added:
+                 seen: Callable[[int], object] = lambda _count: None, go_on: ingest.GoOn = lambda: None) -> Added:
         """Store a file, or a folder with all that is in it.
 
         ``known(path, stat)``: the content of a file in this state, or None; known files are not read while their object is
         here with the right size, with ``sure`` while it was found sound byte for byte: ask for that before destroying the
-        file.  ``seen``: told of files read that ``known`` is not asked about.  What comes back goes into the index:
-        ``put_added(added)``.
+        file.  ``seen``: told of files read that ``known`` is not asked about.  ``go_on``: called often, to raise where it is
+        not wanted any more.  What comes back goes into the index: ``put_added(added)``.
 
         Raises UserError for links out of the folder, pipes, devices, sockets, names that a stored folder cannot hold, and
         files that change all the time; OSError, FileNotFoundError if there is nothing."""
         moment = self.verified.moment() if self.verified else None
         reflink = 'reflink' in self.links
-        run = Ingest(self, known=known, reflink=reflink, sure=sure)
+        run = Ingest(self, known=known, reflink=reflink, sure=sure, go_on=go_on)
         found = run.file(root, rel)
         if isinstance(found, ObjectRef):
             return Added(found, run.files, moment)
         from mlops_cli.store.bulk import add_folder  # most commands have no use for it
 
-        return add_folder(self, root, rel, found, known=known, reflink=reflink, sure=sure, moment=moment, seen=seen)
+        return add_folder(self, root, rel, found, known=known, reflink=reflink, sure=sure, moment=moment, seen=seen,
+                          go_on=go_on)
 
     # Out of the store
 
