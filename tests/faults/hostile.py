@@ -17,7 +17,7 @@ import sys
 import time
 import traceback
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import suppress
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -50,6 +50,20 @@ class Ended:
     @property
     def said(self) -> str:
         return f'mlops {" ".join(self.words)!r}: exit {self.code}: {(self.err or self.out)[-300:]!r}'
+
+
+@contextmanager
+def single(trial: Trial) -> Iterator[Trial]:
+    """Within, one single trial: whatever is found, it ends badly in each way once."""
+    found = Trial()
+    try:
+        yield found
+    finally:
+        trial.tried += 1
+        verdict = found.verdict()
+        for kind in verdict.bad:
+            notes = [note.removeprefix(f'{kind}: ') for note in verdict.notes if note.startswith(f'{kind}: ')]
+            trial.bad(Bad(kind), '; '.join(notes[:4]) + (f'; and {len(notes) - 4} more' if len(notes) > 4 else ''))
 
 
 _preloaded = False

@@ -21,7 +21,7 @@ from mlops_cli.core.digest import digest_of
 from tests.faults import documents
 from tests.faults.base import Bad, Row, Setting, Trial, Verdict
 from tests.faults.documents import MIB, kinds, mutations
-from tests.faults.hostile import PIPELINE, PWNED, Ended, World, command, judge, judge_cost, worlds
+from tests.faults.hostile import PIPELINE, PWNED, Ended, World, command, judge, judge_cost, single, worlds
 from tests.faults.results import default_folder
 from tests.faults.tools import REPOSITORY
 
@@ -352,17 +352,17 @@ def _try(setting: Setting, trial: Trial, name: str, found: Sequence[tuple[str, C
             (world.project / rel).unlink()
         rel = loader.renamed(world, rel, data)
         world.write(rel, data)
-        trial.tried += 1
-        environ = setting.tool.environment(Path(f'{world.project}-home'))
-        for words, usual in zip(commands, otherwise, strict=True):
-            values = sum(map(data.count, (b',', b'[', b'{', b'\n')))
-            allowed = usual + max(0, values - MANY) * SECONDS_A_VALUE + max(0, len(data) - LARGE) / MIB
-            ended = command(world.project, environ, *words, timeout=60)
-            judge(trial, ended, f'{name}: {what}')
-            judge_cost(trial, ended, f'{name}: {what}', allowed)
-            _judge_words(trial, ended, loader, rel, f'{name}: {what}')
-        if any(path.name.startswith(PWNED) for path in world.project.rglob('*')):
-            trial.bad(Bad.ESCAPED, f'{name}: {what}: something ran')
+        with single(trial) as one:
+            environ = setting.tool.environment(Path(f'{world.project}-home'))
+            for words, usual in zip(commands, otherwise, strict=True):
+                values = sum(map(data.count, (b',', b'[', b'{', b'\n')))
+                allowed = usual + max(0, values - MANY) * SECONDS_A_VALUE + max(0, len(data) - LARGE) / MIB
+                ended = command(world.project, environ, *words, timeout=60)
+                judge(one, ended, f'{name}: {what}')
+                judge_cost(one, ended, f'{name}: {what}', allowed)
+                _judge_words(one, ended, loader, rel, f'{name}: {what}')
+            if any(path.name.startswith(PWNED) for path in world.project.rglob('*')):
+                one.bad(Bad.ESCAPED, f'{name}: {what}: something ran')
     fresh.close()  # type: ignore[attr-defined]
 
 

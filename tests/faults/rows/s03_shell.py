@@ -15,7 +15,7 @@ from pathlib import Path
 from mlops_cli.pipeline.template import Scope, TemplateError, render_command
 from tests.faults.alone import alone
 from tests.faults.base import Bad, Row, Setting, Trial, Verdict
-from tests.faults.hostile import PWNED, command, in_yaml, judge
+from tests.faults.hostile import PWNED, Ended, command, in_yaml, judge, single
 from tests.faults.tools import GIT, git, run
 
 HOSTILE_COUNT = 500
@@ -245,12 +245,19 @@ def _pwned(trial: Trial, folder: Path, what: str) -> None:
 
 def through(setting: Setting, trial: Trial, value: str, group: str) -> None:
     """One value through the program in one of the places that a pipeline names it."""
-    text, expected = GROUPS[group]
+    text = GROUPS[group][0]
     project = _project(setting.folder, value, text)
     variables = {'HOSTILE': value} if _is_possible(value) else {}
     ended = command(project, setting.tool.environment(setting.folder / 'home', variables), 'run')
     what = f'{group}: {value[:60]!r}'
-    trial.tried += 1
+    with single(trial) as one:
+        _judge_run(setting, one, value, group, project, ended, what)
+
+
+def _judge_run(
+    setting: Setting, trial: Trial, value: str, group: str, project: Path, ended: Ended, what: str
+) -> None:
+    expected = GROUPS[group][1]
     judge(trial, ended, what)
     _pwned(trial, setting.folder, what)
     made = sorted(path.name for path in (project / 'o').glob('*')) if (project / 'o').exists() else []
@@ -279,10 +286,10 @@ def words(setting: Setting, trial: Trial, value: str) -> None:
     command(project, environ, 'run')
     for asked in WORDS:
         ended = command(project, environ, *(word.replace('@', value) for word in asked))
-        trial.tried += 1
         what = f'{" ".join(asked)}: {value[:60]!r}'
-        judge(trial, ended, what)
-        _pwned(trial, setting.folder, what)
+        with single(trial) as one:
+            judge(one, ended, what)
+            _pwned(one, setting.folder, what)
 
 
 BRANCHES = ('$(@)', '`@`', ';@', '|@', '&@', '&&@', "'$(@)'", '"$(@)"', '-x', '--upload-pack=@', '(@)', '{@}', '@{1}x', '!@',
@@ -308,10 +315,10 @@ def branch(setting: Setting, trial: Trial, form: str) -> None:
         name), ('lineage', 'upstream', f'{name}:o/plain'),
                   ('metrics', 'show', '--at', name), ('doctor',), ('runs', 'diff', name, 'HEAD')):  # fmt: skip
         ended = command(project, environ, *asked)
-        trial.tried += 1
         what = f'branch {name!r}: {" ".join(asked)}'
-        judge(trial, ended, what)
-        _pwned(trial, setting.folder, what)
+        with single(trial) as one:
+            judge(one, ended, what)
+            _pwned(one, setting.folder, what)
 
 
 # DVC: a parameter in cmd.
