@@ -3,6 +3,7 @@ from __future__ import annotations
 
 import os
 import sqlite3
+import stat
 from contextlib import closing
 from urllib.parse import quote
 
@@ -16,13 +17,20 @@ def placed_values(database: str) -> list[bytes]:
     Raises UserError (exit 5) for one that cannot be read."""
     if not os.path.lexists(database):
         return []
+    for path in (database, f'{database}-wal', f'{database}-shm'):  # SQLite would wait for a pipe, and follow a link
+        if os.path.lexists(path) and not stat.S_ISREG(os.lstat(path).st_mode):
+            raise _unreadable(database, f'{os.path.basename(path)} is no regular file')
     try:
         with closing(sqlite3.connect(f'file:{quote(os.fsencode(database))}?mode=ro', uri=True, timeout=10)) as connection:
             rows = connection.execute('SELECT stage, value FROM placed').fetchall()
     except sqlite3.Error as error:
         if 'no such table' in str(error):  # it has just been made
             return []
-        raise UserError(f'{database} cannot be read, so nobody knows what lies in that workspace: {error}',
-                        hint='mlops status mends it, in its project', exit_code=ExitCode.REFUSED) from error
+        raise _unreadable(database, error) from error
     found = (unsealed(path, stored) for path, stored in rows)
     return [value for value in found if value is not None]
+
+
+def _unreadable(database: str, problem: object) -> UserError:
+    return UserError(f'{database} cannot be read, so nobody knows what lies in that workspace: {problem}',
+                     hint='mlops status mends it, in its project', exit_code=ExitCode.REFUSED)
