@@ -34,6 +34,7 @@ GRACE = 14 * DAY
 RUNS_SECONDS = 30 * DAY  # how long the outputs of a run are kept that nobody asked to keep
 LOCK = 'store'
 LOCK_SECONDS = 60.0
+NAMED = 5  # projects in a message
 WORKSPACE, HISTORY, RUNS, OTHERS, RECENT = 'workspace', 'history', 'runs', 'other projects', 'recent results'
 _LINKED = re.compile(rf'.*/{layout.OBJECTS}/([0-9a-f]{{2}})/([0-9a-f]{{62}})\Z', re.DOTALL)
 Tell = Callable[[str, int], None]
@@ -42,11 +43,13 @@ Tell = Callable[[str, int], None]
 @dataclass(frozen=True, slots=True)
 class Wish:
     """``grace``: seconds for which all that was touched last is spared.  ``since``: seconds before now from which commits hold
-    what they name, None: all do.  ``skip``: revisions whose unreadable records are passed over."""
+    what they name, None: all do.  ``skip``: revisions whose unreadable records are passed over.  ``without``: projects that
+    are about to be forgotten."""
 
     grace: float = GRACE
     since: float | None = None
     skip: tuple[str, ...] = ()
+    without: tuple[str, ...] = ()
 
 
 @dataclass(slots=True)
@@ -67,11 +70,13 @@ class Outlook:
 
 @dataclass(slots=True)
 class Done:
-    """``deleted``: folders of the trash, files and bytes that are gone for good.  ``back``: files that were needed again."""
+    """``deleted``: folders of the trash, files and bytes that are gone for good.  ``back``: files that were needed again.
+    ``asides``: what is to be deleted."""
 
     swept: Swept = field(default_factory=Swept)
     back: int = 0
     deleted: tuple[int, int, int] = (0, 0, 0)
+    asides: list[str] = field(default_factory=list)
 
 
 class Cleaning:
@@ -119,15 +124,20 @@ class Cleaning:
         return outlook
 
     def carry_out(self, outlook: Outlook) -> Done:
-        """Does it; call it :meth:`alone`."""
+        """Does it; call it :meth:`alone`, and :meth:`finish` afterwards."""
         plan, writers = outlook.plan, self._writers()
         plan.limit_ns = min(plan.limit_ns, gc.limit(plan.limit_ns, 0.0, writers))
         done = Done(back=gc.bring_back(self._cache, plan))
         now_ns = users.now_ns(self._cache)
         done.swept = gc.sweep(self._cache, plan, now_ns, lambda count: self._tell('moved to the trash', count))
         old = [stamp for stamp in gc.old_folders(self._cache, now_ns, writers) if stamp in plan.old]
-        files, size = gc.empty(self._cache, old)
-        done.deleted = len(old), files, size
+        done.asides = gc.take_out(self._cache, old)
+        return done
+
+    def finish(self, done: Done) -> Done:
+        """Deletes what was in the trash for long enough; nobody has to wait for that."""
+        files, size = gc.remove(self._cache, done.asides)
+        done.deleted = len(done.asides), files, size
         return done
 
     def _writers(self) -> list[tuple[str, int]]:
@@ -137,7 +147,9 @@ class Cleaning:
 
     def _mark(self, marks: Marks, outlook: Outlook, now: float) -> None:
         own = os.path.realpath(self._bench.root.path)
-        everybody = users.projects(self._cache)
+        without = {os.path.realpath(path) for path in self._wish.without}
+        everybody = [one for one in users.projects(self._cache) if one.path not in without]
+        _refuse_gone(everybody)
         found: dict[str, Found] = {}
         for project in everybody:
             found[project.path] = self._look_at(project, now, own)
@@ -163,8 +175,6 @@ class Cleaning:
     def _look_at(self, project: users.Project, now: float, own: str) -> Found:
         path = project.path
         try:
-            if not os.path.isdir(os.path.join(path, layout.ROOT)):
-                raise _unreachable(path, 'it is not there')
             since = None if self._wish.since is None else now - self._wish.since
             skip = frozenset[str]()
             if self._wish.skip:
@@ -246,6 +256,22 @@ def linked(place: str, cache: str, *, strict: bool) -> Iterator[bytes]:
         except PermissionError as error:
             if strict:
                 raise _unreachable(place, f'{folder}: {error.strerror}') from error
+
+
+def _refuse_gone(everybody: Sequence[users.Project]) -> None:
+    """Raises UserError (exit 5) that names all that are not there."""
+    gone = [one.path for one in everybody if not os.path.isdir(os.path.join(one.path, layout.ROOT))]
+    if not gone:
+        return
+    if len(gone) == 1:
+        raise _unreachable(gone[0], 'it is not there')
+    more = f' and {len(gone) - NAMED} more' if len(gone) > NAMED else ''
+    raise UserError(
+        f'{len(gone)} projects that used this cache are not there: {", ".join(gone[:NAMED])}{more}',
+        hint='bring them back (mount their disk), or for those that are gone for good: mlops gc '
+        + ' '.join(f'--forget {path}' for path in gone[:NAMED]) + more,
+        exit_code=ExitCode.REFUSED,
+    )
 
 
 def _unreachable(path: str, why: str) -> UserError:

@@ -213,17 +213,24 @@ class _Mover:
                 os.close(fd)
 
 
-def empty(cache: Root, stamps: Iterable[str]) -> tuple[int, int]:
-    """Deletes folders of the trash for good: (files, bytes).  What of them is wanted has been brought back before.
-
-    Each first becomes a temporary, so that nobody ever sees half of one, and what a kill leaves is removed.  Raises OSError."""
-    files = size = 0
+def take_out(cache: Root, stamps: Iterable[str]) -> list[str]:
+    """Folders of the trash become temporaries, to be removed, so that nobody ever sees half of one, and what a kill leaves goes
+    with the next command.  What of them is wanted has been brought back before.  Raises OSError."""
+    asides = []
     for stamp in stamps:
-        for path in paths(cache, stamp):
-            facts = cache.stat(f'{TRASH}/{stamp}/{path}')
-            files, size = files + 1, size + (facts.st_size if facts else 0)
-        aside = f'{TEMPORARY}/{temporaries.new_name()}'
-        cache.rename(f'{TRASH}/{stamp}', aside)
+        asides.append(f'{TEMPORARY}/{temporaries.new_name()}')
+        cache.rename(f'{TRASH}/{stamp}', asides[-1])
+    return asides
+
+
+def remove(cache: Root, asides: Iterable[str]) -> tuple[int, int]:
+    """Removes them: (files, bytes).  It may take long, and needs no lock.  Raises OSError."""
+    files = size = 0
+    for aside in asides:
+        for part in names_in(cache, aside):
+            for shard in names_in(cache, f'{aside}/{part}'):
+                found = [entry.stat().st_size for entry in cache.scandir(f'{aside}/{part}/{shard}', stats=True)]
+                files, size = files + len(found), size + sum(found)
         cache.remove_tree(aside)
     return files, size
 

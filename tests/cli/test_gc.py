@@ -234,6 +234,8 @@ def test_another_project_that_uses_the_cache_holds_what_it_needs(mlops: Mlops, p
     other.path.rename(tmp_path / 'away')
     said = mlops('gc', '--yes', code=5)
     assert str(other.path) in said.err and f'mlops gc --forget {other.path}' in said.err
+    assert mlops('gc', '--dry-run', '--forget', str(other.path), '--json').json['unneeded']['objects'] > 0
+    mlops('gc', '--dry-run', code=5)
     assert mlops('gc', '--yes', '--forget', str(other.path), '--json').json['moved']['objects'] > 0
     assert 'no project at' in mlops('gc', '--forget', '/nowhere', code=2).err
 

@@ -191,7 +191,7 @@ def test_the_trash_is_deleted_after_a_day_and_not_before(store: LocalStore, cach
     assert gc.old_folders(cache, time.time_ns(), ()) == []
     stamp = aged(cache, stamp, 25 * 3600)
     assert gc.old_folders(cache, time.time_ns(), ()) == [stamp]
-    assert gc.empty(cache, [stamp]) == (1, 1)
+    assert gc.remove(cache, gc.take_out(cache, [stamp])) == (1, 1)
     assert os.listdir(f'{cache.path}/trash') == [] and os.listdir(f'{cache.path}/tmp') == []
 
 
@@ -217,7 +217,7 @@ def test_what_is_wanted_again_comes_back_before_the_trash_is_deleted(store: Loca
     aged(cache, swept(cache).stamp, 25 * 3600)
     plan, _ = planned(cache, ref)
     assert gc.bring_back(cache, plan) == 4
-    gc.empty(cache, gc.old_folders(cache, time.time_ns(), ()))
+    gc.remove(cache, gc.take_out(cache, gc.old_folders(cache, time.time_ns(), ())))
     assert store.missing([ref]) == [] and len(list(store.listed())) == 4
 
 

@@ -22,7 +22,7 @@ UNASKED = 'to do it without being asked'
 
 
 def command(
-    dry_run: Annotated[bool, options.Option('--dry-run', help='Say what would go, and what holds the rest.')] = False,
+    dry_run: Annotated[bool, options.Option('--dry-run', '-n', help='Say what would go, and what holds the rest.')] = False,
     grace: Annotated[
         str, options.Option('--grace', metavar='AGE', help='Spare what was used since. Default: 14d; 0 spares nothing.')
     ] = '14d',
@@ -53,14 +53,15 @@ def command(
 
     if pins and undo:
         raise UserError('--pins and --undo are two things', hint='git has the pins: git checkout -- .mlops/stages')
-    wish = Wish(seconds(grace, '--grace'), seconds(since, '--since') if since else None, tuple(skip_rev or ()))
+    period = seconds(since, '--since') if since else None
+    wish = Wish(seconds(grace, '--grace'), period, tuple(skip_rev or ()), tuple(forget or ()))
     if pins:
         with workbench() as bench, writing(bench, 'mlops gc --pins'):
             return _pins(bench, dry_run, json)
     with workbench(tolerant=True) as bench, writing(bench, 'mlops gc') as locks:
         if undo:
             return _undo(bench, locks, dry_run, json)
-        return _clean(bench, locks, wish, tuple(forget or ()), dry_run, json)
+        return _clean(bench, locks, wish, dry_run, json)
 
 
 def seconds(text: str, option: str) -> float:
@@ -89,15 +90,13 @@ class _Watched:
         return f'  cleaning  {self.count:,} {self.what}'
 
 
-def _clean(
-    bench: Workbench, locks: LockFile, wish: Wish, forgotten: tuple[str, ...], dry_run: bool, json: bool
-) -> int:
+def _clean(bench: Workbench, locks: LockFile, wish: Wish, dry_run: bool, json: bool) -> int:
     from mlops_cli.cli.progress import Progress
     from mlops_cli.cli.screens import gc as screen
     from mlops_cli.run import cleaning
 
-    if forgotten and not dry_run:
-        cleaning.forget(bench, forgotten)
+    if wish.without and not dry_run:
+        cleaning.forget(bench, wish.without)
     watched = _Watched()
     done = None
     with cleaning.Cleaning(bench, locks, wish, watched.tell) as clean:
@@ -150,10 +149,12 @@ def _carry_out(clean: Cleaning) -> tuple[Outlook, Done]:
     if clean.marks_alone:
         with clean.alone(_waiting):
             outlook = clean.look()
-            return outlook, clean.carry_out(outlook)
+            done = clean.carry_out(outlook)
+        return outlook, clean.finish(done)
     outlook = clean.look()
     with clean.alone(_waiting):
-        return outlook, clean.carry_out(outlook)
+        done = clean.carry_out(outlook)
+    return outlook, clean.finish(done)
 
 
 def _waiting(holder: Holder | None, _seconds: float) -> None:

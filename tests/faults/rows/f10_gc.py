@@ -249,7 +249,7 @@ def cleaning(project: Project, wish: Wish) -> Iterator[Cleaning]:
 def collect(project: Project) -> None:
     """gc without any grace."""
     with cleaning(project, Wish(grace=0.0)) as clean:
-        clean.carry_out(clean.look())
+        clean.finish(clean.carry_out(clean.look()))
 
 
 def put_back(project: Project) -> None:
