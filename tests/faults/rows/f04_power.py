@@ -30,7 +30,7 @@ from tests.faults.recording import INDEX, OBJECTS, Recording, record
 from tests.faults.tools import REPOSITORY, Tool
 
 SEED = 4
-FULL, CHUNK = 1500, 150  # states of a scenario and kind of file system; of a case
+FULL, CHUNK = 900, 150  # states of a scenario and kind of file system; of a case
 FAST, LET_LOOSE = 22, 8  # of each in the fast tier; of so many states there, the program is let loose on one
 DVC_FULL, DVC_STATES, DVC_LET_LOOSE = 5, 40, 8  # parts of each, states of one, of which DVC is let loose on one of so many
 RESULTS = '.mlops/cache/results-v1'
@@ -571,7 +571,7 @@ ROWS = (
     Row(
         'F4',
         'the power is cut after any change of the disk, and what was not synced is lost in part',
-        '10,000 states of the disk after add, run, checkout, accept and recovery',
+        '10,000 states of the disk in add, run, checkout, accept, gc and recovery',
         cases,
         run,
         ('mlops', 'dvc'),
