@@ -379,3 +379,36 @@ def test_pins_go_on_the_default_branch_alone_and_only_what_git_has(mlops: Mlops,
     assert len(pins(pinned)) == 4
     shutil.rmtree(pinned.path / '.git')
     assert 'without git' in mlops('gc', '--pins', '--yes', code=5).err
+
+
+def test_what_was_remembered_is_still_right(mlops: Mlops, garbage: Project, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Answers that were kept, settled stages and local tables say after a gc what a fresh look says."""
+    commands = [('status', '--json'), ('plan', '--json'), ('runs', 'list', '--json'), ('explain', 'train')]
+
+    def said() -> list[str]:
+        return [mlops(*command).out for command in (*commands, *commands)]
+
+    before = said()
+    assert mlops('gc', '--yes', '--grace', '0', '--json').json['moved']['objects'] > 0
+    after = said()
+    monkeypatch.setenv('MLOPS_QUICK', '0')
+    assert after == said() == before
+    monkeypatch.delenv('MLOPS_QUICK')
+    garbage.write('in.txt', 'two\n')
+    verdicts = [one['verdict'] for one in mlops('status', '--json').json['stages']]
+    assert verdicts == ['restore', 'restore'], 'it is in the trash, and so it is here'
+    mlops('run', '-q')
+    garbage.write('in.txt', 'one\n')
+    shutil.rmtree(garbage.path / '.mlops/cache/trash', ignore_errors=True)
+    assert {one['verdict'] for one in mlops('status', '--json').json['stages']} == {'restore'}
+
+
+def test_results_without_their_outputs_are_run_again(mlops: Mlops, garbage: Project) -> None:
+    """As after a gc whose trash is gone, in a cache of which another command had kept the result."""
+    mlops('gc', '--yes')
+    mlops('gc', '--undo')
+    for path in (garbage.path / '.mlops/cache/objects-v1').rglob('*'):
+        if path.is_file() and path.read_bytes() in (b'two\n', b'two\n1\n'):
+            path.unlink()
+    garbage.write('in.txt', 'two\n')
+    assert [one['state'] for one in mlops('run', '--json').json['stages']] == ['done', 'done']

@@ -343,3 +343,37 @@ def test_a_kill_in_the_middle_leaves_no_folder_without_its_files(store: LocalSto
     assert not any(marks.is_tree(digest) for digest in left.objects)
     undone = gc.undo(cache)
     assert undone.files == 9 and len(list(store.listed())) == 21
+
+
+@pytest.mark.parametrize('how', ['added', 'known', 'placed', 'placed folder', 'saved', 'linked', 'sent'])
+def test_what_is_relied_on_counts_as_used(store: LocalStore, cache: Root, root: Root, how: str) -> None:
+    """Else gc would take it while what names it is not written yet."""
+    ref = folder(store, root, 'data', {'a': b'content'})
+    file = ObjectRef(Digest(next(one.hex for one in store.listed() if one != ref.digest)), 7, 'file')
+    expected = [file]
+    match how:
+        case 'added':
+            store.add_bytes(b'content')
+        case 'known':
+            store.add_path(root, 'data', known=lambda _path, _facts: file)
+            expected = [file, ref]
+        case 'placed':
+            store.materialise(file, root, 'out')
+        case 'placed folder':
+            store.materialise(ref, root, 'out')
+            expected = [file, ref]
+        case 'saved':
+            assert store.missing([ref], sure=True) == []
+            expected = [file, ref]
+        case 'linked':
+            store.materialise(file, root, 'out', links=('hardlink',))
+        case _:
+            store.put([(file.digest, [b'content'])])
+    assert all(time.time() - path_of(store, one).stat().st_mtime < 60 for one in expected)
+
+
+def test_who_only_looks_touches_nothing(store: LocalStore, cache: Root, root: Root) -> None:
+    ref = folder(store, root, 'data', {'a': b'content'})
+    before = {path: path.stat().st_mtime_ns for path in Path(store.objects).rglob('*')}
+    assert store.missing([ref]) == [] and store.has([ref.digest]) and store.read(ref.digest)
+    assert {path: path.stat().st_mtime_ns for path in Path(store.objects).rglob('*')} == before
