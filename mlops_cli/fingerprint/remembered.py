@@ -21,14 +21,29 @@ def placed_values(database: str) -> list[bytes]:
         if os.path.lexists(path) and not stat.S_ISREG(os.lstat(path).st_mode):
             raise _unreadable(database, f'{os.path.basename(path)} is no regular file')
     try:
-        with closing(sqlite3.connect(f'file:{quote(os.fsencode(database))}?mode=ro', uri=True, timeout=10)) as connection:
-            rows = connection.execute('SELECT stage, value FROM placed').fetchall()
+        rows = _rows(database)
     except sqlite3.Error as error:
         if 'no such table' in str(error):  # it has just been made
             return []
         raise _unreadable(database, error) from error
     found = (unsealed(path, stored) for path, stored in rows)
     return [value for value in found if value is not None]
+
+
+def _rows(database: str) -> list[tuple[bytes, bytes]]:
+    uri = f'file:{quote(os.fsencode(database))}?mode=ro'
+    question = 'SELECT stage, value FROM placed'
+    try:
+        with closing(sqlite3.connect(uri, uri=True, timeout=10)) as connection:
+            return connection.execute(question).fetchall()
+    except sqlite3.OperationalError:
+        # Even to read, SQLite makes a file beside it, for which there is no room on a full disk: just when gc is wanted.
+        # Without one, all that is not in the log is read as it stands.
+        log = f'{database}-wal'
+        if os.path.lexists(log) and os.lstat(log).st_size:
+            raise
+    with closing(sqlite3.connect(f'{uri}&immutable=1', uri=True)) as connection:
+        return connection.execute(question).fetchall()
 
 
 def _unreadable(database: str, problem: object) -> UserError:

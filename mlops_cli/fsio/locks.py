@@ -57,7 +57,8 @@ def try_lock(fd: int, *, exclusive: bool, start: int = 0, length: int = 0) -> bo
 
 def unlock(fd: int, *, start: int = 0, length: int = 0) -> None:
     """Free bytes of an open file.  Raises OSError."""
-    fcntl.fcntl(fd, _SETLK, _flock(fcntl.F_UNLCK, start, length))
+    with ops.Naming(fd):
+        fcntl.fcntl(fd, _SETLK, _flock(fcntl.F_UNLCK, start, length))
 
 
 def unlocking(start: int) -> tuple[int, bytes]:

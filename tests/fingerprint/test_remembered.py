@@ -2,11 +2,15 @@
 from __future__ import annotations
 
 import os
+import sqlite3
+from contextlib import closing
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from mlops_cli.core.errors import ExitCode, UserError
+from mlops_cli.fingerprint.indexed import sealed
 from mlops_cli.fingerprint.remembered import placed_values
 
 
@@ -31,3 +35,29 @@ def test_what_is_no_file_is_refused_at_once(tmp_path: Path, ending: str, kind: s
 
 def test_nothing_is_remembered_where_there_is_no_index(tmp_path: Path) -> None:
     assert placed_values(str(tmp_path / 'none')) == []
+
+
+@pytest.mark.parametrize('logged', [False, True])
+def test_on_a_full_disk_what_is_in_no_log_is_read(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, logged: bool) -> None:
+    """There SQLite cannot make the file beside it that it wants even to read; what stands in a log only would be missed."""
+    database = tmp_path / 'index'
+    with closing(sqlite3.connect(database)) as connection:
+        connection.execute('PRAGMA journal_mode = WAL')
+        connection.execute('CREATE TABLE placed (stage BLOB PRIMARY KEY, value BLOB NOT NULL) WITHOUT ROWID')
+        connection.execute('INSERT INTO placed VALUES (?, ?)', (b's', sealed(b's', b'what')))
+        connection.commit()
+    if logged:
+        (tmp_path / 'index-wal').write_bytes(b'x')
+    real = sqlite3.connect
+
+    def full(place: str, **options: Any) -> sqlite3.Connection:
+        if 'immutable' not in place:
+            raise sqlite3.OperationalError('disk I/O error')
+        return real(place, **options)
+
+    monkeypatch.setattr(sqlite3, 'connect', full)
+    if not logged:
+        assert placed_values(str(database)) == [b'what']
+        return
+    with pytest.raises(UserError, match='nobody knows'):
+        placed_values(str(database))
