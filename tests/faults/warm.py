@@ -148,7 +148,7 @@ def _become(
     try:
         os.setsid()
         os.close(let_go)
-        os.read(hold, 1)
+        select.select([hold], [], [])  # no read: those are counted
         os.close(hold)
         null = os.open(os.devnull, os.O_RDONLY)
         for source, target in ((null, 0), (out, 1), (err, 2)):
