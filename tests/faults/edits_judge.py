@@ -281,12 +281,14 @@ class Played:
             if done.code:
                 return
             placed, kept, stayed = [path for path in DATA if path in act.words or len(act.words) == 2], [], []
-        mine = set(before.trees[act.tree].values()) | {edited.get('new', '')}
+        # A command that puts back what a killed one left finds some of it aside.
+        mine = {*before.trees[act.tree].values(), *before.aside, edited.get('new', '')}
         for place in kept:
             if not mine & {one for path in [root / place, *files(root / place, ())] if (one := content(path))}:
                 self.bad(Bad.WRONG, f'{act}: says that it kept {place}, where nothing of what was there is')
         for path in stayed:
-            if path != aim and (path not in tree or tree[path] != before.trees[act.tree].get(path)):
+            was = before.trees[act.tree].get(path)
+            if path != aim and (path not in tree or tree[path] not in ({was} if was else before.aside)):
                 self.bad(Bad.WRONG, f'{act}: says that {path} stayed, which it did not')
         revision = act.words[act.words.index('--at') + 1] if '--at' in act.words else ''
         for path in placed:
