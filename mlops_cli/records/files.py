@@ -97,8 +97,15 @@ def read_small(root: Root, path: str, limit: int = LIMIT) -> bytes:
         if error.exit_code == ExitCode.REFUSED:
             raise
         raise UserError(
-            f'larger than {limit >> 20} MiB: not a record of ours', where=Where(path), exit_code=ExitCode.FAILED
+            f'larger than {_size(limit)}: not a record of ours',
+            where=Where(path),
+            exit_code=ExitCode.FAILED,
+            hint=f'look at it; if git has it, put it back with: git checkout -- {path}',
         ) from None
+
+
+def _size(limit: int) -> str:
+    return f'{limit >> 20} MiB' if limit >> 20 else f'{limit >> 10} KiB'
 
 
 def names_in(root: Root, folder: str) -> list[str]:

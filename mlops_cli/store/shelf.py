@@ -16,7 +16,7 @@ from typing import Any, Protocol
 
 from mlops_cli.core.digest import Digest, digest_of, hasher
 from mlops_cli.core.errors import ExitCode, UserError
-from mlops_cli.core.layout import OBJECTS, TEMPORARY
+from mlops_cli.core.layout import CACHE, OBJECTS, TEMPORARY
 from mlops_cli.core.refs import ObjectRef
 from mlops_cli.fsio import ops, syncing, temporaries
 from mlops_cli.fsio.durable import Batch
@@ -331,28 +331,41 @@ class Place:
 
     @property
     def root(self) -> Root:
-        """Made now if it is not there.  Raises OSError."""
+        """Made now if it is not there.  Raises OSError; UserError (exit 5) for a link in place of a folder in it, and of the
+        project's own cache: what is stored, touched or put aside there is somebody else's."""
         if (found := self._root) is not None:
             return found
         with self._lock:
             if self._root is None:
-                self.prepare()
-                self._root = Root(self._cache)
+                self._root = self._prepared()
             return self._root
 
     def prepare(self) -> None:
-        """Raises OSError; UserError (exit 5) for a link in place of one of the folders in it: what is stored, touched or put
-        aside there is somebody else's."""
-        for part in ('', TEMPORARY, self._part):
-            make_folders(os.path.join(self._cache, part) if part else self._cache, durable=self._durable)
-        folder = os.path.join(self._cache, self._part)
-        links = [folder] if os.path.islink(folder) else []
-        if not links:
-            with os.scandir(folder) as entries:
-                links = [entry.path for entry in entries if entry.is_symlink()]
-        if links:
-            raise UserError(f'refused the cache: {min(links)} is a symbolic link', exit_code=ExitCode.REFUSED,
-                            hint='look at it, then remove it; mlops makes a folder in its place')
+        """Raises as root."""
+        self._prepared().close()
+
+    def _prepared(self) -> Root:
+        make_folders(self._cache, durable=self._durable)
+        project = self._cache.removesuffix(f'/{CACHE}')
+        if project == self._cache:  # a person said where it is, and may have put it behind a link
+            root = Root(self._cache)
+        else:
+            with Root(project) as above:
+                root = above.sub(CACHE)
+        try:
+            for part in (TEMPORARY, self._part):
+                if root.stat(part) is None:
+                    root.makedirs(part, 0o700)
+                    if self._durable:
+                        syncing.sync_names(root.fd)
+            links = [f'{self._part}/{entry.name}' for entry in root.scandir(self._part) if entry.is_symlink()]
+            if links:
+                raise UserError(f'refused the cache: {root.full(min(links))} is a symbolic link', exit_code=ExitCode.REFUSED,
+                                hint='look at it, then remove it; mlops makes a folder in its place')
+        except BaseException:
+            root.close()
+            raise
+        return root
 
     def close(self) -> None:
         with self._lock:

@@ -145,6 +145,7 @@ def test_small_files_only(root: Root) -> None:
     with pytest.raises(UserError, match='not a record of ours') as raised:
         read_small(root, 'large', 100)
     assert (str(raised.value.where), raised.value.exit_code) == ('large', ExitCode.FAILED)
+    assert 'git checkout -- large' in raised.value.hint
     for path in ('.', 'missing/x'):
         with pytest.raises((UserError, OSError)):
             read_small(root, path)

@@ -33,3 +33,12 @@ def test_the_cache_itself_may_lie_behind_a_link(tmp_path: Path) -> None:
     place = Place(tmp_path / 'cache', OBJECTS, durable=False)
     assert place.root.path == str(tmp_path / 'cache') and (tmp_path / 'disk' / OBJECTS).is_dir()
     place.close()
+
+
+def test_the_own_cache_of_a_project_may_not(tmp_path: Path) -> None:
+    (tmp_path / 'disk').mkdir()
+    (tmp_path / '.mlops').mkdir()
+    (tmp_path / '.mlops/cache').symlink_to(tmp_path / 'disk')
+    with pytest.raises(UserError, match='is a symbolic link'):
+        Place(tmp_path / '.mlops/cache', OBJECTS, durable=True).prepare()
+    assert not [*(tmp_path / 'disk').iterdir()]
