@@ -80,7 +80,7 @@ COMMANDS = {
     'verify': Command({'mlops': ('verify',)}, {}, data=True),
 }
 if (REPOSITORY / 'mlops_cli/cli/commands/gc.py').exists():
-    COMMANDS['gc'] = Command({'mlops': ('gc', '--yes')}, {}, data=True)
+    COMMANDS['gc'] = Command({'mlops': ('gc', '--grace', '0', '--yes')}, {}, data=True)
 OLD, NEW = 'old\n', 'new\n'
 
 
