@@ -32,7 +32,7 @@ stages:
     outs: [out]
 """
 FILES, FILE = 40, 80 << 10
-LARGE = 3 << 20
+LARGE = 5 << 19  # so that each command needs less than the most that is left
 
 
 def _bytes(name: str, size: int) -> str:
@@ -215,7 +215,15 @@ def inside(setting: Setting, case: str) -> Verdict:
             label = f'{name} with {steps} {"steps of 64 KiB" if kind == "size" else "inodes"} left'
             if setting.tool.name == 'mlops' and done.code not in (0, 6) and not _stage_failed(done):
                 trial.bad(Bad.WRONG, f'exit {done.code}: {label}: {done.err[-300:]!r}')
-            judge(world, trial, folder, done, label, 'ENOSPC', [str(folder.parent)])
+            judge(
+                world,
+                trial,
+                folder,
+                done,
+                label,
+                'ENOSPC',
+                [str(folder.parent), *(str(folder / name) for name in ('out', 'data'))],
+            )
     return trial.verdict()
 
 
