@@ -193,8 +193,10 @@ def changed(chance: random.Random, value: bytes) -> bytes:
     return bytes(data[:LARGEST])
 
 
-def fuzz(target: str, seed: int, seconds: float) -> int:
-    """How many were tried: what hypothesis makes up, then changes of what is right, and of what came of that."""
+def fuzz(target: str, seed: int, seconds: float, number: int = 0) -> int:
+    """How many were tried: what hypothesis makes up, then changes of what is right, and of what came of that.
+
+    ``number``: so many of each, however long that takes."""
     from hypothesis import HealthCheck, Phase, given, settings
     from hypothesis import seed as seeded
     from hypothesis import strategies as st
@@ -208,19 +210,20 @@ def fuzz(target: str, seed: int, seconds: float) -> int:
     until = time.monotonic() + seconds
 
     @seeded(seed)
-    @settings(max_examples=100 if seconds < 5 else 3000, database=None, deadline=None,
+    @settings(max_examples=number or 3000, database=None, deadline=None,
         suppress_health_check=list(HealthCheck), phases=[Phase.generate, Phase.shrink])
     @given(inputs)
     def made_up(value: bytes) -> None:
         nonlocal count
-        if time.monotonic() < until - seconds / 2:
+        if number or time.monotonic() < until - seconds / 2:
             count += 1
             attempt(target, value)
 
     made_up()
     chance = random.Random(f'{target} {seed}')
     pool = list(seeds(target))
-    while time.monotonic() < until:
+    last = count + number
+    while count < last if number else time.monotonic() < until:
         value = changed(chance, chance.choice(pool))
         count += 1
         try:

@@ -26,7 +26,7 @@ def test_no_document_brings_a_command_down(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize('target', fuzzing.TARGETS)
 def test_no_reader_raises_what_it_does_not_declare(target: str) -> None:
-    assert fuzzing.fuzz(target, 1, 0.1) > 5
+    assert fuzzing.fuzz(target, 1, 0, 15) >= 25
 
 
 @pytest.mark.parametrize(
@@ -70,7 +70,7 @@ def test_the_judge_reads_what_is_said(said: str, person: bool, bad: bool) -> Non
 def test_a_target_that_raises_is_noticed(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(fuzzing.TARGETS, 'json', lambda value: {}[value])  # type: ignore[arg-type,return-value]
     with pytest.raises((KeyError, BaseExceptionGroup)):
-        fuzzing.fuzz('json', 1, 0.1)
+        fuzzing.fuzz('json', 1, 0, 5)
 
 
 def test_every_entry_is_changed_in_every_way() -> None:
