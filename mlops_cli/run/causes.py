@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 _TEXTS = (
     ('oom', pattern(r'out of memory|OutOfMemory|\bMemoryError\b|Cannot allocate memory|RESOURCE_EXHAUSTED|oom-kill', re.I)),
     ('cuda', pattern(r'CUDA(?: driver| runtime)? error|CUBLAS_STATUS|CUDNN_STATUS|NCCL error|\bNVRM: Xid\b', re.I)),
-    ('disk', pattern(r'No space left on device|Disk quota exceeded', re.I)),
+    ('disk', _FULL := pattern(r'No space left on device|Disk quota exceeded', re.I)),
     (
         'network',
         pattern(
@@ -51,6 +51,8 @@ def cause_of(ended: StageEnded) -> str:
         for cause, text in _TEXTS:
             if text.search(line):
                 return cause
+    if _FULL.search(ended.message):  # such as that there was no room for what it prints
+        return 'disk'
     return 'killed' if ended.exit_code == 137 else 'error'
 
 

@@ -68,3 +68,8 @@ def test_a_timeout_is_told_by_the_message_and_by_no_file_of_that_name() -> None:
 
 def test_every_cause_has_advice_and_there_is_none_for_others() -> None:
     assert set(CAUSES) - {'error'} == ADVICE.keys()
+
+
+def test_a_disk_too_full_for_the_log_is_told_by_the_message() -> None:
+    assert cause_of(ended(message='cannot write the log /p/train.log: No space left on device')) == 'disk'
+    assert cause_of(ended('CUDA out of memory', message='cannot write the log /p/train.log: No space left on device')) == 'oom'
