@@ -210,7 +210,7 @@ def fuzz(target: str, seed: int, seconds: float, number: int = 0) -> int:
     until = time.monotonic() + seconds
 
     @seeded(seed)
-    @settings(max_examples=number or 3000, database=None, deadline=None,
+    @settings(max_examples=number or int(50 * seconds), database=None, deadline=None,
         suppress_health_check=list(HealthCheck), phases=[Phase.generate, Phase.shrink])
     @given(inputs)
     def made_up(value: bytes) -> None:
