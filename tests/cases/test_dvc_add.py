@@ -131,7 +131,7 @@ def test_dvc_4343_4164_7532_872_3596_10111_10124_no_list_without_its_files(proje
     kept = shutil.copytree(project.path / 'data', project.path.parent / 'kept')
     recorded = code = number = 0
     while code != 0 or number == 0:
-        number += 4
+        number += 7
         code = forked.do(['add', 'data'], project.path, project.environ, kill_before=number).code
         if project.exists('.mlops/data/data.json'):
             recorded += 1

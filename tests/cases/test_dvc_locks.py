@@ -108,10 +108,10 @@ def test_dvc_5795_10465_two_containers_both_process_number_one(project: Project)
     assert project.read('out.txt') == 'whole\n'
 
 
-def test_dvc_4325_8176_9379_a_database_that_is_locked_or_damaged(project: Project) -> None:
-    """On network drives locks stayed for ever, and ``database is locked`` ended every command.
+def test_dvc_4325_8176_9379_a_database_that_is_damaged(project: Project) -> None:
+    """On network drives databases broke, and that ended every command.
 
-    Here the only database holds what can be found out again: locked or damaged, files are hashed again, and that is told."""
+    Here the only database holds what can be found out again: without it files are hashed again, and that is told."""
     project.write('pipeline.yaml', PIPELINE)
     project.write('in.txt', 'in')
     project.mlops('run')
@@ -123,6 +123,15 @@ def test_dvc_4325_8176_9379_a_database_that_is_locked_or_damaged(project: Projec
     project.write('in.txt', 'more')
     done = project.mlops('run')
     assert project.read('0.txt') == 'more' and 'Traceback' not in done.err
+
+
+@pytest.mark.full  # it is waited for, some seconds
+def test_dvc_4325_8176_9379_a_database_that_stays_locked(project: Project) -> None:
+    """Locks stayed for ever, and ``database is locked`` ended every command."""
+    project.write('pipeline.yaml', PIPELINE)
+    project.write('in.txt', 'in')
+    project.mlops('run')
+    index = project.path / '.mlops/local/index-v1.sqlite'
     held = sqlite3.connect(index)
     try:
         held.execute('PRAGMA locking_mode = EXCLUSIVE')
