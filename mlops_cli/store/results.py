@@ -246,8 +246,11 @@ class Results:
         return tuple(found[name] for name in sorted(found))
 
     def _names(self, key: Digest) -> list[str]:
+        folder = f'{self._folder}/{key.hex[:2]}'
+        if os.path.islink(folder):
+            self._place.prepare()  # which refuses it
         try:
-            return [name for name in os.listdir(f'{self._folder}/{key.hex[:2]}') if name.startswith(key.hex)]
+            return [name for name in os.listdir(folder) if name.startswith(key.hex)]
         except FileNotFoundError:
             return []
 

@@ -5,8 +5,11 @@ from pathlib import Path
 
 import pytest
 
+from mlops_cli.core.digest import digest_of
 from mlops_cli.core.errors import ExitCode, UserError
 from mlops_cli.core.layout import OBJECTS, RESULTS
+from mlops_cli.fsio.durable import Batch
+from mlops_cli.store.results import Results
 from mlops_cli.store.shelf import Place
 
 
@@ -42,3 +45,15 @@ def test_the_own_cache_of_a_project_may_not(tmp_path: Path) -> None:
     with pytest.raises(UserError, match='is a symbolic link'):
         Place(tmp_path / '.mlops/cache', OBJECTS, durable=True).prepare()
     assert not [*(tmp_path / 'disk').iterdir()]
+
+
+def test_nothing_is_looked_up_through_a_link(tmp_path: Path) -> None:
+    key = digest_of(b'key')
+    (tmp_path / 'outside').mkdir()
+    (tmp_path / RESULTS).mkdir()
+    results = Results(tmp_path, Batch('none'))
+    assert results.lookup(key) == ()
+    (tmp_path / RESULTS / key.hex[:2]).symlink_to(tmp_path / 'outside')
+    with pytest.raises(UserError, match='is a symbolic link'):
+        results.lookup(key)
+    results.close()
