@@ -243,14 +243,14 @@ def once(setting: Setting, trial: Trial, name: str, kind: str, terminal: bool, s
     with Band() as band:
         asked = Asked(setting, band, path, logs, name, terminal)
         try:
-            began = _await(command, asked, logs, usual, chance, name)
+            began = _await(command, asked, logs, usual, chance, name, setting.tool.name == 'mlops')
             asked.ask(kind)
             limit = GRACE + BEYOND
             if kind == 'INTINT':
                 time.sleep(chance.uniform(0.02, 0.3))
                 asked.ask(kind)
                 limit = BEYOND
-            seconds = asked.wait(30)
+            seconds = asked.wait(30 if setting.tool.name == 'mlops' else 8)
         finally:
             text = asked.close()
         _judge_end(trial, setting, asked.process.returncode, seconds, limit, text, kind, began, note)
@@ -275,15 +275,18 @@ def _copy(source: str, target: str) -> str:
     return str(shutil.copy2(source, target))
 
 
-def _await(command: Command, asked: Asked, logs: Path, usual: float, chance: random.Random, name: str) -> bool:
-    """Until the moment at which it is asked; whether its stages run by then."""
+def _await(
+    command: Command, asked: Asked, logs: Path, usual: float, chance: random.Random, name: str, at_once: bool
+) -> bool:
+    """Until the moment at which it is asked; whether its stages run by then: all ``at_once``, or one after the other."""
     if not command.stages:
         time.sleep(chance.uniform(0.15, max(0.3, usual)))
         return False
     outs = [out for _, out in command.stages.values()]
 
     def there() -> bool:
-        return all((logs / f'begun-{out}').exists() for out in outs)
+        found = [(logs / f'begun-{out}').exists() for out in outs]
+        return all(found) if at_once else any(found)
 
     wait_for(lambda: there() or asked.process.poll() is not None)
     if not there():
@@ -391,7 +394,7 @@ def cases(setting: Setting) -> list[str]:
     if not setting.full:
         return [f'{case}-0-1' for case in (FAST if setting.tool.name == 'mlops' else DVC[:1])]
     if setting.tool.name == 'dvc':
-        return [f'{case}-0-{PART}' for case in DVC]
+        return [f'{case}-{first}-{first + 2}' for case in DVC for first in (0, 2)]
     return [
         f'{name}-{kind}-{where}-{first}-{min(first + PART, COUNT // 2)}'
         for first in range(0, COUNT // 2, PART)
