@@ -378,16 +378,19 @@ def run_random(setting: Setting, case: str) -> Verdict:
     chance = random.Random(f'{setting.tool.name} {words[1]}')
     names = [one.name for one in _of_tool(setting)] if setting.full else ['run-again']
     verdicts: list[Verdict] = []
-    for number in range(4 * int(words[2])):  # some end before they are killed, and do not count
+    longest: dict[str, float] = {}  # seconds until the latest kill, by scenario
+    for number in range(10 * int(words[2])):  # some end before they are killed, and do not count
         if sum(one.tried for one in verdicts) >= int(words[2]):
             break
         scenario = BY_NAME[chance.choice(names)]
         base, facts = _prepared(setting, scenario)
-        after, group = chance.uniform(0, facts.seconds), chance.random() < 0.5
+        after, group = chance.random() * longest.get(scenario.name, facts.seconds), chance.random() < 0.5
         note = f'({scenario.name}, {number} of {case}: {"its group" if group else "it alone"} after {after:.3f} s)'
         folder = setting.folder / f'n-{number}'
         clock = _Clock(scenario, base, facts.usual, setting.folder)
         verdicts.append(_timed(partial(_at_random, scenario, base, folder, after, group, note), clock))
+        if not verdicts[-1].tried:  # the machine is quicker than when the command was timed
+            longest[scenario.name] = after
     return together(verdicts)
 
 
