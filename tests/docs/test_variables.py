@@ -23,7 +23,7 @@ def rows(title: str) -> dict[str, str]:
 
 def named(*folders: str) -> set[str]:
     every = [path for folder in folders for path in (ROOT / folder).rglob('*')]
-    files = [path for path in every if path.suffix in ('.py', '.sh') or path.name == 'check']
+    files = [path for path in every if path.suffix in ('.py', '.sh') or path.name in ('check', 'setup')]
     found = {name for path in files for name in NAME.findall(path.read_text(errors='replace'))}
     return {'MLOPS_PARAM_...' if name.startswith('MLOPS_PARAM_') else name for name in found}
 
