@@ -354,7 +354,7 @@ def test_a_revision_that_was_being_looked_at_when_a_command_was_killed_is_swept_
             os._exit(9)
     os.waitpid(child, 0)
     local = project.path / '.mlops/local'
-    assert [path for path in local.rglob('pipeline.yaml')]
+    assert list(local.rglob('pipeline.yaml'))
     with Root(project.path) as root:
         prepare_folders(root)
-    assert not [path for path in local.rglob('pipeline.yaml')]
+    assert not list(local.rglob('pipeline.yaml'))
