@@ -17,7 +17,7 @@ from mlops_cli.core import layout
 from mlops_cli.core.errors import ExitCode, UserError, UserErrors
 from mlops_cli.core.near import did_you_mean
 from mlops_cli.fsio.atomic import write_file
-from mlops_cli.fsio.ops import machine_error
+from mlops_cli.fsio.errors import machine_error
 from mlops_cli.fsio.paths import Root
 
 CRASH_LIMIT = 1 << 20  # characters of a traceback
@@ -75,7 +75,7 @@ def _unloadable(error: ImportError) -> UserError:
     """A part of the program that is loaded when it is first needed, and is not there then."""
     return UserError(
         f'cannot load {error.name or "a part of mlops"}{f" ({error.path})" if error.path else ""}: {error.msg}',
-        hint='too many open files (ulimit -n), a failing disk, or mlops is being installed anew: try again, or reinstall it',
+        hint='too many open files (ulimit -n), a failing disk, or a new version is coming in: try again, or reinstall it',
         exit_code=ExitCode.MACHINE,
     )
 

@@ -16,7 +16,7 @@ from mlops_cli.core.patterns import pattern
 from mlops_cli.core.scalars import plain_scalar
 from mlops_cli.core.values import MISSING, Missing, assigned, lookup, path_of
 from mlops_cli.fsio.atomic import read_file
-from mlops_cli.fsio.ops import machine_error
+from mlops_cli.fsio.errors import machine_error
 from mlops_cli.fsio.paths import Root
 from mlops_cli.pipeline import paramfile
 

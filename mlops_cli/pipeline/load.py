@@ -15,7 +15,7 @@ from mlops_cli.core.document import Document
 from mlops_cli.core.errors import UserError, Where
 from mlops_cli.core.paths import join_path
 from mlops_cli.core.scalars import kind
-from mlops_cli.fsio.ops import machine_error
+from mlops_cli.fsio.errors import machine_error
 from mlops_cli.fsio.paths import Root
 from mlops_cli.pipeline.build import Builder
 from mlops_cli.pipeline.check import check, duplicates

@@ -14,7 +14,7 @@ from mlops_cli.core.near import did_you_mean
 from mlops_cli.core.paths import join_path
 from mlops_cli.core.values import assigned, path_of
 from mlops_cli.fsio.atomic import read_file
-from mlops_cli.fsio.ops import machine_error
+from mlops_cli.fsio.errors import machine_error
 from mlops_cli.fsio.paths import Root
 from mlops_cli.pipeline import paramfile
 from mlops_cli.pipeline.template import Scope, TemplateError, resolve_vars

@@ -22,7 +22,7 @@ from mlops_cli.fingerprint.environment import environment_of
 from mlops_cli.fingerprint.moved import means_the_same, moved
 from mlops_cli.fingerprint.written import LOCAL, later_than, left_alone, state_of
 from mlops_cli.fsio import filesystem
-from mlops_cli.fsio.ops import machine_error
+from mlops_cli.fsio.errors import machine_error
 from mlops_cli.job.log import tail
 from mlops_cli.plan.model import Rival
 from mlops_cli.records import metrics

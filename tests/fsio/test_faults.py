@@ -15,6 +15,7 @@ from mlops_cli.core.errors import ExitCode
 from mlops_cli.fsio import filesystem, ops
 from mlops_cli.fsio.atomic import write_file
 from mlops_cli.fsio.durable import Batch
+from mlops_cli.fsio.errors import machine_error
 from mlops_cli.fsio.filesystem import FileSystem
 from mlops_cli.fsio.journal import Journal, decode
 from mlops_cli.fsio.paths import Root
@@ -126,7 +127,7 @@ def each_failure(run: Callable[[Path], None], tmp_path: Path, sticky: bool) -> I
 def test_one_failure_leaves_everything_whole_and_tidy(run: Callable[[Path], None], tmp_path: Path) -> None:
     for folder, error in each_failure(run, tmp_path, sticky=False):
         assert str(folder) in error.filename
-        told = ops.machine_error(error, 'do it')
+        told = machine_error(error, 'do it')
         assert (told.exit_code, bool(told.hint), str(folder) in told.message) == (ExitCode.MACHINE, True, True)
         check(folder)
         left = [path.name for path in folder.rglob('*') if owner_in(path.name)]

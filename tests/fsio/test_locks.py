@@ -16,6 +16,7 @@ import pytest
 
 from mlops_cli.core.errors import ExitCode, UserError
 from mlops_cli.fsio import locks, ops, patience
+from mlops_cli.fsio.errors import machine_error
 from mlops_cli.fsio.holders import SLOT_SIZE, SLOTS
 from mlops_cli.fsio.locks import LockFile, LockTimeout, byte_of
 from mlops_cli.fsio.paths import Root
@@ -325,7 +326,7 @@ def test_a_file_system_without_locks_is_told(path: str, monkeypatch: pytest.Monk
             mine.try_exclusive('x')
         monkeypatch.undo()
         assert caught.value.filename == path
-        assert 'local disk' in ops.machine_error(caught.value, 'lock').hint
+        assert 'local disk' in machine_error(caught.value, 'lock').hint
         assert mine.try_exclusive('x')
 
 

@@ -13,6 +13,7 @@ import pytest
 
 from mlops_cli.core.errors import ExitCode
 from mlops_cli.fsio import native, ops
+from mlops_cli.fsio.errors import machine_error
 
 
 @pytest.fixture
@@ -205,16 +206,16 @@ def test_injected_failure_happens_instead_and_is_not_recorded(tmp_path: Path) ->
     (errno.ENOSPC, 'df -i'), (errno.EDQUOT, 'quota'), (errno.EIO, 'dmesg'), (errno.EACCES, 'permits'),
     (errno.EROFS, 'read-only'), (errno.EMFILE, 'ulimit'), (errno.ENOLCK, 'local disk'), (errno.ELOOP, 'try again')])
 def test_machine_error_says_where_what_and_what_next(number: int, word: str) -> None:
-    error = ops.machine_error(OSError(number, os.strerror(number), '/data/x'), 'store the output')
+    error = machine_error(OSError(number, os.strerror(number), '/data/x'), 'store the output')
     assert error.exit_code == ExitCode.MACHINE
     assert error.message == f'cannot store the output: /data/x: {os.strerror(number)}'
     assert word in error.hint
 
 
 def test_machine_error_of_two_paths_and_of_none() -> None:
-    both = ops.machine_error(OSError(errno.EXDEV, 'Invalid cross-device link', 'a', None, 'b'), 'move it')
+    both = machine_error(OSError(errno.EXDEV, 'Invalid cross-device link', 'a', None, 'b'), 'move it')
     assert both.message == 'cannot move it: a -> b: Invalid cross-device link'
-    assert ops.machine_error(OSError('odd'), 'do it').message == 'cannot do it: odd'
+    assert machine_error(OSError('odd'), 'do it').message == 'cannot do it: odd'
 
 
 def test_nothing_slow_is_imported_for_it() -> None:

@@ -13,7 +13,8 @@ from mlops_cli.checks.doctor import gather_git, gather_own, gather_records, gath
 from mlops_cli.checks.doctor.facts import Disk, Facts, StageFacts
 from mlops_cli.core import layout
 from mlops_cli.core.errors import UserError, UserErrors
-from mlops_cli.fsio import filesystem, ops
+from mlops_cli.fsio import filesystem
+from mlops_cli.fsio.errors import machine_error
 from mlops_cli.fsio.paths import Root
 from mlops_cli.pipeline.around import around
 from mlops_cli.records import trust
@@ -51,7 +52,7 @@ def look(here: str, project: str, environ: Mapping[str, str], now: float) -> Fac
         except UserError as error:
             errors += list(error.errors) if isinstance(error, UserErrors) else [error]
         except OSError as error:
-            errors.append(ops.machine_error(error, 'open the project'))
+            errors.append(machine_error(error, 'open the project'))
         try:
             facts = gather_git.look(root, bench)
         finally:

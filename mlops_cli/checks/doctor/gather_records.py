@@ -8,7 +8,7 @@ from collections.abc import Callable, Iterable, Iterator
 
 from mlops_cli.core import layout
 from mlops_cli.core.errors import UserError
-from mlops_cli.fsio.ops import machine_error
+from mlops_cli.fsio.errors import machine_error
 from mlops_cli.fsio.paths import Root
 from mlops_cli.records import data
 from mlops_cli.records.accepted import Acceptances

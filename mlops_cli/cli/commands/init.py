@@ -17,7 +17,7 @@ from mlops_cli.core import layout
 from mlops_cli.core.classes import dataclass, field
 from mlops_cli.core.errors import ExitCode, UserError
 from mlops_cli.fsio.atomic import read_file, write_file
-from mlops_cli.fsio.ops import machine_error
+from mlops_cli.fsio.errors import machine_error
 from mlops_cli.fsio.paths import Root
 from mlops_cli.records.files import prepare_folders
 from mlops_cli.records.gitignore import ATTRIBUTES, append_lines
