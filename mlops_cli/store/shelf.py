@@ -12,18 +12,21 @@ import stat
 import threading
 import time
 from collections.abc import Callable, Iterator
-from typing import Any, Protocol
+from functools import cached_property
+from typing import TYPE_CHECKING, Any, Protocol
 
 from mlops_cli.core.digest import Digest, digest_of, hasher
 from mlops_cli.core.errors import ExitCode, UserError
-from mlops_cli.core.layout import CACHE, OBJECTS, TEMPORARY
+from mlops_cli.core.layout import CACHE, OBJECTS, TEMPORARY, TRASH
 from mlops_cli.core.refs import ObjectRef
 from mlops_cli.fsio import ops, syncing, temporaries
 from mlops_cli.fsio.durable import Batch
 from mlops_cli.fsio.paths import Root
 from mlops_cli.store.mapped import MAPPED, hash_mapped
 from mlops_cli.store.objects import Damaged, MissingObject
-from mlops_cli.store.trash import Trash
+
+if TYPE_CHECKING:
+    from mlops_cli.store.trash import Trash
 
 LARGE = 8 << 20  # bytes from which hashing pays for threads
 BLOCK = 8 << 20  # bytes read at a time from large files
@@ -90,7 +93,6 @@ class Shelf:
         self._lock = threading.Lock()
         self._pending: dict[Digest, str] = {}
         self._quarantined = itertools.count(1)
-        self._trash = Trash()
 
     def close(self) -> None:
         """Let go of the folder.  What waits in the batch is the batch's."""
@@ -105,6 +107,12 @@ class Shelf:
         """Make the folder of the cache and those in it, if absent.  Raises OSError."""
         self._place.prepare()
 
+    @cached_property
+    def _trash(self) -> Trash:
+        from mlops_cli.store.trash import Trash  # few miss anything where there is one
+
+        return Trash()
+
     # Looking
 
     def open(self, digest: Digest) -> tuple[int, os.stat_result]:
@@ -112,7 +120,7 @@ class Shelf:
 
         Raises MissingObject; Damaged, if it is not even a file."""
         found = self._open(digest)
-        if found is None and self._place.there() and self._trash.bring_back(self.root, object_path(digest)):
+        if found is None and self._place.thrown() and self._trash.bring_back(self.root, object_path(digest)):
             found = self._open(digest)
         if found is None:
             raise MissingObject(digest)
@@ -144,7 +152,7 @@ class Shelf:
         facts = self._lstat(object_path(digest))
         if facts is None and (temporary := self._pending.get(digest)) is not None:
             facts = self._lstat(temporary) or self._lstat(object_path(digest))  # between two looks it may have got its name
-        if facts is None and self._place.there() and self._trash.bring_back(self.root, object_path(digest)):
+        if facts is None and self._place.thrown() and self._trash.bring_back(self.root, object_path(digest)):
             facts = self._lstat(object_path(digest))
         return facts if facts is not None and stat.S_ISREG(facts.st_mode) else None
 
@@ -329,6 +337,10 @@ class Place:
         """Whether there is something to read."""
         return self._root is not None or os.path.isdir(os.path.join(self._cache, self._part))
 
+    def thrown(self) -> bool:
+        """Whether there is something to read, and something that gc took out of it."""
+        return self.there() and os.path.lexists(os.path.join(self._cache, TRASH))
+
     @property
     def root(self) -> Root:
         """Made now if it is not there.  Raises OSError; UserError (exit 5) for a link in place of a folder in it, and of the
@@ -361,7 +373,7 @@ class Place:
             links = [f'{self._part}/{entry.name}' for entry in root.scandir(self._part) if entry.is_symlink()]
             if links:
                 raise UserError(f'refused the cache: {root.full(min(links))} is a symbolic link', exit_code=ExitCode.REFUSED,
-                                hint='look at it, then remove it; mlops makes a folder in its place')
+                                hint='look at it, then remove it; the next command makes a folder in its place')
         except BaseException:
             root.close()
             raise

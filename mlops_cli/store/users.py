@@ -70,7 +70,7 @@ def _read(cache: Root, file: str) -> Project:
             raise ValueError('its name does not fit what is in it')
     except (ValueError, KeyError, RecursionError) as error:
         raise UserError(f'{cache.full(file)}, which names a project that uses this cache, cannot be read: {error}',
-                        hint='if every project that uses the cache is known: remove that file, then run mlops in each of them',
+                        hint='if you know each project that uses the cache: remove that file, and in each of them: mlops run',
                         exit_code=ExitCode.REFUSED) from None
     return Project(os.path.normpath(os.path.join(os.path.realpath(cache.path), path)), in_git, file)
 
