@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from mlops_cli.fsio.paths import Root
 
 INPUTS = '-inputs'  # attempts of this name place what several commands may place at once
-_RECENT_NS = 100_000_000  # within which a second change of a folder may not show in its time
+_RECENT_NS = 20_000_000  # within which a second change may not show in a folder's time: two ticks of the slowest clock, HZ=100
 
 
 def opened(records: Iterable[dict[str, Any]], so_far: dict[str, dict[str, Any]] | None = None) -> dict[str, dict[str, Any]]:
