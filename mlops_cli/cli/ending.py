@@ -6,7 +6,12 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 
 from mlops_cli.core.errors import ExitCode
-from mlops_cli.job.signals import SIG_DFL, SIGHUP, SIGTERM, getsignal, signal
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from signal import SIG_DFL, SIGHUP, SIGTERM, getsignal, signal
+else:  # the other makes enum classes, for 5 ms
+    from _signal import SIG_DFL, SIGHUP, SIGTERM, getsignal, signal
 
 WORDS = {0: 'interrupted', SIGTERM: 'terminated', SIGHUP: 'the terminal went away'}
 asked_by = 0  # the first of these signals that came

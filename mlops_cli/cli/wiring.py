@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, nullcontext
+from typing import TYPE_CHECKING
 
 from mlops_cli.cli import context
 from mlops_cli.cli.console import Line, say
@@ -13,13 +14,15 @@ from mlops_cli.cli.quick import compare, settle
 from mlops_cli.cli.quick.learn import learning
 from mlops_cli.core.classes import dataclass
 from mlops_cli.core.errors import ExitCode, UserError
-from mlops_cli.fsio.locks import LockFile
 from mlops_cli.fsio.paths import Root
 from mlops_cli.pipeline.around import around
 from mlops_cli.pipeline.spec import Pipeline
 from mlops_cli.records import data
 from mlops_cli.records.config import Config, load_config
 from mlops_cli.run.workbench import Workbench, open_workbench
+
+if TYPE_CHECKING:
+    from mlops_cli.fsio.locks import LockFile
 
 
 @dataclass(frozen=True)

@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 
 from mlops_cli.core.errors import ExitCode, UserError
-from mlops_cli.fsio import ops, scratch
+from mlops_cli.fsio import ops
 from mlops_cli.fsio.naming import Folders
 from mlops_cli.fsio.paths import Root
 
@@ -44,6 +44,8 @@ def write_file(root_dir: str | Root, rel: str, data: bytes, mode: int = 0o644, *
             finally:
                 os.close(fd)
             ops.rename(temporary, name, src_dir_fd=place, dst_dir_fd=folder)
+
+        from mlops_cli.fsio import scratch  # most commands write nothing so
 
         scratch.build(root, folder, make)
         if durable:

@@ -12,7 +12,7 @@ from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
 from contextlib import suppress
 from functools import cached_property
 from itertools import pairwise
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from mlops_cli.core.canonical import canonical_bytes, document
 from mlops_cli.core.classes import dataclass, field
@@ -26,7 +26,9 @@ from mlops_cli.fsio.durable import RESULTS as LEVEL
 from mlops_cli.fsio.durable import Batch
 from mlops_cli.fsio.paths import Root
 from mlops_cli.store.shelf import FRESH_SECONDS, QUARANTINE, Place
-from mlops_cli.store.trash import Trash
+
+if TYPE_CHECKING:
+    from mlops_cli.store.trash import Trash
 
 SCHEMA = 'mlops/result/v1'
 ENTRY_PREFIX = b'mlops outputs-v1\n'
@@ -220,7 +222,6 @@ class Results:
         self._report = report
         self._lock = threading.Lock()
         self._pending: dict[Digest, dict[str, ResultEntry]] = {}
-        self._trash = Trash()
 
     def close(self) -> None:
         """Let go of the folder."""
@@ -230,13 +231,19 @@ class Results:
     def _root(self) -> Root:
         return self._place.root
 
+    @cached_property
+    def _trash(self) -> Trash:
+        from mlops_cli.store.trash import Trash  # few miss anything where there is one
+
+        return Trash()
+
     def lookup(self, key: Digest) -> tuple[ResultEntry, ...]:
         """Every entry of a key, those that wait in the batch too, by name; unreadable ones are reported and left out.  Where
         there is none, those that gc threw away come back."""
         with self._lock:
             found = dict(self._pending.get(key, {}))
         names = self._names(key)
-        if not (names or found) and self._place.there():
+        if not (names or found) and self._place.thrown():
             shard = f'{RESULTS}/{key.hex[:2]}'
             if self._trash.folders(self._root) and self._trash.bring_back_entries(self._root, shard, key.hex):
                 names = self._names(key)
