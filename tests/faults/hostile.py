@@ -16,7 +16,7 @@ import struct
 import sys
 import time
 import traceback
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
@@ -37,7 +37,8 @@ PWNED = 'pwned'  # what is made by what should not run
 @dataclass(frozen=True, slots=True)
 class Ended:
     """How a command ended.  ``code``: negative for a signal, NO_EXIT if it hung.  ``cpu``: processor seconds, its children's
-    too.  ``grown``: bytes of memory beyond those that it shared with its parent."""
+    too.  ``grown``: bytes of memory beyond those that it had from its parent when it began; 0 of another tool's
+    program, of which the system tells only the most that it or its parent had."""
 
     words: tuple[str, ...]
     code: int
@@ -70,21 +71,23 @@ _preloaded = False
 
 
 def command(
-    cwd: Path, environ: Mapping[str, str], *words: str, timeout: float = SECONDS, start: Sequence[str] = ()
+    cwd: Path, environ: Mapping[str, str], *words: str, timeout: float = SECONDS, start: Sequence[str] = (),
+    begin: Callable[[], None] | None = None,
 ) -> Ended:
-    """``mlops`` with these words, to its end.  ``start``: the program of another tool, which is then run in its place."""
+    """``mlops`` with these words, to its end.  ``start``: the program of another tool, which is then run in its place;
+    ``begin``: what is called in its place."""
     global _preloaded
     if not _preloaded and not start:
         load()
         _preloaded = True
     begun = time.monotonic()
-    with Notes() as out, Notes() as err:
-        shared = _resident()
+    with Notes() as out, Notes() as err, Notes() as first:
         pid = os.fork()
         if not pid:
-            _become(cwd, environ, words, out.fd, err.fd, start)
+            os.write(first.fd, b'%d' % _resident())
+            _become(cwd, environ, words, out.fd, err.fd, start, begin)
         code, usage = _wait(pid, timeout)
-        grown = max(0, usage.ru_maxrss * 1024 - shared)
+        grown = 0 if start else max(0, usage.ru_maxrss * 1024 - int(first.text() or 0))
         cpu = usage.ru_utime + usage.ru_stime
         return Ended(words, code, out.text(), err.text(), time.monotonic() - begun, cpu, grown)
 
@@ -95,7 +98,8 @@ def _resident() -> int:
 
 
 def _become(
-    cwd: Path, environ: Mapping[str, str], words: Sequence[str], out: int, err: int, start: Sequence[str]
+    cwd: Path, environ: Mapping[str, str], words: Sequence[str], out: int, err: int, start: Sequence[str],
+    begin: Callable[[], None] | None,
 ) -> None:
     """Never returns."""
     code = 1
@@ -116,9 +120,9 @@ def _become(
             write_through=True  # type: ignore[arg-type]
         )
         sys.argv[:] = ['mlops', *words]
-        from mlops_cli.__main__ import start as begin
+        from mlops_cli.__main__ import start as usual
 
-        begin()
+        (begin or usual)()
     except SystemExit as end:
         code = end.code if isinstance(end.code, int) else 1
     except BaseException:  # noqa: BLE001 -- told to the parent
