@@ -5,6 +5,7 @@ from __future__ import annotations
 import sqlite3
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -126,12 +127,19 @@ def test_what_was_unknown_is_looked_for_again_once_there_are_results(ran: Projec
 
 def test_run_records_and_pins_of_a_revision_are_not_written_out(ran: Project, monkeypatch: pytest.MonkeyPatch) -> None:
     written: list[str] = []
+    folders: list[Path] = []
     export = exporting.export
-    monkeypatch.setattr(exporting, 'export', lambda *args, **more: written.extend(export(*args, **more)) or tuple(written))
+
+    def exported(project: str, commit: str, folder: str, **more: Any) -> tuple[str, ...]:
+        folders.append(Path(folder))
+        written.extend(export(project, commit, folder, **more))
+        return tuple(written)
+
+    monkeypatch.setattr(exporting, 'export', exported)
     bench = ran.open()
     assert find_point(bench, 'HEAD').stages['train'].state == 'recorded'
     assert 'train.py' in written and not [path for path in written if path.startswith(('.mlops/runs', '.mlops/stages'))]
-    assert not list((ran.path / '.mlops' / 'local' / 'work').iterdir())
+    assert [folder.parent for folder in folders] == [ran.path / '.mlops' / 'local'] and not folders[0].exists()
     bench.close()
 
 
