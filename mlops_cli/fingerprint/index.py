@@ -22,7 +22,7 @@ from mlops_cli.core.layout import INDEX, LOCAL
 from mlops_cli.core.refs import ObjectRef
 from mlops_cli.core.states import SIGNATURE, make_record, pack, record_is, record_ref
 from mlops_cli.fingerprint import indexed
-from mlops_cli.fsio import filesystem, ops
+from mlops_cli.fsio import filesystem, ops, wal
 from mlops_cli.fsio.paths import Root
 from mlops_cli.store.ingest import Added
 
@@ -37,6 +37,7 @@ FOREIGN_SLOP_NS = 600_000_000_000  # where no file can be touched: clocks may di
 PROBE_AGE_SECONDS = 0.01  # how old a reading of the clock may be before it pays to take another
 SETTLED_AGE_SECONDS = 1.0  # how old one may be that proves that a file has settled
 FLUSH_SECONDS = 5.0
+_WAIT_SECONDS = 10.0  # for another command that writes the same tables
 HELD = 200_000  # records in memory, some 250 bytes each, from which they are written and let go of
 
 _SEAL = struct.Struct('<32s32sq')
@@ -410,8 +411,8 @@ class Index:
         if self._connection is None:
             with suppress(OSError):
                 ensure_folder(os.path.dirname(self._database))
-            self._connection = connection = sqlite3.connect(self._database, timeout=10, check_same_thread=False)
-            connection.execute('PRAGMA journal_mode = WAL')
+            self._connection = connection = sqlite3.connect(self._database, timeout=_WAIT_SECONDS, check_same_thread=False)
+            wal.use(connection, _WAIT_SECONDS)
             connection.execute('PRAGMA synchronous = OFF')  # every value carries its own check
             for table in _TABLES:
                 connection.execute(table)

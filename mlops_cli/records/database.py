@@ -18,7 +18,7 @@ from typing import TypeVar
 from mlops_cli.core import layout
 from mlops_cli.core.digest import digest_of
 from mlops_cli.core.errors import ExitCode, UserError
-from mlops_cli.fsio import filesystem, ops
+from mlops_cli.fsio import filesystem, ops, wal
 from mlops_cli.fsio.paths import Root
 
 WAIT_SECONDS = 10.0  # for another command that writes the same tables
@@ -107,14 +107,20 @@ class Database:
         """Raises sqlite3.DatabaseError for tables that are not ours, which are then thrown away."""
         connection.execute('PRAGMA trusted_schema = OFF')  # whoever sends a file with triggers in it
         if connection.execute('PRAGMA user_version').fetchone()[0] == 0:
-            connection.execute('PRAGMA journal_mode = WAL')
+            wal.use(connection, WAIT_SECONDS)
         connection.execute('PRAGMA synchronous = NORMAL')
-        found = connection.execute('SELECT sql FROM sqlite_master WHERE sql IS NOT NULL').fetchall()
-        version = connection.execute('PRAGMA user_version').fetchone()[0]
-        if not found and not version:
+        if self._state(connection) == (0, set()):
             self._empty(connection)
-        elif version != self._version or {sql for (sql,) in found} != set(self._statements):
+        if self._state(connection) != (self._version, set(self._statements)):
             raise sqlite3.DatabaseError('written by another version')
+
+    def _state(self, connection: sqlite3.Connection) -> tuple[int, set[str]]:
+        """Version and statements of the tables as they are at one moment: another command may just be making them."""
+        connection.execute('BEGIN')
+        with connection:
+            version = connection.execute('PRAGMA user_version').fetchone()[0]
+            found = connection.execute('SELECT sql FROM sqlite_master WHERE sql IS NOT NULL').fetchall()
+        return version, {sql for (sql,) in found}
 
     def _empty(self, connection: sqlite3.Connection) -> sqlite3.Connection:
         with connection:

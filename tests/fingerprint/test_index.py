@@ -370,6 +370,21 @@ def test_a_page_from_before_is_noticed(root: Root, monkeypatch: pytest.MonkeyPat
     index.close()
 
 
+def test_who_makes_the_database_at_the_same_time_is_waited_for(root: Root) -> None:
+    root.makedirs('.mlops/local')
+    other = sqlite3.connect(root.full('.mlops/local/index-v1.sqlite'), isolation_level=None, check_same_thread=False)
+    other.execute('BEGIN IMMEDIATE')  # SQLite itself does not wait for one who does this, where the mode is to be changed
+    timer = threading.Timer(0.1, other.execute, ['COMMIT'])
+    timer.start()
+    told: list[str] = []
+    index = Index(root.full('.mlops/local/index-v1.sqlite'), root, warn=told.append)
+    assert index.folder('data') == {} and told == []
+    timer.join()
+    assert other.execute('SELECT count(*) FROM sqlite_master').fetchone()[0] > 0  # the tables are there, not in memory
+    index.close()
+    other.close()
+
+
 def test_where_no_file_can_be_made_it_works_from_memory(root: Root, tmp_path: Path) -> None:
     (tmp_path / 'f').write_bytes(b'x')
     os.utime(tmp_path / 'f', (1, 1))

@@ -135,6 +135,23 @@ def test_several_write_at_once(path: Path) -> None:
     database.close()
 
 
+def test_who_makes_it_at_the_same_time_is_waited_for(path: Path) -> None:
+    path.parent.mkdir()
+    other = sqlite3.connect(path, isolation_level=None, check_same_thread=False)
+    other.execute('BEGIN IMMEDIATE')  # SQLite itself does not wait for one who does this, where the mode is to be changed
+    told: list[str] = []
+    timer = threading.Timer(0.1, other.execute, ['COMMIT'])
+    timer.start()
+    database = opened(path, warn=told.append)
+    assert database.use(count) == 5 and told == []
+    timer.join()
+    other.close()
+    database.close()
+    again = opened(path)
+    assert again.use(lambda db: db.execute('SELECT count(*) FROM things').fetchone()) == (5,)
+    again.close()
+
+
 def test_the_place(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     with Root(str(tmp_path)) as root:
         assert local_path(root, {}, 'x.sqlite') == f'{tmp_path}/.mlops/local/x.sqlite'
