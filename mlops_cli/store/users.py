@@ -43,6 +43,11 @@ def _file_of(written: str) -> str:
     return f'{PROJECTS}/{digest_of(os.fsencode(written)).hex[:16]}{SUFFIX}'
 
 
+def file_of(cache: str, project: str) -> str:
+    """Where it is written that a project uses a cache, relative to that."""
+    return _file_of(_written(cache, project))
+
+
 def register(cache: Root, project: str, in_git: Callable[[], bool]) -> None:
     """Note that a project uses this cache; a stat where that is known.  Raises OSError, UserError for a link."""
     written = _written(cache.path, project)

@@ -14,6 +14,7 @@ from mlops_cli.core.paths import inside
 from mlops_cli.fingerprint.ignore import ALWAYS
 from mlops_cli.records.config import files as config_files
 from mlops_cli.run.workbench import Workbench
+from mlops_cli.store import users
 
 NEWEST_RUNS = 200  # records of runs that a command may read
 _OF_CACHE = (layout.TEMPORARY, layout.CACHE_LOCKS, layout.TRASH, layout.ROOTS)  # written by commands, and in no answer
@@ -42,6 +43,7 @@ def places(bench: Workbench, asked: set[tuple[str, str, bool]], keys: Iterable[D
     _code(bench, found)
     _records(bench, found)
     found.listed |= {f'{bench.config.cache}/{layout.RESULTS}/{name}' for name in {key.hex[:2] for key in keys}}
+    _add(found, bench.config.cache, users.file_of(bench.config.cache, root))  # a run registers a project that gc has forgotten
     for file, _ in config_files(bench.environ):
         found.looked.add(os.path.join(root, file))
     if not (_around(root, found) and _programs(bench, found)):
