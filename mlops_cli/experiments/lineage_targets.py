@@ -311,6 +311,8 @@ class Targets:
         if path is None and (record := self._record(os.path.basename(full))):
             return record
         if path is None:
+            path = self._as_written(full)
+        if path is None:
             return self._outside(word, full) if os.path.lexists(full) else None
         ref = self.bench.workspace.ref(path, ignore=path not in self.bench.describer.made)
         if ref is not None:
@@ -323,6 +325,16 @@ class Targets:
         """A path as it is written from the project's folder on."""
         relative = os.path.relpath(os.path.realpath(os.path.dirname(full)), os.path.realpath(self.bench.root.path))
         return os.path.normpath(os.path.join(relative, os.path.basename(full))).replace(os.sep, '/')
+
+    def _as_written(self, full: str) -> str | None:
+        """A path of the project by its text; None for others.  What lies elsewhere by a link on the way is not what its user
+        named, a branch may have made the link.  Raises UserError for that."""
+        for top in (self.bench.root.path, os.path.realpath(self.bench.root.path)):
+            path = _checked(os.path.relpath(full, top).replace(os.sep, '/'))
+            if path is not None:
+                self.bench.workspace.ref(path, ignore=path not in self.bench.describer.made)
+                return path
+        return None
 
     def _record(self, name: str) -> Target | None:
         """A pin or a run record, by the name of its file: what it is about."""

@@ -266,6 +266,17 @@ def test_a_file_elsewhere_is_found_by_its_hash(ran: Project, tmp_path: Path) -> 
     assert not unknown.target.found and unknown.target.said[0] == 'No recorded result has this content.'
 
 
+def test_a_path_of_the_project_that_leads_out_by_a_link_is_not_read(ran: Project, tmp_path: Path) -> None:
+    elsewhere = tmp_path / 'elsewhere'
+    shutil.copytree(ran.path / 'data', elsewhere)
+    (ran.path / 'link').symlink_to(elsewhere)
+    for path in ('link/copy.txt', 'link/nothing', str(ran.path / 'link/copy.txt')):
+        with pytest.raises(UserError, match='leads out of the project by a symbolic link'):
+            up(ran, path)
+    with pytest.raises(UserError, match='leads out of the project by a symbolic link'):
+        up(ran, 'copy.txt', here='link')
+
+
 def test_tracked_data_elsewhere(ran: Project, tmp_path: Path) -> None:
     shutil.copytree(ran.path / 'raw', tmp_path / 'theirs')
     assert 'It is raw, tracked data.' in up(ran, str(tmp_path / 'theirs')).target.said[0]

@@ -691,6 +691,7 @@ SWAPPED = {
     'pins': ('.mlops/stages', '', ('status',)),
     'accept': ('data', '', ('accept', 'use', '--reason', 'r')),
     'lineage': ('data', '', ('lineage', 'upstream', 'm.json')),
+    'lineage of a path': ('data', '', ('lineage', 'upstream', 'data/raw/f')),
     'plots': ('made', '', ('plots', 'show')),
     'apply': ('data', '', ('runs', 'apply', '{trial}')),
     'metrics': ('.mlops/runs', '', ('metrics', 'show')),
