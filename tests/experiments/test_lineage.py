@@ -21,6 +21,7 @@ from mlops_cli.experiments.lineage_diff import LineageDiff, compare
 from mlops_cli.experiments.lineage_model import Downstream, Upstream
 from mlops_cli.experiments.lineage_records import Records
 from mlops_cli.experiments.lineage_targets import Targets
+from mlops_cli.records.files import IGNORED
 from mlops_cli.records.pins import Pin
 from mlops_cli.report.lineage_facts import result_facts
 from mlops_cli.store.objects import MissingObject
@@ -556,7 +557,7 @@ def write_many() -> Callable[[Project, int], str]:
             ),
         )
         project.write('in.txt', 'x')
-        project.write(layout.GITIGNORE, 'local/\n')  # as the first run writes it: from then on readers may keep tables
+        project.write(layout.GITIGNORE, f'{IGNORED.decode()}\n')  # as the first run does: from then on readers keep tables
         folder = project.path / '.mlops/stages'
         folder.mkdir(parents=True)
         for number in range(count // 3):
