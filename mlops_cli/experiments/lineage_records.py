@@ -2,17 +2,15 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterable, Iterator, Mapping
 from functools import cached_property
 from typing import Any
 
 from mlops_cli.core import layout
-from mlops_cli.core.canonical import canonical
 from mlops_cli.core.classes import replace
 from mlops_cli.core.digest import Digest
 from mlops_cli.core.errors import UserError
-from mlops_cli.core.manifest import Entry, Manifest
+from mlops_cli.core.manifest import Manifest
 from mlops_cli.core.paths import ancestors
 from mlops_cli.core.patterns import pattern
 from mlops_cli.core.refs import ObjectRef
@@ -25,6 +23,7 @@ from mlops_cli.records.lineage import NAME, TABLES, LineageIndex, Mention, Recor
 from mlops_cli.records.pins import slug
 from mlops_cli.records.runs import Run
 from mlops_cli.run.workbench import Workbench
+from mlops_cli.store import manifests
 from mlops_cli.store.objects import Damaged, MissingObject
 from mlops_cli.store.results import ResultEntry
 from mlops_cli.store.tree import MalformedTree, find
@@ -124,17 +123,8 @@ class Records:
         return {slug(name): name for name in self.bench.pipeline.stages}
 
     def _manifest(self, entry: ResultEntry) -> Manifest | None:
-        if entry.manifest is None:
-            return None
-        try:
-            rows = json.loads(self.node(entry.manifest.digest))['entries']
-            found = Manifest.of(
-                Entry(kind, name, Digest.parse(digest), canonical(value[0]) if value else None)
-                for kind, name, digest, *value in rows
-            )
-        except (MissingObject, Damaged, ValueError, TypeError, KeyError, RecursionError):
-            return None
-        return found if found.digest == entry.key else None
+        found = manifests.found(entry.manifest, self.node)
+        return found if found is not None and found.digest == entry.key else None
 
     def _completed(self, made: Made) -> Made:
         """With what the other records of the same result add: pins, the cache, runs, acceptances."""

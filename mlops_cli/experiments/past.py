@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-import json
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from typing import TYPE_CHECKING
 
 from mlops_cli.core.digest import Digest
@@ -15,12 +14,8 @@ from mlops_cli.records.history import NAME, TABLES, VERSION, History, Progress
 
 if TYPE_CHECKING:
     from mlops_cli.core.manifest import Manifest
-    from mlops_cli.core.refs import ObjectRef
     from mlops_cli.store.local import LocalStore
     from mlops_cli.store.results import Results
-
-MANIFEST_SCHEMA = 'mlops/manifest/v1'
-MANIFEST_LIMIT = 16 << 20  # bytes
 
 
 def open_history(
@@ -47,27 +42,8 @@ class _Explainer:
             cache = self.config.cache
             batch = Batch(self.config.durability)
             self.opened = LocalStore(cache, links=self.config.links, batch=batch, verified=None), Results(cache, batch)
+        from mlops_cli.store import manifests
+
         store, results = self.opened
         entry = next((entry for entry in results.lookup(key) if entry.entry8 == outs8), None)
-        return manifest_of(entry.manifest, store.read) if entry is not None else None
-
-
-def manifest_of(ref: ObjectRef | None, read: Callable[[Digest], bytes]) -> Manifest | None:
-    """The manifest that a result keeps; None where this cache does not have it, or it is no manifest of ours."""
-    if ref is None or ref.size > MANIFEST_LIMIT:
-        return None
-    from mlops_cli.core.canonical import canonical
-    from mlops_cli.core.manifest import Entry, Manifest
-    from mlops_cli.store.objects import Damaged, MissingObject
-
-    try:
-        found = json.loads(read(ref.digest))
-        if found['schema'] != MANIFEST_SCHEMA:
-            return None
-        entries = [
-            Entry(kind, name, Digest.parse(digest), canonical(value[0]) if value else None)
-            for kind, name, digest, *value in found['entries']
-        ]
-        return Manifest.of(entries)
-    except (MissingObject, Damaged, ValueError, TypeError, KeyError, RecursionError):
-        return None
+        return manifests.found(entry.manifest, store.read) if entry is not None else None

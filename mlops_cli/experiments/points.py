@@ -20,7 +20,6 @@ from mlops_cli.experiments.model import WORKSPACE as WORKSPACE
 from mlops_cli.experiments.model import Metrics as Metrics
 from mlops_cli.experiments.model import Point as Point
 from mlops_cli.experiments.model import StagePoint as StagePoint
-from mlops_cli.experiments.past import manifest_of
 from mlops_cli.experiments.revisions import revision
 from mlops_cli.plan.facts import Wishes
 from mlops_cli.plan.model import UNKNOWN as UNKNOWN_TIME
@@ -31,6 +30,7 @@ from mlops_cli.records.files import read_small
 from mlops_cli.records.runs import Run, StageRun, is_last
 from mlops_cli.run.outlook import facts_of
 from mlops_cli.run.workbench import Workbench
+from mlops_cli.store import manifests
 from mlops_cli.store.objects import Damaged, MissingObject
 from mlops_cli.store.results import ResultEntry, outputs_digest
 from mlops_cli.store.tree import find
@@ -173,7 +173,7 @@ def recorded(bench: Workbench, point: StagePoint, outs8: str) -> StagePoint:
 def _of_result(bench: Workbench, entry: ResultEntry, found: Mapping[str, object]) -> dict[str, object]:
     outputs = dict(entry.outputs)
     return {
-        'manifest': found['manifest'] or manifest_of(entry.manifest, bench.store.read),
+        'manifest': found['manifest'] or manifests.found(entry.manifest, bench.store.read),
         'outputs': found['outputs'] or outputs,
         'metrics': found['metrics'] or metrics.recorded(entry.metrics, outputs),
         'seconds': entry.seconds if found['seconds'] is None else found['seconds'],

@@ -92,7 +92,7 @@ def _look(workspace: Workspace, path: str, ignore: bool, found: State) -> None:
 def _plain(workspace: Workspace, path: str) -> os.stat_result | None:
     """Its lstat; None where nothing is, or a folder on the way is a link."""
     try:
-        return workspace.root.stat(path)
+        return workspace.lstat(path)
     except UserError:
         return None
 

@@ -6,7 +6,6 @@ Pins, results and runs never change under one name, so a row is made once; only 
 
 from __future__ import annotations
 
-import json
 import os
 import sqlite3
 from collections.abc import Callable, Iterable, Iterator
@@ -25,7 +24,7 @@ from mlops_cli.fsio.paths import Root
 from mlops_cli.records import pins, runs
 from mlops_cli.records.database import Database
 from mlops_cli.records.files import names_in, read_small
-from mlops_cli.store import results, tree
+from mlops_cli.store import manifests, results, tree
 from mlops_cli.store.objects import Damaged, MissingObject
 
 NAME = 'lineage-v1.sqlite'
@@ -302,9 +301,9 @@ class LineageIndex:
         if entry.manifest is None:
             return
         try:
-            rows = json.loads(self._read(entry.manifest.digest))['entries']
+            rows = manifests.read_rows(entry.manifest, self._read)
             yield from [(kind, name, Digest.parse(digest)) for kind, name, digest, *_ in rows]
-        except (MissingObject, Damaged, ValueError, TypeError, KeyError, RecursionError):
+        except (MissingObject, Damaged, ValueError, TypeError, AttributeError):
             return
 
     def _unknown(self, connection: sqlite3.Connection, source: int, names: set[str], start: str) -> list[str]:

@@ -11,6 +11,7 @@ from mlops_cli.core.clock import iso
 from mlops_cli.core.errors import UserError
 from mlops_cli.core.events import Event
 from mlops_cli.core.manifest import Manifest
+from mlops_cli.core.refs import ObjectRef
 from mlops_cli.plan.facts import Facts
 from mlops_cli.plan.known import Candidate, rival
 from mlops_cli.plan.model import Metrics
@@ -19,8 +20,8 @@ from mlops_cli.records.runs import Run, StageRun
 from mlops_cli.run.accept import CHOSEN, TRUSTED, Author, Done, Proposal, recordable, refused, write
 from mlops_cli.run.heal import begin_writing
 from mlops_cli.run.outlook import facts_of
-from mlops_cli.run.sources import manifest_from
 from mlops_cli.run.workbench import Workbench
+from mlops_cli.store import manifests
 from mlops_cli.store.results import ResultEntry, outputs_digest
 
 
@@ -86,10 +87,10 @@ def _trusted(bench: Workbench, run: Run, stage: str, entry: ResultEntry) -> Prop
 
 def _manifest(bench: Workbench, stage: str, entry: ResultEntry | None) -> Manifest:
     """Raises UserError where the store has lost what the key was made of."""
-    if entry is None or entry.manifest is None or bench.store.missing([entry.manifest]):
+    if entry is None or (kept := entry.manifest) is None or (isinstance(kept, ObjectRef) and bench.store.missing([kept])):
         raise refused(f'what the key of {stage} was made of is no longer in this cache', f'mlops run {stage} makes it again')
     try:
-        manifest = manifest_from(bench.store.read(entry.manifest.digest))
+        manifest = manifests.decode(kept, bench.store.read)
     except ValueError as error:
         raise refused(f'what the key of {stage} was made of cannot be read: {error}', 'mlops verify') from error
     if manifest.digest != entry.key:

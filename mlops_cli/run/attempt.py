@@ -115,7 +115,8 @@ def begin(session: Session, step: Step, draft: Draft, inputs: Mapping[str, Objec
         grace_seconds=stage.grace_seconds,
         redact=tuple(sorted({name for name in stage.secrets if session.environ.get(name)} | session.guessed_secrets)) or None,
     )
-    states = {} if own else _states(session, draft, inputs)
+    with session.workspace.looking():
+        states = {} if own else _states(session, draft, inputs)
     return Attempt(identity, number, step, draft, job, log, dict(inputs), before, own, states)
 
 

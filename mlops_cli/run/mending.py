@@ -25,9 +25,8 @@ from mlops_cli.records.config import load_config
 from mlops_cli.records.pins import Pin, is_pin
 from mlops_cli.records.pins import decode as decode_pin
 from mlops_cli.run.outlook import look
-from mlops_cli.run.sources import manifest_document
 from mlops_cli.run.workbench import Workbench, open_workbench
-from mlops_cli.store import users
+from mlops_cli.store import manifests, users
 from mlops_cli.store.objects import CHUNK, Damaged, MissingObject
 from mlops_cli.store.shelf import QUARANTINE, hash_rest, object_path
 from mlops_cli.store.tree import MalformedTree, build, decode, walk
@@ -166,7 +165,7 @@ class Mender:
     def _from_records(self, wanted: Collection[Digest]) -> dict[Digest, str]:
         found: dict[Digest, str] = {}
         for name, pin in _pins(self.bench):
-            self._node(manifest_document(pin.manifest), wanted, found, f'{layout.STAGES}/{name}')
+            self._node(manifests.encode(pin.manifest), wanted, found, f'{layout.STAGES}/{name}')
         return found
 
     def _from_logs(self, wanted: Collection[Digest]) -> dict[Digest, str]:

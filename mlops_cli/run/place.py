@@ -25,7 +25,8 @@ def place(session: Session, attempt: str, outputs: Iterable[tuple[str, ObjectRef
     wanted = dict(outputs)
     for path in wanted:  # it may have been looked at hours ago, when the run was planned
         session.workspace.forget(path)
-    before = {path: session.held(path) for path in wanted}
+    with session.workspace.looking():
+        before = {path: session.held(path) for path in wanted}
     stale = [path for path, ref in wanted.items() if before[path] != ref]
     if not stale:
         return ()

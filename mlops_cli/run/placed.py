@@ -20,8 +20,8 @@ from mlops_cli.fingerprint.index import Index
 from mlops_cli.plan.facts import Placed
 from mlops_cli.plan.model import Metrics
 from mlops_cli.records.metrics import recorded
-from mlops_cli.run.sources import manifest_from
 from mlops_cli.run.workbench import Workbench
+from mlops_cli.store import manifests
 from mlops_cli.store.objects import Damaged, MissingObject
 
 Outputs = Iterable[tuple[str, ObjectRef]]
@@ -62,7 +62,7 @@ def earlier(bench: Workbench, one: Placed) -> Earlier | None:
     for entry in bench.results.lookup(one.key):
         if entry.manifest is not None and dict(entry.outputs) == dict(one.outputs):
             try:
-                manifest = manifest_from(bench.store.read(entry.manifest.digest))
+                manifest = manifests.decode(entry.manifest, bench.store.read)
             except (MissingObject, Damaged, UserError, ValueError):
                 continue
             if manifest.digest == one.key:

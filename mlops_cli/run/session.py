@@ -17,6 +17,8 @@ from mlops_cli.fingerprint.apart import Apart
 from mlops_cli.fingerprint.files import Workspace
 from mlops_cli.fingerprint.index import Index
 from mlops_cli.fingerprint.stage import Describer
+from mlops_cli.fingerprint.written import LOCAL
+from mlops_cli.fsio import filesystem
 from mlops_cli.fsio.durable import Batch
 from mlops_cli.fsio.journal import Journal
 from mlops_cli.fsio.locks import LockFile
@@ -67,6 +69,11 @@ class Session:
     @cached_property
     def apart(self) -> Apart:
         return Apart(self.root, self.index, self.store.objects)
+
+    @cached_property
+    def own_clock(self) -> bool:
+        """Whether the times of files here are of this machine's clock."""
+        return filesystem.probe(self.root.fd).type in LOCAL
 
     @cached_property
     def logs(self) -> RunLogs:

@@ -20,8 +20,7 @@ from mlops_cli.core.refs import ObjectRef
 from mlops_cli.core.units import show_size
 from mlops_cli.fingerprint.environment import environment_of
 from mlops_cli.fingerprint.moved import means_the_same, moved
-from mlops_cli.fingerprint.written import LOCAL, later_than, left_alone, state_of
-from mlops_cli.fsio import filesystem
+from mlops_cli.fingerprint.written import later_than, left_alone, state_of
 from mlops_cli.fsio.errors import machine_error
 from mlops_cli.job.log import tail
 from mlops_cli.plan.model import Rival
@@ -160,7 +159,9 @@ def settle(session: Session, attempt: Attempt, outcome: Outcome, taken: Taken | 
     if late := _touched_after(session, outcome, taken):
         text = f'its outputs were written after it had ended: {", ".join(late[:3])}'
         return _failed(session, attempt, outcome, text, 'let nothing else write there')
-    changed = _changed_inputs(session, attempt)
+    with session.workspace.looking():
+        changed = _changed_inputs(session, attempt)
+        again = _written_again(session, attempt, changed)
     data = tuple(path for path in changed if path not in attempt.draft.code)
     if data:
         return _failed(
@@ -172,7 +173,7 @@ def settle(session: Session, attempt: Attempt, outcome: Outcome, taken: Taken | 
         )
     if outcome.killed:
         taken = replace(taken, notes=(*taken.notes, f'left {outcome.killed} processes behind, which were ended'))
-    return _record(session, attempt, outcome, taken, code=changed, again=_written_again(session, attempt, changed))
+    return _record(session, attempt, outcome, taken, code=changed, again=again)
 
 
 def _what_failed(attempt: Attempt, outcome: Outcome) -> tuple[str, str]:
@@ -221,7 +222,7 @@ def _written_again(session: Session, attempt: Attempt, changed: Collection[str])
 
 def _touched_after(session: Session, outcome: Outcome, taken: Taken) -> tuple[str, ...]:
     """Outputs that somebody else wrote to, once all processes of the attempt were gone and before they were in the store."""
-    if outcome.gone_ns is None or filesystem.probe(session.root.fd).type not in LOCAL:
+    if outcome.gone_ns is None or not session.own_clock:
         return ()
     return later_than(session.workspace, taken.added, outcome.gone_ns)
 

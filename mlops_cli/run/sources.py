@@ -2,21 +2,17 @@
 
 from __future__ import annotations
 
-import json
 import os
 from typing import Protocol
 
-from mlops_cli.core.canonical import canonical, document
-from mlops_cli.core.digest import Digest
-from mlops_cli.core.manifest import KINDS, Entry, Manifest
+from mlops_cli.core.manifest import Manifest
 from mlops_cli.core.refs import ObjectRef
 from mlops_cli.fingerprint.files import Workspace
 from mlops_cli.fingerprint.stage import Describer, Draft
+from mlops_cli.store import manifests
 from mlops_cli.store.ingest import add_open_file
 from mlops_cli.store.local import LocalStore
 from mlops_cli.store.tree import build
-
-MANIFEST_SCHEMA = 'mlops/manifest/v1'
 
 
 class Keeper(Protocol):
@@ -32,33 +28,9 @@ class Keeper(Protocol):
     def trees(self) -> dict[tuple[tuple[str, ObjectRef], ...], ObjectRef]: ...
 
 
-def manifest_document(manifest: Manifest) -> bytes:
-    """The full manifest as a JSON document: ``[kind, name, digest]`` or with its value as fourth item."""
-    rows = [[e.kind, e.name, str(e.digest), *([] if e.value is None else [json.loads(e.value)])] for e in manifest.entries]
-    return document({'schema': MANIFEST_SCHEMA, 'key': str(manifest.digest), 'entries': rows})
-
-
-def manifest_from(data: bytes) -> Manifest:
-    """The inverse of :func:`manifest_document`.  Raises ValueError for anything else."""
-    try:
-        value = json.loads(data)
-    except (ValueError, RecursionError) as error:
-        raise ValueError(f'not JSON: {error}') from None
-    if not isinstance(value, dict) or value.get('schema') != MANIFEST_SCHEMA or not isinstance(value.get('entries'), list):
-        raise ValueError('not a manifest of this version')
-    entries = []
-    for row in value['entries']:
-        match row:
-            case [str(kind), str(name), str(digest), *rest] if kind in KINDS and len(rest) < 2:
-                entries.append(Entry(kind, name, Digest.parse(digest), canonical(rest[0]) if rest else None))
-            case _:
-                raise ValueError(f'not an entry: {str(row)[:80]}')
-    return Manifest.of(entries)
-
-
-def keep_sources(session: Keeper, draft: Draft, manifest: Manifest) -> tuple[ObjectRef | None, ObjectRef]:
-    """(tree of the source files, manifest document).  Folders among the data are kept as their nodes only, so that a later
-    difference can be told file by file.  Raises OSError, UserError."""
+def keep_sources(session: Keeper, draft: Draft, manifest: Manifest) -> tuple[ObjectRef | None, manifests.Kept]:
+    """(tree of the source files, manifest as a result keeps it).  Folders among the data are kept as their nodes only, so that
+    a later difference can be told file by file.  Raises OSError, UserError."""
     kept: dict[str, ObjectRef] = {}
     files = dict.fromkeys([*draft.code, *session.describer.pipeline.files, *(ref.file for ref in draft.stage.params)])
     for path in files:
@@ -70,7 +42,8 @@ def keep_sources(session: Keeper, draft: Draft, manifest: Manifest) -> tuple[Obj
         if ref.kind == 'tree' and not session.store.freshen(ref.digest):
             for node in session.workspace.nodes(path).values():
                 session.store.add_bytes(node)
-    described = session.store.add_bytes(manifest_document(manifest))
+    short = manifests.is_short(manifest)
+    described = manifests.rows_of(manifest) if short else session.store.add_bytes(manifests.encode(manifest))
     return (_tree(session, kept) if kept else None), described
 
 

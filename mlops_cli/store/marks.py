@@ -17,6 +17,7 @@ from mlops_cli.core.refs import ObjectRef
 from mlops_cli.fsio.atomic import read_file
 from mlops_cli.fsio.paths import Root
 from mlops_cli.store import tree
+from mlops_cli.store.manifests import Kept, read_rows
 from mlops_cli.store.results import SCHEMA, SIZE_LIMIT, ResultEntry, decode
 from mlops_cli.store.shelf import read_all
 from mlops_cli.store.trash import folders, names_in
@@ -243,20 +244,21 @@ class Marks:
             return
         done.add(name)
         self.results.add(name)
-        self.hold(entry.refs if outputs else [ref for ref in (entry.manifest, entry.sources) if ref is not None])
+        self.hold(entry.refs if outputs else [ref for ref in (entry.manifest, entry.sources) if isinstance(ref, ObjectRef)])
         if entry.manifest is not None:
             self.hold_inputs(self._inputs(entry.manifest))
 
-    def _inputs(self, manifest: ObjectRef) -> Iterator[bytes]:
+    def _inputs(self, manifest: Kept) -> Iterator[bytes]:
         """The data that a manifest names; what cannot be read as one holds nothing more."""
         try:
-            data = read_file(self._cache, object_name(bytes.fromhex(manifest.digest.hex)), 64 << 20)
-            rows = json.loads(data)['entries']
-            for kind, _name, digest, *_ in rows:
+            for kind, _name, digest, *_ in read_rows(manifest, self._object):
                 if kind == 'data':
                     yield bytes.fromhex(Digest.parse(digest).hex)
         except (OSError, UserError, ValueError, TypeError, LookupError, RecursionError):
             return
+
+    def _object(self, digest: Digest) -> bytes:
+        return read_file(self._cache, object_name(bytes.fromhex(digest.hex)), 64 << 20)
 
     def result(self, name: str) -> ResultEntry | None:
         """None for one that is damaged, which is never used, or gone.  Raises UserError for one of a later version."""

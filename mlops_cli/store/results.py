@@ -28,6 +28,7 @@ from mlops_cli.fsio.paths import Root
 from mlops_cli.store.shelf import FRESH_SECONDS, QUARANTINE, Place
 
 if TYPE_CHECKING:
+    from mlops_cli.store.manifests import Kept, Row
     from mlops_cli.store.trash import Trash
 
 SCHEMA = 'mlops/result/v1'
@@ -48,11 +49,12 @@ def environment_digest(environment: Mapping[str, Any]) -> Digest:
 class ResultEntry:
     """One outcome of one key.
 
-    ``outputs``: path and content, sorted by path.  ``metrics``: the scalar ones, as plain JSON.  ``log``, ``manifest``,
-    ``sources``: objects that explain it.  ``environment``: versions, platform, driver.  ``origin``: who, where, CI or not,
-    adopted.  ``suspect``: its code changed while it ran, so it is never restored by itself.  ``seconds``: wall time of the
-    run.  ``code_bytes``: path and digest of the bytes of each code file, beside the meaning that the key holds.
-    ``discovered``: path and identity of inputs found later; the entry counts only while they match.  ``created``: ISO time."""
+    ``outputs``: path and content, sorted by path.  ``metrics``: the scalar ones, as plain JSON.  ``manifest``: the entries of
+    its key, or the object that holds them (store/manifests.py).  ``log``, ``sources``: objects that explain it.
+    ``environment``: versions, platform, driver.  ``origin``: who, where, CI or not, adopted.  ``suspect``: its code changed
+    while it ran, so it is never restored by itself.  ``seconds``: wall time of the run.  ``code_bytes``: path and digest of the
+    bytes of each code file, beside the meaning that the key holds.  ``discovered``: path and identity of inputs found later;
+    the entry counts only while they match.  ``created``: ISO time."""
 
     key: Digest
     outputs: tuple[tuple[str, ObjectRef], ...]
@@ -60,7 +62,7 @@ class ResultEntry:
     seconds: float = 0.0
     metrics: Mapping[str, Any] = field(default_factory=dict)
     log: ObjectRef | None = None
-    manifest: ObjectRef | None = None
+    manifest: Kept | None = None
     sources: ObjectRef | None = None
     environment: Mapping[str, Any] = field(default_factory=dict)
     origin: Mapping[str, Any] = field(default_factory=dict)
@@ -90,7 +92,7 @@ class ResultEntry:
     @property
     def refs(self) -> tuple[ObjectRef, ...]:
         """Every object it names."""
-        extra = (ref for ref in (self.log, self.manifest, self.sources) if ref is not None)
+        extra = (ref for ref in (self.log, self.manifest, self.sources) if isinstance(ref, ObjectRef))
         return (*(ref for _, ref in self.outputs), *extra)
 
 
@@ -108,8 +110,8 @@ def encode(entry: ResultEntry) -> bytes:
         'discovered': sorted([path, str(digest)] for path, digest in entry.discovered),
     }
     for name in ('log', 'manifest', 'sources'):
-        ref: ObjectRef | None = getattr(entry, name)
-        value[name] = ref.to_json() if ref else None
+        ref: ObjectRef | tuple[Row, ...] | None = getattr(entry, name)
+        value[name] = ref.to_json() if isinstance(ref, ObjectRef) else None if ref is None else [*ref]
     for name in ('metrics', 'environment', 'origin', 'usage'):
         value[name] = dict(getattr(entry, name))
     data = document(value)
@@ -162,7 +164,7 @@ def decode(data: bytes) -> ResultEntry:
     return ResultEntry(
         key=Digest.parse(_text(value['key'])), outputs=_outputs(value['outputs']), created=created, seconds=seconds,
         suspect=suspect, code_bytes=_digests(value['code_bytes']), discovered=_digests(value['discovered']),
-        log=_ref(value['log']), manifest=_ref(value['manifest']), sources=_ref(value['sources']), **mappings)
+        log=_ref(value['log']), manifest=_manifest(value['manifest']), sources=_ref(value['sources']), **mappings)
 
 
 def _text(value: object) -> str:
@@ -173,6 +175,15 @@ def _text(value: object) -> str:
 
 def _ref(value: object) -> ObjectRef | None:
     return None if value is None else ObjectRef.from_json(value)
+
+
+def _manifest(value: object) -> Kept | None:
+    if not isinstance(value, list) or (value and isinstance(value[0], str)):
+        return _ref(value)
+    for row in value:
+        if not isinstance(row, list) or not 3 <= len(row) <= 4 or not all(isinstance(part, str) for part in row[:3]):
+            raise ValueError(f'not an entry of a manifest: {str(row)[:80]}')
+    return tuple(value)
 
 
 def _rows(value: object) -> list[list[Any]]:

@@ -114,7 +114,7 @@ def test_an_executable_is_found_by_its_bytes_and_as_keys_name_it(place: Place) -
 
 def test_results_of_the_cache_count_without_a_pin(place: Place) -> None:
     made = pin('read', 'made')
-    document = b'{"entries":[["data","in.txt","%s"],["param","params.yaml:rate","%s",[0.1]]]}' % (
+    document = b'{"schema":"mlops/manifest/v1","entries":[["data","in.txt","%s"],["param","params.yaml:rate","%s",[0.1]]]}' % (
         str(digest_of(b'read')).encode(),
         str(digest_of(b'0.1')).encode(),
     )
@@ -129,6 +129,9 @@ def test_results_of_the_cache_count_without_a_pin(place: Place) -> None:
     index = place.index()
     assert index.with_digest(digest_of(b'read').hex) == [Mention(RecordName('result', other), 'data', 'in.txt')]
     assert {found.name for found in index.of_key(made.key.hex[:12])} == {name.name, other}
+    rows = (['data', 'in.txt', str(digest_of(b'short'))],)
+    short = place.add_result(ResultEntry(made.key, (('out.bin', ref('short')),), '2026-11-20T10:15:22Z', manifest=rows))
+    assert place.index().with_digest(digest_of(b'short').hex)[-1] == Mention(RecordName('result', short), 'data', 'in.txt')
 
 
 def test_runs_are_told_oldest_first(place: Place) -> None:

@@ -114,8 +114,8 @@ def test_changes_of_the_disk(cost: dict[str, float], name: str) -> None:
     assert cost.get(f'ops.{name}', 0.0) <= CHANGES[name] * ROOM + SLACK
 
 
-def test_a_stage_still_has_its_object_its_result_its_manifest_and_its_pin_made_durable(cost: dict[str, float]) -> None:
-    assert cost['ops.create'] >= 4 and cost['ops.fsync'] >= 4
+def test_a_stage_still_has_its_object_its_result_and_its_pin_made_durable(cost: dict[str, float]) -> None:
+    assert cost['ops.create'] >= 3 and cost['ops.fsync'] >= 3
 
 
 def placed(folder: Path, files: int, *, together: bool) -> dict[str, int]:

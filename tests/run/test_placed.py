@@ -76,7 +76,7 @@ def test_pins_that_were_stashed(project: Project) -> None:
 
 
 def test_without_its_result_it_is_still_nobodys_hand(project: Project) -> None:
-    (key,) = [path for path in (project.path / '.mlops/cache/results-v1').glob('*/*') if 'value 2' in _manifest(project, path)]
+    (key,) = [path for path in (project.path / '.mlops/cache/results-v1').glob('*/*') if 'value 2' in _manifest(path)]
     key.unlink()
     found = step(project)
     assert found.changed_by_hand == ()
@@ -84,11 +84,10 @@ def test_without_its_result_it_is_still_nobodys_hand(project: Project) -> None:
     assert reason.subject == 'out.txt' and reason.detail.startswith('of another state (made by run ')
 
 
-def _manifest(project: Project, entry: Path) -> str:
+def _manifest(entry: Path) -> str:
     import json
 
-    digest = json.loads(entry.read_text())['manifest'][1].partition(':')[2]
-    return (project.path / '.mlops/cache/objects-v1' / digest[:2] / digest[2:]).read_text()
+    return str(json.loads(entry.read_text())['manifest'])
 
 
 def test_a_file_that_was_edited_is_told(project: Project) -> None:

@@ -30,9 +30,10 @@ PAGE = Path(__file__).resolve().parents[2] / 'docs' / 'formats' / 'results.md'
 KEY = digest_of(b'key')
 MODEL = ObjectRef(digest_of(b'model'), 5, 'file')
 DATA = ObjectRef(digest_of(b'mlops tree-v1\n'), 0, 'tree')
+ROWS = (['data', 'raw.csv', str(MODEL.digest)], ['param', 'params.yaml:lr', str(digest_of(b'ini')), 0.1])
 FULL = ResultEntry(
     key=KEY, outputs=(('data', DATA), ('model.bin', MODEL)), created='2026-11-20T10:15:22Z', seconds=11.25,
-    metrics={'metrics.json': {'accuracy': 0.97}}, log=MODEL, manifest=MODEL, sources=DATA, environment={'python': '3.11.7'},
+    metrics={'metrics.json': {'accuracy': 0.97}}, log=MODEL, manifest=ROWS, sources=DATA, environment={'python': '3.11.7'},
     origin={'user': 'ada', 'ci': False}, usage={'wall_seconds': 11.2}, code_bytes=(('src/train.py', digest_of(b'code')),),
     discovered=(('config.ini', digest_of(b'ini')),), suspect=False)
 EMPTY = ResultEntry(key=KEY, outputs=(), created='2026-11-20T10:15:22Z')
