@@ -138,7 +138,7 @@ class Model:
             for row in run['stages']:  # type: ignore[attr-defined]
                 for entry in self._entries(row[2], row[3]):
                     names = ['manifest', 'sources', *(['log'] if whole else [])]
-                    refs = [entry[name] for name in names if entry[name]]
+                    refs = [entry[name] for name in names if entry[name] and isinstance(entry[name][0], str)]  # not its rows
                     refs += [output[1:] for output in entry['outputs']] if whole else []
                     for kind, digest, _ in refs:
                         self._ref(kind, digest)
