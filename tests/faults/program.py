@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import shutil
+import signal
 import sys
 import time
 import traceback
@@ -35,6 +36,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
         for row in all_rows():
             print(f'{row.name:<12} {" ".join(row.tools):<10} {row.title}; {row.goal}')
         return 0
+    for number in (signal.SIGINT, signal.SIGHUP, signal.SIGTERM):  # what is tried inherits these; nohup and & ignore them
+        if signal.getsignal(number) is signal.SIG_IGN:
+            signal.signal(number, signal.SIG_DFL)
     folder = default_folder()
     if asked.table and not asked.rows:
         table.write(folder)
