@@ -121,7 +121,9 @@ def _text(data: bytes, file: str, limits: Limits) -> str:
         raise refuse(f'the character U+{code:04X} cannot stand in a YAML file',
                      f'remove it, or write it as "\\u{code:04x}" in double quotes', _place_of(file, text[:found.start()]))
     if data.count(b'\n%') + data.count(b'\r%') > _DIRECTIVES:
-        raise refuse('too many lines start with "%"', 'directives are not needed: remove them')
+        first = min(at for at in (text.find('\n%'), text.find('\r%')) if at >= 0)
+        raise refuse('too many lines start with "%"', 'directives are not needed: remove them',
+                     _place_of(file, text[:first + 1]))
     return text
 
 

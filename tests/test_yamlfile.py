@@ -193,6 +193,13 @@ def test_no_file_can_hurt(data: bytes, message: str) -> None:
     assert time.process_time() - begin < 5
 
 
+def test_the_line_of_what_is_too_much_is_told() -> None:
+    for end in (b'\n', b'\r', b'\r\n'):
+        with pytest.raises(UserErrors, match='too many lines') as caught:
+            read(b'# one' + end + b'# two' + end + (b'%TAG !a! b' + end) * 100_000, 'f', limits=PIPELINE)
+        assert [one.where.line for one in caught.value.errors if one.where] == [3]
+
+
 @pytest.mark.full
 def test_a_file_of_two_million_values_is_the_most() -> None:
     with pytest.raises(UserErrors, match='more than 2,000,000 values'):

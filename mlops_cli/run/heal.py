@@ -79,7 +79,9 @@ def _heal(
 
     recovered = _recover(bench, emit, who, host, waiting)
     with Root(bench.config.cache) as cache:
-        sweep_temporaries(cache, owner_alive(locks), layout.TEMPORARY)
+        for folder in (layout.TEMPORARY, layout.PROJECTS):
+            if cache.stat(folder) is not None:
+                sweep_temporaries(cache, owner_alive(locks), folder)
     for one in recovered.undone:
         allowed(one)
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import subprocess
+import sys
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -194,3 +195,19 @@ def test_a_command_that_ends_leaves_no_mark_of_itself_in_the_cache(project: Proj
     project.run()
     project.run()
     assert list((project.path / '.mlops/cache/tmp').iterdir()) == []
+
+
+def test_what_a_command_was_writing_into_the_cache_when_it_was_killed_goes(project: Project) -> None:
+    """An object in the making, and the file that says that this project uses the cache."""
+    project.write('pipeline.yaml', 'stages:\n  a:\n    cmd: echo a > a.txt\n    outs: [a.txt]\n')
+    project.run()
+    program = 'from mlops_cli.fsio.temporaries import PREFIX, new_name; print(new_name(), new_name(PREFIX))'
+    names = subprocess.run([sys.executable, '-c', program], stdout=-1, text=True, check=True).stdout.split()
+    cache = project.path / '.mlops/cache'
+    left = [cache / 'tmp' / names[0], cache / 'roots/projects' / names[1]]
+    for path in left:
+        path.write_text('half')
+    project.write('data.txt', 'x')
+    project.mlops('add', 'data.txt')
+    assert not [path for path in left if path.exists()]
+    assert len(list((cache / 'roots/projects').iterdir())) == 1
