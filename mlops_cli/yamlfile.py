@@ -121,9 +121,8 @@ def _text(data: bytes, file: str, limits: Limits) -> str:
         raise refuse(f'the character U+{code:04X} cannot stand in a YAML file',
                      f'remove it, or write it as "\\u{code:04x}" in double quotes', _place_of(file, text[:found.start()]))
     if data.count(b'\n%') + data.count(b'\r%') > _DIRECTIVES:
-        first = min(at for at in (text.find('\n%'), text.find('\r%')) if at >= 0)
-        raise refuse('too many lines start with "%"', 'directives are not needed: remove them',
-                     _place_of(file, text[:first + 1]))
+        where = _place_of(file, text[:min(at for at in (text.find('\n%'), text.find('\r%')) if at >= 0) + 1])
+        raise refuse('too many lines start with "%"', 'directives are not needed: remove them', where)
     return text
 
 

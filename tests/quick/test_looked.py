@@ -18,6 +18,7 @@ FREE = {
     r'P/\.mlops/local(/(index-v1\.sqlite|locks-v1|clock|answers-v1).*)?': 'our own; looked at by each answer, or no matter',
     r'P/\.mlops/local/(\.mlops-tmp.*|pipeline-v1)': 'our own; holds nothing but what the pipeline files say',
     r'P/\.mlops/cache/(tmp|locks-v1)(/.*|\.holders)?': 'written by every command that writes, and in no answer',
+    r'P/\.mlops/cache/roots/projects': 'swept of what killed commands left; what is said of this project has a name',
     r'P/\.mlops/cache/trash(/.*)?': 'what comes back from there was missed, and where all is up to date nothing is',
     r'/(proc|dev|sys)(/.*)?': 'of the kernel',
     r'.*/\.cache/mlops/answers-token': 'the secret; with another, no answer counts',
