@@ -161,8 +161,8 @@ def settle(session: Session, attempt: Attempt, outcome: Outcome, taken: Taken | 
         return _failed(session, attempt, outcome, text, 'let nothing else write there')
     with session.workspace.looking():
         changed = _changed_inputs(session, attempt)
-        again = _written_again(session, attempt, changed)
-    data = tuple(path for path in changed if path not in attempt.draft.code)
+        data = tuple(path for path in changed if path not in attempt.draft.code)
+        again = () if data else _written_again(session, attempt, changed)  # what changed may be nothing that can be looked at
     if data:
         return _failed(
             session,

@@ -149,6 +149,14 @@ def test_a_parameter_edited_while_its_stage_runs_leaves_no_result(project: Proje
     assert project.verdicts() == {'only': 'run'}
 
 
+def test_a_parameter_file_that_its_stage_replaces_by_a_pipe_is_a_change_like_others(project: Project) -> None:
+    project.write('p.yaml', 'lr: 1\n')
+    command = 'rm p.yaml; mkfifo p.yaml; echo 1 > out'
+    project.write('pipeline.yaml', f'stages:\n  only: {{cmd: "{command}", params: [{{p.yaml: [lr]}}], outs: [out]}}\n')
+    event = project.run().settled['only'].event
+    assert event is not None and event.message == 'its inputs changed while it ran: p.yaml:lr'
+
+
 def test_a_parameter_that_a_stage_does_not_declare_may_be_edited_while_it_runs(project: Project) -> None:
     project.write('params.yaml', 'lr: 1\nother: 0\n')
     only = f'  only: {{cmd: "{WAIT}; echo 1 > out", params: [other], outs: [out]}}\n'
