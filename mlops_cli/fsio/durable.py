@@ -72,7 +72,6 @@ class Batch:
         self._root = root
         self._quarantine = quarantine or _beside
         self._lock = threading.Lock()
-        self._changed = threading.Condition(self._lock)
         self._flushing = threading.RLock()
         self._waiting: list[_Item] = []
         self._pending: dict[str, _Item] = {}
@@ -118,7 +117,6 @@ class Batch:
                 self._oldest = time.monotonic()
             self._waiting.append(item)
             self._pending[item.key] = item
-            self._changed.notify_all()
 
     def _is_worth_a_start(self, fd: int) -> bool:
         """Where each file gets an fsync of its own, that starts the write-out of a small one soon enough, beside others."""
@@ -148,29 +146,11 @@ class Batch:
     def flush_if_due(self, max_files: int = MAX_FILES, max_age_seconds: float = MAX_AGE_SECONDS) -> bool:
         """Flush if so many files wait, or the first of them has waited so long.  True if it did.  Raises OSError."""
         self._check()
-        due = self._seconds_until_due(max_files, max_age_seconds) <= 0
+        waiting = len(self._waiting)
+        due = waiting >= max_files or (waiting > 0 and time.monotonic() >= self._oldest + max_age_seconds)
         if due:
             self.flush()
         return due
-
-    def wait_until_due(self, max_files: int, max_age_seconds: float, stopped: Callable[[], bool]) -> None:
-        """Sleep until a flush is due, as for flush_if_due, or ``stopped`` is true at a wake."""
-        with self._changed:
-            while not stopped():
-                seconds = self._seconds_until_due(max_files, max_age_seconds)
-                if seconds <= 0:
-                    return
-                self._changed.wait(None if seconds == float('inf') else seconds)
-
-    def wake(self) -> None:
-        """Make wait_until_due look at ``stopped`` again."""
-        with self._changed:
-            self._changed.notify_all()
-
-    def _seconds_until_due(self, max_files: int, max_age_seconds: float) -> float:
-        if not self._waiting:
-            return float('inf')
-        return 0.0 if len(self._waiting) >= max_files else self._oldest + max_age_seconds - time.monotonic()
 
     def close(self) -> None:
         """Flush, then make the last names durable.  Raises OSError, also of an earlier flush."""

@@ -55,7 +55,8 @@ def read_rows(kept: Kept, read: Callable[[Digest], bytes]) -> Sequence[Row]:
         raise ValueError(f'not JSON: {error}') from None
     if not isinstance(found, dict) or found.get('schema') != SCHEMA or not isinstance(found.get('entries'), list):
         raise ValueError('not a manifest of this version')
-    return found['entries']  # type: ignore[no-any-return]
+    rows: Sequence[Row] = found['entries']
+    return rows
 
 
 def decode(kept: Kept, read: Callable[[Digest], bytes]) -> Manifest:

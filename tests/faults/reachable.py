@@ -9,6 +9,7 @@ from __future__ import annotations
 import json
 import subprocess
 from pathlib import Path
+from typing import Any
 
 Ask = subprocess.Popen[bytes]
 
@@ -108,7 +109,7 @@ class Model:
     def __init__(self, cache: Path, now: float) -> None:
         self.cache, self.now = cache, now
         self.objects: set[str] = set()
-        self._runs: dict[str, dict[str, object]] = {}
+        self._runs: dict[str, dict[str, Any]] = {}
         self._kept: set[str] = set()
         self._pairs: set[tuple[str, str]] = set()
 
@@ -135,7 +136,7 @@ class Model:
         """What must stay, once all records are known."""
         for run_id, run in self._runs.items():
             whole = run_id in self._kept or run_id >= self._limit()
-            for row in run['stages']:  # type: ignore[attr-defined]
+            for row in run['stages']:
                 for entry in self._entries(row[2], row[3]):
                     names = ['manifest', 'sources', *(['log'] if whole else [])]
                     refs = [entry[name] for name in names if entry[name] and isinstance(entry[name][0], str)]  # not its rows

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 
-from tests.faults.base import Setting, Trial
+from tests.faults.base import Setting, Trial, Verdict
 from tests.faults.rows import f10_gc
 from tests.faults.tools import mlops
 from tests.support.project import Project
@@ -22,8 +23,8 @@ def setting(tmp_path: Path) -> Setting:
     ('row', 'case'),
     [(f10_gc.situations, 'gc'), (f10_gc.histories, 'seed 0'), (f10_gc.beside, 'seed 0'), (f10_gc.stopped, 'seed 0')],
 )
-def test_nothing_goes_that_anything_needs(setting: Setting, row: object, case: str) -> None:
-    verdict = row(setting, case)  # type: ignore[operator]
+def test_nothing_goes_that_anything_needs(setting: Setting, row: Callable[[Setting, str], Verdict], case: str) -> None:
+    verdict = row(setting, case)
     assert verdict.bad == {}, verdict.notes
 
 

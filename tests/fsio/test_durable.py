@@ -17,7 +17,6 @@ from mlops_cli.core.errors import UserError
 from mlops_cli.fsio import filesystem, ops
 from mlops_cli.fsio.durable import OBJECTS, RECORDS, RESULTS, TREES, Batch, Durability
 from mlops_cli.fsio.filesystem import FileSystem
-from mlops_cli.fsio.flusher import Flusher
 from mlops_cli.fsio.paths import Root
 from mlops_cli.fsio.temporaries import new_name
 
@@ -390,42 +389,6 @@ def test_threads_may_add_while_others_flush(root: Root) -> None:
             thread.join()
     assert (failures, len(done)) == ([], 400)
     assert tree(root) == {f'{thread}/{number}': b'%d' % number for thread in range(4) for number in range(100)}
-
-
-def test_flusher_flushes_by_itself(root: Root) -> None:
-    batch = Batch(root=root)
-    with Flusher(batch, max_files=2, max_age_seconds=0.05):
-        threads_seen: list[str] = []
-        add(batch, root, 'by-age', after=lambda: threads_seen.append(threading.current_thread().name))
-        deadline = time.monotonic() + 10
-        while batch.pending('by-age') and time.monotonic() < deadline:
-            time.sleep(0.005)
-        assert (Path(root.path) / 'by-age').exists()
-        add(batch, root, 'rest')
-    assert threads_seen == ['flusher']
-    assert (Path(root.path) / 'rest').exists()
-
-
-def test_an_error_in_the_flusher_is_raised_at_the_next_call(root: Root) -> None:
-    def fail(operation: str, _: dict[str, Any]) -> None:
-        if operation == 'fsync':
-            raise OSError(errno.ENOSPC, 'No space left on device')
-
-    batch = Batch(root=root)
-    flusher = Flusher(batch, max_files=1)
-    with ops.inject(fail):
-        add(batch, root, 'a')
-        deadline = time.monotonic() + 10
-        while batch.pending('a') and time.monotonic() < deadline:
-            time.sleep(0.005)
-        with pytest.raises(OSError, match='No space left') as caught:
-            for _ in range(1000):
-                add(batch, root, 'b')
-                time.sleep(0.001)
-    assert caught.value.filename is not None
-    with pytest.raises(OSError, match='No space left'):
-        flusher.close()
-    assert tree(root) == {}
 
 
 @pytest.mark.full

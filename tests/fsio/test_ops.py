@@ -219,7 +219,7 @@ def test_machine_error_of_two_paths_and_of_none() -> None:
 
 
 def test_nothing_slow_is_imported_for_it() -> None:
-    program = ('import sys; from mlops_cli.fsio import ops, paths, atomic, durable, flusher, locks, journal; '
+    program = ('import sys; from mlops_cli.fsio import ops, paths, atomic, durable, locks, journal; '
                'print(" ".join(sorted({"ctypes", "logging", "subprocess", "asyncio", "concurrent"} & set(sys.modules))))')
     found = subprocess.run([sys.executable, '-c', program], capture_output=True, text=True, check=True)
     assert found.stdout.strip() == ''
