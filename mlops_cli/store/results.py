@@ -52,9 +52,9 @@ class ResultEntry:
     ``outputs``: path and content, sorted by path.  ``metrics``: the scalar ones, as plain JSON.  ``manifest``: the entries of
     its key, or the object that holds them (store/manifests.py).  ``log``, ``sources``: objects that explain it.
     ``environment``: versions, platform, driver.  ``origin``: who, where, CI or not, adopted.  ``suspect``: its code or inputs
-    changed while it ran, so it is never restored by itself.  ``seconds``: wall time of the run.  ``code_bytes``: path and digest
-    of the bytes of each code file, beside the meaning that the key holds.  ``discovered``: path and identity of inputs found
-    later; the entry counts only while they match.  ``created``: ISO time."""
+    changed while it ran, so it is never restored by itself.  ``seconds``: wall time of the run.  ``code_bytes``: path and
+    digest of the bytes of each code file, beside the meaning that the key holds.  ``discovered``: path and identity of inputs
+    found later; the entry counts only while they match.  ``created``: ISO time."""
 
     key: Digest
     outputs: tuple[tuple[str, ObjectRef], ...]

@@ -72,7 +72,7 @@ class Session:
         except Unavailable as error:
             print(f'{row.name:<12} {name:<6} not run: {error}')
             return
-        done = self.results.of(row, who, self.full)
+        done = self.results.of(row, who, self.full).verdicts
         cases = self._cases(row, who)
         mine = [case for number, case in enumerate(cases) if number % of == part - 1]
         if only:
@@ -81,7 +81,7 @@ class Session:
             if case not in done:
                 if time.monotonic() > self.until:
                     break
-                done[case] = self._try(row, who, case)
+                done[case] = self._try(row, who, case, len(cases))
         self._say(row, who, [done[case] for case in mine if case in done], len(mine))
 
     def _setting(self, row: Row, who: Tool, case: str) -> Setting:
@@ -99,7 +99,7 @@ class Session:
         shutil.rmtree(setting.folder, ignore_errors=True)
         return cases
 
-    def _try(self, row: Row, who: Tool, case: str) -> Verdict:
+    def _try(self, row: Row, who: Tool, case: str, cases: int) -> Verdict:
         setting = self._setting(row, who, case)
         try:
             verdict = row.run(setting, case)
@@ -109,7 +109,7 @@ class Session:
             return Verdict(0, notes=('could not be tried',))
         finally:
             shutil.rmtree(setting.folder, ignore_errors=True)
-        self.results.add(row, who, self.full, case, verdict)
+        self.results.add(row, who, self.full, case, verdict, cases)
         for note in verdict.notes if who.name == 'mlops' else ():
             print(f'{row.name} {who.name} {case!r}: {note}', file=sys.stderr)
         if who.name == 'mlops' and verdict.bad:

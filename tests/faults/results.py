@@ -6,7 +6,7 @@ import hashlib
 import json
 import os
 from collections.abc import Iterable
-from dataclasses import asdict
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 
 from tests.faults.base import Row, Verdict
@@ -32,24 +32,44 @@ def version_of(row: Row, tool: Tool) -> str:
     return f'{tried}-{_digest([module, *(REPOSITORY / "tests/faults").glob("*.py")])}'
 
 
+@dataclass(frozen=True, slots=True)
+class Tried:
+    """``verdicts``: by case.  ``cases``: how many there are in all, 0 where none was tried."""
+
+    verdicts: dict[str, Verdict] = field(default_factory=dict)
+    cases: int = 0
+
+
+class Changed(Exception):
+    """The code is another than when it was begun with: what was tried is neither of the one nor of the other."""
+
+
 class Results:
     """``folder``: where they are kept.  Several processes may add at once: a line is one write to a file opened to append."""
 
     def __init__(self, folder: Path) -> None:
         folder.mkdir(parents=True, exist_ok=True)
         self.path = folder / 'results.jsonl'
+        self._begun: dict[tuple[str, str], str] = {}
 
-    def add(self, row: Row, tool: Tool, full: bool, case: str, verdict: Verdict) -> None:
+    def add(self, row: Row, tool: Tool, full: bool, case: str, verdict: Verdict, cases: int) -> None:
+        """``cases``: how many the row has.  Raises Changed."""
+        version = version_of(row, tool)
+        if self._begun.setdefault((row.name, tool.name), version) != version:
+            raise Changed(f'{row.name}: the code has changed meanwhile; begin again')
         line = {
-            'row': row.name, 'tool': tool.name, 'full': full, 'version': version_of(row, tool), 'case': case, **asdict(verdict)
-        }
+            'row': row.name, 'tool': tool.name, 'full': full, 'version': version, 'case': case, 'cases': cases,
+            **asdict(verdict),
+        }  # fmt: skip
         with self.path.open('ab', buffering=0) as file:
             file.write(json.dumps(line).encode() + b'\n')
 
-    def of(self, row: Row, tool: Tool, full: bool) -> dict[str, Verdict]:
-        """By case; those of another version of the row or of what is tried are left out."""
+    def of(self, row: Row, tool: Tool, full: bool) -> Tried:
+        """Those of another version of the row or of what is tried are left out."""
         found: dict[str, Verdict] = {}
-        wanted = (row.name, tool.name, full, version_of(row, tool))
+        cases = 0
+        version = self._begun.setdefault((row.name, tool.name), version_of(row, tool))
+        wanted = (row.name, tool.name, full, version)
         lines = self.path.read_bytes().splitlines() if self.path.exists() else []
         for line in lines:
             try:
@@ -58,4 +78,5 @@ class Results:
                 continue  # cut off by a kill
             if (one['row'], one['tool'], one['full'], one['version']) == wanted:
                 found[one['case']] = Verdict(one['tried'], one['bad'], one['heal'], tuple(one['notes']))
-        return found
+                cases = one['cases']
+        return Tried(found, cases)

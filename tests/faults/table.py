@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import os
+import platform
+import textwrap
 from pathlib import Path
 
-from tests.faults.base import Bad, Row, Verdict
-from tests.faults.results import Results
+from tests.faults.base import Bad, Row
+from tests.faults.results import Results, Tried
 from tests.faults.rows import all_rows
-from tests.faults.tools import REPOSITORY, Tool, Unavailable, tool
+from tests.faults.tools import REPOSITORY, Tool, Unavailable, git, tool
 
 PAGE = REPOSITORY / 'docs/guarantees.md'
 BEGIN, END = '<!-- counts: written by tests/faults/run --table -->', '<!-- end of counts -->'
@@ -35,21 +37,39 @@ def _cells(row: Row, name: str, results: Results, folder: Path) -> tuple[str, ..
     except Unavailable as error:
         return (name, f'not run: {error}', *none)
     full = results.of(row, who, True)
-    verdicts = full or results.of(row, who, False)
-    return counts(who, [*verdicts.values()]) if verdicts else (name, 'not tried', *none)
+    if full.verdicts:
+        return counts(who, full)
+    fast = results.of(row, who, False)
+    return counts(who, fast, 'the fast tier') if fast.verdicts else (name, 'not tried', *none)
 
 
-def counts(who: Tool, verdicts: Sequence[Verdict]) -> tuple[str, ...]:
-    """The cells from the tool on."""
+def counts(who: Tool, tried: Tried, *which: str) -> tuple[str, ...]:
+    """The cells from the tool on.  ``which``: what to say of how many it were, beside whether those are all."""
+    verdicts = [*tried.verdicts.values()]
+    said = [*which, *([] if len(verdicts) == tried.cases else [f'{len(verdicts):,} of {tried.cases:,} cases'])]
+    part = f' ({", ".join(said)})' if said else ''
     kinds = (f'{sum(one.bad.get(kind.value, 0) for one in verdicts):,}' for kind in Bad)
     heal = max(one.heal for one in verdicts)
-    return (who.name, f'{sum(one.tried for one in verdicts):,}', *kinds, f'{heal:.2f} s' if heal else '')
+    return (who.name, f'{sum(one.tried for one in verdicts):,}{part}', *kinds, f'{heal:.2f} s' if heal else '')
 
 
 def write(folder: Path) -> None:
     """Put the table between its marks in docs/guarantees.md, and print it."""
     lines = [' | '.join(('', *cells, '')).strip() for cells in (HEADS, ('---',) * len(HEADS), *rows(folder))]
+    text = '\n'.join([*lines, '', *textwrap.wrap(_where(folder), 150)])
     before, _, rest = PAGE.read_text().partition(BEGIN)
     _, _, after = rest.partition(END)
-    PAGE.write_text(f'{before}{BEGIN}\n' + '\n'.join(lines) + f'\n{END}{after}')
-    print('\n'.join(lines))
+    PAGE.write_text(f'{before}{BEGIN}\n{text}\n{END}{after}')
+    print(text)
+
+
+def _where(folder: Path) -> str:
+    """Of what the counts are."""
+    state = git(REPOSITORY, 'log', '-1', '--format=%h of %cs', '--', 'mlops_cli').strip()
+    changed = ', with changes' if git(REPOSITORY, 'status', '--porcelain', '--', 'mlops_cli').strip() else ''
+    try:
+        other = f'DVC {tool("dvc", folder).version}'
+    except Unavailable:
+        other = 'no DVC'
+    system = f'Python {platform.python_version()}, Linux {platform.release().partition("-")[0]}, {os.cpu_count()} cores'
+    return f'mlops as of commit {state}{changed}, and {other}; {system}.'

@@ -325,6 +325,8 @@ WRITES: Words = (
     ('run',), ('checkout', '--at', 'HEAD'), ('run', '--set', 'lr=5'), ('metrics', 'diff', 'HEAD'), ('status',),
 )  # fmt: skip
 FAST: Words = (('status',), ('checkout',), ('runs', 'apply', '{trial}'), ('run',))
+ALWAYS = frozenset((*FAST, ('add', 'data/raw')))
+SHARE = 3  # of the others a world gets each third: so each text meets all of them, in one place or another, and each place
 
 
 CODE = ('python script', 'shell script', 'sourced', 'argv', 'code')
@@ -332,9 +334,14 @@ RUNS_CODE = ('run', 'runs')
 REFUSED: Words = (('status',), ('plan', '-v'), ('graph',), ('doctor',), ('checkout',), ('add', 'data/raw'), ('run',))
 
 
-def _commands(setting: Setting, world: World, further: Words, refused: bool) -> Iterator[tuple[str, ...]]:
+def _commands(
+    setting: Setting, world: World, what: str, further: Words, refused: bool, share: int
+) -> Iterator[tuple[str, ...]]:
     """``refused``: the pipeline cannot be loaded, which is the same for most."""
-    for words in (*(FAST if not setting.full else REFUSED if refused else (*READS, *WRITES, *_of_gc())), *further):
+    first = zlib.crc32(what.encode(errors='surrogateescape'))
+    every = (*READS, *WRITES, *_of_gc())
+    some = [words for number, words in enumerate(every) if words in ALWAYS or (number + first) % share == 0]
+    for words in (*(FAST if not setting.full else REFUSED if refused else some), *further):
         yield tuple(world.trial if word == '{trial}' else word for word in words)
 
 
@@ -346,7 +353,8 @@ def _of_gc() -> Words:
 
 
 def _attempt(
-    setting: Setting, trial: Trial, world: World, what: str, further: Words = (), *, refused: bool = False
+    setting: Setting, trial: Trial, world: World, what: str, further: Words = (), *, refused: bool = False,
+    share: int = SHARE,
 ) -> list[Ended]:
     """All the commands, one after the other, in one world.  Of code that a link leads to, names are listed, as Python would
     to import it: so it is known that it lies outside, and not followed.  And who runs it runs it.
@@ -358,7 +366,7 @@ def _attempt(
     ended = []
     with single(trial) as found:
         with Watch(world.outside) as watch:
-            for words in _commands(setting, world, further, refused):
+            for words in _commands(setting, world, what, further, refused, share):
                 if is_program and words[0] in RUNS_CODE:
                     continue  # that is what the person's own command reads
                 watch.seen()
@@ -546,7 +554,7 @@ def _of_trace(setting: Setting, name: str) -> Verdict:
         world.write('pipeline.yaml', PIPELINE + f'  bad: {{cmd: "true", deps: [{rel}], outs: [x.txt]}}\n')
         (world.project / 'link').symlink_to(where)
         world.commit()
-        _attempt(setting, trial, world, f'{name}: {rel}', ((('checkout', rel)), ('run', '--force'), ('add', rel)))
+        _attempt(setting, trial, world, f'{name}: {rel}', ((('checkout', rel)), ('run', '--force'), ('add', rel)), share=1)
     fresh.close()  # type: ignore[attr-defined]
     return trial.verdict()
 
