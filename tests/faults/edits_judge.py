@@ -211,6 +211,9 @@ class Played:
             there -= after.aside - (after.store | after.kept | {one for tree in after.trees for one in tree.values()})
         for lost in sorted(owed - there):
             places = [path for tree in before.trees for path, one in tree.items() if one == lost]
+            made_anew = bool(places) and act.words[0] == 'run' and all(below(one) in OUTS for one in places)
+            if made_anew and not isinstance(self.side, Mlops):
+                continue  # DVC says that it takes outputs away first
             where = f'{", ".join(places)} is' if places else 'stored or kept content is'
             self.bad(Bad.LOST, f'{act}: {where if lost in before.all() else "what was saved meanwhile is"} nowhere any more')
 
@@ -280,7 +283,7 @@ class Played:
         else:
             if done.code:
                 return
-            placed, kept, stayed = [path for path in DATA if path in act.words or len(act.words) == 2], [], []
+            placed, kept, stayed = [path for path in DATA if path in act.words or len(act.words) == 1], [], []
         # A command that puts back what a killed one left finds some of it aside.
         mine = {*before.trees[act.tree].values(), *before.aside, edited.get('new', '')}
         for place in kept:

@@ -55,7 +55,12 @@ def lost(before: Files, folder: Path) -> list[str]:
     now = read(folder, everything=True)
     held = set(now.values())
     gone = [path for path, content in before.items() if content not in held]
-    return [path for path in gone if not now.get(path, b'').startswith(before[path])]
+    return [path for path in gone if not (now.get(path, b'').startswith(before[path]) or _is_anew(path, now.get(path)))]
+
+
+def _is_anew(path: str, now: bytes | None) -> bool:
+    """Of a record that DVC writes anew whenever something is made or added."""
+    return bool(now) and (path == 'dvc.lock' or path.endswith('.dvc'))
 
 
 def moved(before: Files, folder: Path, own: Mapping[str, object]) -> list[str]:

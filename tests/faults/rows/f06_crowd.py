@@ -22,7 +22,7 @@ from tests.faults.tools import run as do
 
 SECONDS = 600  # within which a command has to end; 64 of them share two processors
 STAGES = 4
-LOCKED = (b'LockError', b'Unable to acquire lock', b'database is locked', b'timed out')
+LOCKED = (b'LockError', b'Unable to acquire lock', b'database is locked', b'timed out', b' is busy, ')
 GC = (REPOSITORY / 'mlops_cli/cli/commands/gc.py').exists()
 
 # A stage: what it makes follows from its name, a parameter and its inputs; it tells when it began and ended.
@@ -175,7 +175,7 @@ class Crowd:
         if trace := traces(text + errors):
             self.bad(Bad.WRONG, f'{line}: {trace}')
         elif code == 11 or any(word in text + errors for word in LOCKED):
-            self.bad(Bad.WRONG, f'a lock: {line}')
+            self.bad(Bad.STUCK, f'a lock: {line}')
         elif code not in good:
             self.bad(Bad.WRONG, line)
         said.unlink()

@@ -445,8 +445,12 @@ def stopped(setting: Setting, case: str) -> Verdict:
 
 # Where git still has the record: both tools, each with each of its ways to collect.
 
-WAYS = {'mlops': ('',), 'dvc': ('-w', '-a', '-A')}
 SITUATIONS = ('branch', 'tag', 'old commit', 'stash', 'staged', 'dirty', 'worktree', 'deleted branch')
+WAYS = {  # and what each says that it keeps: of the workspace, of all branches, of all commits
+    'mlops': {'': SITUATIONS},
+    'dvc': {'-w': ('staged', 'dirty'), '-a': ('staged', 'dirty', 'branch'),
+            '-A': ('staged', 'dirty', 'branch', 'tag', 'old commit', 'stash')},
+}  # fmt: skip
 
 
 def situation(setting: Setting, name: str, way: str, trial: Trial) -> None:
@@ -507,7 +511,8 @@ def situation(setting: Setting, name: str, way: str, trial: Trial) -> None:
 def situations(setting: Setting, case: str) -> Verdict:
     trial = Trial()
     way = case.partition('gc')[2].strip()
-    for name in SITUATIONS if setting.full or setting.tool.name == 'dvc' else SITUATIONS[:4]:
+    names = WAYS[setting.tool.name][way]
+    for name in names if setting.full else names[:4]:
         situation(setting, name, way, trial)
     return trial.verdict()
 

@@ -1,8 +1,9 @@
 """F11: people edit, add, compute, switch branches and check out, commands are killed: no byte of theirs is ever gone.
 
 A case is a range of seeds; a seed is a sequence of steps, the same each time.  What goes wrong is told with the fewest steps
-that still make it go wrong.  For DVC the same, without what it says of itself that it destroys (``checkout --force``), and
-with edits that replace a file which is a link into its cache, as editors do."""
+that still make it go wrong.  For DVC the same, without what it says of itself that it destroys (``checkout --force``, and what
+was written by hand into an output that it makes anew), and with edits that replace a file which is a link into its cache,
+as editors do."""
 
 from __future__ import annotations
 

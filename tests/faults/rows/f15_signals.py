@@ -256,7 +256,7 @@ def once(setting: Setting, trial: Trial, name: str, kind: str, terminal: bool, s
             text = asked.close()
         _judge_end(trial, setting, asked.process.returncode, seconds, limit, text, kind, began, note)
         judge_left(trial, band, note)
-        if not command.data:
+        if not command.data and setting.tool.name == 'mlops':  # DVC says that it takes outputs away first
             judge_outputs(trial, path, command, setting, began and command.begun, note)
         elif name == 'checkout' and kind != 'INTINT':
             judge_whole(trial, setting, path, note)
