@@ -8,6 +8,9 @@ from typing import TYPE_CHECKING
 import pytest
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from tests.servers.s3 import S3
     from tests.support.project import Project
 
 if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
@@ -25,3 +28,12 @@ def project(tmp_path: Path) -> Project:
     made = Project(tmp_path / 'project')
     made.init_git()
     return made
+
+
+@pytest.fixture(scope='session')
+def s3(tmp_path_factory: pytest.TempPathFactory) -> Iterator[S3]:
+    """A real S3 server, for as long as the tests run."""
+    from tests.servers.s3 import running
+
+    with running(tmp_path_factory.mktemp('s3')) as server:
+        yield server

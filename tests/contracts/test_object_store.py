@@ -10,6 +10,8 @@ from hypothesis import strategies as st
 
 from mlops_cli.core.digest import Digest, digest_of
 from mlops_cli.fsio.durable import Batch
+from mlops_cli.store.bucket import FolderBucket
+from mlops_cli.store.depot import Depot, object_key, pack_key
 from mlops_cli.store.local import LocalStore
 from mlops_cli.store.memory import MemoryStore
 from mlops_cli.store.objects import Damaged, MissingObject, ObjectStore
@@ -37,7 +39,13 @@ def memory(_folder: Path) -> ObjectStore:
     return MemoryStore()
 
 
-STORES: dict[str, Callable[[Path], ObjectStore]] = {'memory': memory, 'local': local, 'local, pending': unflushed}
+def depot(folder: Path) -> ObjectStore:
+    return Depot(FolderBucket(str(folder / 'remote')))
+
+
+STORES: dict[str, Callable[[Path], ObjectStore]] = {
+    'memory': memory, 'local': local, 'local, pending': unflushed, 'folder as a remote': depot,
+}  # fmt: skip
 
 
 def damage(store: ObjectStore, digest: Digest, data: bytes) -> None:
@@ -45,11 +53,27 @@ def damage(store: ObjectStore, digest: Digest, data: bytes) -> None:
     if isinstance(store, MemoryStore):
         store.objects[digest] = data
         return
+    if isinstance(store, Depot):
+        damage_remote(store, digest, data)
+        return
     assert isinstance(store, LocalStore)
     store.batch.flush()
     path = store.cache / 'objects-v1' / digest.hex[:2] / digest.hex[2:]
     path.chmod(0o644)
     path.write_bytes(data)
+
+
+def damage_remote(store: Depot, digest: Digest, data: bytes) -> None:
+    """In a pack bytes may change, and not their number: a pack of another length is none."""
+    for pack, index in store.indexes.items():
+        path = Path(store.where) / pack_key(pack)
+        for row in index.find({bytes.fromhex(digest.hex)}):
+            whole = bytearray(path.read_bytes())
+            whole[row.offset : row.offset + row.size] = (data + b'\0' * row.size)[: row.size]
+            whole[row.offset] ^= whole[row.offset : row.offset + row.size] == path.read_bytes()[row.offset :][: row.size]
+            path.write_bytes(whole)
+            return
+    (Path(store.where) / object_key(digest)).write_bytes(data)
 
 
 @pytest.fixture(params=STORES)

@@ -1,0 +1,265 @@
+"""Where a remote keeps its bytes: keys and whole values, as S3 has them.  Here the interface, and a folder that is one.
+
+Nothing here knows what the values are.  A value appears whole or not at all, and is replaced whole.
+"""
+from __future__ import annotations
+
+import os
+import stat
+from collections.abc import Callable, Generator, Iterable, Iterator
+from typing import Any, NamedTuple, Protocol, TypeVar
+
+from mlops_cli.core.errors import ExitCode, UserError
+from mlops_cli.fsio import ops
+from mlops_cli.fsio.atomic import write_file
+from mlops_cli.fsio.naming import Folders, name_new
+from mlops_cli.fsio.paths import Root
+from mlops_cli.fsio.temporaries import PREFIX, new_name
+
+AT_ONCE = 16  # requests under way
+BLOCK = 8 << 20  # bytes of a large value that one request brings or takes
+
+_T = TypeVar('_T')
+_R = TypeVar('_R')
+
+
+class Absent(Exception):
+    """There is no such key.  ``args[0]``: the key."""
+
+
+class Unreachable(UserError):
+    """A remote that does not answer, or not with what was asked for."""
+
+    def __init__(self, where: str, problem: str, hint: str) -> None:
+        super().__init__(f'{where}: {problem}', hint=hint, exit_code=ExitCode.UNREACHABLE)
+
+
+class Listed(NamedTuple):
+    """``size``: bytes.  ``changed``: seconds since 1970 by the remote's own clock; 0.0 where it does not say."""
+
+    key: str
+    size: int
+    changed: float
+
+
+class Bucket(Protocol):
+    """Keys are relative POSIX paths.  Every method may be called from several threads; each raises Unreachable.
+
+    ``where``: for messages.  The contract is tests/contracts/test_bucket.py."""
+
+    where: str
+
+    def list(self, folder: str) -> Iterator[Listed]:
+        """All keys below a folder, in any order; none where there is no such folder."""
+
+    def size(self, key: str) -> int | None:
+        """Bytes of a value; None where there is none."""
+
+    def get(self, key: str, start: int = 0, end: int | None = None) -> bytes:
+        """Bytes ``start`` to before ``end`` of a value.  Raises Absent; Unreachable if there are fewer."""
+
+    def put(self, key: str, data: bytes) -> None:
+        """Store a value, in place of what was there."""
+
+    def put_new(self, key: str, data: bytes) -> bool:
+        """Store a value unless there is one; whether it did.  Of several at once, one does."""
+
+    def put_file(self, key: str, fd: int, size: int, sent: Callable[[int], object]) -> None:
+        """Store what a descriptor holds, read with pread.  ``sent``: told bytes as they are done."""
+
+    def delete(self, keys: Iterable[str]) -> None:
+        """Those that are not there do no harm."""
+
+    def close(self) -> None: ...
+
+
+def side_by_side(work: Callable[[_T], _R], items: Iterable[_T], most: int = AT_ONCE) -> Generator[_R, None, None]:
+    """``work`` of each item by threads, ``most`` at once and as many results waiting: in the order of the items.
+
+    What one raises is raised here, after those under way have ended; no further ones are begun."""
+    from collections import deque
+    from concurrent.futures import Future, ThreadPoolExecutor
+
+    waiting: deque[Future[_R]] = deque()
+    with ThreadPoolExecutor(most, 'remote') as pool:
+        try:
+            for item in items:
+                waiting.append(pool.submit(work, item))
+                if len(waiting) >= most:
+                    yield waiting.popleft().result()
+            while waiting:
+                yield waiting.popleft().result()
+        finally:
+            for future in waiting:
+                future.cancel()
+
+
+class FolderBucket:
+    """A folder, perhaps on a shared disk.  ``folder``: absolute; made when something is first put there."""
+
+    def __init__(self, folder: str) -> None:
+        self.where = folder
+        self._root: Root | None = None
+
+    def close(self) -> None:
+        if self._root is not None:
+            self._root.close()
+            self._root = None
+
+    def _open(self, create: bool = False) -> Root | None:
+        if self._root is None:
+            try:
+                if create:
+                    os.makedirs(self.where, exist_ok=True)
+                self._root = Root(self.where)
+            except FileNotFoundError:
+                return None
+            except OSError as error:
+                raise self._failed(error) from error
+        return self._root
+
+    def _failed(self, error: OSError) -> Unreachable:
+        name = error.filename if isinstance(error.filename, str) else ''
+        what = f'{name}: {error.strerror}' if name and name != self.where else str(error.strerror)
+        return Unreachable(self.where, what, 'look at the folder: is its disk there and not full, and may you write there?')
+
+    def _guarded(self, work: Callable[[], _R]) -> _R:
+        try:
+            return work()
+        except OSError as error:
+            raise self._failed(error) from error
+
+    def list(self, folder: str) -> Iterator[Listed]:
+        root = self._open()
+        waiting = [folder] if root is not None else []
+        while waiting and root is not None:
+            here = waiting.pop()
+            try:
+                entries = root.scandir(here, stats=True)
+            except (FileNotFoundError, NotADirectoryError):
+                continue
+            except OSError as error:
+                raise self._failed(error) from error
+            for entry in entries:
+                key = f'{here}/{entry.name}'
+                if entry.is_dir():
+                    waiting.append(key)
+                elif entry.is_file() and not entry.name.startswith(PREFIX):
+                    facts = entry.stat()
+                    yield Listed(key, facts.st_size, facts.st_mtime)
+
+    def size(self, key: str) -> int | None:
+        root = self._open()
+        facts = self._guarded(lambda: root.stat(key)) if root is not None else None
+        return facts.st_size if facts is not None and stat.S_ISREG(facts.st_mode) else None
+
+    def get(self, key: str, start: int = 0, end: int | None = None) -> bytes:
+        root = self._open()
+        if root is None:
+            raise Absent(key)
+        try:
+            fd = root.open(key)
+        except (FileNotFoundError, NotADirectoryError):
+            raise Absent(key) from None
+        except OSError as error:
+            raise self._failed(error) from error
+        try:
+            facts = ops.fstat(fd)
+            if not stat.S_ISREG(facts.st_mode):
+                raise Absent(key)
+            end = facts.st_size if end is None else end
+            data = self._guarded(lambda: read_range(fd, start, end))
+        finally:
+            os.close(fd)
+        if len(data) != end - start:
+            raise Unreachable(self.where, f'{key} has {facts.st_size} bytes, fewer than it should', 'mlops verify --remote')
+        return data
+
+    def put(self, key: str, data: bytes) -> None:
+        root = self._open(create=True)
+        assert root is not None
+        self._guarded(lambda: write_file(root, key, data))
+
+    def put_new(self, key: str, data: bytes) -> bool:
+        root = self._open(create=True)
+        assert root is not None
+
+        def work() -> bool:
+            with _New(root, key) as (folder, temporary, name):
+                fd = ops.open_new(temporary, 0o644, dir_fd=folder)
+                try:
+                    ops.write(fd, data)
+                    ops.fsync(fd)
+                finally:
+                    os.close(fd)
+                if not name_new(folder, temporary, folder, name):
+                    return False
+                ops.fsync(folder)
+                return True
+
+        return self._guarded(work)
+
+    def put_file(self, key: str, fd: int, size: int, sent: Callable[[int], object]) -> None:
+        root = self._open(create=True)
+        assert root is not None
+
+        def work() -> None:
+            with _New(root, key) as (folder, temporary, name):
+                into = ops.open_new(temporary, 0o644, dir_fd=folder)
+                try:
+                    for start in range(0, size, BLOCK):
+                        data = read_range(fd, start, min(start + BLOCK, size))
+                        ops.write(into, data)
+                        sent(len(data))
+                    ops.fsync(into)
+                finally:
+                    os.close(into)
+                ops.rename(temporary, name, src_dir_fd=folder, dst_dir_fd=folder)
+                ops.fsync(folder)
+
+        self._guarded(work)
+
+    def delete(self, keys: Iterable[str]) -> None:
+        root = self._open()
+        for key in keys if root is not None else ():
+            try:
+                root.unlink(key)  # type: ignore[union-attr]
+            except (FileNotFoundError, NotADirectoryError):
+                continue
+            except OSError as error:
+                raise self._failed(error) from error
+
+
+class _New:
+    """Within: (descriptor of the folder of a key, a temporary name in it, the key's own name); the temporary is gone behind."""
+
+    def __init__(self, root: Root, key: str) -> None:
+        self._root, self._key = root, key
+        self._folders = Folders()
+        self._temporary = new_name(PREFIX)
+
+    def __enter__(self) -> tuple[int, str, str]:
+        self._folders.__enter__()
+        path, name = os.path.split(self._key)
+        self._folder = self._folders.open_made(self._root, path, ops.fsync)
+        return self._folder, self._temporary, name
+
+    def __exit__(self, *details: Any) -> None:
+        try:
+            ops.unlink(self._temporary, dir_fd=self._folder)
+        except FileNotFoundError:
+            pass
+        finally:
+            self._folders.__exit__(*details)
+
+
+def read_range(fd: int, start: int, end: int) -> bytes:
+    """Bytes of a descriptor, which has no place of its own that moves; fewer where it ends before.  Raises OSError."""
+    parts: list[bytes] = []
+    while start < end:
+        part = os.pread(fd, min(end - start, BLOCK), start)
+        if not part:
+            break
+        parts.append(part)
+        start += len(part)
+    return parts[0] if len(parts) == 1 else b''.join(parts)

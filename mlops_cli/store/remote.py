@@ -1,0 +1,224 @@
+"""The door to fsspec: buckets of S3 and of whatever else it knows.  Connects when it is first asked for something."""
+from __future__ import annotations
+
+import base64
+import hashlib
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from contextlib import closing, suppress
+from typing import Any
+
+from mlops_cli.core.errors import ExitCode, UserError
+from mlops_cli.store.bucket import AT_ONCE, Absent, Bucket, FolderBucket, Listed, Unreachable, read_range, side_by_side
+
+TRIES = 8  # of a request that fails on the way, or because the server is busy
+CONNECT_SECONDS = 10
+READ_SECONDS = 60
+PART = 16 << 20  # bytes of a part of a large value, at least: S3 takes 10,000 of them
+MOST_PARTS = 10_000
+
+# What a server says, and what helps.
+HINTS = {
+    'InvalidAccessKeyId': 'the access key is not known there: AWS_ACCESS_KEY_ID, or the profile in ~/.aws/credentials',
+    'SignatureDoesNotMatch': 'the secret does not fit the access key: AWS_SECRET_ACCESS_KEY, or ~/.aws/credentials',
+    'AccessDenied': 'these credentials may not do that there: look at the policy of the bucket, or take others (AWS_PROFILE)',
+    'ExpiredToken': 'the session has expired: log in again (aws sso login)',
+    'RequestTimeTooSkewed': 'the clock of this machine is off: set it, then try again',
+    'NoSuchBucket': 'make the bucket, or mend the url: mlops remote list',
+    '403': 'these credentials may not do that there, or are wrong (AWS_PROFILE, AWS_ACCESS_KEY_ID)',
+    '404': 'make the bucket, or mend the url: mlops remote list',
+    'PermanentRedirect': 'the bucket is in another region: AWS_DEFAULT_REGION',
+    'AuthorizationHeaderMalformed': 'the bucket is in another region: AWS_DEFAULT_REGION',
+}
+NETWORK = 'is the network there, and the address right (AWS_ENDPOINT_URL)? what was sent stays, and is not sent again'
+
+
+def open_bucket(url: str) -> Bucket:
+    """What a remote's url names.  Raises UserError where the library for it is missing."""
+    scheme, colon, path = url.partition('://')
+    if not colon or scheme == 'file':
+        return FolderBucket(path if colon else url)
+    if scheme == 's3':
+        return S3Bucket(url)
+    raise UserError(f'{url}: remotes with {scheme}:// are not there yet', hint='use s3://, file:// or the path of a folder',
+                    exit_code=ExitCode.WRONG_INPUT)
+
+
+class S3Bucket:
+    """``url``: ``s3://bucket/prefix``.  Credentials, region and endpoint are found as by every program that knows AWS:
+    variables, ``~/.aws``, the machine's role."""
+
+    def __init__(self, url: str) -> None:
+        self.where = url
+        self._name, _, prefix = url.removeprefix('s3://').partition('/')
+        self._prefix = f'{prefix.strip("/")}/' if prefix.strip('/') else ''
+        self._system: Any = None
+
+    def close(self) -> None:
+        """Connections end with the process: fsspec keeps them in a loop of its own."""
+
+    def _fs(self) -> Any:
+        if self._system is None:
+            try:
+                import s3fs
+            except ImportError:
+                raise UserError(f'{self.where}: s3fs is not installed', exit_code=ExitCode.MACHINE,
+                                hint="pip install 'mlops-cli[remotes]'") from None
+            self._system = s3fs.S3FileSystem(
+                use_listings_cache=False, default_cache_type='none', skip_instance_cache=True,
+                config_kwargs={
+                    'retries': {'max_attempts': TRIES, 'mode': 'standard'}, 'connect_timeout': CONNECT_SECONDS,
+                    'read_timeout': READ_SECONDS, 'max_pool_connections': 2 * AT_ONCE,
+                    'request_checksum_calculation': 'when_required', 'response_checksum_validation': 'when_required',
+                })  # fmt: skip
+        return self._system
+
+    def _call(self, method: str, **arguments: Any) -> Any:
+        """One request.  Raises Absent for a key that is not there, _Refused for a condition that does not hold, Unreachable."""
+        key = arguments.get('Key')
+        system = self._fs()
+        try:
+            return system.call_s3(method, Bucket=self._name, **arguments)
+        except Exception as error:
+            code, status = _said(error)
+            if code in ('PreconditionFailed', 'ConditionalRequestConflict') or status in (409, 412):
+                raise _Refused(code) from error
+            if key is not None and code in ('NoSuchKey', '404', 'NotFound') and method in ('get_object', 'head_object'):
+                raise Absent(key) from error
+            raise self._failed(error, code) from error
+
+    def _failed(self, error: BaseException, code: str) -> Unreachable:
+        from botocore.exceptions import NoCredentialsError
+
+        cause = error.__cause__ if error.__cause__ is not None else error
+        if isinstance(error, NoCredentialsError) or isinstance(cause, NoCredentialsError):
+            hint = 'set AWS_PROFILE, or AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY'
+            return Unreachable(self.where, 'there are no credentials', hint)
+        text = ' '.join(str(error).split())[:300] or type(error).__name__
+        if code and code not in text:
+            text = f'{code}: {text}'
+        return Unreachable(self.where, text, HINTS.get(code, NETWORK))
+
+    def list(self, folder: str) -> Iterator[Listed]:
+        more: dict[str, str] = {}
+        while True:
+            page = self._call('list_objects_v2', Prefix=f'{self._prefix}{folder}/', **more)
+            for row in page.get('Contents', ()):
+                yield Listed(row['Key'][len(self._prefix):], row['Size'], row['LastModified'].timestamp())
+            if not page.get('IsTruncated'):
+                return
+            more = {'ContinuationToken': page['NextContinuationToken']}
+
+    def size(self, key: str) -> int | None:
+        try:
+            return int(self._call('head_object', Key=self._prefix + key)['ContentLength'])
+        except Absent:
+            return None
+
+    def get(self, key: str, start: int = 0, end: int | None = None) -> bytes:
+        if end is not None and end <= start:
+            return b''
+        part = {} if not start and end is None else {'Range': f'bytes={start}-{"" if end is None else end - 1}'}
+        data = self._body(key, part)
+        if end is not None and len(data) != end - start:
+            raise Unreachable(self.where, f'{key} has fewer bytes than it should', 'mlops push --repair mends it')
+        return data
+
+    def _body(self, key: str, part: Mapping[str, str]) -> bytes:
+        """The bytes that a request brings; asked for again where the answer breaks off."""
+        from fsspec.asyn import sync
+
+        system = self._fs()
+        found = self._call('get_object', Key=self._prefix + key, **part)
+
+        async def read() -> bytes:
+            async with found['Body'] as body:
+                return bytes(await body.read())
+
+        for left in reversed(range(TRIES)):
+            try:
+                return bytes(sync(system.loop, read))
+            except Exception as error:
+                if not left:
+                    raise self._failed(error, '') from error
+                found = self._call('get_object', Key=self._prefix + key, **part)
+        raise AssertionError('unreachable')
+
+    def put(self, key: str, data: bytes) -> None:
+        self._call('put_object', Key=self._prefix + key, Body=data, **_checksum(data))
+
+    def put_new(self, key: str, data: bytes) -> bool:
+        for _ in range(TRIES):
+            try:
+                self._call('put_object', Key=self._prefix + key, Body=data, IfNoneMatch='*', **_checksum(data))
+                return True
+            except _Refused as refused:
+                if refused.code != 'ConditionalRequestConflict':  # else another is at it just now
+                    return False
+        return False
+
+    def put_file(self, key: str, fd: int, size: int, sent: Callable[[int], object]) -> None:
+        if size <= PART:
+            data = read_range(fd, 0, size)
+            self.put(key, data)
+            sent(size)
+            return
+        length = max(PART, -(-size // MOST_PARTS))
+        where = {'Key': self._prefix + key}
+        upload = self._call('create_multipart_upload', ChecksumAlgorithm='SHA256', **where)['UploadId']
+
+        def part(number: int) -> dict[str, Any]:
+            data = read_range(fd, number * length, min(size, (number + 1) * length))
+            sum_ = _checksum(data)
+            done = self._call('upload_part', UploadId=upload, PartNumber=number + 1, Body=data, **where, **sum_)
+            sent(len(data))
+            return {'ETag': done['ETag'], 'PartNumber': number + 1, **sum_}
+
+        try:
+            with closing(side_by_side(part, range(-(-size // length)), 4)) as parts:
+                every = [*parts]
+            self._call('complete_multipart_upload', UploadId=upload, MultipartUpload={'Parts': every}, **where)
+        except BaseException:
+            with suppress(Unreachable):  # what went wrong first is told
+                self._call('abort_multipart_upload', UploadId=upload, **where)
+            raise
+
+    def delete(self, keys: Iterable[str]) -> None:
+        group: list[dict[str, str]] = []
+        for key in keys:
+            group.append({'Key': self._prefix + key})
+            if len(group) == 1000:
+                self._delete(group)
+                group = []
+        if group:
+            self._delete(group)
+
+    def _delete(self, group: list[dict[str, str]]) -> None:  # type: ignore[valid-type]
+        done = self._call('delete_objects', Delete={'Objects': group, 'Quiet': True})
+        for error in done.get('Errors', ()):
+            raise Unreachable(self.where, f'{error.get("Key")}: {error.get("Message")}', HINTS.get(error.get('Code'), NETWORK))
+
+
+class _Refused(Exception):
+    """The condition of a request did not hold."""
+
+    def __init__(self, code: str) -> None:
+        super().__init__(code)
+        self.code = code
+
+
+def _said(error: BaseException) -> tuple[str, int]:
+    """(code, HTTP status) of the server's answer behind an exception; ('', 0) if it gave none.  s3fs's own exception types do
+    not tell them apart."""
+    seen: BaseException | None = error
+    while seen is not None:
+        answer = getattr(seen, 'response', None)
+        if isinstance(answer, dict):
+            return (str(answer.get('Error', {}).get('Code', '')),
+                    int(answer.get('ResponseMetadata', {}).get('HTTPStatusCode', 0)))
+        seen = seen.__cause__
+    return '', 0
+
+
+def _checksum(data: bytes) -> dict[str, str]:
+    """With which the server refuses what was damaged on the way."""
+    return {'ChecksumSHA256': base64.b64encode(hashlib.sha256(data).digest()).decode()}

@@ -1,0 +1,264 @@
+"""Objects from here to a remote and back: what is lacking, children before what names them, every byte hashed.
+
+Says nothing about which objects anybody wants; that is the caller's."""
+from __future__ import annotations
+
+import os
+import threading
+from collections import deque
+from collections.abc import Callable, Iterable, Iterator
+from concurrent.futures import Future, ThreadPoolExecutor
+
+from mlops_cli.core.classes import dataclass, field
+from mlops_cli.core.digest import Digest
+from mlops_cli.core.refs import ObjectRef
+from mlops_cli.store import tree
+from mlops_cli.store.depot import Depot
+from mlops_cli.store.local import LocalStore
+from mlops_cli.store.objects import Damaged, MissingObject
+from mlops_cli.store.packs import SMALL, Packing
+from mlops_cli.store.shelf import hash_rest
+
+PACKS_AT_ONCE = 3  # on their way: each is some 32 MiB of memory
+LARGE_AT_ONCE = 4
+NODE_GROUP = 4096  # nodes of folders that are asked for together
+
+
+@dataclass(slots=True)
+class Told:
+    """What a transfer has done so far, for progress and for the last line.  ``wanted``: objects in all.  ``objects``,
+    ``size``: those that travelled, and their bytes.  ``expected``: bytes that are to travel.  ``missing``: those that neither
+    side has, and in what they are."""
+
+    step: Callable[[], object] = lambda: None
+    wanted: int = 0
+    objects: int = 0
+    size: int = 0
+    expected: int = 0
+    missing: dict[Digest, str] = field(default_factory=dict)
+    _lock: threading.Lock = field(default_factory=threading.Lock)
+
+    def moved(self, objects: int, size: int) -> None:
+        with self._lock:
+            self.objects += objects
+            self.size += size
+            self.step()
+
+
+def push(local: LocalStore, depot: Depot, wanted: Iterable[tuple[str, ObjectRef]], told: Told) -> None:
+    """Send what the remote lacks of contents and of all that is below them.  ``wanted``: with what to call them.
+
+    What is neither here nor there, or damaged here, is in ``told.missing``; no folder that holds it is sent.  Raises
+    Unreachable, OSError."""
+    named = dict(wanted)
+    files: dict[Digest, int] = {}
+    nodes: dict[Digest, int] = {}  # children before those that hold them
+    lost: set[Digest] = set()
+    for ref in named.values():
+        _below(local, ref, files, nodes, lost)
+    lost -= depot.has(lost)
+    lacking = depot.lacks([*files.items(), *nodes.items()])
+    told.wanted = len(files) + len(nodes)
+    told.expected = sum(size for digest, size in (*files.items(), *nodes.items()) if digest in lacking)
+    to_send = [(digest, size) for digest, size in files.items() if digest in lacking]
+    _send(local, depot, to_send, [digest for digest in nodes if digest in lacking], lost, told)
+    if lost:
+        for name, ref in named.items():
+            inside: dict[Digest, int] = {}
+            gone: set[Digest] = set()
+            _below(local, ref, inside, {}, gone)
+            told.missing.update(dict.fromkeys(lost & (inside.keys() | gone), name))
+
+
+def _below(local: LocalStore, ref: ObjectRef, files: dict[Digest, int], nodes: dict[Digest, int], lost: set[Digest],
+           depth: int = 0) -> None:
+    """All that a content consists of; what of its folders is not here, or damaged, is ``lost``.  Raises MalformedTree."""
+    if ref.kind != 'tree':
+        files[ref.digest] = ref.size
+        return
+    if ref.digest in nodes or ref.digest in lost:
+        return
+    if depth > tree.DEPTH_LIMIT:
+        raise tree.MalformedTree('it lies too deep')
+    try:
+        data = local.read(ref.digest)
+    except (MissingObject, Damaged):
+        lost.add(ref.digest)
+        return
+    for entry in tree.decode(data):
+        if entry.kind != 'link':
+            _below(local, entry.ref, files, nodes, lost, depth + 1)
+    nodes[ref.digest] = len(data)
+
+
+def _send(local: LocalStore, depot: Depot, files: list[tuple[Digest, int]], nodes: list[Digest], lost: set[Digest],
+          told: Told) -> None:
+    """``nodes``: children first.  What names something is sent when that is there: packs with nodes come after all others, and
+    no node of what is lost; that grows."""
+    packing = Packing()
+    with ThreadPoolExecutor(LARGE_AT_ONCE, 'push') as pool:
+        under_way: deque[Future[None]] = deque()
+        try:
+            for digest, size in files:
+                if size > SMALL:
+                    _room(under_way, LARGE_AT_ONCE)
+                    under_way.append(pool.submit(_send_large, local, depot, digest, lost, told))
+            for digest, size in files:
+                if size <= SMALL and (data := _read(local, digest, lost)) is not None:
+                    packing.add(digest, data)
+                if packing.full:
+                    _room(under_way, PACKS_AT_ONCE)
+                    under_way.append(pool.submit(_send_pack, depot, packing, told))
+                    packing = Packing()
+            _room(under_way, 1)
+        finally:
+            for future in under_way:
+                future.cancel()
+    for digest in nodes:
+        data = _read(local, digest, lost)
+        if data is None:
+            continue
+        if any(entry.digest in lost for entry in tree.decode(data)):
+            lost.add(digest)
+            continue
+        if packing.full or len(data) > SMALL:  # a folder of ten thousand files; all that is below it goes before it
+            _send_pack(depot, packing, told)
+            packing = Packing()
+        if len(data) > SMALL:
+            _send_large(local, depot, digest, lost, told)
+        else:
+            packing.add(digest, data)
+    _send_pack(depot, packing, told)
+
+
+def _read(local: LocalStore, digest: Digest, lost: set[Digest]) -> bytes | None:
+    try:
+        return local.read(digest)
+    except (MissingObject, Damaged):
+        lost.add(digest)
+        return None
+
+
+def _room(under_way: deque[Future[None]], most: int) -> None:
+    """Until fewer than so many are under way.  Raises what one of them raised."""
+    while len(under_way) >= most:
+        under_way.popleft().result()
+
+
+def _send_pack(depot: Depot, packing: Packing, told: Told) -> None:
+    depot.put_pack(packing)
+    told.moved(len(packing), packing.content)
+
+
+def _send_large(local: LocalStore, depot: Depot, digest: Digest, lost: set[Digest], told: Told) -> None:
+    try:
+        fd, facts = local.open(digest)
+    except (MissingObject, Damaged):
+        lost.add(digest)
+        return
+    try:
+        found, size = hash_rest(fd, facts.st_size)
+        if found != digest:
+            local.quarantine(digest, f'its {size} bytes hash to {found.short}...')
+            lost.add(digest)
+            return
+        depot.put_large(digest, fd, size, lambda count: told.moved(0, count))
+        told.moved(1, 0)
+    finally:
+        os.close(fd)
+
+
+def fetch(local: LocalStore, depot: Depot, wanted: Iterable[tuple[str, ObjectRef]], told: Told) -> None:
+    """Bring what is lacking here of contents and of all that is below them, children before what holds them.
+
+    ``told.missing``: what the remote does not have either, or damaged; then nothing that needs it is named here.  Raises
+    Unreachable, MalformedTree, OSError."""
+    named = dict(wanted)
+    files: dict[Digest, int] = {}
+    brought: dict[Digest, bytes] = {}  # nodes that are not here yet
+    owner: dict[Digest, str] = {}
+    order: list[Digest] = []
+    level = list(named.items())
+    depth = 0
+    while level:
+        if depth > tree.DEPTH_LIMIT:
+            raise tree.MalformedTree('it lies too deep')
+        trees = {ref.digest: name for name, ref in level if ref.kind == 'tree' and ref.digest not in brought}
+        for name, ref in level:
+            if ref.kind != 'tree':
+                files.setdefault(ref.digest, ref.size)
+                owner.setdefault(ref.digest, name)
+        level = []
+        for digest, data, name in _nodes(local, depot, trees, told):
+            if data is not None:
+                brought[digest] = data
+                order.append(digest)
+            else:
+                data = local.read(digest)
+            level += [(name, entry.ref) for entry in tree.decode(data) if entry.kind != 'link']
+        depth += 1
+    lacking = [digest for digest in files if not local.sound(digest)]
+    told.wanted = len(files) + len(brought)
+    told.expected = sum(files[digest] for digest in lacking)
+    lost = set(told.missing)
+    for digest in _bring(local, depot, lacking, owner, told):
+        lost.add(digest)
+    local.batch.flush()
+    _name(local, brought, order, lost, told)
+
+
+def _nodes(local: LocalStore, depot: Depot, trees: dict[Digest, str], told: Told) -> Iterator[tuple[Digest, bytes | None, str]]:
+    """Nodes of folders: (digest, its bytes if they are not here yet, whose it is)."""
+    away = []
+    for digest, name in trees.items():
+        if local.sound(digest):
+            yield digest, None, name
+        else:
+            away.append(digest)
+    for start in range(0, len(away), NODE_GROUP):
+        group = away[start:start + NODE_GROUP]
+        there = depot.has(group)
+        for digest in group:
+            if digest not in there:
+                told.missing[digest] = trees[digest]
+        for digest, chunks in depot.get([digest for digest in group if digest in there]):
+            try:
+                yield digest, b''.join(chunks), trees[digest]
+            except (Damaged, MissingObject):
+                told.missing[digest] = trees[digest]
+
+
+def _bring(local: LocalStore, depot: Depot, lacking: list[Digest], owner: dict[Digest, str], told: Told) -> Iterator[Digest]:
+    """Files into the store; yields those that do not come."""
+    there = depot.has(lacking)
+    for digest in lacking:
+        if digest not in there:
+            told.missing[digest] = owner[digest]
+            yield digest
+    for digest, chunks in depot.get([digest for digest in lacking if digest in there]):
+        try:
+            local.put([(digest, _counted(chunks, told))])
+        except (Damaged, MissingObject):
+            told.missing[digest] = owner[digest]
+            yield digest
+            continue
+        told.moved(1, 0)
+        local.batch.flush_if_due()
+
+
+def _counted(chunks: Iterable[bytes], told: Told) -> Iterator[bytes]:
+    for chunk in chunks:
+        told.moved(0, len(chunk))
+        yield chunk
+
+
+def _name(local: LocalStore, brought: dict[Digest, bytes], order: list[Digest], lost: set[Digest], told: Told) -> None:
+    """Nodes into the store, those below first, and none of a folder of which something is lost."""
+    whole: set[Digest] = set()
+    for digest in reversed(order):
+        entries = [entry.ref for entry in tree.decode(brought[digest]) if entry.kind != 'link']
+        if all(ref.digest not in lost and (ref.digest in whole or ref.digest not in brought) for ref in entries):
+            local.add_bytes(brought[digest])
+            whole.add(digest)
+            told.moved(1, len(brought[digest]))
+    local.batch.flush()

@@ -1,0 +1,1 @@
+"""Real servers on loopback, started by the tests that talk to them and ended with them."""
