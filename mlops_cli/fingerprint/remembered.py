@@ -15,10 +15,11 @@ def placed_values(database: str) -> list[bytes]:
     """The values that Index.set_placed was given; none where there is no index.
 
     Raises UserError (exit 5) for one that cannot be read."""
-    if not os.path.lexists(database):
+    if _facts(database) is None:
         return []
     for path in (database, f'{database}-wal', f'{database}-shm'):  # SQLite would wait for a pipe, and follow a link
-        if os.path.lexists(path) and not stat.S_ISREG(os.lstat(path).st_mode):
+        facts = _facts(path)
+        if facts is not None and not stat.S_ISREG(facts.st_mode):
             raise _unreadable(database, f'{os.path.basename(path)} is no regular file')
     try:
         rows = _rows(database)
@@ -39,11 +40,19 @@ def _rows(database: str) -> list[tuple[bytes, bytes]]:
     except sqlite3.OperationalError:
         # Even to read, SQLite makes a file beside it, for which there is no room on a full disk: just when gc is wanted.
         # Without one, all that is not in the log is read as it stands.
-        log = f'{database}-wal'
-        if os.path.lexists(log) and os.lstat(log).st_size:
+        log = _facts(f'{database}-wal')
+        if log is not None and log.st_size:
             raise
     with closing(sqlite3.connect(f'{uri}&immutable=1', uri=True)) as connection:
         return connection.execute(question).fetchall()
+
+
+def _facts(path: str) -> os.stat_result | None:
+    """None where there is nothing: whoever closes an index last takes its log away, at any moment."""
+    try:
+        return os.lstat(path)
+    except FileNotFoundError:
+        return None
 
 
 def _unreadable(database: str, problem: object) -> UserError:

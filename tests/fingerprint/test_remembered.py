@@ -61,3 +61,26 @@ def test_on_a_full_disk_what_is_in_no_log_is_read(tmp_path: Path, monkeypatch: p
         return
     with pytest.raises(UserError, match='nobody knows'):
         placed_values(str(database))
+
+
+def test_whoever_closes_the_index_last_takes_its_log_away(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Just after it was seen."""
+    database = tmp_path / 'index'
+    connection = sqlite3.connect(database)
+    connection.execute('PRAGMA journal_mode = WAL')
+    connection.execute('CREATE TABLE placed (stage BLOB PRIMARY KEY, value BLOB NOT NULL) WITHOUT ROWID')
+    connection.execute('INSERT INTO placed VALUES (?, ?)', (b's', sealed(b's', b'what')))
+    connection.commit()
+    log = f'{database}-wal'
+    gone: list[bool] = []
+    usual = os.lstat
+
+    def lstat(path: str | os.PathLike[str]) -> os.stat_result:
+        facts = usual(path)
+        if os.fspath(path) == log and not gone:
+            connection.close()
+            gone.append(not os.path.exists(log))
+        return facts
+
+    monkeypatch.setattr(os, 'lstat', lstat)
+    assert placed_values(str(database)) == [b'what'] and gone == [True]
