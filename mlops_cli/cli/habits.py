@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 STAGE = '(a stage is written into pipeline.yaml: stages: {NAME: {cmd: COMMAND, outs: [FILE]}})'
-NO_REMOTES = '(there are no remotes yet; projects can share a cache: mlops config set cache.dir FOLDER)'
 PLAIN = '(outputs are plain files, to be changed at will; what is stored stays as it is)'
 
 HABITS = {
     'repro': 'run',
+    'import': '(put the data here, then mlops add PATH; what a URL holds cannot be tracked by itself yet)',
     'build': 'run',
     'make': 'run',
     'start': 'run',
@@ -47,11 +47,6 @@ HABITS = {
     'move': '(git mv, and the new path in pipeline.yaml: the cache knows content, not names)',
     'unprotect': PLAIN,
     'fsck': 'verify',
-    'push': NO_REMOTES,
-    'pull': NO_REMOTES,
-    'fetch': NO_REMOTES,
-    'remote': NO_REMOTES,
-    'import': NO_REMOTES,
     'cache': 'config get cache.dir',
     'cache dir': 'config get cache.dir',
     'version': '--version',

@@ -157,7 +157,7 @@ def _absent(bench: Workbench, record: ObjectRef) -> str:
     if not bench.store.missing([record]):
         return NOT_HERE
     about = f'{show_size(record.size)}, {record.digest.hex[:8]}…'
-    return f'{NOWHERE}: copy it here ({about}), or set cache: {{dir: ...}} in {layout.CONFIG_LOCAL}'
+    return f'{NOWHERE}: mlops pull, or copy it here ({about})'
 
 
 def _differing(bench: Workbench, before: ObjectRef, after: ObjectRef) -> tuple[str, list[ObjectRef]]:

@@ -44,6 +44,7 @@ WORK = '.mlops/local/work'
 CHECKPOINTS = '.mlops/local/checkpoints'
 CRASHES = '.mlops/local/crashes'
 TRUST = '.mlops/local/trust.json'
+REMOTES = '.mlops/local/remotes'  # indexes of packs, a folder for each remote
 
 
 def run_record(run_id: str) -> str:

@@ -49,7 +49,7 @@ def holding(bench: Workbench, run: Run) -> Holding:
 
 def _bring_back(run: Run) -> str:
     again = f'mlops runs apply {run.short}, which makes it again' if run.overlay else 'make that state again (mlops run)'
-    return f'use a cache that has it (cache: dir: in .mlops/config.local.yaml), or {again}'
+    return f'mlops fetch --all brings it from a remote that has it; or {again}'
 
 
 def keep(kept: Kept, batch: Batch, run: Run, reason: str, who: str, when: str) -> tuple[str, ...]:

@@ -63,7 +63,7 @@ def advice(kind: str, subject: str, detail: str) -> str:
     if kind == 'output':
         return f'restore it (mlops checkout {subject}), or let the stage run: take frozen away'
     if 'neither here nor in this cache' in detail:
-        return f'copy it here, or mlops checkout {subject} with a cache that has it (cache: dir: in .mlops/config.local.yaml)'
+        return f'bring it from a remote (mlops pull {subject}), or copy it here'
     if kind == 'code':
         return 'put it back, or correct the command or code: of the stage'
     return f'put it there (mlops checkout {subject} if it was tracked), or list it under the outs of the stage that makes it'

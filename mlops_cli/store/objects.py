@@ -17,7 +17,7 @@ class MissingObject(UserError):
 
     def __init__(self, digest: Digest, where: str = 'the cache') -> None:
         super().__init__(f'{where} does not have the object {digest}', exit_code=ExitCode.FAILED,
-                         hint='use a cache that has it (cache: dir: in .mlops/config.local.yaml), or make it again: mlops run')
+                         hint='mlops fetch brings it from a remote that has it; or make it again: mlops run')
         self.digest = digest
 
 

@@ -50,20 +50,20 @@ def push(local: LocalStore, depot: Depot, wanted: Iterable[tuple[str, ObjectRef]
 
     What is neither here nor there, or damaged here, is in ``told.missing``; no folder that holds it is sent.  Raises
     Unreachable, OSError."""
-    named = dict(wanted)
+    named = list(wanted)
     files: dict[Digest, int] = {}
     nodes: dict[Digest, int] = {}  # children before those that hold them
     lost: set[Digest] = set()
-    for ref in named.values():
+    for _, ref in named:
         _below(local, ref, files, nodes, lost)
     lost -= depot.has(lost)
     lacking = depot.lacks([*files.items(), *nodes.items()])
-    told.wanted = len(files) + len(nodes)
-    told.expected = sum(size for digest, size in (*files.items(), *nodes.items()) if digest in lacking)
+    told.wanted += len(files) + len(nodes)
+    told.expected += sum(size for digest, size in (*files.items(), *nodes.items()) if digest in lacking)
     to_send = [(digest, size) for digest, size in files.items() if digest in lacking]
     _send(local, depot, to_send, [digest for digest in nodes if digest in lacking], lost, told)
     if lost:
-        for name, ref in named.items():
+        for name, ref in named:
             inside: dict[Digest, int] = {}
             gone: set[Digest] = set()
             _below(local, ref, inside, {}, gone)
@@ -173,12 +173,12 @@ def fetch(local: LocalStore, depot: Depot, wanted: Iterable[tuple[str, ObjectRef
 
     ``told.missing``: what the remote does not have either, or damaged; then nothing that needs it is named here.  Raises
     Unreachable, MalformedTree, OSError."""
-    named = dict(wanted)
+    named = list(wanted)
     files: dict[Digest, int] = {}
     brought: dict[Digest, bytes] = {}  # nodes that are not here yet
     owner: dict[Digest, str] = {}
     order: list[Digest] = []
-    level = list(named.items())
+    level = named
     depth = 0
     while level:
         if depth > tree.DEPTH_LIMIT:
@@ -198,8 +198,8 @@ def fetch(local: LocalStore, depot: Depot, wanted: Iterable[tuple[str, ObjectRef
             level += [(name, entry.ref) for entry in tree.decode(data) if entry.kind != 'link']
         depth += 1
     lacking = [digest for digest in files if not local.sound(digest)]
-    told.wanted = len(files) + len(brought)
-    told.expected = sum(files[digest] for digest in lacking)
+    told.wanted += len(files) + len(brought)
+    told.expected += sum(files[digest] for digest in lacking)
     lost = set(told.missing)
     for digest in _bring(local, depot, lacking, owner, told):
         lost.add(digest)

@@ -95,11 +95,24 @@ def a_remote_came_by_git(project: Project) -> None:
     project.write('.mlops/config.yaml', 'remotes: {origin: {url: s3://example/cache}}\n')
 
 
+def a_remote_is_there(project: Project) -> None:
+    project.mlops('remote', 'add', 'origin', str(project.path.parent / f'{project.path.name}-remote'))
+
+
+def all_is_in_a_remote(project: Project) -> None:
+    a_remote_is_there(project)
+    project.mlops('push')
+
+
 # What has to be so before an example makes sense, by command; the run that it is about, if that is not the trial.
 BEFORE: dict[tuple[str, ...], Callable[[Project], str | None]] = {
     ('accept',): only_words_changed,
     ('runs', 'cancel'): a_run_goes_on,
     ('config', 'confirm'): a_remote_came_by_git,
+    ('remote', 'remove'): a_remote_is_there,
+    ('push',): a_remote_is_there,
+    ('fetch',): all_is_in_a_remote,
+    ('pull',): all_is_in_a_remote,
 }
 
 

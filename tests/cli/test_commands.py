@@ -260,7 +260,7 @@ def test_tracked_data_that_no_cache_has_is_told_with_a_way_out(mlops: Mlops, pro
     shutil.rmtree(project.path / '.mlops/cache')
     assert 'not in this cache, so nothing was placed: x\n' in mlops('checkout', 'x', code=1).err
     text = ' '.join(mlops('plan').out.split())
-    assert 'or mlops checkout x with a cache that has it (cache: dir: in .mlops/config.local.yaml).' in text
+    assert 'ring it from a remote (mlops pull x), or copy it here.' in text
 
 
 def test_checkout_after_going_back_in_git_places_data_and_what_belongs_to_it(mlops: Mlops, project: Project) -> None:

@@ -23,7 +23,8 @@ from mlops_cli.core.errors import UserError
 from tests.support.project import Project
 
 BREAKS = ' \t\n"\'@><=;|&(:'
-FREE = {'N', 'TEXT', 'SECONDS', 'EXPR', 'VALUE', 'GLOB', 'WHEN', 'CONDITION', 'COLUMN', 'AGE'}  # what only a person can know
+# What only a person can know.
+FREE = {'N', 'TEXT', 'SECONDS', 'EXPR', 'VALUE', 'GLOB', 'WHEN', 'CONDITION', 'COLUMN', 'AGE', 'URL'}
 PIPELINE = """\
 version: 1
 stages:

@@ -138,7 +138,7 @@ def test_tracked_data_that_is_nowhere(capsys: Any, project: Project, tmp_path: P
     (project.path / '.mlops/cache').rename(tmp_path / 'elsewhere')
     for arguments in ((), ('status',)):
         shown = ' '.join(' '.join(said(capsys, *arguments)).split())
-        assert 'not here and not in this cache: copy it here (4.0 kB, ' in shown
+        assert 'not here and not in this cache: mlops pull, or copy it here (4.0 kB, ' in shown
         assert '(mlops checkout' not in shown and 'mlops add' not in shown and 'tracked data changed' not in shown
     kept.write_text('other')
     shown = '\n'.join(said(capsys, 'status'))

@@ -77,7 +77,8 @@ class Shell:
             lines.append(line.rstrip() + '\n')
         if rest := line.removesuffix(f'{END}\n'):  # a file without a last line feed
             lines.append(f'{rest}\n')
-        return ''.join(lines).replace(os.path.dirname(sys.executable), '/home/ada/venv/bin')
+        text = ''.join(lines).replace(os.path.dirname(sys.executable), '/home/ada/venv/bin')
+        return text.replace(str(self.folder.parent), '/home/ada')
 
     def close(self) -> None:
         self.process.communicate()

@@ -48,26 +48,41 @@ def command(
     Example:  mlops checkout --at v1.2 best.skops        byte for byte
     """
     with workbench() as bench, writing(bench):
-        words = output_words(bench, paths or ())
-
-        def place(targets: Targets) -> Outcome:
-            _refuse_absent(bench, targets.wanted)
-            _refuse_loss(unsaved(bench, targets.wanted, clean=clean), force)
-            identity = run_id(time.time(), os.urandom(16))
-            return bring(bench, targets, identity, backup=not (force and no_backup), clean=clean)
-
-        if revision:
-            _check_revision(bench, revision)
-            with at_revision(bench, revision) as other:
-                targets = _both(_data(other, words), _outputs(other, words))
-            done = place(targets)
-        else:
-            targets, done = _in_turn(bench, words, place)
+        placing = Placing(bench, force, no_backup, clean)
+        targets, done = placing.at(revision, paths or ()) if revision else placing.present(paths or ())
         if json:
-            print_json(_document(done, targets))
+            print_json({'schema': 'mlops/checkout/v1', **document(done, targets)})
         else:
-            out_lines(_lines(bench, done, targets, width(sys.stdout)))
+            out_lines(lines(bench, done, targets, width(sys.stdout)))
     return ExitCode.FAILED if targets.unknown else ExitCode.DONE
+
+
+class Placing:
+    """What the options say of how things are placed.  Its methods place what is meant by words of the command line, and raise
+    UserError where that is not here, or would destroy what is saved nowhere."""
+
+    def __init__(self, bench: Workbench, force: bool = False, no_backup: bool = False, clean: bool = False) -> None:
+        self.bench, self.force, self.no_backup, self.clean = bench, force, no_backup, clean
+
+    def at(self, revision: str, paths: Sequence[str]) -> tuple[Targets, Outcome]:
+        """What a git revision computes."""
+        words = output_words(self.bench, paths)
+        _check_revision(self.bench, revision)
+        with at_revision(self.bench, revision) as other:
+            data, outputs = _data(other, words), _outputs(other, words)
+        targets = Targets({**data.wanted, **outputs.wanted}, outputs.unknown, outputs.steps)
+        return targets, self.these(targets)
+
+    def present(self, paths: Sequence[str]) -> tuple[Targets, Outcome]:
+        """What the present state of the project is recorded to lead to."""
+        return _in_turn(self.bench, output_words(self.bench, paths), self.these)
+
+    def these(self, targets: Targets) -> Outcome:
+        """What is known to be meant."""
+        _refuse_absent(self.bench, targets.wanted)
+        _refuse_loss(unsaved(self.bench, targets.wanted, clean=self.clean), self.force)
+        identity = run_id(time.time(), os.urandom(16))
+        return bring(self.bench, targets, identity, backup=not (self.force and self.no_backup), clean=self.clean)
 
 
 def _check_revision(bench: Workbench, word: str) -> None:
@@ -80,9 +95,8 @@ def _check_revision(bench: Workbench, word: str) -> None:
         raise no_revision(bench, word, error) from error
 
 
-def _document(done: Outcome, targets: Targets) -> dict[str, Any]:
+def document(done: Outcome, targets: Targets) -> dict[str, Any]:
     return {
-        'schema': 'mlops/checkout/v1',
         'placed': list(done.placed),
         'same': done.same,
         'kept': list(done.kept),
@@ -98,7 +112,7 @@ def _refuse_absent(bench: Workbench, wanted: Mapping[str, ObjectRef]) -> None:
         raise UserError(
             f'not in this cache, so nothing was placed: {", ".join(gone[:5])}{more}',
             exit_code=ExitCode.FAILED,
-            hint='use a cache that has it (cache: dir: in .mlops/config.local.yaml), or name what else to place',
+            hint='mlops pull brings it from a remote that has it; or name what else to place',
         )
 
 
@@ -112,24 +126,24 @@ def _refuse_loss(lost: Mapping[str, str], force: bool) -> None:
         )
 
 
-def _lines(bench: Workbench, done: Outcome, targets: Targets, columns: int) -> list[Line]:
+def lines(bench: Workbench, done: Outcome, targets: Targets, columns: int) -> list[Line]:
     """What went where; of many paths the first ones, unless more is asked for."""
-    lines = _listed('placed', [output(path, targets.wanted[path], bench.store) for path in done.placed])
-    lines += _listed('kept', [f'{one_line(path)}   (what stood there before; mv it back to undo)' for path in done.kept])
-    lines += _listed('stayed', [f'{one_line(path)}   (not tracked; --clean takes it away)' for path in done.stayed])
+    found = _listed('placed', [output(path, targets.wanted[path], bench.store) for path in done.placed])
+    found += _listed('kept', [f'{one_line(path)}   (what stood there before; mv it back to undo)' for path in done.kept])
+    found += _listed('stayed', [f'{one_line(path)}   (not tracked; --clean takes it away)' for path in done.stayed])
     reasons: dict[str, list[str]] = {}
     for stage, why in targets.unknown:
         reasons.setdefault(why, []).append(stage)
     for why, stages in reasons.items():
         names = fold(stages, bench.pipeline.groups)
         for index, text in enumerate(wrap(f'{", ".join(some(names, MOST))}: {one_line(why)}', columns - 12)):
-            lines.append(Line(f'  {"" if index else "nothing":<9} {text}'))
+            found.append(Line(f'  {"" if index else "nothing":<9} {text}'))
     size = sum(targets.wanted[path].size for path in done.placed)
     sized = f', {show_size(size)}' if done.placed else ''
-    lines.append(Line(f'{plural(len(done.placed), "path")} placed{sized}, {done.same:,} already right.'))
+    found.append(Line(f'{plural(len(done.placed), "path")} placed{sized}, {done.same:,} already right.'))
     if targets.unknown:
-        lines.append(Line(f'{plural(len(targets.unknown), "stage")} without a recorded result for this state: mlops run'))
-    return lines
+        found.append(Line(f'{plural(len(targets.unknown), "stage")} without a recorded result for this state: mlops run'))
+    return found
 
 
 def _listed(word: str, texts: Sequence[str]) -> list[Line]:
@@ -148,16 +162,21 @@ def _in_turn(bench: Workbench, words: Sequence[str], place: Callable[[Targets], 
         second = place(outputs)
     except UserError:
         if first.placed and not context.current.json:
-            out_lines(_lines(bench, first, data, width(sys.stdout)))
+            out_lines(lines(bench, first, data, width(sys.stdout)))
         raise
-    done = Outcome(
-        first.placed + second.placed, first.same + second.same, first.kept + second.kept, first.stayed + second.stayed
+    return both([data, outputs], [first, second])
+
+
+def both(targets: Sequence[Targets], done: Sequence[Outcome]) -> tuple[Targets, Outcome]:
+    """Tracked data, and the outputs that follow from it, as one."""
+    outcome = Outcome(
+        tuple(path for one in done for path in one.placed),
+        sum(one.same for one in done),
+        tuple(path for one in done for path in one.kept),
+        tuple(path for one in done for path in one.stayed),
     )
-    return _both(data, outputs), done
-
-
-def _both(data: Targets, outputs: Targets) -> Targets:
-    return Targets({**data.wanted, **outputs.wanted}, outputs.unknown, outputs.steps)
+    wanted = {path: ref for one in targets for path, ref in one.wanted.items()}
+    return Targets(wanted, targets[-1].unknown, targets[-1].steps), outcome
 
 
 def _data(bench: Workbench, words: Sequence[str]) -> Targets:

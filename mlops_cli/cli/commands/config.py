@@ -13,17 +13,15 @@ from mlops_cli.cli.console import Line, out, out_lines, print_json, say, width
 from mlops_cli.cli.finding import find_project, project_folder
 from mlops_cli.cli.folder import Folder
 from mlops_cli.cli.screens.config import Row, home_short, list_lines, shown, shown_of
+from mlops_cli.cli.setting_files import file_for, write_setting
 from mlops_cli.cli.trusting import require_confirmed
 from mlops_cli.core import layout
-from mlops_cli.core.errors import ExitCode, UserError, UserErrors
+from mlops_cli.core.errors import ExitCode, UserError
 from mlops_cli.core.near import did_you_mean
-from mlops_cli.fsio.atomic import write_file
-from mlops_cli.fsio.locks import LockFile
 from mlops_cli.fsio.paths import Root
 from mlops_cli.records import config_edit, trust
-from mlops_cli.records.config import DEFAULTS, LOCAL_ONLY, VARIABLES, Setting, files, load_origins, of_file, read_config_file
+from mlops_cli.records.config import DEFAULTS, LOCAL_ONLY, VARIABLES, Setting, load_origins
 from mlops_cli.records.destinations import Host, Remote
-from mlops_cli.records.files import prepare_folders
 
 WAIT_SECONDS = 10.0
 
@@ -125,8 +123,8 @@ def set_value(
         hint = f'mlops config set {name} {value}   writes it to {layout.CONFIG_LOCAL}, which git ignores'
         raise UserError(f'{name} may not come with a branch', hint=hint, exit_code=ExitCode.REFUSED)
     with _project() as root:
-        file = _file(root, user, project)
-        _write(root, file, project, path, value)
+        file = file_for(root, user, project)
+        write_setting(root, file, project, path, value)
         row = _after(root, '.'.join(path[:2]))
     place = file if os.path.isabs(file) else os.path.relpath(os.path.join(root.path if root else '', file))
     if json:
@@ -137,56 +135,6 @@ def set_value(
         said = 'now' if unset else 'all the same'
         out(Line(f'note: here {row.value.name} is {shown(row.value.value)} {said}, from {row.origin}', 'note:'))
     return 0
-
-
-def _file(root: Root | None, user: bool, project: bool) -> str:
-    """Relative to the project, or absolute."""
-    if user:
-        own = [file for file, _ in files(os.environ) if os.path.isabs(file)]
-        if not own:
-            raise UserError('there is no home folder: HOME is not set', hint='set HOME, or take --local')
-        return own[0]
-    if root is None:
-        project_folder()  # raises: this needs a project
-    return layout.CONFIG if project else layout.CONFIG_LOCAL
-
-
-def _write(root: Root | None, file: str, tracked: bool, path: tuple[str, ...], value: str | None) -> None:
-    """Raises UserError where the file would then not be right, with everything as it was."""
-    if os.path.isabs(file):
-        real = os.path.realpath(file)  # a person's own file may be a link of theirs
-        os.makedirs(os.path.dirname(real), exist_ok=True)
-        write_file(os.path.dirname(real), os.path.basename(real), _changed(root, file, tracked, path, value))
-        return
-    assert root is not None
-    prepare_folders(root)
-    with LockFile(layout.LOCKS, root=root) as locks, locks.holding('config', timeout=WAIT_SECONDS):
-        write_file(root, file, _changed(root, file, tracked, path, value))
-
-
-def _changed(root: Root | None, file: str, tracked: bool, path: tuple[str, ...], value: str | None) -> bytes:
-    before = read_config_file(root, file) or b''
-    if value is None:
-        return config_edit.without(before, file, path)
-    return _with(root, before, file, tracked, path, value)
-
-
-def _with(root: Root | None, before: bytes, file: str, tracked: bool, path: tuple[str, ...], text: str) -> bytes:
-    """The value as its setting understands it: ``12`` is a number, but may also be the name of a folder."""
-    value = config_edit.value_of(text)
-    if '.'.join(path) == 'cache.links' and isinstance(value, str):
-        value = value.replace(',', ' ').split()
-    first: list[UserError] = []
-    for meant in (value, text):
-        after = config_edit.with_value(before, file, path, meant)
-        errors: list[UserError] = []
-        of_file(root, after, file, tracked, errors)
-        if not errors:
-            return after
-        first = first or errors
-    # Where they stand is nowhere yet: nothing was written.
-    mine = [UserError(one.message, hint=one.hint, exit_code=one.exit_code) for one in first]
-    raise mine[0] if len(mine) == 1 else UserErrors(mine)
 
 
 def _after(root: Root | None, setting: str) -> Row | None:

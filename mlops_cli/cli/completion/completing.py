@@ -146,6 +146,18 @@ def settings(incomplete: str) -> Offers:
     return _beginning(incomplete, ((name, VARIABLES.get(name, '')) for name in KNOWN))
 
 
+def remotes(incomplete: str) -> Offers:
+    """Where contents are kept beside this machine."""
+    from mlops_cli.fsio.paths import Root
+    from mlops_cli.records.config import load_config
+
+    found: dict[str, str] = {}
+    if folder := _folder():
+        with suppress(UserError, OSError), Root(folder) as root:
+            found = {name: remote.url for name, remote in load_config(root, os.environ).remotes.items()}
+    return _beginning(incomplete, found.items())
+
+
 def templates(incomplete: str) -> Offers:
     """What init can begin with."""
     from mlops_cli.adopt.templates import TEMPLATES
@@ -217,6 +229,7 @@ BY_METAVAR: Mapping[str, Callable[[str], Offers]] = {
     'STATE': states,
     'EXECUTOR': executors,
     'KIND': kinds,
+    'REMOTE': remotes,
 }
 # Where a name can be of many things, the command decides: command and option, or command and metavar of an argument.
 BY_PLACE: Mapping[str, Callable[[str], Offers]] = {

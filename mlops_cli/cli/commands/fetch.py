@@ -1,0 +1,42 @@
+"""``mlops fetch``."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+from mlops_cli.cli import exits, options
+from mlops_cli.cli.transferring import RemoteName, Transfer, code_of, depot_of, tell
+from mlops_cli.cli.wiring import workbench, writing
+from mlops_cli.core.errors import ExitCode
+from mlops_cli.run.named import named_paths
+from mlops_cli.run.remotes import outputs_here, recorded_here, tracked_here
+from mlops_cli.store import transfer
+
+EXITS = exits.line(ExitCode.UNREACHABLE, ExitCode.REFUSED, failed='something is neither here nor there')
+
+
+def command(
+    paths: Annotated[
+        list[str] | None, options.Argument(metavar='[PATH|STAGE]...', help='Outputs, tracked data or stages. Default: all.')
+    ] = None,
+    everything: Annotated[
+        bool, options.Option('--all', help='Also what earlier states of the project led to, as far as it is pinned here.')
+    ] = False,
+    remote: RemoteName = '',
+    json: options.Json = False,
+) -> int:
+    """Bring from a remote into the cache what the present state needs and is not here.  The workspace stays as it is.
+
+    Example:  mlops fetch data/images
+    """
+    with workbench() as bench, depot_of(bench, remote) as (name, depot), writing(bench):
+        words = named_paths(bench, paths or ())
+        moving = Transfer('fetching', 'fetched', name, depot)
+        with moving as told:
+            if everything:
+                wanted = recorded_here(bench, words)
+            else:
+                wanted = [*tracked_here(bench, words).items(), *outputs_here(bench, depot, words).wanted.items()]
+            transfer.fetch(bench.store, depot, wanted, told)
+    tell(moving, 'mlops/fetch/v1', f'Who has them sends them: mlops push --remote {name}', json)
+    return code_of(moving)

@@ -1,0 +1,37 @@
+"""``mlops push``."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+from mlops_cli.cli import exits, options
+from mlops_cli.cli.transferring import RemoteName, Transfer, code_of, depot_of, tell
+from mlops_cli.cli.wiring import workbench, writing
+from mlops_cli.core.errors import ExitCode
+from mlops_cli.run.named import named_paths
+from mlops_cli.run.remotes import recorded_here
+from mlops_cli.store import transfer
+
+EXITS = exits.line(ExitCode.UNREACHABLE, ExitCode.REFUSED, failed='something is neither here nor there')
+
+
+def command(
+    paths: Annotated[
+        list[str] | None, options.Argument(metavar='[PATH|STAGE]...', help='Outputs, tracked data or stages. Default: all.')
+    ] = None,
+    remote: RemoteName = '',
+    json: options.Json = False,
+) -> int:
+    """Send to a remote what it lacks of all that is recorded here: tracked data, and the outputs of every pinned result.
+
+    May be broken off at any moment, and goes on where it was when it is called again.
+
+    Example:  mlops push
+    """
+    with workbench(tolerant=True) as bench, depot_of(bench, remote) as (name, depot), writing(bench):
+        wanted = recorded_here(bench, named_paths(bench, paths or ()))
+        moving = Transfer('pushing', 'pushed', name, depot)
+        with moving as told:
+            transfer.push(bench.store, depot, wanted, told)
+    tell(moving, 'mlops/push/v1', 'Who has them pushes them, or mlops run makes them again.', json)
+    return code_of(moving)

@@ -1,0 +1,119 @@
+"""What ``push``, ``fetch`` and ``pull`` share: the remote that is meant, what is told while bytes travel, and afterwards."""
+
+from __future__ import annotations
+
+import os
+import time
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from typing import Annotated, Any
+
+from mlops_cli.cli import context, options
+from mlops_cli.cli.console import Line, one_line, out, print_json
+from mlops_cli.cli.progress import Progress
+from mlops_cli.cli.trusting import require_confirmed
+from mlops_cli.cli.words import some
+from mlops_cli.core.errors import ExitCode
+from mlops_cli.core.units import plural, show_seconds, show_size
+from mlops_cli.records.config import load_settings
+from mlops_cli.run.remotes import KeptIndexes, chosen, url_of
+from mlops_cli.run.workbench import Workbench
+from mlops_cli.store.depot import Depot
+from mlops_cli.store.transfer import Told
+
+RemoteName = Annotated[
+    str,
+    options.Option('--remote', '-r', metavar='REMOTE', help='Which remote. Default: the only one, or the one called origin.'),
+]
+NAMED = 5  # paths in a line
+
+
+@contextmanager
+def depot_of(bench: Workbench, name: str) -> Iterator[tuple[str, Depot]]:
+    """(the remote's name, what is in it).  Nothing is asked of it yet.  Raises UserError."""
+    name = chosen(bench.config.remotes, name)
+    require_confirmed(bench.root, load_settings(bench.root, os.environ)[f'remotes.{name}'])
+    url = url_of(bench.config.remotes[name], bench.root.path)
+    from mlops_cli.store.remote import open_bucket
+
+    depot = Depot(open_bucket(url), KeptIndexes(bench.root, url))
+    try:
+        yield name, depot
+    finally:
+        depot.close()
+
+
+class Transfer:
+    """One of them: ``with`` it, ``told`` is what the transfer is given.  ``doing``, ``done``: ``pushing``, ``pushed``."""
+
+    def __init__(self, doing: str, done: str, name: str, depot: Depot) -> None:
+        self.doing, self.done, self.name, self.where = doing, done, name, depot.where
+        self._begun = time.monotonic()
+        self.seconds = 0.0
+        self.told = Told()
+        self._progress = Progress(self._line)
+        self.told.step = self._progress.step
+
+    def __enter__(self) -> Told:
+        self._progress.__enter__()
+        return self.told
+
+    def __exit__(self, *details: Any) -> None:
+        self._progress.__exit__(*details)
+        self.seconds = time.monotonic() - self._begun
+
+    def _line(self) -> str:
+        told, seconds = self.told, max(0.001, time.monotonic() - self._begun)
+        rate = told.size / seconds
+        left = f', {show_seconds((told.expected - told.size) / rate)} left' if rate and told.size < told.expected else ''
+        of = f' of {show_size(told.expected)}' if told.expected else ''
+        return f'  {self.doing:<9} {show_size(told.size)}{of}, {show_size(int(rate))}/s{left}'
+
+    def document(self, schema: str) -> dict[str, Any]:
+        told = self.told
+        return {
+            'schema': schema, 'remote': self.name, 'url': self.where, 'objects': told.wanted, 'moved': told.objects,
+            'bytes': told.size, 'seconds': round(self.seconds, 3), 'missing': self.missing(),
+        }  # fmt: skip
+
+    def missing(self) -> list[dict[str, Any]]:
+        """Path -> how many objects of it are neither here nor there."""
+        counts: dict[str, int] = {}
+        for path in self.told.missing.values():
+            counts[path] = counts.get(path, 0) + 1
+        return [{'path': path, 'objects': count} for path, count in sorted(counts.items())]
+
+    def tell(self, hint: str) -> None:
+        """``hint``: what helps where something is missing."""
+        told = self.told
+        rest = told.wanted - told.objects - len(told.missing)
+        there = f'; {plural(rest, "object")} {"was" if rest == 1 else "were"} there already' if rest > 0 else ''
+        if told.objects:
+            rate = f', {show_size(int(told.size / max(0.001, self.seconds)))}/s' if self.seconds > 1 else ''
+            line = f'{plural(told.objects, "object")}, {show_size(told.size)} in {show_seconds(self.seconds)}{rate}{there}'
+            out(Line(f'  {self.done:<9} {line}', 'done'))
+        for row in self.missing():
+            what = f'{plural(row["objects"], "object")} neither here nor in {self.name}, or damaged'
+            out(Line(f'  {"missing":<9} {one_line(row["path"])}: {what}', 'failed'))
+        if told.missing:
+            out(hint)
+        elif not told.objects:
+            out(f'Nothing to do: {plural(told.wanted, "object")}, all there already.')
+
+
+def code_of(transfer: Transfer) -> ExitCode:
+    return ExitCode.FAILED if transfer.told.missing else ExitCode.DONE
+
+
+def tell(transfer: Transfer, schema: str, hint: str, json: bool) -> None:
+    if json:
+        print_json(transfer.document(schema))
+    elif not context.current.quiet:
+        transfer.tell(hint)
+
+
+def names(paths: Sequence[str]) -> str:
+    return ', '.join(some([one_line(path) for path in paths], NAMED))
+
+
+

@@ -1,0 +1,124 @@
+"""What of a project goes to a remote, and what the present state of it wants from there."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Collection, Mapping
+from contextlib import suppress
+
+from mlops_cli.core import layout
+from mlops_cli.core.canonical import canonical_bytes
+from mlops_cli.core.classes import replace
+from mlops_cli.core.digest import Digest, digest_of
+from mlops_cli.core.errors import UserError
+from mlops_cli.core.refs import ObjectRef
+from mlops_cli.fsio.atomic import read_file, write_file
+from mlops_cli.fsio.paths import Root
+from mlops_cli.plan.facts import Wishes
+from mlops_cli.plan.planner import make_plan
+from mlops_cli.records import data
+from mlops_cli.records.destinations import Remote
+from mlops_cli.records.pins import decode as decode_pin
+from mlops_cli.records.pins import is_pin
+from mlops_cli.run.checkout import KNOWN, Targets
+from mlops_cli.run.outlook import facts_of
+from mlops_cli.run.workbench import Workbench
+from mlops_cli.store.depot import Depot
+from mlops_cli.store.objects import Damaged, MissingObject
+from mlops_cli.store.packs import INDEX_LIMIT
+
+USUAL = 'origin'
+Wanted = tuple[str, ObjectRef]
+
+
+def chosen(remotes: Mapping[str, Remote], name: str) -> str:
+    """The remote that is meant: the one named, the only one, or ``origin``.  Raises UserError."""
+    if name in remotes:
+        return name
+    there = ', '.join(sorted(remotes))
+    if name:
+        raise UserError(f'there is no remote {name!r}', hint=f'there are: {there}' if there else f'mlops remote add {name} URL')
+    if not remotes:
+        hint = f'mlops remote add {USUAL} s3://BUCKET/PREFIX   or the path of a folder'
+        raise UserError('this project has no remote', hint=hint)
+    if len(remotes) == 1:
+        return next(iter(remotes))
+    if USUAL in remotes:
+        return USUAL
+    raise UserError('there are several remotes, and none of them is called origin', hint=f'name one with --remote: {there}')
+
+
+class KeptIndexes:
+    """Indexes of a remote's packs, under ``.mlops/local/remotes``.  Lost, they are brought again.  ``url``: of the remote."""
+
+    def __init__(self, root: Root, url: str) -> None:
+        self._root = root
+        self._folder = f'{layout.REMOTES}/{digest_of(canonical_bytes(["remote", url])).hex[:16]}'
+
+    def get(self, pack: Digest) -> bytes | None:
+        with suppress(OSError, UserError):
+            return read_file(self._root, f'{self._folder}/{pack.hex}', INDEX_LIMIT)
+        return None
+
+    def put(self, pack: Digest, data: bytes) -> None:
+        with suppress(OSError, UserError):
+            write_file(self._root, f'{self._folder}/{pack.hex}', data, 0o600, durable=False)
+
+
+def recorded_here(bench: Workbench, words: Collection[str] = ()) -> list[Wanted]:
+    """Tracked data, and the outputs of every pin: all that the commits of this branch may ask for.  ``words``: only of these
+    paths, and what lies below them.  Raises UserError."""
+    found = dict.fromkeys(data.tracked(bench.root).items())
+    for name in bench.pins.names():
+        if is_pin(name) and (content := bench.pins.bytes_of(name)) is not None:
+            found.update(dict.fromkeys(decode_pin(content, f'{layout.STAGES}/{name}').outputs))
+    return [(path, ref) for path, ref in found if not words or _is_named(path, words)]
+
+
+def _is_named(path: str, words: Collection[str]) -> bool:
+    return any(path == word or path.startswith(f'{word}/') for word in words)
+
+
+def tracked_here(bench: Workbench, words: Collection[str] = ()) -> dict[str, ObjectRef]:
+    """Tracked data as the records have it.  Raises UserError."""
+    return {path: ref for path, ref in data.tracked(bench.root).items() if not words or _is_named(path, words)}
+
+
+def outputs_here(bench: Workbench, depot: Depot, words: Collection[str] = ()) -> Targets:
+    """What the present state of the project is recorded to lead to, were all of it here.  Raises UserError, Unreachable."""
+    facts = replace(facts_of(bench), stored=lambda _: True, read=_reader(bench, depot))
+    with bench.pins.reading(), bench.workspace.looking():
+        plan = make_plan(bench.pipeline.name, bench.drafts, order=bench.order, edges=bench.edges, facts=facts, wishes=Wishes())
+    wanted: dict[str, ObjectRef] = {}
+    unknown: list[tuple[str, str]] = []
+    for step in plan.steps:
+        made = {path: ref for path, ref in step.made.items() if not words or _is_named(path, words)}
+        if step.verdict in KNOWN:
+            wanted |= made
+        elif not words or any(_is_named(one.path, words) for one in bench.pipeline.stages[step.stage].outputs):
+            why = 'waits for ' + ', '.join(step.waits_for[:3]) if step.waits_for else 'nothing recorded for this state'
+            unknown.append((step.stage, why))
+    return Targets(wanted, tuple(unknown), tuple(step for step in plan.steps if step.verdict in KNOWN))
+
+
+def _reader(bench: Workbench, depot: Depot) -> Callable[[Digest], bytes]:
+    """Nodes of folders, from here or there: an input may be a part of a folder that is not here yet."""
+    known: dict[Digest, bytes] = {}
+
+    def read(digest: Digest) -> bytes:
+        try:
+            return bench.store.read(digest)
+        except (MissingObject, Damaged):
+            if (node := bench.workspace.node(digest)) is not None:
+                return node
+        if digest not in known:
+            for _, chunks in depot.get([digest]):
+                known[digest] = b''.join(chunks)
+        return known[digest]
+
+    return read
+
+
+def url_of(remote: Remote, root: str) -> str:
+    """The url, for messages and for opening it."""
+    return remote.url if '://' in remote.url else os.path.normpath(os.path.join(root, remote.url))

@@ -1,0 +1,189 @@
+"""``remote``, ``push``, ``fetch``, ``pull``: from one clone through a folder or a real S3 server into another."""
+
+from __future__ import annotations
+
+import json
+import shutil
+from pathlib import Path
+
+import pytest
+
+from tests.servers.s3 import S3
+from tests.support.project import Project
+
+PIPELINE = """\
+stages:
+  prepare: {cmd: mkdir -p table; cat raw/*.txt > table/all.txt; wc -l < table/all.txt > table/n.txt, deps: [raw], outs: [table]}
+  train: {cmd: cat table/all.txt table/all.txt > model.bin, deps: [table], params: [seed], outs: [model.bin]}
+"""
+
+
+def made(folder: Path) -> Project:
+    project = Project(folder)
+    project.init_git()
+    project.write('pipeline.yaml', PIPELINE)
+    project.write('params.yaml', 'seed: 1\n')
+    for number in range(20):
+        project.write(f'raw/{number:02}.txt', f'line {number}\n' * (number + 1))
+    project.write('raw/large.txt', 'x' * 79 + '\n' * 30_000)
+    project.mlops('add', 'raw')
+    project.mlops('run')
+    return project
+
+
+def clone(project: Project, folder: Path) -> Project:
+    project.commit('all')
+    project.git('clone', '-q', str(project.path), str(folder))
+    return Project(folder)
+
+
+@pytest.fixture(params=['folder', 's3'])
+def url(request: pytest.FixtureRequest, tmp_path: Path) -> str:
+    """Of an empty remote that commands reach."""
+    if request.param == 'folder':
+        return str(tmp_path / 'a remote [of] "ours"')
+    server: S3 = request.getfixturevalue('s3')
+    return f'{server.make_bucket(f"commands-{abs(hash(str(tmp_path))) % 10**12}")}/team/x'
+
+
+@pytest.fixture
+def environ(request: pytest.FixtureRequest, url: str) -> dict[str, str]:
+    return request.getfixturevalue('s3').environ if url.startswith('s3://') else {}
+
+
+def test_from_one_clone_to_another(tmp_path: Path, url: str, environ: dict[str, str]) -> None:
+    one = made(tmp_path / 'one')
+    one.environ.update(environ)
+    one.mlops('remote', 'add', 'origin', url)
+    assert one.mlops('remote', 'list', '--json').json['rows'] == [
+        {'name': 'origin', 'url': url, 'desc': '', 'file': '.mlops/config.yaml', 'confirmed': True}
+    ]
+    sent = one.mlops('push', '--json').json
+    assert sent['missing'] == [] and sent['moved'] == sent['objects'] > 20
+    assert one.mlops('push', '--json').json['moved'] == 0
+    two = clone(one, tmp_path / 'two')
+    two.environ.update(environ)
+    refused = two.mlops('pull', code=5)
+    assert 'came with git and nobody here has confirmed' in refused.err
+    two.mlops('config', 'confirm', 'remotes.origin', '--yes')
+    brought = two.mlops('fetch', '--json').json
+    assert (brought['moved'], brought['missing']) == (sent['objects'], [])
+    assert not (two.path / 'raw').exists()
+    pulled = two.mlops('pull', '--json').json
+    assert pulled['moved'] == 0 and sorted(pulled['checkout']['placed']) == ['model.bin', 'raw', 'table']
+    for path in ('model.bin', 'table/all.txt', 'raw/07.txt', 'raw/large.txt'):
+        assert (two.path / path).read_bytes() == (one.path / path).read_bytes()
+    assert two.mlops('status', '--exit-code', '--strict').code == 0
+    assert 'Nothing to do' in two.mlops('pull').out
+
+
+def test_only_what_is_named(tmp_path: Path) -> None:
+    one = made(tmp_path / 'one')
+    one.mlops('remote', 'add', 'origin', str(tmp_path / 'remote'))
+    assert one.mlops('push', 'train', '--json').json['objects'] == 1
+    assert one.mlops('push', 'raw', '--json').json['moved'] == 22
+    two = clone(one, tmp_path / 'two')
+    two.mlops('--yes', 'pull', 'model.bin')
+    assert (two.path / 'model.bin').exists() and not (two.path / 'raw').exists()
+    lacking = two.mlops('fetch', '--json', code=1).json
+    assert lacking['missing'] == [{'path': 'table', 'objects': 1}] and lacking['moved'] > 0
+    said = two.mlops('pull', code=1)
+    assert 'missing   table: 1 object neither here nor in origin' in said.out
+    assert (two.path / 'raw').exists() and not (two.path / 'table').exists()
+    one.mlops('push')
+    two.mlops('pull')
+    assert (two.path / 'table/all.txt').exists()
+
+
+def test_earlier_states_come_when_they_are_asked_for(tmp_path: Path) -> None:
+    one = made(tmp_path / 'one')
+    first = (one.path / 'model.bin').read_bytes()
+    one.write('raw/00.txt', 'another\n')
+    one.mlops('add', 'raw')
+    one.mlops('run')
+    one.mlops('remote', 'add', 'origin', str(tmp_path / 'remote'))
+    one.mlops('push')
+    two = clone(one, tmp_path / 'two')
+    now = two.mlops('--yes', 'fetch', '--json').json
+    every = two.mlops('fetch', '--all', '--json').json
+    assert 0 < every['moved'] < now['moved']
+    assert any(path.read_bytes() == first for path in (two.path / '.mlops/cache/objects-v1').rglob('*') if path.is_file())
+
+
+def test_what_is_damaged_there_is_not_believed(tmp_path: Path) -> None:
+    one = made(tmp_path / 'one')
+    one.mlops('remote', 'add', 'origin', str(tmp_path / 'remote'))
+    one.mlops('push')
+    [pack] = (tmp_path / 'remote/packs-v1').glob('*.pack')
+    data = bytearray(pack.read_bytes())
+    data[data.index(b'line 3\n')] ^= 1
+    pack.write_bytes(data)
+    two = clone(one, tmp_path / 'two')
+    said = two.mlops('--yes', 'pull', code=1)
+    assert 'missing   raw: 1 object neither here nor in origin, or damaged' in said.out
+    assert two.mlops('verify').out.endswith('all sound.\n') and not (two.path / 'raw').exists()
+
+
+def test_pull_destroys_nothing(tmp_path: Path) -> None:
+    one = made(tmp_path / 'one')
+    one.mlops('remote', 'add', 'origin', str(tmp_path / 'remote'))
+    one.mlops('push')
+    two = clone(one, tmp_path / 'two')
+    two.write('model.bin', 'by hand')
+    assert 'not saved anywhere' in two.mlops('--yes', 'pull', code=5).err
+    assert two.read('model.bin') == 'by hand'
+    two.mlops('pull', '--force')
+    assert [path.read_text() for path in (two.path / '.mlops/local/rescue').rglob('model.bin')] == ['by hand']
+
+
+@pytest.mark.parametrize(
+    ('arguments', 'said', 'hint'),
+    [
+        (('push',), 'this project has no remote', 'mlops remote add origin'),
+        (('push', '--remote', 'there'), "there is no remote 'there'", 'mlops remote add there URL'),
+        (('remote', 'add', '-x', 's3://b'), '', ''),
+        (('remote', 'add', 'a b', 's3://b'), 'is no name', 'such as'),
+        (('remote', 'add', 'o', 'ftp://host/x'), 'ftp://', 'such as'),
+        (('remote', 'add', 'o', 's3://key:aSecretOf40CharactersAsAwsGivesThemOut00@b/x'), '', 'such as'),
+        (('remote', 'remove', 'o'), 'there is no remote', 'mlops remote list'),
+    ],
+)
+def test_wrong_words(tmp_path: Path, arguments: tuple[str, ...], said: str, hint: str) -> None:
+    one = Project(tmp_path / 'one')
+    one.init_git()
+    one.write('pipeline.yaml', 'stages: {}\n')
+    result = one.mlops(*arguments, code=2)
+    assert said in result.err and hint in result.err
+
+
+def test_which_remote_is_meant(tmp_path: Path) -> None:
+    one = made(tmp_path / 'one')
+    one.mlops('remote', 'add', 'near', str(tmp_path / 'near'))
+    one.mlops('remote', 'add', 'mine', str(tmp_path / 'mine'), '--local')
+    assert 'there are several remotes' in one.mlops('push', code=2).err
+    assert one.mlops('push', '-r', 'mine', '--json').json['remote'] == 'mine'
+    assert 'remotes.mine' not in (one.path / '.mlops/config.yaml').read_text()
+    one.mlops('remote', 'add', 'origin', str(tmp_path / 'origin'))
+    assert one.mlops('push', '--json').json['remote'] == 'origin'
+    assert 'leads to' in one.mlops('remote', 'add', 'origin', str(tmp_path / 'other'), code=5).err
+    one.mlops('remote', 'remove', 'near')
+    assert [row['name'] for row in one.mlops('remote', 'list', '--json').json['rows']] == ['mine', 'origin']
+
+
+def test_a_server_that_does_not_let_us_in(tmp_path: Path, s3: S3) -> None:
+    one = made(tmp_path / 'one')
+    one.environ.update({**s3.environ, 'AWS_SECRET_ACCESS_KEY': 'wrong'})
+    one.mlops('remote', 'add', 'origin', f'{s3.make_bucket(f"closed-{abs(hash(str(tmp_path))) % 10**12}")}/x')
+    said = one.mlops('push', code=4)
+    assert 'SignatureDoesNotMatch' in said.err and 'AWS_SECRET_ACCESS_KEY' in said.err and 'wrong' not in said.err
+    document = json.loads(one.mlops('push', '--json', code=4).out)
+    assert document['schema'] == 'mlops/error/v1' and document['code'] == 4
+
+
+def test_a_disk_that_is_gone(tmp_path: Path) -> None:
+    one = made(tmp_path / 'one')
+    one.mlops('remote', 'add', 'origin', str(tmp_path / 'remote'))
+    one.mlops('push')
+    shutil.rmtree(tmp_path / 'remote')
+    (tmp_path / 'remote').write_text('a file')
+    assert 'is its disk there' in one.mlops('push', code=4).err
