@@ -88,7 +88,7 @@ class Transfer:
         told = self.told
         rest = told.wanted - told.objects - len(told.missing)
         there = f'; {plural(rest, "object")} {"was" if rest == 1 else "were"} there already' if rest > 0 else ''
-        if told.objects:
+        if told.objects and not context.current.quiet:
             rate = f', {show_size(int(told.size / max(0.001, self.seconds)))}/s' if self.seconds > 1 else ''
             line = f'{plural(told.objects, "object")}, {show_size(told.size)} in {show_seconds(self.seconds)}{rate}{there}'
             out(Line(f'  {self.done:<9} {line}', 'done'))
@@ -97,7 +97,7 @@ class Transfer:
             out(Line(f'  {"missing":<9} {one_line(row["path"])}: {what}', 'failed'))
         if told.missing:
             out(hint)
-        elif not told.objects:
+        elif not told.objects and not context.current.quiet:
             out(f'Nothing to do: {plural(told.wanted, "object")}, all there already.')
 
 
@@ -108,7 +108,7 @@ def code_of(transfer: Transfer) -> ExitCode:
 def tell(transfer: Transfer, schema: str, hint: str, json: bool) -> None:
     if json:
         print_json(transfer.document(schema))
-    elif not context.current.quiet:
+    else:
         transfer.tell(hint)
 
 

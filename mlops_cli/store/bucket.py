@@ -6,15 +6,20 @@ from __future__ import annotations
 
 import os
 import stat
+import threading
 from collections.abc import Callable, Generator, Iterable, Iterator
-from typing import Any, NamedTuple, Protocol, TypeVar
+from contextlib import contextmanager
+from typing import TYPE_CHECKING, Any, NamedTuple, Protocol, TypeVar
 
 from mlops_cli.core.errors import ExitCode, UserError
+from mlops_cli.core.layout import TEMPORARY
 from mlops_cli.fsio import ops
-from mlops_cli.fsio.atomic import write_file
 from mlops_cli.fsio.naming import Folders, name_new
 from mlops_cli.fsio.paths import Root
-from mlops_cli.fsio.temporaries import PREFIX, new_name
+from mlops_cli.fsio.temporaries import new_name, sweep_temporaries
+
+if TYPE_CHECKING:  # slow to load
+    from concurrent.futures import Future, ThreadPoolExecutor
 
 AT_ONCE = 16  # requests under way
 BLOCK = 8 << 20  # bytes of a large value that one request brings or takes
@@ -73,15 +78,28 @@ class Bucket(Protocol):
     def close(self) -> None: ...
 
 
+@contextmanager
+def threads(most: int) -> Iterator[ThreadPoolExecutor]:
+    """Threads for requests.  After an error what they are at is left to itself, so that Ctrl-C need not wait for a network."""
+    from concurrent.futures import ThreadPoolExecutor
+
+    pool = ThreadPoolExecutor(most, 'remote')
+    try:
+        yield pool
+    except BaseException:
+        pool.shutdown(wait=False, cancel_futures=True)
+        raise
+    pool.shutdown()
+
+
 def side_by_side(work: Callable[[_T], _R], items: Iterable[_T], most: int = AT_ONCE) -> Generator[_R, None, None]:
     """``work`` of each item by threads, ``most`` at once and as many results waiting: in the order of the items.
 
     What one raises is raised here, after those under way have ended; no further ones are begun."""
     from collections import deque
-    from concurrent.futures import Future, ThreadPoolExecutor
 
     waiting: deque[Future[_R]] = deque()
-    with ThreadPoolExecutor(most, 'remote') as pool:
+    with threads(most) as pool:
         try:
             for item in items:
                 waiting.append(pool.submit(work, item))
@@ -100,6 +118,8 @@ class FolderBucket:
     def __init__(self, folder: str) -> None:
         self.where = folder
         self._root: Root | None = None
+        self._swept = False
+        self._lock = threading.Lock()
 
     def close(self) -> None:
         if self._root is not None:
@@ -144,7 +164,7 @@ class FolderBucket:
                 key = f'{here}/{entry.name}'
                 if entry.is_dir():
                     waiting.append(key)
-                elif entry.is_file() and not entry.name.startswith(PREFIX):
+                elif entry.is_file():
                     facts = entry.stat()
                     yield Listed(key, facts.st_size, facts.st_mtime)
 
@@ -176,48 +196,41 @@ class FolderBucket:
         return data
 
     def put(self, key: str, data: bytes) -> None:
-        root = self._open(create=True)
-        assert root is not None
-        self._guarded(lambda: write_file(root, key, data))
+        def work() -> None:
+            with self._new(key) as new:
+                new.write(data)
+                new.take_place()
+
+        self._guarded(work)
 
     def put_new(self, key: str, data: bytes) -> bool:
-        root = self._open(create=True)
-        assert root is not None
-
         def work() -> bool:
-            with _New(root, key) as (folder, temporary, name):
-                fd = ops.open_new(temporary, 0o644, dir_fd=folder)
-                try:
-                    ops.write(fd, data)
-                    ops.fsync(fd)
-                finally:
-                    os.close(fd)
-                if not name_new(folder, temporary, folder, name):
-                    return False
-                ops.fsync(folder)
-                return True
+            with self._new(key) as new:
+                new.write(data)
+                return new.take_free_place()
 
         return self._guarded(work)
 
     def put_file(self, key: str, fd: int, size: int, sent: Callable[[int], object]) -> None:
-        root = self._open(create=True)
-        assert root is not None
-
         def work() -> None:
-            with _New(root, key) as (folder, temporary, name):
-                into = ops.open_new(temporary, 0o644, dir_fd=folder)
-                try:
-                    for start in range(0, size, BLOCK):
-                        data = read_range(fd, start, min(start + BLOCK, size))
-                        ops.write(into, data)
-                        sent(len(data))
-                    ops.fsync(into)
-                finally:
-                    os.close(into)
-                ops.rename(temporary, name, src_dir_fd=folder, dst_dir_fd=folder)
-                ops.fsync(folder)
+            with self._new(key) as new:
+                for start in range(0, size, BLOCK):
+                    new.write(data := read_range(fd, start, min(start + BLOCK, size)))
+                    sent(len(data))
+                new.take_place()
 
         self._guarded(work)
+
+    def _new(self, key: str) -> _New:
+        root = self._open(create=True)
+        assert root is not None
+        with self._lock:
+            if not self._swept:  # what killed commands left
+                self._swept = True
+                root.makedirs(TEMPORARY)
+                with root.sub(TEMPORARY) as folder:
+                    sweep_temporaries(folder)
+        return _New(root, key)
 
     def delete(self, keys: Iterable[str]) -> None:
         root = self._open()
@@ -231,26 +244,42 @@ class FolderBucket:
 
 
 class _New:
-    """Within: (descriptor of the folder of a key, a temporary name in it, the key's own name); the temporary is gone behind."""
+    """Within: a file that gets the name of a key when it is whole, and is gone behind if it did not."""
 
     def __init__(self, root: Root, key: str) -> None:
         self._root, self._key = root, key
         self._folders = Folders()
-        self._temporary = new_name(PREFIX)
+        self._temporary = new_name()
 
-    def __enter__(self) -> tuple[int, str, str]:
-        self._folders.__enter__()
-        path, name = os.path.split(self._key)
+    def __enter__(self) -> _New:
+        path, self._name = os.path.split(self._key)
         self._folder = self._folders.open_made(self._root, path, ops.fsync)
-        return self._folder, self._temporary, name
+        self._place = self._folders.open(self._root, TEMPORARY)
+        self._fd = ops.open_new(self._temporary, 0o644, dir_fd=self._place)
+        return self
+
+    def write(self, data: bytes) -> None:
+        ops.write(self._fd, data)
+
+    def take_place(self) -> None:
+        """Of whatever has the name."""
+        ops.fsync(self._fd)
+        ops.rename(self._temporary, self._name, src_dir_fd=self._place, dst_dir_fd=self._folder)
+        ops.fsync(self._folder)
+
+    def take_free_place(self) -> bool:
+        ops.fsync(self._fd)
+        if not name_new(self._place, self._temporary, self._folder, self._name):
+            return False
+        ops.fsync(self._folder)
+        return True
 
     def __exit__(self, *details: Any) -> None:
         try:
-            ops.unlink(self._temporary, dir_fd=self._folder)
-        except FileNotFoundError:
-            pass
+            os.close(self._fd)
+            ops.remove_quietly(self._temporary, dir_fd=self._place)
         finally:
-            self._folders.__exit__(*details)
+            self._folders.close()
 
 
 def read_range(fd: int, start: int, end: int) -> bytes:

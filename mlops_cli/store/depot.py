@@ -101,6 +101,10 @@ class Depot:
         rest = [digest for digest in wanted.values() if digest not in found]
         return found | {digest for digest, size in self.large_sizes(rest).items() if size is not None}
 
+    def packed(self, digests: Iterable[Digest]) -> set[Digest]:
+        """Those of them that are in packs."""
+        return {Digest(name.hex()) for name in self._packed({name_bytes(digest) for digest in digests})}
+
     def _packed(self, names: set[bytes]) -> set[bytes]:
         found: set[bytes] = set()
         for index in self.indexes.values():

@@ -7,12 +7,13 @@ import os
 import threading
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator
-from concurrent.futures import Future, ThreadPoolExecutor
+from concurrent.futures import Future
 
 from mlops_cli.core.classes import dataclass, field
 from mlops_cli.core.digest import Digest
 from mlops_cli.core.refs import ObjectRef
 from mlops_cli.store import tree
+from mlops_cli.store.bucket import threads
 from mlops_cli.store.depot import Depot
 from mlops_cli.store.local import LocalStore
 from mlops_cli.store.objects import Damaged, MissingObject
@@ -22,6 +23,7 @@ from mlops_cli.store.shelf import hash_rest
 PACKS_AT_ONCE = 3  # on their way: each is some 32 MiB of memory
 LARGE_AT_ONCE = 4
 NODE_GROUP = 4096  # nodes of folders that are asked for together
+NODE_LIMIT = 256 << 20  # bytes of a node: a folder of two million files
 
 
 @dataclass(slots=True)
@@ -96,7 +98,7 @@ def _send(local: LocalStore, depot: Depot, files: list[tuple[Digest, int]], node
     """``nodes``: children first.  What names something is sent when that is there: packs with nodes come after all others, and
     no node of what is lost; that grows."""
     packing = Packing()
-    with ThreadPoolExecutor(LARGE_AT_ONCE, 'push') as pool:
+    with threads(LARGE_AT_ONCE) as pool:
         under_way: deque[Future[None]] = deque()
         try:
             for digest, size in files:
@@ -201,7 +203,7 @@ def fetch(local: LocalStore, depot: Depot, wanted: Iterable[tuple[str, ObjectRef
     told.wanted += len(files) + len(brought)
     told.expected += sum(files[digest] for digest in lacking)
     lost = set(told.missing)
-    for digest in _bring(local, depot, lacking, owner, told):
+    for digest in _bring(local, depot, lacking, files, owner, told):
         lost.add(digest)
     local.batch.flush()
     _name(local, brought, order, lost, told)
@@ -218,6 +220,8 @@ def _nodes(local: LocalStore, depot: Depot, trees: dict[Digest, str], told: Told
     for start in range(0, len(away), NODE_GROUP):
         group = away[start:start + NODE_GROUP]
         there = depot.has(group)
+        alone = depot.large_sizes(there - depot.packed(there))
+        there -= {digest for digest, size in alone.items() if (size or 0) > NODE_LIMIT}
         for digest in group:
             if digest not in there:
                 told.missing[digest] = trees[digest]
@@ -228,14 +232,15 @@ def _nodes(local: LocalStore, depot: Depot, trees: dict[Digest, str], told: Told
                 told.missing[digest] = trees[digest]
 
 
-def _bring(local: LocalStore, depot: Depot, lacking: list[Digest], owner: dict[Digest, str], told: Told) -> Iterator[Digest]:
+def _bring(local: LocalStore, depot: Depot, lacking: list[Digest], sizes: dict[Digest, int], owner: dict[Digest, str],
+           told: Told) -> Iterator[Digest]:
     """Files into the store; yields those that do not come."""
-    there = depot.has(lacking)
+    absent = depot.lacks([(digest, sizes[digest]) for digest in lacking])  # of another size it is not what was meant
     for digest in lacking:
-        if digest not in there:
+        if digest in absent:
             told.missing[digest] = owner[digest]
             yield digest
-    for digest, chunks in depot.get([digest for digest in lacking if digest in there]):
+    for digest, chunks in depot.get([digest for digest in lacking if digest not in absent]):
         try:
             local.put([(digest, _counted(chunks, told))])
         except (Damaged, MissingObject):

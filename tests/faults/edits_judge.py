@@ -146,7 +146,10 @@ class Played:
     def _copy(root: Path, source: str, target: str, *, remove: bool) -> None:
         if content(root / source) is None or (root / source).is_symlink() or os.path.lexists(root / target):
             return
-        (root / target).parent.mkdir(parents=True, exist_ok=True)
+        try:
+            (root / target).parent.mkdir(parents=True, exist_ok=True)
+        except (FileExistsError, NotADirectoryError):
+            return  # a file stands where that folder would be
         if remove:
             os.rename(root / source, root / target)
         else:

@@ -180,6 +180,7 @@ class World:
         home = Path(f'{self.path}-home')
         if home.exists():
             subprocess.run(['cp', '-a', '--', str(home), f'{to}-home'], check=True)
+        _moved(to, self.path, to)
         return World(self.tool, to)
 
     def remove(self) -> None:
@@ -232,11 +233,19 @@ def shared(setting: Setting, name: str = 'made', make: Callable[[Tool, Path], Wo
         own.mkdir(parents=True)
         make(setting.tool, own / 'p')
         (own / 'complete').touch()
+        _moved(own / 'p', own / 'p', base / 'p')
         try:
             own.rename(base)
         except OSError:  # another process was faster
             shutil.rmtree(own)
     return world
+
+
+def _moved(path: Path, old: Path, new: Path) -> None:
+    """A remote of the project's own goes with it: that is beside it, in its home."""
+    settings = path / '.mlops/config.local.yaml'
+    if settings.exists():
+        settings.write_text(settings.read_text().replace(f'{old}-home', f'{new}-home'))
 
 
 def version(tool: Tool) -> str:

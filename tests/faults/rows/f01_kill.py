@@ -4,9 +4,8 @@ F1 kills before every system call by which a command changes the disk, one trial
 killed (the command, its supervisor, a stage, git), and once more, for calls that others make, the command itself.
 F1-random kills at random moments, half of the time the whole process group.
 
-A command is a :class:`Scenario`: to kill another one, give it a line in ``SCENARIOS``.  ``push``, ``pull`` and ``register``
-join with a world whose change makes a remote beside the project, and words as ``('push',)``; what they acknowledge lies in the
-remote then, so their judge has to look there too.
+A command is a :class:`Scenario`: to kill another one, give it a line in ``SCENARIOS``.  ``register``
+joins when it is there.
 """
 
 from __future__ import annotations
@@ -25,7 +24,7 @@ from functools import partial
 from pathlib import Path
 from statistics import median
 
-from tests.faults import world
+from tests.faults import bucket, world
 from tests.faults.base import HEAL_SECONDS, Bad, Row, Setting, Trial, Verdict
 from tests.faults.tools import Tool, git
 from tests.faults.tracing import lacks, trace
@@ -45,6 +44,7 @@ class Scenario:
     """A command, and where it finds itself.
 
     ``make``: the world.  ``words``: the command that is killed, ``again``: the one that heals, by default the same.
+    ``fills``: whether it fills the remote beside the project, which has to be whole then, with all that was made.
     ``settled``: whether all outputs are right after that.  ``data``: what the data have to be then; by default what they are
     before.  ``acknowledged``: what the store has before."""
 
@@ -56,6 +56,7 @@ class Scenario:
     data: Callable[[], Files] | None = None
     acknowledged: Callable[[], Files] = dict
     tools: tuple[str, ...] = ('mlops', 'dvc')
+    fills: bool = False
 
     @property
     def healing(self) -> tuple[str, ...]:
@@ -117,6 +118,33 @@ def _emptied(tool: Tool, path: Path) -> World:
     for top in (*DATA, *OUTPUTS):
         target = path / top
         shutil.rmtree(target) if target.is_dir() else target.unlink()
+    return found
+
+
+def _with_remote(found: World) -> World:
+    found.do('remote', 'add', '--local', 'origin', f'{found.path}-home/remote', code=0)
+    return found
+
+
+def _away(tool: Tool, path: Path) -> World:
+    """A fresh clone, so to speak: all contents are in a remote, and none here."""
+    found = world.made(tool, path)
+    _with_remote(found)
+    found.do('push', code=0)
+    for top in (*DATA, *OUTPUTS, '.mlops/cache/objects-v1'):
+        target = path / top
+        shutil.rmtree(target) if target.is_dir() else target.unlink()
+    return found
+
+
+def _to_send(tool: Tool, path: Path) -> World:
+    return _with_remote(world.made(tool, path))
+
+
+def _more_to_send(tool: Tool, path: Path) -> World:
+    found = _with_remote(_out_of_date(tool, path))
+    found.do('push', code=0)
+    found.do('run', code=0)
     return found
 
 
@@ -208,6 +236,10 @@ SCENARIOS = (
     Scenario('checkout', _emptied, ('checkout',), data=world.data, acknowledged=_all_made),
     Scenario('checkout-older', _older, ('checkout',), acknowledged=_all_made),
     Scenario('checkout-forced', _edited, ('replace',), data=world.data, acknowledged=_all_made, tools=('mlops',)),
+    Scenario('push', _to_send, ('push',), acknowledged=_all_made, tools=('mlops',), fills=True),
+    Scenario('push-more', _more_to_send, ('push',), settled=False, acknowledged=_all_made, tools=('mlops',), fills=True),
+    Scenario('pull', _away, ('pull',), data=world.data, tools=('mlops',)),
+    Scenario('fetch', _away, ('fetch',), again=('pull',), data=world.data, tools=('mlops',)),
     Scenario('accept', _rewritten, ('accept', 'totals', '--reason', 'the same'), acknowledged=_all_made, tools=('mlops',)),
     Scenario('gc', _littered, ('gc',), acknowledged=_all_made),
     Scenario('gc-undo', _cleaned, ('gc', '--undo'), acknowledged=_all_made, tools=('mlops',)),
@@ -323,7 +355,17 @@ def _at(setting: Setting, scenario: Scenario, base: World, victim: str, call: in
 def _judge(scenario: Scenario, copied: World, before: world.Snapshot, usual: float, trial: Trial, note: str) -> None:
     again = copied.words(*scenario.healing)
     expected = scenario.data() if scenario.data else None
+    remote = Path(f'{copied.path}-home/remote')
+    if scenario.fills and (wrong := bucket.problems(remote)):
+        trial.bad(Bad.CORRUPT, f'the remote: {wrong[:3]} {note}')
     world.judge(copied, before, again, usual, trial, note, settled=scenario.settled, data_files=expected)
+    if scenario.fills:
+        there, wrong = bucket.objects(remote)[0].values(), bucket.problems(remote)
+        lost = [path for path, content in _all_made().items() if content not in there]
+        if wrong or lost:
+            trial.bad(Bad.LOST if lost else Bad.CORRUPT, f'the remote, after the next push: {wrong[:3]} {lost[:3]} {note}')
+        if left := bucket.left(remote):
+            trial.bad(Bad.LEAKED, f'the remote, after the next push: {left[:3]} {note}')
 
 
 @dataclass(frozen=True)
