@@ -254,10 +254,10 @@ class _Builder:
         self.fail(place, f'the tag {tag} is not supported', 'remove it; quotes make text of a value')
 
     def mapping(self, event: Any) -> None:
-        self.open(event, {}, Marks({}, {}))
+        self.open(event, {}, Marks({}))
 
     def sequence(self, event: Any) -> None:
-        self.open(event, [], Marks([], None))
+        self.open(event, [], Marks([]))
 
     def open(self, event: Any, value: Any, marks: Marks) -> None:
         place = _packed(event.start_mark)
@@ -307,30 +307,30 @@ class _Builder:
         if not self.stack:
             self.value, self.start, self.marks = value, place, below
             return
-        frame = self.stack[-1]
-        marks = frame.marks
+        marks = (frame := self.stack[-1]).marks
+        if below is not None and marks.below is None:
+            marks.below = {}
         if isinstance(frame.value, list):
             if below is not None:
-                marks.below[len(frame.value)] = below
+                marks.below[len(frame.value)] = below  # type: ignore[index]
             frame.value.append(value)
-            marks.places.append(place)  # type: ignore[union-attr]
+            marks.entries.append(place)  # type: ignore[union-attr]
         elif frame.key is _NO_KEY:
             frame.key, frame.key_place = self.key(frame, value, place, text), place
         else:
             key, frame.key = frame.key, _NO_KEY
             if key is not _UNUSABLE:
                 frame.value[key] = value
-                marks.places[key] = place
-                marks.keys[key] = frame.key_place  # type: ignore[index]
+                marks.entries[key] = frame.key_place << Marks.KEY | place
                 if below is not None:
-                    marks.below[key] = below
+                    marks.below[key] = below  # type: ignore[index]
 
     def key(self, frame: _Frame, value: Any, place: int, text: str) -> Any:
         """The key, or _UNUSABLE."""
         if isinstance(value, str):
             if value not in frame.value:
                 return intern(value)  # cmd, deps and outs of ten thousand stages are three texts
-            first = (frame.marks.keys or {})[value]
+            first = frame.marks.key(value) or 0
             self.fail(place, f'the key "{value[:80]}" is there already, in line {(first >> SHIFT) + 1}',
                       'remove one, or give it another name')
         elif value is not _UNUSABLE:

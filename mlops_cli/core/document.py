@@ -14,6 +14,7 @@ Path = Sequence[str | int]
 # A place is one integer, line << SHIFT | column, both from 0: two million of them must fit into memory.
 SHIFT = Where.SHIFT
 _COLUMN = (1 << SHIFT) - 1
+_VALUE = (1 << 64) - 1
 LINE_END = pattern(r'\r\n?|\n')
 
 
@@ -24,14 +25,27 @@ def place_where(file: str, place: int) -> Where:
 class Marks:
     """Places of the entries of one list or mapping, beside its value.
 
-    ``places``: of each item, by position or key.  ``keys``: of the keys of a mapping.  ``below``: the same, one level down."""
+    ``entries``: of each item of a list its place, by position; of each of a mapping, by key, that of the key in the bits from
+    ``KEY`` up, and below them that of the value.  ``below``: the same, one level down; None where there is nothing."""
 
-    __slots__ = ('below', 'keys', 'places')
+    __slots__ = ('below', 'entries')
+    KEY = 64
 
-    def __init__(self, places: dict[str, int] | list[int], keys: dict[str, int] | None) -> None:
-        self.places = places
-        self.keys = keys
-        self.below: dict[str | int, Marks] = {}
+    def __init__(self, entries: dict[str, int] | list[int]) -> None:
+        self.entries = entries
+        self.below: dict[str | int, Marks] | None = None
+
+    def place(self, step: str | int) -> int:
+        """Of a value.  Raises LookupError, TypeError."""
+        found: int = self.entries[step]  # type: ignore[index]
+        return found & _VALUE if isinstance(self.entries, dict) else found
+
+    def key(self, step: str | int) -> int | None:
+        """The place of the key of an entry; None in a list.  Raises LookupError."""
+        return self.entries[step] >> self.KEY if isinstance(self.entries, dict) else None  # type: ignore[index]
+
+    def under(self, step: str | int) -> Marks | None:
+        return self.below.get(step) if self.below is not None else None
 
 
 class Places(Mapping[str, Where]):
@@ -72,8 +86,9 @@ class Document:
         """Where the keys of the mapping stand that these keys and positions lead to."""
         marks = self.marks
         for step in path:
-            marks = marks.below.get(step) if marks is not None else None
-        return Places(self.file, marks.keys if marks is not None and marks.keys is not None else {})
+            marks = marks.under(step) if marks is not None else None
+        entries = marks.entries if marks is not None and isinstance(marks.entries, dict) else {}
+        return Places(self.file, {key: entry >> Marks.KEY for key, entry in entries.items()})
 
     def where_in(self, path: Path, offset: int, *, key: bool = False) -> Where:
         """The place of a ``${`` inside a text, by its offset in the value: in a long script, the line it is on."""
@@ -109,11 +124,11 @@ class Document:
             if marks is None:
                 break
             try:
-                place = marks.places[step]  # type: ignore[index]
+                place = marks.place(step)
             except (KeyError, IndexError, TypeError):
                 break
             left -= 1
-            if key and not left and marks.keys is not None:
-                return marks.keys[step]  # type: ignore[index]
-            marks = marks.below.get(step)
+            if key and not left and (found := marks.key(step)) is not None:
+                return found
+            marks = marks.under(step)
         return place

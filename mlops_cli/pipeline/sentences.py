@@ -60,6 +60,9 @@ class Violation(Protocol):
     def instance(self) -> Any: ...
 
 
+GUESSES = 200  # keys of which it is looked what was meant; no more mistakes are shown
+
+
 class Teller:
     """``locate``: a path in the checked value -> its place, with the second argument of its key.
     ``about``: what each sentence starts with, such as ``stage train: ``; a path -> that."""
@@ -68,6 +71,7 @@ class Teller:
         self.schema = schema
         self.locate = locate
         self.about = about
+        self._guessed = 0
 
     def tell(self, violations: Sequence[Violation]) -> list[UserError]:
         """All of them as errors, without those that another one explains."""
@@ -100,7 +104,9 @@ class Teller:
     def _unknown(self, path: Path, key: str, violation: Violation) -> UserError:
         known = list(self._schema_at(violation.schema_path[:-1]).get('properties', ()))
         hint = _ELSEWHERE.get(key, '') if not {'cmd', 'stages'}.isdisjoint(known) else ''
-        hint = hint or (did_you_mean(key, known, what='keys here') if known else '')
+        if not hint and known and self._guessed < GUESSES:
+            self._guessed += 1
+            hint = did_you_mean(key, known, what='keys here')
         if path == [] and key in _STAGE_KEYS:
             hint = f'indent it: {key} belongs to a stage, under stages:'
             if key in ('metrics', 'plots') and isinstance(violation.instance, Mapping) and 'stages' in violation.instance:
