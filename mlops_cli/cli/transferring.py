@@ -6,7 +6,7 @@ import os
 import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from typing import Annotated, Any
+from typing import Annotated, Any, Protocol
 
 from mlops_cli.cli import context, options
 from mlops_cli.cli.console import Line, one_line, out, print_json
@@ -105,11 +105,20 @@ def code_of(transfer: Transfer) -> ExitCode:
     return ExitCode.FAILED if transfer.told.missing else ExitCode.DONE
 
 
-def tell(transfer: Transfer, schema: str, hint: str, json: bool) -> None:
+class Further(Protocol):
+    """What else there is to tell."""
+
+    def document(self) -> dict[str, Any]: ...
+    def tell(self) -> None: ...
+
+
+def tell(transfer: Transfer, schema: str, hint: str, json: bool, further: Further | None = None) -> None:
     if json:
-        print_json(transfer.document(schema))
-    else:
-        transfer.tell(hint)
+        print_json({**transfer.document(schema), **(further.document() if further else {})})
+        return
+    transfer.tell(hint)
+    if further:
+        further.tell()
 
 
 def names(paths: Sequence[str]) -> str:

@@ -136,6 +136,10 @@ class Depot:
                 self._large.update(found)
         return {digest: self._large.get(digest) for digest in asked}
 
+    def forget_large(self, digest: Digest) -> None:
+        """Take a large object for one that is not here: it is damaged, and is to be sent again in its place."""
+        self._large[digest] = None
+
     # Out of it
 
     def get(self, digests: Iterable[Digest]) -> Iterator[tuple[Digest, Iterator[bytes]]]:

@@ -93,6 +93,16 @@ def _below(local: LocalStore, ref: ObjectRef, files: dict[Digest, int], nodes: d
     nodes[ref.digest] = len(data)
 
 
+def all_of(local: LocalStore, refs: Iterable[ObjectRef]) -> set[Digest]:
+    """Contents, and all that is below them as far as it is here.  Raises MalformedTree."""
+    files: dict[Digest, int] = {}
+    nodes: dict[Digest, int] = {}
+    lost: set[Digest] = set()
+    for ref in refs:
+        _below(local, ref, files, nodes, lost)
+    return {*files, *nodes, *lost}
+
+
 def _send(local: LocalStore, depot: Depot, files: list[tuple[Digest, int]], nodes: list[Digest], lost: set[Digest],
           told: Told) -> None:
     """``nodes``: children first.  What names something is sent when that is there: packs with nodes come after all others, and

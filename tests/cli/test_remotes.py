@@ -124,6 +124,47 @@ def test_what_is_damaged_there_is_not_believed(tmp_path: Path) -> None:
     assert two.mlops('verify').out.endswith('all sound.\n') and not (two.path / 'raw').exists()
 
 
+def spoil(folder: Path, content: bytes) -> None:
+    """Flip a bit of it wherever a remote holds it."""
+    [path] = [path for path in folder.rglob('*') if path.is_file() and content in path.read_bytes()]
+    data = bytearray(path.read_bytes())
+    data[data.index(content)] ^= 1
+    path.write_bytes(data)
+
+
+def test_a_damaged_remote_is_found_and_mended(tmp_path: Path) -> None:
+    one = made(tmp_path / 'one')
+    one.write('big.bin', 'big' * 700_000)
+    one.mlops('add', 'big.bin')
+    remote = tmp_path / 'remote'
+    one.mlops('remote', 'add', 'origin', str(remote))
+    assert 'all sound' in one.mlops('push', '--verify').out
+    assert one.mlops('verify', '--remote', 'origin').out.endswith(' of origin read, all sound.\n')
+    spoil(remote, b'line 3\n')
+    spoil(remote, b'bigbigbig')
+    found = one.mlops('verify', '-r', 'origin', '--json', code=1).json
+    assert len(found['damaged']) == 2 and found['checked'] > 20
+    assert one.mlops('push', '--verify', '--json', code=1).json['damaged'] == [row['digest'] for row in found['damaged']]
+    said = one.mlops('push', '--repair', '--verify').out
+    assert 'mended    1 object' in said and 'pushed    1 object, 2.1 MB' in said and 'all sound' in said
+    one.mlops('verify', '--remote', 'origin')
+    assert len([*(remote / 'packs-v1').glob('*.pack')]) == 1
+
+
+def test_what_nobody_here_has_is_taken_out_of_its_pack(tmp_path: Path) -> None:
+    """So that whoever has it sends it."""
+    one = made(tmp_path / 'one')
+    one.mlops('remote', 'add', 'origin', str(tmp_path / 'remote'))
+    one.mlops('push')
+    spoil(tmp_path / 'remote', b'line 3\n')
+    two = clone(one, tmp_path / 'two')
+    assert two.mlops('--yes', 'push', '--repair', '--json').json['mended'] == 0
+    found = one.mlops('verify', '--remote', 'origin', code=1).out
+    assert 'names it, and it is not there' in found
+    one.mlops('push')
+    one.mlops('verify', '--remote', 'origin')
+
+
 def test_pull_destroys_nothing(tmp_path: Path) -> None:
     one = made(tmp_path / 'one')
     one.mlops('remote', 'add', 'origin', str(tmp_path / 'remote'))

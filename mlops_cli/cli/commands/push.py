@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Annotated
 
 from mlops_cli.cli import exits, options
+from mlops_cli.cli.remote_verifying import Checked
 from mlops_cli.cli.transferring import RemoteName, Transfer, code_of, depot_of, tell
 from mlops_cli.cli.wiring import workbench, writing
 from mlops_cli.core.errors import ExitCode
@@ -19,6 +20,12 @@ def command(
     paths: Annotated[
         list[str] | None, options.Argument(metavar='[PATH|STAGE]...', help='Outputs, tracked data or stages. Default: all.')
     ] = None,
+    verify: Annotated[
+        bool, options.Option('--verify', help='Then read all of that back, and compare it with its names.')
+    ] = False,
+    repair: Annotated[
+        bool, options.Option('--repair', help='First read all that the remote holds; what is damaged is replaced.')
+    ] = False,
     remote: RemoteName = '',
     json: options.Json = False,
 ) -> int:
@@ -31,7 +38,12 @@ def command(
     with workbench(tolerant=True) as bench, depot_of(bench, remote) as (name, depot), writing(bench):
         wanted = recorded_here(bench, named_paths(bench, paths or ()))
         moving = Transfer('pushing', 'pushed', name, depot)
+        checked = Checked(bench, depot, [ref for _, ref in wanted])
+        if repair:
+            checked.repair()
         with moving as told:
             transfer.push(bench.store, depot, wanted, told)
-    tell(moving, 'mlops/push/v1', 'Who has them pushes them, or mlops run makes them again.', json)
-    return code_of(moving)
+        if verify:
+            checked.verify()
+    tell(moving, 'mlops/push/v1', 'Who has them pushes them, or mlops run makes them again.', json, checked)
+    return ExitCode.FAILED if checked.damaged else code_of(moving)

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from mlops_cli.run.workbench import Workbench
     from mlops_cli.store.objects import Damage
 
-EXITS = exits.line(failed='damage found, healed or not')
+EXITS = exits.line(ExitCode.UNREACHABLE, ExitCode.REFUSED, failed='damage found, healed or not')
 
 NAMED = 3  # stages and paths that are named in a line
 
@@ -31,6 +31,9 @@ def command(
     no_heal: Annotated[
         bool, options.Option('--no-heal', help='Look for no other copies: damaged objects are put aside, that is all.')
     ] = False,
+    remote: Annotated[
+        str, options.Option('--remote', '-r', metavar='REMOTE', help='What a remote holds, in place of the cache; it is read.')
+    ] = '',
     json: options.Json = False,
 ) -> int:
     """Read every stored object, compare it with its name, and heal what another copy here can heal.  Exit 1 for any damage.
@@ -38,6 +41,10 @@ def command(
     Example:  mlops verify --sample 1/7        another seventh every day
     """
     share = parse_sample(sample)
+    if remote:
+        from mlops_cli.cli.remote_verifying import verify
+
+        return verify(remote, in_sample(share), json)
     checked = size = 0
 
     def seen(_: Digest, of: int) -> None:
