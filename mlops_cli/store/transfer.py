@@ -185,30 +185,33 @@ def fetch(local: LocalStore, depot: Depot, wanted: Iterable[tuple[str, ObjectRef
 
     ``told.missing``: what the remote does not have either, or damaged; then nothing that needs it is named here.  Raises
     Unreachable, MalformedTree, OSError."""
-    named = list(wanted)
     files: dict[Digest, int] = {}
-    brought: dict[Digest, bytes] = {}  # nodes that are not here yet
     owner: dict[Digest, str] = {}
-    order: list[Digest] = []
-    level = named
+    brought: dict[Digest, bytes] = {}  # nodes that are not here yet
+    level: dict[Digest, str] = {}  # folders, each with whose it is
+
+    def take(name: str, ref: ObjectRef) -> None:
+        if ref.kind == 'tree':
+            level.setdefault(ref.digest, name)
+        else:
+            files.setdefault(ref.digest, ref.size)
+            owner.setdefault(ref.digest, name)
+
+    for name, ref in wanted:
+        take(name, ref)
+    known: set[Digest] = set()
     depth = 0
     while level:
-        if depth > tree.DEPTH_LIMIT:
+        if (depth := depth + 1) > tree.DEPTH_LIMIT:
             raise tree.MalformedTree('it lies too deep')
-        trees = {ref.digest: name for name, ref in level if ref.kind == 'tree' and ref.digest not in brought}
-        for name, ref in level:
-            if ref.kind != 'tree':
-                files.setdefault(ref.digest, ref.size)
-                owner.setdefault(ref.digest, name)
-        level = []
-        for digest, data, name in _nodes(local, depot, trees, told):
+        folders, level = {digest: name for digest, name in level.items() if digest not in known}, {}
+        known.update(folders)
+        for digest, data, name in _nodes(local, depot, folders, told):
             if data is not None:
                 brought[digest] = data
-                order.append(digest)
-            else:
-                data = local.read(digest)
-            level += [(name, entry.ref) for entry in tree.decode(data) if entry.kind != 'link']
-        depth += 1
+            for entry in tree.decode(local.read(digest) if data is None else data):
+                if entry.kind != 'link':
+                    take(name, entry.ref)
     lacking = [digest for digest in files if not local.sound(digest)]
     told.wanted += len(files) + len(brought)
     told.expected += sum(files[digest] for digest in lacking)
@@ -216,7 +219,7 @@ def fetch(local: LocalStore, depot: Depot, wanted: Iterable[tuple[str, ObjectRef
     for digest in _bring(local, depot, lacking, files, owner, told):
         lost.add(digest)
     local.batch.flush()
-    _name(local, brought, order, lost, told)
+    _name(local, brought, lost, told)
 
 
 def _nodes(local: LocalStore, depot: Depot, trees: dict[Digest, str], told: Told) -> Iterator[tuple[Digest, bytes | None, str]]:
@@ -267,13 +270,22 @@ def _counted(chunks: Iterable[bytes], told: Told) -> Iterator[bytes]:
         yield chunk
 
 
-def _name(local: LocalStore, brought: dict[Digest, bytes], order: list[Digest], lost: set[Digest], told: Told) -> None:
+def _name(local: LocalStore, brought: dict[Digest, bytes], lost: set[Digest], told: Told) -> None:
     """Nodes into the store, those below first, and none of a folder of which something is lost."""
-    whole: set[Digest] = set()
-    for digest in reversed(order):
-        entries = [entry.ref for entry in tree.decode(brought[digest]) if entry.kind != 'link']
-        if all(ref.digest not in lost and (ref.digest in whole or ref.digest not in brought) for ref in entries):
-            local.add_bytes(brought[digest])
-            whole.add(digest)
-            told.moved(1, len(brought[digest]))
+    whole: dict[Digest, bool] = {}
+
+    def name(digest: Digest, depth: int = 0) -> bool:
+        if depth > tree.DEPTH_LIMIT:
+            raise tree.MalformedTree('it lies too deep')
+        if digest not in whole:
+            refs = [entry.ref for entry in tree.decode(brought[digest]) if entry.kind != 'link']
+            below = [name(ref.digest, depth + 1) for ref in refs if ref.digest in brought]
+            whole[digest] = all(below) and lost.isdisjoint(ref.digest for ref in refs)
+            if whole[digest]:
+                local.add_bytes(brought[digest])
+                told.moved(1, len(brought[digest]))
+        return whole[digest]
+
+    for digest in brought:
+        name(digest)
     local.batch.flush()

@@ -90,6 +90,16 @@ def test_a_changed_file_sends_its_own_bytes_and_the_nodes_above(tmp_path: Path) 
     assert told.objects == 3
 
 
+def test_a_folder_that_lies_in_another_one_and_beside_it(tmp_path: Path) -> None:
+    one, other = local(tmp_path / 'one'), local(tmp_path / 'other')
+    text = one.add_bytes(b'text')
+    ref, nodes = tree.build({'a/f': text, 'z/a/f': text, 'z/g': text, 'z/z/a/f': text})
+    one.add_nodes(nodes.values())
+    transfer.push(one, depot(tmp_path), [('d', ref)], Told())
+    transfer.fetch(other, depot(tmp_path), [('d', ref)], told := Told())
+    assert told.missing == {} and not other.missing([ref], sure=True)
+
+
 class Cut(FolderBucket):
     """Whose connection breaks before the ``at``-th change."""
 
