@@ -80,7 +80,7 @@ class S3Bucket:
             return system.call_s3(method, Bucket=self._name, **arguments)
         except Exception as error:
             code, status = _said(error)
-            if code in ('PreconditionFailed', 'ConditionalRequestConflict') or status in (409, 412):
+            if 'IfNoneMatch' in arguments and (code == 'ConditionalRequestConflict' or status in (409, 412)):
                 raise _Refused(code) from error
             if key is not None and code in ('NoSuchKey', '404', 'NotFound') and method in ('get_object', 'head_object'):
                 raise Absent(key) from error
@@ -152,7 +152,7 @@ class S3Bucket:
                 self._call('put_object', Key=self._prefix + key, Body=data, IfNoneMatch='*', **_checksum(data))
                 return True
             except _Refused as refused:
-                if refused.code != 'ConditionalRequestConflict':  # else another is at it just now
+                if refused.code not in ('ConditionalRequestConflict', 'OperationAborted'):  # else another is at it just now
                     return False
         return False
 

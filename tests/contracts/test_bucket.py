@@ -174,3 +174,30 @@ def test_what_is_wrong_is_told(
 def test_a_folder_that_cannot_be_written(tmp_path: Path) -> None:
     (tmp_path / 'file').write_text('')
     assert 'folder' in fails(FolderBucket(str(tmp_path / 'file/below'))).hint
+
+
+class Says(Exception):
+    def __init__(self, status: int, code: str) -> None:
+        super().__init__(code)
+        self.response = {'Error': {'Code': code}, 'ResponseMetadata': {'HTTPStatusCode': status}}
+
+
+class Answers:
+    """In place of s3fs: what a server of AWS may say, and the one here does not."""
+
+    def __init__(self, *errors: Says) -> None:
+        self.errors = [*errors]
+
+    def call_s3(self, _method: str, **_: object) -> None:
+        if self.errors:
+            raise self.errors.pop(0)
+
+
+def test_a_conflict_is_tried_again_and_what_is_there_is_left_alone() -> None:
+    bucket = remote.S3Bucket('s3://b/x')
+    busy = Says(409, 'ConditionalRequestConflict')
+    for errors, first in (((busy, busy), True), ((busy, Says(412, 'PreconditionFailed')), False)):
+        bucket._system = Answers(*errors)
+        assert bucket.put_new('a', b'x') is first
+    bucket._system = Answers(Says(409, 'OperationAborted'))
+    assert 'OperationAborted' in fails(bucket).message
