@@ -165,6 +165,23 @@ def test_what_nobody_here_has_is_taken_out_of_its_pack(tmp_path: Path) -> None:
     one.mlops('verify', '--remote', 'origin')
 
 
+def test_a_run_may_pull_first(tmp_path: Path) -> None:
+    one = made(tmp_path / 'one')
+    one.mlops('remote', 'add', 'origin', str(tmp_path / 'remote'))
+    one.mlops('push', 'raw', 'train')
+    two = clone(one, tmp_path / 'two')
+    assert 'mlops pull raw' in two.mlops('run', code=2).err
+    ended = two.mlops('--yes', 'run', '--pull', '--json').json
+    assert {row['name']: row['state'] for row in ended['stages']} == {'prepare': 'done', 'train': 'restored'}
+    assert (two.path / 'raw/03.txt').exists() and two.read('model.bin') == one.read('model.bin')
+    two.write('raw/03.txt', 'mine\n')
+    two.mlops('run', '--pull')
+    assert two.read('raw/03.txt') == 'mine\n'
+    shutil.rmtree(tmp_path / 'remote')
+    (tmp_path / 'remote').write_text('a file')
+    assert 'is its disk there' in two.mlops('run', '--pull', code=4).err
+
+
 def test_pull_destroys_nothing(tmp_path: Path) -> None:
     one = made(tmp_path / 'one')
     one.mlops('remote', 'add', 'origin', str(tmp_path / 'remote'))

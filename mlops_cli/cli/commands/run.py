@@ -18,7 +18,19 @@ from mlops_cli.run.request import Request, chosen, wishes_of
 if TYPE_CHECKING:
     from mlops_cli.cli.live.detaching import Begun
 
-EXITS = exits.line(ExitCode.REFUSED, ExitCode.LOCK_TIMEOUT, ExitCode.INTERRUPTED, ExitCode.TERMINATED, failed='a stage failed')
+EXITS = exits.line(
+    ExitCode.UNREACHABLE,
+    ExitCode.REFUSED,
+    ExitCode.LOCK_TIMEOUT,
+    ExitCode.INTERRUPTED,
+    ExitCode.TERMINATED,
+    failed='a stage failed',
+)
+
+
+Pull = Annotated[
+    bool, options.Option('--pull', help='First bring from the remote what the present state needs and is not here.')
+]
 
 
 class Isolate(StrEnum):
@@ -48,6 +60,7 @@ def command(
             '--executor', metavar='EXECUTOR', envvar='MLOPS_EXECUTOR', help='What starts the stages; default: local.'
         ),
     ] = '',
+    pull: Pull = False,
     dry_run: Annotated[bool, options.Option('--dry-run', '-n', help='Show the plan, run nothing.')] = False,
     detached: Annotated[
         bool, options.Option('--detach', help='Begin it, then let it go on without this terminal (mlops runs attach shows it).')
@@ -74,6 +87,8 @@ def command(
         ('mlops', *sys.argv[1:]),
         executor,
     )
+    if pull:
+        _pull()
     if dry_run:
         return _dry_run(request, assignments or (), json=json)
     if detached:
@@ -81,6 +96,12 @@ def command(
     from mlops_cli.cli.performing import perform_request
 
     return perform_request(request, assignments or (), events, json=json)
+
+
+def _pull() -> None:
+    from mlops_cli.cli.pulling import pull_first
+
+    pull_first('')
 
 
 def _dry_run(request: Request, assignments: Sequence[str], *, json: bool) -> int:

@@ -21,6 +21,12 @@ if TYPE_CHECKING:
 
 EXITS = exits.line(ExitCode.UNREACHABLE, ExitCode.REFUSED, failed='damage found, healed or not')
 
+NoHeal = Annotated[
+    bool, options.Option('--no-heal', help='Look for no other copies: damaged objects are put aside, that is all.')
+]
+Remote = Annotated[
+    str, options.Option('--remote', '-r', metavar='REMOTE', help='What a remote holds, in place of the cache; it is read.')
+]
 NAMED = 3  # stages and paths that are named in a line
 
 
@@ -28,12 +34,8 @@ def command(
     sample: Annotated[
         str, options.Option('--sample', metavar='N/T|X%', help='Only part N of T, or about X percent of the objects.')
     ] = '',
-    no_heal: Annotated[
-        bool, options.Option('--no-heal', help='Look for no other copies: damaged objects are put aside, that is all.')
-    ] = False,
-    remote: Annotated[
-        str, options.Option('--remote', '-r', metavar='REMOTE', help='What a remote holds, in place of the cache; it is read.')
-    ] = '',
+    no_heal: NoHeal = False,
+    remote: Remote = '',
     json: options.Json = False,
 ) -> int:
     """Read every stored object, compare it with its name, and heal what another copy here can heal.  Exit 1 for any damage.
@@ -42,9 +44,7 @@ def command(
     """
     share = parse_sample(sample)
     if remote:
-        from mlops_cli.cli.remote_verifying import verify
-
-        return verify(remote, in_sample(share), json)
+        return _of_remote(remote, share, json)
     checked = size = 0
 
     def seen(_: Digest, of: int) -> None:
@@ -91,6 +91,12 @@ def command(
     for line in _advice(damage, healed, users, records):
         out(line)
     return code
+
+
+def _of_remote(remote: str, share: tuple[int, int] | None, json: bool) -> int:
+    from mlops_cli.cli.remote_verifying import verify
+
+    return verify(remote, in_sample(share), json)
 
 
 def _records(bench: Workbench) -> list[tuple[str, str, bool]]:
