@@ -164,7 +164,7 @@ def test_following_what_then_does_not_run_ends_with_words(stand: Stand) -> None:
     assert following.stderr is not None and 'waiting for two' in following.stderr.readline()
     stand.go('a')
     _, err = following.communicate(timeout=60)
-    assert following.returncode == 0 and 'two was fresh, so it printed nothing' in err
+    assert following.returncode == 0 and 'two was fresh, so it printed nothing' in err, err
     run.communicate(timeout=60)
 
 

@@ -47,11 +47,11 @@ def command(
     """
     with workbench(tolerant=True) as bench, Stories(bench) as stories:
         names = _stages(bench, stories, stage)
-        waited = _wait(bench, stories, names, run) if follow and not json else ''
+        waited, prints = _wait(bench, stories, names, run) if follow and not json else ('', True)
+        if not prints:
+            return 0
         logs = [log for name in names for log in find_logs(bench, stories, name, run or waited)]
         if not logs:
-            if waited:
-                return 0  # it came to nothing that prints, which was told
             raise _nothing(bench, names, run)
         if json:
             print_json({'schema': 'mlops/logs/v1', 'rows': [_document(bench, log, lines) for log in logs]})
@@ -75,14 +75,15 @@ def _stages(bench: Workbench, stories: Stories, word: str) -> tuple[str, ...]:
         raise
 
 
-def _wait(bench: Workbench, stories: Stories, names: Sequence[str], run: str) -> str:
-    """Until a run that goes on has come to the one stage that is meant, if it is still to come; the run, or ''."""
+def _wait(bench: Workbench, stories: Stories, names: Sequence[str], run: str) -> tuple[str, bool]:
+    """Until a run that goes on has come to the one stage that is meant, if it is still to come: (the run, or '', whether there
+    is anything to print).  That there is not is told: of such a run there may be no record yet to ask."""
     if len(names) != 1 or run:
-        return ''
+        return '', True
     name = names[0]
     going_on = [one.run for one in live.running(bench)]
     if (found := awaited(stories, going_on, name)) is None:
-        return ''
+        return '', True
     say(Line(f'waiting for {one_line(name)} to begin in run {found.partition("-")[2]}', 'waiting'))
     story = stories.of(found)
     while not story.attempts.get(name) and not story.is_over(name):
@@ -91,7 +92,7 @@ def _wait(bench: Workbench, stories: Stories, names: Sequence[str], run: str) ->
     if not story.attempts.get(name):
         state = story.ended[name].state if name in story.ended else 'not run: the run is over'
         say(Line(f'{one_line(name)} was {one_line(state)}, so it printed nothing'))
-    return found
+    return found, bool(story.attempts.get(name))
 
 
 def _nothing(bench: Workbench, names: tuple[str, ...], run: str) -> UserError:
