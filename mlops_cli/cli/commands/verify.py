@@ -21,6 +21,9 @@ if TYPE_CHECKING:
 
 EXITS = exits.line(ExitCode.UNREACHABLE, ExitCode.REFUSED, failed='damage found, healed or not')
 
+Sample = Annotated[
+    str, options.Option('--sample', metavar='N/T|X%', help='Only part N of T, or about X percent of the objects.')
+]
 NoHeal = Annotated[
     bool, options.Option('--no-heal', help='Look for no other copies: damaged objects are put aside, that is all.')
 ]
@@ -31,9 +34,7 @@ NAMED = 3  # stages and paths that are named in a line
 
 
 def command(
-    sample: Annotated[
-        str, options.Option('--sample', metavar='N/T|X%', help='Only part N of T, or about X percent of the objects.')
-    ] = '',
+    sample: Sample = '',
     no_heal: NoHeal = False,
     remote: Remote = '',
     json: options.Json = False,
