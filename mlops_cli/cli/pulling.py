@@ -13,10 +13,10 @@ from mlops_cli.run.remotes import outputs_here, tracked_here
 from mlops_cli.store import transfer
 
 
-def pull_first(remote: str) -> None:
+def pull_first() -> None:
     """Contents into the cache, where the run finds them; tracked data that is not here into the workspace, too.  What the
     remote lacks is left to the run.  Raises UserError, Unreachable, OSError."""
-    with workbench() as bench, depot_of(bench, remote) as (name, depot), writing(bench):
+    with workbench() as bench, depot_of(bench, '') as (name, depot), writing(bench):
         moving = Transfer('fetching', 'fetched', name, depot)
         with moving as told:
             tracked = tracked_here(bench)

@@ -12,11 +12,12 @@ from mlops_cli.cli import context, options
 from mlops_cli.cli.console import Line, one_line, out, print_json
 from mlops_cli.cli.progress import Progress
 from mlops_cli.cli.trusting import require_confirmed
-from mlops_cli.cli.words import some
+from mlops_cli.cli.wiring import output_words
 from mlops_cli.core.errors import ExitCode
 from mlops_cli.core.units import plural, show_seconds, show_size
 from mlops_cli.records.config import load_settings
-from mlops_cli.run.remotes import KeptIndexes, chosen, url_of
+from mlops_cli.run.named import named_paths
+from mlops_cli.run.remotes import KeptIndexes, chosen
 from mlops_cli.run.workbench import Workbench
 from mlops_cli.store.depot import Depot
 from mlops_cli.store.transfer import Told
@@ -25,7 +26,14 @@ RemoteName = Annotated[
     str,
     options.Option('--remote', '-r', metavar='REMOTE', help='Which remote. Default: the only one, or the one called origin.'),
 ]
-NAMED = 5  # paths in a line
+Paths = Annotated[
+    list[str] | None, options.Argument(metavar='[PATH|STAGE]...', help='Outputs, tracked data or stages. Default: all.')
+]
+
+
+def named(bench: Workbench, paths: Sequence[str] | None) -> list[str] | None:
+    """What words typed where the user stands mean as paths; None: all.  Raises UserError."""
+    return named_paths(bench, output_words(bench, paths or ()))
 
 
 @contextmanager
@@ -33,7 +41,7 @@ def depot_of(bench: Workbench, name: str) -> Iterator[tuple[str, Depot]]:
     """(the remote's name, what is in it).  Nothing is asked of it yet.  Raises UserError."""
     name = chosen(bench.config.remotes, name)
     require_confirmed(bench.root, load_settings(bench.root, os.environ)[f'remotes.{name}'])
-    url = url_of(bench.config.remotes[name], bench.root.path)
+    url = bench.config.remotes[name].url
     from mlops_cli.store.remote import open_bucket
 
     depot = Depot(open_bucket(url), KeptIndexes(bench.root, url))
@@ -119,10 +127,3 @@ def tell(transfer: Transfer, schema: str, hint: str, json: bool, further: Furthe
     transfer.tell(hint)
     if further:
         further.tell()
-
-
-def names(paths: Sequence[str]) -> str:
-    return ', '.join(some([one_line(path) for path in paths], NAMED))
-
-
-

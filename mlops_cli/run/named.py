@@ -9,8 +9,10 @@ from mlops_cli.records import data
 from mlops_cli.run.workbench import Workbench
 
 
-def named_paths(bench: Workbench, words: Sequence[str]) -> list[str]:
-    """Raises UserError for what is neither."""
+def named_paths(bench: Workbench, words: Sequence[str]) -> list[str] | None:
+    """None where nothing is named, which means all; of a stage without outputs there is none.  Raises UserError."""
+    if not words:
+        return None
     tracked = data.tracked(bench.root)
     outputs = {output.path for stage in bench.pipeline.stages.values() for output in stage.outputs}
     found: list[str] = []

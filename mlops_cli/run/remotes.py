@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Callable, Collection, Mapping
 from contextlib import suppress
 
@@ -65,26 +64,26 @@ class KeptIndexes:
             write_file(self._root, f'{self._folder}/{pack.hex}', data, 0o600, durable=False)
 
 
-def recorded_here(bench: Workbench, words: Collection[str] = ()) -> list[Wanted]:
+def recorded_here(bench: Workbench, words: Collection[str] | None = None) -> list[Wanted]:
     """Tracked data, and the outputs of every pin: all that the commits of this branch may ask for.  ``words``: only of these
     paths, and what lies below them.  Raises UserError."""
     found = dict.fromkeys(data.tracked(bench.root).items())
     for name in bench.pins.names():
         if is_pin(name) and (content := bench.pins.bytes_of(name)) is not None:
             found.update(dict.fromkeys(decode_pin(content, f'{layout.STAGES}/{name}').outputs))
-    return [(path, ref) for path, ref in found if not words or _is_named(path, words)]
+    return [(path, ref) for path, ref in found if words is None or _is_named(path, words)]
 
 
 def _is_named(path: str, words: Collection[str]) -> bool:
     return any(path == word or path.startswith(f'{word}/') for word in words)
 
 
-def tracked_here(bench: Workbench, words: Collection[str] = ()) -> dict[str, ObjectRef]:
+def tracked_here(bench: Workbench, words: Collection[str] | None = None) -> dict[str, ObjectRef]:
     """Tracked data as the records have it.  Raises UserError."""
-    return {path: ref for path, ref in data.tracked(bench.root).items() if not words or _is_named(path, words)}
+    return {path: ref for path, ref in data.tracked(bench.root).items() if words is None or _is_named(path, words)}
 
 
-def outputs_here(bench: Workbench, depot: Depot, words: Collection[str] = ()) -> Targets:
+def outputs_here(bench: Workbench, depot: Depot, words: Collection[str] | None = None) -> Targets:
     """What the present state of the project is recorded to lead to, were all of it here.  Raises UserError, Unreachable."""
     facts = replace(facts_of(bench), stored=lambda _: True, read=_reader(bench, depot))
     with bench.pins.reading(), bench.workspace.looking():
@@ -92,10 +91,10 @@ def outputs_here(bench: Workbench, depot: Depot, words: Collection[str] = ()) ->
     wanted: dict[str, ObjectRef] = {}
     unknown: list[tuple[str, str]] = []
     for step in plan.steps:
-        made = {path: ref for path, ref in step.made.items() if not words or _is_named(path, words)}
+        made = {path: ref for path, ref in step.made.items() if words is None or _is_named(path, words)}
         if step.verdict in KNOWN:
             wanted |= made
-        elif not words or any(_is_named(one.path, words) for one in bench.pipeline.stages[step.stage].outputs):
+        elif words is None or any(_is_named(one.path, words) for one in bench.pipeline.stages[step.stage].outputs):
             why = 'waits for ' + ', '.join(step.waits_for[:3]) if step.waits_for else 'nothing recorded for this state'
             unknown.append((step.stage, why))
     return Targets(wanted, tuple(unknown), tuple(step for step in plan.steps if step.verdict in KNOWN))
@@ -117,8 +116,3 @@ def _reader(bench: Workbench, depot: Depot) -> Callable[[Digest], bytes]:
         return known[digest]
 
     return read
-
-
-def url_of(remote: Remote, root: str) -> str:
-    """The url, for messages and for opening it."""
-    return remote.url if '://' in remote.url else os.path.normpath(os.path.join(root, remote.url))

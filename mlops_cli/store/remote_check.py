@@ -33,9 +33,10 @@ def check(depot: Depot, chosen: Chosen = lambda _: True, *, seen: Seen = lambda 
         there.add(digest)
         if data is not None and data.startswith(tree.PREFIX):
             named.update({entry.digest: digest for entry in _entries(data) if entry.digest is not None})
-    every = there | bad
+    away = named.keys() - there - bad
+    away -= depot.has(away)
     for child, holder in named.items():
-        if child not in every and child not in depot.has([child]):
+        if child in away:
             yield Damage(child, f'the folder {holder.short} names it, and it is not there')
 
 

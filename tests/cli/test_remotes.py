@@ -82,6 +82,10 @@ def test_only_what_is_named(tmp_path: Path) -> None:
     one.mlops('remote', 'add', 'origin', str(tmp_path / 'remote'))
     assert one.mlops('push', 'train', '--json').json['objects'] == 1
     assert one.mlops('push', 'raw', '--json').json['moved'] == 22
+    one.write('pipeline.yaml', PIPELINE + '  check: {cmd: test -s model.bin, deps: [model.bin]}\n')
+    assert one.mlops('push', 'check', '--json').json['objects'] == 0  # it has no outputs: that is not all there are
+    assert one.mlops('push', '../model.bin', '--json', cwd='raw').json['objects'] == 1
+    one.write('pipeline.yaml', PIPELINE)
     two = clone(one, tmp_path / 'two')
     two.mlops('--yes', 'pull', 'model.bin')
     assert (two.path / 'model.bin').exists() and not (two.path / 'raw').exists()

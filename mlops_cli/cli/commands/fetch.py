@@ -5,10 +5,9 @@ from __future__ import annotations
 from typing import Annotated
 
 from mlops_cli.cli import exits, options
-from mlops_cli.cli.transferring import RemoteName, Transfer, code_of, depot_of, tell
+from mlops_cli.cli.transferring import Paths, RemoteName, Transfer, code_of, depot_of, named, tell
 from mlops_cli.cli.wiring import workbench, writing
 from mlops_cli.core.errors import ExitCode
-from mlops_cli.run.named import named_paths
 from mlops_cli.run.remotes import outputs_here, recorded_here, tracked_here
 from mlops_cli.store import transfer
 
@@ -16,9 +15,7 @@ EXITS = exits.line(ExitCode.UNREACHABLE, ExitCode.REFUSED, failed='something is 
 
 
 def command(
-    paths: Annotated[
-        list[str] | None, options.Argument(metavar='[PATH|STAGE]...', help='Outputs, tracked data or stages. Default: all.')
-    ] = None,
+    paths: Paths = None,
     everything: Annotated[
         bool, options.Option('--all', help='Also what earlier states of the project led to, as far as it is pinned here.')
     ] = False,
@@ -30,7 +27,7 @@ def command(
     Example:  mlops fetch data/images
     """
     with workbench() as bench, depot_of(bench, remote) as (name, depot), writing(bench):
-        words = named_paths(bench, paths or ())
+        words = named(bench, paths)
         moving = Transfer('fetching', 'fetched', name, depot)
         with moving as told:
             if everything:

@@ -8,11 +8,10 @@ from typing import Annotated
 from mlops_cli.cli import exits, options
 from mlops_cli.cli.commands import checkout
 from mlops_cli.cli.console import out_lines, print_json, width
-from mlops_cli.cli.transferring import RemoteName, Transfer, depot_of
+from mlops_cli.cli.transferring import Paths, RemoteName, Transfer, depot_of, named
 from mlops_cli.cli.wiring import workbench, writing
 from mlops_cli.core.errors import ExitCode
 from mlops_cli.run.checkout import Outcome, Targets
-from mlops_cli.run.named import named_paths
 from mlops_cli.run.remotes import outputs_here, tracked_here
 from mlops_cli.store import transfer
 
@@ -20,9 +19,7 @@ EXITS = exits.line(ExitCode.UNREACHABLE, ExitCode.REFUSED, failed='something is 
 
 
 def command(
-    paths: Annotated[
-        list[str] | None, options.Argument(metavar='[PATH|STAGE]...', help='Outputs, tracked data or stages. Default: all.')
-    ] = None,
+    paths: Paths = None,
     force: Annotated[
         bool,
         options.Option(
@@ -37,7 +34,7 @@ def command(
     Example:  mlops pull
     """
     with workbench() as bench, depot_of(bench, remote) as (name, depot), writing(bench):
-        words = named_paths(bench, paths or ())
+        words = named(bench, paths)
         moving = Transfer('fetching', 'fetched', name, depot)
         placing = checkout.Placing(bench, force)
 

@@ -6,10 +6,9 @@ from typing import Annotated
 
 from mlops_cli.cli import exits, options
 from mlops_cli.cli.remote_verifying import Checked
-from mlops_cli.cli.transferring import RemoteName, Transfer, code_of, depot_of, tell
+from mlops_cli.cli.transferring import Paths, RemoteName, Transfer, code_of, depot_of, named, tell
 from mlops_cli.cli.wiring import workbench, writing
 from mlops_cli.core.errors import ExitCode
-from mlops_cli.run.named import named_paths
 from mlops_cli.run.remotes import recorded_here
 from mlops_cli.store import transfer
 
@@ -17,9 +16,7 @@ EXITS = exits.line(ExitCode.UNREACHABLE, ExitCode.REFUSED, failed='something is 
 
 
 def command(
-    paths: Annotated[
-        list[str] | None, options.Argument(metavar='[PATH|STAGE]...', help='Outputs, tracked data or stages. Default: all.')
-    ] = None,
+    paths: Paths = None,
     verify: Annotated[
         bool, options.Option('--verify', help='Then read all of that back, and compare it with its names.')
     ] = False,
@@ -36,7 +33,7 @@ def command(
     Example:  mlops push
     """
     with workbench(tolerant=True) as bench, depot_of(bench, remote) as (name, depot), writing(bench):
-        wanted = recorded_here(bench, named_paths(bench, paths or ()))
+        wanted = recorded_here(bench, named(bench, paths))
         moving = Transfer('pushing', 'pushed', name, depot)
         checked = Checked(bench, depot, [ref for _, ref in wanted])
         if repair:

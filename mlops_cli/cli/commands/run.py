@@ -101,7 +101,7 @@ def command(
 def _pull() -> None:
     from mlops_cli.cli.pulling import pull_first
 
-    pull_first('')
+    pull_first()
 
 
 def _dry_run(request: Request, assignments: Sequence[str], *, json: bool) -> int:
