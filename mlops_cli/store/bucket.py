@@ -95,7 +95,7 @@ def threads(most: int) -> Iterator[ThreadPoolExecutor]:
 def side_by_side(work: Callable[[_T], _R], items: Iterable[_T], most: int = AT_ONCE) -> Generator[_R, None, None]:
     """``work`` of each item by threads, ``most`` at once and as many results waiting: in the order of the items.
 
-    What one raises is raised here, after those under way have ended; no further ones are begun."""
+    What one raises is raised here; no further ones are begun, and those under way are left to themselves."""
     from collections import deque
 
     waiting: deque[Future[_R]] = deque()
@@ -234,9 +234,11 @@ class FolderBucket:
 
     def delete(self, keys: Iterable[str]) -> None:
         root = self._open()
-        for key in keys if root is not None else ():
+        if root is None:
+            return
+        for key in keys:
             try:
-                root.unlink(key)  # type: ignore[union-attr]
+                root.unlink(key)
             except (FileNotFoundError, NotADirectoryError):
                 continue
             except OSError as error:

@@ -41,7 +41,6 @@ class Depot:
         self.where = bucket.where
         self._kept = kept
         self._indexes: dict[Digest, Index] | None = None
-        self._packs: dict[Digest, int] = {}
         self._large: dict[Digest, int | None] = {}
         self._all_large = False
 
@@ -52,7 +51,7 @@ class Depot:
 
     def look_again(self) -> None:
         """Forget what is known of it."""
-        self._indexes, self._packs, self._large, self._all_large = None, {}, {}, False
+        self._indexes, self._large, self._all_large = None, {}, False
 
     @property
     def indexes(self) -> dict[Digest, Index]:
@@ -68,7 +67,6 @@ class Depot:
                 elif pack is not None and name.endswith(INDEX):
                     named.append(pack)
             found = self._read_indexes([pack for pack in named if pack in packs])
-            self._packs = packs
             self._indexes = {pack: index for pack, index in found.items() if packs[pack] == index.pack_size}
         return self._indexes
 

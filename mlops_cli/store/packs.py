@@ -141,18 +141,6 @@ class Index:
         return sorted(found, key=itemgetter(1, 2))
 
 
-def index_in(pack: Digest, data: bytes) -> Index:
-    """The index that a whole pack carries at its end, for when the one beside it is lost.  Raises MalformedPack."""
-    what = f'the pack {pack.short}'
-    if len(data) < len(PREFIX) + _END.size or not data.startswith(PREFIX):
-        raise MalformedPack(what, f'{len(data)} bytes that are no pack')
-    length, mark = _END.unpack_from(data, len(data) - _END.size)
-    start = len(data) - _END.size - length
-    if mark != PREFIX or start < len(PREFIX):
-        raise MalformedPack(what, 'it has no end')
-    return Index(pack, data[start:len(data) - _END.size])
-
-
 def spans(rows: Sequence[Packed], gap: int) -> Iterator[tuple[int, int, list[Packed]]]:
     """(first byte, byte behind the last, objects) of the pieces of a pack to ask for: what lies no more than ``gap`` bytes
     apart comes in one.  ``rows``: as they lie in the pack."""

@@ -3,7 +3,7 @@ from __future__ import annotations
 
 import base64
 import hashlib
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import closing, suppress
 from typing import Any
 
@@ -192,7 +192,7 @@ class S3Bucket:
         if group:
             self._delete(group)
 
-    def _delete(self, group: list[dict[str, str]]) -> None:  # type: ignore[valid-type]
+    def _delete(self, group: Sequence[Mapping[str, str]]) -> None:
         done = self._call('delete_objects', Delete={'Objects': group, 'Quiet': True})
         for error in done.get('Errors', ()):
             raise Unreachable(self.where, f'{error.get("Key")}: {error.get("Message")}', HINTS.get(error.get('Code'), NETWORK))

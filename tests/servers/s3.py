@@ -12,6 +12,7 @@ from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -50,7 +51,7 @@ class S3:
         self.client('s3').create_bucket(Bucket=name)
         return f's3://{name}'
 
-    def client(self, service: str):  # type: ignore[no-untyped-def]
+    def client(self, service: str) -> Any:
         import boto3
 
         names: Mapping[str, str] = {'aws_access_key_id': self.key, 'aws_secret_access_key': self.secret}
