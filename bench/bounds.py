@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import statistics
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from enum import Enum
 
@@ -41,11 +41,13 @@ class Bound:
 
 @dataclass(frozen=True, slots=True)
 class Race:
-    """``private``: contenders whose own memory is watched in a run of its own, because their peak counts mapped files."""
+    """``private``: contenders whose own memory is watched in a run of its own, because their peak counts mapped files.
+    ``close``: ends what the row has started."""
 
     contenders: tuple[Contender, ...]
     bounds: tuple[Bound, ...]
     private: tuple[str, ...] = ()
+    close: Callable[[], None] = lambda: None
 
 
 @dataclass(frozen=True, slots=True)
@@ -78,13 +80,14 @@ class Finding:
 
 
 def judge(row: str, race: Race, timed: Sequence[Timed], private: Mapping[str, float]) -> list[Finding]:
-    """A finding for each bound, in their order."""
+    """A finding for each bound, in their order.  ``private``: MiB of those whose own memory was watched."""
     walls = {one.contender.name: [sample.wall for sample in one.samples] for one in timed}
+    peaks = {one.contender.name: max(sample.peak for sample in one.samples) for one in timed}
     cut = {one.contender.name for one in timed if one.cut}
     found = []
     for bound in race.bounds:
         if bound.measure is Measure.MEMORY:
-            held = private[bound.subject]
+            held = private.get(bound.subject) or peaks[bound.subject]
             found.append(Finding(row, bound, held, None, held, held, held, held))
             continue
         subject = walls[bound.subject]

@@ -47,6 +47,11 @@ class Places:
                 self._count += 1
             path.rename(self.trash / str(self._count))
 
+    def drop(self) -> None:
+        """Remove what was put aside, now: for few files that are large."""
+        shutil.rmtree(self.trash, ignore_errors=True)
+        self.trash.mkdir()
+
     def keep(self, name: str, make: Callable[[Path], None]) -> Path:
         """The folder of that name, made once: a mark beside it says that making it came to its end."""
         folder, mark = self.kept / name, self.kept / f'{name}.made'

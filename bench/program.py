@@ -12,7 +12,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
-from bench import report
+from bench import report, server
 from bench.bounds import Bound, Finding, Measure, judge
 from bench.errors import BenchError
 from bench.measure import Timed, Timer
@@ -51,9 +51,12 @@ class Session:
     def row(self, row: Row) -> None:
         """Time it, judge it, say it, write it down."""
         race = row.race(self.bench, self.ours)
-        timed = self.timer.race(race.contenders, self.rounds or row.rounds, told=self.told)
-        watched = {one.name: one for one in race.contenders if one.name in race.private}
-        private = {name: self.timer.private_peak(one) for name, one in watched.items()}
+        try:
+            timed = self.timer.race(race.contenders, self.rounds or row.rounds, warm=row.warm, told=self.told)
+            watched = {one.name: one for one in race.contenders if one.name in race.private}
+            private = {name: self.timer.private_peak(one) for name, one in watched.items()}
+        finally:
+            race.close()
         self.clear()
         findings = judge(row.name, race, timed, private)
         self.findings += findings
@@ -82,12 +85,17 @@ class Session:
 
     def compare(self, row: Row, other: Ours) -> None:
         """The same work by two commits of ours, in turn; how long the first takes in terms of the second."""
-        sides = []
-        for ours in (self.ours, other):
-            mine = [one for one in row.race(self.bench, ours).contenders if one.ours]
-            sides.append([replace(one, name=f'{one.name} @{ours.commit}') for one in mine])
+        races = [(ours, row.race(self.bench, ours)) for ours in (self.ours, other)]
+        sides = [
+            [replace(one, name=f'{one.name} @{ours.commit}') for one in race.contenders if one.ours] for ours, race in races
+        ]
         pairs = list(zip(*sides, strict=True))
-        timed = self.timer.race([one for pair in pairs for one in pair], self.rounds or row.rounds, told=self.told)
+        try:
+            every = [one for pair in pairs for one in pair]
+            timed = self.timer.race(every, self.rounds or row.rounds, warm=row.warm, told=self.told)
+        finally:
+            for _, race in races:
+                race.close()
         self.clear()
         _write(report.text_table(report.FIGURE_HEADS, report.figures(timed)))
         for first, second in zip(timed[::2], timed[1::2], strict=True):
@@ -133,6 +141,7 @@ def environment(folder: Path) -> dict[str, str]:
         'DVC_SITE_CACHE_DIR': str(folder / 'home/dvc-site'),
         'MLFLOW_DISABLE_TELEMETRY': 'true',
         'DO_NOT_TRACK': '1',
+        **server.ENVIRON,
     }
 
 

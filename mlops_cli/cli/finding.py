@@ -47,7 +47,7 @@ def _no_file(path: str) -> UserError:
 def _instead(here: str) -> str:
     """What to do where no pipeline is."""
     if os.path.isfile(os.path.join(here, 'dvc.yaml')):
-        return 'there is a dvc.yaml: cp dvc.yaml pipeline.yaml, then mlops plan says what to change, by line'
+        return 'there is a dvc.yaml: mlops adopt dvc takes the project over, and runs nothing'
     if is_bare_repository(here):
         return 'this is a bare git repository, which has no files: git worktree add ../work, and go there'
     return 'mlops init makes a project here, or name one: mlops -C DIR ...'

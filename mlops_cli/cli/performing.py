@@ -126,7 +126,20 @@ def perform_request(
             begun(event, printed_file(bench.root, event.run))
 
         request = replace(request, stages=output_words(bench, request.stages))
-        return perform(bench, request, silent=json, then=then, events=events, begun=leave if begun else None)
+        with _looking_up(bench) as looking:
+            return perform(looking, request, silent=json, then=then, events=events, begun=leave if begun else None)
+
+
+@contextmanager
+def _looking_up(bench: Workbench) -> Iterator[Workbench]:
+    """The same, with what a remote has where somebody has said that it is to be asked.  Raises UserError."""
+    if not bench.config.cache_remote:
+        yield bench
+        return
+    from mlops_cli.cli.sharing import looking_elsewhere
+
+    with looking_elsewhere(bench) as looking:
+        yield looking
 
 
 def _open(path: str, project: Root) -> int:

@@ -5,6 +5,8 @@ from __future__ import annotations
 from mlops_cli.cli import context
 from mlops_cli.cli.commands.checkout import Placing
 from mlops_cli.cli.console import Line, one_line, say
+from mlops_cli.cli.routing import Routing, depot_or
+from mlops_cli.cli.sharing import Sharing
 from mlops_cli.cli.transferring import Transfer, depot_of
 from mlops_cli.cli.wiring import workbench, writing
 from mlops_cli.core.units import plural, show_seconds, show_size
@@ -24,7 +26,11 @@ def pull_first() -> None:
             absent = {path: ref for path, ref in tracked.items() if bench.root.stat(path) is None}
             there = {path: ref for path, ref in absent.items() if not bench.store.missing([ref])}
             placed = Placing(bench).these(Targets(there)).placed if there else ()
-            transfer.fetch(bench.store, depot, outputs_here(bench, depot).wanted.items(), told)
+            present = outputs_here(bench, depot)
+            for other, part in Routing(bench, name, False).split(present.wanted.items()):
+                with depot_or(bench, other, name, depot) as away:
+                    transfer.fetch(bench.store, away, part, told)
+            Sharing(bench, depot).bring(present.steps)
     if told.objects and not context.current.quiet:
         said = f'{plural(told.objects, "object")}, {show_size(told.size)} in {show_seconds(moving.seconds)}'
         say(Line(f'  fetched   {said} from {name}', 'done'))

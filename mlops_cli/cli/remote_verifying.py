@@ -95,3 +95,13 @@ class Checked:
         _tell(self.damaged)
         if self.read and not self.damaged:
             out(f'{plural(self.read, "object")} read back, all sound.')
+
+
+def together(looked: Sequence[Checked]) -> Checked:
+    """What was looked at in several remotes, as one."""
+    first = looked[0]
+    for one in looked[1:]:
+        first.mended += one.mended
+        first.damaged += one.damaged
+        first.read += one.read
+    return first

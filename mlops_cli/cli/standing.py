@@ -7,7 +7,7 @@ import errno
 import os
 import time
 from collections.abc import Collection, Iterable, Iterator, Mapping
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from mlops_cli import git
 from mlops_cli.cli.uncommitted import NOTHING, Uncommitted, recorded
@@ -16,7 +16,7 @@ from mlops_cli.core import layout
 from mlops_cli.core.classes import dataclass
 from mlops_cli.core.clock import from_iso
 from mlops_cli.core.errors import UserError
-from mlops_cli.core.units import show_seconds, show_size
+from mlops_cli.core.units import ago, show_seconds, show_size
 from mlops_cli.fsio.locks import LockFile
 from mlops_cli.records import data
 from mlops_cli.run import live
@@ -35,6 +35,7 @@ if TYPE_CHECKING:
 NOT_HERE = 'not here'
 NOWHERE = 'not here and not in this cache'
 NO_WAY_BACK = 'what was added is not in this cache'
+IN_PLACE = 'recorded in place'
 COUNTED = 2_000_000  # bytes of a folder's node beyond which differences are not counted
 
 
@@ -54,9 +55,11 @@ class Working:
 @dataclass(frozen=True, slots=True)
 class Standing:
     """``branch`` None where git has no answer, for the reason ``no_git``; empty on no branch.  ``uncommitted``: what git does
-    not have as it is.  ``data``: path of tracked data -> how it differs from its record.  ``cosmetic``: code that was edited
-    and means the same.  ``unknown_code``: those of the plan's notes that are about code which could not be followed.
-    ``died``: runs of which nothing is undone yet.  ``unread``: records of runs after the last one that cannot be read."""
+    not have as it is.  ``data``: path of tracked data -> how it differs from its record; ``old``: -> that it is older than
+    it may be.  ``cosmetic``: code that was edited and means the same.
+    ``unknown_code``: those of the plan's notes that are about code which could not be followed.
+    ``died``: runs of which nothing is undone yet.  ``unread``: records of runs after the last one that cannot be read.
+    ``unsent``: (remote, results, tracked data) that it is not known to hold, and outputs that are to stay here."""
 
     now: float
     branch: str | None = None
@@ -65,12 +68,14 @@ class Standing:
     running: tuple[Working, ...] = ()
     uncommitted: Uncommitted = NOTHING
     data: Mapping[str, str] | None = None
+    old: Mapping[str, str] | None = None
     cosmetic: tuple[str, ...] = ()
     unknown_code: Collection[str] = ()
     no_git: str = 'not in a git repository'
     died: tuple[Killed, ...] = ()
     unsaved: Collection[str] | None = None
     unread: int = 0
+    unsent: tuple[str, int, tuple[str, ...], tuple[str, ...]] | None = None
 
 
 def in_git(bench: Workbench) -> tuple[git.Head | None, tuple[str, ...]]:
@@ -139,44 +144,91 @@ def _progress(bench: Workbench, doing: live.Doing) -> str:
     return ', '.join([*progress_words(found), *([f'about {show_seconds(left)} left'] if left and left >= 1 else [])])
 
 
+@dataclass(frozen=True, slots=True)
+class DataState:
+    """Tracked data as it is here.  ``state``: ``same``, ``changed``, ``absent``.  ``text``: how it differs, in words, empty
+    where it does not.  ``counts``: files of a folder that are new, changed and gone, where that is known.  ``saved``:
+    whether what is recorded can be put back from this cache.  ``old``: in words, where it is older than it may be."""
+
+    record: data.Record
+    state: str
+    text: str = ''
+    counts: tuple[int, int, int] | None = None
+    saved: bool = True
+    old: str = ''
+
+    def document(self) -> dict[str, Any]:
+        new, changed, gone = self.counts or (None, None, None)
+        return {
+            'path': self.record.path, 'state': self.state, 'new': new, 'changed': changed, 'gone': gone, 'saved': self.saved,
+            'max_age': self.record.max_age, 'checked': self.record.checked, 'overdue': bool(self.old),
+        }  # fmt: skip
+
+
+def data_states(bench: Workbench, now: float) -> tuple[DataState, ...]:
+    """Tracked data that is not as its record says, or older than it may be.  ``now``: seconds since 1970."""
+    found = (_state(bench, record, now) for record in data.records(bench.root).values())
+    return tuple(one for one in found if one.text or one.old)
+
+
 def data_changes(bench: Workbench) -> dict[str, str]:
-    """Tracked data that is not as its record says."""
-    found = {}
-    for path, record in data.tracked(bench.root).items():
-        here = bench.workspace.ref(path)
-        if here is None:
-            found[path] = _absent(bench, record)
-        elif here.identity != record.identity:
-            found[path], before = _differing(bench, record, here)
-            if bench.store.missing(before):
-                found[path] += f'; {NO_WAY_BACK}'
-    return found
+    """Tracked data that is not as its record says, in words."""
+    return {one.record.path: one.text for one in data_states(bench, 0.0) if one.text}
 
 
-def _absent(bench: Workbench, record: ObjectRef) -> str:
-    if not bench.store.missing([record]):
-        return NOT_HERE
+def _state(bench: Workbench, record: data.Record, now: float) -> DataState:
+    old = _too_old(record, now)
+    here = bench.workspace.ref(record.path)
+    if here is None:
+        saved = not bench.store.missing([record.ref])
+        return DataState(record, 'absent', NOT_HERE if saved else _absent(record.ref), saved=saved, old=old)
+    if here.identity == record.ref.identity:
+        return DataState(record, 'same', old=old)
+    counts, before = _differing(bench, record.ref, here)
+    named = zip(counts or (), ('new', 'changed', 'gone'), strict=False)
+    words = ', '.join(f'{count:,} {word}' for count, word in named if count)
+    saved = not bench.store.missing(before)
+    text = (words or 'changed') + (f'; {IN_PLACE}' if record.in_place else '' if saved else f'; {NO_WAY_BACK}')
+    return DataState(record, 'changed', text, counts, saved, old)
+
+
+def _too_old(record: data.Record, now: float) -> str:
+    """``imported 40 days ago, max_age 30d``; empty where it is not."""
+    due = record.due
+    if due is None or now < due:
+        return ''
+    moment = from_iso(record.checked if 'T' in record.checked else f'{record.checked}T00:00:00Z')
+    return f'{"added" if record.source is None else "looked at"} {ago(now - moment)}, max_age {record.max_age}'
+
+
+def _absent(record: ObjectRef) -> str:
     about = f'{show_size(record.size)}, {record.digest.hex[:8]}…'
     return f'{NOWHERE}: mlops pull, or copy it here ({about})'
 
 
-def _differing(bench: Workbench, before: ObjectRef, after: ObjectRef) -> tuple[str, list[ObjectRef]]:
-    """``5,012 new, 3 changed`` of a folder as far as both are known, else ``changed``; and what it takes to go back."""
+def _differing(
+    bench: Workbench, before: ObjectRef, after: ObjectRef
+) -> tuple[tuple[int, int, int] | None, list[ObjectRef]]:
+    """Files of a folder that are new, changed and gone as far as both are known, None for others; and what it takes to go
+    back."""
     if before.kind != 'tree' or after.kind != 'tree':
-        return 'changed', [before]
+        return None, [before]
 
     def read(digest: Digest) -> bytes:
         node = bench.workspace.node(digest)
         return bench.store.read(digest) if node is None else node
 
-    counts, gone = {'new': 0, 'changed': 0, 'gone': 0}, []
+    counts, gone = [0, 0, 0], []
     try:
         for _, one, two in diff(before, after, read):
-            counts['new' if one is None else 'gone' if two is None else 'changed'] += 1
-            gone += [one.ref] if one is not None and one.digest is not None else []
+            if one is not None and one.digest is not None:
+                gone.append(one.ref)
+            if (one is not None and one.kind == 'dir') or (two is not None and two.kind == 'dir'):
+                continue  # what lies in it is counted
+            counts[0 if one is None else 2 if two is None else 1] += 1
     except UserError:  # the recorded state is not in this cache
-        return 'changed', [before]
-    return ', '.join(f'{count:,} {word}' for word, count in counts.items() if count) or 'changed', gone
+        return None, [before]
+    return (counts[0], counts[1], counts[2]), gone
 
 
 def unsaved_outputs(bench: Workbench, plan: Plan) -> tuple[str, ...]:

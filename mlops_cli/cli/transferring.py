@@ -41,10 +41,10 @@ def depot_of(bench: Workbench, name: str) -> Iterator[tuple[str, Depot]]:
     """(the remote's name, what is in it).  Nothing is asked of it yet.  Raises UserError."""
     name = chosen(bench.config.remotes, name)
     require_confirmed(bench.root, load_settings(bench.root, os.environ)[f'remotes.{name}'])
-    url = bench.config.remotes[name].url
+    remote = bench.config.remotes[name]
     from mlops_cli.store.remote import open_bucket
 
-    depot = Depot(open_bucket(url), KeptIndexes(bench.root, url))
+    depot = Depot(open_bucket(remote.url, remote.python), KeptIndexes(bench.root, remote.url))
     try:
         yield name, depot
     finally:
@@ -120,10 +120,13 @@ class Further(Protocol):
     def tell(self) -> None: ...
 
 
-def tell(transfer: Transfer, schema: str, hint: str, json: bool, further: Further | None = None) -> None:
+def tell(transfer: Transfer, schema: str, hint: str, json: bool, *further: Further) -> None:
     if json:
-        print_json({**transfer.document(schema), **(further.document() if further else {})})
+        document = transfer.document(schema)
+        for one in further:
+            document |= one.document()
+        print_json(document)
         return
     transfer.tell(hint)
-    if further:
-        further.tell()
+    for one in further:
+        one.tell()

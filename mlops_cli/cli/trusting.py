@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 import sys
 import time
 
@@ -33,6 +34,24 @@ def require_confirmed(root: Root, setting: Setting, *, yes: bool = False) -> Non
         say(Line(f'{setting.where}: {said}', ''))
         if not _asked("It came with git. Send this project's data there, from this clone? [y/N] "):
             raise UserError(f'{setting.name} is not confirmed', exit_code=ExitCode.REFUSED, hint='nothing was sent or changed')
+    trust.confirm(root, subject, time.time())
+
+
+def require_source(root: Root, path: str, place: str) -> None:
+    """As require_confirmed, for where tracked data comes from: ``path`` is the data's, ``place`` as its source has it."""
+    subject = trust.source_at(place)
+    if trust.confirmed(root, subject):
+        return
+    said = f'{one_line(path)} comes from {one_line(place)}'
+    if not context.current.yes:
+        if not (terminal(sys.stdin) and terminal(sys.stderr)):
+            raise UserError(
+                f'{said}, which came with git and nobody here has confirmed',
+                exit_code=ExitCode.REFUSED,
+                hint=f'if that is right: mlops --yes update {shlex.quote(path)}',
+            )
+        if not _asked(f'{said}. That came with git. Fetch from there, in this clone? [y/N] '):
+            raise UserError(f'{one_line(place)} is not confirmed', exit_code=ExitCode.REFUSED, hint='nothing was fetched')
     trust.confirm(root, subject, time.time())
 
 

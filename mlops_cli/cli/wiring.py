@@ -12,6 +12,7 @@ from mlops_cli.cli.console import Line, say
 from mlops_cli.cli.finding import project_folder
 from mlops_cli.cli.quick import compare, settle
 from mlops_cli.cli.quick.learn import learning
+from mlops_cli.core import layout
 from mlops_cli.core.classes import dataclass
 from mlops_cli.core.errors import ExitCode, UserError
 from mlops_cli.fsio.paths import Root
@@ -23,6 +24,9 @@ from mlops_cli.run.workbench import Workbench, open_workbench
 
 if TYPE_CHECKING:
     from mlops_cli.fsio.locks import LockFile
+
+
+FOLLOWS = b'# mlops follows DVC: '  # how such a pipeline begins
 
 
 @dataclass(frozen=True)
@@ -88,6 +92,7 @@ def _opened(folder: str, assignments: Sequence[str], tolerant: bool, learns: boo
         )
 
     try:
+        _require_current(project.folder)
         bench = opened()
     except UserError as error:
         if not tolerant or error.exit_code != ExitCode.WRONG_INPUT:
@@ -98,6 +103,24 @@ def _opened(folder: str, assignments: Sequence[str], tolerant: bool, learns: boo
         yield bench
     finally:
         bench.close()
+
+
+def _require_current(folder: str) -> None:
+    """A pipeline that follows another tool's has to be as that is now.  Raises UserError."""
+    with Root(folder) as root:
+        try:
+            fd = root.open(layout.PIPELINE_FILE)
+            try:
+                begins = os.read(fd, len(FOLLOWS))
+            finally:
+                os.close(fd)
+        except (OSError, UserError):
+            return  # whoever loads it says what is wrong
+        if begins == FOLLOWS:
+            from mlops_cli.adopt.dvc.following import LIMIT, require_current
+            from mlops_cli.fsio.atomic import read_file
+
+            require_current(root, read_file(root, layout.PIPELINE_FILE, LIMIT))
 
 
 def project_relative(root: str, word: str) -> str:

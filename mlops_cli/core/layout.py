@@ -45,6 +45,8 @@ CHECKPOINTS = '.mlops/local/checkpoints'
 CRASHES = '.mlops/local/crashes'
 TRUST = '.mlops/local/trust.json'
 REMOTES = '.mlops/local/remotes'  # indexes of packs, a folder for each remote
+IMPORTS = '.mlops/local/imports'  # of folders elsewhere: which file had which content, a file for each
+STATISTICS = '.mlops/local/statistics'
 
 
 def run_record(run_id: str) -> str:

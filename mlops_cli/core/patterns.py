@@ -22,3 +22,7 @@ class _Pattern:
 def pattern(text: AnyStr, flags: int = 0) -> re.Pattern[AnyStr]:
     """As re.compile(), but a mistake in it is found when it is used.  For its methods only, not for functions of :mod:`re`."""
     return cast('re.Pattern[AnyStr]', _Pattern(text, flags))
+
+
+# The interpreter of a host: no option, and no word that a shell would take for more.
+INTERPRETER = pattern(r'(?:~?/)?[A-Za-z0-9_][A-Za-z0-9_.+-]*(?:/[A-Za-z0-9_.+-]+)*')

@@ -377,7 +377,7 @@ class Targets:
 
     def _outside(self, word: str, full: str) -> Target:
         """Whatever it is, by its content."""
-        from mlops_cli.experiments.outside import hashed
+        from mlops_cli.fingerprint.outside import hashed
 
         ref = hashed(full)
         makers = self.records.makers('', ref.digest, deep=True)

@@ -182,6 +182,8 @@ class Batch:
             with Folders(self._folder_mode) as folders:
                 if self.durability != 'none':
                     self._write_out(group, folders)
+                for fence in ops.fences:
+                    fence()
                 for _, items in groupby(sorted(group, key=_naming_order), key=lambda item: item.level):
                     self._name_level(items, folders)
         except BaseException as error:

@@ -16,7 +16,7 @@ import weakref
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from functools import lru_cache
-from typing import Literal, Protocol
+from typing import TYPE_CHECKING, Literal, Protocol
 
 from mlops_cli.core.clock import iso
 from mlops_cli.core.digest import digest_of
@@ -24,6 +24,9 @@ from mlops_cli.core.errors import ExitCode, UserError
 from mlops_cli.fsio import ops, patience, temporaries
 from mlops_cli.fsio.holders import Holder, HolderTable
 from mlops_cli.fsio.paths import Root
+
+if TYPE_CHECKING:
+    from mlops_cli.fsio.leases import Leases
 
 Mode = Literal['shared', 'exclusive']
 OnWait = Callable[[Holder | None, float], None]
@@ -120,8 +123,8 @@ class LockFile:
     following links.  ``command``: what to tell those who wait (no secrets).  ``mode``: of the file, less the umask.
 
     A shared lock counts how often this object took it; an exclusive one excludes this object's other takers too.  Thread
-    safe.  A forked child holds nothing and may take locks of its own.  Methods raise OSError where the file system has no
-    locks or the file cannot be opened."""
+    safe.  A forked child holds nothing and may take locks of its own.  Where the file system has no locks they are leases
+    (leases.py).  Methods raise OSError where the file cannot be opened."""
 
     def __init__(self, path: str, *, root: Root | None = None, command: str = '', mode: int = 0o600) -> None:
         self._root = root
@@ -130,6 +133,7 @@ class LockFile:
         self._held: dict[int, int] = {}  # byte -> how many shared takers, or _EXCLUSIVE
         self._freed = threading.Condition()
         self._fd = -1
+        self._leases: Leases | None = None  # in place of locks, where the file system has none
         self._table = HolderTable(lambda: self._open(f'{self._path}.holders'), command)
         self._file()
         forget_in_children(self)
@@ -154,6 +158,7 @@ class LockFile:
     def after_fork(self) -> None:
         """Let go, in a forked child, of what is the parent's."""
         self._freed = threading.Condition()
+        self._leases = None
         self.close()
 
     def close(self) -> None:
@@ -161,6 +166,9 @@ class LockFile:
         with self._freed:
             self._held.clear()
             self._table.close()
+            if self._leases is not None:
+                self._leases.release_all()
+                self._leases = None
             fd, self._fd = self._fd, -1
             if fd >= 0:
                 os.close(fd)
@@ -181,12 +189,38 @@ class LockFile:
             if count == _EXCLUSIVE or (count and exclusive):
                 return False
             if not count:
-                if not try_lock(self._file(), exclusive=exclusive, start=byte, length=1):
+                if not self._take(byte, exclusive):
                     return False
                 if noted:
                     self._table.put(byte)
             self._held[byte] = _EXCLUSIVE if exclusive else count + 1
             return True
+
+    def _take(self, byte: int, exclusive: bool) -> bool:
+        if self._leases is None:
+            try:
+                return try_lock(self._file(), exclusive=exclusive, start=byte, length=1)
+            except OSError as error:
+                self._without_locks(error)
+        assert self._leases is not None
+        return self._leases.try_take(byte, exclusive=exclusive)
+
+    def _is_taken(self, byte: int) -> bool:
+        if self._leases is None:
+            try:
+                return is_locked(self._file(), start=byte, length=1)
+            except OSError as error:
+                self._without_locks(error)
+        assert self._leases is not None
+        return self._leases.is_taken(byte)
+
+    def _without_locks(self, error: OSError) -> None:
+        """From here on by leases; raises the error if it is another one."""
+        from mlops_cli.fsio import leases
+
+        if error.errno not in leases.NO_LOCKS or self._held:
+            raise error
+        self._leases = leases.Leases(f'{ops.path_of(self._file())}.leases')
 
     def release(self, name: str) -> None:
         """Give back what one try or acquire took.  Raises ValueError if this object does not hold it."""
@@ -198,7 +232,10 @@ class LockFile:
             if count > 1:
                 self._held[byte] = count - 1
                 return
-            unlock(self._file(), start=byte, length=1)
+            if self._leases is not None:
+                self._leases.release(byte)
+            else:
+                unlock(self._file(), start=byte, length=1)
             del self._held[byte]
             self._freed.notify_all()
 
@@ -211,7 +248,7 @@ class LockFile:
         """Whether anybody, this object included, holds the lock in any mode; takes nothing itself."""
         byte = byte_of(name)
         with self._freed:
-            return byte in self._held or is_locked(self._file(), start=byte, length=1)
+            return byte in self._held or self._is_taken(byte)
 
     def holder(self, name: str) -> Holder | None:
         """Who took the lock last and seems to have it still: advice for people, never to be relied on."""

@@ -22,6 +22,8 @@ Listener = Callable[[str, dict[str, Any]], None]
 Given = ParamSpec('Given')
 Result = TypeVar('Result')
 
+fences: list[Callable[[], None]] = []  # asked before names are given: is what was locked for it still held?
+
 _injectors: tuple[Listener, ...] = ()
 _listeners: tuple[Listener, ...] = ()
 _hooks: tuple[Listener, ...] = ()  # injectors first: what they made fail never happened, so it is not recorded

@@ -3,7 +3,7 @@ any repository.  Nothing that a repository brings along is executed (program.py)
 
 What reads whole commits is not loaded from here: :mod:`mlops_cli.git.commits`, :mod:`mlops_cli.git.exporting`."""
 
-from mlops_cli.git.files import changed, ignored, lacking, tracked
+from mlops_cli.git.files import changed, ignored, lacking, last_committed, tracked
 from mlops_cli.git.program import ask
 from mlops_cli.git.repository import Head, has_repository, head, references, resolve, top, user_name, worktrees
 
@@ -15,6 +15,7 @@ __all__ = [
     'head',
     'ignored',
     'lacking',
+    'last_committed',
     'references',
     'resolve',
     'top',

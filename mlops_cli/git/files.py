@@ -81,6 +81,20 @@ def lacking(folder: str, paths: Sequence[str]) -> tuple[frozenset[str], frozense
     return missing, frozenset(path for path in paths if path not in missing and path not in known)
 
 
+def last_committed(folder: str, below: str) -> dict[str, int]:
+    """File below a folder, both relative to ``folder`` -> when a commit that HEAD knows last changed it, in seconds since 1970;
+    empty outside a repository."""
+    listing = ['log', '--format=%x01%ct', '--name-only', '--no-renames', '--diff-filter=AM', '--relative', '--', below]
+    found: dict[str, int] = {}
+    when = 0
+    for line in (run(folder, listing) or b'').splitlines():
+        if line.startswith(b'\x01'):
+            when = int(line[1:])
+        elif line:
+            found.setdefault(os.fsdecode(line), when)
+    return found
+
+
 def _around(path: str) -> Iterator[str]:
     while '/' in path:
         path = path.rpartition('/')[0]

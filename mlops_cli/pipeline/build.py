@@ -91,7 +91,7 @@ class Builder:
         return Stage(
             name=instance.name, group=instance.group, command=self._command(scope), wdir=self.wdir, used=tuple(used.values()),
             outputs=get('outs', self._outs, ()) + get('metrics', self._metrics, ()) + get('plots', self._plots, ()),
-            needs=needs, where=self.part.where(('stages', instance.group), key=True), places=places,
+            needs=needs, where=self.part.where(('stages', self.group), key=True), places=places,
             axes=_NOTHING if item is None else dict(item) if isinstance(item, Mapping) else {'item': item},
             **{'resources': _RESOURCES, 'retry': _RETRY, 'code': _CODE, 'meta': _NOTHING, **given})
 
@@ -275,18 +275,17 @@ class Builder:
     # Outputs
 
     def _outs(self, value: Any, path: Path) -> tuple[Output, ...]:
-        return tuple(Output(text, 'out', more.get('cache', True), more.get('persist', False), more.get('desc', ''), None,
-                            _NOTHING, where) for text, more, where in self._made(value, path))
+        return tuple(Output(text, 'out', *_kept(more), where=where) for text, more, where in self._made(value, path))
 
     def _metrics(self, value: Any, path: Path) -> tuple[Output, ...]:
-        return tuple(Output(text, 'metric', more.get('cache', True), more.get('persist', False), more.get('desc', ''),
+        return tuple(Output(text, 'metric', *_kept(more),
                             Metric(more.get('primary'), more.get('goals', {}),
                                    {name: float(number) for name, number in more.get('tolerance', {}).items()}),
                             _NOTHING, where)
                      for text, more, where in self._made(value, path))
 
     def _plots(self, value: Any, path: Path) -> tuple[Output, ...]:
-        return tuple(Output(text, 'plot', more.get('cache', True), more.get('persist', False), more.get('desc', ''),
+        return tuple(Output(text, 'plot', *_kept(more),
                             plot={key: more[key] for key in _PLOT_KEYS if key in more}, where=where)
                      for text, more, where in self._made(value, path))
 
@@ -372,3 +371,9 @@ def _has_template(value: Any) -> bool:
     if isinstance(value, Mapping):
         return any('${' in key or _has_template(below) for key, below in value.items())
     return isinstance(value, list) and any(map(_has_template, value))
+
+
+def _kept(more: Mapping[str, Any]) -> tuple[bool, bool, str, bool, str]:
+    """What every kind of output may say: cache, persist, desc, push, remote."""
+    return (more.get('cache', True), more.get('persist', False), more.get('desc', ''), more.get('push', True),
+            more.get('remote', ''))

@@ -24,9 +24,9 @@ _OTHER = pattern(r'[^\w.+=-]+')
 
 @dataclass(frozen=True)
 class Instance:
-    """``name``: train@forest-1.  ``item``: what ``${item}`` is, of a matrix the value of each axis; None without instances.
-    ``path``: where the stage's keys stand in the file.  ``axes``: the names of the axes.  ``used``: parameters that made its
-    item."""
+    """``name``: train@forest-1, ``group``: train, also where the file has the instance written out.  ``item``: what ``${item}``
+    is, of a matrix the value of each axis; None without instances.  ``path``: where the stage's keys stand in the file.
+    ``axes``: the names of the axes.  ``used``: parameters that made its item."""
 
     name: str
     group: str
@@ -54,7 +54,11 @@ def instances(part: Part, group: str, raw: Mapping[str, Any], environ: Mapping[s
     names = raw.get('do', raw).get('env', ())
     scope = replace(part.scope, environ={name: environ.get(name) for name in names}) if names else part.scope
     if 'foreach' not in raw and 'matrix' not in raw:
-        return [Instance(group, group, raw, path, scope)]
+        return [Instance(group, group.partition('@')[0], raw, path, scope)]
+    if '@' in group:
+        problems.add(f'stage {group}: what stands behind "@" is an instance, which cannot have instances',
+                     part.where(path, key=True), 'leave out what stands behind the "@"')
+        return []
     used: list[Used] = []
     noting = scope.noting(used.append)
     if 'foreach' in raw:

@@ -9,7 +9,7 @@ from heapq import heapify, heappop, heappush
 from typing import Any
 
 from mlops_cli.core.errors import UserError, UserErrors
-from mlops_cli.core.paths import Pattern, ancestors, is_pattern
+from mlops_cli.core.paths import Pattern, ancestors, inside, is_pattern
 from mlops_cli.pipeline.spec import Pipeline, Stage
 
 Edges = Mapping[str, tuple[str, ...]]
@@ -77,6 +77,15 @@ def _named(stage: Stage) -> Iterator[str]:
         if dep.kind == 'stage':
             yield dep.value
     yield from stage.needs
+
+
+def readers(pipeline: Pipeline, path: str) -> tuple[str, ...]:
+    """Stages that declare to read a path, something in it, or something that holds it, in the order of the file."""
+    def touches(stage: Stage) -> bool:
+        return any(inside(one, path) or inside(path, one) for one in _read(stage)) or any(
+            Pattern(text).reaches(path) or inside(_fixed_folder(text), path) for text in _globbed(stage))
+
+    return tuple(stage.name for stage in pipeline.stages.values() if touches(stage))
 
 
 class Makers:

@@ -41,15 +41,16 @@ def load(root: FilePath, *, file: str = layout.PIPELINE_FILE, environ: Mapping[s
     return load_from(root, file, environ, overlay)[0]
 
 
-def load_from(root: FilePath, file: str, environ: Mapping[str, str], overlay: Overlay | None) -> tuple[Pipeline, Sources]:
-    """As :func:`load`, and what it was made from."""
+def load_from(root: FilePath, file: str, environ: Mapping[str, str], overlay: Overlay | None,
+              given: Mapping[str, bytes] | None = None) -> tuple[Pipeline, Sources]:
+    """As :func:`load`, and what it was made from.  ``given``: what files hold in place of what they hold on disk."""
     problems = Problems()
     try:
         opened = Root(root)
     except OSError as error:
         raise machine_error(error, 'open the project') from None
     with opened, without_collector():
-        sources = Sources(opened, overlay or {})
+        sources = Sources(opened, overlay or {}, given)
         documents = _documents(file, sources, problems)
         pipeline = _assemble(documents, root, sources, environ, problems)
     problems.raise_if_any()
@@ -219,13 +220,25 @@ def _assemble(files: list[_File], root: FilePath, sources: Sources, environ: Map
             made = [] if group in file.broken or not complete else _stages(part, group, raw, sources, environ, problems, axes)
             if not made or len(places[group]) > 1:
                 broken.add(group)
-            stages.update((stage.name, stage) for stage in made if stage.name not in stages)
+            for stage in made:
+                if stages.setdefault(stage.name, stage) is not stage and stage.name != group:
+                    problems.add(f'stage {group} makes {stage.name}, which is there already', stage.where,
+                                 f'the other one stands at {stages[stage.name].where}')
+    _not_both(stages, problems)
     duplicates(places, problems)
     first = files[0].document.value if files else {}
     pipeline = Pipeline(_text(first.get('name')) or os.path.basename(os.path.realpath(root)), stages, tuple(sources.files),
                         tuple(sources.absent), _text(first.get('desc')))
     check(pipeline, axes, broken, problems)
     return pipeline
+
+
+def _not_both(stages: Mapping[str, Stage], problems: Problems) -> None:
+    """A name is that of a stage, or of a group of instances."""
+    for stage in stages.values():
+        if stage.group != stage.name and stage.group in stages:
+            problems.add(f'stage {stage.name}: {stage.group} is a stage by itself, at {stages[stage.group].where}', stage.where,
+                         'a stage, or instances of it: give one of them another name')
 
 
 def _text(value: Any) -> str:

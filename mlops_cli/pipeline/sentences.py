@@ -27,12 +27,12 @@ _ELSEWHERE = {
     'threads': 'resources: {cpus: ...}', 'conda': 'environment: takes venv or uv',
     'lock': 'it is called mutex here', 'strategy': 'it is called matrix here', 'for': 'it is called foreach here',
     'datasets': 'data that no stage makes is tracked by mlops add',
-    'push': 'there are no remotes yet; projects can share a cache: cache.dir in .mlops/config.local.yaml',
-    'remote': 'there are no remotes yet; projects can share a cache: cache.dir in .mlops/config.local.yaml',
+    'push': 'it is a setting of an output: outs: [{PATH: {push: false}}]',
+    'remote': 'it is a setting of an output: outs: [{PATH: {remote: NAME}}]',
     'live': 'list the file under metrics or plots',
 }
 _STAGE_KEYS = ('cmd', 'deps', 'outs', 'params', 'metrics', 'plots')
-_SETTINGS = ('cache', 'persist', 'desc', 'primary', 'goals', 'tolerance', 'x', 'y', 'title', 'template')
+_SETTINGS = ('cache', 'persist', 'desc', 'push', 'remote', 'primary', 'goals', 'tolerance', 'x', 'y', 'title', 'template')
 _BOUNDS = ('minimum', 'maximum', 'exclusiveMinimum', 'pattern', 'minLength')
 _NO_TEXT = ('a list', 'a mapping', 'a number', 'a whole', 'true', 'a time', 'a size', '1,')
 _STAGE = 'a mapping with at least cmd'

@@ -57,12 +57,14 @@ class Problems:
 
 
 class Sources:
-    """Reads files of the project and remembers which.  ``overlay``: (file, dotted key) -> value of ``--set``.
+    """Reads files of the project and remembers which.  ``overlay``: (file, dotted key) -> value of ``--set``.  ``given``: what
+    files hold in place of what they hold on disk.
 
     ``files``: each with its bytes and their digest.  ``steady``: each was the same whenever it was looked at."""
 
-    def __init__(self, root: Root, overlay: Overlay) -> None:
+    def __init__(self, root: Root, overlay: Overlay, given: Mapping[str, bytes] | None = None) -> None:
         self.root = root
+        self.given = given or {}
         self.overlay = overlay
         self.files: dict[str, tuple[int, str]] = {}
         self.absent: dict[str, None] = {}
@@ -72,7 +74,7 @@ class Sources:
     def bytes_of(self, rel: str, limit: int) -> bytes | None:
         """The content of a file, None if it is absent.  Raises UserError, without a place."""
         try:
-            data = read_file(self.root, rel, limit)
+            data = self.given[rel] if rel in self.given else read_file(self.root, rel, limit)
         except (FileNotFoundError, NotADirectoryError):
             self.absent[rel] = None
             self.steady &= rel not in self.files
@@ -146,12 +148,27 @@ def scope_of(document: Document, folder: str, sources: Sources, problems: Proble
             if not named.endswith(paramfile.SUFFIXES):
                 raise UserError(f'{named} is no parameter file', hint=f'those end in {", ".join(paramfile.SUFFIXES)}')
         file = named or _join(folder, layout.PARAMS_FILE)
-        values = sources.values(file)
+        values = _values_of(file, named is None and not _uses_values(document), sources)
         if values is None and named:
             raise UserError(f'there is no parameter file {file}', hint='make it, or remove params')
         scope = Scope({}).merged(values or {}, origin=file)
     scope = with_vars(document.value.get('vars'), scope, document, ('vars',), folder, sources, problems, loaded=file)
     return scope, named, len(problems.errors) == before
+
+
+def _uses_values(document: Document) -> bool:
+    """Whether anything in a file may be about parameters: where nothing is, how params.yaml stands does not matter to it."""
+    return '${' in document.text.replace('\\${', '') or bool(document.value.get('vars'))
+
+
+def _values_of(file: str, tolerant: bool, sources: Sources) -> dict[str, Any] | None:
+    """``tolerant``: none where the file is wrong.  Raises UserError."""
+    try:
+        return sources.values(file)
+    except UserError:
+        if not tolerant or sources.overlay:
+            raise
+        return None
 
 
 def with_vars(entries: Any, scope: Scope, document: Document, path: Path, folder: str, sources: Sources, problems: Problems,

@@ -61,13 +61,16 @@ class Metric:
 @dataclass(frozen=True, slots=True)
 class Output:
     """``role``: metrics and plots are outputs like others that are also read.  ``cache`` False: git keeps it (we store it
-    all the same).  ``persist``: left in place when the stage starts, and then never looked up."""
+    all the same).  ``persist``: left in place when the stage starts, and then never looked up.  ``push`` False: it goes to no
+    remote; ``remote``: to that one, '' for the usual one."""
 
     path: str
     role: Literal['out', 'metric', 'plot'] = 'out'
     cache: bool = True
     persist: bool = False
     desc: str = ''
+    push: bool = True
+    remote: str = ''
     metric: Metric | None = None
     plot: Mapping[str, Any] = field(default_factory=dict)
     where: Where = NOWHERE

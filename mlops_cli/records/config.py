@@ -29,10 +29,12 @@ DURABILITIES: tuple[Durability, ...] = ('batch', 'full', 'none')
 TOKENS = 'tokens'
 REMOTES, HOSTS = 'remotes', 'hosts'
 NAMED = (TOKENS, REMOTES, HOSTS)  # mappings from names that the user gives
-LOCAL_ONLY = ('cache.dir', 'cache.links', 'durability')  # refused in what git tracks
+LOCAL_ONLY = ('cache.dir', 'cache.links', 'cache.remote', 'cache.tier', 'durability')  # refused in what git tracks
 VARIABLES = {
     'cache.dir': 'MLOPS_CACHE_DIR',
     'cache.links': 'MLOPS_CACHE_LINKS',
+    'cache.remote': 'MLOPS_CACHE_REMOTE',
+    'cache.tier': 'MLOPS_CACHE_TIER',
     'durability': 'MLOPS_DURABILITY',
     'jobs': 'MLOPS_JOBS',
 }
@@ -42,8 +44,12 @@ MISTAKES = 100  # that are told
 DEFAULTS: Mapping[str, Any] = {
     'cache.dir': layout.CACHE,
     'cache.links': ('reflink', 'copy'),
+    'cache.remote': '',
+    'cache.tier': '',
     'durability': 'batch',
     'jobs': 0,
+    'cache.price': '',
+    'currency': 'USD',
 }
 
 
@@ -51,7 +57,9 @@ DEFAULTS: Mapping[str, Any] = {
 class Config:
     """``cache``: absolute path.  ``links``: ways to bring an object into the workspace, first that works.
     ``tokens``: name -> how many there are.  ``jobs`` 0: as many as processors.  ``remotes``, ``hosts``: some may have come
-    with a branch; before one is used, trust.py is asked."""
+    with a branch; before one is used, trust.py is asked.  ``cache_remote``: where a run looks results up, '' for nowhere;
+    ``cache_tier``: whose those are that this machine sends, '' for what follows from where it is.  ``price``: of a GB of the
+    cache for a month, in ``currency``."""
 
     cache: str
     links: tuple[LinkMode, ...] = ('reflink', 'copy')
@@ -60,6 +68,10 @@ class Config:
     tokens: Mapping[str, int] = field(default_factory=dict)
     remotes: Mapping[str, Remote] = field(default_factory=dict)
     hosts: Mapping[str, Host] = field(default_factory=dict)
+    cache_remote: str = ''
+    cache_tier: str = ''
+    price: float | None = None
+    currency: str = 'USD'
 
 
 @dataclass(frozen=True, slots=True)
@@ -112,6 +124,18 @@ def _jobs(value: Any) -> int:
     return number
 
 
+def _price(value: Any) -> float | None:
+    from mlops_cli.records.destinations import read_price
+
+    return read_price(value)
+
+
+def _currency(value: Any) -> str:
+    if not isinstance(value, str) or len(value) != 3 or not (value.isascii() and value.isalpha() and value.isupper()):
+        raise ValueError('is not three capital letters')
+    return value
+
+
 def _count(value: Any) -> int:
     if not isinstance(value, int) or isinstance(value, bool) or value < 1:
         raise ValueError('is not a whole number above 0')
@@ -124,6 +148,24 @@ def _remote(value: Any) -> Remote:
     return read_remote(value)
 
 
+def _remote_name(value: Any) -> str:
+    from mlops_cli.records.destinations import check_name
+
+    if not isinstance(value, str):
+        raise ValueError('is not the name of a remote')
+    if value:
+        check_name(value)
+    return value
+
+
+def _tier(value: Any) -> str:
+    from mlops_cli.store.shared_results import check_tier
+
+    if not isinstance(value, str):
+        raise ValueError('is none of trusted, pr/NUMBER, user/NAME, none')
+    return value if value in ('', 'none') else check_tier(value)
+
+
 def _host(value: Any) -> Host:
     from mlops_cli.records.destinations import read_host
 
@@ -134,8 +176,12 @@ def _host(value: Any) -> Host:
 READERS: Mapping[str, tuple[Callable[[Any], Any], str]] = {
     'cache.dir': (_cache_dir, 'such as cache: {dir: /srv/mlops-cache}'),
     'cache.links': (_links, 'such as cache: {links: [reflink, copy]}'),
+    'cache.remote': (_remote_name, 'such as cache: {remote: origin}'),
+    'cache.tier': (_tier, 'such as cache: {tier: trusted}'),
     'durability': (_durability, 'batch is safe and quick'),
     'jobs': (_jobs, '0 means as many as there are processors'),
+    'cache.price': (_price, 'of a GB for a month, such as cache: {price: 0.08}'),
+    'currency': (_currency, 'such as EUR'),
     TOKENS: (_count, 'such as tokens: {licence: 2}'),
     REMOTES: (_remote, 'such as remotes: {origin: {url: s3://bucket/prefix}}'),
     HOSTS: (_host, 'such as hosts: {gpu1: {address: ada@gpu1.example.org}}'),
@@ -161,6 +207,10 @@ def load_config(root: Root, environ: Mapping[str, str], flags: Mapping[str, Any]
         named(TOKENS),
         named(REMOTES),
         named(HOSTS),
+        values['cache.remote'],
+        values['cache.tier'],
+        values['cache.price'] if values['cache.price'] != '' else None,
+        values['currency'],
     )
 
 

@@ -10,7 +10,7 @@ from typing import Any
 
 from mlops_cli.core.classes import dataclass
 from mlops_cli.core.near import did_you_mean
-from mlops_cli.core.patterns import pattern
+from mlops_cli.core.patterns import INTERPRETER, pattern
 from mlops_cli.core.scalars import kind
 from mlops_cli.core.secrets import looks_secret
 
@@ -25,17 +25,21 @@ _LONGEST = 2048  # characters
 @dataclass(frozen=True, slots=True)
 class Remote:
     """``url``: ``s3://bucket/prefix``, ``gs://``, ``az://``, ``ssh://host/folder``, ``https://``, ``file:///folder``, or the
-    absolute path of a folder."""
+    absolute path of a folder.  ``python``: with ssh, the interpreter to start there; empty: one of the usual names.
+    ``price``: of a GB for a month."""
 
     url: str
     desc: str = ''
+    python: str = ''
+    price: float | None = None
 
     def to_json(self) -> dict[str, Any]:
-        return {'url': self.url, **({'desc': self.desc} if self.desc else {})}
+        found = {'url': self.url, 'desc': self.desc, 'python': self.python, 'price': self.price}
+        return {name: value for name, value in found.items() if value not in ('', None)}
 
     @property
     def leads_to(self) -> str:
-        return self.url
+        return self.url + (f', with {self.python} there' if self.python else '')
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,8 +77,26 @@ def check_name(name: str) -> str:
 
 def read_remote(value: Any) -> Remote:
     """Raises ValueError."""
-    found = _entry(value, {'url': str, 'desc': str}, 'url')
-    return Remote(_url(found['url']), _line(found.get('desc', ''), 'desc'))
+    found = _entry(value, {'url': str, 'desc': str, 'python': str, 'price': (int, float, str)}, 'url')
+    python = found.get('python', '')
+    if python and not (INTERPRETER.fullmatch(python) and found['url'].startswith('ssh://')):
+        raise ValueError('has a python that is not the path of one on a host of ssh://')
+    try:
+        price = read_price(found['price']) if 'price' in found else None
+    except ValueError as error:
+        raise ValueError(f'has a price that {error}') from None
+    return Remote(_url(found['url']), _line(found.get('desc', ''), 'desc'), python, price)
+
+
+def read_price(value: Any) -> float:
+    """Of a GB for a month: a number, also as text.  Raises ValueError."""
+    try:
+        price = -1.0 if isinstance(value, bool) else float(value)
+    except (TypeError, ValueError, OverflowError):
+        price = -1.0
+    if not 0 <= price < 1e9:
+        raise ValueError('is not a number from 0 on')
+    return price
 
 
 def read_host(value: Any) -> Host:
@@ -90,7 +112,7 @@ def read_host(value: Any) -> Host:
     return Host(address, port, folder, _line(found.get('desc', ''), 'desc'))
 
 
-def _entry(value: Any, types: Mapping[str, type], required: str) -> dict[str, Any]:
+def _entry(value: Any, types: Mapping[str, type | tuple[type, ...]], required: str) -> dict[str, Any]:
     if not isinstance(value, dict):
         raise ValueError(f'is {kind(value)}, not a mapping')
     for name, inner in value.items():
@@ -129,4 +151,6 @@ def _url(text: str) -> str:
         raise ValueError('has a url without a host or bucket')
     if found['scheme'] == 'ssh' and not _ADDRESS.fullmatch(re.sub(r':\d{1,5}\Z', '', found['host'])):
         raise ValueError('has a url whose host is not [user@]host[:port]')
+    if found['scheme'] == 'ssh' and not found['path'].strip('/'):
+        raise ValueError('has a url without a folder, as ssh://host/data/store or, below the home, ssh://host/~/store')
     return text

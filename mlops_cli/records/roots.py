@@ -255,7 +255,7 @@ def hold(path: str, content: bytes, into: Roots) -> None:
         into.results.setdefault(pin.key.hex, set()).add(pin.outs8)
         into.inputs.update(bytes.fromhex(entry.digest.hex) for entry in pin.manifest.entries if entry.kind == 'data')
     elif inside(path, layout.DATA):
-        _, ref = data.decode(content, path)
+        ref = data.decode(content, path).ref
         (into.trees if ref.kind == 'tree' else into.files).add(bytes.fromhex(ref.digest.hex))
     elif inside(path, layout.KEPT):
         run = kept.run_of(path.rpartition('/')[2])

@@ -30,17 +30,27 @@ KINDS = {REMOTES: 'remote', HOSTS: 'host'}
 
 
 @dataclass(frozen=True, slots=True)
+class Place:
+    """From where a record says that tracked data comes."""
+
+    leads_to: str
+
+    def to_json(self) -> dict[str, Any]:
+        return {'place': self.leads_to}
+
+
+@dataclass(frozen=True, slots=True)
 class Subject:
-    """What is confirmed: a remote or host by that name which leads there."""
+    """What is confirmed: a remote or host by that name which leads there, or a place from which data comes."""
 
     kind: str
     name: str
-    value: Destination
+    value: Destination | Place
 
     @property
     def digest(self) -> str:
         """Stands for where it leads; its description may change."""
-        found: dict[str, Any] = {key: value for key, value in self.value.to_json().items() if key != 'desc'}
+        found: dict[str, Any] = {key: value for key, value in self.value.to_json().items() if key not in ('desc', 'price')}
         return digest_of(b'mlops trust-v1\n' + canonical_bytes([self.kind, self.name, found])).hex
 
 
@@ -48,6 +58,11 @@ def subject_of(setting: Setting) -> Subject:
     """Of a setting that leads out."""
     outer, _, name = setting.name.partition('.')
     return Subject(KINDS[outer], name, setting.value)
+
+
+def source_at(place: str) -> Subject:
+    """``place``: as records.origin has it of a source.  Who imports from there means it; to others it comes with git."""
+    return Subject('source', place, Place(place))
 
 
 def needs_confirmation(root: Root, setting: Setting) -> bool:

@@ -44,6 +44,8 @@ def facts_of(bench: Workbench) -> Facts:
     places: dict[str, Mapping[str, Any]] = {}
 
     def results(key: Digest) -> tuple[Computed, ...]:
+        if bench.elsewhere is not None:
+            bench.elsewhere.bring(key)
         entries = [entry for entry in bench.results.lookup(key) if not entry.suspect]
         entries.sort(key=lambda entry: (entry.created, entry.entry8))
         return tuple(map(_computed, entries))
@@ -89,7 +91,7 @@ def facts_of(bench: Workbench) -> Facts:
         surroundings=surroundings,
         maker=history.maker,
         placed=lambda stage: placed(bench, stage),
-        restorable=_Shelves(bench).restorable,
+        restorable=_Shelves(bench).restorable if bench.elsewhere is None else lambda _: True,
     )
 
 

@@ -2,29 +2,35 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Mapping
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from contextlib import suppress
 
 from mlops_cli.core import layout
-from mlops_cli.core.canonical import canonical_bytes
 from mlops_cli.core.classes import replace
-from mlops_cli.core.digest import Digest, digest_of
+from mlops_cli.core.digest import Digest
 from mlops_cli.core.errors import UserError
 from mlops_cli.core.refs import ObjectRef
 from mlops_cli.fsio.atomic import read_file, write_file
 from mlops_cli.fsio.paths import Root
 from mlops_cli.plan.facts import Wishes
+from mlops_cli.plan.model import Step
 from mlops_cli.plan.planner import make_plan
 from mlops_cli.records import data
 from mlops_cli.records.destinations import Remote
 from mlops_cli.records.pins import decode as decode_pin
 from mlops_cli.records.pins import is_pin
 from mlops_cli.run.checkout import KNOWN, Targets
+from mlops_cli.run.elsewhere import explaining, take_entry
 from mlops_cli.run.outlook import facts_of
+from mlops_cli.run.sent import remote_folder
 from mlops_cli.run.workbench import Workbench
 from mlops_cli.store.depot import Depot
 from mlops_cli.store.objects import Damaged, MissingObject
 from mlops_cli.store.packs import INDEX_LIMIT
+from mlops_cli.store.results import ResultEntry, outputs_digest
+from mlops_cli.store.shared_results import SharedResults
+from mlops_cli.store.transfer import Told
+from mlops_cli.store.tree import walk
 
 USUAL = 'origin'
 Wanted = tuple[str, ObjectRef]
@@ -52,7 +58,7 @@ class KeptIndexes:
 
     def __init__(self, root: Root, url: str) -> None:
         self._root = root
-        self._folder = f'{layout.REMOTES}/{digest_of(canonical_bytes(["remote", url])).hex[:16]}'
+        self._folder = remote_folder(url)
 
     def get(self, pack: Digest) -> bytes | None:
         with suppress(OSError, UserError):
@@ -72,6 +78,47 @@ def recorded_here(bench: Workbench, words: Collection[str] | None = None) -> lis
         if is_pin(name) and (content := bench.pins.bytes_of(name)) is not None:
             found.update(dict.fromkeys(decode_pin(content, f'{layout.STAGES}/{name}').outputs))
     return [(path, ref) for path, ref in found if words is None or _is_named(path, words)]
+
+
+def results_here(bench: Workbench, words: Collection[str] | None = None) -> list[ResultEntry]:
+    """The results that pins name, as far as they are here.  ``words``: as recorded_here.  Raises UserError."""
+    found: list[ResultEntry] = []
+    for name in bench.pins.names():
+        if not is_pin(name) or (content := bench.pins.bytes_of(name)) is None:
+            continue
+        pin = decode_pin(content, f'{layout.STAGES}/{name}')
+        if words is None or any(_is_named(path, words) for path, _ in pin.outputs):
+            entries = bench.results.lookup(pin.key)
+            found += [entry for entry in entries if not entry.suspect and dict(entry.outputs) == dict(pin.outputs)][:1]
+    return found
+
+
+def explaining_of(bench: Workbench, entries: Iterable[ResultEntry]) -> list[Wanted]:
+    """Logs, manifests and sources of results, as far as they are here: of what is old some may be gone."""
+    refs = dict.fromkeys(ref for entry in entries for ref in explaining(entry))
+    return [('what explains a result', ref) for ref in refs if not bench.store.missing([ref])]
+
+
+def send_results(shared: SharedResults, entries: Sequence[ResultEntry], missing: Collection[str]) -> int:
+    """Results whose outputs have all been sent; how many were not there yet.  ``missing``: paths of which something was not.
+    Raises Unreachable."""
+    gone = {*missing}
+    whole = [entry for entry in entries if not any(path in gone for path, _ in entry.outputs)]
+    return shared.put(whole) if shared.write else 0
+
+
+def bring_results(bench: Workbench, shared: SharedResults, depot: Depot, steps: Iterable[Step]) -> int:
+    """Results of stages whose outputs are here, with their logs; how many there were.  Raises Unreachable, OSError."""
+    wanted = set()
+    for step in steps:
+        if step.manifest is not None and not bench.results.lookup(step.manifest.digest):
+            wanted.add((step.manifest.digest, outputs_digest(step.made.items()).hex[:8]))
+    count = 0
+    for entry in shared.these(wanted) if wanted else ():
+        if not bench.store.missing(ref for _, ref in entry.outputs):
+            take_entry(entry, bench.store, bench.results, depot, Told())
+            count += 1
+    return count
 
 
 def _is_named(path: str, words: Collection[str]) -> bool:
@@ -116,3 +163,18 @@ def _reader(bench: Workbench, depot: Depot) -> Callable[[Digest], bytes]:
         return known[digest]
 
     return read
+
+
+def names_of(bench: Workbench, digests: Collection[str]) -> dict[str, str]:
+    """Digests, in hex -> the path under which each is recorded here, as far as folders' nodes are here."""
+    wanted = set(digests)
+    found: dict[str, str] = {}
+    for path, ref in recorded_here(bench) if wanted else ():
+        if ref.digest.hex in wanted:
+            found.setdefault(ref.digest.hex, path)
+        if ref.kind == 'tree':
+            with suppress(MissingObject, Damaged):
+                for name, entry in walk(ref, bench.store.read):
+                    if entry.digest is not None and entry.digest.hex in wanted:
+                        found.setdefault(entry.digest.hex, f'{path}/{name}')
+    return found

@@ -36,6 +36,7 @@ from mlops_cli.store.results import Results
 
 if TYPE_CHECKING:
     from mlops_cli.core.secrets import Redactor
+    from mlops_cli.run.elsewhere import Elsewhere
 
 Overlay = Mapping[tuple[str, str], Any]
 
@@ -43,7 +44,7 @@ Overlay = Mapping[tuple[str, str], Any]
 @dataclass(frozen=True)
 class Workbench:
     """``overlay``: (file, key) -> value of ``--set``.  ``relearns``: what is said of this may be kept where all is fresh: then
-    all that it follows from has to be looked at."""
+    all that it follows from has to be looked at.  ``elsewhere``: where a run looks up what there is no result of here."""
 
     root: Root
     config: Config
@@ -59,6 +60,7 @@ class Workbench:
     environ: Mapping[str, str]
     overlay: Overlay
     relearns: bool = True
+    elsewhere: Elsewhere | None = None
     _settled: list[Settled] = field(default_factory=list)
 
     @cached_property
@@ -186,7 +188,7 @@ def open_workbench(
     pins, runs = Pins(root), Runs(root)
     known = [one for one in (settled(pins),) if one is not None]
     stores = store, results, pins, runs, batch
-    return Workbench(root, config, pipeline, workspace, index, *stores, describer, environ, overlay, relearns, known)
+    return Workbench(root, config, pipeline, workspace, index, *stores, describer, environ, overlay, relearns, None, known)
 
 
 def _tracked(path: str, folder: str) -> tuple[str, ...]:

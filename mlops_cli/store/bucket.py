@@ -24,6 +24,8 @@ if TYPE_CHECKING:  # slow to load
 AT_ONCE = 16  # requests under way
 BLOCK = 8 << 20  # bytes of a large value that one request brings or takes
 
+FOLDER_HINT = 'look at the folder: is its disk there and not full, and may you write there?'
+
 _T = TypeVar('_T')
 _R = TypeVar('_R')
 
@@ -37,6 +39,7 @@ class Unreachable(UserError):
 
     def __init__(self, where: str, problem: str, hint: str) -> None:
         super().__init__(f'{where}: {problem}', hint=hint, exit_code=ExitCode.UNREACHABLE)
+        self.problem = problem
 
 
 class Listed(NamedTuple):
@@ -55,7 +58,7 @@ class Bucket(Protocol):
     where: str
 
     def list(self, folder: str) -> Iterator[Listed]:
-        """All keys below a folder, in any order; none where there is no such folder."""
+        """All keys below a folder, '' for all there are, in any order; none where there is no such folder."""
 
     def size(self, key: str) -> int | None:
         """Bytes of a value; None where there is none."""
@@ -141,7 +144,7 @@ class FolderBucket:
     def _failed(self, error: OSError) -> Unreachable:
         name = error.filename if isinstance(error.filename, str) else ''
         what = f'{name}: {error.strerror}' if name and name != self.where else str(error.strerror)
-        return Unreachable(self.where, what, 'look at the folder: is its disk there and not full, and may you write there?')
+        return Unreachable(self.where, what, FOLDER_HINT)
 
     def _guarded(self, work: Callable[[], _R]) -> _R:
         try:
@@ -161,7 +164,7 @@ class FolderBucket:
             except OSError as error:
                 raise self._failed(error) from error
             for entry in entries:
-                key = f'{here}/{entry.name}'
+                key = f'{here}/{entry.name}' if here else entry.name
                 if entry.is_dir():
                     waiting.append(key)
                 elif entry.is_file():
@@ -197,7 +200,7 @@ class FolderBucket:
 
     def put(self, key: str, data: bytes) -> None:
         def work() -> None:
-            with self._new(key) as new:
+            with self.new(key) as new:
                 new.write(data)
                 new.take_place()
 
@@ -205,7 +208,7 @@ class FolderBucket:
 
     def put_new(self, key: str, data: bytes) -> bool:
         def work() -> bool:
-            with self._new(key) as new:
+            with self.new(key) as new:
                 new.write(data)
                 return new.take_free_place()
 
@@ -213,7 +216,7 @@ class FolderBucket:
 
     def put_file(self, key: str, fd: int, size: int, sent: Callable[[int], object]) -> None:
         def work() -> None:
-            with self._new(key) as new:
+            with self.new(key) as new:
                 for start in range(0, size, BLOCK):
                     new.write(data := read_range(fd, start, min(start + BLOCK, size)))
                     sent(len(data))
@@ -221,7 +224,12 @@ class FolderBucket:
 
         self._guarded(work)
 
-    def _new(self, key: str) -> _New:
+    def new(self, key: str) -> New:
+        """A value that comes piece by piece.  Raises OSError, Unreachable."""
+        return New(self.prepared(), key)
+
+    def prepared(self) -> Root:
+        """The folder, ready to be written to.  Raises OSError, Unreachable."""
         root = self._open(create=True)
         assert root is not None
         with self._lock:
@@ -230,7 +238,7 @@ class FolderBucket:
                 root.makedirs(TEMPORARY)
                 with root.sub(TEMPORARY) as folder:
                     sweep_temporaries(folder)
-        return _New(root, key)
+        return root
 
     def delete(self, keys: Iterable[str]) -> None:
         root = self._open()
@@ -245,7 +253,7 @@ class FolderBucket:
                 raise self._failed(error) from error
 
 
-class _New:
+class New:
     """Within: a file that gets the name of a key when it is whole, and is gone behind if it did not."""
 
     def __init__(self, root: Root, key: str) -> None:
@@ -253,11 +261,15 @@ class _New:
         self._folders = Folders()
         self._temporary = new_name()
 
-    def __enter__(self) -> _New:
+    def __enter__(self) -> New:
         path, self._name = os.path.split(self._key)
-        self._folder = self._folders.open_made(self._root, path, ops.fsync)
-        self._place = self._folders.open(self._root, TEMPORARY)
-        self._fd = ops.open_new(self._temporary, 0o644, dir_fd=self._place)
+        try:
+            self._folder = self._folders.open_made(self._root, path, ops.fsync)
+            self._place = self._folders.open(self._root, TEMPORARY)
+            self._fd = ops.open_new(self._temporary, 0o644, dir_fd=self._place)
+        except BaseException:
+            self._folders.close()
+            raise
         return self
 
     def write(self, data: bytes) -> None:

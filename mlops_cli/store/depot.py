@@ -8,7 +8,7 @@ from __future__ import annotations
 import builtins
 import tempfile
 from collections.abc import Callable, Iterable, Iterator
-from contextlib import closing
+from contextlib import closing, suppress
 from typing import Protocol
 
 from mlops_cli.core.digest import Digest, digest_of
@@ -21,6 +21,8 @@ PACKS = 'packs-v1'
 PACK, INDEX = '.pack', '.index'
 GAP = 64 << 10  # bytes that nobody wants and that come along, where that saves a request
 LARGE_PARTS = 8  # of a large object that are under way
+PIECES = 6  # of packs that are under way: each is some 8 MiB of memory
+READS = 3  # of what is damaged: then it is so there, and not only on its way here
 FEW = 64  # large objects that are asked for one by one; of more, all are listed
 
 
@@ -82,15 +84,29 @@ class Depot:
             except MalformedPack:
                 pass  # ours was damaged here: it is brought anew
             new.append(pack)
-        with closing(side_by_side(lambda pack: (pack, self.bucket.get(index_key(pack))), new)) as brought:
+        with closing(side_by_side(self._index, new)) as brought:
             for pack, data in brought:
-                try:
-                    found[pack] = Index(pack, data)
-                except MalformedPack:
+                if data is None:
                     continue  # as if it were not there: what it names is sent again, under the same name
+                found[pack] = Index(pack, data)
                 if self._kept is not None:
                     self._kept.put(pack, data)
         return found
+
+    def _index(self, pack: Digest) -> tuple[Digest, bytes | None]:
+        """The bytes of an index; None if they are damaged there, or gone meanwhile."""
+        for _ in range(READS):
+            try:
+                data = self.bucket.get(index_key(pack))
+            except Absent:
+                break
+            if digest_of(data) == pack:
+                try:
+                    Index(pack, data)
+                except MalformedPack:
+                    break
+                return pack, data
+        return pack, None
 
     def has(self, digests: Iterable[Digest]) -> set[Digest]:
         """Those of them that are here, large ones by their name alone."""
@@ -134,6 +150,11 @@ class Depot:
                 self._large.update(found)
         return {digest: self._large.get(digest) for digest in asked}
 
+    @property
+    def large_known(self) -> dict[Digest, int]:
+        """Those with a key of their own that were asked for, or sent, and are there; with their sizes."""
+        return {digest: size for digest, size in self._large.items() if size is not None}
+
     def forget_large(self, digest: Digest) -> None:
         """Take a large object for one that is not here: it is damaged, and is to be sent again in its place."""
         self._large[digest] = None
@@ -152,10 +173,10 @@ class Depot:
             pieces += [(pack, *span) for span in _pieces(rows)]
         large = [digest for digest in wanted if name_bytes(digest) not in taken]
         sizes = self.large_sizes(large)
-        with closing(side_by_side(self._piece, pieces)) as brought:
+        with closing(side_by_side(self._piece, pieces, PIECES)) as brought:
             for (pack, start, _, rows), data in brought:
                 for row in rows:
-                    yield row.digest, self._one(pack, row, data[row.offset - start:row.offset - start + row.size])
+                    yield row.digest, self.one(pack, row, data[row.offset - start:row.offset - start + row.size])
         for digest in large:
             if (size := sizes[digest]) is not None:
                 yield digest, self._chunks(digest, size)
@@ -173,10 +194,16 @@ class Depot:
         except Absent:
             raise MissingObject(rows[0].digest, self.where) from None
 
-    def _one(self, pack: Digest, row: Packed, data: bytes) -> Iterator[bytes]:
+    def one(self, pack: Digest, row: Packed, data: bytes) -> Iterator[bytes]:
+        for _ in range(READS - 1):
+            if digest_of(data) == row.digest:
+                break
+            with suppress(Absent):  # was it the way here that damaged it?
+                data = self.bucket.get(pack_key(pack), row.offset, row.offset + row.size)
+        else:
+            if digest_of(data) != row.digest:
+                raise Damaged(row.digest, f'its {row.size} bytes in the pack {pack.short} hash to something else', self.where)
         yield data
-        if digest_of(data) != row.digest:
-            raise Damaged(row.digest, f'its {row.size} bytes in the pack {pack.short} hash to something else', self.where)
 
     def _chunks(self, digest: Digest, size: int) -> Iterator[bytes]:
         key = object_key(digest)
@@ -252,7 +279,7 @@ class Depot:
             packing = Packing()
             for row in sorted(index, key=lambda row: (row.offset, row.size)):
                 if row.name not in gone:
-                    packing.add(row.digest, b''.join(self._one(pack, row, data[row.offset:row.offset + row.size])))
+                    packing.add(row.digest, b''.join(self.one(pack, row, data[row.offset:row.offset + row.size])))
             self.put_pack(packing)
             self.bucket.delete([index_key(pack)])
             self.bucket.delete([pack_key(pack)])

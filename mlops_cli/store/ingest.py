@@ -3,12 +3,12 @@ from __future__ import annotations
 
 import os
 import stat
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from typing import Any
 
 from mlops_cli.core.classes import dataclass, field
-from mlops_cli.core.digest import Digest, digest_of
+from mlops_cli.core.digest import Digest, digest_of, hasher
 from mlops_cli.core.errors import ExitCode, UserError
 from mlops_cli.core.refs import Kind, ObjectRef
 from mlops_cli.core.states import record_parts
@@ -124,6 +124,26 @@ def add_bytes(shelf: Shelf, data: bytes) -> ObjectRef:
     return ObjectRef(digest, len(data), 'file')
 
 
+def add_chunks(shelf: Shelf, chunks: Iterable[bytes]) -> ObjectRef:
+    """Store what comes, whatever it is; a piece of it at a time is in memory.  Raises what ``chunks`` raises, OSError."""
+    fd, temporary = shelf.new_temporary()
+    seen, size, level = hasher(), 0, OBJECTS
+    with _dropped_on_error(shelf, fd, temporary):
+        for chunk in chunks:
+            level = level_of(chunk) if not size and chunk else level
+            seen.update(chunk)
+            ops.write(fd, chunk)
+            size += len(chunk)
+        digest = Digest(seen.hexdigest())
+        present = shelf.sound(digest, size) and shelf.freshen(digest)
+    if present:
+        os.close(fd)
+        shelf.drop(temporary)
+    else:
+        shelf.adopt(digest, fd, temporary, level)
+    return ObjectRef(digest, size, 'file')
+
+
 @contextmanager
 def _dropped_on_error(shelf: Shelf, fd: int, temporary: str) -> Iterator[None]:
     try:
@@ -162,11 +182,14 @@ def _add_small(shelf: Shelf, source: int, before: os.stat_result) -> tuple[Diges
 
 
 def _add_large(shelf: Shelf, source: int, before: os.stat_result, reflink: bool, go_on: GoOn) -> tuple[Digest, int] | None:
+    from mlops_cli.store.beside import Flowing  # few files are so large
+
     fd, temporary = shelf.new_temporary()
+    flowing = Flowing(fd)
 
     def put(part: memoryview) -> None:
         go_on()
-        ops.write(fd, part)
+        flowing.write(part)
 
     with _dropped_on_error(shelf, fd, temporary):
         if reflink and ops.reflink(source, fd):

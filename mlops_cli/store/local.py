@@ -59,13 +59,16 @@ class LocalStore(Shelf):
 
     def put(self, objects: Iterable[tuple[Digest, Chunks]]) -> None:
         """As the protocol; the objects get their names with the batch."""
+        from mlops_cli.store.beside import Flowing  # most commands store nothing so
+
         for digest, chunks in objects:
             fd, temporary = self.new_temporary()
             level = None
+            flowing = Flowing(fd)
             try:
                 for chunk in checked(digest, chunks, 'what was sent'):
                     level = ingest.level_of(chunk) if level is None and chunk else level
-                    ops.write(fd, chunk)
+                    flowing.write(chunk)
                 present = self.sound(digest) and self.freshen(digest)
             except BaseException:
                 os.close(fd)
@@ -97,6 +100,10 @@ class LocalStore(Shelf):
     def add_bytes(self, data: bytes) -> ObjectRef:
         """Store bytes.  Raises OSError."""
         return ingest.add_bytes(self, data)
+
+    def add_chunks(self, chunks: Iterable[bytes]) -> ObjectRef:
+        """Store what comes a piece at a time, as it comes from elsewhere.  Raises what ``chunks`` raises, OSError."""
+        return ingest.add_chunks(self, chunks)
 
     def add_nodes(self, nodes: Iterable[bytes]) -> None:
         """Store the nodes of trees, those of children before or in the same flush as those of their parents."""

@@ -3,44 +3,67 @@ from __future__ import annotations
 
 import base64
 import hashlib
+import os
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import closing, suppress
 from typing import Any
 
 from mlops_cli.core.errors import ExitCode, UserError
 from mlops_cli.store.bucket import AT_ONCE, Absent, Bucket, FolderBucket, Listed, Unreachable, read_range, side_by_side
+from mlops_cli.store.s3 import HINTS, MOST_PARTS, NETWORK, PART, PlainBucket
+from mlops_cli.store.s3_settings import plain_settings
 
 TRIES = 8  # of a request that fails on the way, or because the server is busy
 CONNECT_SECONDS = 10
 READ_SECONDS = 60
-PART = 16 << 20  # bytes of a part of a large value, at least: S3 takes 10,000 of them
-MOST_PARTS = 10_000
-
-# What a server says, and what helps.
-HINTS = {
-    'InvalidAccessKeyId': 'the access key is not known there: AWS_ACCESS_KEY_ID, or the profile in ~/.aws/credentials',
-    'SignatureDoesNotMatch': 'the secret does not fit the access key: AWS_SECRET_ACCESS_KEY, or ~/.aws/credentials',
-    'AccessDenied': 'these credentials may not do that there: look at the policy of the bucket, or take others (AWS_PROFILE)',
-    'ExpiredToken': 'the session has expired: log in again (aws sso login)',
-    'RequestTimeTooSkewed': 'the clock of this machine is off: set it, then try again',
-    'NoSuchBucket': 'make the bucket, or mend the url: mlops remote list',
-    '403': 'these credentials may not do that there, or are wrong (AWS_PROFILE, AWS_ACCESS_KEY_ID)',
-    '404': 'make the bucket, or mend the url: mlops remote list',
-    'PermanentRedirect': 'the bucket is in another region: AWS_DEFAULT_REGION',
-    'AuthorizationHeaderMalformed': 'the bucket is in another region: AWS_DEFAULT_REGION',
-}
-NETWORK = 'is the network there, and the address right (AWS_ENDPOINT_URL)? what was sent stays, and is not sent again'
 
 
-def open_bucket(url: str) -> Bucket:
-    """What a remote's url names.  Raises UserError where the library for it is missing."""
+def open_bucket(url: str, python: str = '') -> Bucket:
+    """What a remote's url names.  ``python``: with ssh, the interpreter there.  Raises UserError where the library for it is
+    missing."""
     scheme, colon, path = url.partition('://')
     if not colon or scheme == 'file':
         return FolderBucket(path if colon else url)
     if scheme == 's3':
-        return S3Bucket(url)
-    raise UserError(f'{url}: remotes with {scheme}:// are not there yet', hint='use s3://, file:// or the path of a folder',
-                    exit_code=ExitCode.WRONG_INPUT)
+        settings = plain_settings(path.partition('/')[0], os.environ)
+        return S3Bucket(url) if settings is None else PlainBucket(url, settings)
+    if scheme == 'ssh':
+        from mlops_cli.store.ssh import SshBucket
+
+        return SshBucket(url, python)
+    from mlops_cli.store.fsspec_bucket import open_fsspec
+
+    return open_fsspec(url)
+
+
+def reading(url: str) -> tuple[Any, str]:
+    """(fsspec's file system for a url that is only read, the path in it).  Raises UserError where its library is missing."""
+    if url.startswith(('s3://', 's3a://')):
+        url = f's3://{url.partition("://")[2]}'
+        return S3Bucket(url)._fs(), url.removeprefix('s3://').rstrip('/')
+    try:
+        from fsspec.core import url_to_fs
+    except ImportError:
+        raise _lacks(url, 'fsspec', "pip install 'mlops-cli[remotes]'") from None
+    try:
+        system, path = url_to_fs(url, use_listings_cache=False, skip_instance_cache=True)
+    except ImportError as error:
+        raise _lacks(url, 'what reads it', str(error)[:200]) from None
+    except (ValueError, OSError) as error:
+        raise failure(url, error) from error
+    return system, str(path).rstrip('/')
+
+
+def _lacks(url: str, what: str, hint: str) -> UserError:
+    return UserError(f'{url}: {what} is not installed', hint=hint, exit_code=ExitCode.MACHINE)
+
+
+def failure(url: str, error: BaseException) -> Unreachable:
+    """What a file system of :func:`reading` raised, in words."""
+    code = _said(error)[0]
+    if url.startswith(('s3://', 's3a://')):
+        return S3Bucket(url)._failed(error, code)
+    return Unreachable(url, ' '.join(str(error).split())[:300] or type(error).__name__, 'look at the address and credentials')
 
 
 class S3Bucket:
@@ -61,8 +84,7 @@ class S3Bucket:
             try:
                 import s3fs
             except ImportError:
-                raise UserError(f'{self.where}: s3fs is not installed', exit_code=ExitCode.MACHINE,
-                                hint="pip install 'mlops-cli[remotes]'") from None
+                raise _lacks(self.where, 's3fs', "pip install 'mlops-cli[remotes]'") from None
             self._system = s3fs.S3FileSystem(
                 use_listings_cache=False, default_cache_type='none', skip_instance_cache=True,
                 config_kwargs={
@@ -101,7 +123,7 @@ class S3Bucket:
     def list(self, folder: str) -> Iterator[Listed]:
         more: dict[str, str] = {}
         while True:
-            page = self._call('list_objects_v2', Prefix=f'{self._prefix}{folder}/', **more)
+            page = self._call('list_objects_v2', Prefix=self._prefix + (folder and f'{folder}/'), **more)
             for row in page.get('Contents', ()):
                 yield Listed(row['Key'][len(self._prefix):], row['Size'], row['LastModified'].timestamp())
             if not page.get('IsTruncated'):

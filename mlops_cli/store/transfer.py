@@ -8,19 +8,21 @@ import threading
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import Future
+from typing import Protocol
 
 from mlops_cli.core.classes import dataclass, field
 from mlops_cli.core.digest import Digest
 from mlops_cli.core.refs import ObjectRef
 from mlops_cli.store import tree
 from mlops_cli.store.bucket import threads
-from mlops_cli.store.depot import Depot
+from mlops_cli.store.depot import READS, Depot, object_key
+from mlops_cli.store.lacking import AT_ONCE, Lacking
 from mlops_cli.store.local import LocalStore
 from mlops_cli.store.objects import Damaged, MissingObject
 from mlops_cli.store.packs import SMALL, Packing
 from mlops_cli.store.shelf import hash_rest
 
-PACKS_AT_ONCE = 3  # on their way: each is some 32 MiB of memory
+PACKS_AT_ONCE = 2  # on their way: each is some 32 MiB of memory, and another one is being filled
 LARGE_AT_ONCE = 4
 NODE_GROUP = 4096  # nodes of folders that are asked for together
 NODE_LIMIT = 256 << 20  # bytes of a node: a folder of two million files
@@ -47,36 +49,45 @@ class Told:
             self.step()
 
 
-def push(local: LocalStore, depot: Depot, wanted: Iterable[tuple[str, ObjectRef]], told: Told) -> None:
+class Sender(Protocol):
+    """What is asked of where objects come from: LocalStore, or what also knows of files that lie elsewhere."""
+
+    def read(self, digest: Digest) -> bytes: ...
+    def open(self, digest: Digest) -> tuple[int, os.stat_result]: ...
+    def quarantine(self, digest: Digest, problem: str) -> Damaged: ...
+    def rewritten(self, fd: int, before: os.stat_result) -> bool: ...
+
+
+def push(local: Sender, depot: Depot, wanted: Iterable[tuple[str, ObjectRef]], told: Told) -> None:
     """Send what the remote lacks of contents and of all that is below them.  ``wanted``: with what to call them.
 
     What is neither here nor there, or damaged here, is in ``told.missing``; no folder that holds it is sent.  Raises
     Unreachable, OSError."""
     named = list(wanted)
-    files: dict[Digest, int] = {}
+    files = Lacking(depot)
     nodes: dict[Digest, int] = {}  # children before those that hold them
     lost: set[Digest] = set()
     for _, ref in named:
-        _below(local, ref, files, nodes, lost)
+        _below(local, ref, files.add, nodes, lost)
+    files.close()
     lost -= depot.has(lost)
-    lacking = depot.lacks([*files.items(), *nodes.items()])
-    told.wanted += len(files) + len(nodes)
-    told.expected += sum(size for digest, size in (*files.items(), *nodes.items()) if digest in lacking)
-    to_send = [(digest, size) for digest, size in files.items() if digest in lacking]
-    _send(local, depot, to_send, [digest for digest in nodes if digest in lacking], lost, told)
+    lacking = depot.lacks(nodes.items())
+    told.wanted += files.count + len(nodes)
+    told.expected += files.size + sum(size for digest, size in nodes.items() if digest in lacking)
+    _send(local, depot, files, [digest for digest in nodes if digest in lacking], lost, told)
     if lost:
         for name, ref in named:
             inside: dict[Digest, int] = {}
             gone: set[Digest] = set()
-            _below(local, ref, inside, {}, gone)
+            _below(local, ref, inside.__setitem__, {}, gone)
             told.missing.update(dict.fromkeys(lost & (inside.keys() | gone), name))
 
 
-def _below(local: LocalStore, ref: ObjectRef, files: dict[Digest, int], nodes: dict[Digest, int], lost: set[Digest],
+def _below(local: Sender, ref: ObjectRef, add: Callable[[Digest, int], object], nodes: dict[Digest, int], lost: set[Digest],
            depth: int = 0) -> None:
     """All that a content consists of; what of its folders is not here, or damaged, is ``lost``.  Raises MalformedTree."""
     if ref.kind != 'tree':
-        files[ref.digest] = ref.size
+        add(ref.digest, ref.size)
         return
     if ref.digest in nodes or ref.digest in lost:
         return
@@ -89,21 +100,21 @@ def _below(local: LocalStore, ref: ObjectRef, files: dict[Digest, int], nodes: d
         return
     for entry in tree.decode(data):
         if entry.kind != 'link':
-            _below(local, entry.ref, files, nodes, lost, depth + 1)
+            _below(local, entry.ref, add, nodes, lost, depth + 1)
     nodes[ref.digest] = len(data)
 
 
-def all_of(local: LocalStore, refs: Iterable[ObjectRef]) -> set[Digest]:
+def all_of(local: Sender, refs: Iterable[ObjectRef]) -> set[Digest]:
     """Contents, and all that is below them as far as it is here.  Raises MalformedTree."""
     files: dict[Digest, int] = {}
     nodes: dict[Digest, int] = {}
     lost: set[Digest] = set()
     for ref in refs:
-        _below(local, ref, files, nodes, lost)
+        _below(local, ref, files.__setitem__, nodes, lost)
     return {*files, *nodes, *lost}
 
 
-def _send(local: LocalStore, depot: Depot, files: list[tuple[Digest, int]], nodes: list[Digest], lost: set[Digest],
+def _send(local: Sender, depot: Depot, files: Lacking, nodes: list[Digest], lost: set[Digest],
           told: Told) -> None:
     """``nodes``: children first.  What names something is sent when that is there: packs with nodes come after all others, and
     no node of what is lost; that grows."""
@@ -111,12 +122,11 @@ def _send(local: LocalStore, depot: Depot, files: list[tuple[Digest, int]], node
     with threads(LARGE_AT_ONCE) as pool:
         under_way: deque[Future[None]] = deque()
         try:
-            for digest, size in files:
-                if size > SMALL:
-                    _room(under_way, LARGE_AT_ONCE)
-                    under_way.append(pool.submit(_send_large, local, depot, digest, lost, told))
-            for digest, size in files:
-                if size <= SMALL and (data := _read(local, digest, lost)) is not None:
+            for digest in files.large():
+                _room(under_way, LARGE_AT_ONCE)
+                under_way.append(pool.submit(_send_large, local, depot, digest, lost, told))
+            for digest in files.small():
+                if (data := _read(local, digest, lost)) is not None:
                     packing.add(digest, data)
                 if packing.full:
                     _room(under_way, PACKS_AT_ONCE)
@@ -143,7 +153,7 @@ def _send(local: LocalStore, depot: Depot, files: list[tuple[Digest, int]], node
     _send_pack(depot, packing, told)
 
 
-def _read(local: LocalStore, digest: Digest, lost: set[Digest]) -> bytes | None:
+def _read(local: Sender, digest: Digest, lost: set[Digest]) -> bytes | None:
     try:
         return local.read(digest)
     except (MissingObject, Damaged):
@@ -162,7 +172,7 @@ def _send_pack(depot: Depot, packing: Packing, told: Told) -> None:
     told.moved(len(packing), packing.content)
 
 
-def _send_large(local: LocalStore, depot: Depot, digest: Digest, lost: set[Digest], told: Told) -> None:
+def _send_large(local: Sender, depot: Depot, digest: Digest, lost: set[Digest], told: Told) -> None:
     try:
         fd, facts = local.open(digest)
     except (MissingObject, Damaged):
@@ -175,6 +185,11 @@ def _send_large(local: LocalStore, depot: Depot, digest: Digest, lost: set[Diges
             lost.add(digest)
             return
         depot.put_large(digest, fd, size, lambda count: told.moved(0, count))
+        if local.rewritten(fd, facts):  # what was sent may be something else
+            depot.bucket.delete([object_key(digest)])
+            depot.forget_large(digest)
+            lost.add(digest)
+            return
         told.moved(1, 0)
     finally:
         os.close(fd)
@@ -248,20 +263,36 @@ def _nodes(local: LocalStore, depot: Depot, trees: dict[Digest, str], told: Told
 def _bring(local: LocalStore, depot: Depot, lacking: list[Digest], sizes: dict[Digest, int], owner: dict[Digest, str],
            told: Told) -> Iterator[Digest]:
     """Files into the store; yields those that do not come."""
+    for start in range(0, len(lacking), AT_ONCE):  # so that not of all it is known at once where they lie
+        yield from _bring_some(local, depot, lacking[start:start + AT_ONCE], sizes, owner, told)
+
+
+def _bring_some(local: LocalStore, depot: Depot, lacking: list[Digest], sizes: dict[Digest, int], owner: dict[Digest, str],
+                told: Told) -> Iterator[Digest]:
     absent = depot.lacks([(digest, sizes[digest]) for digest in lacking])  # of another size it is not what was meant
     for digest in lacking:
         if digest in absent:
             told.missing[digest] = owner[digest]
             yield digest
-    for digest, chunks in depot.get([digest for digest in lacking if digest not in absent]):
-        try:
-            local.put([(digest, _counted(chunks, told))])
-        except (Damaged, MissingObject):
-            told.missing[digest] = owner[digest]
-            yield digest
-            continue
-        told.moved(1, 0)
-        local.batch.flush_if_due()
+    asked = [digest for digest in lacking if digest not in absent]
+    for left in reversed(range(READS)):
+        damaged = []
+        for digest, chunks in depot.get(asked):
+            try:
+                local.put([(digest, _counted(chunks, told))])
+            except (Damaged, MissingObject):
+                damaged.append(digest)
+                continue
+            told.moved(1, 0)
+            local.batch.flush_if_due()
+        # What is small was asked for again already, and of what is large the way here may have damaged a byte.
+        asked = [digest for digest in damaged if left and sizes[digest] > SMALL]
+        for digest in damaged:
+            if digest not in asked:
+                told.missing[digest] = owner[digest]
+                yield digest
+        if not asked:
+            return
 
 
 def _counted(chunks: Iterable[bytes], told: Told) -> Iterator[bytes]:

@@ -104,15 +104,40 @@ def all_is_in_a_remote(project: Project) -> None:
     project.mlops('push')
 
 
+def data_is_elsewhere(project: Project) -> None:
+    project.write('../delivered/digits.csv', 'image,label\na,1\n')
+
+
+def data_was_imported(project: Project) -> None:
+    data_is_elsewhere(project)
+    project.mlops('import', '../delivered/digits.csv', 'data/digits.csv')
+
+
+def it_is_of_dvc(project: Project) -> None:
+    project.write('dvc.yaml', 'stages:\n  greet:\n    cmd: echo hello > hello.txt\n    outs: [hello.txt]\n')
+    project.write('.dvc/config', '')
+    (project.path / 'pipeline.yaml').unlink()
+
+
+def data_was_split(project: Project) -> None:
+    project.write('data/train.csv', 'image,label\na,1\n')
+    project.write('data/test.csv', 'image,label\nb,1\n')
+
+
 # What has to be so before an example makes sense, by command; the run that it is about, if that is not the trial.
 BEFORE: dict[tuple[str, ...], Callable[[Project], str | None]] = {
     ('accept',): only_words_changed,
+    ('adopt', 'dvc'): it_is_of_dvc,
     ('runs', 'cancel'): a_run_goes_on,
     ('config', 'confirm'): a_remote_came_by_git,
     ('remote', 'remove'): a_remote_is_there,
     ('push',): a_remote_is_there,
+    ('import',): data_is_elsewhere,
+    ('update',): data_was_imported,
+    ('check', 'overlap'): data_was_split,
     ('fetch',): all_is_in_a_remote,
     ('pull',): all_is_in_a_remote,
+    ('storage', 'duplicates'): all_is_in_a_remote,
 }
 
 

@@ -24,7 +24,7 @@ from tests.support.project import Project
 
 BREAKS = ' \t\n"\'@><=;|&(:'
 # What only a person can know.
-FREE = {'N', 'TEXT', 'SECONDS', 'EXPR', 'VALUE', 'GLOB', 'WHEN', 'CONDITION', 'COLUMN', 'AGE', 'URL'}
+FREE = {'N', 'TEXT', 'SECONDS', 'EXPR', 'VALUE', 'GLOB', 'WHEN', 'CONDITION', 'COLUMN', 'AGE', 'URL', 'SIZE'}
 PIPELINE = """\
 version: 1
 stages:
@@ -116,7 +116,8 @@ def test_options_and_their_choices(project: Project) -> None:
 
 def test_names_by_what_the_command_is_about(project: Project) -> None:
     assert words(project, 'mlops init --template min') == ['minimal']
-    assert words(project, 'mlops config get cac') == ['cache.dir', 'cache.links']
+    settings = ['cache.dir', 'cache.links', 'cache.remote', 'cache.tier', 'cache.price']
+    assert words(project, 'mlops config get cac') == settings
     assert words(project, 'mlops runs list --state fa') == ['failed']
     assert words(project, 'mlops runs list --state st') == ['stopped'], 'as lists call it'
     assert words(project, 'mlops runs list --sort -train.d') == ['-train.depth']

@@ -58,6 +58,10 @@ def test_a_table_of_all_settings(mlops: Mlops) -> None:
         'SETTING VALUE FROM',
         'cache.dir .mlops/cache default',
         'cache.links reflink, copy default',
+        'cache.price default',
+        'cache.remote default',
+        'cache.tier default',
+        'currency USD default',
         'durability batch default',
         f'jobs 0 (one per processor: {os.cpu_count()}) default',
     ]

@@ -74,7 +74,7 @@ def test_the_document(capsys: Any, project: Project, cmd: str) -> None:
 def test_without_a_project(capsys: Any, project: Project) -> None:
     assert 'no pipeline.yaml in' in doctor(capsys, code=1)
     project.write('dvc.yaml', '')
-    assert 'cp dvc.yaml pipeline.yaml' in doctor(capsys, code=1)
+    assert 'mlops adopt dvc' in doctor(capsys, code=1)
 
 
 def test_mistakes_have_their_place(capsys: Any, project: Project) -> None:

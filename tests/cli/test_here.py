@@ -47,7 +47,7 @@ def test_beside_a_script(capsys: Any, project: Project) -> None:
     project.write('train model.py', '')
     assert commands(said(capsys)) == ["mlops init --script 'train model.py'", 'mlops init --list']
     project.write('dvc.yaml', '')
-    assert commands(said(capsys))[0] == 'cp dvc.yaml pipeline.yaml'
+    assert commands(said(capsys))[0] == 'mlops adopt dvc'
 
 
 def test_the_life_of_a_project(capsys: Any, project: Project) -> None:

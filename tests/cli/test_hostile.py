@@ -55,7 +55,7 @@ def screens(text: str) -> list[Line]:
     working = (Working(text, NOW - 9, text, 1, text), Working(text, None, text, 0, text))
     last = run_record('failed', who=text, host=text, branch=text, command=(text,), overlay=(('params.yaml', text, text),))
     lacking = Uncommitted((text,), (text,), (text,), (text,))
-    standing = Standing(NOW, text, text, last, working, lacking, {text: text}, (text,), (text,))
+    standing = Standing(NOW, text, text, last, working, lacking, {text: text}, {text: text}, (text,), (text,))
     lines += status_lines(of, standing, groups, 80) + status_lines(of, standing, groups, 200, everything=True)
     lines += events(text, of)
     past = told(

@@ -136,7 +136,7 @@ def test_where_scripts_are_it_says_how_to_go_on(capsys: Any, folder: Path) -> No
     before = sorted(os.listdir(folder))
     out, _ = mlops(capsys, 'init')
     assert out.startswith('Here: train.py, zebra.py, Makefile, dvc.yaml, 1 notebook. Nothing was written')
-    assert '  mlops init --script train.py\n' in out and 'cp dvc.yaml pipeline.yaml' in out and 'under cmd' in out
+    assert '  mlops init --script train.py\n' in out and 'mlops adopt dvc' in out and 'under cmd' in out
     assert sorted(os.listdir(folder)) == before
     found = document(capsys)
     assert found['made'] == [] and found['here'] == {

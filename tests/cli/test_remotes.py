@@ -1,14 +1,21 @@
-"""``remote``, ``push``, ``fetch``, ``pull``: from one clone through a folder or a real S3 server into another."""
+"""``remote``, ``push``, ``fetch``, ``pull``: from one clone through a folder, a real S3 server or a real sshd into another."""
 
 from __future__ import annotations
 
 import json
+import os
+import random
 import shutil
+import subprocess
+import sys
+import time
 from pathlib import Path
 
 import pytest
 
+from tests.faults import bucket
 from tests.servers.s3 import S3
+from tests.servers.sshd import Sshd
 from tests.support.project import Project
 
 PIPELINE = """\
@@ -37,17 +44,22 @@ def clone(project: Project, folder: Path) -> Project:
     return Project(folder)
 
 
-@pytest.fixture(params=['folder', 's3'])
+@pytest.fixture(params=['folder', 's3', 'ssh'])
 def url(request: pytest.FixtureRequest, tmp_path: Path) -> str:
     """Of an empty remote that commands reach."""
     if request.param == 'folder':
         return str(tmp_path / 'a remote [of] "ours"')
+    if request.param == 'ssh':
+        far: Sshd = request.getfixturevalue('sshd')
+        return far.url(tmp_path / 'far/store')
     server: S3 = request.getfixturevalue('s3')
     return f'{server.make_bucket(f"commands-{abs(hash(str(tmp_path))) % 10**12}")}/team/x'
 
 
 @pytest.fixture
 def environ(request: pytest.FixtureRequest, url: str) -> dict[str, str]:
+    if url.startswith('ssh://'):
+        return request.getfixturevalue('sshd').environ
     return request.getfixturevalue('s3').environ if url.startswith('s3://') else {}
 
 
@@ -67,7 +79,8 @@ def test_from_one_clone_to_another(tmp_path: Path, url: str, environ: dict[str, 
     assert 'came with git and nobody here has confirmed' in refused.err
     two.mlops('config', 'confirm', 'remotes.origin', '--yes')
     brought = two.mlops('fetch', '--json').json
-    assert (brought['moved'], brought['missing']) == (sent['objects'], [])
+    # Logs and sources of the two stages come by the way.
+    assert brought['missing'] == [] and brought['moved'] == sent['objects'] - 4
     assert not (two.path / 'raw').exists()
     pulled = two.mlops('pull', '--json').json
     assert pulled['moved'] == 0 and sorted(pulled['checkout']['placed']) == ['model.bin', 'raw', 'table']
@@ -80,11 +93,11 @@ def test_from_one_clone_to_another(tmp_path: Path, url: str, environ: dict[str, 
 def test_only_what_is_named(tmp_path: Path) -> None:
     one = made(tmp_path / 'one')
     one.mlops('remote', 'add', 'origin', str(tmp_path / 'remote'))
-    assert one.mlops('push', 'train', '--json').json['objects'] == 1
+    assert one.mlops('push', 'train', '--json').json['objects'] == 5  # with its log, and its sources
     assert one.mlops('push', 'raw', '--json').json['moved'] == 22
     one.write('pipeline.yaml', PIPELINE + '  check: {cmd: test -s model.bin, deps: [model.bin]}\n')
     assert one.mlops('push', 'check', '--json').json['objects'] == 0  # it has no outputs: that is not all there are
-    assert one.mlops('push', '../model.bin', '--json', cwd='raw').json['objects'] == 1
+    assert one.mlops('push', '../model.bin', '--json', cwd='raw').json['objects'] == 5
     one.write('pipeline.yaml', PIPELINE)
     two = clone(one, tmp_path / 'two')
     two.mlops('--yes', 'pull', 'model.bin')
@@ -181,9 +194,22 @@ def test_a_run_may_pull_first(tmp_path: Path) -> None:
     two.write('raw/03.txt', 'mine\n')
     two.mlops('run', '--pull')
     assert two.read('raw/03.txt') == 'mine\n'
+    three = clone(one, tmp_path / 'three')
     shutil.rmtree(tmp_path / 'remote')
     (tmp_path / 'remote').write_text('a file')
-    assert 'is its disk there' in two.mlops('run', '--pull', code=4).err
+    assert 'is its disk there' in three.mlops('--yes', 'run', '--pull', code=4).err
+    assert 'Nothing to do' in two.mlops('run', '--pull').out, 'all is here: nobody is asked'
+
+
+def test_the_same_push_makes_the_same_packs(tmp_path: Path) -> None:
+    """So one that was broken off writes again what it had written; whatever the order of sets."""
+    one = made(tmp_path / 'one')
+    keys = []
+    for seed in ('1', '2'):
+        one.mlops('remote', 'add', f'r{seed}', str(tmp_path / seed), '--local')
+        one.mlops('push', '-r', f'r{seed}', environ={'PYTHONHASHSEED': seed})
+        keys.append(sorted(path.name for path in (tmp_path / seed).glob('packs-v1/*')))
+    assert keys[0] == keys[1] and keys[0]
 
 
 def test_pull_destroys_nothing(tmp_path: Path) -> None:
@@ -249,3 +275,44 @@ def test_a_disk_that_is_gone(tmp_path: Path) -> None:
     shutil.rmtree(tmp_path / 'remote')
     (tmp_path / 'remote').write_text('a file')
     assert 'is its disk there' in one.mlops('push', code=4).err
+
+
+# Over ssh
+
+
+def test_a_host_that_is_not_known_is_told_in_a_line(tmp_path: Path, sshd: Sshd) -> None:
+    one = made(tmp_path / 'one')
+    one.mlops('remote', 'add', 'origin', sshd.url(tmp_path / 'far'))
+    mine = sshd.configure('UserKnownHostsFile /dev/null')
+    said = one.mlops('push', code=4, environ={'PATH': f'{mine}{os.pathsep}{sshd.environ["PATH"]}'})
+    assert [line.partition(':')[0].strip() for line in said.err.splitlines()] == ['error', 'hint']
+    assert 'its host key is not known here' in said.err and 'ssh farhost once' in said.err
+
+
+@pytest.mark.full
+def test_pushes_over_ssh_that_are_killed(tmp_path: Path, sshd: Sshd) -> None:
+    """Whenever that is: the remote is whole, as far as it goes, and the next push ends it."""
+    one = made(tmp_path / 'one')
+    one.environ.update(sshd.environ)
+    chance = random.Random(1)
+    for number in range(120):
+        one.write(f'raw/{number:03}.bin', chance.randbytes(30_000).hex())
+    one.write('raw/larger.bin', chance.randbytes(12 << 20).hex())
+    one.mlops('add', 'raw')
+    far = tmp_path / 'far'
+    one.mlops('remote', 'add', 'origin', sshd.url(far))
+    partial = 0
+    for _ in range(40):
+        argv = [sys.executable, '-m', 'mlops_cli', 'push']
+        process = subprocess.Popen(argv, cwd=one.path, env=one.environ, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+        time.sleep(chance.uniform(0.3, 1.5))
+        process.kill()
+        process.wait()
+        assert bucket.problems(far) == []
+        partial += bool([*far.glob('tmp/partial-*')])
+        if chance.random() < 0.5:
+            shutil.rmtree(far / 'packs-v1', ignore_errors=True)
+            shutil.rmtree(far / 'objects-v1', ignore_errors=True)
+    one.mlops('push')
+    assert bucket.problems(far) == [] and partial > 0
+    assert len(bucket.objects(far)[0]) >= 120 and bucket.left(far) == []

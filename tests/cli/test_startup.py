@@ -152,7 +152,7 @@ def edited(project: Project) -> Project:
         (['plan'], {*ASKING_GIT, *LOCKING, *PLACING, *STATUS, 'mlops_cli.core.events'}, 204),
         (['status'], {*PLACING, 'mlops_cli.fsio.journal', 'mlops_cli.core.events', 'mlops_cli.records.history'}, 222),
         (['run', '--dry-run'], {*ASKING_GIT, *LOCKING, *PLACING, *STATUS}, 204),
-        (['add', 'data.txt'], {*STATUS, *DESCRIBING, *PLANNING, *PLACING}, 199),  # who writes looks for what a killed run left
+        (['add', 'data.txt'], {*STATUS, *DESCRIBING, *PLANNING, *PLACING}, 200),  # who writes looks for what a killed run left
         (['runs', 'list'], {*ASKING_GIT, *DESCRIBING, *PLACING, 'mlops_cli.plan.model', 'mlops_cli.store.local'}, 164),
         (['lineage', 'upstream', 'a.txt'], {*ASKING_GIT, *DESCRIBING, *PLANNING, *PLACING, 'difflib'}, 185),
     ],

@@ -16,7 +16,8 @@ from tests.cli.values import DEPTH, FIT, GROUPS, TRAIN, Objects, ref, stage, ste
 
 # What follows the name in a sentence.
 PROSE = {
-    *('can', 'did', 'for', 'has', 'here', 'knows', 'left', 'needs', 'never', 'reads', 'that', 'would', 'writes', 'wrote'),
+    *('can', 'cannot', 'did', 'does', 'follows', 'for', 'has', 'here', 'in', 'keeps', 'knows', 'left', 'needs', 'never'),
+    *('reads', 'sends', 'that', 'tracks', 'would', 'writes', 'wrote'),
 }
 
 

@@ -182,7 +182,7 @@ OPTIONS = [
 ]
 SURROUNDINGS = [
     Case('status', 2, 'no pipeline.yaml in', 'mlops init', lambda p: (p.path / 'pipeline.yaml').unlink()),
-    Case('status', 2, 'no pipeline.yaml in', 'cp dvc.yaml pipeline.yaml', alone_with_dvc),
+    Case('status', 2, 'no pipeline.yaml in', 'mlops adopt dvc', alone_with_dvc),
     Case('status', 2, 'pipeline.yaml is a folder, not a file', 'rename the folder', in_the_way),
     Case('status', 2, 'pipeline.yaml is a link that leads nowhere', 'gone.yaml', dangling),
     Case('-C bare.git status', 2, 'no pipeline.yaml in', 'bare git repository', bare),

@@ -1,4 +1,4 @@
-"""What every bucket must do: a folder and a real S3 server are poured in."""
+"""What every bucket must do: a folder, a real S3 server, asked by both ways, and a folder behind a real sshd are poured in."""
 
 from __future__ import annotations
 
@@ -6,18 +6,26 @@ import os
 import threading
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from mlops_cli.core.errors import ExitCode
-from mlops_cli.store import remote
+from mlops_cli.store import remote, s3_http
+from mlops_cli.store import s3 as s3_plain
 from mlops_cli.store.bucket import Absent, Bucket, FolderBucket, Unreachable
+from mlops_cli.store.fsspec_bucket import FsspecBucket
+from mlops_cli.store.ssh import SshBucket
 from tests.servers.s3 import S3
+from tests.servers.sshd import Sshd
 
 LARGE = bytes(range(256)) * 4096 * 40 + b'end'  # 40 MiB and a bit: several parts
 
 
-@pytest.fixture(params=['folder', 's3'])
+KINDS = ['folder', 's3', 'ssh', 'memory of fsspec', 'folder of fsspec', pytest.param('s3fs', marks=pytest.mark.full)]
+
+
+@pytest.fixture(params=KINDS)
 def bucket(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Bucket]:
     made = new(request, tmp_path)
     yield made
@@ -27,10 +35,21 @@ def bucket(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Bucket]:
 def new(request: pytest.FixtureRequest, tmp_path: Path) -> Bucket:
     if request.param == 'folder':
         return FolderBucket(str(tmp_path / 'a folder/of ours'))
+    if request.param.endswith('fsspec'):
+        import fsspec
+
+        kind = 'memory' if request.param.startswith('memory') else 'file'
+        base = f'/{abs(hash(str(tmp_path)))}/x' if kind == 'memory' else str(tmp_path / 'a folder')
+        return FsspecBucket(f'{kind}://{base}', fsspec.filesystem(kind, skip_instance_cache=True), base)
+    if request.param == 'ssh':
+        far: Sshd = request.getfixturevalue('sshd')
+        far.use(request.getfixturevalue('monkeypatch'))
+        return SshBucket(far.url(tmp_path / 'a folder/of ours'))
     server: S3 = request.getfixturevalue('s3')
     server.use(request.getfixturevalue('monkeypatch'))
     name = f'b{os.getpid()}-{abs(hash(str(tmp_path))) % 10**12}'
-    return remote.S3Bucket(f'{server.make_bucket(name)}/some/prefix')
+    url = f'{server.make_bucket(name)}/some/prefix'
+    return remote.S3Bucket(url) if request.param == 's3fs' else remote.open_bucket(url)
 
 
 def keys(bucket: Bucket, folder: str) -> list[str]:
@@ -42,6 +61,7 @@ def test_what_was_put_is_there(bucket: Bucket) -> None:
         bucket.put(key, data)
         assert (bucket.get(key), bucket.size(key)) == (data, len(data))
     assert (keys(bucket, 'a'), keys(bucket, 'c'), keys(bucket, 'd')) == (['a/1', 'a/b/2'], ['c/3'], [])
+    assert {*keys(bucket, '')} == {'a/1', 'a/b/2', 'c/3'}
     [found] = bucket.list('c')
     assert found.size == 100_000 and found.changed > 1_600_000_000
 
@@ -112,7 +132,7 @@ def test_delete(bucket: Bucket) -> None:
 
 
 def test_more_than_a_page_is_listed_and_deleted(bucket: Bucket) -> None:
-    count = 1100  # a page of S3 has 1,000
+    count = 1100 if bucket.where.startswith('s3://') else 60  # a page of S3 has 1,000
     for number in range(count):
         bucket.put(f'many/{number:04}', b'')
     assert len(keys(bucket, 'many')) == count
@@ -135,6 +155,50 @@ def test_it_may_be_used_by_many_threads(bucket: Bucket) -> None:
     assert not wrong and len(keys(bucket, 'a')) == 24
 
 
+def test_both_ways_to_s3_see_the_same(s3: S3, monkeypatch: pytest.MonkeyPatch) -> None:
+    s3.use(monkeypatch)
+    url = f'{s3.make_bucket("both-ways")}/a prefix & more'
+    plain, other = remote.open_bucket(url), remote.S3Bucket(url)
+    assert isinstance(plain, s3_plain.PlainBucket)
+    for number, bucket in enumerate((plain, other)):
+        bucket.put(f'a/{number}', b'%d' % number)
+        assert not bucket.put_new('a/0', b'x')
+    assert keys(plain, 'a') == keys(other, 'a') == ['a/0', 'a/1']
+    assert [(one.get('a/0'), one.get('a/1'), one.size('a/1')) for one in (plain, other)] == [(b'0', b'1', 1)] * 2
+    plain.close()
+
+
+def test_a_large_file_that_was_broken_off_goes_on(s3: S3, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    s3.use(monkeypatch)
+    monkeypatch.setattr(s3_plain, 'RESUMED', 0)
+    monkeypatch.setattr(s3_plain, 'PART', 5 << 20)
+    monkeypatch.setattr(s3_plain, 'PARTS_AT_ONCE', 1)
+    data = LARGE[:17 << 20]
+    (tmp_path / 'file').write_bytes(data)
+    url = s3.make_bucket('broken-off')
+    plain = remote.open_bucket(url)
+    assert isinstance(plain, s3_plain.PlainBucket)
+    sent: list[str] = []
+    ask = s3_http.Client.ask
+
+    def asked(client: s3_http.Client, method: str, key: str, query: Any = None, *more: Any) -> s3_http.Answer:
+        if method == 'PUT':
+            if len(sent) == 2:
+                raise s3_http.NoAnswer('cut')
+            sent.append(query['partNumber'])
+        return ask(client, method, key, query, *more)
+
+    monkeypatch.setattr(s3_http.Client, 'ask', asked)
+    with (tmp_path / 'file').open('rb') as file:
+        with pytest.raises(Unreachable, match='cut'):
+            plain.put_file('a/large', file.fileno(), len(data), lambda _: None)
+        assert plain.size('a/large') is None
+        sent[:] = ['', '', '']  # from here on all goes through
+        plain.put_file('a/large', file.fileno(), len(data), lambda _: None)
+    assert sent[3:] == ['3', '4'] and plain.get('a/large') == data
+    plain.close()
+
+
 # What can be wrong, and is told in a line with what helps.
 
 
@@ -146,6 +210,7 @@ def fails(bucket: Bucket) -> Unreachable:
     return caught.value
 
 
+@pytest.mark.parametrize('way', ['plain', 's3fs'])
 @pytest.mark.parametrize(
     ('name', 'value', 'said', 'hint'),
     [
@@ -158,16 +223,18 @@ def fails(bucket: Bucket) -> Unreachable:
     ],
 )
 def test_what_is_wrong_is_told(
-    s3: S3, monkeypatch: pytest.MonkeyPatch, name: str, value: str, said: str, hint: str
+    s3: S3, monkeypatch: pytest.MonkeyPatch, way: str, name: str, value: str, said: str, hint: str
 ) -> None:
     s3.use(monkeypatch)
     monkeypatch.setattr(remote, 'TRIES', 2)
+    monkeypatch.setattr(s3_http, 'TRIES', 2)
     if name and value:
         monkeypatch.setenv(name, value)
     elif name:
         monkeypatch.delenv(name)
         monkeypatch.delenv('AWS_SECRET_ACCESS_KEY')
-    failed = fails(remote.S3Bucket('s3://there-is-none/x'))
+    url = 's3://there-is-none/x'
+    failed = fails(remote.S3Bucket(url) if way == 's3fs' else remote.open_bucket(url))
     assert said in failed.message and hint in failed.hint
 
 

@@ -15,6 +15,8 @@ from mlops_cli.store.depot import Depot, object_key, pack_key
 from mlops_cli.store.local import LocalStore
 from mlops_cli.store.memory import MemoryStore
 from mlops_cli.store.objects import Damaged, MissingObject, ObjectStore
+from mlops_cli.store.ssh import SshBucket
+from tests.servers.sshd import HOST, Sshd
 
 ABSENT = digest_of(b'never stored')
 
@@ -65,21 +67,29 @@ def damage(store: ObjectStore, digest: Digest, data: bytes) -> None:
 
 def damage_remote(store: Depot, digest: Digest, data: bytes) -> None:
     """In a pack bytes may change, and not their number: a pack of another length is none."""
+    folder = Path(store.where.removeprefix(f'ssh://{HOST}'))
     for pack, index in store.indexes.items():
-        path = Path(store.where) / pack_key(pack)
+        path = folder / pack_key(pack)
         for row in index.find({bytes.fromhex(digest.hex)}):
             whole = bytearray(path.read_bytes())
             whole[row.offset : row.offset + row.size] = (data + b'\0' * row.size)[: row.size]
             whole[row.offset] ^= whole[row.offset : row.offset + row.size] == path.read_bytes()[row.offset :][: row.size]
             path.write_bytes(whole)
             return
-    (Path(store.where) / object_key(digest)).write_bytes(data)
+    (folder / object_key(digest)).write_bytes(data)
 
 
-@pytest.fixture(params=STORES)
+@pytest.fixture(params=[*STORES, 'ssh'])
 def store(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[ObjectStore]:
-    made = STORES[request.param](tmp_path)
+    if request.param == 'ssh':
+        far: Sshd = request.getfixturevalue('sshd')
+        far.use(request.getfixturevalue('monkeypatch'))
+        made: ObjectStore = Depot(SshBucket(far.url(tmp_path / 'remote')))
+    else:
+        made = STORES[request.param](tmp_path)
     yield made
+    if isinstance(made, Depot):
+        made.close()
     if isinstance(made, LocalStore):
         made.batch.close()
         made.close()

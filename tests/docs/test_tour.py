@@ -18,7 +18,7 @@ PAGES = [str(path.relative_to(ROOT)) for path in (ROOT / 'README.md', *sorted(RO
 
 
 def test_the_pages_that_are_replayed() -> None:
-    assert {'README.md', 'examples/digits/README.md', 'docs/tutorial.md', 'docs/howto/from-dvc.md'} <= set(PAGES)
+    assert {'README.md', 'examples/digits/README.md', 'docs/tutorial.md', 'docs/howto/adopt-dvc.md'} <= set(PAGES)
 
 
 def first_commands() -> list[str]:

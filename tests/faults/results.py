@@ -11,7 +11,7 @@ from pathlib import Path
 
 from tests.faults.base import Row, Verdict
 from tests.faults.rows import module_of
-from tests.faults.tools import REPOSITORY, Tool
+from tests.faults.tools import REPOSITORY, Tool, git
 
 
 def default_folder() -> Path:
@@ -25,6 +25,14 @@ def _digest(paths: Iterable[Path]) -> str:
     return seen.hexdigest()[:16]
 
 
+def commit_of(tool: Tool) -> str:
+    """By what name people find the code that is tried: of mlops its last commit, with a + where it was changed since."""
+    if tool.name != 'mlops':
+        return tool.version
+    last = git(REPOSITORY, 'log', '-1', '--format=%h', '--', 'mlops_cli').strip()
+    return last + ('+' if git(REPOSITORY, 'status', '--porcelain', '--', 'mlops_cli').strip() else '')
+
+
 def version_of(row: Row, tool: Tool) -> str:
     """Changes when the row, or what is tried, does: then what was tried before counts no more."""
     module = REPOSITORY / (module_of(row.name).replace('.', '/') + '.py')
@@ -34,10 +42,20 @@ def version_of(row: Row, tool: Tool) -> str:
 
 @dataclass(frozen=True, slots=True)
 class Tried:
-    """``verdicts``: by case.  ``cases``: how many there are in all, 0 where none was tried."""
+    """``verdicts``: by case.  ``cases``: how many there were in all when one was tried last, 0 where none was; where they are
+    found by counting what a command does, the next time may have one more or less.  ``commit``: of the code tried."""
 
     verdicts: dict[str, Verdict] = field(default_factory=dict)
     cases: int = 0
+    commit: str = ''
+
+    @property
+    def complete(self) -> bool:
+        return len(self.verdicts) >= self.cases > 0
+
+    @property
+    def bad(self) -> bool:
+        return any(one.bad for one in self.verdicts.values())
 
 
 class Changed(Exception):
@@ -51,32 +69,50 @@ class Results:
         folder.mkdir(parents=True, exist_ok=True)
         self.path = folder / 'results.jsonl'
         self._begun: dict[tuple[str, str], str] = {}
+        self._commits: dict[str, str] = {}
 
     def add(self, row: Row, tool: Tool, full: bool, case: str, verdict: Verdict, cases: int) -> None:
         """``cases``: how many the row has.  Raises Changed."""
         version = version_of(row, tool)
         if self._begun.setdefault((row.name, tool.name), version) != version:
             raise Changed(f'{row.name}: the code has changed meanwhile; begin again')
+        commit = self._commits.setdefault(tool.name, commit_of(tool))
         line = {
-            'row': row.name, 'tool': tool.name, 'full': full, 'version': version, 'case': case, 'cases': cases,
-            **asdict(verdict),
+            'row': row.name, 'tool': tool.name, 'full': full, 'version': version, 'commit': commit, 'case': case,
+            'cases': cases, **asdict(verdict),
         }  # fmt: skip
         with self.path.open('ab', buffering=0) as file:
             file.write(json.dumps(line).encode() + b'\n')
 
     def of(self, row: Row, tool: Tool, full: bool) -> Tried:
         """Those of another version of the row or of what is tried are left out."""
-        found: dict[str, Verdict] = {}
-        cases = 0
         version = self._begun.setdefault((row.name, tool.name), version_of(row, tool))
-        wanted = (row.name, tool.name, full, version)
+        return self._versions(row, tool, full).get(version, Tried())
+
+    def newest(self, row: Row, tool: Tool, full: bool) -> Tried:
+        """Of the version that was tried last; of an older one that was tried to its end, as long as of the newer ones only a
+        part was, and nothing bad came of that."""
+        found = Tried()
+        for one in reversed(self._versions(row, tool, full).values()):
+            if one.complete:
+                return one
+            if not found.verdicts:
+                found = one
+            if one.bad:
+                break
+        return found
+
+    def _versions(self, row: Row, tool: Tool, full: bool) -> dict[str, Tried]:
+        """By version, the one that was last added to at the end."""
+        found: dict[str, Tried] = {}
         lines = self.path.read_bytes().splitlines() if self.path.exists() else []
         for line in lines:
             try:
                 one = json.loads(line)
             except ValueError:
                 continue  # cut off by a kill
-            if (one['row'], one['tool'], one['full'], one['version']) == wanted:
-                found[one['case']] = Verdict(one['tried'], one['bad'], one['heal'], tuple(one['notes']))
-                cases = one['cases']
-        return Tried(found, cases)
+            if (one['row'], one['tool'], one['full']) == (row.name, tool.name, full):
+                verdicts = found.pop(one['version'], Tried()).verdicts
+                verdicts[one['case']] = Verdict(one['tried'], one['bad'], one['heal'], tuple(one['notes']))
+                found[one['version']] = Tried(verdicts, one['cases'], one['commit'])
+        return found

@@ -10,11 +10,11 @@ from pathlib import Path
 from tests.faults.base import Bad, Row
 from tests.faults.results import Results, Tried
 from tests.faults.rows import all_rows
-from tests.faults.tools import REPOSITORY, Tool, Unavailable, git, tool
+from tests.faults.tools import REPOSITORY, Tool, Unavailable, tool
 
 PAGE = REPOSITORY / 'docs/guarantees.md'
 BEGIN, END = '<!-- counts: written by tests/faults/run --table -->', '<!-- end of counts -->'
-HEADS = ('row', 'what is done', 'tool', 'tried', *(kind.value for kind in Bad), 'heals in')
+HEADS = ('row', 'what is done', 'tool', 'tried', *(kind.value for kind in Bad), 'heals in', 'of')
 
 
 def rows(folder: Path) -> list[tuple[str, ...]]:
@@ -29,28 +29,28 @@ def rows(folder: Path) -> list[tuple[str, ...]]:
 
 
 def _cells(row: Row, name: str, results: Results, folder: Path) -> tuple[str, ...]:
-    none = ('',) * (len(Bad) + 1)
+    none = ('',) * (len(Bad) + 2)
     if why := row.lacks():
         return (name, f'not run: {why}', *none)
     try:
         who = tool(name, folder)
     except Unavailable as error:
         return (name, f'not run: {error}', *none)
-    full = results.of(row, who, True)
+    full = results.newest(row, who, True)
     if full.verdicts:
         return counts(who, full)
-    fast = results.of(row, who, False)
+    fast = results.newest(row, who, False)
     return counts(who, fast, 'the fast tier') if fast.verdicts else (name, 'not tried', *none)
 
 
 def counts(who: Tool, tried: Tried, *which: str) -> tuple[str, ...]:
     """The cells from the tool on.  ``which``: what to say of how many it were, beside whether those are all."""
     verdicts = [*tried.verdicts.values()]
-    said = [*which, *([] if len(verdicts) == tried.cases else [f'{len(verdicts):,} of {tried.cases:,} cases'])]
+    said = [*which, *([] if tried.complete else [f'{len(verdicts):,} of {tried.cases:,} cases'])]
     part = f' ({", ".join(said)})' if said else ''
     kinds = (f'{sum(one.bad.get(kind.value, 0) for one in verdicts):,}' for kind in Bad)
     heal = max(one.heal for one in verdicts)
-    return (who.name, f'{sum(one.tried for one in verdicts):,}{part}', *kinds, f'{heal:.2f} s' if heal else '')
+    return (who.name, f'{sum(one.tried for one in verdicts):,}{part}', *kinds, f'{heal:.2f} s' if heal else '', tried.commit)
 
 
 def write(folder: Path) -> None:
@@ -64,12 +64,13 @@ def write(folder: Path) -> None:
 
 
 def _where(folder: Path) -> str:
-    """Of what the counts are."""
-    state = git(REPOSITORY, 'log', '-1', '--format=%h of %cs', '--', 'mlops_cli').strip()
-    changed = ', with changes' if git(REPOSITORY, 'status', '--porcelain', '--', 'mlops_cli').strip() else ''
+    """Where it was counted."""
     try:
         other = f'DVC {tool("dvc", folder).version}'
     except Unavailable:
         other = 'no DVC'
     system = f'Python {platform.python_version()}, Linux {platform.release().partition("-")[0]}, {os.cpu_count()} cores'
-    return f'mlops as of commit {state}{changed}, and {other}; {system}.'
+    return (
+        'Of: the last commit to the code of mlops before the row was counted, or the version of DVC. '
+        f'{other}, {system}.'
+    )

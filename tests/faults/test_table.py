@@ -51,3 +51,36 @@ def test_a_line_that_a_kill_cut_off_is_passed_over(tmp_path: Path) -> None:
     whole = kept.path.read_bytes()
     kept.path.write_bytes(whole + whole[:-20])
     assert set(kept.of(ROW, mlops(), True).verdicts) == {'a'}
+
+
+class TestNewest:
+    """Which counts are shown where the code, or how it is tried, has changed since."""
+
+    def add(self, folder: Path, monkeypatch: pytest.MonkeyPatch, version: str, *cases: str, bad: bool = False) -> None:
+        monkeypatch.setattr(results, 'version_of', lambda *_: version)
+        monkeypatch.setattr(results, 'commit_of', lambda _: f'commit of {version}')
+        kept = Results(folder)
+        for case in cases:
+            kept.add(ROW, mlops(), True, case, Verdict(1, {'lost': 1} if bad else {}), 2)
+
+    def shown(self, folder: Path) -> tuple[str, int]:
+        found = Results(folder).newest(ROW, mlops(), True)
+        return found.commit, len(found.verdicts)
+
+    def test_the_last_one_that_was_tried_to_its_end(self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+        assert self.shown(tmp_path) == ('', 0)
+        self.add(tmp_path, monkeypatch, '1', 'a', 'b')
+        self.add(tmp_path, monkeypatch, '2', 'a')
+        assert self.shown(tmp_path) == ('commit of 1', 2)
+        self.add(tmp_path, monkeypatch, '2', 'b')
+        assert self.shown(tmp_path) == ('commit of 2', 2)
+
+    def test_a_part_of_it_where_none_was(self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+        self.add(tmp_path, monkeypatch, '1', 'a')
+        self.add(tmp_path, monkeypatch, '2', 'b')
+        assert self.shown(tmp_path) == ('commit of 2', 1)
+
+    def test_a_part_with_anything_bad_hides_no_more(self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+        self.add(tmp_path, monkeypatch, '1', 'a', 'b')
+        self.add(tmp_path, monkeypatch, '2', 'a', bad=True)
+        assert self.shown(tmp_path) == ('commit of 2', 1)

@@ -112,8 +112,11 @@ def test_mistakes_in_parameter_files(tmp_path: Path) -> None:
 
 
 def test_a_parameter_file_that_does_not_fit(tmp_path: Path) -> None:
-    found = errors(tmp_path, {'pipeline.yaml': 'stages: {a: {cmd: x}}\n', 'params.yaml': '- 1\n'})
+    files = {'pipeline.yaml': 'stages: {a: {cmd: "x ${y}"}}\n', 'params.yaml': '- 1\n'}
+    found = errors(tmp_path, files)
     assert found == [('params.yaml:1:1', 'a parameter file holds names and values, this one is a list', '')]
+    (tmp_path / 'pipeline.yaml').write_text('stages: {a: {cmd: x}}\n')
+    assert load(tmp_path, environ={}).stages  # nothing here is about parameters
 
 
 def test_vars_of_a_file(tmp_path: Path) -> None:

@@ -67,6 +67,8 @@ def test_flag_before_variable_before_local_before_own_before_team_before_default
     [
         ('cache.dir', 'MLOPS_CACHE_DIR', '/srv/cache', '/srv/cache'),
         ('cache.links', 'MLOPS_CACHE_LINKS', 'symlink, copy', ('symlink', 'copy')),
+        ('cache.remote', 'MLOPS_CACHE_REMOTE', 'origin', 'origin'),
+        ('cache.tier', 'MLOPS_CACHE_TIER', 'pr/7', 'pr/7'),
         ('durability', 'MLOPS_DURABILITY', 'full', 'full'),
         ('jobs', 'MLOPS_JOBS', '16', 16),
     ],
@@ -86,8 +88,12 @@ def test_where_each_value_comes_from(root: Root) -> None:
     assert {name: (setting.value, setting.source, str(setting.where or '')) for name, setting in found.items()} == {
         'cache.dir': ('../shared', layout.CONFIG_LOCAL, f'{layout.CONFIG_LOCAL}:2:8'),
         'cache.links': (('copy',), 'MLOPS_CACHE_LINKS', ''),
+        'cache.remote': ('', 'default', ''),
+        'cache.tier': ('', 'default', ''),
         'durability': ('none', mine, f'{mine}:1:13'),
         'jobs': (7, 'flag', ''),
+        'cache.price': ('', 'default', ''),
+        'currency': ('USD', 'default', ''),
         'tokens.licence': (2, layout.CONFIG, f'{layout.CONFIG}:1:19'),
         'tokens.seat': (4, layout.CONFIG_LOCAL, f'{layout.CONFIG_LOCAL}:3:16'),
     }
@@ -104,7 +110,10 @@ def test_the_home_may_be_written_as_a_tilde(root: Root, monkeypatch: pytest.Monk
 
 @pytest.mark.parametrize('setting', config.LOCAL_ONLY)
 def test_what_could_hurt_is_refused_in_the_tracked_file_and_there_alone(root: Root, setting: str) -> None:
-    value = {'cache.dir': '/tmp/x', 'cache.links': '[symlink]', 'durability': 'none'}[setting]
+    value = {
+        'cache.dir': '/tmp/x', 'cache.links': '[symlink]', 'cache.remote': 'origin', 'cache.tier': 'trusted',
+        'durability': 'none',
+    }[setting]  # fmt: skip
     outer, _, inner = setting.partition('.')
     text = f'# ours\n{outer}: {{{inner}: {value}}}\n' if inner else f'# ours\n{outer}: {value}\n'
     for place in (layout.CONFIG_LOCAL, os.path.join(home_of(root), '.config', 'mlops', 'config.yaml')):
@@ -308,8 +317,12 @@ def test_every_setting_is_on_the_page_with_its_default_and_whether_it_is_refused
     assert {name: row[0].strip('`') for name, row in table.items()} == {
         'cache.dir': layout.CACHE,
         'cache.links': '[reflink, copy]',
+        'cache.remote': "''",
+        'cache.tier': "''",
         'durability': 'batch',
         'jobs': '0',
+        'cache.price': "''",
+        'currency': 'USD',
         'remotes': '{}',
         'hosts': '{}',
         'tokens': '{}',

@@ -25,6 +25,7 @@ from mlops_cli.records import data
 PAGE = Path(__file__).resolve().parents[2] / 'docs' / 'formats' / 'data.md'
 REF = ObjectRef(digest_of(b'images'), 1234, 'tree')
 FILE = '.mlops/data/data/images.json'
+RECORD = data.Record('data/images', REF)
 
 
 @pytest.fixture
@@ -42,7 +43,7 @@ def add(root: Root, *paths: str, ref: ObjectRef = REF) -> list[str]:
 def test_the_page_shows_a_record_that_is_one() -> None:
     found = re.search(r'`(\.mlops/data/data[^`\n]+\.json)`\n+```json\n(.*?)```', PAGE.read_text(), re.DOTALL)
     assert found, 'no example on the page'
-    assert data.decode(found[2].encode(), found[1]) == ('data/images', REF)
+    assert data.decode(found[2].encode(), found[1]) == RECORD
     assert (data.encode('data/images', REF).decode(), found[1]) == (found[2], data.record_path('data/images'))
 
 
@@ -144,7 +145,7 @@ def test_damage_is_told_with_its_line(content: bytes, line: int) -> None:
 
 
 def test_a_later_version_asks_for_an_update_and_adds_what_it_likes() -> None:
-    assert data.decode(changed(note='from the bucket'), FILE) == ('data/images', REF)
+    assert data.decode(changed(note='from the bucket'), FILE) == RECORD
     with pytest.raises(UserError, match='mlops/data/v2') as raised:
         data.decode(changed(schema='mlops/data/v2'), FILE)
     assert (raised.value.hint, raised.value.exit_code) == ('update mlops', 2)

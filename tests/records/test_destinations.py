@@ -11,6 +11,7 @@ from mlops_cli.records.destinations import Host, Remote, check_name, read_host, 
     'url',
     [
         's3://bucket', 's3://bucket/a/b', 'gs://bucket/x', 'az://container', 'ssh://ada@gpu1:2222/srv/x', 'ssh://gpu1/srv',
+        'ssh://gpu1/~/store', 'ssh://[::1]:22/x',
         'https://example.org/x?y=1', 'file:///srv/cache', '/srv/cache', 's3://bücket/ä',
     ],
 )  # fmt: skip
@@ -26,7 +27,7 @@ def test_addresses(url: str) -> None:
         ('s3://a\nb', 'one line'), ('s3://a\x1b', 'one line'), ('ssh://-oProxyCommand=x/y', 'without a host'),
         ('ssh://ada@-o/x', 'without a host'), ('ssh://a;b/x', '[user@]host'), ('file://host/x', 'file:///'),
         ('s3://key:secretsecret@bucket/x', 'a password in a URL'), ('https://ada:hunter2x@h/x', 'a password'),
-        ('/a/../b', 'neither'),
+        ('/a/../b', 'neither'), ('ssh://gpu1', 'without a folder'), ('ssh://gpu1//', 'without a folder'),
         ('s3://' + 'x' * 3000, 'one line'), ('ext::sh -c x', 'neither'),
     ],
 )  # fmt: skip
@@ -60,3 +61,13 @@ def test_as_json_and_for_people() -> None:
     assert host.leads_to == 'g port 2, folder x' and read_host(host.to_json()) == host
     remote = read_remote({'url': 's3://b', 'desc': 'ours'})
     assert read_remote(remote.to_json()) == remote and remote.leads_to == 's3://b'
+
+
+def test_the_python_of_a_host() -> None:
+    remote = read_remote({'url': 'ssh://gpu1/x', 'python': '~/venv/bin/python3.12'})
+    assert read_remote(remote.to_json()) == remote and 'python3.12' in remote.leads_to
+    for python in ('-c', '--', 'a b', '$(x)', 'a;b', '/a\n', '/a//b', '~', '"', "'"):
+        with pytest.raises(ValueError, match='python'):
+            read_remote({'url': 'ssh://gpu1/x', 'python': python})
+    with pytest.raises(ValueError, match='python'):
+        read_remote({'url': 's3://b/x', 'python': '/usr/bin/python3'})

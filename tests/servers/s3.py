@@ -51,6 +51,16 @@ class S3:
         self.client('s3').create_bucket(Bucket=name)
         return f's3://{name}'
 
+    def allowed(self, policy: Mapping[str, Any]) -> S3:
+        """The same for another user, who may do what the policy says."""
+        iam = self.client('iam')
+        name = f'user{len(iam.list_users()["Users"])}'
+        iam.create_user(UserName=name)
+        made = iam.create_access_key(UserName=name)['AccessKey']
+        arn = iam.create_policy(PolicyName=name, PolicyDocument=json.dumps(policy))['Policy']['Arn']
+        iam.attach_user_policy(UserName=name, PolicyArn=arn)
+        return S3(self.endpoint, made['AccessKeyId'], made['SecretAccessKey'])
+
     def client(self, service: str) -> Any:
         import boto3
 

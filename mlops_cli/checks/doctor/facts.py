@@ -116,10 +116,22 @@ class StageFacts:
 
 
 @dataclass(frozen=True, slots=True)
+class RemoteFacts:
+    """What became of asking it.  ``problem``, ``hint``: why it did not ``reads`` or ``writes``, and what helps."""
+
+    name: str
+    url: str
+    problem: str = ''
+    hint: str = ''
+    reads: bool = False
+    writes: bool = False
+
+
+@dataclass(frozen=True, slots=True)
 class Facts:
     """``project``: its folder, empty outside one.  ``errors``: why config or pipeline cannot be read.  ``nested``: pipeline
     files of other projects around or below.  ``damaged``: records that cannot be read.
-    ``unconfirmed``: settings that came by git and lead out."""
+    ``unconfirmed``: settings that came by git and lead out.  ``remotes``: None where nobody asked them."""
 
     here: str
     project: str = ''
@@ -138,3 +150,4 @@ class Facts:
     disks: tuple[Disk, ...] = ()
     own: OwnFacts = OwnFacts()
     stages: tuple[StageFacts, ...] = ()
+    remotes: tuple[RemoteFacts, ...] | None = None

@@ -22,8 +22,9 @@ from mlops_cli.records.config import Config, load_config, load_settings
 from mlops_cli.run.workbench import Workbench, open_workbench
 
 
-def look(here: str, project: str, environ: Mapping[str, str], now: float) -> Facts:
-    """``project``: its folder, empty outside one.  ``now``: seconds since 1970.  Raises OSError for the folder itself."""
+def look(here: str, project: str, environ: Mapping[str, str], now: float, *, remotes: bool = False) -> Facts:
+    """``project``: its folder, empty outside one.  ``now``: seconds since 1970.  ``remotes``: ask them, too; else nothing is
+    connected to.  Raises OSError for the folder itself."""
     stands: dict[str, Any] = {
         'here': here,
         'project': project,
@@ -43,6 +44,10 @@ def look(here: str, project: str, environ: Mapping[str, str], now: float) -> Fac
         stands |= {'around': above, 'included_by': included_by, 'unconfirmed': unconfirmed}
         stands |= {'disks': (_disk('project', project), _disk('cache', cache)), 'own': gather_own.look(root, cache)}
         stands['damaged'] = gather_records.look(root)
+        if remotes and config is not None:
+            from mlops_cli.checks.doctor import gather_remotes
+
+            stands['remotes'] = gather_remotes.look(root, environ)
         bench: Workbench | None = None
         stages: tuple[StageFacts, ...] = ()
         try:

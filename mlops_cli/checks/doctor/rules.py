@@ -5,13 +5,13 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 from typing import NamedTuple
 
-from mlops_cli.checks.doctor import rules_disk, rules_git, rules_own, rules_stages
+from mlops_cli.checks.doctor import rules_disk, rules_git, rules_own, rules_remotes, rules_stages
 from mlops_cli.checks.doctor.facts import Facts, Finding
 
 
 class Check(NamedTuple):
     """``about``: what is right where it finds nothing, for ``--verbose``.  ``needs``: whether it can be told without a project,
-    or without a pipeline that can be read."""
+    or without a pipeline that can be read, or without asking remotes."""
 
     name: str
     about: str
@@ -38,6 +38,7 @@ CHECKS = (
     Check('local', 'tables and journals are in order', rules_own.local, 'project'),
     Check('kept', 'little is kept of failed runs', rules_own.kept, 'project'),
     Check('confirmed', 'everything that leads out is confirmed', rules_own.confirmed, 'project'),
+    Check('remotes', 'every remote can be read and written', rules_remotes.remotes, 'remotes'),
     Check('editor', 'the schema for editors is of this version', rules_own.editor, 'project'),
     Check('surroundings', 'home and encoding', rules_disk.surroundings),
     Check('programs', 'the programs of all stages are here', rules_stages.programs, 'stages'),
@@ -56,6 +57,8 @@ def applies(check: Check, facts: Facts) -> bool:
     """Whether it can be told: of stages only where the pipeline can be read."""
     if check.needs == 'project':
         return bool(facts.project)
+    if check.needs == 'remotes':
+        return bool(facts.remotes)
     return check.needs != 'stages' or (bool(facts.project) and not facts.errors)
 
 

@@ -16,7 +16,7 @@ LARGE_CACHE = 100_000_000_000
 def project(facts: Facts) -> Iterator[Finding]:
     if not facts.project:
         if facts.dvc:
-            fix = 'cp dvc.yaml pipeline.yaml, then mlops plan: it says what to change, by line'
+            fix = 'mlops adopt dvc: it takes the project over, and runs nothing'
             yield Finding('project', 'wrong', 'a dvc.yaml, and no pipeline.yaml: mlops reads the latter', fix)
         else:
             fix = 'mlops init, or cd to a project'

@@ -6,7 +6,7 @@ import os
 import sys
 import time
 from collections.abc import Sequence
-from typing import Any
+from typing import Annotated, Any
 
 from mlops_cli.checks.doctor.facts import Facts, Finding
 from mlops_cli.checks.doctor.gather import look
@@ -20,15 +20,21 @@ from mlops_cli.core.errors import ExitCode
 EXITS = exits.line(failed='something is wrong')
 
 
-def command(json: options.Json = False) -> int:
+def command(
+    remotes: Annotated[
+        bool, options.Option('--remotes', help='Connect to each remote, and say whether it can be read and written.')
+    ] = False,
+    json: options.Json = False,
+) -> int:
     """What is wrong here, a line each with what mends it; with -v also what was looked at and is right.
 
-    Changes nothing, runs nothing of the project, connects to nothing.
+    Changes nothing, runs nothing of the project, connects to nothing but with --remotes, which writes a few bytes to each and
+    takes them away again.
 
     Example:  mlops doctor -v
     """
     here = os.getcwd()
-    facts = look(here, find_project(here), os.environ, time.time())
+    facts = look(here, find_project(here), os.environ, time.time(), remotes=remotes)
     found = examine(facts)
     if json:
         print_json(_document(facts, found))

@@ -5,6 +5,8 @@ from __future__ import annotations
 from typing import Annotated
 
 from mlops_cli.cli import exits, options
+from mlops_cli.cli.routing import Routing, depot_or
+from mlops_cli.cli.sharing import Sharing
 from mlops_cli.cli.transferring import Paths, RemoteName, Transfer, code_of, depot_of, named, tell
 from mlops_cli.cli.wiring import workbench, writing
 from mlops_cli.core.errors import ExitCode
@@ -28,12 +30,18 @@ def command(
     """
     with workbench() as bench, depot_of(bench, remote) as (name, depot), writing(bench):
         words = named(bench, paths)
+        routes = Routing(bench, name, bool(remote))
         moving = Transfer('fetching', 'fetched', name, depot)
         with moving as told:
             if everything:
                 wanted = recorded_here(bench, words)
             else:
-                wanted = [*tracked_here(bench, words).items(), *outputs_here(bench, depot, words).wanted.items()]
-            transfer.fetch(bench.store, depot, wanted, told)
-    tell(moving, 'mlops/fetch/v1', f'Who has them sends them: mlops push --remote {name}', json)
+                present = outputs_here(bench, depot, words)
+                wanted = [*tracked_here(bench, words).items(), *present.wanted.items()]
+            for other, part in routes.split(wanted):
+                with depot_or(bench, other, name, depot) as there:
+                    transfer.fetch(bench.store, there, part, told)
+            if not everything:
+                Sharing(bench, depot).bring(present.steps)
+    tell(moving, 'mlops/fetch/v1', f'Who has them sends them: mlops push --remote {name}', json, routes)
     return code_of(moving)

@@ -24,8 +24,11 @@ UNASKED = 'to do it without being asked'
 def command(
     dry_run: Annotated[bool, options.Option('--dry-run', '-n', help='Say what would go, and what holds the rest.')] = False,
     grace: Annotated[
-        str, options.Option('--grace', metavar='AGE', help='Spare what was used since. Default: 14d; 0 spares nothing.')
-    ] = '14d',
+        str,
+        options.Option(
+            '--grace', metavar='AGE', help='Spare what was used since. Default: 14d, of a remote 30d; 0 spares nothing.'
+        ),
+    ] = '',
     since: Annotated[
         str, options.Option('--since', metavar='AGE', help='Older commits hold nothing, unless a ref names them. Such as 180d.')
     ] = '',
@@ -41,6 +44,9 @@ def command(
         bool, options.Option('--pins', help='Remove pin files that no stage computes any more; on the default branch.')
     ] = False,
     undo: Annotated[bool, options.Option('--undo', help='Put back what the last gc took out.')] = False,
+    remote: Annotated[
+        str, options.Option('--remote', '-r', metavar='REMOTE', help='Of a remote: mark it, and delete it a day later.')
+    ] = '',
     json: options.Json = False,
 ) -> int:
     """Take out of the cache what no branch, tag, stash, reflog, worktree, run or other project needs. It goes to a trash, from
@@ -53,8 +59,14 @@ def command(
 
     if pins and undo:
         raise UserError('--pins and --undo are two things', hint='git has the pins: git checkout -- .mlops/stages')
+    if remote:
+        if pins or undo or since or skip_rev or forget:
+            raise UserError('--remote goes with --dry-run and --grace only', hint='mlops gc --remote origin --dry-run')
+        from mlops_cli.cli.remote_cleaning import clean
+
+        return clean(remote, seconds(grace or '30d', '--grace'), dry_run, json)
     period = seconds(since, '--since') if since else None
-    wish = Wish(seconds(grace, '--grace'), period, tuple(skip_rev or ()), tuple(forget or ()))
+    wish = Wish(seconds(grace or '14d', '--grace'), period, tuple(skip_rev or ()), tuple(forget or ()))
     if pins:
         with workbench() as bench, writing(bench, 'mlops gc --pins'):
             return _pins(bench, dry_run, json)

@@ -8,7 +8,10 @@ from typing import Annotated
 from mlops_cli.cli import exits, options
 from mlops_cli.cli.commands import checkout
 from mlops_cli.cli.console import out_lines, print_json, width
+from mlops_cli.cli.routing import Routing, depot_or
+from mlops_cli.cli.sharing import Sharing
 from mlops_cli.cli.transferring import Paths, RemoteName, Transfer, depot_of, named
+from mlops_cli.cli.unsent import note_sent
 from mlops_cli.cli.wiring import workbench, writing
 from mlops_cli.core.errors import ExitCode
 from mlops_cli.run.checkout import Outcome, Targets
@@ -35,13 +38,16 @@ def command(
     """
     with workbench() as bench, depot_of(bench, remote) as (name, depot), writing(bench):
         words = named(bench, paths)
+        routes = Routing(bench, name, bool(remote))
         moving = Transfer('fetching', 'fetched', name, depot)
         placing = checkout.Placing(bench, force)
 
         def bring(targets: Targets) -> Outcome | None:
             with moving as told:
-                transfer.fetch(bench.store, depot, targets.wanted.items(), told)
-            return None if told.missing else placing.these(targets)
+                for other, part in routes.split(targets.wanted.items()):
+                    with depot_or(bench, other, name, depot) as there:
+                        transfer.fetch(bench.store, there, part, told)
+            return None if told.missing else placing.these(routes.there(targets))
 
         # Tracked data first: which outputs belong to the present state follows from it.
         every = [Targets(tracked_here(bench, words))]
@@ -49,10 +55,14 @@ def command(
         if done[0] is not None:
             every.append(outputs_here(bench, depot, words))
             done.append(bring(every[1]))
+            Sharing(bench, depot).bring(every[1].steps)
+        note_sent(bench, name, [path for one in every for path in one.wanted], moving.told.missing.values())
         targets, outcome = checkout.both(every, [one for one in done if one is not None])
         if json:
-            print_json({**moving.document('mlops/pull/v1'), 'checkout': checkout.document(outcome, targets)})
+            document = moving.document('mlops/pull/v1') | routes.document()
+            print_json({**document, 'checkout': checkout.document(outcome, targets)})
         else:
             moving.tell(f'Who has them sends them: mlops push --remote {name}')
+            routes.tell()
             out_lines(checkout.lines(bench, outcome, targets, width(sys.stdout)))
     return ExitCode.FAILED if moving.told.missing or targets.unknown else ExitCode.DONE

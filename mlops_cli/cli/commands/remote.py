@@ -27,7 +27,10 @@ Local = Annotated[bool, options.Option('--local', help='In .mlops/config.local.y
 def add(
     name: Name,
     url: Annotated[
-        str, options.Argument(metavar='URL', help='s3://BUCKET/PREFIX, file:///FOLDER, or the path of a folder.')
+        str,
+        options.Argument(
+            metavar='URL', help='s3://BUCKET/PREFIX, ssh://HOST/FOLDER, gs:// or az://, file://, or the path of a folder.'
+        ),
     ],
     local: Local = False,
     json: options.Json = False,
@@ -42,6 +45,10 @@ def add(
         check_name(name)
     except ValueError as error:
         raise UserError(f'{name} {error}', hint='such as mlops remote add origin s3://BUCKET/PREFIX') from error
+    if url.startswith(('gs://', 'az://', 'https://')):
+        from mlops_cli.store.fsspec_bucket import require
+
+        require(url)
     with Root(open_project().folder) as root:
         there = load_settings(root, os.environ).get(f'remotes.{name}')
         if there is not None and there.value.url != url:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import sys
 import time
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from mlops_cli.cli import context, exits, options
 from mlops_cli.cli.beside import Beside
@@ -13,7 +13,7 @@ from mlops_cli.cli.going_on import died_documents
 from mlops_cli.cli.problems import tell_problems
 from mlops_cli.cli.quick.learn import keep
 from mlops_cli.cli.screens.status import status_lines, with_open_moment
-from mlops_cli.cli.standing import Standing, data_changes, in_git, last_run, unsaved_outputs, working
+from mlops_cli.cli.standing import Standing, data_states, in_git, last_run, unsaved_outputs, working
 from mlops_cli.cli.unchanged import cosmetic, unknown_code
 from mlops_cli.cli.uncommitted import Uncommitted, recorded, uncommitted
 from mlops_cli.cli.wiring import output_words, workbench
@@ -53,7 +53,9 @@ def command(
                     **plan_document(plan, 'status'),
                     'running': [working_document(one) for one in working(bench)],
                     'died': died_documents(killed(bench.root)),
+                    'data': [one.document() for one in data_states(bench, time.time())],
                     'not_committed': uncommitted_document(missing),
+                    'not_pushed': _unsent_document(_unsent(bench)),
                 }
             )
         elif context.current.quiet:
@@ -61,6 +63,14 @@ def command(
         else:
             plan = _show(bench, request)
     return exits.of_plan(plan, exit_code, strict)
+
+
+def _unsent(bench: Workbench) -> tuple[str, int, tuple[str, ...], tuple[str, ...]] | None:
+    if not bench.config.remotes:
+        return None
+    from mlops_cli.cli.unsent import unsent_here
+
+    return unsent_here(bench)
 
 
 def _no_git(bench: Workbench) -> str:
@@ -73,27 +83,37 @@ def planned(bench: Workbench, request: Request) -> Plan:
     return look(bench, chosen(bench, request), wishes_of(bench, request)).plan
 
 
+def _unsent_document(found: tuple[str, int, tuple[str, ...], tuple[str, ...]] | None) -> dict[str, Any] | None:
+    if found is None:
+        return None
+    remote, results, data, stays = found
+    return {'remote': remote, 'results': results, 'data': [*data], 'left_out': [*stays]}
+
+
 def _show(bench: Workbench, request: Request) -> Plan:
     with Beside(lambda: in_git(bench)) as asked:  # git is another process: it works while we do
         plan = planned(bench, request)
         (last, problems), running = last_run(bench), working(bench)
-        data, edited = data_changes(bench), cosmetic(bench, plan)
+        now = time.time()
+        states, edited = data_states(bench, now), cosmetic(bench, plan)
         head, changed = asked.result()
         missing = uncommitted(bench, changed) if head else Uncommitted()
     standing = Standing(
-        time.time(),
+        now,
         head.branch if head else None,
         head.commit if head else '',
         last,
         running,
         missing,
-        data,
+        {one.record.path: one.text for one in states if one.text},
+        {one.record.path: one.old for one in states if one.old},
         tuple(edited),
         unknown_code(bench),
         _no_git(bench) if head is None else '',
         killed(bench.root),
         unsaved=unsaved_outputs(bench, plan),
         unread=len(problems),
+        unsent=_unsent(bench),
     )
     tell_problems(problems)
     columns, everything = width(sys.stdout), context.current.verbose

@@ -158,6 +158,17 @@ def remotes(incomplete: str) -> Offers:
     return _beginning(incomplete, found.items())
 
 
+def remotes_of_dvc(incomplete: str) -> Offers:
+    """What the DVC project in the current folder calls its remotes."""
+    from mlops_cli.adopt.dvc.config import load
+    from mlops_cli.fsio.paths import Root
+
+    found: dict[str, str] = {}
+    with suppress(OSError, UserError), Root(os.getcwd()) as root:
+        found = {name: one.url for name, one in load(root, os.environ).remotes.items()}
+    return _beginning(incomplete, found.items())
+
+
 def templates(incomplete: str) -> Offers:
     """What init can begin with."""
     from mlops_cli.adopt.templates import TEMPLATES
@@ -213,6 +224,16 @@ def _metric_names(folder: str, pipeline: Any) -> list[str]:
     return list(islice(found, MOST_METRICS))
 
 
+def connections(incomplete: str) -> Offers:
+    """Variables that may hold the address of a database."""
+    return _beginning(incomplete, ((f'env:{name}', '') for name in sorted(os.environ) if not name.startswith('_')))
+
+
+def shared(incomplete: str) -> Offers:
+    """By what files are compared."""
+    return _beginning(incomplete, ((name, '') for name in ('content', 'name', 'stem')))
+
+
 # A parameter's metavar says what it takes, and so what Tab offers: no command does anything for it.
 BY_METAVAR: Mapping[str, Callable[[str], Offers]] = {
     'STAGE': stages,
@@ -230,14 +251,18 @@ BY_METAVAR: Mapping[str, Callable[[str], Offers]] = {
     'EXECUTOR': executors,
     'KIND': kinds,
     'REMOTE': remotes,
+    'PLACE': remotes,
 }
 # Where a name can be of many things, the command decides: command and option, or command and metavar of an argument.
 BY_PLACE: Mapping[str, Callable[[str], Offers]] = {
     'init --template': templates,
+    'adopt dvc --remote': remotes_of_dvc,
     'config get NAME': settings,
     'config set NAME': settings,
     'config confirm NAME': settings,
     'runs list --sort': columns,
+    'import --connection': connections,
+    'check overlap --by': shared,
     'runs list --columns': columns,
 }
 

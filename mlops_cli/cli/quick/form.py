@@ -17,13 +17,13 @@ TYPE_CHECKING = False  # as that of typing, which takes longer to load than all 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-MAGIC = b'mlops answers 2\n'
+MAGIC = b'mlops answers 3\n'
 FILE = '.mlops/local/answers-v1'
 LOCKS = '.mlops/local/locks-v1'
 INDEX = '.mlops/local/index-v1.sqlite'
 # Refused where they are links.
 OWN = (INDEX, f'{INDEX}-wal', f'{INDEX}-shm', *(f'.mlops/cache/{name}' for name in ('tmp', 'locks-v1', 'trash', 'roots')))
-HEADER = struct.Struct('<IIIQ')  # bytes of environment, facts, pages, groups
+HEADER = struct.Struct('<IIIQQ')  # bytes of environment, facts, pages, groups; when it ends to hold
 SEAL = 32  # bytes before it: of all that follows them
 LIMIT = 1 << 28  # bytes of the file
 DIGEST = 32  # bytes of what stands for the environment; what follows it tells this file from all others
@@ -54,8 +54,9 @@ def environment(secret: bytes, named: frozenset[bytes] = frozenset()) -> bytes:
     return blake2b(b'\0'.join(found), key=secret, digest_size=DIGEST).digest()
 
 
-def assemble(secret: bytes, env: bytes, facts: bytes, pages: bytes, groups: bytes) -> bytes:
-    header = HEADER.pack(len(env), len(facts), len(pages), len(groups))
+def assemble(secret: bytes, env: bytes, facts: bytes, pages: bytes, groups: bytes, until: int = 0) -> bytes:
+    """``until``: seconds since 1970 from which on it says nothing any more; 0: never."""
+    header = HEADER.pack(len(env), len(facts), len(pages), len(groups), until)
     rest = b''.join((header, env, facts, pages, groups))
     return b''.join((MAGIC, _seal(secret, rest), rest))
 
@@ -68,12 +69,15 @@ def _seal(secret: bytes, rest: bytes | memoryview) -> bytes:
 
 
 def parts_of(secret: bytes, data: bytes) -> tuple[bytes, bytes, bytes, int] | None:
-    """(environment, facts, pages, where the groups begin); None for what is no whole file of answers of the user's own."""
+    """(environment, facts, pages, where the groups begin); None for what is no whole file of answers of the user's own,
+    or held until a moment that is over."""
     sealed = len(MAGIC) + SEAL
     start = sealed + HEADER.size
     if len(data) < start or not data.startswith(MAGIC) or _seal(secret, memoryview(data)[sealed:]) != data[len(MAGIC) : sealed]:
         return None
-    env, facts, pages, groups = HEADER.unpack_from(data, sealed)
+    env, facts, pages, groups, until = HEADER.unpack_from(data, sealed)
+    if until and time.time() >= until:
+        return None
     ends = (start + env, start + env + facts, start + env + facts + pages)
     if len(data) != ends[2] + groups:
         return None

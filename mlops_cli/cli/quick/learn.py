@@ -5,9 +5,11 @@ command began: what is touched while it works, or could have been under the same
 
 from __future__ import annotations
 
+import math
 import os
 import stat
 import sys
+import time
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from typing import TYPE_CHECKING
@@ -23,6 +25,7 @@ from mlops_cli.fsio import paths, token
 from mlops_cli.fsio.atomic import read_file, write_file
 from mlops_cli.fsio.paths import Root
 from mlops_cli.plan.model import Verdict
+from mlops_cli.records import data
 from mlops_cli.records.files import keeps_local
 
 if TYPE_CHECKING:
@@ -32,6 +35,7 @@ if TYPE_CHECKING:
 
 PAGES = 8  # answers that are kept for one state
 LIMIT = 1 << 30  # bytes of the file
+HOUR = 3600  # seconds
 
 
 @dataclass
@@ -213,8 +217,16 @@ def _write(
     identity = os.urandom(form.IDENTITY)
     links = [os.path.join(folder, os.fsdecode(name)) for folder, one in folders.items() for name in one.linked]
     settle.write(bench, plan, identity, decisive, listed, links, moment)
-    data = form.assemble(secret, env + identity, facts, b'\x1d'.join(pages), groups)
-    write_file(bench.root, form.FILE, data, 0o600, durable=False)
+    assembled = form.assemble(secret, env + identity, facts, b'\x1d'.join(pages), groups, _until(bench.root))
+    write_file(bench.root, form.FILE, assembled, 0o600, durable=False)
+
+
+def _until(root: Root) -> int:
+    """When the next of tracked data gets older than it may be; where one is, its age is told, for which an hour is exact
+    enough.  0 for never."""
+    now = time.time()
+    due = [record.due for record in data.records(root).values()]
+    return math.floor(min((one if one > now else now + HOUR for one in due if one is not None), default=0))
 
 
 def _old(root: Root, secret: bytes, env: bytes, facts: bytes) -> tuple[list[bytes], bytes] | None:

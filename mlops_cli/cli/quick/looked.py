@@ -36,7 +36,7 @@ def places(bench: Workbench, asked: set[tuple[str, str, bool]], keys: Iterable[D
     found = Looked()
     root = bench.root.path
     for top, rel, listed in asked:
-        if not any(inside(rel, own) for own in (_OWN if top == root else _OF_CACHE)):
+        if inside(rel, layout.REMOTES) or not any(inside(rel, own) for own in (_OWN if top == root else _OF_CACHE)):
             _add(found, top, rel, listed=listed)
     top = _top(root, found)
     _workspace(bench, found, bool(top))

@@ -46,7 +46,7 @@ def outside_lines(folder: str, here: Surroundings, bare: bool, columns: int) -> 
         steps.append(('git worktree add ../work', 'this is a bare repository, which has no files: go there'))
     dvc = any(tool == 'DVC' for _, tool in here.tools)
     if dvc:
-        steps.append(('cp dvc.yaml pipeline.yaml', 'its words mean the same; mlops plan says what to change'))
+        steps.append(('mlops adopt dvc', 'take over what is here, with what dvc.lock records; nothing is run'))
     if here.scripts:
         script = one_line(shlex.quote(here.scripts[0]))
         steps.append((f'mlops init --script {script}', 'a first stage for what is here; it is read, not run'))

@@ -16,7 +16,7 @@ from mlops_cli.core.units import plural
 
 SHOWN = 4  # files named
 TOOLS = {
-    'DVC': 'its words mean the same in pipeline.yaml: cp dvc.yaml pipeline.yaml, and mlops plan says what to change, by line',
+    'DVC': 'mlops adopt dvc takes it over, with what dvc.lock records, and runs nothing',
     'make': 'a target becomes a stage: its recipe under cmd, what it makes under outs',
     'Snakemake': 'a rule becomes a stage: its shell under cmd, input under deps, output under outs',
     'doit': 'a task becomes a stage: its actions under cmd, file_dep under deps, targets under outs',

@@ -10,7 +10,7 @@ from mlops_cli.cli.going_on import died_lines
 from mlops_cli.cli.narrow import narrowed
 from mlops_cli.cli.quick.form import open_moment
 from mlops_cli.cli.rows import Row, notes, rows
-from mlops_cli.cli.standing import NO_WAY_BACK, NOT_HERE, NOWHERE, Standing, Working, ended_at
+from mlops_cli.cli.standing import IN_PLACE, NO_WAY_BACK, NOT_HERE, NOWHERE, Standing, Working, ended_at
 from mlops_cli.cli.unchanged import note
 from mlops_cli.cli.words import Groups, ago, fold, some
 from mlops_cli.core.units import plural, show_seconds
@@ -49,6 +49,7 @@ def status_lines(plan: Plan, standing: Standing, groups: Groups, columns: int, *
     page.by_hand(standing)
     page.notes(standing)
     page.uncommitted(standing)
+    page.unsent(standing)
     page.cosmetic(standing)
     return narrowed(page.lines, columns, whole=everything)
 
@@ -165,8 +166,8 @@ class _Page:
             self.put(f'{" " * self.indent}(mlops runs attach {one_line(run)})')
 
     def data(self, standing: Standing) -> None:
-        changes = standing.data or {}
-        if changes:
+        changes, old = standing.data or {}, standing.old or {}
+        if changes or old:
             self.put('')
             self.put('Data')
         for path, text in list(changes.items())[:MOST_ROWS]:
@@ -176,9 +177,15 @@ class _Page:
                 steps = [f'(mlops checkout {name})']
             elif text.startswith(NOWHERE):
                 steps = []
+            elif text.endswith(IN_PLACE):
+                steps = [f'(keep: mlops import --in-place {name})']
             elif text.endswith(NO_WAY_BACK):
                 steps = steps[:1]
             self.beside(f'  {name}', [one_line(text), *steps])
+        for path, text in list(old.items())[:MOST_ROWS]:
+            name = one_line(path)
+            command = 'add' if text.startswith('added') else 'update'
+            self.beside(f'  {name}', [one_line(text), f'(mlops {command} {name})'])
 
     def by_hand(self, standing: Standing) -> None:
         changed = [(path, step.stage) for step in self.plan.steps for path in step.changed_by_hand]
@@ -221,6 +228,20 @@ class _Page:
         if lacking.ignored:
             names = ', '.join(some(list(map(one_line, lacking.ignored)), NAMED))
             self.beside('Ignored by git', [f'{names}: stages use it, and a clone will lack it', '(.gitignore)'])
+
+    def unsent(self, standing: Standing) -> None:
+        """What the remote is not known to hold."""
+        if standing.unsent is None:
+            return
+        remote, results, data, stays = standing.unsent
+        parts = [plural(results, 'result')] if results else []
+        parts += some(list(map(one_line, data)), NAMED)
+        if parts:
+            self.put('')
+            self.beside('Not pushed', [f'{", ".join(parts)}, to {one_line(remote)}', '(mlops push)'])
+            if stays:
+                names = ', '.join(some(list(map(one_line, stays)), NAMED))
+                self.beside('Stays here', [f'{names}   (push: false)'])
 
     def cosmetic(self, standing: Standing) -> None:
         if text := note(list(standing.cosmetic)):

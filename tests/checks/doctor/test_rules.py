@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from mlops_cli.checks.doctor.facts import Disk, Facts, Finding, GitFacts, OwnFacts, StageFacts, Stored
+from mlops_cli.checks.doctor.facts import Disk, Facts, Finding, GitFacts, OwnFacts, RemoteFacts, StageFacts, Stored
 from mlops_cli.checks.doctor.rules import CHECKS, applies, examine
 from mlops_cli.core.errors import UserError, Where
 
@@ -53,7 +53,7 @@ def own(**changed: Any) -> dict[str, Any]:
 
 
 CASES: list[tuple[dict[str, Any], str, str, str]] = [  # (facts, check, level, a part of text or fix)
-    ({'project': '', 'dvc': True}, 'project', 'wrong', 'cp dvc.yaml pipeline.yaml'),
+    ({'project': '', 'dvc': True}, 'project', 'wrong', 'mlops adopt dvc'),
     ({'project': ''}, 'project', 'wrong', 'no pipeline.yaml in /p'),
     (own(trash=Stored('/c/trash', 5, 1)), 'cache', 'note', 'mlops gc --undo'),
     (own(gone=('/q',)), 'cache', 'note', 'mlops gc --forget /q'),
@@ -114,6 +114,7 @@ CASES: list[tuple[dict[str, Any], str, str, str]] = [  # (facts, check, level, a
     (stage(around=(('data', 'data/made', 'make'),)), 'overlaps', 'note', 'deps: [data/made]'),
     (stage(pointers=('x.bin',)), 'inputs', 'wrong', 'git lfs pull --include x.bin'),
     (stage(big={'out': 2 * 10**10}), 'huge-outputs', 'note', '20 GB'),
+    ({'remotes': (RemoteFacts('b', 's3://b/x', 'no network', 'plug it in'),)}, 'remotes', 'wrong', 'does not work: no network'),
     (stage(future={'a.csv': 7200.0, 'b.csv': 300.0}), 'clock', 'note', 'a.csv and 1 other file changed'),
 ]
 
@@ -154,3 +155,11 @@ def test_stages_with_the_same_fault_are_told_together() -> None:
 def test_many_mistakes_are_not_all_listed() -> None:
     found = examine(replace(GOOD, errors=tuple(UserError(str(number)) for number in range(50))))
     assert len(found) == 21 and found[-1] == Finding('input', 'wrong', 'and 30 more mistakes', 'mlops plan shows all')
+
+
+def test_remotes_that_were_asked() -> None:
+    good, bad = RemoteFacts('a', 's3://a/x', reads=True, writes=True), RemoteFacts('b', 's3://b/x', 'no network', 'plug it in')
+    read = RemoteFacts('c', 's3://c/x', 'AccessDenied', 'ask', reads=True)
+    assert told(remotes=(good,)) == [] and told(remotes=None) == []
+    assert told(remotes=(read, bad)) == [('remotes', 'wrong'), ('remotes', 'note')]
+    assert 'remote b (s3://b/x) does not work: no network | plug it in' in text(remotes=(bad,))

@@ -9,6 +9,7 @@ import re
 import shutil
 import subprocess
 import sys
+import zlib
 from collections.abc import Callable, Mapping, Sequence
 from functools import cache
 from pathlib import Path
@@ -283,13 +284,16 @@ def _judge_run(
 
 
 def words(setting: Setting, trial: Trial, value: str) -> None:
-    """One value as the person's own words."""
+    """One value as the person's own words, in a share of the commands; so each command meets a share of the values."""
     project = _project(setting.folder, 'x', GROUPS['parameters'][0])
     environ = setting.tool.environment(setting.folder / 'home')
     if not _is_possible(value):
         return
     command(project, environ, 'run')
-    for asked in WORDS:
+    first = zlib.crc32(value.encode(errors='surrogateescape'))
+    for number, asked in enumerate(WORDS):
+        if (number + first) % SHARE:
+            continue
         ended = command(project, environ, *(word.replace('@', value) for word in asked))
         what = f'{" ".join(asked)}: {value[:60]!r}'
         with single(trial) as one:
@@ -354,6 +358,7 @@ def _in_dvc(setting: Setting, value: str) -> Verdict:
 # The row
 
 PER_CASE = 10
+SHARE = 3
 FAST = ('$(touch pwned)', "'; touch pwned; '", '\ntouch pwned\n', 'a\udcffb')
 IN_BASH = ['unshare', '-rm', 'sh', '-c', 'mount --bind /bin/bash "$(readlink -f /bin/sh)" && exec "$@"', 'sh']
 
@@ -424,7 +429,7 @@ ROWS = (
         'S3',
         'metacharacters of shells in parameters, variables, items, paths, names and words',
         f'{len(texts())} texts in {len(PLACES) + len(REFUSED)} places of a script in two shells, '
-        f'in {len(GROUPS)} places of a pipeline, as {len(WORDS)} words: '
+        f'in {len(GROUPS)} places of a pipeline, as words in {len(WORDS) // SHARE} of {len(WORDS)} places: '
         'none runs, each arrives byte for byte or is refused',
         cases,
         attempt,

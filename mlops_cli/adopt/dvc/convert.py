@@ -1,0 +1,132 @@
+"""A DVC project as pipeline.yaml: text, names, and what was done with each stage."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from mlops_cli.adopt.dvc import emit, kept
+from mlops_cli.adopt.dvc.context import has_reference
+from mlops_cli.adopt.dvc.plain import Names, entry_of
+from mlops_cli.adopt.dvc.project import Project
+from mlops_cli.adopt.dvc.stages import File, Stage
+from mlops_cli.adopt.templates import SCHEMA_LINE
+from mlops_cli.core.classes import dataclass, field
+from mlops_cli.core.errors import UserError
+from mlops_cli.fsio.atomic import read_file
+from mlops_cli.fsio.paths import Root
+from mlops_cli.pipeline import paramfile
+
+TRIED = 500  # entries beyond which all are written out: each that is tried is loaded three times
+
+
+@dataclass
+class Row:
+    """What became of one entry of a dvc.yaml.  ``how``: ``as it stands``, ``templates kept`` or ``written out``."""
+
+    entry: str
+    file: str
+    stages: tuple[Stage, ...]
+    names: tuple[str, ...]
+    how: str = 'written out'
+    check: list[str] = field(default_factory=list)
+
+
+@dataclass
+class Converted:
+    """``text``: of pipeline.yaml.  ``names``: DVC's -> ours.  ``check``: what concerns no single stage."""
+
+    text: str
+    names: dict[str, str]
+    rows: list[Row]
+    check: list[str] = field(default_factory=list)
+
+
+def convert(project: Project, name: str) -> Converted:
+    """Raises UserError where what would be written could not be read, which is told of the file that it comes from."""
+    unread = _unread(project)
+    names = Names()
+    rows: list[Row] = []
+    ours: dict[str, str] = {}
+    plain: list[list[str]] = []
+    blocks: list[list[str]] = []
+    for file in project.files:
+        for entry, stages in file.groups.items():
+            row = Row(entry, file.file, stages, tuple(map(names.instance, stages)))
+            ours |= dict(zip((stage.name for stage in stages), row.names, strict=True))
+            plain.append(_written_out(row, unread))
+            blocks.append(_kept(project.root, file, row, plain[-1]) if len(rows) < TRIED else plain[-1])
+            rows.append(row)
+    top = project.files[0] if project.files and project.files[0].folder == '.' else None
+    head = [SCHEMA_LINE.strip(), *(kept.header(top) if top else []), 'version: 1', f'name: {emit.scalar(name)}']
+    templates = any(row.how != 'written out' for row in rows)
+    lines = [*head, *(kept.vars_lines(top) if top and templates else []), *_stages(blocks)]
+    straight = [*head, *_stages(plain)]
+    if templates and not kept.same(kept.loaded(project.root, lines), kept.loaded(project.root, straight)):
+        lines = straight
+        for row in rows:
+            row.how = 'written out'
+    return Converted('\n'.join([*lines, '']), ours, rows, _top_level(project.files))
+
+
+def _stages(blocks: Sequence[Sequence[str]]) -> list[str]:
+    return ['stages:', *(line for block in blocks for line in block)] if blocks else ['stages: {}']
+
+
+def _kept(root: Root, file: File, row: Row, plain: list[str]) -> list[str]:
+    """The lines of an entry that say most of what stood there, and mean what is written out."""
+    if file.folder != '.':
+        return plain
+    above = ['version: 1', *kept.vars_lines(file), 'stages:']
+    meant = kept.loaded(root, [*above, *plain])
+    if meant is None and above[1:-1]:
+        meant = kept.loaded(root, ['stages:', *plain])
+    said = file.data['stages'][row.entry]
+    raw = kept.raw_entry(said, all(stage.callback for stage in row.stages))
+    for how, lines in (
+        ('as it stands', kept.lines_of(file, row.entry)),
+        ('templates kept', [f'  {emit.scalar(row.entry)}:', *emit.block(raw, 4)] if has_reference(said) else None),
+    ):
+        if lines is not None and kept.same(kept.loaded(root, [*above, *lines]), meant):
+            row.how = how
+            return lines
+    return plain
+
+
+def _unread(project: Project) -> dict[str, str]:
+    """Parameter files that DVC reads and mlops does not, and why."""
+    files = {param.file.path for file in project.files for stage in file.stages for param in stage.params}
+    found: dict[str, str] = {}
+    for rel in sorted(path for path in files if path is not None and path.endswith(paramfile.SUFFIXES)):
+        try:
+            paramfile.read(read_file(project.root, rel, paramfile.SIZE_LIMIT), rel)
+        except (FileNotFoundError, NotADirectoryError):
+            continue
+        except UserError as error:
+            found[rel] = str(error).partition('\n')[0]
+    return found
+
+
+def _written_out(row: Row, unread: Mapping[str, str]) -> list[str]:
+    lines: list[str] = []
+    for stage, name in zip(row.stages, row.names, strict=True):
+        entry, notes = entry_of(stage, unread)
+        row.check += [note for note in notes if note not in row.check]
+        lines += [f'  {emit.scalar(name)}:', *emit.block(entry, 4)]
+    return lines
+
+
+def _top_level(files: Sequence[File]) -> list[str]:
+    notes: list[str] = []
+    for file in files:
+        for key in ('params', 'metrics', 'plots', 'datasets'):
+            if value := file.data.get(key):
+                notes.append(f'{file.file}: {key} at its top have no place in pipeline.yaml: {_brief(value)}')
+        for name, said in file.artifacts.items():
+            notes.append(f'{file.file}: the artifact {name} ({said.get("path")}) is not registered')
+    return notes
+
+
+def _brief(value: Any) -> str:
+    text = ', '.join(str(next(iter(one), one)) if isinstance(one, dict) else str(one) for one in value)
+    return text if len(text) < 80 else f'{text[:79]}…'

@@ -1,0 +1,130 @@
+"""``mlops check``: what data must hold, as commands that a stage or a CI step can call."""
+
+from __future__ import annotations
+
+import os
+import stat
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from typing import Annotated
+
+from mlops_cli.checks import overlap as check
+from mlops_cli.cli import exits, options
+from mlops_cli.cli.console import Line, one_line, out, print_json
+from mlops_cli.cli.finding import find_project
+from mlops_cli.cli.folder import Folder
+from mlops_cli.cli.opening import open_named
+from mlops_cli.cli.progress import Progress
+from mlops_cli.core.errors import ExitCode, UserError
+from mlops_cli.core.units import plural
+from mlops_cli.fsio.paths import Root
+
+app = Folder('Checks of data, for stages and CI: overlap.')
+Known = Callable[[str, os.stat_result], str | None]
+
+
+@app.command('overlap', epilog=exits.line(ExitCode.REFUSED, failed='they overlap'))
+def overlap(
+    a: Annotated[str, options.Argument(metavar='PATH', help='A table or a folder, such as the training data.')],
+    b: Annotated[str, options.Argument(metavar='PATH', help='Another, such as the test data.')],
+    key: Annotated[
+        list[str] | None,
+        options.Option('--key', '-k', metavar='COLUMN', help='Of tables. May be repeated. Default: whole rows.'),
+    ] = None,
+    by: Annotated[
+        str,
+        options.Option('--by', metavar='WHAT', help='Of folders, what files share: content, name or stem. Default: content.'),
+    ] = '',
+    json: options.Json = False,
+) -> int:
+    """Whether two sets of data share rows or files, as a split into training and test must not: exit 1 if they do.
+
+    Example:  mlops check overlap data/train.csv data/test.csv --key image
+    """
+    keys = key or []
+    if by and by not in check.BY:
+        raise UserError(f'--by {by} is none of {", ".join(check.BY)}', hint=f'such as --by {check.BY[0]}')
+    folders = check.refuse_unlike(a, b, by, keys)
+    done = 0
+
+    def step(count: int) -> None:
+        nonlocal done
+        done = count
+        progress.step()
+
+    noun = 'file' if folders else 'row'
+    with Progress(lambda: f'  comparing {one_line(a)}, {one_line(b)}: {plural(done, noun)}') as progress:
+        if folders:
+            for path in (a, b):
+                _refuse_link(path)
+            with _known() as known:
+                found = check.of_folders(a, b, by or 'content', known, step)
+        else:
+            found = check.of_tables(a, b, keys, _opened, step)
+    if json:
+        names = ('by', 'keys', 'a', 'b', 'of_a', 'of_b', 'without_a', 'without_b')
+        examples = [{'key': one, 'a': in_a, 'b': in_b} for one, in_a, in_b in found.examples]
+        counts = {name: getattr(found, name) for name in names}
+        print_json({'schema': 'mlops/check-overlap/v1', 'passed': not found.keys, **counts, 'examples': examples})
+    else:
+        _tell(found, a, b, noun)
+    return ExitCode.FAILED if found.keys else ExitCode.DONE
+
+
+def _tell(found: check.Overlap, a: str, b: str, noun: str) -> None:
+    by = one_line(found.by)
+    sides = f'{plural(found.of_a, noun)} of {one_line(a)}, {plural(found.of_b, noun)} of {one_line(b)}'
+    without = found.without_a + found.without_b
+    left = f' {plural(without, noun)} without it left out.' if without else ''
+    if not found.keys:
+        out(Line(f'No overlap by {by}: {sides}.{left}', 'No overlap'))
+        return
+    share = f'{found.a:,} of {plural(found.of_a, noun)} of {one_line(a)}, {found.b:,} of {found.of_b:,} of {one_line(b)}'
+    out(Line(f'FAILED    overlap by {by}: {share}.{left}', 'FAILED'))
+    for one, in_a, in_b in found.examples:
+        out(f'  {one_line(one)}   ({one_line(in_a)}; {one_line(in_b)})')
+    if found.keys > len(found.examples):
+        out(f'  and {found.keys - len(found.examples):,} more')
+
+
+def _opened(path: str) -> int:
+    try:
+        fd = open_named(path)
+    except OSError as error:
+        raise UserError(f'{path}: {error.strerror}', hint=f'looked in {os.getcwd()}') from error
+    if not stat.S_ISREG(os.fstat(fd).st_mode):
+        os.close(fd)
+        raise UserError(f'{path} is not a regular file', exit_code=ExitCode.REFUSED, hint='name a table')
+    return fd
+
+
+def _refuse_link(path: str) -> None:
+    """A folder in the project that is really elsewhere."""
+    os.close(open_named(path))
+
+
+@contextmanager
+def _known() -> Iterator[Known]:
+    """What the project knows of its files: nothing is read twice that status has read."""
+    folder = os.path.realpath(find_project(os.getcwd()) or '/')
+    from mlops_cli.fingerprint.index import Index, database_path
+
+    if folder == '/':
+        yield lambda _path, _facts: None
+        return
+    with Root(folder) as root:
+        database = database_path(root, os.environ)
+        index = Index(database, root) if os.path.exists(database) else None
+
+        def known(path: str, facts: os.stat_result) -> str | None:
+            rel = os.path.relpath(os.path.realpath(path), folder)
+            ref = index.get(rel, facts) if index is not None and not rel.startswith('..') else None
+            return ref.digest.hex if ref is not None else None
+
+        try:
+            yield known
+        finally:
+            if index is not None:
+                index.close()
+
+

@@ -1,0 +1,171 @@
+"""The door to OpenSSH: the user's own program, configuration, keys and agent.  Nothing that a project says is on its command
+line but the address, which is checked."""
+
+from __future__ import annotations
+
+import fcntl
+import os
+import signal
+import threading
+from collections.abc import Sequence
+from contextlib import suppress
+from functools import lru_cache
+from typing import TYPE_CHECKING, NamedTuple
+
+from mlops_cli.core.patterns import pattern
+
+if TYPE_CHECKING:
+    import subprocess  # slow to load
+
+CONNECT_SECONDS = 10
+OPTIONS = (
+    'BatchMode=yes',  # never asks
+    'StrictHostKeyChecking=yes',  # whatever the configuration says: no host is believed that nobody has looked at
+    f'ConnectTimeout={CONNECT_SECONDS}',
+    'ServerAliveInterval=15',
+    'ServerAliveCountMax=4',
+    'ForwardAgent=no',
+    'ForwardX11=no',
+    'ClearAllForwardings=yes',
+    'PermitLocalCommand=no',
+    'RemoteCommand=none',
+    'RequestTTY=no',
+)
+_HOST = pattern(r'[A-Za-z0-9_:][A-Za-z0-9._@:%-]*')  # no option; a colon begins some addresses of IPv6
+PIPE = 1 << 20  # bytes between us and ssh
+_KEPT = 8 << 10  # bytes of what it says that are remembered
+
+
+class Explained(NamedTuple):
+    """What went wrong, and what helps.  ``passing``: it may be better a little later; ``gone``: a
+    connection that had begun."""
+
+    problem: str
+    hint: str
+    passing: bool = False
+    gone: bool = False
+
+
+class Missing(Exception):
+    """There is no ssh here."""
+
+
+@lru_cache(maxsize=8)
+def find_program(path: str) -> str | None:
+    """ssh's absolute path.  Relative folders of PATH would be folders of the project."""
+    for folder in path.split(os.pathsep):
+        program = os.path.join(folder, 'ssh')
+        if os.path.isabs(folder) and os.access(program, os.X_OK) and os.path.isfile(program):
+            return program
+    return None
+
+
+def argv(host: str, port: int | None, command: str) -> list[str]:
+    """``command``: for a shell over there; a constant of ours.  Raises ValueError for a host that could be anything else,
+    Missing."""
+    if not _HOST.fullmatch(host):
+        raise ValueError(f'{host[:80]!r} is no name of a host')
+    program = find_program(os.environ.get('PATH', os.defpath))
+    if program is None:
+        raise Missing
+    options = [word for option in OPTIONS for word in ('-o', option)]
+    return [program, '-T', *options, *([] if port is None else ['-p', str(int(port))]), '--', host, command]
+
+
+class Session:
+    """A command on a host.  ``source``: what it prints; ``target``: what it reads, both raw descriptors."""
+
+    def __init__(self, words: Sequence[str]) -> None:
+        """``words``: of :func:`argv`.  Raises OSError."""
+        import subprocess
+
+        pipe = subprocess.PIPE
+        # In a session of its own: Ctrl-C is ours to answer, and without a terminal nothing can be asked.
+        self.process: subprocess.Popen[bytes] = subprocess.Popen(
+            words, stdin=pipe, stdout=pipe, stderr=pipe, bufsize=0, start_new_session=True
+        )
+        assert self.process.stdin is not None and self.process.stdout is not None
+        self.target, self.source = self.process.stdin.fileno(), self.process.stdout.fileno()
+        for fd in (self.source, self.target):
+            with suppress(OSError, AttributeError):  # fewer turns of programs for many MiB
+                fcntl.fcntl(fd, fcntl.F_SETPIPE_SZ, PIPE)
+        self._said = b''
+        self._listener = threading.Thread(target=self._listen, name='ssh-errors', daemon=True)
+        self._listener.start()
+
+    def _listen(self) -> None:
+        assert self.process.stderr is not None
+        while data := os.read(self.process.stderr.fileno(), 4096):
+            self._said = (self._said + data)[-_KEPT:]
+
+    def end_input(self) -> None:
+        assert self.process.stdin is not None
+        self.process.stdin.close()
+
+    def wait(self, seconds: float) -> int:
+        """The exit code; negative for a signal.  What does not end in time is ended."""
+        import subprocess
+
+        try:
+            code = self.process.wait(seconds)
+        except subprocess.TimeoutExpired:
+            self.kill()
+            code = self.process.wait()
+        self._listener.join(1)
+        return code
+
+    def kill(self) -> None:
+        if self.process.poll() is None:
+            self.process.send_signal(signal.SIGKILL)
+
+    def close(self) -> None:
+        """Behind :meth:`wait`."""
+        for pipe in (self.process.stdin, self.process.stdout, self.process.stderr):
+            if pipe is not None:
+                pipe.close()
+
+    @property
+    def said(self) -> str:
+        """Its last words on standard error."""
+        return self._said.decode(errors='replace')
+
+
+# What OpenSSH says, in order: the first that fits is the cause.
+_CAUSES = (
+    ('REMOTE HOST IDENTIFICATION HAS CHANGED', 'its host key is another one than it was',
+     'ask who runs it whether that is right; then ssh-keygen -R {host}, and ssh {host} once'),
+    ('Host key verification failed', 'its host key is not known here',
+     'ssh {host} once: compare the fingerprint that it shows, and say yes'),
+    ('host key is known for', 'its host key is not known here',
+     'ssh {host} once: compare the fingerprint that it shows, and say yes'),
+    ('Permission denied', 'it takes none of the keys that ssh offers',
+     'does ssh {host} work without a password? IdentityFile in ~/.ssh/config names a key, ssh-add unlocks one'),
+    ('Too many authentication failures', 'it was offered too many keys',
+     'name the right one in ~/.ssh/config: IdentityFile, with IdentitiesOnly yes'),
+    ('Could not resolve hostname', 'there is no such host, or no network',
+     'mend the url (mlops remote list), or ~/.ssh/config'),
+    ('Connection refused', 'nothing there takes connections of ssh',
+     'is the host up, and the port right? does ssh {host} work?'),
+    ('timed out', 'it does not answer', 'are the host and the network up? does ssh {host} work?'),
+    ('No route to host', 'there is no way to it', 'is the network up? does ssh {host} work?'),
+    ('Network is unreachable', 'there is no network', 'is the network up? does ssh {host} work?'),
+    ('Bad owner or permissions', 'ssh refuses its own configuration', 'ssh {host} says which file: chmod 600 it'),
+    ('Bad configuration option', 'ssh does not understand its configuration', 'ssh {host} says which line'),
+)  # fmt: skip
+
+
+_PASSING = ('nothing there', 'it does not', 'there is no', 'the connection')
+
+
+def explain(reach: str, said: str, code: int) -> Explained:
+    """Why a connection did not come about, or ended.  ``reach``: what ssh is told, for hints; ``said``: what it said; ``code``:
+    how it ended."""
+    for words, problem, hint in _CAUSES:
+        if words in said:
+            return Explained(problem, hint.format(host=reach), problem.startswith(_PASSING))
+    lines = [line.strip() for line in said.splitlines() if line.strip()]
+    last = ''.join(character if character.isprintable() else '?' for character in lines[-1][:200]) if lines else ''
+    what = f': {last}' if last else ''
+    if code == 255 or code < 0:
+        return Explained(f'the connection is gone{what}', f'does ssh {reach} work?', True, True)
+    return Explained(f'its shell ends with {code}{what}', f'does ssh {reach} echo hello work?')

@@ -1,0 +1,234 @@
+"""A DVC project without DVC: what its own files say is enough."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from pathlib import Path
+
+import pytest
+
+from mlops_cli.adopt.dvc import yaml12
+from tests.support.project import Project
+
+
+def md5(data: bytes) -> str:
+    return hashlib.md5(data, usedforsecurity=False).hexdigest()
+
+
+class Dvc:
+    """Writes what DVC writes."""
+
+    def __init__(self, project: Project) -> None:
+        self.project = project
+        project.init_git()
+        project.write('.dvc/config', '')
+        project.write('.dvc/.gitignore', '/cache\n/tmp\n/config.local\n')
+
+    def cached(self, data: bytes, name: str = '') -> str:
+        """Puts an object into DVC's cache; its name."""
+        oid = name or md5(data)
+        path: Path = self.project.path / '.dvc/cache/files/md5' / oid[:2] / oid[2:]
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_bytes(data)
+        path.chmod(0o444)
+        return oid
+
+    def folder(self, files: dict[str, bytes], *, cached: bool = True) -> str:
+        rows = [{'md5': self.cached(data) if cached else md5(data), 'relpath': rel} for rel, data in sorted(files.items())]
+        data = json.dumps(rows, sort_keys=True).encode()
+        return self.cached(data, f'{md5(data)}.dir') if cached else f'{md5(data)}.dir'
+
+
+@pytest.fixture
+def dvc(project: Project) -> Dvc:
+    made = Dvc(project)
+    raw, out = b'1\n2\n', b'2\n'
+    project.write('data/raw.csv', raw.decode())
+    project.write('data/raw.csv.dvc', f'outs:\n- md5: {made.cached(raw)}\n  size: 4\n  hash: md5\n  path: raw.csv\n')
+    project.write('params.yaml', 'lines: 1\n')
+    project.write('dvc.yaml', 'stages:\n  head:\n    cmd: tail -${lines} data/raw.csv > out.csv\n'
+                              '    deps: [data/raw.csv]\n    params: [lines]\n    outs: [out.csv]\n')  # fmt: skip
+    project.write('dvc.lock', f"""\
+schema: '2.0'
+stages:
+  head:
+    cmd: tail -1 data/raw.csv > out.csv
+    deps:
+    - {{path: data/raw.csv, hash: md5, md5: {md5(raw)}, size: 4}}
+    params: {{params.yaml: {{lines: 1}}}}
+    outs:
+    - {{path: out.csv, hash: md5, md5: {made.cached(out)}, size: 2}}
+""")
+    project.write('out.csv', out.decode())
+    return made
+
+
+def everything(folder: Path) -> dict[str, tuple[bytes, int]]:
+    files = (path for path in folder.rglob('*') if path.is_file())
+    return {str(path.relative_to(folder)): (path.read_bytes(), path.stat().st_mode) for path in files}
+
+
+def test_what_dvc_recorded_counts_and_nothing_is_run(dvc: Dvc) -> None:
+    before = everything(dvc.project.path / '.dvc')
+    done = dvc.project.mlops('adopt', 'dvc', '--json').json
+    assert [(one['name'], one['adopted']) for one in done['stages']] == [('head', True)]
+    assert [one['path'] for one in done['data']] == ['data/raw.csv']
+    verdicts = {one['name']: one['verdict'] for one in dvc.project.mlops('status', '--json').json['stages']}
+    assert verdicts == {'head': 'fresh'}
+    assert everything(dvc.project.path / '.dvc') == before
+    dvc.project.write('params.yaml', 'lines: 2\n')
+    assert dvc.project.mlops('status', '--json').json['stages'][0]['verdict'] == 'run'
+
+
+def test_outputs_that_only_the_cache_has_can_be_restored(dvc: Dvc) -> None:
+    project = dvc.project
+    (project.path / 'out.csv').unlink()
+    (project.path / 'data/raw.csv').unlink()
+    project.mlops('adopt', 'dvc')
+    assert project.mlops('status', '--json').json['stages'][0]['verdict'] == 'restore'
+    project.mlops('checkout')
+    assert (project.path / 'out.csv').read_text() == '2\n' and (project.path / 'data/raw.csv').read_text() == '1\n2\n'
+
+
+def test_objects_that_are_not_what_their_names_say_are_not_believed(dvc: Dvc) -> None:
+    project = dvc.project
+    (project.path / 'out.csv').unlink()
+    path = project.path / '.dvc/cache/files/md5' / md5(b'2\n')[:2] / md5(b'2\n')[2:]
+    path.chmod(0o644)
+    path.write_bytes(b'evil\n')
+    done = project.mlops('adopt', 'dvc', '--json').json
+    assert not done['stages'][0]['adopted'] and done['objects']['damaged'] == 1
+
+
+def test_a_pipeline_that_is_there_is_not_written_over(dvc: Dvc) -> None:
+    dvc.project.mlops('adopt', 'dvc')
+    dvc.project.mlops('adopt', 'dvc')  # again: the same
+    dvc.project.write('pipeline.yaml', 'stages: {mine: {cmd: echo}}\n')
+    assert dvc.project.mlops('adopt', 'dvc', code=5).err
+    assert dvc.project.read('pipeline.yaml') == 'stages: {mine: {cmd: echo}}\n'
+
+
+def test_what_version_two_recorded_counts_too(project: Project) -> None:
+    """Hashes of text with Unix line ends, objects without files/md5, entries without hash."""
+    made = Dvc(project)
+    text = b'a,b\r\n1,2\r\n'
+    legacy = md5(text.replace(b'\r\n', b'\n'))
+    old = project.path / '.dvc/cache' / legacy[:2] / legacy[2:]
+    old.parent.mkdir(parents=True)
+    old.write_bytes(text)
+    old.chmod(0o444)
+    project.write('raw.csv.dvc', f'outs:\n- md5: {legacy}\n  size: 10\n  path: raw.csv\n')
+    project.write('dvc.yaml', 'stages:\n  copy: {cmd: cp raw.csv copy.csv, deps: [raw.csv], outs: [copy.csv]}\n')
+    paths = (('deps', 'raw.csv'), ('outs', 'copy.csv'))
+    rows = [f'    {kind}: [{{path: {path}, md5: {legacy}, size: 10}}]' for kind, path in paths]
+    entry = '\n'.join(["schema: '2.0'", 'stages:', '  copy:', '    cmd: cp raw.csv copy.csv', *rows, ''])
+    project.write('dvc.lock', entry)
+    assert made.project.mlops('adopt', 'dvc', '--json').json['stages'][0]['adopted']
+    project.mlops('checkout')
+    assert (project.path / 'copy.csv').read_bytes() == (project.path / 'raw.csv').read_bytes() == text
+    assert project.verdicts() == {'copy': 'fresh'}
+
+
+def test_contents_come_without_a_copy(dvc: Dvc) -> None:
+    large = bytes(range(256)) * 8192
+    oid = dvc.cached(large)
+    dvc.project.write('big.bin.dvc', f'outs:\n- md5: {oid}\n  size: {len(large)}\n  hash: md5\n  path: big.bin\n')
+    said = dvc.project.mlops('adopt', 'dvc', '--json').json
+    assert said['objects']['linked'] >= 3 and said['objects']['copied'] == said['objects']['left'] == 0
+    assert (dvc.project.path / '.dvc/cache/files/md5' / oid[:2] / oid[2:]).read_bytes() == large
+
+
+EMPTY = 'd41d8cd98f00b204e9800998ecf8427e'
+
+
+def test_what_a_branch_brings_leads_nowhere(dvc: Dvc) -> None:
+    paths = {'a': '../../../etc/passwd', 'b': '/etc/passwd', 'c': '.git/config', 'd': 'x'}
+    for name, path in paths.items():
+        oid = '../../../../etc/passwd' if name == 'd' else EMPTY
+        dvc.project.write(f'{name}.dvc', f'outs:\n- md5: {oid}\n  hash: md5\n  path: {path}\n')
+    source = 'https://u:hunter2@example.org/x'
+    dvc.project.write('e.dvc', f'deps:\n- path: {source}\nouts:\n- md5: {EMPTY}\n  path: y\n')
+    rows = json.dumps([{'md5': dvc.cached(b'evil'), 'relpath': '../../outside'}]).encode()
+    dvc.cached(rows, f'{md5(rows)}.dir')
+    dvc.project.write('f.dvc', f'outs:\n- md5: {md5(rows)}.dir\n  hash: md5\n  path: z\n')
+    done = dvc.project.mlops('adopt', 'dvc', '--json')
+    said = '\n'.join(done.json['check'])
+    assert said.count('outside the project') == 2 and 'belongs to git' in said and 'lacks what is recorded' in said
+    assert 'imported from https://example.org/x' in said and 'hunter2' not in done.out and 'root:' not in done.out
+    assert [one['path'] for one in done.json['data']] == ['data/raw.csv']
+    assert 'z' in [one['path'] for one in done.json['missing']]
+    assert not (dvc.project.path.parent / 'outside').exists()
+
+
+def test_links_and_caches_elsewhere_are_not_followed_for_a_branch(dvc: Dvc, tmp_path: Path) -> None:
+    (tmp_path / 'secret').mkdir()
+    (tmp_path / 'secret/key').write_text('s')
+    (dvc.project.path / 'leak').symlink_to(tmp_path / 'secret')
+    dvc.project.write('leak.dvc', 'outs:\n- md5: d41d8cd98f00b204e9800998ecf8427e.dir\n  hash: md5\n  path: leak\n')
+    dvc.project.write('.dvc/config', f'[cache]\n    dir = {tmp_path / "elsewhere"}\n')
+    (tmp_path / 'elsewhere').mkdir()
+    said = dvc.project.mlops('adopt', 'dvc').out
+    assert 'link out of the project' in said and 'which came by git: it was not read' in said
+    dvc.project.write('.dvc/config.local', f'[cache]\n    dir = {tmp_path / "elsewhere"}\n')
+    assert 'it was not read' not in dvc.project.mlops('adopt', 'dvc').out
+
+
+def test_links_into_the_cache_are_refused_before_anything_is_written(dvc: Dvc) -> None:
+    target = dvc.project.path / '.dvc/cache/files/md5' / md5(b'2\n')[:2] / md5(b'2\n')[2:]
+    (dvc.project.path / 'out.csv').unlink()
+    (dvc.project.path / 'out.csv').symlink_to(target)
+    assert 'dvc checkout --relink' in dvc.project.mlops('adopt', 'dvc', code=5).err
+    assert not dvc.project.exists('pipeline.yaml')
+
+
+def test_what_only_a_remote_has_is_fetched_where_that_is_asked_for(dvc: Dvc, tmp_path: Path) -> None:
+    project, remote = dvc.project, tmp_path / 'remote'
+    oid = dvc.folder({'a.txt': b'a', 'b/c.txt': b'c' * 9_000_000})
+    project.write('many.dvc', f'outs:\n- md5: {oid}\n  hash: md5\n  path: many\n')
+    (project.path / '.dvc/cache').rename(remote)
+    (project.path / 'out.csv').unlink()
+    project.write('.dvc/config', f'[core]\n    remote = far\n[\'remote "far"\']\n    url = {remote}\n')
+    said = project.mlops('adopt', 'dvc').out
+    assert 'remote far' in said and '--fetch' in said and 'out.csv' in said
+    done = project.mlops('adopt', 'dvc', '--fetch', '--json').json
+    assert done['stages'][0]['adopted'] and not done['missing'] and done['objects']['fetched'] == 3
+    project.mlops('checkout')
+    assert (project.path / 'many/b/c.txt').stat().st_size == 9_000_000 and project.verdicts() == {'head': 'fresh'}
+    assert 'no remote' in project.mlops('adopt', 'dvc', '--fetch', '--remote', 'near', code=2).err
+
+
+def test_mistakes_are_told_with_their_places(dvc: Dvc) -> None:
+    dvc.project.write('dvc.yaml', 'stages:\n  a:\n    cmd: echo ${nothing}\n')
+    assert 'dvc.yaml:3:5: stage a: ${nothing}: there is no nothing' in dvc.project.mlops('adopt', 'dvc', code=2).err
+    dvc.project.write('dvc.yaml', 'stages:\n  a:\n    cmd: echo\n    out: [x]\n')
+    assert "dvc.yaml:4:5: DVC knows no key 'out' here" in dvc.project.mlops('adopt', 'dvc', code=2).err
+    assert not dvc.project.exists('pipeline.yaml')
+
+
+def test_a_pipeline_that_follows_is_derived_again_and_never_edited(dvc: Dvc) -> None:
+    project = dvc.project
+    project.mlops('adopt', 'dvc', '--follow')
+    assert project.verdicts() == {'head': 'fresh'}
+    assert project.mlops('status').code == 0
+    project.write('dvc.yaml', project.read('dvc.yaml') + '    desc: Some lines\n')
+    said = project.mlops('status', code=2).err
+    assert 'changed since' in said and 'mlops adopt dvc' in said
+    project.mlops('adopt', 'dvc')
+    assert 'Some lines' in project.read('pipeline.yaml') and project.mlops('status').code == 0
+    project.write('pipeline.yaml', project.read('pipeline.yaml') + '  more: {cmd: echo}\n')
+    assert 'was edited' in project.mlops('status', code=5).err
+    assert 'exists, and differs' in project.mlops('adopt', 'dvc', code=5).err
+
+
+def test_what_is_given_back_records_what_was_taken(dvc: Dvc) -> None:
+    project = dvc.project
+    names = ('dvc.lock', 'data/raw.csv.dvc')
+    before = {name: yaml12.read(project.read(name).encode(), name).value for name in names}
+    project.mlops('adopt', 'dvc')
+    assert 'differs from what would be written' in project.mlops('export', 'dvc', code=5).err
+    project.mlops('export', 'dvc', '--force')
+    assert {name: yaml12.read(project.read(name).encode(), name).value for name in names} == before
+    stages = yaml12.read(project.read('dvc.yaml').encode(), 'dvc.yaml').value['stages']
+    said = {'cmd': 'tail -1 data/raw.csv > out.csv', 'deps': ['data/raw.csv'], 'params': ['lines'], 'outs': ['out.csv']}
+    assert stages == {'head': said}
