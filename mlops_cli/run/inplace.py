@@ -4,6 +4,7 @@ and a push reads them there."""
 from __future__ import annotations
 
 import os
+import threading
 from collections.abc import Iterator
 
 from mlops_cli.core.classes import replace
@@ -40,6 +41,7 @@ class InPlace:
         self._bench, self._store = bench, bench.store
         self._records = [record for record in data.records(bench.root).values() if record.in_place]
         self._known: dict[Digest, str] | None = None
+        self._lock = threading.Lock()
 
     def read(self, digest: Digest) -> bytes:
         """As a store's."""
@@ -83,12 +85,14 @@ class InPlace:
     @property
     def _places(self) -> dict[Digest, str]:
         """Content -> where in the workspace it is recorded to be."""
-        if self._known is None:
-            self._known = {}
-            for record in self._records:
-                for path, ref in _files(record.path, record.ref, self._store):
-                    self._known.setdefault(ref.digest, path)
-        return self._known
+        with self._lock:  # a push asks from several threads: none may see a part of it
+            if self._known is None:
+                known: dict[Digest, str] = {}
+                for record in self._records:
+                    for path, ref in _files(record.path, record.ref, self._store):
+                        known.setdefault(ref.digest, path)
+                self._known = known
+            return self._known
 
 
 def _files(path: str, ref: ObjectRef, store: LocalStore) -> Iterator[tuple[str, ObjectRef]]:

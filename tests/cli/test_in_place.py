@@ -4,6 +4,10 @@ from __future__ import annotations
 
 import json
 import os
+import threading
+import time
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
@@ -136,3 +140,23 @@ def test_what_is_written_to_while_it_is_sent(one: Project, tmp_path: Path, monke
 )
 def test_refused(one: Project, words: list[str], said: str) -> None:
     assert said in one.mlops('import', '--in-place', *words, code=2).err
+
+
+def test_threads_that_ask_at_once_all_find_what_there_is(one: Project, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The first to ask has looked at one file only when the second asks."""
+    from mlops_cli.run import inplace
+
+    files, asked = inplace._files, threading.Event()
+
+    def slow(*arguments: object) -> Iterator[object]:
+        for found in files(*arguments):  # type: ignore[arg-type]
+            yield found
+            asked.set()
+            time.sleep(0.02)
+
+    monkeypatch.setattr(inplace, '_files', slow)
+    place = InPlace(one.open())
+    with ThreadPoolExecutor(2) as pool:
+        first = pool.submit(place.read, digest_of(b'image 4\n'))
+        assert asked.wait(10)
+        assert place.read(digest_of(LARGE)) == LARGE and first.result() == b'image 4\n'
