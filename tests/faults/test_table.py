@@ -84,3 +84,34 @@ class TestNewest:
         self.add(tmp_path, monkeypatch, '1', 'a', 'b')
         self.add(tmp_path, monkeypatch, '2', 'a', bad=True)
         assert self.shown(tmp_path) == ('commit of 2', 1)
+
+
+class TestStanding:
+    """What a page has that was counted on another machine."""
+
+    ZERO = ('0',) * 6
+    PAGE = (
+        f'{table.BEGIN}\n'
+        '| row | what is done | tool | tried | lost | corrupt | wrong | escaped | leaked | stuck | heals in | of |\n'
+        '| --- | --- | --- | --- | --- | --- | --- | --- | --- | --- | --- | --- |\n'
+        '| F1 | killed | mlops | 2,431 | 0 | 0 | 0 | 0 | 0 | 0 | 1.98 s | b0a9f5f |\n'
+        '| F1 |  | dvc | 20 (20 of 64 cases) | 0 | 0 | 0 | 0 | 2 | 0 | 1.65 s | 3.67.1 |\n'
+        f'| F2 | errors | mlops | not tried |  |  |  |  |  |  |  |  |\n{table.END}\n| F3 | x | mlops | 1 | | | | | | | | |'
+    )
+
+    def test_is_read(self) -> None:
+        found = table.standing(self.PAGE)
+        assert [*found] == [('F1', 'mlops'), ('F1', 'dvc'), ('F2', 'mlops')]
+        assert found['F1', 'mlops'] == ('mlops', '2,431', *self.ZERO, '1.98 s', 'b0a9f5f')
+
+    def test_stands_until_more_or_worse_is_known(self) -> None:
+        whole = ('mlops', '2,431', *self.ZERO, '1.98 s', 'b0a9f5f')
+        part = ('mlops', '20 (2 of 9 cases)', *self.ZERO, '', '6161f5a')
+        worse = ('mlops', '20 (2 of 9 cases)', '0', '10', '0', '0', '0', '0', '', '6161f5a')
+        none = ('mlops', 'not tried', *('',) * 8)
+        other = ('mlops', '2,500', *self.ZERO, '1.98 s', '6161f5a')
+        older = ('mlops', '10 (1 of 9 cases)', *self.ZERO, '', '322d05d')
+        assert table.chosen(none, whole) == table.chosen(part, whole) == whole
+        assert table.chosen(worse, whole) == worse and table.chosen(other, whole) == other
+        assert table.chosen(part, older) == part and table.chosen(none, older) == older
+        assert table.chosen(none, None) == none and table.chosen(part, none) == part
