@@ -57,6 +57,11 @@ def digest_of(data: bytes | bytearray | memoryview | mmap, *, threads: int = 1) 
     return Digest(blake3(data, max_threads=threads).hexdigest())
 
 
+def raw_digest_of(data: bytes) -> bytes:
+    """The 32 bytes of :func:`digest_of`, where there is one after the other to compare."""
+    return blake3(data).digest()
+
+
 def seal(data: bytes | memoryview, secret: bytes, purpose: str) -> bytes:
     """32 bytes that nobody without the secret (of 32 bytes) can make for these bytes.  ``purpose``: a seal for one is none for
     another."""

@@ -86,7 +86,8 @@ class Root:
         self.fd = os.open(self.path, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
 
     @classmethod
-    def _adopt(cls, path: str, fd: int) -> Root:
+    def of(cls, path: str, fd: int) -> Root:
+        """A folder of which there is a descriptor, here taken over.  ``path``: for messages."""
         root = cls.__new__(cls)
         root.path, root.fd = path, fd
         return root
@@ -190,7 +191,7 @@ class Root:
         """A folder inside as a Root of its own."""
         if create:
             self.makedirs(rel, mode)
-        return Root._adopt(self.full(rel), self.open_dir(rel))
+        return Root.of(self.full(rel), self.open_dir(rel))
 
     def stat(self, rel: str) -> os.stat_result | None:
         """lstat, None if absent or if a component before it is no folder."""

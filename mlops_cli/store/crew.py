@@ -1,4 +1,4 @@
-"""Many small files read, hashed and stored by processes beside this one: twice as fast on two processors.
+"""Many small files read, hashed, stored or placed by processes beside this one: twice as fast on two processors.
 
 Processes, not threads: each of the calls is so short that threads only take turns.  They know nothing but what they are sent,
 and what they cannot do in the ordinary way is left to it; if one of them dies, all that they did is.
@@ -10,9 +10,9 @@ import os
 import select
 import sys
 from collections import deque
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from types import TracebackType
-from typing import Any
+from typing import Any, Self
 
 from mlops_cli.core.errors import UserError
 from mlops_cli.core.states import RECORD_BYTES
@@ -27,6 +27,7 @@ _PIECE = 256  # files of a piece of work
 _PIECE_TEXT = 8 << 10  # characters of their names
 _AHEAD = 3  # pieces that a process has before it, which a pipe mostly holds
 _CODE = 'import sys; sys.path[:] = sys.argv[8:]; from mlops_cli.store.hand import main; main(sys.argv[1:8])'
+_PLACING = 'import sys; sys.path[:] = sys.argv[6:]; from mlops_cli.store.hand_out import main; main(sys.argv[1:6])'
 
 _HEAD = 5  # bytes of an answer before its records, as marshal writes them
 
@@ -43,25 +44,31 @@ def processors() -> int:
     return len(os.sched_getaffinity(0)) if hasattr(os, 'sched_getaffinity') else os.cpu_count() or 1
 
 
-class Crew:
+class _Crew:
     """``work``: folders and names of files in them, in the order in which they will be asked for, each folder once.
-    ``stage``: where they go as objects; None to hash only.  ``limits``: which files count as settled.
 
     Use as a context manager, which ends the processes."""
 
-    def __init__(self, root: Root, work: Work, limits: Limits, shelf: Shelf | None = None, stage: Stage | None = None) -> None:
-        self._work = _pieces(work)
+    _text = _PIECE_TEXT
+    _ahead = _AHEAD
+    _run = 1  # pieces of one folder that one process gets after each other
+
+    def __init__(self, work: Work) -> None:
+        self._work = _pieces(work, self._text)
         self._hands: list[_Hand] = []
         self._open: deque[tuple[str, list[str], bool, int]] = deque()
         self._done: dict[str, Records] = {}
-        self._next = 0
-        self.count = 0  # files that were read
-        self._arguments = (root, limits, shelf.root.fd if shelf else -1, stage.fd if stage else -1)
+        self._next = self._given = 0
+        self.count = 0  # files that they did something with
 
-    def __enter__(self) -> Crew:
+    def _start(self) -> Any:
+        """One more process."""
+        raise NotImplementedError
+
+    def __enter__(self) -> Self:
         try:
             for _ in range(min(_MOST, processors())):
-                self._hands.append(_Hand(_start(*self._arguments)))
+                self._hands.append(_Hand(self._start()))
         except OSError:
             self._end()
             raise CrewLost from None
@@ -79,7 +86,7 @@ class Crew:
         self._hands.clear()
 
     def records(self, folder: str) -> Records:
-        """Of the files of a folder that were read, by name; each folder can be asked for once.  Raises CrewLost."""
+        """Of the files of a folder that they did not leave, by name; each folder can be asked for once.  Raises CrewLost."""
         while folder not in self._done:
             self._fill()
             if not self._open:
@@ -95,11 +102,13 @@ class Crew:
             raise CrewLost
 
     def _fill(self) -> None:
-        while len(self._open) < _AHEAD * len(self._hands) and (piece := next(self._work, None)) is not None:
+        while len(self._open) < self._ahead * len(self._hands) and (piece := next(self._work, None)) is not None:
             place = self._next % len(self._hands)
             self._hands[place].send(_message(*piece[:2]))
             self._open.append((*piece, place))
-            self._next += 1
+            self._given += 1
+            if piece[2] or self._given == self._run:  # the last of its folder
+                self._next, self._given = self._next + 1, 0
 
     def _collect(self) -> None:
         """The answers for the pieces of the next folder, which come in order."""
@@ -116,6 +125,35 @@ class Crew:
                 self.count += len(found)
                 self._done[folder] = found
                 return
+
+
+class Crew(_Crew):
+    """Reads files.  ``stage``: where they go as objects; None to hash only.  ``limits``: which files count as settled."""
+
+    def __init__(self, root: Root, work: Work, limits: Limits, shelf: Shelf | None = None, stage: Stage | None = None) -> None:
+        super().__init__(work)
+        self._arguments = (root, limits, shelf.root.fd if shelf else -1, stage.fd if stage else -1)
+
+    def _start(self) -> Any:
+        return _start(*self._arguments)
+
+
+class Placers(_Crew):
+    """Writes files.  ``place``: a descriptor of the folder in which those of the work are, made before they are asked for; in
+    place of names the work has what :func:`mlops_cli.store.hand_out.item` makes.  ``ways``: to bring a file, best first, of
+    hardlink and copy.  ``modes``: of copies of files and of executables, less the umask."""
+
+    _text = 3 * _PIECE_TEXT
+    _ahead = 8
+    _run = 8  # who makes names in a folder keeps others from doing so
+
+    def __init__(self, cache: int, place: int, work: Work, ways: Sequence[str], modes: tuple[int, int]) -> None:
+        super().__init__(work)
+        self._descriptors = [cache, place]
+        self._words = [str(cache), str(place), ','.join(ways), *map(str, modes)]
+
+    def _start(self) -> Any:
+        return _start_with(_PLACING, self._words, self._descriptors)
 
 
 class _Hand:
@@ -189,29 +227,33 @@ def _message(folder: str, names: list[str]) -> bytes:
     return marshal.dumps((os.fsencode(folder), os.fsencode('\0'.join(names))))
 
 
-def _pieces(work: Work) -> Iterator[tuple[str, list[str], bool]]:
-    """Folder, names, and whether they are its last."""
+def _pieces(work: Work, text: int) -> Iterator[tuple[str, list[str], bool]]:
+    """Folder, names, and whether they are its last.  ``text``: characters of names in one at most."""
     for folder, names in work:
         start = 0
         while start < len(names):
             part = names[start:start + _PIECE]
-            while sum(map(len, part)) > _PIECE_TEXT:
+            while sum(map(len, part)) > text:
                 part = part[:len(part) // 2]
             start += len(part)
             yield folder, part, start == len(names)
 
 
 def _start(root: Root, limits: Limits, cache: int, stage: int) -> Any:
+    words = map(str, (root.path, root.fd, cache, stage, *limits))
+    return _start_with(_CODE, [*words], [fd for fd in (root.fd, cache, stage) if fd >= 0])
+
+
+def _start_with(code: str, words: list[str], fds: list[int]) -> Any:
     import subprocess  # most commands have no use for it
 
-    words = map(str, (root.path, root.fd, cache, stage, *limits))
     return subprocess.Popen(
-        [sys.executable, '-I', '-S', '-X', 'utf8', '-c', _CODE, *words, *filter(os.path.isabs, sys.path)],
+        [sys.executable, '-I', '-S', '-X', 'utf8', '-c', code, *words, *filter(os.path.isabs, sys.path)],
         bufsize=0,
         stdin=subprocess.PIPE,
         stdout=subprocess.PIPE,
         stderr=subprocess.DEVNULL,
-        pass_fds=[fd for fd in (root.fd, cache, stage) if fd >= 0],
+        pass_fds=fds,
     )
 
 

@@ -8,6 +8,7 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from typing import TYPE_CHECKING
 
 from mlops_cli.core.digest import Digest
+from mlops_cli.core.layout import OBJECTS
 from mlops_cli.core.refs import ObjectRef
 from mlops_cli.fsio import ops
 from mlops_cli.fsio.durable import Batch
@@ -21,6 +22,17 @@ if TYPE_CHECKING:
     from mlops_cli.store.materialise import LinkMode, Materialise
 
 DEFAULT_LINKS: tuple[LinkMode, ...] = ('reflink', 'copy')
+
+
+def _lies_in(cache: int, entry: tree.TreeEntry) -> bool:
+    """Whether an object of an entry's size has its name: what most are, told in half the time of finding out what is not so."""
+    assert entry.digest is not None
+    digits = entry.digest.hex
+    try:
+        facts = os.stat(f'{OBJECTS}/{digits[:2]}/{digits[2:]}', dir_fd=cache, follow_symlinks=False)
+    except OSError:
+        return False
+    return facts.st_size == entry.size and stat.S_ISREG(facts.st_mode)
 
 
 def _unknown(_path: str, _facts: os.stat_result) -> None:
@@ -199,10 +211,11 @@ class LocalStore(Shelf):
         if sure:
             self.freshen(ref.digest)
         lacks = False
+        cache = self.root.fd
         for entry in entries:
             if entry.kind == 'dir':
                 lacks |= self._missing_below(entry.ref, found, sure, depth + 1)
-            elif entry.kind != 'link' and not self._has_file(entry.ref, sure):
+            elif entry.kind != 'link' and (sure or not _lies_in(cache, entry)) and not self._has_file(entry.ref, sure):
                 found[entry.ref.digest] = None
                 lacks = True
         if not lacks:

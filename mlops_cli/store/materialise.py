@@ -114,7 +114,7 @@ class Materialise:
         built = Built(ref, rel, temporaries.new_name(temporaries.PREFIX), Added(ref, []), place == folder)
         try:
             if ref.kind == 'tree':
-                self._folder(ref, place, built.temporary, rel, 0, built.added)
+                self._tree(ref, place, built.temporary, rel, built.added)
             else:
                 self._file(ref, place, built.temporary)
         except BaseException:
@@ -155,6 +155,26 @@ class Materialise:
             unshared = os.fstat(folder).st_dev in self._unshared
             ways = self._ways_in[path] = [way for way in self._links if way != 'reflink' or not unshared]
         return ways
+
+    def _tree(self, ref: ObjectRef, folder: int, name: str, rel: str, added: Added) -> None:
+        from mlops_cli.store.bulk_out import Folders, place_folder  # most commands place files only
+
+        folders = Folders(self.shelf, ref, rel)
+        if folders.enough() and not self._shares(ref, folder) and self._ways[0] != 'symlink':
+            modes = self._mode['file'], self._mode['exec']
+            if place_folder(self.shelf, folders, folder, name, added, ways=self._ways, modes=modes, one=self._file):
+                return
+        self._folder(ref, folder, name, rel, 0, added)
+
+    def _shares(self, ref: ObjectRef, folder: int) -> bool:
+        """Whether files in a folder can share blocks with objects, and are to.  ``ref``: an object to try it with."""
+        if self._ways[0] != 'reflink':
+            return False
+        name = temporaries.new_name(temporaries.PREFIX)
+        try:
+            return self._copy(ObjectRef(ref.digest, len(self.shelf.read(ref.digest)), 'file'), folder, name, reflink=True)
+        finally:
+            ops.remove_quietly(name, dir_fd=folder)
 
     def _folder(self, ref: ObjectRef, folder: int, name: str, path: str, depth: int, added: Added) -> None:
         if depth > tree.DEPTH_LIMIT:

@@ -101,8 +101,8 @@ def test_what_is_ignored_is_not_read(root: Root, read_here: list[str], monkeypat
     sent: list[str] = []
     real = crew._pieces
 
-    def pieces(work: crew.Work) -> Iterator[tuple[str, list[str], bool]]:
-        for piece in real(work):
+    def pieces(work: crew.Work, text: int) -> Iterator[tuple[str, list[str], bool]]:
+        for piece in real(work, text):
             sent.extend(f'{piece[0]}/{name}' for name in piece[1])
             yield piece
 
