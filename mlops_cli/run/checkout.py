@@ -28,7 +28,7 @@ from mlops_cli.run.placed import placed, remember
 from mlops_cli.run.torn import is_torn
 from mlops_cli.run.workbench import Workbench, open_workbench
 from mlops_cli.store.shelf import SMALL
-from mlops_cli.store.tree import walk
+from mlops_cli.store.tree import decode, walk
 
 if TYPE_CHECKING:
     from mlops_cli.store.ingest import Added
@@ -343,9 +343,17 @@ def _bring_one(
 
 
 def _is_saved(bench: Workbench, place: str, near: Nearby) -> bool:
-    """Whether what was moved to a place, as it is now, is in the store byte for byte."""
+    """Whether what was moved to a place, as it is now, is in the store byte for byte, or a folder without any file."""
     content = bench.apart.content(place, near)
+    if content is not None and content.kind == 'tree' and not content.size and _has_folders_only(bench, place, near):
+        return True
     return content is not None and not bench.store.missing([content], sure=True)
+
+
+def _has_folders_only(bench: Workbench, place: str, near: Nearby) -> bool:
+    nodes: dict[Digest, bytes] = {}
+    bench.apart.content(place, near, nodes)
+    return all(entry.kind == 'dir' for node in nodes.values() for entry in decode(node))
 
 
 def _extras(bench: Workbench, path: str, ref: ObjectRef) -> list[str]:

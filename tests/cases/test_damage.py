@@ -84,3 +84,17 @@ def test_data_that_was_added_comes_back_and_is_protected(project: Project) -> No
     project.mlops('checkout', 'images', '--force', '--clean')
     assert not project.exists('images/mine.txt')
     assert [p.read_text() for p in (project.path / '.mlops/local/rescue').rglob('mine.txt')] == ['mine']
+
+
+def test_folders_without_a_file_are_not_kept(project: Project) -> None:
+    """Nobody wrote what would be kept of them; an empty file is somebody's."""
+    project.write('pipeline.yaml', 'stages: {}\n')
+    project.write('images/one.png', '1')
+    project.mlops('add', 'images')
+    (project.path / 'images/one.png').unlink()
+    (project.path / 'images/deep/deeper').mkdir(parents=True)
+    said = project.mlops('checkout', 'images', '--force', '--json').json
+    assert said['placed'] == ['images'] and not said['kept'] and project.read('images/one.png') == '1'
+    (project.path / 'images/one.png').write_text('')
+    (kept,) = project.mlops('checkout', 'images', '--force', '--json').json['kept']
+    assert (project.path / kept / 'one.png').read_text() == ''

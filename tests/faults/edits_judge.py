@@ -293,8 +293,10 @@ class Played:
             if not mine & {one for path in [root / place, *files(root / place, ())] if (one := content(path))}:
                 self.bad(Bad.WRONG, f'{act}: says that it kept {place}, where nothing of what was there is')
         for path in stayed:
+            # Where the command first undid a killed one, what that had set aside is what stays; what came later is kept.
             was = before.trees[act.tree].get(path)
-            if path != aim and (path not in tree or tree[path] not in ({was} if was else before.aside)):
+            there = {was, *(before.aside if was is None or act.tree in self.healing else ())} - {None}
+            if path != aim and tree.get(path) not in there:
                 self.bad(Bad.WRONG, f'{act}: says that {path} stayed, which it did not')
         revision = act.words[act.words.index('--at') + 1] if '--at' in act.words else ''
         for path in placed:
