@@ -17,7 +17,7 @@ from mlops_cli.store.shelf import Shelf
 
 _FOLDER = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
 PlaceOne = Callable[[ObjectRef, int, str], os.stat_result | None]
-Folder = tuple[str, tuple[tree.TreeEntry, ...]]
+Folder = tuple[str, list[tree.TreeEntry], list[str]]  # its path, the files in it, and as what a crew is asked for them
 
 
 def place_folder(shelf: Shelf, folders: Folders, place: int, name: str, added: Added, *, ways: Sequence[str],
@@ -44,15 +44,13 @@ def place_folder(shelf: Shelf, folders: Folders, place: int, name: str, added: A
 
 
 def _collect(crew: Placers, folder: Folder, top: Root, added: Added, rel: str, one: PlaceOne) -> None:
-    path, entries = folder
+    path, files, items = folder
     found = crew.records(path)
     records = added.records[_below(rel, path)] = {}
     fd = None
     try:
-        for entry in entries:
-            if entry.kind not in ('file', 'exec'):
-                continue
-            record = found.get(_item(entry))
+        for entry, one_item in zip(files, items, strict=True):
+            record = found.get(one_item)
             if record is not None:
                 records[entry.name] = record
                 continue
@@ -86,7 +84,7 @@ class Folders:
     def __init__(self, shelf: Shelf, ref: ObjectRef, rel: str) -> None:
         self._shelf, self.rel = shelf, rel
         self._waiting = [('', ref, 0)]
-        self._read: deque[tuple[Folder, int]] = deque()  # and not made yet, with how deep they lie
+        self._read: deque[tuple[str, tuple[tree.TreeEntry, ...], int]] = deque()  # and not made yet; how deep they lie
         self._work: deque[Folder] = deque()
         self._made: deque[Folder] = deque()
 
@@ -95,13 +93,13 @@ class Folders:
         count = 0
         while count < ENOUGH and (folder := self._step()) is not None:
             self._read.append(folder)
-            count += sum(entry.kind in ('file', 'exec') for entry in folder[0][1])
+            count += sum(entry.kind in ('file', 'exec') for entry in folder[1])
         return count >= ENOUGH
 
     def __iter__(self) -> Iterator[tuple[str, list[str]]]:
         while self._work or self._make():
-            path, entries = self._work.popleft()
-            if items := [_item(entry) for entry in entries if entry.kind in ('file', 'exec')]:
+            path, _, items = self._work.popleft()
+            if items:
                 yield path, items
 
     def take(self) -> Folder | None:
@@ -112,7 +110,7 @@ class Folders:
         found = self._read.popleft() if self._read else self._step()
         if found is None:
             return False
-        (path, entries), depth = found
+        path, entries, depth = found
         if path:
             with self.top.parent(path) as (above, name):
                 ops.mkdir(name, 0o755, dir_fd=above)
@@ -125,11 +123,13 @@ class Folders:
                     ops.symlink(entry.target, entry.name, dir_fd=fd)
             finally:
                 os.close(fd)
-        self._work.append((path, entries))
-        self._made.append((path, entries))
+        files = [entry for entry in entries if entry.kind in ('file', 'exec')]
+        folder = path, files, [_item(entry) for entry in files]
+        self._work.append(folder)
+        self._made.append(folder)
         return True
 
-    def _step(self) -> tuple[Folder, int] | None:
+    def _step(self) -> tuple[str, tuple[tree.TreeEntry, ...], int] | None:
         """Read the node of one more folder."""
         if not self._waiting:
             return None
@@ -140,4 +140,4 @@ class Folders:
         self._shelf.freshen(ref.digest)
         inside = [entry for entry in reversed(entries) if entry.kind == 'dir']
         self._waiting += [(_below(path, entry.name), entry.ref, depth + 1) for entry in inside]
-        return (path, entries), depth
+        return path, entries, depth

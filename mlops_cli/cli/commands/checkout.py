@@ -20,6 +20,7 @@ from mlops_cli.core.units import plural, show_size
 from mlops_cli.plan.select import matching
 from mlops_cli.run.checkout import Outcome, Targets, at_revision, bring, recorded, tracked_targets, unsaved
 from mlops_cli.run.workbench import Workbench
+from mlops_cli.store.objects import MissingObject
 
 EXITS = exits.line(ExitCode.REFUSED, failed='nothing recorded for a stage')
 
@@ -79,10 +80,16 @@ class Placing:
 
     def these(self, targets: Targets) -> Outcome:
         """What is known to be meant."""
-        _refuse_absent(self.bench, targets.wanted)
+        alone = len(targets.wanted) == 1 and all(self.bench.root.stat(path) is None for path in targets.wanted)
+        if not alone:  # what is alone, and takes no other's place, is placed whole or not at all
+            _refuse_absent(self.bench, targets.wanted)
         _refuse_loss(unsaved(self.bench, targets.wanted, clean=self.clean), self.force)
         identity = run_id(time.time(), os.urandom(16))
-        return bring(self.bench, targets, identity, backup=not (self.force and self.no_backup), clean=self.clean)
+        try:
+            return bring(self.bench, targets, identity, backup=not (self.force and self.no_backup), clean=self.clean)
+        except MissingObject:
+            _refuse_absent(self.bench, targets.wanted)
+            raise
 
 
 def _check_revision(bench: Workbench, word: str) -> None:
