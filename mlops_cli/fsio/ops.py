@@ -221,6 +221,23 @@ def pwrite(fd: int, data: bytes, offset: int) -> None:
 
 
 @_again_after_signals
+def copy_range(src_fd: int, dst_fd: int, offset: int, count: int) -> int:
+    """Let the system copy up to ``count`` bytes at ``offset`` from one file to another: how many it did, 0 at the end; -1, and
+    nothing is done, where it cannot.  Raises OSError."""
+    if sys.platform != 'linux':
+        return -1
+    try:
+        if _hooks:
+            _tell_fd('write', dst_fd, offset=offset, data=os.pread(src_fd, count, offset))
+        return os.copy_file_range(src_fd, dst_fd, count, offset, offset)
+    except OSError as error:
+        if error.errno in _NO_REFLINK:
+            return -1
+        _name_fd(error, dst_fd)
+        raise
+
+
+@_again_after_signals
 def truncate(fd: int, size: int) -> None:
     """Cut or extend a file to ``size`` bytes.  Raises OSError."""
     try:

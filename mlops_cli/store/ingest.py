@@ -16,7 +16,7 @@ from mlops_cli.fsio import ops, temporaries
 from mlops_cli.fsio.durable import OBJECTS, TREES
 from mlops_cli.fsio.paths import Root
 from mlops_cli.store import tree
-from mlops_cli.store.shelf import SMALL, Shelf, hash_rest, linked_object, read_all
+from mlops_cli.store.shelf import BESIDE, SMALL, Shelf, hash_rest, linked_object, read_all
 from mlops_cli.store.tree import DEPTH_LIMIT, TreeEntry
 
 TRIES = 3
@@ -182,7 +182,8 @@ def _add_small(shelf: Shelf, source: int, before: os.stat_result) -> tuple[Diges
 
 
 def _add_large(shelf: Shelf, source: int, before: os.stat_result, reflink: bool, go_on: GoOn) -> tuple[Digest, int] | None:
-    from mlops_cli.store.beside import Flowing  # few files are so large
+    from mlops_cli.store.arriving import copy_hashed  # few files are so large
+    from mlops_cli.store.beside import Flowing
 
     fd, temporary = shelf.new_temporary()
     flowing = Flowing(fd)
@@ -195,7 +196,8 @@ def _add_large(shelf: Shelf, source: int, before: os.stat_result, reflink: bool,
         if reflink and ops.reflink(source, fd):
             digest, size = hash_rest(fd, ops.fstat(fd).st_size)
         else:
-            digest, size = hash_rest(source, before.st_size, put)
+            found = copy_hashed(source, fd, before.st_size, go_on) if before.st_size >= BESIDE else None
+            digest, size = found or hash_rest(source, before.st_size, put)
         changed = not same_state(before, ops.fstat(source))
         present = not changed and shelf.sound(digest, size) and shelf.freshen(digest)
     if changed or present:
