@@ -240,13 +240,16 @@ def _by_ops(world: World, trial: Trial, error: str, mode: str) -> None:
             done = world.do(folder, *world.words, hook=fault)
             failed = notes.lines()
             what = ' '.join(failed[0]).replace(str(folder), '.') if failed else 'none'
-            judge(
-                world, trial, folder, done, f'{error} {mode} at {position} ({what})', error, [p for f in failed for p in f[1:]]
-            )
+            label, paths = f'{error} {mode} at {position} ({what})', [path for one in failed for path in one[1:]]
+            judge(world, trial, folder, done, label, error, paths, lasting=mode == 'sticky')
 
 
-def judge(world: World, trial: Trial, folder: Path, done: Done, label: str, error: str, paths: Sequence[str]) -> None:
-    """The command ended, perhaps with a fault; then comes the same again, without one."""
+def judge(world: World, trial: Trial, folder: Path, done: Done, label: str, error: str, paths: Sequence[str], *,
+          lasting: bool = False) -> None:
+    """The command ended, perhaps with a fault; then comes the same again, without one.
+
+    ``lasting``: every call from the fault on failed, so that what had been moved could not be moved back: the next command
+    does that."""
     trial.tried += 1
     tool = world.setting.tool.name
     told = f'{label}: exit {done.code}: {(done.err or done.out).strip()[-300:]!r}'.replace(str(folder), '.')
@@ -260,7 +263,8 @@ def judge(world: World, trial: Trial, folder: Path, done: Done, label: str, erro
             trial.bad(Bad.WRONG, f'{problem}: {told}')
     if gone := whole.lost(world.before, folder):
         trial.bad(Bad.LOST, f'{gone[:3]}: {told}')
-    if changed := whole.moved(world.before, folder, dict.fromkeys(world.what.own)):
+    own = dict.fromkeys(world.what.own)
+    if not lasting and (changed := whole.moved(world.before, folder, own)):
         trial.bad(Bad.LOST, f'{changed[:3]} not what they were: {told}')
     if objects := [one for one in damage(world, folder) if not world.what.harmed]:
         trial.bad(Bad.CORRUPT, f'{objects[:3]}: {told}')
@@ -271,7 +275,7 @@ def judge(world: World, trial: Trial, folder: Path, done: Done, label: str, erro
     elif problems := incomplete(world, folder):
         trial.bad(Bad.WRONG, f'after {told}: {problems[:3]} not right')
     trial.healed(longer(world, again.seconds), label)
-    if gone := whole.lost(world.before, folder):
+    if gone := [*whole.lost(world.before, folder), *whole.moved(world.before, folder, own)]:
         trial.bad(Bad.LOST, f'{gone[:3]} by the next command after {told}')
     if objects := damage(world, folder):
         trial.bad(Bad.CORRUPT, f'{objects[:3]} after the next command: {told}')
@@ -339,7 +343,7 @@ def _by_strace(world: World, trial: Trial, call: str, error: str) -> None:
                 failed = [line for line in log.read_text().splitlines() if 'INJECTED' in line]
                 paths = [] if any(map(_NO_FILE.search, failed)) else [path for line in failed for path in paths_in(line)]
                 label = f'strace {call} {error} when={number}{mode} ({failed[0][:160] if failed else ""})'
-                judge(world, trial, folder, done, label, error, paths)
+                judge(world, trial, folder, done, label, error, paths, lasting=bool(mode))
 
 
 def _traced(world: World, folder: Path, log: Path, call: str, inject: str) -> Done:
