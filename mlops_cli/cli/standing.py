@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import errno
 import os
+import shlex
 import time
 from collections.abc import Collection, Iterable, Iterator, Mapping
 from typing import TYPE_CHECKING, Any
@@ -181,7 +182,7 @@ def _state(bench: Workbench, record: data.Record, now: float) -> DataState:
     here = bench.workspace.ref(record.path)
     if here is None:
         saved = not bench.store.missing([record.ref])
-        return DataState(record, 'absent', NOT_HERE if saved else _absent(record.ref), saved=saved, old=old)
+        return DataState(record, 'absent', NOT_HERE if saved else _absent(record), saved=saved, old=old)
     if here.identity == record.ref.identity:
         return DataState(record, 'same', old=old)
     counts, before = _differing(bench, record.ref, here)
@@ -201,9 +202,10 @@ def _too_old(record: data.Record, now: float) -> str:
     return f'{"added" if record.source is None else "looked at"} {ago(now - moment)}, max_age {record.max_age}'
 
 
-def _absent(record: ObjectRef) -> str:
-    about = f'{show_size(record.size)}, {record.digest.hex[:8]}…'
-    return f'{NOWHERE}: mlops pull, or copy it here ({about})'
+def _absent(record: data.Record) -> str:
+    about = f'{show_size(record.ref.size)}, {record.ref.digest.hex[:8]}…'
+    way = 'mlops pull, or copy it here' if record.source is None else f'mlops update {shlex.quote(record.path)}, or mlops pull'
+    return f'{NOWHERE}: {way} ({about})'
 
 
 def _differing(

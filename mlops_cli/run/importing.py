@@ -47,14 +47,21 @@ def bring(bench: Workbench, record: data.Record, sink: Into, now: float) -> Fetc
 
     assert record.source is not None
     checked = replace(record, checked=data.today(now, record.max_age))
-    # Unchanged is only of use where that content is known: else it is brought, and compared.
-    brought = open_origin(bench, record.source, record.path).bring(record.source.pins, sink)
+    # That it is unchanged is only of use where that content is: else it is brought, and compared.
+    pins = record.source.pins if is_here(bench, record) or not bench.store.missing([record.ref]) else {}
+    brought = open_origin(bench, record.source, record.path).bring(pins, sink)
     if brought is None:
         return Fetched(checked, None)
     bench.batch.flush()
     found = replace(checked, ref=brought.ref, source=replace(record.source, pins=brought.pins))
     same = brought.ref == record.ref
     return Fetched(found, None if same else changes(bench, record.ref, brought.ref))
+
+
+def is_here(bench: Workbench, record: data.Record) -> bool:
+    """Whether the workspace has what a record says."""
+    here = bench.workspace.ref(record.path, ignore=False)
+    return here is not None and here.identity == record.ref.identity
 
 
 def changes(bench: Workbench, before: ObjectRef, after: ObjectRef) -> Changes:

@@ -76,6 +76,25 @@ def test_another_clone_confirms_once(one: Project, web: servers.Web, tmp_path: P
     two.mlops('update', 'data/x.csv')
 
 
+@pytest.mark.parametrize('where', ['web', 'path'])
+def test_a_clone_without_a_remote_brings_it_from_its_source(one: Project, web: servers.Web, tmp_path: Path, where: str) -> None:
+    """Also where the source says that it is as it was: here it is not."""
+    web.files['/x.csv'] = b'a\n1\n'
+    (tmp_path / 'x.csv').write_bytes(b'a\n1\n')
+    one.mlops('import', web.url('/x.csv') if where == 'web' else str(tmp_path / 'x.csv'), 'data/x.csv')
+    one.commit('all')
+    one.git('clone', '-q', str(one.path), str(tmp_path / 'two'))
+    two = Project(tmp_path / 'two')
+    assert 'mlops update data/x.csv, or mlops pull' in two.mlops('status').out
+    assert 'mlops update data/x.csv from where it was imported' in two.mlops('checkout', code=1).err
+    said = two.mlops('--yes', 'update')
+    assert 'brought   data/x.csv' in said.out and two.read('data/x.csv') == 'a\n1\n'
+    assert not two.git('status', '--porcelain')
+    (two.path / 'data/x.csv').unlink()  # the cache has it
+    assert two.mlops('update', '--json').json['rows'][0]['state'] == 'brought' and two.read('data/x.csv') == 'a\n1\n'
+    assert two.mlops('update', '--json').json['rows'][0]['state'] == 'same'
+
+
 def test_what_was_changed_here_is_not_replaced(one: Project, tmp_path: Path) -> None:
     source = tmp_path / 'x.csv'
     source.write_text('1\n')

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shlex
 import sys
 import time
 from collections.abc import Callable, Mapping, Sequence
@@ -18,6 +19,7 @@ from mlops_cli.core.errors import ExitCode, UserError
 from mlops_cli.core.refs import ObjectRef
 from mlops_cli.core.units import plural, show_size
 from mlops_cli.plan.select import matching
+from mlops_cli.records import data as tracked
 from mlops_cli.run.checkout import Outcome, Targets, at_revision, bring, recorded, tracked_targets, unsaved
 from mlops_cli.run.workbench import Workbench
 from mlops_cli.store.objects import MissingObject
@@ -119,8 +121,14 @@ def _refuse_absent(bench: Workbench, wanted: Mapping[str, ObjectRef]) -> None:
         raise UserError(
             f'not in this cache, so nothing was placed: {", ".join(gone[:5])}{more}',
             exit_code=ExitCode.FAILED,
-            hint='mlops pull brings it from a remote that has it; or name what else to place',
+            hint=f'mlops pull brings it from a remote that has it{_from_source(bench, gone)}; or name what else to place',
         )
+
+
+def _from_source(bench: Workbench, paths: Sequence[str]) -> str:
+    records = tracked.records(bench.root)
+    imported = [path for path in paths if path in records and records[path].source is not None]
+    return f', mlops update {shlex.quote(imported[0])} from where it was imported' if imported else ''
 
 
 def _refuse_loss(lost: Mapping[str, str], force: bool) -> None:

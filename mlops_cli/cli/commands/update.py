@@ -28,8 +28,9 @@ EXITS = exits.line(ExitCode.UNREACHABLE, ExitCode.REFUSED)
 
 @dataclass(frozen=True, slots=True)
 class Updated:
-    """``state``: ``same``, ``updated``; of a dry run ``changed`` or ``unknown`` in its place; ``failed`` for ``error``.
-    ``before``, ``record``: as it was, and is.  ``rewritten``: whether the record says other things than before."""
+    """``state``: ``same``, ``brought`` where that was not here, ``updated``; of a dry run ``changed`` or ``unknown`` in its
+    place; ``failed`` for ``error``.  ``before``, ``record``: as it was, and is.  ``rewritten``: whether the record says other
+    things than before."""
 
     state: str
     before: data.Record
@@ -121,10 +122,14 @@ def _update(bench: Workbench, record: data.Record, force: bool) -> Updated:
         if not force and importing.edited(bench, record, found.record.ref):
             raise _edited(record)
         kept = place(bench, found.record, force, record.ref)
+    absent = found.changes is None and bench.root.stat(record.path) is None
+    if absent:
+        kept = place(bench, found.record, force)
     if found.record != record:
         data.write(bench.root, found.record, bench.batch)
         bench.batch.flush()
-    return Updated('same' if found.changes is None else 'updated', record, found.record, found.changes, kept=kept)
+    state = 'brought' if absent else 'same' if found.changes is None else 'updated'
+    return Updated(state, record, found.record, found.changes, kept=kept)
 
 
 def _edited(record: data.Record) -> UserError:
@@ -162,6 +167,8 @@ def _tell(bench: Workbench, one: Updated) -> None:
     elif one.state == 'same':
         checked = f'; looked at {one.record.checked}' if one.rewritten and one.record.checked else ''
         out(Line(f'  {"same":<9} {path}, as {source} has it{checked}', 'done'))
+    elif one.state == 'brought':
+        out(Line(f'  {"brought":<9} {output(one.record.path, one.record.ref, bench.store)}, as {source} has it', 'done'))
     elif one.state == 'updated':
         out(Line(f'  {"updated":<9} {output(one.record.path, one.record.ref, bench.store)}: {_changed(one)}', 'done'))
     elif one.state == 'changed':
