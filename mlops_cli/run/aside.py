@@ -13,6 +13,9 @@ How far an attempt has come is told by the name of its folder, which changes in 
 ``<id>.done``  the result counts; what is needed is in ``rescue``     keep that, drop the rest
 =============  =====================================================  =================================================
 
+Where a file system does not keep the order in which names are given, what was moved is found at its new name before
+anything else gets the old one, or a folder its next name: else a power cut could leave that without what was moved.
+
 Without a folder there is nothing to do, unless the journal says of the attempt that its way was clear: then nothing stood at
 any of its outputs, no folder was made, and what is new goes to ``failed``.  Every step may be killed; doing the last column
 again finishes it.
@@ -32,6 +35,7 @@ from mlops_cli.core.paths import ancestors, check_path, inside
 from mlops_cli.fsio import ops
 from mlops_cli.fsio.paths import Root
 from mlops_cli.fsio.reading import Nearby
+from mlops_cli.fsio.syncing import sync_names
 from mlops_cli.records.pins import slug
 
 if TYPE_CHECKING:
@@ -89,14 +93,18 @@ def move(root: Root, attempt: str, paths: Iterable[str], apart: Apart | None = N
             with root.parent(work) as (folder, name):
                 os.close(ops.open_new(name, dir_fd=folder))  # as good as an empty folder, and ten times as fast
             return ()
+        folders: dict[str, None] = {}
         for path, facts in there.items():
             folder, name = here.parent(path)
-            target, _ = beside.parent(f'{work}.to/{ASIDE}/{path}', create=True, mode=0o700)
+            place = f'{work}.to/{ASIDE}/{path}'
+            target, _ = beside.parent(place, create=True, mode=0o700)
+            folders[os.path.dirname(place)] = None
             before = here.stat(path) if apart is not None and apart.carries(facts) else None
             ops.rename(name, name, src_dir_fd=folder, dst_dir_fd=target)
             if apart is not None and before is not None:
                 after = os.stat(name, dir_fd=target, follow_symlinks=False)
                 apart.carry(path, f'{work}/{ASIDE}/{path}', before, after)
+    _sync_names(root, folders)  # before anything gets the names that these had
     root.rename(f'{work}.to', work)
     return tuple(there)
 
@@ -203,6 +211,19 @@ def _rename(root: Root, source: str, target: str) -> None:
     if parent := target.rpartition('/')[0]:
         root.makedirs(parent, mode=0o700 if inside(parent, layout.LOCAL) else 0o755)
     root.rename(source, target)
+    if inside(parent, layout.LOCAL):
+        _sync_names(root, [parent])
+
+
+def _sync_names(root: Root, paths: Iterable[str]) -> None:
+    """Of folders of ours, and of those that they are in, which may be new."""
+    every = {one for path in paths for one in (path, *ancestors(path)) if inside(one, layout.LOCAL)}
+    for path in sorted(every):
+        folder = root.open_dir(path)
+        try:
+            sync_names(folder)
+        finally:
+            os.close(folder)
 
 
 def rename_free(root: Root, source: str, target: str) -> None:

@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 
 from mlops_cli.core import layout
 from mlops_cli.core.errors import ExitCode, UserError
-from mlops_cli.fsio import ops
+from mlops_cli.fsio import filesystem, ops
 from mlops_cli.fsio.paths import Root
 from mlops_cli.fsio.reading import Nearby
 from mlops_cli.run import aside
@@ -447,3 +447,24 @@ def test_killed_while_putting_back_where_the_way_was_clear(fresh: Callable[[], R
         with prepare() as untouched:
             assert sorted(everything(root).values()) == sorted(everything(untouched).values())
         assert all(path.startswith(layout.FAILED) for path in everything(root))
+
+
+@pytest.mark.parametrize('keeps_order', [False, True])
+def test_where_names_are_given_in_any_order_what_was_moved_is_found_before_others_get_its_name(
+        root: Root, keeps_order: bool, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A power cut may else leave the later name and not the earlier move."""
+    kind = filesystem.FileSystem('any', ordered=keeps_order, network=False)
+    monkeypatch.setattr(filesystem, 'probe', lambda _fd: kind)
+    make(root, BEFORE, 'old')
+    seen: list[tuple[str, str]] = []
+    with ops.record(lambda operation, details: seen.append((operation, str(details.get('target') or details['path'])))):
+        aside.move(root, ATTEMPT, OUTPUTS)
+        make(root, BEFORE, 'new')
+        aside.finish(root, ATTEMPT, RUN, OUTPUTS, never)
+    work = root.full(f'{layout.WORK}/{ATTEMPT}')
+    synced = {path for operation, path in seen[:seen.index(('rename', work))] if operation == 'fsync'}
+    wanted = {os.path.dirname(f'{work}.to/aside/{path}') for path in BEFORE}
+    wanted |= {f'{work}.to/aside', f'{work}.to', os.path.dirname(work), root.full(layout.LOCAL)}
+    assert synced >= wanted if not keeps_order else not synced
+    kept = [path for operation, path in seen[:seen.index(('rename', f'{work}.done'))] if operation == 'fsync']
+    assert {os.path.dirname(f'{work}/rescue/{path}') for path in BEFORE} <= {*kept} if not keeps_order else not kept
