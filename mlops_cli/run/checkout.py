@@ -61,6 +61,21 @@ class Outcome:
     stayed: tuple[str, ...]
 
 
+@dataclass(slots=True)
+class Watched:
+    """How far a placement has come: files and bytes that are there now, bytes that will be.  ``step``: called as they come."""
+
+    step: Callable[[], object] = lambda: None
+    files: int = 0
+    size: int = 0
+    expected: int = 0
+
+    def told(self, files: int, size: int) -> None:
+        self.files += files
+        self.size += size
+        self.step()
+
+
 def recorded(bench: Workbench, stages: Sequence[str]) -> Targets:
     """What the present state of the project is recorded to lead to."""
     plan = look(bench, stages, Wishes()).plan
@@ -157,14 +172,18 @@ def bring(
     *,
     backup: bool,
     clean: bool,
+    watched: Watched | None = None,
 ) -> Outcome:
     """Places the content.  What is there and nowhere else goes to ``.mlops/local/rescue`` unless ``backup`` is False.
+    ``watched``: told how far it has come.
 
     Raises MissingObject, Damaged, OSError, UserError (exit 11) for what a running stage uses; a kill in between is undone
     by the next command."""
     wanted = targets.wanted
     stale = {path: ref for path, ref in wanted.items() if bench.workspace.ref(path, ignore=False) != ref}
-    bringing = _Bringing(bench, identity, backup, clean)
+    watched = watched or Watched()
+    watched.expected += sum(ref.size for ref in stale.values())
+    bringing = _Bringing(bench, identity, backup, clean, watched.told)
     if stale:
         bringing.all(stale)
     for step in targets.steps:
@@ -178,8 +197,8 @@ class _Bringing:
     Where nothing stands there is nothing to undo: what is placed there appears whole, or not at all.  Only what takes
     the place of something is told to the journal."""
 
-    def __init__(self, bench: Workbench, identity: str, backup: bool, clean: bool) -> None:
-        self.bench, self.identity, self.backup, self.clean = bench, identity, backup, clean
+    def __init__(self, bench: Workbench, identity: str, backup: bool, clean: bool, told: Callable[[int, int], object]) -> None:
+        self.bench, self.identity, self.backup, self.clean, self.told = bench, identity, backup, clean, told
         self.kept: list[str] = []
         self.stayed: list[str] = []
         self._journal: Journal | None = None
@@ -192,7 +211,7 @@ class _Bringing:
         group: dict[str, ObjectRef] = {}
         with self._stack as stack:
             locks = stack.enter_context(LockFile(layout.LOCKS, root=bench.root))
-            placing = stack.enter_context(bench.store.placing(bench.root))
+            placing = stack.enter_context(bench.store.placing(bench.root, self.told))
             stack.callback(self._note)
             for path, ref in stale.items():
                 held = bench.workspace.ref(path, ignore=False)
@@ -268,7 +287,7 @@ class _Bringing:
 
     def _alone(self, locks: LockFile, path: str, ref: ObjectRef) -> None:
         with _unused(locks, path), self._attempt([path]) as attempt:
-            kept, stayed = _bring_one(self.bench, path, ref, attempt, self.identity, backup=self.backup, clean=self.clean)
+            kept, stayed = _bring_one(self, path, ref, attempt)
             self.kept += kept
             self.stayed += stayed
 
@@ -320,24 +339,23 @@ def _unused(locks: LockFile, path: str) -> Iterator[None]:
         ) from error
 
 
-def _bring_one(
-    bench: Workbench, path: str, ref: ObjectRef, attempt: str, identity: str, *, backup: bool, clean: bool
-) -> tuple[tuple[str, ...], list[str]]:
+def _bring_one(bringing: _Bringing, path: str, ref: ObjectRef, attempt: str) -> tuple[tuple[str, ...], list[str]]:
     """One path, as :func:`bring`: (where what was there is kept, untracked files that stay)."""
-    with bench.store.placing(bench.root) as placing, placing.building([(path, ref)]) as built:
+    bench = bringing.bench
+    with bench.store.placing(bench.root, bringing.told) as placing, placing.building([(path, ref)]) as built:
         bench.workspace.forget(path)  # that may have taken an hour
-        extras = [] if clean else _extras(bench, path, ref)
+        extras = [] if bringing.clean else _extras(bench, path, ref)
         aside.move(bench.root, attempt, [path], bench.apart)
         bench.workspace.forget(path)
         bench.index.put_added(placing.put(built[0]))
     stayed = [f'{path}/{name}' for name in extras if _back(bench, attempt, path, name)]
 
     def is_needless(place: str, near: Nearby) -> bool:
-        if not backup:
+        if not bringing.backup:
             return True
         return _are_files_saved(bench, ref, place, near) if extras else _is_saved(bench, place, near)
 
-    kept = aside.finish(bench.root, attempt, identity, [path], is_needless)
+    kept = aside.finish(bench.root, attempt, bringing.identity, [path], is_needless)
     bench.workspace.forget(path)
     return kept, stayed
 

@@ -21,20 +21,20 @@ Folder = tuple[str, list[tree.TreeEntry], list[str]]  # its path, the files in i
 
 
 def place_folder(shelf: Shelf, folders: Folders, place: int, name: str, added: Added, *, ways: Sequence[str],
-                 modes: tuple[int, int], one: PlaceOne) -> bool:
+                 modes: tuple[int, int], one: PlaceOne, told: Callable[[int, int], object]) -> bool:
     """Make a folder, and all that is in it, as ``name`` in the folder ``place``.  False, and nothing is there, where the crew
     failed.
 
     ``added``: gets the records of its files.  ``ways``, ``modes``: as those of Placers.  ``one``: brings a file in the ordinary
-    way: into which folder, under which name.  Raises what that raises, MissingObject, Damaged, MalformedTree, UserError,
-    OSError; then a part may be there."""
+    way: into which folder, under which name.  ``told``: of files and bytes that the crew brought.  Raises what ``one`` raises,
+    MissingObject, Damaged, MalformedTree, UserError, OSError; then a part may be there."""
     ops.mkdir(name, 0o755, dir_fd=place)
     with Root.of(name, ops.open_with(name, _FOLDER, dir_fd=place)) as top:
         folders.top = top
         try:
             with Placers(shelf.root.fd, top.fd, folders, ways, modes) as crew:
                 while (folder := folders.take()) is not None:
-                    _collect(crew, folder, top, added, folders.rel, one)
+                    _collect(crew, folder, top, added, folders.rel, one, told)
                 crew.finish()
             return True
         except CrewLost:  # whatever was in its way, the ordinary way meets it too, and says what it is
@@ -43,16 +43,19 @@ def place_folder(shelf: Shelf, folders: Folders, place: int, name: str, added: A
     return False
 
 
-def _collect(crew: Placers, folder: Folder, top: Root, added: Added, rel: str, one: PlaceOne) -> None:
+def _collect(crew: Placers, folder: Folder, top: Root, added: Added, rel: str, one: PlaceOne,
+             told: Callable[[int, int], object]) -> None:
     path, files, items = folder
-    found = crew.records(path)
+    found = crew.records(path) if items else {}  # of a folder without files it knows nothing
     records = added.records[_below(rel, path)] = {}
     fd = None
+    size = 0
     try:
         for entry, one_item in zip(files, items, strict=True):
             record = found.get(one_item)
             if record is not None:
                 records[entry.name] = record
+                size += entry.size
                 continue
             if fd is None:
                 fd = top.open_dir(path)
@@ -62,6 +65,7 @@ def _collect(crew: Placers, folder: Folder, top: Root, added: Added, rel: str, o
     finally:
         if fd is not None:
             os.close(fd)
+    told(len(found), size)
 
 
 def _item(entry: tree.TreeEntry) -> str:

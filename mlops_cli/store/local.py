@@ -166,11 +166,13 @@ class LocalStore(Shelf):
         with Materialise(self, root, links=self.links if links is None else links, read_only=read_only) as run:
             return run.place(ref, rel, replace=replace)
 
-    def placing(self, root: Root) -> Materialise:
-        """For many placements one after the other, each as :meth:`materialise`.  Use as a context manager."""
+    def placing(self, root: Root, told: Callable[[int, int], object] = lambda _files, _bytes: None) -> Materialise:
+        """For many placements one after the other, each as :meth:`materialise`; use as a context manager.
+
+        ``told``: of files and bytes, as they come."""
         from mlops_cli.store.materialise import Materialise
 
-        return Materialise(self, root, links=self.links)
+        return Materialise(self, root, links=self.links, told=told)
 
     def missing(self, refs: Iterable[ObjectRef], *, sure: bool = False) -> builtins.list[Digest]:
         """Every object these need that is not here, children of trees included; one of a wrong size is missing, and put aside

@@ -4,7 +4,7 @@ from __future__ import annotations
 import errno
 import os
 import stat
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from typing import Literal
 
@@ -22,6 +22,7 @@ from mlops_cli.store.ingest import Added, check_link
 from mlops_cli.store.objects import Damaged
 from mlops_cli.store.shelf import BESIDE, SMALL, Shelf, hash_rest, object_path
 
+Told = Callable[[int, int], object]
 LinkMode = Literal['reflink', 'copy', 'hardlink', 'symlink']
 
 _FOLDER = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
@@ -52,10 +53,12 @@ class Materialise:
     """Placements in one workspace, one after the other; their folders are held open, so not for longer than that takes.
 
     ``links``: ways to bring a file's bytes, in order of preference; copying is always the last.  ``read_only``: files without
-    write permission."""
+    write permission.  ``told``: of files and bytes that are there now, as they come."""
 
-    def __init__(self, shelf: Shelf, root: Root, *, links: Sequence[LinkMode], read_only: bool = False) -> None:
+    def __init__(self, shelf: Shelf, root: Root, *, links: Sequence[LinkMode], read_only: bool = False,
+                 told: Told = lambda _files, _bytes: None) -> None:
         self.shelf = shelf
+        self._told = told
         self._links = tuple(dict.fromkeys((*links, 'copy')))
         self._ways: list[str] = []  # those of them that this placement may try
         self._ways_in: dict[str, list[str]] = {}  # by folder
@@ -162,7 +165,8 @@ class Materialise:
         folders = Folders(self.shelf, ref, rel)
         if folders.enough() and not self._shares(ref, folder) and self._ways[0] != 'symlink':
             modes = self._mode['file'], self._mode['exec']
-            if place_folder(self.shelf, folders, folder, name, added, ways=self._ways, modes=modes, one=self._file):
+            if place_folder(self.shelf, folders, folder, name, added, ways=self._ways, modes=modes, one=self._file,
+                            told=self._told):
                 return
         self._folder(ref, folder, name, rel, 0, added)
 
@@ -203,13 +207,16 @@ class Materialise:
         """Its stat; None for a link."""
         for way in tuple(self._ways):
             if way == 'copy' and ref.size <= SMALL and (data := self.shelf.read_published(ref.digest, ref.size)) is not None:
+                self._told(1, ref.size)
                 return self._write(data, ref, folder, name)
             if way == 'hardlink' and ref.kind == 'file' and self._hardlink(ref, folder, name):
                 break
             if way == 'symlink' and ref.kind == 'file' and self._symlink(ref, folder, name):
+                self._told(1, ref.size)
                 return None
             if way in ('reflink', 'copy') and self._copy(ref, folder, name, reflink=way == 'reflink'):
                 break
+        self._told(1, ref.size)
         with ops.Naming(folder):
             return os.stat(name, dir_fd=folder, follow_symlinks=False)
 
@@ -266,7 +273,7 @@ class Materialise:
                     os.lseek(target, 0, os.SEEK_SET)
                     found, _ = hash_rest(target, facts.st_size)
                 else:
-                    found = _copied(source, target, facts.st_size)
+                    found = _copied(source, target, facts.st_size, lambda: self._told(0, 0))
             finally:
                 os.close(target)
         finally:
@@ -282,12 +289,12 @@ class Materialise:
         return self.shelf.quarantine(ref.digest, f'its {facts.st_size} bytes hash to {found.short}...')
 
 
-def _copied(source: int, target: int, size: int) -> Digest:
-    """The digest of what was written."""
+def _copied(source: int, target: int, size: int, step: Callable[[], object]) -> Digest:
+    """The digest of what was written.  ``step``: called now and then."""
     if size >= BESIDE:
         from mlops_cli.store.arriving import copy_hashed  # few files are so large
 
-        if (found := copy_hashed(source, target, size, lambda: None)) is not None:
+        if (found := copy_hashed(source, target, size, step)) is not None:
             return found[0]
     return hash_rest(source, size, lambda part: ops.write(target, part))[0]
 

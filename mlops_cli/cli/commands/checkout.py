@@ -12,6 +12,7 @@ from typing import Annotated, Any
 from mlops_cli import git
 from mlops_cli.cli import context, exits, options
 from mlops_cli.cli.console import Line, one_line, out_lines, print_json, width, wrap
+from mlops_cli.cli.progress import Progress
 from mlops_cli.cli.wiring import output_words, workbench, writing
 from mlops_cli.cli.words import fold, output, some
 from mlops_cli.core.clock import run_id
@@ -20,7 +21,7 @@ from mlops_cli.core.refs import ObjectRef
 from mlops_cli.core.units import plural, show_size
 from mlops_cli.plan.select import matching
 from mlops_cli.records import data as tracked
-from mlops_cli.run.checkout import Outcome, Targets, at_revision, bring, recorded, tracked_targets, unsaved
+from mlops_cli.run.checkout import Outcome, Targets, Watched, at_revision, bring, recorded, tracked_targets, unsaved
 from mlops_cli.run.workbench import Workbench
 from mlops_cli.store.objects import MissingObject
 
@@ -87,11 +88,18 @@ class Placing:
             _refuse_absent(self.bench, targets.wanted)
         _refuse_loss(unsaved(self.bench, targets.wanted, clean=self.clean), self.force)
         identity = run_id(time.time(), os.urandom(16))
+        backup = not (self.force and self.no_backup)
         try:
-            return bring(self.bench, targets, identity, backup=not (self.force and self.no_backup), clean=self.clean)
+            with Progress(lambda: _line(watched)) as progress:
+                watched = Watched(progress.step)
+                return bring(self.bench, targets, identity, backup=backup, clean=self.clean, watched=watched)
         except MissingObject:
             _refuse_absent(self.bench, targets.wanted)
             raise
+
+
+def _line(watched: Watched) -> str:
+    return f'  placing   {plural(watched.files, "file")}, {show_size(watched.size)} of {show_size(watched.expected)}'
 
 
 def _check_revision(bench: Workbench, word: str) -> None:
