@@ -83,7 +83,8 @@ def _found(project: Project, reader: _Reader, problems: list[UserError]) -> Iter
         seen += len(level)
         if seen > FOLDERS_LIMIT:
             raise UserError(f'more than {FOLDERS_LIMIT:,} folders', where=Where(root.path))
-        unseen = git.ignored(root.path, [*files, *(f'{folder}/' for folder in folders)]) or frozenset()
+        # Without a slash behind them: where a .gitignore has empty lines with CRLF, git takes what ends in one for ignored.
+        unseen = git.ignored(root.path, [*files, *folders]) or frozenset()
         for path in sorted(files):
             if path not in unseen:
                 try:
@@ -94,7 +95,7 @@ def _found(project: Project, reader: _Reader, problems: list[UserError]) -> Iter
                     problems.append(error)
                 yield path
         level = [folder for folder in sorted(folders)
-                 if f'{folder}/' not in unseen and folder not in made and not _is_project(root, folder)]
+                 if folder not in unseen and folder not in made and not _is_project(root, folder)]
 
 
 def _is_project(root: Root, folder: str) -> bool:

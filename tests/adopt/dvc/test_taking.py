@@ -232,3 +232,12 @@ def test_what_is_given_back_records_what_was_taken(dvc: Dvc) -> None:
     stages = yaml12.read(project.read('dvc.yaml').encode(), 'dvc.yaml').value['stages']
     said = {'cmd': 'tail -1 data/raw.csv > out.csv', 'deps': ['data/raw.csv'], 'params': ['lines'], 'outs': ['out.csv']}
     assert stages == {'head': said}
+
+
+def test_folders_are_looked_into_however_gitignore_ends_its_lines(dvc: Dvc) -> None:
+    """An empty line that ends as on Windows is, to git, a pattern without a name, which "folder/" has not either."""
+    dvc.project.write('.gitignore', 'build\r\n\r\n')
+    dvc.project.write('build/dvc.yaml', 'stages:\n  never: {cmd: echo}\n')
+    done = dvc.project.mlops('adopt', 'dvc', '--json').json
+    assert [one['path'] for one in done['data']] == ['data/raw.csv']
+    assert [one['name'] for one in done['stages']] == ['head']
