@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from graphlib import CycleError, TopologicalSorter
 from typing import Protocol
 
@@ -33,25 +33,44 @@ def check(project: Everything) -> list[UserError]:
     return problems or _loops(stages, makers)
 
 
+def unsaid(files: Sequence[File]) -> dict[str, list[str]]:
+    """Stage -> the stages that it comes after because of what they make where no pipeline.yaml can name it."""
+    stages = [stage for file in files for stage in file.stages]
+    makers = {path: (name, where) for path, name, where in _made(stages, ()) if is_unsayable(path)}
+    order = {stage.name: number for number, stage in enumerate(stages)}
+    return {name: sorted(before, key=order.__getitem__) for name, before in _before(stages, makers).items() if before}
+
+
+def is_unsayable(path: str) -> bool:
+    """Whether it can be no output here: it lies elsewhere, or has signs in its name that stand for others."""
+    return path.startswith('/') or '://' in path or '*' in path or '?' in path
+
+
 def _made(stages: Sequence[Stage], tracked: Sequence[Tracked]) -> Iterator[tuple[str, str, Where]]:
     for stage in stages:
-        yield from ((out.path.path, stage.name, stage.where) for out in stage.outs if out.path.path is not None)
-    yield from ((one.path.path, one.file, one.where) for one in tracked if one.path.path is not None)
+        yield from ((out.path.place, stage.name, stage.where) for out in stage.outs if out.path.place)
+    yield from ((one.path.place, one.file, one.where) for one in tracked if one.path.place)
 
 
-def _loops(stages: Sequence[Stage], makers: dict[str, tuple[str, Where]]) -> list[UserError]:
+def _before(stages: Sequence[Stage], makers: Mapping[str, tuple[str, Where]]) -> dict[str, set[str]]:
+    """Stage -> makers of what it reads, of something in it, or of what holds it."""
     below: dict[str, set[str]] = {}
     for path, (name, _) in makers.items():
-        for above in (*ancestors(path), '.'):
+        inside = () if path.startswith('/') or '://' in path else ('.',)
+        for above in (*ancestors(path), *inside):
             below.setdefault(above, set()).add(name)
     graph: dict[str, set[str]] = {}
     for stage in stages:
         before = graph.setdefault(stage.name, set())
         for read in [*stage.deps, *(param.file for param in stage.params)]:
-            if (at := read.path) is not None:
+            if at := read.place:
                 before |= {makers[one][0] for one in (at, *ancestors(at)) if one in makers} | below.get(at, set())
+    return graph
+
+
+def _loops(stages: Sequence[Stage], makers: Mapping[str, tuple[str, Where]]) -> list[UserError]:
     try:
-        TopologicalSorter(graph).prepare()
+        TopologicalSorter(_before(stages, makers)).prepare()
     except CycleError as error:
         names = [str(name) for name in error.args[1]]
         where = next((stage.where for stage in stages if stage.name in names), None)

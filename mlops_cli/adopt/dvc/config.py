@@ -9,7 +9,7 @@ from typing import Any
 
 from mlops_cli import git
 from mlops_cli.core.classes import dataclass, field
-from mlops_cli.core.errors import UserError
+from mlops_cli.core.errors import UserError, Where
 from mlops_cli.fsio.atomic import read_file
 from mlops_cli.fsio.paths import Root
 
@@ -44,7 +44,7 @@ class Config:
 
 def load(root: Root, environ: Mapping[str, str]) -> Config:
     """The settings of the project, and those of the person around them.  Raises UserError."""
-    layers = [(_parse(text), base, mine) for text, base, mine in _layers(root, environ)]
+    layers = [(_parse(text, file), base, mine) for text, file, base, mine in _layers(root, environ)]
     merged: dict[str, dict[str, tuple[str, str, bool]]] = {}
     for sections, base, mine in layers:
         for section, values in sections.items():
@@ -62,15 +62,16 @@ def load(root: Root, environ: Mapping[str, str]) -> Config:
     )
 
 
-def _layers(root: Root, environ: Mapping[str, str]) -> list[tuple[str, str, bool]]:
-    """(text, folder that its paths are relative to, whether the person wrote it), weakest first."""
-    found: list[tuple[str, str, bool]] = []
+def _layers(root: Root, environ: Mapping[str, str]) -> list[tuple[str, str, str, bool]]:
+    """(text, its file, folder that its paths are relative to, whether the person wrote it), weakest first."""
+    found: list[tuple[str, str, str, bool]] = []
     home = environ.get('HOME', '')
     own = environ.get('DVC_GLOBAL_CONFIG_DIR') or os.path.join(environ.get('XDG_CONFIG_HOME') or f'{home}/.config', 'dvc')
     for folder in (environ.get('DVC_SYSTEM_CONFIG_DIR') or '/etc/xdg/dvc', own):
         try:
             with Root(folder) as elsewhere:
-                found.append((read_file(elsewhere, 'config', SIZE_LIMIT).decode('utf-8', 'replace'), folder, True))
+                text = read_file(elsewhere, 'config', SIZE_LIMIT).decode('utf-8', 'replace')
+                found.append((text, os.path.join(folder, 'config'), folder, True))
         except (OSError, UserError):
             continue
     by_git = set(git.tracked(root.path, [f'{FOLDER}/config.local']))
@@ -80,27 +81,34 @@ def _layers(root: Root, environ: Mapping[str, str]) -> list[tuple[str, str, bool
             text = read_file(root, rel, SIZE_LIMIT).decode('utf-8', 'replace')
         except (FileNotFoundError, NotADirectoryError):
             continue
-        found.append((text, root.full(FOLDER), name == 'config.local' and rel not in by_git))
+        found.append((text, rel, root.full(FOLDER), name == 'config.local' and rel not in by_git))
     return found
 
 
-def _parse(text: str) -> dict[str, dict[str, str]]:
-    """Section -> setting -> text.  A section with a name is ``remote "name"``."""
+def _parse(text: str, file: str) -> dict[str, dict[str, str]]:
+    """Section -> setting -> text.  A section with a name is ``remote "name"``.  Raises UserError for what DVC refuses."""
     sections: dict[str, dict[str, str]] = {}
     current: dict[str, str] = {}
-    for line in text.splitlines():
+    for number, line in enumerate(text.splitlines(), 1):
         bare = line.strip()
         if not bare or bare[0] in '#;':
             continue
         if found := _SECTION.fullmatch(bare.partition(' #')[0].strip()):
             name = _unquoted(found[1])
             name = name if '"' in name else name.lower()
-            current = sections.setdefault(name, {})
-        elif '=' in bare:
+            if name in sections:
+                raise UserError(f'a second section [{name}]', where=Where(file, number, 1), hint='DVC reads no such file')
+            current = sections[name] = {}
+        elif '=' in bare[1:]:
             key, _, value = bare.partition('=')
+            key = _unquoted(key.strip()).lower()
+            if key in current:
+                raise UserError(f'{key} is set a second time', where=Where(file, number, 1), hint='DVC reads no such file')
             value = value.strip()
             value = value if value[:1] in '\'"' else value.partition(' #')[0].strip()
-            current[_unquoted(key.strip()).lower()] = _unquoted(value)
+            current[key] = _unquoted(value)
+        elif "'''" not in text and '"""' not in text:  # which may hold lines of any kind
+            raise UserError('neither a [section] nor a setting = value', where=Where(file, number, 1))
     return sections
 
 

@@ -6,6 +6,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from mlops_cli.adopt.dvc import emit, kept
+from mlops_cli.adopt.dvc.agreement import unsaid
 from mlops_cli.adopt.dvc.context import has_reference
 from mlops_cli.adopt.dvc.plain import Names, entry_of
 from mlops_cli.adopt.dvc.project import Project
@@ -46,17 +47,14 @@ def convert(project: Project, name: str) -> Converted:
     """Raises UserError where what would be written could not be read, which is told of the file that it comes from."""
     unread = _unread(project)
     names = Names()
-    rows: list[Row] = []
-    ours: dict[str, str] = {}
-    plain: list[list[str]] = []
-    blocks: list[list[str]] = []
-    for file in project.files:
-        for entry, stages in file.groups.items():
-            row = Row(entry, file.file, stages, tuple(map(names.instance, stages)))
-            ours |= dict(zip((stage.name for stage in stages), row.names, strict=True))
-            plain.append(_written_out(row, unread))
-            blocks.append(_kept(project.root, file, row, plain[-1]) if len(rows) < TRIED else plain[-1])
-            rows.append(row)
+    rows = [Row(entry, file.file, stages, tuple(map(names.instance, stages)))
+            for file in project.files for entry, stages in file.groups.items()]  # fmt: skip
+    ours = {stage.name: name for row in rows for stage, name in zip(row.stages, row.names, strict=True)}
+    needs = {name: [ours[one] for one in before] for name, before in unsaid(project.files).items()}
+    files = {file.file: file for file in project.files}
+    plain = [_written_out(row, unread, needs) for row in rows]
+    blocks = [_kept(project.root, files[row.file], row, lines) if number < TRIED else lines
+              for number, (row, lines) in enumerate(zip(rows, plain, strict=True))]  # fmt: skip
     top = project.files[0] if project.files and project.files[0].folder == '.' else None
     head = [SCHEMA_LINE.strip(), *(kept.header(top) if top else []), 'version: 1', f'name: {emit.scalar(name)}']
     templates = any(row.how != 'written out' for row in rows)
@@ -107,10 +105,10 @@ def _unread(project: Project) -> dict[str, str]:
     return found
 
 
-def _written_out(row: Row, unread: Mapping[str, str]) -> list[str]:
+def _written_out(row: Row, unread: Mapping[str, str], needs: Mapping[str, list[str]]) -> list[str]:
     lines: list[str] = []
     for stage, name in zip(row.stages, row.names, strict=True):
-        entry, notes = entry_of(stage, unread)
+        entry, notes = entry_of(stage, unread, needs.get(stage.name, ()))
         row.check += [note for note in notes if note not in row.check]
         lines += [f'  {emit.scalar(name)}:', *emit.block(entry, 4)]
     return lines

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import posixpath
 import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from mlops_cli.adopt.dvc.schema import PLOT
@@ -60,8 +60,11 @@ def escaped(text: str) -> str:
     return text.replace('${', '\\${')
 
 
-def entry_of(stage: Stage, unread: Mapping[str, str] = _NONE) -> tuple[dict[str, Any], list[str]]:
-    """(keys of the entry, what to check).  ``unread``: parameter files that mlops does not read, and why."""
+def entry_of(
+    stage: Stage, unread: Mapping[str, str] = _NONE, needs: Sequence[str] = ()
+) -> tuple[dict[str, Any], list[str]]:
+    """(keys of the entry, what to check).  ``unread``: parameter files that mlops does not read, and why.  ``needs``: stages
+    that it comes after though none of its dependencies says so."""
     notes: list[str] = []
     entry: dict[str, Any] = {}
     if stage.desc:
@@ -73,6 +76,10 @@ def entry_of(stage: Stage, unread: Mapping[str, str] = _NONE) -> tuple[dict[str,
     params = _params(stage, deps, unread, notes)
     if deps:
         entry['deps'] = deps
+    if needs:
+        entry['needs'] = list(needs)
+        makers = ', '.join(needs)
+        notes.append(f'it reads what {makers} makes and mlops does not keep: it comes after, and does not see changes')
     if params:
         entry['params'] = params
     for kind in ('outs', 'metrics', 'plots'):

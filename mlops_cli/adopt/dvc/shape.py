@@ -57,20 +57,20 @@ def path_of(text: str, wdir: str, root: str) -> Path:
     if text.startswith(_DATASET):
         return Path(text, None, 'a data set of DVC')
     if _SCHEME.match(text):
-        return Path(text, None, 'a URL')
+        return Path(text, None, 'a URL', text.rstrip('/'))
     if posixpath.isabs(text):
         inside = posixpath.normpath(text)
         if not inside.startswith(root + '/'):
-            return Path(text, None, 'a path outside the project')
+            return Path(text, None, 'a path outside the project', inside)
         path = inside[len(root) + 1 :]
     else:
         path = posixpath.normpath(posixpath.join(wdir, text))
     if path == '..' or path.startswith('../'):
-        return Path(text, None, 'a path outside the project')
+        return Path(text, None, 'a path outside the project', posixpath.normpath(posixpath.join(root, path)))
     try:
         return Path(text, check_path(path))
     except ValueError as error:
-        return Path(text, None, f'a path that mlops cannot hold: it {error}')
+        return Path(text, None, f'a path that mlops cannot hold: it {error}', posixpath.join(root, path))
 
 
 def _outs(entries: Sequence[Any], key: Any, wdir: str, root: str) -> list[Out]:

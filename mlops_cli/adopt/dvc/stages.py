@@ -14,11 +14,18 @@ NOWHERE = Where('')
 @dataclass(frozen=True)
 class Path:
     """``written``: as it stands in the file.  ``path``: from the project's root; None for what lies elsewhere (a URL, an
-    absolute path, a data set of DVC's), of which ``elsewhere`` says what it is."""
+    absolute path, a data set of DVC's), of which ``elsewhere`` says what it is, and ``far`` where, absolute: who reads what
+    another stage makes there comes after it all the same."""
 
     written: str
     path: str | None
     elsewhere: str = ''
+    far: str = ''
+
+    @property
+    def place(self) -> str:
+        """Empty where nobody else's path can be the same."""
+        return self.far if self.path is None else self.path
 
 
 @dataclass(frozen=True)

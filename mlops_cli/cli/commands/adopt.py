@@ -8,7 +8,7 @@ from contextlib import ExitStack
 from typing import TYPE_CHECKING, Annotated
 
 from mlops_cli.adopt.dvc import config as settings
-from mlops_cli.adopt.dvc import following
+from mlops_cli.adopt.dvc import following, ignoring
 from mlops_cli.adopt.dvc import project as projects
 from mlops_cli.adopt.dvc.convert import Converted, convert
 from mlops_cli.adopt.dvc.hashes import Hashes, link_into
@@ -25,6 +25,7 @@ from mlops_cli.cli.wiring import workbench, writing
 from mlops_cli.core import layout
 from mlops_cli.core.errors import ExitCode, UserError
 from mlops_cli.core.units import show_size
+from mlops_cli.fingerprint.ignore import SIZE_LIMIT as IGNORE_LIMIT
 from mlops_cli.fsio.atomic import read_file, write_file
 from mlops_cli.fsio.paths import Root
 from mlops_cli.records import gitignore
@@ -71,7 +72,7 @@ def dvc(
             return 0
         folder = cache or (None if project.config.cache_by_git else project.config.cache)
         _refuse_links(project, folder)
-        made = _write(root, project, converted, follow)
+        made = _write(root, project, converted, follow) + _write_ignored(root, project, converted)
         with Cache(folder) as theirs, ExitStack() as stack:
             far = None
             if fetch:
@@ -135,6 +136,19 @@ def _write(root: Root, project: Project, converted: Converted, follow: bool) -> 
     write_file(root, layout.EDITOR_SCHEMA, editor_schema())
     write_file(root, layout.PIPELINE_FILE, data)
     return [layout.EDITOR_SCHEMA, layout.PIPELINE_FILE]
+
+
+def _write_ignored(root: Root, project: Project, converted: Converted) -> list[str]:
+    """What .dvcignore hides is hidden here, too; a .mlopsignore that is there stays as it is."""
+    data = ignoring.text_of(project.ignored).encode()
+    if not data:
+        return []
+    if root.stat(layout.IGNORE_FILE) is None:
+        write_file(root, layout.IGNORE_FILE, data)
+        return [layout.IGNORE_FILE]
+    if read_file(root, layout.IGNORE_FILE, IGNORE_LIMIT) != data:
+        converted.check.append(f'{layout.IGNORE_FILE} is there already: what .dvcignore says was not added to it')
+    return []
 
 
 def _take(project: Project, converted: Converted, theirs: Cache, copy: bool, far: Far | None) -> tuple[Adoption, Counts]:

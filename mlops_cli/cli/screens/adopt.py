@@ -8,10 +8,11 @@ from typing import Any
 from mlops_cli.adopt.dvc.objects import Counts
 from mlops_cli.adopt.dvc.taking import Adoption
 from mlops_cli.cli.console import Line, one_line
+from mlops_cli.core import layout
 from mlops_cli.core.refs import ref_document
 from mlops_cli.core.units import plural, show_size
 
-SHOWN = 5  # of what is missing, of a stage
+SHOWN = 5  # of what is alike
 
 
 def adopted_document(adoption: Adoption, made: Sequence[str], counts: Counts) -> dict[str, Any]:
@@ -56,7 +57,7 @@ def adopted_lines(adoption: Adoption, made: Sequence[str], counts: Counts) -> li
     if len(taken.data) > SHOWN:
         lines.append(Line(f'            and {len(taken.data) - SHOWN} more'))
     lines += [Line(f'  check     {one_line(note)}') for note in converted.check]
-    lines += [Line(f'  check     {one_line(about)}: {one_line(note)}') for about, note in taken.notes]
+    lines += _notes(taken.notes)
     lines += _missing(adoption)
     if taken.earlier:
         lines.append(Line(f"  kept      {plural(taken.earlier, 'result')} of earlier states, from DVC's run cache"))
@@ -71,15 +72,34 @@ def adopted_lines(adoption: Adoption, made: Sequence[str], counts: Counts) -> li
         where = one_line(adoption.project.config.cache)
         lines.append(Line(f"  check     DVC's cache is {where}, as .dvc/config says, which came by git: it was not read"))
         lines.append(Line('            if that is right: mlops adopt dvc --cache DIR'))
-    lines.append(Line('Keep it: git add pipeline.yaml .mlops && git commit'))
+    more = f' {layout.IGNORE_FILE}' if layout.IGNORE_FILE in made else ''
+    lines.append(Line(f'Keep it: git add {layout.PIPELINE_FILE} .mlops{more} && git commit'))
     return lines
+
+
+def _notes(notes: Sequence[tuple[str, str]]) -> list[Line]:
+    """The same said of many paths is said of some of them."""
+    said: dict[str, list[str]] = {}
+    for about, note in notes:
+        said.setdefault(note, []).append(about)
+    lines: list[Line] = []
+    for note, several in said.items():
+        lines += [Line(f'  check     {one_line(about)}: {one_line(note)}') for about in several[:SHOWN]]
+        lines += _more(len(several))
+    return lines
+
+
+def _more(count: int) -> list[Line]:
+    return [Line(f'            and {count - SHOWN:,} more; all: --json')] if count > SHOWN else []
 
 
 def _missing(adoption: Adoption) -> list[Line]:
     missing, config = adoption.taken.missing, adoption.project.config
     if not missing:
         return []
-    lines = [Line(f'  missing   {one_line(path)} ({plural(len(objects), "object")})') for path, objects in missing.items()]
+    lines = [Line(f'  missing   {one_line(path)} ({plural(len(objects), "object")})')
+             for path, objects in list(missing.items())[:SHOWN]]  # fmt: skip
+    lines += _more(len(missing))
     remote = config.remotes.get(config.default_remote) or next(iter(config.remotes.values()), None)
     where = 'no remote of DVC is set up: once it is here, mlops adopt dvc again'
     if remote is not None:

@@ -241,3 +241,42 @@ def test_folders_are_looked_into_however_gitignore_ends_its_lines(dvc: Dvc) -> N
     done = dvc.project.mlops('adopt', 'dvc', '--json').json
     assert [one['path'] for one in done['data']] == ['data/raw.csv']
     assert [one['name'] for one in done['stages']] == ['head']
+
+
+def test_what_dvcignore_hides_is_hidden_here(dvc: Dvc) -> None:
+    project = dvc.project
+    project.write('.dvcignore', '# notes\n*.log\n!kept.log\n')
+    project.write('in/.dvcignore', '/skip\n*.tmp\na/b\n')
+    project.write('in/deep/x', '1\n')
+    project.write('dvc.yaml', project.read('dvc.yaml') + '  list: {cmd: ls in > list.txt, deps: [in], outs: [list.txt]}\n')
+    assert '.mlopsignore' in project.mlops('adopt', 'dvc', '--json').json['written']
+    assert project.read('.mlopsignore').splitlines()[1:] == ['*.log', '!kept.log', '/in/skip', '/in/**/*.tmp', '/in/a/b']
+    project.mlops('run')
+    for hidden in ('in/a.log', 'in/skip', 'in/deep/x.tmp'):
+        project.write(hidden, 'x')
+    assert project.verdicts()['list'] == 'fresh'
+    project.write('in/kept.log', 'x')
+    assert project.verdicts()['list'] == 'run'
+
+
+def test_a_mlopsignore_that_is_there_stays(dvc: Dvc) -> None:
+    dvc.project.write('.dvcignore', '*.log\n')
+    dvc.project.write('.mlopsignore', '*.mine\n')
+    done = dvc.project.mlops('adopt', 'dvc', '--json').json
+    assert dvc.project.read('.mlopsignore') == '*.mine\n'
+    assert any('.mlopsignore is there already' in note for note in done['check'])
+
+
+def test_who_reads_what_is_made_elsewhere_comes_after(dvc: Dvc) -> None:
+    dvc.project.write('dvc.yaml', 'stages:\n  put: {cmd: echo, outs: [/nowhere/x]}\n  get: {cmd: echo, deps: [/nowhere/x]}\n')
+    done = dvc.project.mlops('adopt', 'dvc', '--json').json
+    assert any('comes after' in note for note in done['stages'][1]['check'])
+    assert dvc.project.mlops('graph', '--json').json['edges'] == [['put', 'get']]
+
+
+def test_many_that_miss_the_same_are_told_in_few_lines(dvc: Dvc) -> None:
+    for number in range(40):
+        dvc.project.write(f'data/{number}.csv.dvc', f'outs:\n- {{md5: {md5(b"gone")}, hash: md5, path: {number}.csv}}\n')
+    said = dvc.project.mlops('adopt', 'dvc').out
+    assert said.count('is not in the workspace') == 5 and said.count('and 35 more; all: --json') == 2
+    assert len(dvc.project.mlops('adopt', 'dvc', '--json').json['missing']) == 40
