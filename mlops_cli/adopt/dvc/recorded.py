@@ -92,6 +92,7 @@ def tracked_of(loaded: Loaded, file: str, root: str) -> list[Tracked]:
     outs, deps = value.get('outs') or [], value.get('deps') or []
     if not isinstance(outs, list) or not isinstance(deps, list):
         raise UserError('outs and deps are lists', where=loaded.where('outs'))
+    url, tag = _address(deps) if len(outs) == 1 else ('', '')
     found = []
     for number, row in enumerate(outs):
         where = loaded.where('outs', number)
@@ -99,8 +100,22 @@ def tracked_of(loaded: Loaded, file: str, root: str) -> list[Tracked]:
             raise UserError('an entry of outs has no path', where=where)
         flags = {key: row[key] for key in _FLAGS if key in row}
         frozen = bool(value.get('frozen', value.get('locked', False)))
-        found.append(Tracked(file, path_of(row['path'], wdir, root), hash_of(row), _source(deps), frozen, flags, where))
+        path = path_of(row['path'], wdir, root)
+        found.append(Tracked(file, path, hash_of(row), _source(deps), frozen, flags, where, url, tag))
     return found
+
+
+def _address(deps: list[Any]) -> tuple[str, str]:
+    """(url, ETag as servers say it) of what ``dvc import-url`` brought; empty where it was brought otherwise."""
+    dep = deps[0] if len(deps) == 1 and isinstance(deps[0], dict) else {}
+    url, tag = dep.get('path'), dep.get('etag') or dep.get('checksum')
+    if not isinstance(url, str) or '://' not in url or 'repo' in dep or 'db' in dep:
+        return '', ''
+    if not isinstance(tag, str) or not tag.isprintable():
+        return url, ''
+    if url.startswith('s3://'):
+        return url, f'"{tag}"'  # DVC takes the quotes away
+    return url, tag if url.startswith('http') and tag.startswith(('"', 'W/"')) else ''
 
 
 def _source(deps: list[Any]) -> str:

@@ -97,7 +97,8 @@ class Stage:
 
 @dataclass(frozen=True)
 class Tracked:
-    """One output of a .dvc file.  ``source``: where it was imported from, as text; empty for what was added."""
+    """One output of a .dvc file.  ``source``: where it was imported from, as text; empty for what was added.  ``url``: the same
+    as an address, where it is one and all that is imported; ``tag``: the ETag that it had there."""
 
     file: str
     path: Path
@@ -106,6 +107,8 @@ class Tracked:
     frozen: bool = False
     flags: Mapping[str, Any] = field(default_factory=dict)
     where: Where = NOWHERE
+    url: str = ''
+    tag: str = ''
 
 
 @dataclass(frozen=True)

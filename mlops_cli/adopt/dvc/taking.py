@@ -14,7 +14,7 @@ from mlops_cli.adopt.dvc.objects import Cache, Taking
 from mlops_cli.adopt.dvc.project import Project
 from mlops_cli.adopt.dvc.stages import Hash, Locked, Stage, Tracked
 from mlops_cli.adopt.dvc.state import Judge, State
-from mlops_cli.core.classes import dataclass, field
+from mlops_cli.core.classes import dataclass, field, replace
 from mlops_cli.core.clock import iso
 from mlops_cli.core.errors import UserError
 from mlops_cli.core.manifest import Manifest
@@ -22,6 +22,7 @@ from mlops_cli.core.refs import ObjectRef
 from mlops_cli.fingerprint.stage import Draft, fill, read_file
 from mlops_cli.records import data, metrics
 from mlops_cli.records.accepted import Accepted
+from mlops_cli.records.origin import Source, check_url
 from mlops_cli.records.pins import Pin
 from mlops_cli.run.accept import Author, Keeper
 from mlops_cli.run.placed import remember
@@ -63,6 +64,7 @@ class Adoption:
 
     def take_data(self, bench: Workbench, taking: Taking, told: Callable[[str], None] = lambda _: None) -> None:
         """The records of what .dvc files track.  Raises UserError, OSError."""
+        said = data.records(bench.root)
         for one in self.project.tracked:
             path = one.path.path
             if path is None:
@@ -72,11 +74,13 @@ class Adoption:
             ref = self._data(bench, taking, one, path)
             if ref is not None:
                 self.taken.data[path] = ref
-                self.taken.records.append(data.add(bench.root, path, ref, bench.batch))
+                record = said[path] if path in said and said[path].ref == ref else data.Record(path, ref)
+                record = replace(record, source=record.source or _source(one))
+                self.taken.records.append(data.write(bench.root, record, bench.batch))
 
     def _data(self, bench: Workbench, taking: Taking, one: Tracked, path: str) -> ObjectRef | None:
         known = one.hash
-        if one.source:
+        if one.source and _source(one) is None:
             self.taken.notes.append((path, f'it was imported from {one.source}; it is tracked as it is, without that'))
         found = self._here(path, known.name)
         if found and (found == known.value or not (known.value or known.files)):
@@ -197,6 +201,14 @@ class Adoption:
         except (MissingObject, Damaged) as error:
             self.taken.notes.append((stage.name, f'an input of it cannot be read: {error}'))
             return None
+
+
+def _source(one: Tracked) -> Source | None:
+    """Where data came from, so that it can be brought anew; None where it cannot be said."""
+    try:
+        return Source(check_url(one.url), pins={'etag': one.tag} if one.tag and one.hash.value else {}) if one.url else None
+    except ValueError:
+        return None
 
 
 class _Nodes:

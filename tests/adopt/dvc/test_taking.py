@@ -280,3 +280,33 @@ def test_many_that_miss_the_same_are_told_in_few_lines(dvc: Dvc) -> None:
     said = dvc.project.mlops('adopt', 'dvc').out
     assert said.count('is not in the workspace') == 5 and said.count('and 35 more; all: --json') == 2
     assert len(dvc.project.mlops('adopt', 'dvc', '--json').json['missing']) == 40
+
+
+def test_what_was_imported_keeps_its_address(dvc: Dvc) -> None:
+    project = dvc.project
+    sources = {
+        'web': "- {path: 'https://example.org/d/web', checksum: '\"5a4b-59\"'}",
+        'old': '- {path: "https://example.org/old", md5: 0123}',
+        'bucket': '- {path: s3://place/bucket, etag: 9a0364b9e99bb480dd25e1f0284c8555}',
+        'repo': '- {path: repo, repo: {url: "https://example.org/r", rev_lock: abc}}',
+    }
+    for name, dep in sources.items():
+        project.write(name, name)
+        known = f'md5: {md5(name.encode())}, hash: md5, path: {name}'
+        project.write(f'{name}.dvc', f'frozen: true\ndeps:\n{dep}\nouts:\n- {{{known}}}\n')
+    said = project.mlops('adopt', 'dvc', '--json').json['check']
+    assert [note.partition(':')[0] for note in said] == ['repo']
+    found = {name: json.loads(project.read(f'.mlops/data/{name}.json')).get('source') for name in sources}
+    assert found == {
+        'web': {'url': 'https://example.org/d/web', 'etag': '"5a4b-59"'},
+        'old': {'url': 'https://example.org/old'},
+        'bucket': {'url': 's3://place/bucket', 'etag': '"9a0364b9e99bb480dd25e1f0284c8555"'},
+        'repo': None,
+    }
+
+
+def test_what_was_said_of_data_stays_where_it_is_adopted_again(dvc: Dvc) -> None:
+    dvc.project.mlops('adopt', 'dvc')
+    dvc.project.mlops('add', 'data/raw.csv', '--desc', 'of the shop')
+    dvc.project.mlops('adopt', 'dvc')
+    assert json.loads(dvc.project.read('.mlops/data/data/raw.csv.json'))['desc'] == 'of the shop'
