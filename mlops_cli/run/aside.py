@@ -32,10 +32,10 @@ from typing import TYPE_CHECKING
 from mlops_cli.core import layout
 from mlops_cli.core.errors import ExitCode, UserError
 from mlops_cli.core.paths import ancestors, check_path, inside
-from mlops_cli.fsio import ops
+from mlops_cli.fsio import filesystem, ops
 from mlops_cli.fsio.paths import Root
 from mlops_cli.fsio.reading import Nearby
-from mlops_cli.fsio.syncing import sync_names
+from mlops_cli.fsio.syncing import sync_each
 from mlops_cli.records.pins import slug
 
 if TYPE_CHECKING:
@@ -216,14 +216,18 @@ def _rename(root: Root, source: str, target: str) -> None:
 
 
 def _sync_names(root: Root, paths: Iterable[str]) -> None:
-    """Of folders of ours, and of those that they are in, which may be new."""
-    every = {one for path in paths for one in (path, *ancestors(path)) if inside(one, layout.LOCAL)}
-    for path in sorted(every):
-        folder = root.open_dir(path)
-        try:
-            sync_names(folder)
-        finally:
-            os.close(folder)
+    """Of folders of ours, and of those that they are in, which may be new; unless the file system keeps its order."""
+    every = sorted({one for path in paths for one in (path, *ancestors(path)) if inside(one, layout.LOCAL)})
+    fds: list[int] = []
+    try:
+        for path in every:
+            fds.append(root.open_dir(path))
+            if filesystem.probe(fds[0]).ordered:
+                return
+        sync_each(fds)
+    finally:
+        for fd in fds:
+            os.close(fd)
 
 
 def rename_free(root: Root, source: str, target: str) -> None:
