@@ -170,6 +170,8 @@ def parse_line(line: str) -> Pattern | None:
     expression = translate(line) if line else None
     if expression is None:
         return None
+    if by_name:
+        return Pattern(expression, expression, takes_back, folders_only, by_name)
     last = translate(line.rpartition('/')[2]) if '[' not in line and '**' not in line and not line.endswith('/') else None
     return Pattern(expression, last or '.*', takes_back, folders_only, by_name)
 

@@ -445,7 +445,8 @@ class Index:
 def ensure_folder(path: str) -> None:
     """The folder and those above it.  Raises OSError."""
     if path and not os.path.isdir(path):
-        ensure_folder(os.path.dirname(path))
+        if (above := os.path.dirname(path)) != path:  # of / nobody may be able to say that it is there
+            ensure_folder(above)
         with suppress(FileExistsError):
             ops.mkdir(path)
 

@@ -31,7 +31,10 @@ UNKNOWN = FileSystem('unknown', ordered=False, network=False)
 
 def probe(fd: int) -> FileSystem:
     """The file system of an open descriptor.  Raises nothing: what cannot be told is :data:`UNKNOWN`."""
-    device = os.fstat(fd).st_dev
+    try:
+        device = os.fstat(fd).st_dev
+    except OSError:
+        return UNKNOWN
     return _known(device, _mount_id(fd))
 
 

@@ -379,7 +379,7 @@ class LineageIndex:
         ]
         rows += [
             (number_of(key.hex), int(outs8, 16), added, STATES.index(FRESH), self._name(connection, name))
-            for name, key, outs8 in run.fresh_stages
+            for name, key, outs8 in run.fresh_stages if outs8
         ]
         connection.executemany('INSERT INTO made VALUES (?, ?, ?, ?, ?)', rows)
 

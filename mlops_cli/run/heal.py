@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack, contextmanager, suppress
 from typing import Any
 
 from mlops_cli import git
@@ -16,7 +16,7 @@ from mlops_cli.core.events import Event, Note
 from mlops_cli.fsio.holders import Holder
 from mlops_cli.fsio.locks import LockFile, describe, hold_owner, owner_alive
 from mlops_cli.fsio.paths import Root
-from mlops_cli.fsio.temporaries import sweep_temporaries
+from mlops_cli.fsio.temporaries import owner_in, sweep_temporaries
 from mlops_cli.records.files import prepare_folders
 from mlops_cli.records.metrics import recorded
 from mlops_cli.records.runs import USAGE, Run, StageRun
@@ -84,6 +84,15 @@ def _heal(
                 sweep_temporaries(cache, owner_alive(locks), folder)
     for one in recovered.undone:
         allowed(one)
+
+
+def tidy(bench: Workbench) -> None:
+    """Removes the temporaries of killed commands from the cache, as far as that works: for who otherwise only reads."""
+    with suppress(OSError, UserError), Root(bench.config.cache) as cache:
+        if cache.stat(layout.TEMPORARY) is None or not any(owner_in(one.name) for one in cache.scandir(layout.TEMPORARY)):
+            return
+        with LockFile(os.path.join(bench.config.cache, layout.CACHE_LOCKS)) as locks:
+            sweep_temporaries(cache, owner_alive(locks), layout.TEMPORARY)
 
 
 def heal_meanwhile(bench: Workbench, emit: Callable[[Event], None], who: Callable[[], str], host: str) -> None:

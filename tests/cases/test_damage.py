@@ -2,6 +2,9 @@
 from __future__ import annotations
 
 import shutil
+import subprocess
+import sys
+from pathlib import Path
 
 from tests.support.project import Project
 
@@ -98,3 +101,16 @@ def test_folders_without_a_file_are_not_kept(project: Project) -> None:
     (project.path / 'images/one.png').write_text('')
     (kept,) = project.mlops('checkout', 'images', '--force', '--json').json['kept']
     assert (project.path / kept / 'one.png').read_text() == ''
+
+
+def test_verify_takes_away_what_a_killed_command_left_in_the_cache(project: Project) -> None:
+    project.write('pipeline.yaml', 'stages: {}\n')
+    project.write('a.csv', 'a')
+    project.mlops('add', 'a.csv')
+    temporaries = project.path / '.mlops/cache/tmp'
+    dead = subprocess.run([sys.executable, '-c', 'from mlops_cli.fsio import temporaries; print(temporaries.new_name())'],
+                          capture_output=True, text=True, check=True, cwd=Path(__file__).parents[2]).stdout.strip()
+    (temporaries / dead).write_text('half')
+    (temporaries / 'mine').write_text('no temporary')
+    assert project.mlops('verify').code == 0
+    assert sorted(path.name for path in temporaries.iterdir()) == ['mine']

@@ -536,3 +536,9 @@ def test_rows_of_the_form_before_this_one_are_not_believed(root: Root, monkeypat
     index = make(root)
     assert index.folder('') == {}
     index.close()
+
+
+def test_where_nobody_can_say_what_is_there_it_ends_at_the_top(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    monkeypatch.setattr(os.path, 'isdir', lambda _path: False)
+    module.ensure_folder(str(tmp_path / 'a/b'))
+    assert (tmp_path / 'a/b').exists()

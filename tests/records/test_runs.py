@@ -416,6 +416,13 @@ def test_an_id_of_no_run_of_ours_is_not_written(root: Root) -> None:
         Runs(root).add(replace(RUN, id='../../../x'), batch)
 
 
+@pytest.mark.parametrize('row', [(KEY.hex, '../x'), (KEY.hex, '0123ABCD'), ('../x', '0123abcd'), ('', '0123abcd')])
+def test_a_fresh_stage_that_is_no_result_is_refused(row: tuple[str, str]) -> None:
+    value = {**json.loads(RUN.encode()), 'fresh_stages': [['a', *row]]}
+    with pytest.raises(UserError, match='not a result'):
+        decode(json.dumps(value).encode(), layout.run_record(RUN.id))
+
+
 def test_fresh_stages_are_named_while_there_is_room(root: Root) -> None:
     few = replace(RUN, fresh_stages=tuple((f'stage-{n}', KEY, '0123abcd') for n in range(20)))
     assert fitted(few).fresh_stages == few.fresh_stages

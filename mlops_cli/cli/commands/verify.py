@@ -54,7 +54,7 @@ def command(
         progress.step()
 
     with workbench(tolerant=True) as bench:
-        from mlops_cli.run import mending  # what needs it has a project open
+        from mlops_cli.run import heal, mending  # what needs them has a project open
 
         mender = mending.Mender(bench, mending.set_aside(bench))
         with Progress(lambda: f'  verifying {plural(checked, "object")}, {show_size(size)}') as progress:
@@ -65,6 +65,8 @@ def command(
         if bad and not no_heal:
             with writing(bench):
                 healed |= mender.heal(bad)
+        elif not no_heal:
+            heal.tidy(bench)
         users = mender.users([one.digest for one in damage if one.digest not in healed]) if damage else {}
     code = ExitCode.FAILED if damage or records else ExitCode.DONE
     if json:
