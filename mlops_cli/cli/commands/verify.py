@@ -15,7 +15,7 @@ from mlops_cli.core.errors import ExitCode, UserError
 from mlops_cli.core.units import plural, show_size
 
 if TYPE_CHECKING:
-    from mlops_cli.run.mending import Users
+    from mlops_cli.run.mending import Mender, Users
     from mlops_cli.run.workbench import Workbench
     from mlops_cli.store.objects import Damage
 
@@ -54,19 +54,15 @@ def command(
         progress.step()
 
     with workbench(tolerant=True) as bench:
-        from mlops_cli.run import heal, mending  # what needs them has a project open
+        from mlops_cli.run import mending  # what needs it has a project open
 
         mender = mending.Mender(bench, mending.set_aside(bench))
         with Progress(lambda: f'  verifying {plural(checked, "object")}, {show_size(size)}') as progress:
             damage = list(bench.store.verify(in_sample(share), seen=seen))
         records = [] if share else _records(bench)
         healed = {one.digest: 'itself: its bytes are right, and its permissions are back' for one in damage if one.mended}
-        bad = [one.digest for one in damage if not (one.unreadable or one.mended)]
-        if bad and not no_heal:
-            with writing(bench):
-                healed |= mender.heal(bad)
-        elif not no_heal:
-            heal.tidy(bench)
+        if not no_heal:
+            healed |= _heal(bench, mender, [one.digest for one in damage if not (one.unreadable or one.mended)])
         users = mender.users([one.digest for one in damage if one.digest not in healed]) if damage else {}
     code = ExitCode.FAILED if damage or records else ExitCode.DONE
     if json:
@@ -94,6 +90,17 @@ def command(
     for line in _advice(damage, healed, users, records):
         out(line)
     return code
+
+
+def _heal(bench: Workbench, mender: Mender, bad: list[Digest]) -> dict[Digest, str]:
+    """From what each was healed.  Where there is nothing to heal, what killed commands left goes all the same."""
+    if bad:
+        with writing(bench):
+            return mender.heal(bad)
+    from mlops_cli.run.heal import tidy
+
+    tidy(bench)
+    return {}
 
 
 def _of_remote(remote: str, share: tuple[int, int] | None, json: bool) -> int:
