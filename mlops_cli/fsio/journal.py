@@ -5,6 +5,7 @@ mean; those who replay them must be able to do so twice.
 """
 from __future__ import annotations
 
+import io
 import json
 import os
 import time
@@ -35,15 +36,13 @@ def decode(data: bytes) -> tuple[list[dict[str, Any]], int]:
     """The records of a journal, and how many lines are damaged (a torn last line counts as one, an empty one not)."""
     records: list[dict[str, Any]] = []
     damaged = 0
-    lines = data.split(b'\n')
-    torn = lines.pop()
-    for line in lines:
-        record = _decode_line(line)
+    for line in io.BytesIO(data):  # one at a time: there may be millions, each an object
+        record = _decode_line(line[:-1]) if line.endswith(b'\n') else None
         if record is not None:
             records.append(record)
-        elif line:
+        elif line != b'\n':
             damaged += 1
-    return records, damaged + bool(torn)
+    return records, damaged
 
 
 def _decode_line(line: bytes) -> dict[str, Any] | None:
