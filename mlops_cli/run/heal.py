@@ -87,7 +87,11 @@ def _heal(
 
 
 def tidy(bench: Workbench) -> None:
-    """Removes the temporaries of killed commands from the cache, as far as that works: for who otherwise only reads."""
+    """Removes the temporaries of killed commands from the project and the cache, as far as that works: for who otherwise only
+    reads."""
+    with suppress(OSError, UserError):
+        if bench.root.stat(layout.LOCAL) is not None:
+            sweep_temporaries(bench.root, rel=layout.LOCAL)
     with suppress(OSError, UserError), Root(bench.config.cache) as cache:
         if cache.stat(layout.TEMPORARY) is None or not any(owner_in(one.name) for one in cache.scandir(layout.TEMPORARY)):
             return

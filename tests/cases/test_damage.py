@@ -111,6 +111,8 @@ def test_verify_takes_away_what_a_killed_command_left_in_the_cache(project: Proj
     dead = subprocess.run([sys.executable, '-c', 'from mlops_cli.fsio import temporaries; print(temporaries.new_name())'],
                           capture_output=True, text=True, check=True, cwd=Path(__file__).parents[2]).stdout.strip()
     (temporaries / dead).write_text('half')
+    (project.path / '.mlops/local' / f'.mlops-tmp-{dead}').write_text('half')
     (temporaries / 'mine').write_text('no temporary')
     assert project.mlops('verify').code == 0
     assert sorted(path.name for path in temporaries.iterdir()) == ['mine']
+    assert not [path.name for path in (project.path / '.mlops/local').iterdir() if path.name.startswith('.mlops-tmp-')]
