@@ -5,7 +5,6 @@ from __future__ import annotations
 
 import errno
 import os
-import shlex
 import time
 from collections.abc import Collection, Iterable, Iterator, Mapping
 from typing import TYPE_CHECKING, Any
@@ -203,6 +202,8 @@ def _too_old(record: data.Record, now: float) -> str:
 
 
 def _absent(record: data.Record) -> str:
+    import shlex  # little is absent
+
     about = f'{show_size(record.ref.size)}, {record.ref.digest.hex[:8]}…'
     way = 'mlops pull, or copy it here' if record.source is None else f'mlops update {shlex.quote(record.path)}, or mlops pull'
     return f'{NOWHERE}: {way} ({about})'

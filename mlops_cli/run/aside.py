@@ -32,10 +32,9 @@ from typing import TYPE_CHECKING
 from mlops_cli.core import layout
 from mlops_cli.core.errors import ExitCode, UserError
 from mlops_cli.core.paths import ancestors, check_path, inside
-from mlops_cli.fsio import filesystem, ops
+from mlops_cli.fsio import ops
 from mlops_cli.fsio.paths import Root
 from mlops_cli.fsio.reading import Nearby
-from mlops_cli.fsio.syncing import sync_each
 from mlops_cli.records.pins import slug
 
 if TYPE_CHECKING:
@@ -217,6 +216,9 @@ def _rename(root: Root, source: str, target: str) -> None:
 
 def _sync_names(root: Root, paths: Iterable[str]) -> None:
     """Of folders of ours, and of those that they are in, which may be new; unless the file system keeps its order."""
+    from mlops_cli.fsio import filesystem  # who only looks moves nothing
+    from mlops_cli.fsio.syncing import sync_each
+
     every = sorted({one for path in paths for one in (path, *ancestors(path)) if inside(one, layout.LOCAL)})
     fds: list[int] = []
     try:

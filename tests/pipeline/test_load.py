@@ -10,6 +10,7 @@ from typing import Any
 
 import jsonschema_rs
 import pytest
+import yaml
 
 from mlops_cli.core.errors import Where
 from mlops_cli.pipeline import graph
@@ -327,7 +328,14 @@ def test_the_examples_of_the_schema_are_valid(key: str, example: Any, tmp_path: 
 def test_a_thousand_stages_are_loaded_fast(tmp_path: Path) -> None:
     lines = '  s{0}:\n    cmd: python step.py {0}\n    deps: [in{0}.csv, step.py]\n    params: [lr]\n    outs: [out{0}.csv]\n'
     (tmp_path / 'pipeline.yaml').write_text('stages:\n' + ''.join(lines.format(number) for number in range(1000)))
+    text = (tmp_path / 'pipeline.yaml').read_text()
     load(tmp_path, environ={})
-    begin = time.process_time()
-    assert len(load(tmp_path, environ={}).stages) == 1000
-    assert time.process_time() - begin < 1
+    ours, library = [], []
+    for _ in range(3):  # in turn: a machine that is slow is so for both
+        begin = time.process_time()
+        assert len(load(tmp_path, environ={}).stages) == 1000
+        ours.append(time.process_time() - begin)
+        begin = time.process_time()
+        yaml.load(text, yaml.SafeLoader)
+        library.append(time.process_time() - begin)
+    assert min(ours) < 3 * min(library)  # which reads it and checks nothing
