@@ -6,7 +6,7 @@ import queue
 import threading
 from collections.abc import Callable
 
-from mlops_cli.core.digest import Digest, hasher
+from mlops_cli.core.digest import Digest, Hasher, hasher
 from mlops_cli.fsio import filesystem, ops
 
 WINDOW = 32 << 20  # bytes that are copied, sent on to the medium and hashed at a time
@@ -36,13 +36,13 @@ def copy_hashed(source: int, target: int, size: int, step: Callable[[], object])
     return Digest(seen.hexdigest()), done
 
 
-def _update(seen: object, target: int, start: int, end: int) -> None:
+def _update(seen: Hasher, target: int, start: int, end: int) -> None:
     first = start - start % mmap.ALLOCATIONGRANULARITY
     with mmap.mmap(target, end - first, flags=_POPULATE, prot=mmap.PROT_READ, offset=first) as mapped:
         view = memoryview(mapped)
         part = view[start - first:]
         try:
-            seen.update(part)  # type: ignore[attr-defined]
+            seen.update(part)
         finally:
             part.release()
             view.release()

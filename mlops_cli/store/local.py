@@ -8,7 +8,6 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from typing import TYPE_CHECKING
 
 from mlops_cli.core.digest import Digest
-from mlops_cli.core.layout import OBJECTS
 from mlops_cli.core.refs import ObjectRef
 from mlops_cli.fsio import ops
 from mlops_cli.fsio.durable import Batch
@@ -27,9 +26,8 @@ DEFAULT_LINKS: tuple[LinkMode, ...] = ('reflink', 'copy')
 def _lies_in(cache: int, entry: tree.TreeEntry) -> bool:
     """Whether an object of an entry's size has its name: what most are, told in half the time of finding out what is not so."""
     assert entry.digest is not None
-    digits = entry.digest.hex
     try:
-        facts = os.stat(f'{OBJECTS}/{digits[:2]}/{digits[2:]}', dir_fd=cache, follow_symlinks=False)
+        facts = os.stat(object_path(entry.digest), dir_fd=cache, follow_symlinks=False)
     except OSError:
         return False
     return facts.st_size == entry.size and stat.S_ISREG(facts.st_mode)
