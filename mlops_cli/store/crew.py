@@ -10,7 +10,7 @@ import os
 import select
 import sys
 from collections import deque
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from types import TracebackType
 from typing import Any, Self
 
@@ -46,6 +46,7 @@ def processors() -> int:
 
 class _Crew:
     """``work``: folders and names of files in them, in the order in which they will be asked for, each folder once.
+    ``start``: makes one more process.
 
     Use as a context manager, which ends the processes."""
 
@@ -53,17 +54,14 @@ class _Crew:
     _ahead = _AHEAD
     _run = 1  # pieces of one folder that one process gets after each other
 
-    def __init__(self, work: Work) -> None:
+    def __init__(self, work: Work, start: Callable[[], Any]) -> None:
         self._work = _pieces(work, self._text)
+        self._start = start
         self._hands: list[_Hand] = []
         self._open: deque[tuple[str, list[str], bool, int]] = deque()
         self._done: dict[str, Records] = {}
         self._next = self._given = 0
         self.count = 0  # files that they did something with
-
-    def _start(self) -> Any:
-        """One more process."""
-        raise NotImplementedError
 
     def __enter__(self) -> Self:
         try:
@@ -131,11 +129,8 @@ class Crew(_Crew):
     """Reads files.  ``stage``: where they go as objects; None to hash only.  ``limits``: which files count as settled."""
 
     def __init__(self, root: Root, work: Work, limits: Limits, shelf: Shelf | None = None, stage: Stage | None = None) -> None:
-        super().__init__(work)
-        self._arguments = (root, limits, shelf.root.fd if shelf else -1, stage.fd if stage else -1)
-
-    def _start(self) -> Any:
-        return _start(*self._arguments)
+        arguments = (root, limits, shelf.root.fd if shelf else -1, stage.fd if stage else -1)
+        super().__init__(work, lambda: _start(*arguments))
 
 
 class Placers(_Crew):
@@ -148,12 +143,8 @@ class Placers(_Crew):
     _run = 8  # who makes names in a folder keeps others from doing so
 
     def __init__(self, cache: int, place: int, work: Work, ways: Sequence[str], modes: tuple[int, int]) -> None:
-        super().__init__(work)
-        self._descriptors = [cache, place]
-        self._words = [str(cache), str(place), ','.join(ways), *map(str, modes)]
-
-    def _start(self) -> Any:
-        return _start_with(_PLACING, self._words, self._descriptors)
+        words = [str(cache), str(place), ','.join(ways), *map(str, modes)]
+        super().__init__(work, lambda: _start_with(_PLACING, words, [cache, place]))
 
 
 class _Hand:
