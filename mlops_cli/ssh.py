@@ -9,10 +9,10 @@ import signal
 import threading
 from collections.abc import Sequence
 from contextlib import suppress
-from functools import lru_cache
 from typing import TYPE_CHECKING, NamedTuple
 
 from mlops_cli.core.patterns import pattern
+from mlops_cli.fsio.programs import find_program
 
 if TYPE_CHECKING:
     import subprocess  # slow to load
@@ -50,22 +50,12 @@ class Missing(Exception):
     """There is no ssh here."""
 
 
-@lru_cache(maxsize=8)
-def find_program(path: str) -> str | None:
-    """ssh's absolute path.  Relative folders of PATH would be folders of the project."""
-    for folder in path.split(os.pathsep):
-        program = os.path.join(folder, 'ssh')
-        if os.path.isabs(folder) and os.access(program, os.X_OK) and os.path.isfile(program):
-            return program
-    return None
-
-
 def argv(host: str, port: int | None, command: str) -> list[str]:
     """``command``: for a shell over there; a constant of ours.  Raises ValueError for a host that could be anything else,
     Missing."""
     if not _HOST.fullmatch(host):
         raise ValueError(f'{host[:80]!r} is no name of a host')
-    program = find_program(os.environ.get('PATH', os.defpath))
+    program = find_program('ssh')
     if program is None:
         raise Missing
     options = [word for option in OPTIONS for word in ('-o', option)]

@@ -12,6 +12,7 @@ from itertools import groupby
 
 from mlops_cli.core.classes import dataclass
 from mlops_cli.core.digest import Digest, digest_of
+from mlops_cli.core.errors import UserError, Where
 from mlops_cli.core.layout import IGNORE_FILE
 from mlops_cli.fsio.atomic import read_file
 from mlops_cli.fsio.paths import Root
@@ -20,6 +21,7 @@ from mlops_cli.fsio.temporaries import PREFIX
 DEFAULTS = ('__pycache__', '*.pyc', '.ipynb_checkpoints', '.DS_Store', '*~', '.*.sw?')
 ALWAYS = frozenset({'.git', '.mlops'})
 SIZE_LIMIT = 1 << 20  # bytes of an ignore file
+LINE_LIMIT = 10_000  # of them; all are made one expression, each time a command begins
 
 _SPECIAL = frozenset('*?[\\')
 _CLASSES = {
@@ -206,10 +208,14 @@ class Ignore:
 
     @classmethod
     def load(cls, root: Root) -> Ignore:
-        """From the project's ``.mlopsignore``, or the defaults alone.  Raises UserError if it is not a regular file."""
+        """From the project's ``.mlopsignore``, or the defaults alone.  Raises UserError if it is no file, or too long."""
         if root.stat(IGNORE_FILE) is None:
             return cls()
-        return cls.of(read_file(root, IGNORE_FILE, SIZE_LIMIT).decode('utf-8', 'surrogateescape'))
+        data = read_file(root, IGNORE_FILE, SIZE_LIMIT)
+        if (count := data.count(b'\n')) > LINE_LIMIT:
+            raise UserError(f'{count:,} lines, more than {LINE_LIMIT:,}', where=Where(IGNORE_FILE, LINE_LIMIT + 1, 1),
+                            hint='patterns: images/*.tmp stands for all such names, and a folder for all that is in it')
+        return cls.of(data.decode('utf-8', 'surrogateescape'))
 
     @cached_property
     def digest(self) -> Digest:
@@ -217,12 +223,15 @@ class Ignore:
         return digest_of('\n'.join(self.lines).encode('utf-8', 'surrogateescape'))
 
     @cached_property
+    def _patterns(self) -> tuple[Pattern, ...]:
+        return tuple(pattern for line in self.lines if (pattern := parse_line(line)))
+
+    @cached_property
     def _rules(self) -> tuple[tuple[re.Pattern[str], bool, bool, bool], ...]:
         """Strongest first, neighbours of one sort as one expression: (expression, takes back, folders only, by name)."""
-        patterns = [pattern for line in self.lines if (pattern := parse_line(line))]
         rules = [
             (_either(pattern.expression for pattern in group), *sort)
-            for sort, group in groupby(patterns, key=lambda p: (p.takes_back, p.folders_only, p.by_name))
+            for sort, group in groupby(self._patterns, key=lambda p: (p.takes_back, p.folders_only, p.by_name))
         ]
         return tuple(reversed(rules))
 
@@ -245,7 +254,7 @@ class Ignore:
     def may_ignore(self) -> Callable[[str], object]:
         """Truthy for every name that any pattern can mean, in any folder: for most names one look that settles it."""
         return _either([*map(re.escape, ALWAYS), f'{re.escape(PREFIX)}.*'] + [
-            pattern.last for line in self.lines if (pattern := parse_line(line)) and not pattern.takes_back
+            pattern.last for pattern in self._patterns if not pattern.takes_back
         ] + ['[\\x00-\\x7f]*[^\\x00-\\x7f].*']).fullmatch
 
     def matches(self, rel: str, is_dir: bool) -> bool:

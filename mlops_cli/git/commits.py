@@ -11,7 +11,8 @@ from typing import IO
 
 from mlops_cli.core.classes import dataclass
 from mlops_cli.core.errors import ExitCode, UserError
-from mlops_cli.git.program import QUIET, SAFE, environment, find_program, run
+from mlops_cli.fsio.programs import find_program
+from mlops_cli.git.program import QUIET, SAFE, environment, run
 
 _CHUNK = 1 << 20
 _PATHS = 500  # in one command line
@@ -69,7 +70,7 @@ class Blobs:
         self._process: subprocess.Popen[bytes] | None = None
 
     def __enter__(self) -> Blobs:
-        program = find_program(os.environ.get('PATH', os.defpath)) or 'git'
+        program = find_program('git') or 'git'
         arguments, pipe = [program, *SAFE, 'cat-file', '--batch'], subprocess.PIPE
         self._process = subprocess.Popen(
             arguments, cwd=self._folder, env=environment(), stdin=pipe, stdout=pipe, stderr=subprocess.DEVNULL

@@ -6,7 +6,8 @@ import os
 import subprocess
 
 from mlops_cli.core.errors import ExitCode, UserError
-from mlops_cli.git.program import find_program, run
+from mlops_cli.fsio.programs import find_program
+from mlops_cli.git.program import run
 from mlops_cli.git.walking import doubt
 
 SECONDS = 120
@@ -35,7 +36,7 @@ def first_commits(folder: str) -> list[str]:
 
 
 def _asked(folder: str, remote: str) -> str:
-    program = find_program(os.environ.get('PATH', os.defpath))
+    program = find_program('git')
     assert program is not None
     argv = [program, '-c', 'core.fsmonitor=false', '-c', 'core.hooksPath=/dev/null', '-c', 'protocol.ext.allow=never',
             'ls-remote', '--heads', '--tags', '--', remote]  # fmt: skip

@@ -11,8 +11,9 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 from mlops_cli.core.errors import ExitCode, UserError
+from mlops_cli.fsio.programs import find_program
 from mlops_cli.git.commits import Entry, entry_of
-from mlops_cli.git.program import QUIET, SAFE, environment, find_program, run
+from mlops_cli.git.program import QUIET, SAFE, environment, run
 
 if TYPE_CHECKING:
     import subprocess
@@ -79,7 +80,7 @@ def _reach(url: str, folder: str, arguments: Sequence[str]) -> str:
     scheme = url.partition('://')[0]
     if scheme not in PROTOCOLS:
         raise UserError(f'{url}: git is not asked over {scheme}', exit_code=ExitCode.REFUSED)
-    program = find_program(os.environ.get('PATH', os.defpath))
+    program = find_program('git')
     if program is None:
         raise UserError('git is not installed', exit_code=ExitCode.MACHINE, hint='mlops doctor')
     settings = [word for word in SAFE if word not in ('-c', *_NOT_HERE)]

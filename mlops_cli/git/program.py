@@ -8,10 +8,10 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterable, Mapping, Sequence
-from functools import lru_cache
 from typing import TYPE_CHECKING
 
 from mlops_cli.core.patterns import pattern
+from mlops_cli.fsio.programs import find_program
 
 if TYPE_CHECKING:
     import subprocess  # which is slow to load: a command that asks git nothing does without
@@ -38,16 +38,6 @@ QUIET = {
 _KEPT = pattern(r'GIT_(CEILING_DIRECTORIES|DISCOVERY_ACROSS_FILESYSTEM|EXEC_PATH|CONFIG_\w+)')  # where, and the user's own
 
 
-@lru_cache(maxsize=8)
-def find_program(path: str) -> str | None:
-    """git's absolute path.  Relative folders of PATH would be folders of the project."""
-    for folder in path.split(os.pathsep):
-        program = os.path.join(folder, 'git')
-        if os.path.isabs(folder) and os.access(program, os.X_OK) and os.path.isfile(program):
-            return program
-    return None
-
-
 def environment(filters: Iterable[str] = ()) -> dict[str, str]:
     """``filters``: settings to be empty, whatever the repository says."""
     environ = {name: value for name, value in os.environ.items() if not name.startswith('GIT_') or _KEPT.fullmatch(name)}
@@ -70,7 +60,7 @@ def run(
     environ: Mapping[str, str] | None = None,
 ) -> bytes | None:
     """Standard output, or None where git is missing, this is no repository, or the exit code is not accepted."""
-    program = find_program(os.environ.get('PATH', os.defpath))
+    program = find_program('git')
     if program is None:
         return None
     import subprocess
@@ -86,7 +76,7 @@ def run(
 
 def ask(folder: str, arguments: Sequence[str]) -> subprocess.CompletedProcess[bytes] | None:
     """What git says to a question, in its own words; None where there is no git.  For those that look after git itself."""
-    program = find_program(os.environ.get('PATH', os.defpath))
+    program = find_program('git')
     if program is None:
         return None
     import subprocess

@@ -12,7 +12,7 @@ from hypothesis import HealthCheck, assume, given, settings
 from hypothesis import strategies as st
 
 from mlops_cli.core.errors import UserError
-from mlops_cli.fingerprint.ignore import ALWAYS, DEFAULTS, Ignore
+from mlops_cli.fingerprint.ignore import ALWAYS, DEFAULTS, LINE_LIMIT, Ignore
 from mlops_cli.fsio.paths import Root
 
 
@@ -193,6 +193,20 @@ def test_it_is_read_from_the_project(tmp_path: Path) -> None:
         (tmp_path / '.mlopsignore').symlink_to('/etc/passwd')
         with pytest.raises(UserError):
             Ignore.load(root)
+
+
+def test_no_more_lines_than_can_be_read_in_a_moment(tmp_path: Path) -> None:
+    with Root(tmp_path) as root:
+        (tmp_path / '.mlopsignore').write_bytes(b''.join(b'a%d*b\n' % n for n in range(LINE_LIMIT)))
+        began = time.process_time()
+        ignore = Ignore.load(root)
+        assert ignore.matches('d/a9999xb', False) and not ignore.matches('d/a9999', False)
+        assert not ignore.may_ignore('c')
+        assert time.process_time() - began < 5  # 0.4 s where it was measured
+        (tmp_path / '.mlopsignore').write_bytes(b'a\n' * (LINE_LIMIT + 1))
+        with pytest.raises(UserError, match='10,001 lines, more than 10,000') as caught:
+            Ignore.load(root)
+        assert str(caught.value.where) == '.mlopsignore:10001:1' and 'images/*.tmp' in caught.value.hint
 
 
 @pytest.mark.parametrize(('form', 'times'), [('*a', 60), ('?*', 60), ('**/*a', 30), ('**/a/', 60), ('[a-z]*', 60)])

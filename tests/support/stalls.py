@@ -48,7 +48,7 @@ class Watch:
             self.lost += late
 
 
-@dataclass
+@dataclass(eq=False)  # pytest keeps plugins in sets
 class Plugin:
     """Runs each test as pytest itself does, and those once more that failed while the machine stood still."""
 

@@ -9,6 +9,7 @@ from collections.abc import Iterable, Iterator
 
 from mlops_cli import git
 from mlops_cli.core.patterns import pattern
+from mlops_cli.fsio.programs import find_program
 
 LIMIT = 4096  # bytes of git's small files
 HOPS = 5  # as git: of a head that names a name that names a name
@@ -87,7 +88,7 @@ def _settings(root: str, top: str, home: str) -> set[str] | None:
 
 def _usual(home: str) -> Iterator[str]:
     """Where git looks for settings of the system and of the user."""
-    program = git.program.find_program(os.environ.get('PATH', os.defpath)) or ''
+    program = find_program('git') or ''
     for folder in ('/etc', os.path.join(os.path.dirname(os.path.dirname(os.path.realpath(program))), 'etc')):
         yield from (f'{folder}/gitconfig', f'{folder}/gitattributes')
     yield from filter(None, (os.environ.get(name, '') for name in ('GIT_CONFIG_SYSTEM', 'GIT_CONFIG_GLOBAL')))
