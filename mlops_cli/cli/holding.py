@@ -29,7 +29,7 @@ READ = 256 << 20  # bytes of a table that is read without being asked for by nam
 @dataclass(frozen=True, slots=True)
 class Row:
     """``here``: yes, changed or no.  ``since``: when its record was last written, in seconds since 1970; 0.0: not known.
-    ``users``: stages.  ``statistics`` None: not worked out."""
+    ``users``: stages.  ``statistics`` None: not worked out.  ``lies_in``: where, if outside the project."""
 
     record: data.Record
     here: str
@@ -37,6 +37,7 @@ class Row:
     users: tuple[str, ...]
     statistics: Statistics | None
     now: float
+    lies_in: str = ''
 
     @property
     def overdue(self) -> bool:
@@ -48,7 +49,7 @@ class Row:
             **ref_document(one.path, one.ref), 'here': self.here, 'files': counted.files if counted else None,
             'age_seconds': round(self.now - self.since) if self.since else None, 'used_by': list(self.users),
             'desc': one.desc, 'licence': one.licence, 'max_age': one.max_age, 'checked': one.checked, 'overdue': self.overdue,
-            'in_place': one.in_place, 'source': one.source.shown if one.source is not None else '',
+            'in_place': one.in_place, 'lies_in': self.lies_in, 'source': one.source.shown if one.source is not None else '',
             'rows': counted.rows if counted else None, 'columns': len(counted.columns) if counted and counted.columns else None,
         }  # fmt: skip
 
@@ -78,7 +79,7 @@ def rows_of(bench: Workbench, words: Sequence[str]) -> list[Row]:
         facts = bench.root.stat(file)
         since = float(committed[file]) if file in committed and file not in changed else facts.st_mtime if facts else 0.0
         counted = _statistics(bench, record, state, bool(words))
-        found.append(Row(record, state, since, readers(bench.pipeline, path), counted, now))
+        found.append(Row(record, state, since, readers(bench.pipeline, path), counted, now, bench.root.elsewhere.get(path, '')))
     return found
 
 

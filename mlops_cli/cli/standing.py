@@ -181,7 +181,7 @@ def _state(bench: Workbench, record: data.Record, now: float) -> DataState:
     here = bench.workspace.ref(record.path)
     if here is None:
         saved = not bench.store.missing([record.ref])
-        return DataState(record, 'absent', NOT_HERE if saved else _absent(record), saved=saved, old=old)
+        return DataState(record, 'absent', NOT_HERE if saved else _absent(record, bench.root.elsewhere), saved=saved, old=old)
     if here.identity == record.ref.identity:
         return DataState(record, 'same', old=old)
     counts, before = _differing(bench, record.ref, here)
@@ -201,10 +201,14 @@ def _too_old(record: data.Record, now: float) -> str:
     return f'{"added" if record.source is None else "looked at"} {ago(now - moment)}, max_age {record.max_age}'
 
 
-def _absent(record: data.Record) -> str:
+def _absent(record: data.Record, elsewhere: Mapping[str, str]) -> str:
     import shlex  # little is absent
 
     about = f'{show_size(record.ref.size)}, {record.ref.digest.hex[:8]}…'
+    if record.in_place:
+        if target := elsewhere.get(record.path):
+            return f'{NOWHERE}: it lies in {target}, which is not there now, or no longer linked ({about})'
+        return f'{NOWHERE}: mlops import --in-place WHERE {shlex.quote(record.path)}, or mlops pull ({about})'
     way = 'mlops pull, or copy it here' if record.source is None else f'mlops update {shlex.quote(record.path)}, or mlops pull'
     return f'{NOWHERE}: {way} ({about})'
 

@@ -79,6 +79,6 @@ class Apart:
 
         try:
             scan = Scan(self._index, None, follow=lambda _: None, stored=stored, lost=lost, nodes=nodes)
-            return scan.folder(self._root.open_dir(place), place)
+            return scan.folder(self._root.open_dir_to_read(place), place)
         finally:
             self._index.drop(place)

@@ -139,7 +139,7 @@ class Workspace:
         """The node of one folder, if that is what it still is."""
         scan = Scan(self.index, ignore, stored=self._stored, lost=self._lost, follow=self._nothing, single=True)
         with suppress(UserError, OSError):  # it is not as it was, or links leave it
-            scan.folder(self.root.open_dir(folder), folder)
+            scan.folder(self.root.open_dir_to_read(folder), folder)
         self._made |= scan.made
         if digest not in self._made:
             with suppress(UserError, OSError):
@@ -232,7 +232,7 @@ class Workspace:
             with reading(self.root, path, counts, self.index) as read:
                 scan = Scan(self.index, counts, stored=self._stored, lost=self._lost, nodes=nodes, read=read,
                             follow=lambda link: self._follow(link, nodes), verified=self._verified)
-                ref = scan.folder(self.root.open_dir(rel), path)
+                ref = scan.folder(self.root.open_dir_to_read(rel), path)
         finally:
             self._active.discard(rel)
         self.seen.trees[rel, ignore] = ref
@@ -361,4 +361,4 @@ def _above(rel: str) -> list[str]:
 def _leaves(rel: str) -> UserError:
     return UserError(f'{rel} leads out of the project by a symbolic link', exit_code=ExitCode.REFUSED,
                      hint='what lies outside cannot be part of a result that others shall reproduce: put a copy in '
-                          'its place, and track that with mlops add')
+                          'its place, and track that with mlops add; or, of a shared disk, mlops import --in-place WHERE PATH')

@@ -94,7 +94,7 @@ class Unread:
         files: list[str] = []
         folders: list[str] = []
         try:
-            fd = self._root.open_dir(rel)
+            fd = self._root.open_dir_to_read(rel)
         except (OSError, UserError):
             return
         try:

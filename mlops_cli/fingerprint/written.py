@@ -82,7 +82,7 @@ def _look(workspace: Workspace, path: str, ignore: bool, found: State) -> None:
             return
         if facts is not None and stat.S_ISDIR(facts.st_mode):
             found[place] = None  # a link in it may lead back here
-            _folder(workspace, workspace.root.open_dir(place), '' if place == '.' else place, ignore, found)
+            _folder(workspace, workspace.root.open_dir_to_read(place), '' if place == '.' else place, ignore, found)
         else:
             found[place] = facts
     except (OSError, UserError):  # it is being swapped, or leads out: the look at its content tells

@@ -8,7 +8,7 @@ from __future__ import annotations
 import errno
 import os
 import stat
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from contextlib import suppress
 from itertools import groupby
 from typing import Literal
@@ -79,7 +79,10 @@ class Root:
     """A folder held open, and what happens inside it.
 
     ``path``: the folder as it was given, absolute.  ``fd``: its descriptor, for ``dir_fd``.  The folder itself may be reached
-    through links; below it none is followed: a path with one raises UserError (exit 5).  Otherwise methods raise OSError."""
+    through links; below it none is followed: a path with one raises UserError (exit 5).  Otherwise methods raise OSError.
+    ``elsewhere``: links that lead out and are followed all the same, see fsio.elsewhere."""
+
+    elsewhere: Mapping[str, str] = {}
 
     def __init__(self, path: str | os.PathLike[str]) -> None:
         self.path = os.path.abspath(os.fspath(path))
@@ -162,6 +165,10 @@ class Root:
                             hint='name a path inside the project')
         return Parent(self, names, create, mode)
 
+    def parent_to_read(self, rel: str) -> Parent:
+        """As parent, for who makes, moves and removes nothing there."""
+        return self.parent(rel)
+
     # Reading
 
     def open(self, rel: str, flags: int = os.O_RDONLY, mode: int = 0o600) -> int:
@@ -170,7 +177,7 @@ class Root:
             flags |= os.O_NONBLOCK
             if asked is not None:
                 asked.add((self.path, rel, False))
-        with self.parent(rel) as (fd, name):
+        with self.parent_to_read(rel) if flags & os.O_ACCMODE == os.O_RDONLY else self.parent(rel) as (fd, name):
             try:
                 return ops.open_with(name, flags, mode, dir_fd=fd)
             except OSError as error:
@@ -186,6 +193,10 @@ class Root:
         if not components(rel):
             return ops.open_with('.', _LISTABLE, dir_fd=self.fd)
         return self.open(rel, os.O_RDONLY | os.O_DIRECTORY)
+
+    def open_dir_to_read(self, rel: str = '') -> int:
+        """As open_dir, for who makes, moves and removes nothing there."""
+        return self.open_dir(rel)
 
     def sub(self, rel: str, *, create: bool = False, mode: int = 0o755) -> Root:
         """A folder inside as a Root of its own."""
@@ -240,7 +251,7 @@ class Root:
         """What a symbolic link says."""
         if asked is not None:
             asked.add((self.path, rel, False))
-        with self.parent(rel) as (fd, name):
+        with self.parent_to_read(rel) as (fd, name):
             try:
                 return os.readlink(name, dir_fd=fd)
             except OSError as error:
@@ -249,7 +260,7 @@ class Root:
 
     def scandir(self, rel: str = '', *, stats: bool = False) -> list[FolderEntry]:
         """The names in a folder, in no order; with ``stats`` each with its lstat.  What vanishes meanwhile is left out."""
-        fd = self.open_dir(rel)
+        fd = self.open_dir_to_read(rel)
         try:
             return list(read_folder(fd, stats=stats))
         finally:

@@ -35,7 +35,7 @@ class Nearby:
         fd = self._folders.get(folder)
         if fd is None:
             fd = self._enter(folder, rel)
-        if fd is None or name in ('', '.', '..') or '\0' in name:
+        if fd is None or name in ('', '.', '..') or '\0' in name or rel in self.root.elsewhere:
             return self.root.stat(rel)
         if paths.asked is not None:
             paths.asked.add((self.root.path, rel, False))

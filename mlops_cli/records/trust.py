@@ -7,6 +7,7 @@ their own needs no confirmation.
 
 from __future__ import annotations
 
+import os
 from typing import Any
 
 from mlops_cli import git
@@ -26,12 +27,13 @@ from mlops_cli.records.files import prepare_local, read_object, read_small
 SCHEMA = 'mlops/trust/v1'
 LIMIT = 1 << 20  # bytes
 WAIT_SECONDS = 10.0
+LINK = 'link'
 KINDS = {REMOTES: 'remote', HOSTS: 'host'}
 
 
 @dataclass(frozen=True, slots=True)
 class Place:
-    """From where a record says that tracked data comes."""
+    """From where tracked data comes, or where it lies."""
 
     leads_to: str
 
@@ -41,7 +43,7 @@ class Place:
 
 @dataclass(frozen=True, slots=True)
 class Subject:
-    """What is confirmed: a remote or host by that name which leads there, or a place from which data comes."""
+    """What is confirmed: a remote or host by that name which leads there, a place from which data comes, or a link to some."""
 
     kind: str
     name: str
@@ -63,6 +65,28 @@ def subject_of(setting: Setting) -> Subject:
 def source_at(place: str) -> Subject:
     """``place``: as records.origin has it of a source.  Who imports from there means it; to others it comes with git."""
     return Subject('source', place, Place(place))
+
+
+def link_at(path: str, target: str) -> Subject:
+    """A link at a path of the project to data that lies elsewhere."""
+    return Subject(LINK, path, Place(target))
+
+
+def links(root: Root) -> dict[str, str]:
+    """Path -> where it leads, of the links that were confirmed here; none where the record itself came with a branch or is
+    damaged.  Raises OSError."""
+    try:
+        entries = _read(root) if f'"{LINK}.'.encode() in read_small(root, layout.TRUST, LIMIT) else {}
+    except (FileNotFoundError, UserError):
+        return {}
+    found = {}
+    for name, entry in entries.items():
+        kind, _, path = name.partition('.')
+        target = entry.get('leads_to')
+        known = kind == LINK and isinstance(target, str) and os.path.isabs(target)
+        if known and link_at(path, target).digest == entry.get('digest'):
+            found[path] = target
+    return found
 
 
 def needs_confirmation(root: Root, setting: Setting) -> bool:

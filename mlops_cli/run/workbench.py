@@ -167,7 +167,7 @@ def open_workbench(
     Raises UserError for what is wrong with the pipeline, OSError."""
     overlay = overlay or {}
     pipeline = pipeline or load(path, environ=environ, overlay=overlay)
-    root = Root(path)
+    root = opened(path)
     _refuse_links(root, config.cache)
     index = Index(database_path(root, environ), root, warn=warn, keeps=once_true(lambda: keeps_local(root)))
     objects = os.path.join(config.cache, layout.OBJECTS)
@@ -189,6 +189,22 @@ def open_workbench(
     known = [one for one in (settled(pins),) if one is not None]
     stores = store, results, pins, runs, batch
     return Workbench(root, config, pipeline, workspace, index, *stores, describer, environ, overlay, relearns, None, known)
+
+
+def opened(path: str) -> Root:
+    """The project's folder; with the links that a person here confirmed, where there are any.  Raises OSError."""
+    root = Root(path)
+    if root.stat(layout.TRUST) is None:
+        return root
+    from mlops_cli.records import trust  # few have one
+
+    found = trust.links(root)
+    if not found:
+        return root
+    from mlops_cli.fsio.elsewhere import Linked
+
+    root.close()
+    return Linked(path, found)
 
 
 def _tracked(path: str, folder: str) -> tuple[str, ...]:

@@ -26,7 +26,7 @@ _MOST = 4  # processes: more of them wait for each other in the kernel
 _PIECE = 256  # files of a piece of work
 _PIECE_TEXT = 8 << 10  # characters of their names
 _AHEAD = 3  # pieces that a process has before it, which a pipe mostly holds
-_CODE = 'import sys; sys.path[:] = sys.argv[8:]; from mlops_cli.store.hand import main; main(sys.argv[1:8])'
+_CODE = 'import sys; sys.path[:] = sys.argv[9:]; from mlops_cli.store.hand import main; main(sys.argv[1:9])'
 _PLACING = 'import sys; sys.path[:] = sys.argv[6:]; from mlops_cli.store.hand_out import main; main(sys.argv[1:6])'
 
 _HEAD = 5  # bytes of an answer before its records, as marshal writes them
@@ -231,7 +231,7 @@ def _pieces(work: Work, text: int) -> Iterator[tuple[str, list[str], bool]]:
 
 
 def _start(root: Root, limits: Limits, cache: int, stage: int) -> Any:
-    words = map(str, (root.path, root.fd, cache, stage, *limits))
+    words = map(str, (root.path, root.fd, cache, stage, *limits, marshal.dumps(dict(root.elsewhere)).hex()))
     return _start_with(_CODE, [*words], [fd for fd in (root.fd, cache, stage) if fd >= 0])
 
 
@@ -258,7 +258,7 @@ def survey(root: Root, rel: str) -> Iterator[tuple[str, list[str], int, os.stat_
         files: list[str] = []
         folders: list[str] = []
         try:
-            fd = root.open_dir(folder)
+            fd = root.open_dir_to_read(folder)
         except (OSError, UserError):
             continue
         try:

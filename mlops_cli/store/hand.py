@@ -26,10 +26,10 @@ Limits = tuple[int, int, int]  # as Moment: device, and before when a file on it
 
 def main(words: list[str]) -> None:
     """``words``: the path of the project, descriptors of it, of the cache and of the staging folder (-1: hash only), then the
-    limits."""
+    limits, and what of the project lies elsewhere."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # meant for the command, which ends us
-    project, cache, stage, device, before, foreign = map(int, words[1:])
-    root = Root(words[0])
+    project, cache, stage, device, before, foreign = map(int, words[1:7])
+    root = _opened(words[0], marshal.loads(bytes.fromhex(words[7])))
     if not os.path.samestat(os.fstat(root.fd), os.fstat(project)):
         raise SystemExit(1)  # it was moved away
     umask = os.umask(0)
@@ -46,11 +46,19 @@ def main(words: list[str]) -> None:
         answers.flush()
 
 
+def _opened(path: str, elsewhere: dict[str, str]) -> Root:
+    if not elsewhere:
+        return Root(path)
+    from mlops_cli.fsio.elsewhere import Linked
+
+    return Linked(path, elsewhere)
+
+
 def read_all(root: Root, folder: bytes, names: list[bytes], writer: Writer | None, limits: Limits) -> bytes:
     """The records of the files of these names, one after the other; LEFT for those that the ordinary way has to look at.
     Raises OSError where they cannot be written."""
     try:
-        fd = root.open_dir(os.fsdecode(folder))
+        fd = root.open_dir_to_read(os.fsdecode(folder))
     except (OSError, UserError):
         return LEFT * len(names)
     try:

@@ -235,7 +235,7 @@ class Ingest:
 
     def file(self, root: Root, rel: str) -> ObjectRef | int:
         """As :meth:`path`, but of a folder only its descriptor, which the caller closes."""
-        with root.parent(rel) as (folder, name), ops.Naming(folder):
+        with root.parent_to_read(rel) as (folder, name), ops.Naming(folder):
             facts = os.stat(name, dir_fd=folder, follow_symlinks=False)
             if stat.S_ISDIR(facts.st_mode):
                 return os.open(name, _FOLDER, dir_fd=folder)

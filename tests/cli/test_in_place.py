@@ -128,13 +128,142 @@ def test_what_is_written_to_while_it_is_sent(one: Project, tmp_path: Path, monke
         bench.close()
 
 
+@pytest.fixture
+def shared(project: Project, tmp_path: Path) -> Project:
+    """Data in tmp_path/'a share', linked from data/scans."""
+    for number in range(5):
+        (tmp_path / f'a share/{number % 2}').mkdir(parents=True, exist_ok=True)
+        (tmp_path / f'a share/{number % 2}/{number}.tif').write_text(f'scan {number}\n')
+    project.write('pipeline.yaml', "stages:\n  count: {cmd: 'cat data/scans/*/* > n.txt', deps: [data/scans], outs: [n.txt]}\n")
+    project.mlops('import', '--in-place', '../a share', 'data/scans')
+    return project
+
+
+def test_on_a_shared_disk(shared: Project, tmp_path: Path) -> None:
+    assert os.readlink(shared.path / 'data/scans') == str(tmp_path / 'a share') and cached(shared) < 1000
+    shared.mlops('run')
+    shared.commit('all')
+    assert 'scans' not in shared.git('ls-files').replace('.mlops/data/data/scans.json', '')
+    assert shared.mlops('status', '--exit-code').code == 0
+    assert json.loads(shared.mlops('data', 'list', '--json').out)['rows'][0]['lies_in'] == str(tmp_path / 'a share')
+    (tmp_path / 'a share/0/0.tif').write_text('another\n')
+    text = shared.mlops('status').out
+    assert '1 changed; recorded in place' in text and 'count' in text
+    shared.mlops('import', '--in-place', '../a share', 'data/')  # no: its name is another
+    assert shared.exists('data/a share')
+
+
+def test_on_a_shared_disk_again(shared: Project, tmp_path: Path) -> None:
+    (tmp_path / 'a share/0/0.tif').write_text('another\n')
+    for words in (['data/scans'], ['../a share', 'data/scans']):
+        shared.mlops('import', '--in-place', *words)
+        assert shared.mlops('status', '--json').json['data'] == []
+    shared.mlops('run')
+    assert 'another' in shared.read('n.txt')
+    shared.write('params.yaml', 'n: 1\n')
+    shared.write('pipeline.yaml', shared.read('pipeline.yaml').replace('outs', 'params: [n], outs'))
+    shared.mlops('run', '--set', 'n=2')  # in a folder of its own
+
+
+def test_a_colleague_has_it_elsewhere_or_pulls(shared: Project, tmp_path: Path) -> None:
+    shared.mlops('run')
+    shared.mlops('remote', 'add', 'origin', str(tmp_path / 'remote'))
+    shared.mlops('push')
+    shared.commit('all')
+    shared.git('clone', '-q', str(shared.path), str(tmp_path / 'two'))
+    two = Project(tmp_path / 'two')
+    assert 'mlops import --in-place WHERE data/scans' in two.mlops('status').out.replace('\n' + ' ' * 22, ' ')
+    (tmp_path / 'a share').rename(tmp_path / 'mounted')
+    record = two.read('.mlops/data/data/scans.json')
+    two.mlops('import', '--in-place', str(tmp_path / 'mounted'), 'data/scans')
+    assert two.read('.mlops/data/data/scans.json') == record and two.mlops('status', '--json').json['data'] == []
+    assert 'it lies in' in ' '.join(shared.mlops('status').out.split())  # which is not there now
+    shared.git('clone', '-q', str(shared.path), str(tmp_path / 'three'))
+    three = Project(tmp_path / 'three')
+    three.mlops('--yes', 'pull')
+    assert not (three.path / 'data/scans').is_symlink() and three.read('data/scans/1/3.tif') == 'scan 3\n'
+
+
+def test_nothing_is_written_there(shared: Project, tmp_path: Path) -> None:
+    shared.mlops('add', 'data/scans')  # a copy in the cache, after all
+    (tmp_path / 'a share/0/0.tif').write_text('another\n')
+    (tmp_path / 'a share/0/2.tif').unlink()
+    there = sorted((path.name, path.read_text()) for path in (tmp_path / 'a share').rglob('*.tif'))
+    assert shared.mlops('checkout', 'data/scans', code=None).code
+    shared.mlops('checkout', 'data/scans/0/2.tif', code=None)
+    assert sorted((path.name, path.read_text()) for path in (tmp_path / 'a share').rglob('*.tif')) == there
+    shared.mlops('checkout', '--force', 'data/scans')  # in place of the link
+    assert sorted((path.name, path.read_text()) for path in (tmp_path / 'a share').rglob('*.tif')) == there
+    assert not (shared.path / 'data/scans').is_symlink() and shared.read('data/scans/0/0.tif') == 'scan 0\n'
+    links = [path for path in (shared.path / '.mlops/local/rescue').rglob('*') if path.is_symlink()]
+    assert [os.readlink(link) for link in links] == [str(tmp_path / 'a share')]
+
+
+def test_a_stage_that_makes_it_does_not_make_it_there(shared: Project, tmp_path: Path) -> None:
+    made = 'mkdir -p data/scans/0 && echo x > data/scans/0/0.tif'
+    shared.write('pipeline.yaml', f'stages:\n  make: {{cmd: {made}, outs: [data/scans]}}\n')
+    shared.mlops('run', code=None)
+    assert (tmp_path / 'a share/0/0.tif').read_text() == 'scan 0\n'
+
+
+def test_a_branch_cannot_have_a_link_followed(shared: Project, tmp_path: Path) -> None:
+    """Neither by another link, nor by a confirmation of its own."""
+    (tmp_path / 'secret').mkdir()
+    (tmp_path / 'secret/id_rsa').write_text('key')
+    (shared.path / 'data/scans').unlink()
+    (shared.path / 'data/scans').symlink_to(tmp_path / 'secret')
+    assert 'leads out of the project' in shared.mlops('status', code=5).err
+    (shared.path / 'data/scans').unlink()
+    (shared.path / 'data/scans').symlink_to(tmp_path / 'a share')
+    shared.mlops('status')
+    shared.git('add', '-f', '.mlops/local/trust.json')
+    assert 'leads out of the project' in shared.mlops('status', code=5).err
+
+
+def test_many_files_there_are_read_by_many(shared: Project, tmp_path: Path) -> None:
+    (tmp_path / 'many').mkdir()
+    for number in range(2100):
+        (tmp_path / f'many/{number}').write_text(str(number))
+    shared.mlops('import', '--in-place', '../many', 'data/many')
+    assert '2,100 files' in shared.mlops('data', 'show', 'data/many').out or shared.mlops('status', '--json').json['data'] == []
+    (tmp_path / 'large.bin').write_bytes(LARGE)
+    shared.mlops('import', '--in-place', '../large.bin', 'data/')
+    shared.mlops('add', 'data/large.bin')
+    (shared.path / 'data/large.bin').unlink()
+    shared.mlops('checkout', 'data/large.bin')
+    assert (shared.path / 'data/large.bin').read_bytes() == LARGE
+
+
+@pytest.mark.parametrize(
+    ('where', 'path', 'code', 'said'),
+    [
+        ('../nothing', 'data/x', 2, 'does not exist'),
+        ('..', 'data/x', 5, 'the project lies in'),
+        ('/', 'data/x', 5, 'the project lies in'),
+        ('pipeline.yaml', 'data/x', 2, 'lies in the project'),
+        ('.mlops/cache', 'data/x', 2, 'lies in the project'),
+        ('s3://bucket/x', 'data/x', 2, 'a disk of this machine'),
+        ('../a share', 'pipeline.yaml', 5, 'already'),
+        ('../a share', 'n.txt', 2, 'made by stage'),
+        ('../a share', 'data/scans/0', 2, 'lies in data/scans'),
+        ('../a share', '.git/hooks', 2, '.git'),
+        ('../a share', '.mlops/local/x', 2, '.mlops'),
+        ('../a share', '../x', 2, '..'),
+    ],
+)
+def test_what_is_not_linked(shared: Project, where: str, path: str, code: int, said: str) -> None:
+    before = shared.read('.mlops/local/trust.json')
+    assert said in shared.mlops('import', '--in-place', where, path, code=code).err
+    assert shared.read('.mlops/local/trust.json') == before and not shared.exists('data/x')
+
+
 @pytest.mark.parametrize(
     ('words', 'said'),
     [
         (['nothing'], 'does not exist'),
         (['/etc'], ''),
         (['n.txt'], 'made by stage'),
-        (['https://x/y', 'z'], 'one argument'),
+        (['https://x/y'], 'one argument'),
         ([], 'one argument'),
     ],
 )

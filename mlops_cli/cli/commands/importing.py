@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import shlex
+import stat
 import time
 from typing import Annotated, Any
 
@@ -16,7 +17,10 @@ from mlops_cli.cli.wiring import project_relative, workbench, writing
 from mlops_cli.cli.words import output
 from mlops_cli.core.classes import replace
 from mlops_cli.core.errors import ExitCode, UserError
+from mlops_cli.core.paths import inside
 from mlops_cli.core.refs import ref_document
+from mlops_cli.fsio import ops
+from mlops_cli.fsio.paths import Root
 from mlops_cli.records import data, gitignore, trust
 from mlops_cli.records.origin import GIT, Source, check_connection, check_url, split_git
 from mlops_cli.run import importing
@@ -39,7 +43,7 @@ def command(
         str, options.Option('--connection', metavar='env:NAME', help='The variable that holds the address of the database.')
     ] = '',
     in_place: Annotated[
-        bool, options.Option('--in-place', help='Record what is at PATH, such as on a shared disk; no copy until push.')
+        bool, options.Option('--in-place', help='Record what is at PATH, or is linked there from URL; no copy until push.')
     ] = False,
     desc: Desc = None,
     licence: Licence = None,
@@ -54,6 +58,9 @@ def command(
     Example:  mlops import ../delivered/digits.csv data/digits.csv --licence CC0-1.0
     """
     said_of = desc, licence, max_age
+    if in_place and url and path:
+        with workbench() as bench, writing(bench):
+            url, path = _link(bench, url, path), ''  # from here on it is as if it lay there
     with workbench() as bench, writing(bench):
         if in_place:
             return _in_place(bench, _only(url, path, '--in-place'), said_of, json)
@@ -104,6 +111,51 @@ def _only(path: str, more: str, option: str) -> str:
     if not path or more or '://' in path:
         raise UserError(f'with {option} there is one argument, a path in the project', hint=f'mlops import {option} PATH')
     return path
+
+
+def _link(bench: Workbench, word: str, path: str) -> str:
+    """Has a link in the project lead to a file or folder outside it, which is followed from now on in this clone.  Where the
+    link is.  Raises UserError."""
+    if '://' in word:
+        raise UserError('with --in-place it lies on a disk of this machine', hint='such as /mnt/share/images')
+    target = os.path.realpath(os.path.expanduser(word))
+    _check_outside(bench, word, target)
+    link = project_relative(bench.root.path, f'{path}{os.path.basename(target)}' if path.endswith('/') else path)
+    refuse_made(bench, link)
+    refuse_overlap(link, data.records(bench.root))
+    there = _says(bench.root.path, link)
+    if there and there != target:
+        raise UserError(f'{link} is a link to {there}', exit_code=ExitCode.REFUSED, hint=f'rm {shlex.quote(link)}, then again')
+    if not there:
+        with bench.root.parent(link, create=True) as (folder, name):
+            ops.symlink(target, name, dir_fd=folder)
+    trust.confirm(bench.root, trust.link_at(link, target), time.time())  # who says where it lies means it
+    return os.path.join(bench.root.path, link)
+
+
+def _says(project: str, link: str) -> str:
+    """Where the link leads, empty where nothing is.  Raises UserError where anything else is."""
+    with Root(project) as root:  # which follows none
+        facts = root.stat(link)
+        if facts is None:
+            return ''
+        if stat.S_ISLNK(facts.st_mode):
+            return root.readlink(link)
+    raise UserError(f'there is a {link} already', exit_code=ExitCode.REFUSED, hint='move it away, then again')
+
+
+def _check_outside(bench: Workbench, word: str, target: str) -> None:
+    top = os.path.realpath(bench.root.path)
+    if inside(target, top):
+        hint = f'mlops import --in-place {shlex.quote(word)}'
+        raise UserError(f'{word} lies in the project: with --in-place there is one argument then', hint=hint)
+    if inside(top, target) or target == os.sep:
+        raise UserError(f'the project lies in {word}', exit_code=ExitCode.REFUSED, hint='name the folder of the data alone')
+    cache = os.path.realpath(bench.config.cache)
+    if inside(target, cache) or inside(cache, target):
+        raise UserError(f'{word} and the cache, {bench.config.cache}, lie in each other', exit_code=ExitCode.REFUSED)
+    if not os.path.exists(target):
+        raise UserError(f'{word} does not exist', hint=f'ls {shlex.quote(os.path.dirname(target))}')
 
 
 def _in_place(bench: Workbench, word: str, said_of: tuple[str | None, str | None, str | None], json: bool) -> int:

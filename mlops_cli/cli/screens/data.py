@@ -66,6 +66,7 @@ def show_lines(row: Row, groups: Groups, columns: int) -> list[Line]:
         ('licence', one_line(record.licence)), ('from', one_line(record.source.shown) if record.source is not None else ''),
         ('max age', f'{record.max_age}, looked at {record.checked}' if record.max_age else ''),
         ('used by', ', '.join(some(fold(list(row.users), groups), 12))), ('note', _note(row)),
+        ('lies in', one_line(row.lies_in)),
         ('in place', 'its files are in no cache until they are pushed' if record.in_place else ''),
     ]  # fmt: skip
     lines = [Line(one_line(record.path)), *(Line(f'  {name:<9} {text}') for name, text in facts if text)]
