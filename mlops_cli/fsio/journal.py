@@ -113,7 +113,7 @@ class Journal:
             ops.truncate(self._fd, self._size)
         except OSError:
             self._torn = True
-            self._size = os.fstat(self._fd).st_size
+            self._size = ops.fstat(self._fd).st_size
 
     def close(self, remove: bool = True) -> None:
         """End it; ``remove`` unless the next command has something to do.  Twice does no harm.  Raises OSError."""
@@ -154,7 +154,7 @@ def _create_locked(root: Root, name: str) -> int:
             time.sleep(0.005)  # whoever claimed ours is about to remove it
             continue
         try:
-            if locks.try_lock(fd, exclusive=True) and os.fstat(fd).st_nlink:
+            if locks.try_lock(fd, exclusive=True) and ops.fstat(fd).st_nlink:
                 return fd
         except BaseException:
             os.close(fd)
@@ -207,7 +207,7 @@ def _claim(root: Root, name: str) -> Iterator[Leftover]:
     try:
         if not locks.try_lock(fd, exclusive=True):
             return
-        facts = os.fstat(fd)
+        facts = ops.fstat(fd)
         if not facts.st_nlink:
             return  # its owner or another claimer has just removed it
         if not facts.st_size:

@@ -141,7 +141,7 @@ class Leases:
         try:
             ops.write(fd, self._text(nonce))
             ops.fsync(fd)
-            now = os.fstat(fd).st_mtime
+            now = ops.fstat(fd).st_mtime
         finally:
             os.close(fd)
         try:

@@ -37,7 +37,7 @@ def _open(name: str, dir_fd: int, device: int) -> int:
         ops.chmod(name, 0o700, dir_fd=dir_fd)
         fd = ops.open_with(name, _LISTABLE, dir_fd=dir_fd)
     try:
-        facts = os.fstat(fd)
+        facts = ops.fstat(fd)
         if facts.st_dev != device:
             raise OSError(errno.EXDEV, os.strerror(errno.EXDEV), ops.full_path(name, dir_fd))
         if stat.S_IMODE(facts.st_mode) & 0o700 != 0o700 and facts.st_uid == os.geteuid():

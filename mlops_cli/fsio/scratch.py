@@ -9,7 +9,7 @@ from typing import TypeVar
 
 from mlops_cli.core import layout
 from mlops_cli.core.errors import UserError
-from mlops_cli.fsio import removal, temporaries
+from mlops_cli.fsio import ops, removal, temporaries
 from mlops_cli.fsio.paths import Root
 
 Result = TypeVar('Result')
@@ -62,14 +62,14 @@ class Scratch:
             with suppress(OSError, UserError):
                 self.fd = self._root.open_dir(layout.LOCAL)
                 self._device = os.fstat(self.fd).st_dev
-        return os.fstat(folder).st_dev == self._device
+        return ops.fstat(folder).st_dev == self._device
 
 
 @contextmanager
 def _own(root: Root, folder: int) -> Iterator[int | None]:
     fd = None
     with suppress(OSError, UserError), root.parent(f'{layout.LOCAL}/-') as (found, _):
-        if os.fstat(found).st_dev == os.fstat(folder).st_dev:
+        if ops.fstat(found).st_dev == ops.fstat(folder).st_dev:
             fd = os.dup(found)
     try:
         yield fd

@@ -155,7 +155,7 @@ class Materialise:
     def _ways_into(self, path: str, folder: int) -> list[str]:
         ways = self._ways_in.get(path)
         if ways is None:
-            unshared = os.fstat(folder).st_dev in self._unshared
+            unshared = ops.fstat(folder).st_dev in self._unshared
             ways = self._ways_in[path] = [way for way in self._links if way != 'reflink' or not unshared]
         return ways
 
@@ -224,7 +224,7 @@ class Materialise:
         target = ops.open_new(name, self._mode[ref.kind], dir_fd=folder)
         try:
             ops.write(target, data)
-            return os.fstat(target)
+            return ops.fstat(target)
         finally:
             os.close(target)
 
@@ -268,7 +268,7 @@ class Materialise:
                     if not ops.reflink(source, target):
                         ops.unlink(name, dir_fd=folder)
                         self._ways.remove('reflink')
-                        self._unshared.add(os.fstat(folder).st_dev)
+                        self._unshared.add(ops.fstat(folder).st_dev)
                         return False
                     os.lseek(target, 0, os.SEEK_SET)
                     found, _ = hash_rest(target, facts.st_size)

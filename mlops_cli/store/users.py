@@ -125,7 +125,7 @@ def now_ns(cache: Root) -> int:
     with cache.parent(f'{TEMPORARY}/{temporaries.new_name()}') as (folder, name):
         fd = ops.open_new(name, dir_fd=folder)
         try:
-            return os.fstat(fd).st_mtime_ns
+            return ops.fstat(fd).st_mtime_ns
         finally:
             os.close(fd)
             ops.unlink(name, dir_fd=folder)
