@@ -69,9 +69,9 @@ def place(bench: Workbench, record: data.Record, force: bool, before: ObjectRef 
     saved nowhere."""
     path, placing = record.path, checkout.Placing(bench, force)
     few = importing.few(bench, path, before, record.ref) if before is not None else {}
-    if few and bench.workspace.ref(path, ignore=False) == before:
+    if few and bench.workspace.ref(path) == before:
         kept = placing.these(Targets(few)).kept
         bench.workspace.forget(path)
-        if bench.workspace.ref(path, ignore=False) == record.ref:
+        if bench.workspace.ref(path) == record.ref:
             return kept
     return placing.these(Targets({path: record.ref})).kept

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import stat
+from collections.abc import Callable
 
 from mlops_cli.core.errors import ExitCode, UserError
 from mlops_cli.core.refs import ObjectRef
@@ -14,14 +15,15 @@ from mlops_cli.store.tree import Link, build
 FILES = 200_000  # in a folder that is hashed
 
 
-def hashed(path: str) -> ObjectRef:
-    """The content at an absolute path; a link there is followed.
+def hashed(path: str, counts: Callable[[str, bool], bool] = lambda _path, _is_folder: True) -> ObjectRef:
+    """The content at an absolute path; a link there is followed.  ``counts``: of a path in that folder, and whether it is a
+    folder, whether it is part of the content.
 
     Raises UserError for a pipe or device, for what no stored folder can hold, and for more than 200,000 files; OSError."""
     path = os.path.realpath(path)
     if stat.S_ISDIR(os.lstat(path).st_mode):
         with Root(path) as root:
-            return _hash_folder(root, path)
+            return _hash_folder(root, path, counts)
     with Root(os.path.dirname(path)) as root:
         return _hash_file(root, os.path.basename(path))
 
@@ -34,16 +36,17 @@ def _hash_file(root: Root, name: str) -> ObjectRef:
         os.close(fd)
 
 
-def _hash_folder(root: Root, shown: str) -> ObjectRef:
+def _hash_folder(root: Root, shown: str, counts: Callable[[str, bool], bool]) -> ObjectRef:
     content: dict[str, ObjectRef | Link] = {}
     waiting = ['']
     while waiting:
         folder = waiting.pop()
-        entries = root.scandir(folder)
+        above = f'{folder}/' if folder else ''
+        entries = [entry for entry in root.scandir(folder) if counts(f'{above}{entry.name}', entry.is_dir())]
         if folder and not entries:
             content[folder] = build({})[0]
         for entry in entries:
-            path = f'{folder}/{entry.name}' if folder else entry.name
+            path = f'{above}{entry.name}'
             if len(content) > FILES:
                 raise UserError(f'{shown} has more than {FILES:,} files', exit_code=ExitCode.REFUSED, hint='name one in it')
             if entry.is_symlink():

@@ -59,7 +59,7 @@ def _folder(root: Root, path: str, folders: Folders, durable: bool) -> int:
 def _refuse_link(root: Root, rel: str, name: str, folder: int) -> None:
     """A rename would replace the link, not what it leads to: not what who made it wanted."""
     with suppress(FileNotFoundError):
-        if stat.S_ISLNK(os.stat(name, dir_fd=folder, follow_symlinks=False).st_mode):
+        if stat.S_ISLNK(ops.lstat(name, folder).st_mode):
             raise UserError(f'refused to write {rel!r}: it is a symbolic link', exit_code=ExitCode.REFUSED,
                             hint=f'replace {root.full(rel)} by a real file')
 

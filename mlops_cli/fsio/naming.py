@@ -102,9 +102,9 @@ def name_new(source: int, temporary: str, folder: int, name: str) -> bool:
 
 def _was_linked(source: int, temporary: str, folder: int, name: str) -> bool:
     """Whether the name is the file's own: a network file system may lose the answer and say that a repeated link exists."""
-    one = os.stat(temporary, dir_fd=source, follow_symlinks=False)
+    one = ops.lstat(temporary, source)
     try:
-        two = os.stat(name, dir_fd=folder, follow_symlinks=False)
+        two = ops.lstat(name, folder)
     except FileNotFoundError:
         return False
     if (one.st_dev, one.st_ino) != (two.st_dev, two.st_ino):
@@ -122,7 +122,7 @@ def _rename_new(source: int, temporary: str, folder: int, name: str) -> bool:
         if error.errno != errno.ENOTSUP:
             raise
         try:
-            os.stat(name, dir_fd=folder, follow_symlinks=False)
+            ops.lstat(name, folder)
             return False
         except FileNotFoundError:  # whoever is faster from here on has the same content
             ops.rename(temporary, name, src_dir_fd=source, dst_dir_fd=folder)
@@ -133,10 +133,10 @@ def is_damaged(source: int, temporary: str, folder: int, name: str) -> bool:
     """Whether what has the name cannot be what the temporary is: no regular file, or of another size.  Not if a sweep was
     faster, and nothing has it any more.  Raises OSError."""
     with ops.Naming(source):
-        wanted = os.stat(temporary, dir_fd=source, follow_symlinks=False)
+        wanted = ops.lstat(temporary, source)
     try:
         with ops.Naming(folder):
-            present = os.stat(name, dir_fd=folder, follow_symlinks=False)
+            present = ops.lstat(name, folder)
     except FileNotFoundError:
         return False
     return not stat.S_ISREG(present.st_mode) or present.st_size != wanted.st_size

@@ -148,11 +148,14 @@ class Naming:
 
 def fstat(fd: int) -> os.stat_result:
     """As os.fstat, an error with its path."""
-    try:
+    with Naming(fd):
         return os.fstat(fd)
-    except OSError as error:
-        _name_fd(error, fd)
-        raise
+
+
+def lstat(name: str, dir_fd: int) -> os.stat_result:
+    """As os.lstat, of a name in a folder; an error with its path."""
+    with Naming(dir_fd):
+        return os.stat(name, dir_fd=dir_fd, follow_symlinks=False)
 
 
 # Files

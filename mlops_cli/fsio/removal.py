@@ -17,7 +17,7 @@ def remove_tree(name: str, dir_fd: int) -> None:
 
     Folders without write permission are given it.  Raises OSError; FileNotFoundError if there is no such name, EXDEV for a
     file system mounted inside, before anything of that is touched."""
-    facts = os.stat(name, dir_fd=dir_fd, follow_symlinks=False)
+    facts = ops.lstat(name, dir_fd)
     if not stat.S_ISDIR(facts.st_mode):
         ops.unlink(name, dir_fd=dir_fd)
         return

@@ -108,7 +108,7 @@ def sweep_temporaries(folder: Root, is_alive: Callable[[str], bool | None] = pro
 
 
 def _is_recent(name: str, fd: int) -> bool:
-    return time.time() - os.stat(name, dir_fd=fd, follow_symlinks=False).st_mtime < UNKNOWN_AFTER_SECONDS
+    return time.time() - ops.lstat(name, fd).st_mtime < UNKNOWN_AFTER_SECONDS
 
 
 def _read(path: str) -> str:

@@ -101,7 +101,7 @@ def move(root: Root, attempt: str, paths: Iterable[str], apart: Apart | None = N
             before = here.stat(path) if apart is not None and apart.carries(facts) else None
             ops.rename(name, name, src_dir_fd=folder, dst_dir_fd=target)
             if apart is not None and before is not None:
-                after = os.stat(name, dir_fd=target, follow_symlinks=False)
+                after = ops.lstat(name, target)
                 apart.carry(path, f'{work}/{ASIDE}/{path}', before, after)
     _sync_names(root, folders)  # before anything gets the names that these had
     root.rename(f'{work}.to', work)

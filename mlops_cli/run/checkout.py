@@ -122,7 +122,7 @@ def unsaved(bench: Workbench, wanted: Mapping[str, ObjectRef], *, clean: bool) -
     found: dict[str, str] = {}
     for path, ref in wanted.items():
         held = bench.workspace.ref(path, ignore=False)
-        if held is None or held == ref or not bench.store.missing([held], sure=True):
+        if held is None or bench.holds(path, ref) or not bench.store.missing([held], sure=True):
             continue
         if held.kind == 'tree' and ref.kind == 'tree':
             lost = _lost_files(bench, path, ref)
@@ -180,7 +180,7 @@ def bring(
     Raises MissingObject, Damaged, OSError, UserError (exit 11) for what a running stage uses; a kill in between is undone
     by the next command."""
     wanted = targets.wanted
-    stale = {path: ref for path, ref in wanted.items() if bench.workspace.ref(path, ignore=False) != ref}
+    stale = {path: ref for path, ref in wanted.items() if not bench.holds(path, ref)}
     watched = watched or Watched()
     watched.expected += sum(ref.size for ref in stale.values())
     bringing = _Bringing(bench, identity, backup, clean, watched.told)

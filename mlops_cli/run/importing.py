@@ -10,6 +10,7 @@ from mlops_cli.core.errors import UserError
 from mlops_cli.core.refs import ObjectRef
 from mlops_cli.records import data
 from mlops_cli.records.origin import Source
+from mlops_cli.run.counted import only_counted
 from mlops_cli.run.origins.base import Into
 from mlops_cli.run.workbench import Workbench
 from mlops_cli.store.tree import diff, find
@@ -53,14 +54,15 @@ def bring(bench: Workbench, record: data.Record, sink: Into, now: float) -> Fetc
     if brought is None:
         return Fetched(checked, None)
     bench.batch.flush()
-    found = replace(checked, ref=brought.ref, source=replace(record.source, pins=brought.pins))
-    same = brought.ref == record.ref
-    return Fetched(found, None if same else changes(bench, record.ref, brought.ref))
+    ref = only_counted(bench, record.path, brought.ref)
+    bench.batch.flush()
+    found = replace(checked, ref=ref, source=replace(record.source, pins=brought.pins))
+    return Fetched(found, None if ref == record.ref else changes(bench, record.ref, ref))
 
 
 def is_here(bench: Workbench, record: data.Record) -> bool:
     """Whether the workspace has what a record says."""
-    here = bench.workspace.ref(record.path, ignore=False)
+    here = bench.workspace.ref(record.path)
     return here is not None and here.identity == record.ref.identity
 
 
@@ -105,12 +107,12 @@ def few(bench: Workbench, path: str, before: ObjectRef, after: ObjectRef) -> dic
 def edited(bench: Workbench, record: data.Record, after: ObjectRef) -> bool:
     """Whether what is here is neither what was brought last nor on the way to what comes now, as after an update that was
     broken off: then a person made it so."""
-    here = bench.workspace.ref(record.path, ignore=False)
+    here = bench.workspace.ref(record.path)
     if here is None or here.identity == record.ref.identity:
         return False
     if here.kind != 'tree' or after.kind != 'tree' or record.ref.kind != 'tree':
         return here != after
-    nodes = bench.workspace.nodes(record.path, ignore=False)
+    nodes = bench.workspace.nodes(record.path)
 
     def read(digest: Digest) -> bytes:
         return nodes[digest] if digest in nodes else bench.store.read(digest)

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any
 from mlops_cli.core import layout
 from mlops_cli.core.classes import dataclass, field
 from mlops_cli.core.paths import inside
+from mlops_cli.fsio import ops
 from mlops_cli.fsio.journal import SUFFIX, decode
 
 if TYPE_CHECKING:
@@ -92,7 +93,7 @@ class InFlight:
 
     def _open(self, name: str) -> dict[str, dict[str, Any]]:
         try:
-            facts = os.stat(name, dir_fd=self._folder, follow_symlinks=False)
+            facts = ops.lstat(name, self._folder)
             known = self._known.get(name)
             if known is not None and (known.inode, known.size) == (facts.st_ino, facts.st_size):
                 return known.open

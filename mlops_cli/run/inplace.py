@@ -24,11 +24,11 @@ from mlops_cli.store.tree import walk
 def recorded(bench: Workbench, record: data.Record) -> data.Record:
     """The record of what is at its path now.  Its files are read, as far as the index does not know them, and stay where they
     are; what names them in folders goes to the store.  Raises UserError, OSError."""
-    ref = bench.workspace.ref(record.path, ignore=False)
+    ref = bench.workspace.ref(record.path)
     assert ref is not None
     if ref.kind == 'tree':
-        nodes = bench.workspace.nodes(record.path, ignore=False)
-        ref = bench.workspace.ref(record.path, ignore=False) or ref  # what these are the nodes of
+        nodes = bench.workspace.nodes(record.path)
+        ref = bench.workspace.ref(record.path) or ref  # what these are the nodes of
         bench.store.add_nodes(nodes.values())
     return replace(record, ref=ref, in_place=True)
 

@@ -13,6 +13,7 @@ from mlops_cli.core import layout
 from mlops_cli.core.classes import dataclass, field
 from mlops_cli.core.collector import without_collector
 from mlops_cli.core.errors import ExitCode, UserError
+from mlops_cli.core.refs import ObjectRef
 from mlops_cli.fingerprint.apart import Apart
 from mlops_cli.fingerprint.files import Workspace
 from mlops_cli.fingerprint.ignore import Ignore
@@ -102,6 +103,16 @@ class Workbench:
     @cached_property
     def accepted(self) -> Acceptances:
         return Acceptances(self.root)
+
+    @cached_property
+    def tracked(self) -> Mapping[str, ObjectRef]:
+        """Tracked data as it was recorded when this was first asked for."""
+        return data.tracked(self.root)
+
+    def holds(self, path: str, ref: ObjectRef) -> bool:
+        """Whether that content is at a path now; of tracked data, as far as it counts."""
+        found = self.workspace.ref(path, ignore=False)
+        return found == ref or (found is not None and path in self.tracked and self.workspace.ref(path) == ref)
 
     def redact(self, text: str) -> str:
         """A text as it may be kept: values of secret variables, and what looks like a secret, are blanked."""

@@ -175,14 +175,14 @@ class _Mover:
             ops.rename(name, name, src_dir_fd=source, dst_dir_fd=target)
         except FileNotFoundError:
             return None
-        facts = os.stat(name, dir_fd=target, follow_symlinks=False)
+        facts = ops.lstat(name, target)
         if facts.st_mtime_ns >= self._limit_ns:  # touched between the two: somebody relies on its being there
             put_back(self._cache, f'{self._base}/{path}', path)
             return None
         return facts.st_size
 
     def _is_old(self, folder: int, name: str) -> bool:
-        return os.stat(name, dir_fd=folder, follow_symlinks=False).st_mtime_ns < self._limit_ns
+        return ops.lstat(name, folder).st_mtime_ns < self._limit_ns
 
     def _folders(self, folder: str) -> tuple[int, int]:
         found = self._open.get(folder)

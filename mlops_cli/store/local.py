@@ -27,7 +27,7 @@ def _lies_in(cache: int, entry: tree.TreeEntry) -> bool:
     """Whether an object of an entry's size has its name: what most are, told in half the time of finding out what is not so."""
     assert entry.digest is not None
     try:
-        facts = os.stat(object_path(entry.digest), dir_fd=cache, follow_symlinks=False)
+        facts = ops.lstat(object_path(entry.digest), cache)
     except OSError:
         return False
     return facts.st_size == entry.size and stat.S_ISREG(facts.st_mode)

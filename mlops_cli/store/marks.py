@@ -14,6 +14,7 @@ from mlops_cli.core.digest import Digest, digest_of
 from mlops_cli.core.errors import ExitCode, UserError
 from mlops_cli.core.layout import OBJECTS, RESULTS, TRASH
 from mlops_cli.core.refs import ObjectRef
+from mlops_cli.fsio import ops
 from mlops_cli.fsio.atomic import read_file
 from mlops_cli.fsio.paths import Root
 from mlops_cli.store import tree
@@ -90,7 +91,7 @@ def _files(cache: Root, folder: str) -> Iterator[tuple[str, State]]:
     except (FileNotFoundError, NotADirectoryError):
         return
     try:
-        with os.scandir(fd) as found:
+        with ops.Naming(fd), os.scandir(fd) as found:
             for entry in found:
                 try:
                     facts = entry.stat(follow_symlinks=False)
@@ -198,8 +199,9 @@ class Marks:
             except FileNotFoundError:
                 continue
             try:
-                facts = os.fstat(fd)
-                start = os.pread(fd, len(tree.PREFIX), 0)
+                facts = ops.fstat(fd)
+                with ops.Naming(fd):
+                    start = os.pread(fd, len(tree.PREFIX), 0)
                 if start != tree.PREFIX:  # so that nothing large is read for a record that calls it a folder
                     return start
                 return read_all(fd, facts.st_size)

@@ -141,7 +141,7 @@ class Materialise:
             return self.put(self._build(built.ref, rel, folder, folder), replace=replace)  # one file system, mounted twice
         if built.ref.kind != 'tree':  # its new name has changed its ctime
             with suppress(FileNotFoundError):
-                facts = os.stat(name, dir_fd=folder, follow_symlinks=False)
+                facts = ops.lstat(name, folder)
                 if stat.S_ISREG(facts.st_mode):
                     built.added.files.append((rel, facts, built.ref))
         return built.added
@@ -218,7 +218,7 @@ class Materialise:
                 break
         self._told(1, ref.size)
         with ops.Naming(folder):
-            return os.stat(name, dir_fd=folder, follow_symlinks=False)
+            return ops.lstat(name, folder)
 
     def _write(self, data: bytes, ref: ObjectRef, folder: int, name: str) -> os.stat_result:
         target = ops.open_new(name, self._mode[ref.kind], dir_fd=folder)
@@ -301,7 +301,7 @@ def _copied(source: int, target: int, size: int, step: Callable[[], object]) -> 
 
 def _exists(name: str, folder: int) -> bool:
     try:
-        os.stat(name, dir_fd=folder, follow_symlinks=False)
+        ops.lstat(name, folder)
     except FileNotFoundError:
         return False
     return True
@@ -348,6 +348,6 @@ def swap(place: int, temporary: str, folder: int, name: str, rel: str, *, replac
 def _is_folder(name: str, folder: int) -> bool | None:
     """None if there is nothing of that name."""
     try:
-        return stat.S_ISDIR(os.stat(name, dir_fd=folder, follow_symlinks=False).st_mode)
+        return stat.S_ISDIR(ops.lstat(name, folder).st_mode)
     except FileNotFoundError:
         return None

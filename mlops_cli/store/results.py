@@ -276,7 +276,7 @@ class Results:
         """Tell gc that somebody relies on the entries of a key again; once a day is enough.  Raises OSError."""
         for name in self._names(key):
             with suppress(FileNotFoundError, PermissionError):
-                facts = os.stat(_path(name), dir_fd=self._root.fd, follow_symlinks=False)
+                facts = ops.lstat(_path(name), self._root.fd)
                 if time.time() - facts.st_mtime > FRESH_SECONDS:
                     ops.utime(_path(name), dir_fd=self._root.fd)
 

@@ -162,7 +162,7 @@ class Shelf:
         if not self._place.there():
             return None
         try:
-            return os.stat(path, dir_fd=self.root.fd, follow_symlinks=False)
+            return ops.lstat(path, self.root.fd)
         except (FileNotFoundError, NotADirectoryError):
             return None
         except OSError as error:

@@ -58,7 +58,7 @@ class Trash:
     def folders(self, cache: Root) -> tuple[str, ...]:
         """As :func:`folders`, listed again only where something changed; one system call where there is no trash."""
         try:
-            facts = os.stat(TRASH, dir_fd=cache.fd, follow_symlinks=False)
+            facts = ops.lstat(TRASH, cache.fd)
         except FileNotFoundError:
             return ()
         state = facts.st_ino, facts.st_mtime_ns
@@ -108,7 +108,8 @@ def names_in(cache: Root, folder: str) -> list[str]:
     except (FileNotFoundError, NotADirectoryError):
         return []
     try:
-        return os.listdir(fd)
+        with ops.Naming(fd):
+            return os.listdir(fd)
     finally:
         os.close(fd)
 

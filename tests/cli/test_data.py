@@ -144,3 +144,55 @@ def test_a_folder_that_grew_says_by_what(one: Project) -> None:
     said = one.mlops('add', 'images').out
     assert 'added     images, 13 files, ' in said and ': 1 new, 1 changed, 1 gone' in said
     assert ':' not in one.mlops('add', 'images').out
+
+
+JUNK = ('images/.DS_Store', 'images/0/__pycache__/x.pyc', 'images/1/half.png~')
+
+
+@pytest.mark.parametrize('way', ['add', 'import', 'in-place'])
+def test_what_is_ignored_is_no_part_of_it(project: Project, tmp_path: Path, way: str) -> None:
+    """The file that a desktop leaves in each folder it shows changes nothing, neither here nor for who has none."""
+    project.write('pipeline.yaml', 'stages:\n  look: {cmd: ls images/* > n.txt, deps: [images], outs: [n.txt]}\n')
+    words = {'add': 'add images', 'in-place': 'import --in-place images', 'import': 'import ../there images'}[way].split()
+    base = tmp_path / 'there' if way == 'import' else project.path / 'images'
+    for number in range(4):
+        (base / f'{number % 2}').mkdir(parents=True, exist_ok=True)
+        (base / f'{number % 2}/{number}.png').write_text(f'picture {number}')
+
+    def leave(folder: Path, text: str) -> None:
+        for junk in JUNK:
+            place = folder / junk.removeprefix('images/')
+            place.parent.mkdir(exist_ok=True)
+            place.write_text(text)
+
+    project.mlops(*words)
+    bare = json.loads(project.read('.mlops/data/images.json'))['ref']
+    leave(base, 'one')
+    if way == 'import':
+        project.mlops('import', '--force', *words[1:])
+        assert [row['state'] for row in project.mlops('update', '--dry-run', '--json').json['rows']] == ['same']
+        assert [row['state'] for row in project.mlops('update', '--json').json['rows']] == ['same']
+    else:
+        project.mlops(*words)
+    assert json.loads(project.read('.mlops/data/images.json'))['ref'] == bare
+    leave(project.path / 'images', 'two')
+    project.mlops('run')
+    project.commit('all')
+    assert project.mlops('status', '--exit-code').code == 0 and project.mlops('status', '--json').json['data'] == []
+    assert '0 paths' in project.mlops('checkout').out or 'same' in project.mlops('checkout').out
+    assert all(project.read(junk) == 'two' for junk in JUNK)
+    if way == 'in-place':
+        return
+    project.write('images/0/0.png', 'another')
+    project.mlops('checkout', '--force', 'images')
+    assert project.read('images/0/0.png') == 'picture 0' and all(project.read(junk) == 'two' for junk in JUNK)
+    project.mlops('remote', 'add', 'origin', str(tmp_path / 'remote'))
+    project.mlops('push')
+    project.commit('remote')
+    project.git('clone', '-q', str(project.path), str(tmp_path / 'two'))
+    two = Project(tmp_path / 'two')
+    two.mlops('--yes', 'fetch')
+    (step,) = two.mlops('plan', '--json').json['stages']  # before the data is in the workspace, too
+    assert step['verdict'] == 'restore' and step['key'] == project.mlops('plan', '--json').json['stages'][0]['key']
+    two.mlops('pull')
+    assert not any(two.exists(junk) for junk in JUNK) and two.mlops('status', '--exit-code').code == 0

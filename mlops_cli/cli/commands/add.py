@@ -119,4 +119,9 @@ def _store(bench: Workbench, path: str) -> ObjectRef:
     with Progress(lambda: f'  adding    {one_line(path)}: {files:,} files, {show_size(size)}') as progress:
         added = bench.store.add_path(bench.root, path, known=known, seen=seen)
     bench.index.put_added(added)
-    return added.ref
+    bench.workspace.forget(path)
+    if bench.workspace.ref(path) == added.ref:  # by far the most frequent, and little to look at
+        return added.ref
+    from mlops_cli.run.counted import only_counted
+
+    return only_counted(bench, path, added.ref)

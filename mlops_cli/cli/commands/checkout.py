@@ -123,7 +123,7 @@ def document(done: Outcome, targets: Targets) -> dict[str, Any]:
 
 
 def _refuse_absent(bench: Workbench, wanted: Mapping[str, ObjectRef]) -> None:
-    gone = [p for p, ref in wanted.items() if bench.workspace.ref(p, ignore=False) != ref and bench.store.missing([ref])]
+    gone = [path for path, ref in wanted.items() if not bench.holds(path, ref) and bench.store.missing([ref])]
     if gone:
         more = f' and {plural(len(gone) - 5, "other path")}' if len(gone) > 5 else ''
         raise UserError(

@@ -18,7 +18,11 @@ def open_origin(bench: Workbench, source: Source, path: str) -> Origin:
     if scheme == 'file':
         from mlops_cli.run.origins.path import PathOrigin
 
-        return PathOrigin(rest)
+        def counts(below: str, is_folder: bool) -> bool:
+            folder, _, name = f'{path}/{below}'.rpartition('/')
+            return not bench.workspace.ignore.entry_ignored(folder, name, is_folder)
+
+        return PathOrigin(rest, counts)
     if scheme in HTTP:
         from mlops_cli.run.origins.web import WebOrigin
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 
 from mlops_cli.core.errors import ExitCode, UserError
 from mlops_cli.fingerprint.outside import hashed
@@ -12,15 +12,15 @@ from mlops_cli.run.origins.base import Brought, Into, Seen
 
 
 class PathOrigin:
-    """``path``: absolute.  It says nothing of its state: its content is read."""
+    """``path``: absolute.  ``counts``: as hashed has it.  It says nothing of its state: its content is read."""
 
-    def __init__(self, path: str) -> None:
-        self.path = path
+    def __init__(self, path: str, counts: Callable[[str, bool], bool]) -> None:
+        self.path, self.counts = path, counts
 
     def look(self, pins: Mapping[str, str]) -> Seen:
         del pins
         self._there()
-        ref = hashed(self.path)
+        ref = hashed(self.path, self.counts)
         return Seen(None, ref, ref.size)
 
     def bring(self, pins: Mapping[str, str], into: Into) -> Brought:
