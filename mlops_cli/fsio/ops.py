@@ -153,9 +153,13 @@ def fstat(fd: int) -> os.stat_result:
 
 
 def lstat(name: str, dir_fd: int) -> os.stat_result:
-    """As os.lstat, of a name in a folder; an error with its path."""
-    with Naming(dir_fd):
+    """As os.lstat, of a name in a folder; an error with its path, but for FileNotFoundError, which most expect."""
+    try:
         return os.stat(name, dir_fd=dir_fd, follow_symlinks=False)
+    except OSError as error:
+        if not isinstance(error, FileNotFoundError):
+            _name(error, name, dir_fd)
+        raise
 
 
 # Files
@@ -243,13 +247,10 @@ def copy_range(src_fd: int, dst_fd: int, offset: int, count: int) -> int:
 @_again_after_signals
 def truncate(fd: int, size: int) -> None:
     """Cut or extend a file to ``size`` bytes.  Raises OSError."""
-    try:
+    with Naming(fd):
         if _hooks:
             _tell_fd('truncate', fd, size=size)
         os.ftruncate(fd, size)
-    except OSError as error:
-        _name_fd(error, fd)
-        raise
 
 
 @_again_after_signals
