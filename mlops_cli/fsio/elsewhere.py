@@ -57,7 +57,6 @@ class Linked(Root):
         split = self._split(components(rel))
         return super().parent(rel) if split is None else _Behind(self, *split)
 
-
     def open_dir(self, rel: str = '') -> int:
         if (split := self._split(components(rel))) is not None:
             raise _read_only(rel, split[0])
