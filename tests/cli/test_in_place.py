@@ -165,6 +165,29 @@ def test_on_a_shared_disk_again(shared: Project, tmp_path: Path) -> None:
     shared.mlops('run', '--set', 'n=2')  # in a folder of its own
 
 
+@pytest.mark.parametrize('what', ['new', 'gone', 'edited', 'below', 'another link'])
+def test_what_changes_there_is_seen_by_what_was_said_before(shared: Project, tmp_path: Path, what: str) -> None:
+    shared.mlops('run')
+    shared.commit('all')
+    quick, share = {'MLOPS_QUICK': '1'}, tmp_path / 'a share'
+    time.sleep(0.1)  # what changed just now may change again unseen, so its state is not kept
+    for _ in range(3):
+        assert 'Up to date' in shared.mlops('status', environ=quick).out
+    assert shared.exists('.mlops/local/answers-v1')
+    if what == 'another link':
+        (tmp_path / 'other').mkdir()
+        (shared.path / 'data/scans').unlink()
+        (shared.path / 'data/scans').symlink_to(tmp_path / 'other')
+        assert 'leads out of the project' in shared.mlops('status', environ=quick, code=5).err
+        return
+    if what in ('new', 'below'):
+        (share / ('1/new.tif' if what == 'below' else 'new.tif')).write_text('new')
+    else:
+        place = share / '1/3.tif'
+        place.unlink() if what == 'gone' else place.write_text('other')
+    assert 'Stale, 1' in shared.mlops('status', environ=quick).out
+
+
 def test_a_colleague_has_it_elsewhere_or_pulls(shared: Project, tmp_path: Path) -> None:
     shared.mlops('run')
     shared.mlops('remote', 'add', 'origin', str(tmp_path / 'remote'))
