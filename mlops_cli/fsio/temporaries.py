@@ -19,6 +19,7 @@ from mlops_cli.fsio.paths import Root
 
 UNKNOWN_AFTER_SECONDS = 7 * 86400.0
 PREFIX = '.mlops-tmp-'  # of temporaries beside their target
+BEGUN = 'begun-'  # of what whoever comes next goes on with
 _NAME = pattern(r'(?:\.mlops-tmp-)?([0-9a-f]{8}-[0-9]+-[0-9a-f]+)-[0-9]+')
 _numbers = itertools.count(1)
 
@@ -76,8 +77,8 @@ def process_alive(owner_name: str) -> bool | None:
 def sweep_temporaries(folder: Root, is_alive: Callable[[str], bool | None] = process_alive, rel: str = '') -> int:
     """Remove the temporaries (files or folders) in a folder whose owner is not alive; returns how many.
 
-    ``is_alive``: asked once for each owner part; where it answers None, those untouched for seven days go.  Names that are
-    not temporaries of ours stay.  Raises the first OSError, after all others have been tried."""
+    ``is_alive``: asked once for each owner part; where it answers None, those untouched for seven days go, as do those that
+    nobody owns.  Names that are not temporaries of ours stay.  Raises the first OSError, after all others have been tried."""
     fd = folder.open_dir(rel)
     failure: OSError | None = None
     known: dict[str, bool | None] = {}
@@ -87,12 +88,13 @@ def sweep_temporaries(folder: Root, is_alive: Callable[[str], bool | None] = pro
             names = os.listdir(fd)
         for name in names:
             whose = owner_in(name)
-            if whose is None:
+            if whose is None and not name.startswith(BEGUN):
                 continue
-            if whose not in known:
+            if whose is not None and whose not in known:
                 known[whose] = is_alive(whose)
             try:
-                if known[whose] or (known[whose] is None and _is_recent(name, fd)):
+                alive = None if whose is None else known[whose]
+                if alive or (alive is None and _is_recent(name, fd)):
                     continue
                 removal.remove_tree(name, fd)
                 removed += 1

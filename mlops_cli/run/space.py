@@ -88,7 +88,8 @@ def of_cache(bench: Workbench, tell: Tell = lambda _what, _count: None) -> Space
         held = (Held(name, size, touched / 1e9) for name, (size, touched) in stock.objects.items())
         space = _counted(owners, held, users.now_ns(cache) / 1e9)
         entries = sum(size for size, _ in stock.results.values())
-        space.beside = [(layout.RESULTS, entries), (layout.TRASH, _size_below(cache, layout.TRASH))]
+        space.beside = [(layout.RESULTS, entries)]
+        space.beside += [(path, _size_below(cache, path)) for path in (layout.TRASH, layout.TEMPORARY)]
     space.beside += [(path, _size_below(bench.root, path)) for path in BESIDE]
     space.beside = [(path, size) for path, size in space.beside if size]
     return space

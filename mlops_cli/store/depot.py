@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import builtins
 import tempfile
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Generator, Iterable, Iterator
 from contextlib import closing, suppress
 from typing import Protocol
 
@@ -206,14 +206,18 @@ class Depot:
         yield data
 
     def _chunks(self, digest: Digest, size: int) -> Iterator[bytes]:
+        return checked(digest, self.rest(digest, size, 0), self.where)
+
+    def rest(self, digest: Digest, size: int, start: int) -> Generator[bytes, None, None]:
+        """What follows on ``start`` bytes of a large object, not verified.  Raises Unreachable, MissingObject."""
         key = object_key(digest)
 
         def part(at: int) -> bytes:
             return self.bucket.get(key, at, min(at + BLOCK, size))
 
         try:
-            with closing(side_by_side(part, range(0, size, BLOCK), LARGE_PARTS)) as parts:
-                yield from checked(digest, parts, self.where)
+            with closing(side_by_side(part, range(start, size, BLOCK), LARGE_PARTS)) as parts:
+                yield from parts
         except Absent:
             raise MissingObject(digest, self.where) from None
 

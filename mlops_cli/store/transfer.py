@@ -3,6 +3,7 @@
 Says nothing about which objects anybody wants; that is the caller's."""
 from __future__ import annotations
 
+import functools
 import os
 import threading
 from collections import deque
@@ -13,7 +14,7 @@ from typing import Protocol
 from mlops_cli.core.classes import dataclass, field
 from mlops_cli.core.digest import Digest
 from mlops_cli.core.refs import ObjectRef
-from mlops_cli.store import tree
+from mlops_cli.store import partial, tree
 from mlops_cli.store.bucket import threads
 from mlops_cli.store.depot import READS, Depot, object_key
 from mlops_cli.store.lacking import AT_ONCE, Lacking
@@ -277,9 +278,9 @@ def _bring_some(local: LocalStore, depot: Depot, lacking: list[Digest], sizes: d
     asked = [digest for digest in lacking if digest not in absent]
     for left in reversed(range(READS)):
         damaged = []
-        for digest, chunks in depot.get(asked):
+        for digest, store in _arriving(local, depot, asked, sizes, told):
             try:
-                local.put([(digest, _counted(chunks, told))])
+                store()
             except (Damaged, MissingObject):
                 damaged.append(digest)
                 continue
@@ -293,6 +294,17 @@ def _bring_some(local: LocalStore, depot: Depot, lacking: list[Digest], sizes: d
                 yield digest
         if not asked:
             return
+
+
+def _arriving(local: LocalStore, depot: Depot, asked: list[Digest], sizes: dict[Digest, int],
+              told: Told) -> Iterator[tuple[Digest, Callable[[], object]]]:
+    """Each with what stores it."""
+    large = [digest for digest in asked if sizes[digest] >= partial.LARGE]
+    for digest in large:
+        rest, came = functools.partial(depot.rest, digest, sizes[digest]), functools.partial(told.moved, 0)
+        yield digest, functools.partial(partial.bring, local, digest, sizes[digest], rest, came)
+    for digest, chunks in depot.get([digest for digest in asked if sizes[digest] < partial.LARGE]):
+        yield digest, functools.partial(local.put, [(digest, _counted(chunks, told))])
 
 
 def _counted(chunks: Iterable[bytes], told: Told) -> Iterator[bytes]:
