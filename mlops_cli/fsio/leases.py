@@ -295,7 +295,9 @@ class Leases:
         def work() -> None:
             fd = ops.open_with(self._path(name), os.O_RDWR)
             try:
-                if json.loads(os.pread(fd, _LIMIT, 0)).get('nonce') != nonce:
+                with ops.Naming(fd):
+                    held = os.pread(fd, _LIMIT, 0)
+                if json.loads(held).get('nonce') != nonce:
                     raise LostLease(self._folder)
                 ops.pwrite(fd, self._text(nonce), 0)
                 ops.fsync(fd)

@@ -83,12 +83,13 @@ class InFlight:
                 self._folder = self._root.open_dir(layout.JOURNAL)
             except (FileNotFoundError, NotADirectoryError):
                 return []
-        facts = os.fstat(self._folder)
+        facts = ops.fstat(self._folder)
         if not facts.st_nlink:  # taken away, and perhaps made anew
             self.close()
             return self._names()
         if self._listed[0] != facts.st_mtime_ns or facts.st_mtime_ns > time.time_ns() - _RECENT_NS:
-            self._listed = facts.st_mtime_ns, sorted(os.listdir(self._folder))
+            with ops.Naming(self._folder):
+                self._listed = facts.st_mtime_ns, sorted(os.listdir(self._folder))
         return self._listed[1]
 
     def _open(self, name: str) -> dict[str, dict[str, Any]]:
@@ -102,12 +103,12 @@ class InFlight:
             self._known.pop(name, None)
             return {}
         try:
-            facts = os.fstat(fd)
+            facts = ops.fstat(fd)
             if not S_ISREG(facts.st_mode):
                 return {}
             if known is None or known.inode != facts.st_ino or known.size > facts.st_size:
                 known = self._known[name] = _Read(facts.st_ino)
-            while data := os.pread(fd, 1 << 20, known.size):
+            while data := _more(fd, known.size):
                 known.size += len(data)
                 lines, _, known.rest = (known.rest + data).rpartition(b'\n')
                 opened(decode(lines + b'\n')[0], known.open)
@@ -118,3 +119,8 @@ class InFlight:
 
 def _meets(one: str, other: str) -> bool:
     return inside(one, other) or inside(other, one)
+
+
+def _more(fd: int, start: int) -> bytes:
+    with ops.Naming(fd):
+        return os.pread(fd, 1 << 20, start)

@@ -58,14 +58,14 @@ def _killed(root: Root, names: Iterable[str]) -> Iterator[Killed]:
 
 def _abandoned(root: Root, path: str) -> bytes:
     """What a journal says whose owner is gone; nothing of one that is going on, or that is no journal."""
-    from mlops_cli.fsio import locks
+    from mlops_cli.fsio import locks, ops
 
     try:
         fd = root.open(path, os.O_RDONLY)
     except (FileNotFoundError, PermissionError, UserError):
         return b''
     try:
-        if not stat.S_ISREG(os.fstat(fd).st_mode) or locks.is_locked(fd):
+        if not stat.S_ISREG(ops.fstat(fd).st_mode) or locks.is_locked(fd):
             return b''
         with open(fd, 'rb', closefd=False) as file:
             return file.read(MOST_BYTES)

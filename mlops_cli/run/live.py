@@ -112,13 +112,14 @@ def read(root: Root, run: str) -> Live | None:
 
 def open_events(root: Root, run: str) -> int | None:
     """A run's file of events, open; None if there is none that can be read."""
+    from mlops_cli.fsio import ops
     from mlops_cli.run.recorder import EVENTS, folder_of
 
     try:
         fd = root.open(f'{folder_of(run)}/{EVENTS}', os.O_RDONLY)
     except (FileNotFoundError, NotADirectoryError, PermissionError, UserError):
         return None
-    if not stat.S_ISREG(os.fstat(fd).st_mode):
+    if not stat.S_ISREG(ops.fstat(fd).st_mode):
         os.close(fd)
         return None
     return fd

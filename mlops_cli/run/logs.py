@@ -7,7 +7,7 @@ import stat
 
 from mlops_cli.core import layout
 from mlops_cli.core.errors import UserError
-from mlops_cli.fsio import locks
+from mlops_cli.fsio import locks, ops
 from mlops_cli.fsio.journal import SUFFIX
 from mlops_cli.fsio.paths import Root
 from mlops_cli.job.log import tail_of
@@ -84,7 +84,7 @@ def last_line(root: Root, path: str, max_bytes: int = LAST_BYTES) -> str:
         fd = root.open(path, os.O_RDONLY)
     except (OSError, UserError):
         return ''
-    if not stat.S_ISREG(os.fstat(fd).st_mode):
+    if not stat.S_ISREG(ops.fstat(fd).st_mode):
         os.close(fd)
         return ''
     try:

@@ -18,6 +18,7 @@ from mlops_cli.core.errors import UserError
 from mlops_cli.core.refs import ObjectRef
 from mlops_cli.fingerprint.files import Workspace
 from mlops_cli.fingerprint.stage import Draft
+from mlops_cli.fsio import ops
 from mlops_cli.fsio.paths import Root
 from mlops_cli.plan.facts import Wishes
 from mlops_cli.records import data
@@ -76,7 +77,7 @@ class Mender:
     def _take(self, digest: Digest, fd: int) -> bool:
         """Whether what an open file holds is this object; then it is stored.  The descriptor is taken over."""
         try:
-            if not stat.S_ISREG(os.fstat(fd).st_mode):
+            if not stat.S_ISREG(ops.fstat(fd).st_mode):
                 return False
             self.bench.store.put([(digest, iter(lambda: _chunk(fd), b''))])
         except (Damaged, _Unreadable):
@@ -269,7 +270,7 @@ def _chunk(fd: int) -> bytes:
 def _hashed(fd: int) -> Digest | None:
     """None for what is no regular file.  The descriptor is taken over."""
     try:
-        facts = os.fstat(fd)
+        facts = ops.fstat(fd)
         return hash_rest(fd, facts.st_size)[0] if stat.S_ISREG(facts.st_mode) else None
     finally:
         os.close(fd)

@@ -16,7 +16,7 @@ from mlops_cli.core import layout
 from mlops_cli.core.classes import dataclass
 from mlops_cli.core.errors import ExitCode, UserError
 from mlops_cli.core.units import show_seconds
-from mlops_cli.fsio import patience
+from mlops_cli.fsio import ops, patience
 from mlops_cli.fsio.journal import SUFFIX, Leftover, leftovers
 from mlops_cli.fsio.paths import Root
 from mlops_cli.run import aside, checkpoint
@@ -179,8 +179,9 @@ def _being_healed(root: Root) -> str:
         except FileNotFoundError:
             continue
         try:
-            facts = os.fstat(fd)
-            tail = os.pread(fd, _TAIL_BYTES, max(0, facts.st_size - _TAIL_BYTES))
+            with ops.Naming(fd):
+                facts = os.fstat(fd)
+                tail = os.pread(fd, _TAIL_BYTES, max(0, facts.st_size - _TAIL_BYTES))
             last = tail.rstrip(b'\n').rpartition(b'\n')[2]
             if facts.st_nlink and any(mark in last for mark in _MARKS) and locks.is_locked(fd):
                 return name.removesuffix(SUFFIX)

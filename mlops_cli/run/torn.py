@@ -12,7 +12,7 @@ from collections.abc import Iterable
 from mlops_cli.core.digest import Digest
 from mlops_cli.core.errors import UserError
 from mlops_cli.core.refs import ObjectRef
-from mlops_cli.fsio import boots
+from mlops_cli.fsio import boots, ops
 from mlops_cli.fsio.paths import Root
 from mlops_cli.store.local import LocalStore
 from mlops_cli.store.objects import Damaged, MissingObject
@@ -50,10 +50,15 @@ def _is_left_of(root: Root, path: str, size: int, store: LocalStore, digest: Dig
         os.close(whole)
 
 
+def _read(fd: int, count: int) -> bytes:
+    with ops.Naming(fd):
+        return os.read(fd, count)
+
+
 def _is_part(file: int, whole: int) -> bool:
     """Whether each block is as in the whole, or zero."""
-    while part := os.read(file, _AT_ONCE):
-        other = os.read(whole, len(part))
+    while part := _read(file, _AT_ONCE):
+        other = _read(whole, len(part))
         if len(other) < len(part):
             return False
         if part != other and any(_differ(part[at:at + BLOCK], other[at:at + BLOCK]) for at in range(0, len(part), BLOCK)):

@@ -303,7 +303,7 @@ class Ingest:
 
     def _entries(self, fd: int, path: str, depth: int, read: dict[str, bytes]) -> list[TreeEntry] | None:
         """None if something vanished meanwhile."""
-        with os.scandir(fd) as found:
+        with ops.Naming(fd), os.scandir(fd) as found:
             names = sorted(entry.name for entry in found)
         try:
             return [entry for name in names if (entry := _recorded(name, read[name]) if name in read

@@ -63,7 +63,8 @@ class LocalStore(Shelf):
 
     def _chunks(self, digest: Digest, fd: int) -> Iterator[bytes]:
         try:
-            yield from checked(digest, iter(lambda: os.read(fd, CHUNK), b''), 'the cache')
+            with ops.Naming(fd):
+                yield from checked(digest, iter(lambda: os.read(fd, CHUNK), b''), 'the cache')
         except Damaged as error:
             raise self.quarantine(digest, error.problem) from None
 

@@ -301,6 +301,7 @@ def looks_like_tree(cache: Root, path: str) -> bool:
     except FileNotFoundError:
         return False
     try:
-        return os.read(fd, len(tree.PREFIX)) == tree.PREFIX
+        with ops.Naming(fd):
+            return os.read(fd, len(tree.PREFIX)) == tree.PREFIX
     finally:
         os.close(fd)

@@ -51,6 +51,8 @@ def bring(store: LocalStore, digest: Digest, size: int, rest: Rest, came: Callab
                 came(len(chunk))
         if seen.hexdigest() != digest.hex:
             raise Damaged(digest, f'its bytes hash to {seen.hexdigest()[:8]}...', 'what was sent')
+        with ops.Naming(fd):
+            level = ingest.level_of(os.pread(fd, _BLOCK, 0))
         present = store.sound(digest) and store.freshen(digest)
         own = f'{TEMPORARY}/{temporaries.new_name()}'
         ops.rename(path, own, src_dir_fd=store.root.fd, dst_dir_fd=store.root.fd)  # nobody else goes on with it from here
@@ -64,7 +66,7 @@ def bring(store: LocalStore, digest: Digest, size: int, rest: Rest, came: Callab
         os.close(fd)
         store.drop(own)
     else:
-        store.adopt(digest, fd, own, ingest.level_of(os.pread(fd, _BLOCK, 0)))
+        store.adopt(digest, fd, own, level)
 
 
 def _opened(store: LocalStore, path: str) -> int | None:
