@@ -153,11 +153,11 @@ def _end(group: int) -> None:
 def _tree(pid: int) -> list[int]:
     found = [pid]
     for parent in found:
-        for task in Path(f'/proc/{parent}/task').glob('*/children'):
-            try:
-                found += map(int, task.read_text().split())
-            except OSError:
-                continue  # it ended meanwhile
+        try:
+            for task in os.listdir(f'/proc/{parent}/task'):
+                found += map(int, Path(f'/proc/{parent}/task/{task}/children').read_text().split())
+        except OSError:
+            continue  # it ended meanwhile
     return found
 
 
