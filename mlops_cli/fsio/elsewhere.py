@@ -108,5 +108,5 @@ def _enter(target: str, names: list[str]) -> int:
 
 
 def _read_only(rel: str, target: str) -> UserError:
-    return UserError(f'{rel} lies elsewhere, in {target}, where mlops only reads', exit_code=ExitCode.REFUSED,
+    return UserError(f'{rel} lies elsewhere, in {target}, which is read and never written', exit_code=ExitCode.REFUSED,
                      hint='to have it in the project instead: remove the link, copy it here, mlops add')

@@ -55,9 +55,9 @@ class Band:
         return {pid: line for pid, line in self.alive().items() if pid not in running}
 
     def left_after(self, seconds: float) -> dict[int, str]:
-        """What is still left when so long has passed, asked until nothing is."""
+        """What is still left when so long has passed, asked until nothing is; one look may miss who forks just then."""
         until = time.monotonic() + seconds
-        while (left := self.left()) and time.monotonic() < until:
+        while (left := {**self.left(), **self.left()}) and time.monotonic() < until:
             time.sleep(0.02)
         return left
 

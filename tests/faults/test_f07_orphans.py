@@ -47,10 +47,10 @@ def test_the_judge_sees_two_that_write_at_once(tmp_path: Path) -> None:
 def test_the_judge_sees_what_lives_on(tmp_path: Path) -> None:
     trial = Trial()
     fork = 'if os.fork(): os._exit(0)\n'
-    code = f'import os, time\n{fork}os.setsid()\n{fork}os.closerange(0, 99)\ntime.sleep(60)'
+    code = f'import os, time\n{fork}os.setsid()\n{fork}os.closerange(0, 99)\nopen("ready", "w")\ntime.sleep(600)'
     with Band() as band:
         band.start([sys.executable, '-S', '-c', code], tmp_path, {}).wait()
-        assert wait_for(lambda: len(band.left()) == 1)
+        assert wait_for((tmp_path / 'ready').exists) and len(band.left()) == 1
         f07_orphans.judge_left(trial, band, time.monotonic() - 100, 'left')
         assert trial.verdict().bad == {'leaked': 1}
     assert wait_for(lambda: not band.alive())  # and the band ends what it finds

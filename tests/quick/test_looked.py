@@ -17,6 +17,7 @@ from tests.quick.world import World
 FREE = {
     r'P/\.mlops/local(/(index-v1\.sqlite|locks-v1|clock|answers-v1).*)?': 'our own; looked at by each answer, or no matter',
     r'P/\.mlops/local/(\.mlops-tmp.*|pipeline-v1)': 'our own; holds nothing but what the pipeline files say',
+    r'P/\.mlops/local/trust\.json': 'absent here: without it no link out is followed, and who confirms one records data',
     r'P/\.mlops/cache/(tmp|locks-v1)(/.*|\.holders)?': 'written by every command that writes, and in no answer',
     r'P/\.mlops/cache/roots/projects': 'swept of what killed commands left; what is said of this project has a name',
     r'P/\.mlops/cache/trash(/.*)?': 'what comes back from there was missed, and where all is up to date nothing is',

@@ -36,7 +36,9 @@ def places(bench: Workbench, asked: set[tuple[str, str, bool]], keys: Iterable[D
     found = Looked()
     root = bench.root.path
     for top, rel, listed in asked:
-        if inside(rel, layout.REMOTES) or not any(inside(rel, own) for own in (_OWN if top == root else _OF_CACHE)):
+        if rel == layout.TRUST:  # where it is: no link is followed without it, and who confirms one records data
+            found.looked |= {f'{top}/{rel}'} if os.path.lexists(f'{top}/{rel}') else set()
+        elif inside(rel, layout.REMOTES) or not any(inside(rel, own) for own in (_OWN if top == root else _OF_CACHE)):
             _add(found, top, rel, listed=listed)
     top = _top(root, found)
     _workspace(bench, found, bool(top))
