@@ -135,8 +135,7 @@ def is_damaged(source: int, temporary: str, folder: int, name: str) -> bool:
     with ops.Naming(source):
         wanted = ops.lstat(temporary, source)
     try:
-        with ops.Naming(folder):
-            present = ops.lstat(name, folder)
+        present = ops.lstat(name, folder)
     except FileNotFoundError:
         return False
     return not stat.S_ISREG(present.st_mode) or present.st_size != wanted.st_size

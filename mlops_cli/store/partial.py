@@ -34,7 +34,8 @@ def bring(store: LocalStore, digest: Digest, size: int, rest: Rest, came: Callab
     """Stores an object of so many bytes; it gets its name with the batch.  ``rest``: what follows on so many bytes of it.
     ``came``: told of bytes as they are there.
 
-    Raises Damaged, after which the next call begins anew; what ``rest`` raises, after which it goes on; OSError."""
+    Raises Damaged and, of the disk here, OSError, after which the next call begins anew; what ``rest`` raises, after which it
+    goes on."""
     path = f'{TEMPORARY}/{name_of(digest)}'
     fd = _opened(store, path)
     if fd is None:  # somebody else is bringing it, or began it
@@ -57,8 +58,7 @@ def bring(store: LocalStore, digest: Digest, size: int, rest: Rest, came: Callab
         own = f'{TEMPORARY}/{temporaries.new_name()}'
         ops.rename(path, own, src_dir_fd=store.root.fd, dst_dir_fd=store.root.fd)  # nobody else goes on with it from here
     except BaseException as error:
-        no_use = isinstance(error, Damaged) or (isinstance(error, OSError) and error.errno in (errno.ENOSPC, errno.EDQUOT))
-        if no_use:  # on a full disk it would keep the room that is looked for
+        if isinstance(error, (Damaged, OSError)):  # it would keep the room that a full disk lacks, or be unreadable each time
             store.drop(path)
         os.close(fd)
         raise

@@ -174,6 +174,26 @@ def test_a_full_disk_gets_its_room_back(store: LocalStore, tmp_path: Path, monke
     assert not left(tmp_path)
 
 
+def test_a_beginning_that_cannot_be_read_is_not_tried_again(
+    store: LocalStore, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    source = Source()
+    source.until = 100_000
+    with pytest.raises(Broken):
+        bring(store, source)
+
+    def unreadable(fd: int, size: int) -> None:
+        raise OSError(errno.EIO, os.strerror(errno.EIO))
+
+    with monkeypatch.context() as broken:
+        broken.setattr(partial, '_begun', unreadable)
+        with pytest.raises(OSError, match='Input/output'):
+            bring(store, source)
+    source.until = len(WHOLE) + STEP
+    bring(store, source)
+    assert source.asked == [0, 0] and content(store) == WHOLE
+
+
 def test_swept_when_nobody_goes_on_for_a_week(store: LocalStore, tmp_path: Path) -> None:
     source = Source()
     source.until = 100_000
