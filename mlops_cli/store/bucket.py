@@ -299,10 +299,8 @@ class New:
 def read_range(fd: int, start: int, end: int) -> bytes:
     """Bytes of a descriptor, which has no place of its own that moves; fewer where it ends before.  Raises OSError."""
     parts: list[bytes] = []
-    while start < end:
-        part = os.pread(fd, min(end - start, BLOCK), start)
-        if not part:
-            break
-        parts.append(part)
-        start += len(part)
+    with ops.Naming(fd):
+        while start < end and (part := os.pread(fd, min(end - start, BLOCK), start)):
+            parts.append(part)
+            start += len(part)
     return parts[0] if len(parts) == 1 else b''.join(parts)

@@ -278,10 +278,14 @@ def undo(cache: Root, step: Step = lambda _count: None) -> Undone:
 def _same(cache: Root, one: str, two: str) -> bool:
     """Whether two files have the same bytes."""
     with open(cache.open(one), 'rb') as first, open(cache.open(two), 'rb') as second:
-        while part := first.read(_PART):
-            if second.read(_PART) != part:
-                return False
-        return not second.read(1)
+        while True:
+            with ops.Naming(first.fileno()):
+                part = first.read(_PART)
+            with ops.Naming(second.fileno()):
+                if second.read(_PART) != part:
+                    return False
+            if not part:
+                return True
 
 
 def _in_order(cache: Root, stamp: str) -> Iterator[str]:

@@ -16,7 +16,7 @@ from mlops_cli.fsio import ops, temporaries
 from mlops_cli.fsio.durable import OBJECTS, TREES
 from mlops_cli.fsio.paths import Root
 from mlops_cli.store import tree
-from mlops_cli.store.shelf import BESIDE, SMALL, Shelf, hash_rest, linked_object, read_all
+from mlops_cli.store.shelf import BESIDE, SMALL, Shelf, hash_beside, hash_rest, linked_object, read_all
 from mlops_cli.store.tree import DEPTH_LIMIT, TreeEntry
 
 TRIES = 3
@@ -182,22 +182,14 @@ def _add_small(shelf: Shelf, source: int, before: os.stat_result) -> tuple[Diges
 
 
 def _add_large(shelf: Shelf, source: int, before: os.stat_result, reflink: bool, go_on: GoOn) -> tuple[Digest, int] | None:
-    from mlops_cli.store.arriving import copy_hashed  # few files are so large
-    from mlops_cli.store.beside import Flowing
-
     fd, temporary = shelf.new_temporary()
-    flowing = Flowing(fd)
-
-    def put(part: memoryview) -> None:
-        go_on()
-        flowing.write(part)
-
     with _dropped_on_error(shelf, fd, temporary):
         if reflink and ops.reflink(source, fd):
             digest, size = hash_rest(fd, ops.fstat(fd).st_size)
+        elif before.st_size >= BESIDE:
+            digest, size = _copy_huge(source, fd, before.st_size, shelf.batch.durability != 'none', go_on)
         else:
-            found = copy_hashed(source, fd, before.st_size, go_on) if before.st_size >= BESIDE else None
-            digest, size = found or hash_rest(source, before.st_size, put)
+            digest, size = _copy_flowing(source, fd, before.st_size, go_on)
         changed = not same_state(before, ops.fstat(source))
         present = not changed and shelf.sound(digest, size) and shelf.freshen(digest)
     if changed or present:
@@ -206,6 +198,36 @@ def _add_large(shelf: Shelf, source: int, before: os.stat_result, reflink: bool,
     else:
         shelf.adopt(digest, fd, temporary, OBJECTS)
     return None if changed else (digest, size)
+
+
+def _copy_huge(source: int, target: int, size: int, durable: bool, go_on: GoOn) -> tuple[Digest, int]:
+    """The quickest of three ways: what has to wait for the medium goes straight there."""
+    from mlops_cli.fsio import direct  # few files are so large
+    from mlops_cli.store.arriving import copy_hashed
+
+    if not (durable and (straight := direct.Direct(target)).on):
+        return copy_hashed(source, target, size, go_on) or _copy_flowing(source, target, size, go_on)
+
+    def put(part: memoryview) -> None:
+        go_on()
+        straight.write(part)
+
+    try:
+        return hash_beside(source, put, direct.BLOCK)
+    finally:
+        straight.end()
+
+
+def _copy_flowing(source: int, target: int, size: int, go_on: GoOn) -> tuple[Digest, int]:
+    from mlops_cli.store.beside import Flowing
+
+    flowing = Flowing(target)
+
+    def put(part: memoryview) -> None:
+        go_on()
+        flowing.write(part)
+
+    return hash_rest(source, size, put)
 
 
 def _recorded(name: str, record: bytes) -> TreeEntry:

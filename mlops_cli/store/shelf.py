@@ -446,7 +446,7 @@ def hash_rest(fd: int, size: int, write: Callable[[memoryview], object] | None =
             write(memoryview(data))
         return digest_of(data), len(data)
     if write and size >= BESIDE:
-        return _hash_beside(fd, write)
+        return hash_beside(fd, write)
     seen = hasher(threads=ALL_CORES if size >= LARGE else 1)
     view = memoryview(bytearray(min(size, BLOCK)))
     total = 0
@@ -460,12 +460,15 @@ def hash_rest(fd: int, size: int, write: Callable[[memoryview], object] | None =
     return Digest(seen.hexdigest()), total
 
 
-def _hash_beside(fd: int, write: Callable[[memoryview], object]) -> tuple[Digest, int]:
-    """As hash_rest, with the writing in another thread: it is what takes the time, and hashing by one thread costs less."""
+def hash_beside(fd: int, write: Callable[[memoryview], object], block: int = BESIDE_BLOCK) -> tuple[Digest, int]:
+    """As hash_rest, with the writing in another thread: it is what takes the time, and hashing by one thread costs less.
+    ``block``: bytes that ``write`` gets at a time, at the start of a page; fewer at the end."""
+    from mmap import mmap
+
     from mlops_cli.store.beside import Beside
 
     seen, total = hasher(), 0
-    views = [memoryview(bytearray(BESIDE_BLOCK)) for _ in range(2)]
+    views = [memoryview(mmap(-1, block)) for _ in range(2)]
     with Beside(write) as beside, ops.Naming(fd):
         while count := os.readv(fd, [views[0]]):
             part = views[0][:count]

@@ -11,7 +11,7 @@ import pytest
 
 from mlops_cli.core.digest import digest_of
 from mlops_cli.core.errors import UserError
-from mlops_cli.fsio import ops
+from mlops_cli.fsio import direct, ops
 from mlops_cli.fsio.paths import Root
 from mlops_cli.store import arriving, ingest, materialise
 from mlops_cli.store.arriving import copy_hashed
@@ -26,6 +26,7 @@ def small_is_large(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(ingest, 'BESIDE', 1 << 20)
     monkeypatch.setattr(materialise, 'BESIDE', 1 << 20)
     monkeypatch.setattr(arriving, 'WINDOW', 100_000)  # no multiple of a page
+    monkeypatch.setattr(direct, '_KINDS', frozenset())  # where that goes, the system is not asked to copy
 
 
 @pytest.fixture
