@@ -14,9 +14,10 @@ from mlops_cli.pipeline.spec import Output, Pipeline, Stage
 _ROLES = {'out': 'outs', 'metric': 'metrics', 'plot': 'plots'}
 
 
-def check(pipeline: Pipeline, axes: Mapping[str, Sequence[str]], broken: Iterable[str], problems: Problems) -> None:
+def check(pipeline: Pipeline, axes: Mapping[str, Sequence[str]], broken: Iterable[str], rules: Sequence[str],
+          problems: Problems) -> None:  # fmt: skip
     """Notes every mistake.  ``axes``: group -> the axes of its matrix.  ``broken``: groups that are in the file and could not
-    be built."""
+    be built.  ``rules``: the files that say what the stages are."""
     before = len(problems.errors)
     _one_maker(pipeline, axes, problems)
     _nothing_nested(pipeline, problems)
@@ -24,7 +25,7 @@ def check(pipeline: Pipeline, axes: Mapping[str, Sequence[str]], broken: Iterabl
         _not_its_own(stage, problems)
         _kept_apart(stage, problems)
         _reports_apart(stage, problems)
-        _leaves_its_rules(stage, pipeline.files, problems)
+        _leaves_its_rules(stage, rules, problems)
     _names(pipeline, set(broken), problems)
     if len(problems.errors) == before:
         problems.errors += graph.loops(pipeline, graph.edges(pipeline))

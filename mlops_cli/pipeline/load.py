@@ -229,7 +229,8 @@ def _assemble(files: list[_File], root: FilePath, sources: Sources, environ: Map
     first = files[0].document.value if files else {}
     pipeline = Pipeline(_text(first.get('name')) or os.path.basename(os.path.realpath(root)), stages, tuple(sources.files),
                         tuple(sources.absent), _text(first.get('desc')))
-    check(pipeline, axes, broken, problems)
+    idle = sources.idle - sources.used
+    check(pipeline, axes, broken, [file for file in pipeline.files if file not in idle], problems)
     return pipeline
 
 

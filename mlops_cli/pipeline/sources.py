@@ -60,7 +60,8 @@ class Sources:
     """Reads files of the project and remembers which.  ``overlay``: (file, dotted key) -> value of ``--set``.  ``given``: what
     files hold in place of what they hold on disk.
 
-    ``files``: each with its bytes and their digest.  ``steady``: each was the same whenever it was looked at."""
+    ``files``: each with its bytes and their digest.  ``steady``: each was the same whenever it was looked at.  ``idle``,
+    ``used``: parameter files beside pipeline files whose templates cannot, or may, use a value of them."""
 
     def __init__(self, root: Root, overlay: Overlay, given: Mapping[str, bytes] | None = None) -> None:
         self.root = root
@@ -69,6 +70,8 @@ class Sources:
         self.files: dict[str, tuple[int, str]] = {}
         self.absent: dict[str, None] = {}
         self.steady = True
+        self.idle: set[str] = set()
+        self.used: set[str] = set()
         self._values: dict[str, dict[str, Any]] = {}
 
     def bytes_of(self, rel: str, limit: int) -> bytes | None:
@@ -148,7 +151,9 @@ def scope_of(document: Document, folder: str, sources: Sources, problems: Proble
             if not named.endswith(paramfile.SUFFIXES):
                 raise UserError(f'{named} is no parameter file', hint=f'those end in {", ".join(paramfile.SUFFIXES)}')
         file = named or _join(folder, layout.PARAMS_FILE)
-        values = _values_of(file, named is None and not _uses_values(document), sources)
+        idle = named is None and not _uses_values(document)
+        (sources.idle if idle else sources.used).add(file)
+        values = _values_of(file, idle, sources)
         if values is None and named:
             raise UserError(f'there is no parameter file {file}', hint='make it, or remove params')
         scope = Scope({}).merged(values or {}, origin=file)

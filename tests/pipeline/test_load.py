@@ -12,7 +12,7 @@ import jsonschema_rs
 import pytest
 import yaml
 
-from mlops_cli.core.errors import Where
+from mlops_cli.core.errors import UserErrors, Where
 from mlops_cli.pipeline import graph
 from mlops_cli.pipeline.load import load, schema
 from mlops_cli.pipeline.spec import (
@@ -219,6 +219,17 @@ stages:
     assert found.stages['s'].command.words == ('x r/2/x 2 3',) and found.stages['s'].wdir == 'c'
     assert found.stages['t'].command.words == ('x none',)
     assert found.files == ('pipeline.yaml', 'params.yaml', 'more.toml', 'some.json', 'c/sub/own.yaml') and not found.absent
+
+
+def test_a_stage_may_make_params_yaml_where_no_template_uses_it(tmp_path: Path) -> None:
+    text = 'stages: {a: {cmd: x, outs: [params.yaml]}, b: {cmd: "y", params: [lr]}}\n'
+    files = {'pipeline.yaml': text, 'params.yaml': 'lr: 1\n'}
+    assert made(tmp_path, files).stages['b'].params[0].file == 'params.yaml'
+    with pytest.raises(UserErrors, match='the pipeline is read from the output'):
+        made(tmp_path, {**files, 'pipeline.yaml': text.replace('"y"', '"y ${lr}"')})
+    more = {'pipeline.yaml': text.replace('stages', 'include: [c.yaml]\nstages'), 'c.yaml': 'stages: {c: {cmd: "z ${lr}"}}\n'}
+    with pytest.raises(UserErrors, match='the pipeline is read from the output'):
+        made(tmp_path, {**files, **more})
 
 
 def test_an_overlay_is_what_templates_see(tmp_path: Path) -> None:

@@ -17,6 +17,7 @@ from mlops_cli.core.near import did_you_mean
 _MD5 = re.compile(r'[0-9a-f]{32}(\.dir)?')
 _ROOT = ('md5', 'wdir', 'deps', 'outs', 'frozen', 'locked', 'meta', 'always_changed', 'desc')
 LEGACY = 'md5-dos2unix'
+_OLD_STAGE = 'make its cmd, deps and outs a stage of a dvc.yaml, and remove it; dvc commit --force records what lies there'
 _FLAGS = ('cache', 'persist', 'remote', 'push', 'desc', 'type', 'labels', 'meta')
 
 
@@ -26,8 +27,8 @@ def lock_of(loaded: Loaded, stages: Mapping[str, Stage]) -> dict[str, Locked]:
     if not isinstance(value, dict):
         raise UserError('a dvc.lock is a mapping', where=loaded.where())
     if value.get('schema') != '2.0':
-        raise UserError('DVC reads only locks of schema 2.0', where=loaded.where('schema'),
-                        hint='dvc commit writes it anew')
+        raise UserError('DVC 3 reads only locks of schema 2.0', where=loaded.where('schema'),
+                        hint='remove it: dvc commit --force writes it anew, of what lies there; or dvc commit of DVC 2')
     found: dict[str, Locked] = {}
     entries = value.get('stages') or {}
     if not isinstance(entries, dict):
@@ -86,8 +87,9 @@ def tracked_of(loaded: Loaded, file: str, root: str) -> list[Tracked]:
         raise UserError('a .dvc file is a mapping', where=loaded.where())
     for key in value:
         if key not in _ROOT:
-            hint = 'DVC 1 wrote stages so: dvc 1 can turn it into a dvc.yaml' if key == 'cmd' else did_you_mean(str(key), _ROOT)
-            raise UserError(f'DVC knows no key {key!r} here', where=loaded.where(key), hint=hint)
+            if key == 'cmd':
+                raise UserError('a stage in a .dvc file, which DVC 3 does not read', where=loaded.where(key), hint=_OLD_STAGE)
+            raise UserError(f'DVC knows no key {key!r} here', where=loaded.where(key), hint=did_you_mean(str(key), _ROOT))
     wdir = posixpath.normpath(posixpath.join(posixpath.dirname(file) or '.', str(value.get('wdir') or '.')))
     outs, deps = value.get('outs') or [], value.get('deps') or []
     if not isinstance(outs, list) or not isinstance(deps, list):

@@ -206,6 +206,29 @@ def test_mistakes_are_told_with_their_places(dvc: Dvc) -> None:
     assert not dvc.project.exists('pipeline.yaml')
 
 
+def test_what_dvc_three_reads_no_more_is_told_with_what_to_do(dvc: Dvc) -> None:
+    project = dvc.project
+    project.write('old.dvc', 'md5: 5d41402abc4b2a76b9719d911017c592\ncmd: echo 1 > o\nouts:\n- path: o\n')
+    project.write('dvc.lock', 'head:\n  cmd: tail -1 data/raw.csv > out.csv\n')
+    said = project.mlops('adopt', 'dvc', code=2).err
+    assert 'old.dvc:2:1: a stage in a .dvc file, which DVC 3 does not read' in said and 'dvc commit --force' in said
+    assert 'dvc.lock: DVC 3 reads only locks of schema 2.0' in said
+
+
+def test_a_parameter_file_that_a_stage_makes_says_nothing_of_the_stages(dvc: Dvc) -> None:
+    project = dvc.project
+    project.write('p.yaml', 'lines: 1\n')
+    project.write('dvc.yaml', 'stages:\n  make:\n    cmd: cp p.yaml params.yaml\n    deps: [p.yaml]\n    outs:\n'
+                              '    - params.yaml: {persist: true}\n'
+                              '  head:\n    cmd: tail -${lines} data/raw.csv > out.csv\n    params: [lines]\n'
+                              '    outs: [out.csv]\n')  # fmt: skip
+    project.mlops('adopt', 'dvc')
+    assert '${' not in project.read('pipeline.yaml')
+    project.mlops('run')
+    assert project.mlops('status').code == 0 and project.read('out.csv') == '2\n'
+    assert json.loads(project.mlops('graph', '--json').out)['edges'] == [['make', 'head']]
+
+
 def test_a_pipeline_that_follows_is_derived_again_and_never_edited(dvc: Dvc) -> None:
     project = dvc.project
     project.mlops('adopt', 'dvc', '--follow')
