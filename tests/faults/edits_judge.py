@@ -194,8 +194,9 @@ class Played:
 
         def meanwhile() -> None:
             old = content(root / path)
+            begun = being_made(root, path) and not os.path.lexists(root / path)
             new = edit(root, path, how, number)
-            log.write_text(json.dumps({'path': path, 'old': old if new else None, 'new': new}))
+            log.write_text(json.dumps({'path': path, 'old': old if new else None, 'new': new, 'begun': begun}))
 
         return forked.do(act.words, root, environ, kill_before=act.kill, edit_before=at, edit=meanwhile)
 
@@ -209,6 +210,8 @@ class Played:
     def _conserved(self, act: Act, before: Seen, after: Seen, edited: Mapping[str, str] | None) -> None:
         owed = before.all(without=(act.tree, edited['path']) if edited and edited['new'] else None)
         owed |= {edited['new']} if edited and edited['new'] else set()
+        if edited and edited.get('begun') and after.trees[act.tree].get(edited['path']) not in (None, edited['new']):
+            owed.discard(edited['new'])  # the stage's own command wrote over it, as it may: it had begun
         there = after.all()
         if not self.pending:
             there -= after.aside - (after.store | after.kept | {one for tree in after.trees for one in tree.values()})
@@ -390,6 +393,22 @@ class Played:
         unknown = words[0] == 'checkout' and done.code == 1  # that nothing is recorded for the present state is an answer
         if done.code and not unknown and len(self.problems) == before:
             self.bad(Bad.STUCK, f'at the end: {done.said}')
+
+
+def being_made(root: Path, path: str) -> bool:
+    """Whether a stage has begun, and not ended, that makes this: what stood there is aside, and its command writes there."""
+    begun: set[str] = set()
+    for journal in (root / '.mlops/local/journal').glob('*'):
+        for line in journal.read_bytes().splitlines():
+            try:
+                record = json.loads(line[line.index(b'{') :])
+            except ValueError:
+                continue
+            if record.get('do') == 'begin' and record.get('kind') == 'run' and below(path) in record.get('outputs', ()):
+                begun.add(record['attempt'])
+            elif record.get('do') == 'end':
+                begun.discard(record['attempt'])
+    return bool(begun)
 
 
 def delete(path: Path) -> None:
