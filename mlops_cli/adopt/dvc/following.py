@@ -7,13 +7,13 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable
 
+from mlops_cli.adopt.dvc import reading
 from mlops_cli.core import layout
 from mlops_cli.core.classes import dataclass
 from mlops_cli.core.digest import digest_of
 from mlops_cli.core.errors import ExitCode, UserError, Where
 from mlops_cli.core.paths import check_path
 from mlops_cli.core.patterns import pattern
-from mlops_cli.fsio.atomic import read_file
 from mlops_cli.fsio.paths import Root
 
 MARK = '# mlops follows DVC: '
@@ -68,7 +68,7 @@ def state(root: Root, files: Iterable[str]) -> str:
     parts: list[bytes] = []
     for name in files:
         try:
-            parts.append(f'{name}\0{digest_of(read_file(root, name, LIMIT)).hex}\n'.encode())
+            parts.append(f'{name}\0{digest_of(reading.read(root, name, LIMIT)).hex}\n'.encode())
         except (FileNotFoundError, NotADirectoryError):
             parts.append(f'{name}\0-\n'.encode())
     return _short(b''.join(parts))

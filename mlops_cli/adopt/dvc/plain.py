@@ -120,7 +120,8 @@ def _command(stage: Stage, notes: list[str]) -> Any:
 
 
 def _relative(path: str, wdir: str) -> str:
-    return escaped(posixpath.relpath(path, wdir))
+    text = escaped(posixpath.relpath(path, wdir))
+    return f'./{text}' if text.startswith('~') else text  # a folder of that name: DVC expands nothing either
 
 
 def _deps(stage: Stage, notes: list[str]) -> list[Any]:

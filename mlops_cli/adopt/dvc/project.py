@@ -13,15 +13,16 @@ from mlops_cli import git
 from mlops_cli.adopt.dvc import config as settings
 from mlops_cli.adopt.dvc import schema, values, yaml12
 from mlops_cli.adopt.dvc.agreement import check
+from mlops_cli.adopt.dvc.links import settle
+from mlops_cli.adopt.dvc.reading import read
 from mlops_cli.adopt.dvc.recorded import lock_of, tracked_of
 from mlops_cli.adopt.dvc.resolver import Resolver
 from mlops_cli.adopt.dvc.shape import stage_of
 from mlops_cli.adopt.dvc.stages import File, Tracked
 from mlops_cli.core.classes import dataclass, field
 from mlops_cli.core.errors import UserError, UserErrors, Where
-from mlops_cli.core.paths import join_path
+from mlops_cli.core.paths import check_path
 from mlops_cli.fingerprint.ignore import Ignore
-from mlops_cli.fsio.atomic import read_file
 from mlops_cli.fsio.errors import machine_error
 from mlops_cli.fsio.paths import FolderEntry, Root
 
@@ -53,6 +54,8 @@ def load(root: Root, environ: Mapping[str, str]) -> Project:
     problems: list[UserError] = []
     for path in _found(project, reader, problems):
         del path
+    if not problems:
+        settle(project)
     problems = problems or check(project)
     if problems:
         raise UserErrors(problems)
@@ -74,11 +77,11 @@ def _found(project: Project, reader: _Reader, problems: list[UserError]) -> Iter
                 _take_ignore(project, folder)
             for entry in entries:
                 path = entry.name if folder == '.' else f'{folder}/{entry.name}'
-                if entry.is_symlink() or _is_ignored(project, path, entry):
+                if _is_ignored(project, path, entry):
                     continue
                 if entry.is_dir():
                     folders.append(path)
-                elif entry.is_file() and (entry.name == PROJECT_FILE or entry.name.endswith(SUFFIX)):
+                elif (entry.name == PROJECT_FILE or entry.name.endswith(SUFFIX)) and _is_file(root, path, entry):
                     files.append(path)
         seen += len(level)
         if seen > FOLDERS_LIMIT:
@@ -96,6 +99,11 @@ def _found(project: Project, reader: _Reader, problems: list[UserError]) -> Iter
                 yield path
         level = [folder for folder in sorted(folders)
                  if folder not in unseen and folder not in made and not _is_project(root, folder)]
+
+
+def _is_file(root: Root, path: str, entry: FolderEntry) -> bool:
+    """A file, or as to DVC a link to one."""
+    return entry.is_file() or (entry.is_symlink() and os.path.isfile(root.full(path)))
 
 
 def _is_project(root: Root, folder: str) -> bool:
@@ -122,7 +130,7 @@ def take_ignores(project: Project) -> list[tuple[str, Ignore]]:
 
 def _take_ignore(project: Project, folder: str) -> None:
     rel = IGNORE if folder == '.' else f'{folder}/{IGNORE}'
-    lines = read_file(project.root, rel, 1 << 20).decode('utf-8', 'surrogateescape').splitlines()
+    lines = read(project.root, rel, 1 << 20).decode('utf-8', 'surrogateescape').splitlines()
     project.ignored.append((folder, Ignore(tuple(line.strip() for line in lines))))
 
 
@@ -154,18 +162,19 @@ class _Reader:
 
     def bytes_of(self, rel: str, limit: int) -> bytes | None:
         try:
-            return read_file(self.root, rel, limit)
+            return read(self.root, rel, limit)
         except (FileNotFoundError, NotADirectoryError):
             return None
         except OSError as error:
             raise machine_error(error, f'read {rel}') from None
 
     def parameters(self, folder: str, written: str) -> tuple[str, Any] | None:
-        try:
-            rel = join_path(posixpath.normpath(folder), written)
-        except ValueError as error:
-            raise UserError(f'{written} {error}') from None
-        self.project.read.add(rel)
+        rel = posixpath.normpath(posixpath.join(folder, written))
+        if not rel.startswith(('/', '../')):  # what lies around the project is nothing that a pipeline.yaml can follow
+            try:
+                self.project.read.add(check_path(rel))
+            except ValueError as error:
+                raise UserError(f'{written} {error}') from None
         if rel not in self.values:
             data = self.bytes_of(rel, values.SIZE_LIMIT)
             if data is None:

@@ -8,10 +8,10 @@ from typing import Any
 from mlops_cli.adopt.dvc import values
 from mlops_cli.adopt.dvc.hashes import Hashes
 from mlops_cli.adopt.dvc.objects import Cache
+from mlops_cli.adopt.dvc.reading import read
 from mlops_cli.adopt.dvc.stages import Hash, Locked, Stage
 from mlops_cli.core.classes import dataclass
 from mlops_cli.core.errors import UserError
-from mlops_cli.fsio.atomic import read_file
 from mlops_cli.fsio.paths import Root
 
 
@@ -114,7 +114,7 @@ class Judge:
     def _values(self, file: str) -> Any:
         if file not in self._params:
             try:
-                self._params[file] = values.read(read_file(self.root, file, values.SIZE_LIMIT), file)
+                self._params[file] = values.read(read(self.root, file, values.SIZE_LIMIT), file)
             except (FileNotFoundError, NotADirectoryError, IsADirectoryError):
                 self._params[file] = None
             except UserError as error:

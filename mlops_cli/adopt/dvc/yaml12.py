@@ -99,6 +99,9 @@ class _Reader:
                 documents += 1
                 if documents > 1:
                     raise self.fail(event, 'a second document starts here, and DVC reads one')
+                if event.version == (1, 1):
+                    raise self.fail(event, 'DVC reads what follows by the rules of YAML 1.1, where yes and 012 are no text',
+                                    'remove the line %YAML 1.1, and write true, false and numbers as YAML 1.2 does')
                 value = self.value(self.next(), (), 0)
         return value
 

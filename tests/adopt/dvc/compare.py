@@ -17,6 +17,7 @@ from typing import Any
 
 from mlops_cli.adopt.dvc import project as projects
 from mlops_cli.adopt.dvc.convert import convert
+from mlops_cli.adopt.dvc.stages import Path as DvcPath
 from mlops_cli.core.errors import UserError
 from mlops_cli.fsio.paths import Root
 from mlops_cli.pipeline import graph
@@ -40,6 +41,12 @@ def ask(python: str, folders: Sequence[Path], home: Path, *, status: bool = Fals
     return [json.loads(line) for line in lines]
 
 
+def shown(path: DvcPath, folder: Path) -> str:
+    """As DVC names it: from the project also where mlops cannot hold it."""
+    top = os.path.join(os.path.realpath(folder), '')
+    return path.path or (path.far[len(top) :] if path.far.startswith(top) else path.written)
+
+
 def of_dvc_here(folder: Path) -> dict[str, Any]:
     """The same of ours, from the DVC files."""
     try:
@@ -53,10 +60,10 @@ def of_dvc_here(folder: Path) -> dict[str, Any]:
             stages[stage.name] = {
                 'cmd': stage.cmd,
                 'wdir': stage.wdir,
-                'deps': sorted(dep.path or dep.written for dep in stage.deps),
-                'params': {one.file.path or one.file.written: sorted(set(one.keys)) for one in stage.params},
+                'deps': sorted(shown(dep, folder) for dep in stage.deps),
+                'params': {shown(one.file, folder): sorted(set(one.keys)) for one in stage.params},
                 'outs': {
-                    out.path.path or out.path.written: {
+                    shown(out.path, folder): {
                         'cache': out.cached, 'persist': bool(out.flags.get('persist')),
                         'metric': out.kind == 'metrics', 'plot': out.kind == 'plots',
                     }
@@ -67,7 +74,7 @@ def of_dvc_here(folder: Path) -> dict[str, Any]:
             }  # fmt: skip
     data: dict[str, list[str]] = {}
     for one in project.tracked:
-        data.setdefault(one.file, []).append(one.path.path or one.path.written)
+        data.setdefault(one.file, []).append(shown(one.path, folder))
     return {'stages': stages, 'data': {name: sorted(paths) for name, paths in data.items()}}
 
 

@@ -229,6 +229,47 @@ def test_a_parameter_file_that_a_stage_makes_says_nothing_of_the_stages(dvc: Dvc
     assert json.loads(project.mlops('graph', '--json').out)['edges'] == [['make', 'head']]
 
 
+def test_links_of_a_project_are_followed_in_it(dvc: Dvc) -> None:
+    project = dvc.project
+    for old, new in (('params.yaml', 'conf/p.yaml'), ('dvc.yaml', 'conf/pipe.yaml'), ('data/raw.csv.dvc', 'conf/raw.dvc')):
+        (project.path / 'conf').mkdir(exist_ok=True)
+        (project.path / old).rename(project.path / new)
+        (project.path / old).symlink_to(project.path / new)
+    (project.path / 'l').symlink_to('data')
+    project.write('conf/pipe.yaml', project.read('conf/pipe.yaml').replace('deps: [data/', 'deps: [l/'))
+    project.write('dvc.lock', project.read('dvc.lock').replace('{path: data/', '{path: l/'))
+    project.mlops('adopt', 'dvc')
+    assert project.verdicts() == {'head': 'fresh'} and 'deps: [data/raw.csv, params.yaml]' in project.read('pipeline.yaml')
+    project.write('conf/p.yaml', 'lines: 2\n')
+    assert project.verdicts() == {'head': 'run'}
+
+
+@pytest.mark.parametrize('dep', ['far', 'far/a', 'nowhere/a'])
+def test_what_a_link_leads_out_of_the_project_is_told(dvc: Dvc, tmp_path: Path, dep: str) -> None:
+    project = dvc.project
+    (tmp_path / 'elsewhere').mkdir()
+    (project.path / 'far').symlink_to(tmp_path / 'elsewhere')
+    (project.path / 'nowhere').symlink_to(tmp_path / 'nowhere')
+    project.write('dvc.yaml', f'stages:\n  read:\n    cmd: echo\n    deps: [{dep}]\n    outs: [o]\n')
+    assert f'{dep} is out of the project, by a symbolic link: it is no dependency here' in project.mlops('adopt', 'dvc').out
+    assert project.verdicts() == {'read': 'run'}
+
+
+def test_values_beside_the_project_are_those_of_its_repository_alone(project: Project, tmp_path: Path) -> None:
+    project.init_git()
+    (tmp_path / 'far.yaml').write_text('word: far\n')
+    project.write('conf/near.yaml', 'word: near\n')
+    project.write('sub/.dvc/config', '')
+    project.write('sub/dvc.yaml', 'vars: [../conf/near.yaml]\nstages: {say: {cmd: "echo ${word}", outs: [o]}}\n')
+    project.mlops('adopt', 'dvc', '-C', 'sub')
+    assert 'cmd: echo near' in project.read('sub/pipeline.yaml')
+    for path in ('../../far.yaml', '../.git/config', 'link.yaml'):
+        project.write('sub/dvc.yaml', f'vars: [{path}]\nstages: {{}}\n')
+        (project.path / 'sub/link.yaml').unlink(missing_ok=True)
+        (project.path / 'sub/link.yaml').symlink_to(tmp_path / 'far.yaml')
+        assert f'{path} leads out of the repository' in project.mlops('adopt', 'dvc', '-C', 'sub', code=2).err
+
+
 def test_a_pipeline_that_follows_is_derived_again_and_never_edited(dvc: Dvc) -> None:
     project = dvc.project
     project.mlops('adopt', 'dvc', '--follow')

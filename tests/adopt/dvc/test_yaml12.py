@@ -39,6 +39,7 @@ def test_merge_keys_and_aliases_mean_what_they_mean() -> None:
     ('a: [1\nb: 2\n', 2, 'not YAML'),
     ('---\na: 1\n---\nb: 2\n', 3, 'a second document'),
     ('a: 2020-13-45\n', 1, 'month'),
+    ('# old\n%YAML 1.1\n---\na: yes\n', 2, r'rules of YAML 1\.1'),
 ])  # fmt: skip
 def test_mistakes_have_a_place(text: str, line: int, said: str) -> None:
     with pytest.raises(UserError, match=said) as caught:
