@@ -24,10 +24,9 @@ class Everything(Protocol):
 
 def settle(project: Everything) -> None:
     """Names each path as it is reached without links above it; one that a link leads out of the project lies elsewhere.  Of
-    what DVC places the last link stays: it may be one into DVC's cache.  Raises UserError."""
+    an output the last link stays: it may be one into DVC's cache.  Raises UserError."""
     links = _Links(project.root)
-    outs = [out.path for file in project.files for stage in file.stages for out in stage.outs]
-    placed = {path.path for path in [*outs, *(one.path for one in project.tracked)]}
+    placed = {out.path.path for file in project.files for stage in file.stages for out in stage.outs}
     for number, file in enumerate(project.files):
         stages = {stage.key: _stage(links, stage, placed) for stage in file.stages}
         if all(stages[stage.key] is stage for stage in file.stages):

@@ -61,7 +61,7 @@ class Judge:
                 unseen.append(out.path.written)
             elif known is None or not known.value:
                 reasons.append(f'{path}: nothing is recorded of it')
-            elif not (found := self.hashes.of(path, known.name)):
+            elif not (found := self._hash(path, known.name, reasons)):
                 absent.append(path)
             elif found != known.value:
                 reasons.append(f'{path} differs from what is recorded')
@@ -75,12 +75,19 @@ class Judge:
                 unseen.append(dep.written)
             elif known is None or not known.value:
                 reasons.append(f'{dep.path}: nothing is recorded of it')
-            elif not (found := self.hashes.of(dep.path, known.name)):
+            elif not (found := self._hash(dep.path, known.name, reasons)):
                 if not self._covered(dep.path, known):
                     reasons.append(f'{dep.path} is missing')
             elif found != known.value:
                 reasons.append(f'{dep.path} changed since')
         return reasons
+
+    def _hash(self, path: str, name: str, reasons: list[str]) -> str:
+        try:
+            return self.hashes.of(path, name)
+        except UserError as error:
+            reasons.append(error.message)
+            return ''
 
     def _covered(self, path: str, known: Hash) -> bool:
         """Whether what is recorded of a missing input is what its maker, or its .dvc file, says."""

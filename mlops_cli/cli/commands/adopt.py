@@ -71,7 +71,7 @@ def dvc(
             out_lines([one_line(line) for line in converted.text.splitlines()], foreign=True)
             return 0
         folder = cache or (None if project.config.cache_by_git else project.config.cache)
-        _refuse_links(project, folder)
+        _refuse_links(project, cache or project.config.cache)  # looked at, not read, so also where that came by git
         made = _write(root, project, converted, follow) + _write_ignored(root, project, converted)
         with Cache(folder) as theirs, ExitStack() as stack:
             far = None

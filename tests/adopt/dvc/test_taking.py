@@ -179,7 +179,23 @@ def test_links_into_the_cache_are_refused_before_anything_is_written(dvc: Dvc) -
     (dvc.project.path / 'out.csv').unlink()
     (dvc.project.path / 'out.csv').symlink_to(target)
     assert 'dvc checkout --relink' in dvc.project.mlops('adopt', 'dvc', code=5).err
+    shared = dvc.project.path.parent / 'shared'
+    (dvc.project.path / '.dvc/cache').rename(shared)
+    dvc.project.write('.dvc/config', f'[cache]\n    type = symlink\n    dir = {shared}\n')  # by git: not read, and yet known
+    (dvc.project.path / 'out.csv').unlink()
+    (dvc.project.path / 'out.csv').symlink_to(shared / target.relative_to(dvc.project.path / '.dvc/cache'))
+    assert 'dvc checkout --relink' in dvc.project.mlops('adopt', 'dvc', code=5).err
     assert not dvc.project.exists('pipeline.yaml')
+
+
+def test_an_output_that_is_a_link_to_elsewhere_counts_as_none(dvc: Dvc, tmp_path: Path) -> None:
+    (dvc.project.path / 'out.csv').unlink()
+    (dvc.project.path / 'out.csv').symlink_to(tmp_path / 'nowhere')
+    (dvc.project.path / 'data/raw.csv').unlink()
+    (dvc.project.path / 'data/raw.csv').symlink_to(tmp_path / 'nowhere')
+    said = dvc.project.mlops('adopt', 'dvc').out
+    assert 'out.csv is a link out of the project' in said and 'data/raw.csv is out of the project, by a symbolic link' in said
+    assert dvc.project.verdicts() == {'head': 'run'}
 
 
 def test_what_only_a_remote_has_is_fetched_where_that_is_asked_for(dvc: Dvc, tmp_path: Path) -> None:
