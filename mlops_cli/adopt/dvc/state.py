@@ -6,10 +6,11 @@ from collections.abc import Mapping
 from typing import Any
 
 from mlops_cli.adopt.dvc import values
-from mlops_cli.adopt.dvc.hashes import Hashes
+from mlops_cli.adopt.dvc.hashes import Hashes, folder_md5
+from mlops_cli.adopt.dvc.links import OUT
 from mlops_cli.adopt.dvc.objects import Cache
 from mlops_cli.adopt.dvc.reading import read
-from mlops_cli.adopt.dvc.stages import Hash, Locked, Stage
+from mlops_cli.adopt.dvc.stages import Hash, Locked, Path, Stage
 from mlops_cli.core.classes import dataclass
 from mlops_cli.core.errors import UserError
 from mlops_cli.fsio.paths import Root
@@ -55,7 +56,7 @@ class Judge:
                     reasons += self._param(param.file.path, param.keys, lock.params.get(param.file.path))
         absent: list[str] = []
         for out in stage.outs:
-            path = out.path.path
+            path = self._inside(out.path)
             known = lock.outs.get(path or out.path.written)
             if path is None:
                 unseen.append(out.path.written)
@@ -63,6 +64,8 @@ class Judge:
                 reasons.append(f'{path}: nothing is recorded of it')
             elif not (found := self._hash(path, known.name, reasons)):
                 absent.append(path)
+                if out.path.path is None:
+                    reasons.append(f'{path} is missing')
             elif found != known.value:
                 reasons.append(f'{path} differs from what is recorded')
         return State(tuple(reasons), tuple(absent), tuple(unseen))
@@ -70,17 +73,24 @@ class Judge:
     def _deps(self, stage: Stage, lock: Locked, unseen: list[str]) -> list[str]:
         reasons: list[str] = []
         for dep in stage.deps:
-            known = lock.deps.get(dep.path or dep.written)
-            if dep.path is None:
+            path = self._inside(dep)
+            known = lock.deps.get(path or dep.written)
+            if path is None:
                 unseen.append(dep.written)
             elif known is None or not known.value:
-                reasons.append(f'{dep.path}: nothing is recorded of it')
-            elif not (found := self._hash(dep.path, known.name, reasons)):
-                if not self._covered(dep.path, known):
-                    reasons.append(f'{dep.path} is missing')
+                reasons.append(f'{path}: nothing is recorded of it')
+            elif not (found := self._hash(path, known.name, reasons)):
+                if not self._covered(path, known):
+                    reasons.append(f'{path} is missing')
             elif found != known.value:
-                reasons.append(f'{dep.path} changed since')
+                reasons.append(f'{path} changed since')
         return reasons
+
+    def _inside(self, path: Path) -> str | None:
+        """A path in the project, also one that nothing here can be named by: with a backslash, to DVC a sign like others."""
+        if path.path is None and path.elsewhere != OUT and path.far.startswith(f'{self.root.path}/'):
+            return path.far[len(self.root.path) + 1 :]
+        return path.path
 
     def _hash(self, path: str, name: str, reasons: list[str]) -> str:
         try:
@@ -96,8 +106,11 @@ class Judge:
         above = path
         while above := above.rpartition('/')[0]:
             if above in self.recorded:
-                rows = self.cache.rows(self.recorded[above]) or []
-                return dict(rows).get(path[len(above) + 1 :]) == known.value
+                rows, below = self.cache.rows(self.recorded[above]) or [], path[len(above) + 1 :]
+                if known.is_folder:
+                    inner = [(rel[len(below) + 1 :], md5) for rel, md5 in rows if rel.startswith(f'{below}/')]
+                    return folder_md5(inner) == known.value
+                return dict(rows).get(below) == known.value
         return False
 
     def _param(self, file: str, keys: tuple[str, ...], known: Mapping[str, Any] | None) -> list[str]:

@@ -148,6 +148,9 @@ class Adoption:
                 ref = taking.content(known)
                 if ref is None:
                     self.taken.missing[path] = self.cache.lacks(known)
+                elif out.flags.get('persist'):
+                    why = 'a stage that goes on from its output is not restored'
+                    self.taken.notes.append((path, f'dvc checkout brings it: {why}'))
             elif state.clean and known is not None:
                 ref = self._from_workspace(bench, taking, path, known)
             else:

@@ -13,6 +13,7 @@ from mlops_cli.core.refs import ref_document
 from mlops_cli.core.units import plural, show_size
 
 SHOWN = 5  # of what is alike
+CHECKS = 8  # of an entry, which may say the same of each of its paths
 
 
 def adopted_document(adoption: Adoption, made: Sequence[str], counts: Counts) -> dict[str, Any]:
@@ -52,7 +53,9 @@ def adopted_lines(adoption: Adoption, made: Sequence[str], counts: Counts) -> li
         lines += [Line(f'            {one_line(reason)}') for reason in list(reasons)[:SHOWN]]
         if not reasons and len(adopted) < len(row.stages):
             lines.append(Line("            what it made or reads is neither here nor in DVC's cache"))
-        lines += [Line(f'            check: {one_line(note)}') for note in row.check]
+        lines += [Line(f'            check: {one_line(note)}') for note in row.check[:CHECKS]]
+        if len(row.check) > CHECKS:
+            lines.append(Line(f'            and {len(row.check) - CHECKS:,} more to check; all: --json'))
     lines += [Line(f'  tracked   {one_line(path)} ({show_size(ref.size)})') for path, ref in list(taken.data.items())[:SHOWN]]
     if len(taken.data) > SHOWN:
         lines.append(Line(f'            and {len(taken.data) - SHOWN} more'))

@@ -245,6 +245,36 @@ def test_a_parameter_file_that_a_stage_makes_says_nothing_of_the_stages(dvc: Dvc
     assert json.loads(project.mlops('graph', '--json').out)['edges'] == [['make', 'head']]
 
 
+def test_a_folder_in_what_only_the_cache_has_counts(dvc: Dvc) -> None:
+    project = dvc.project
+    oid = dvc.folder({'a.txt': b'a', 'in/b.txt': b'b', 'in/c/d.txt': b'd'})
+    inner = dvc.folder({'b.txt': b'b', 'c/d.txt': b'd'}, cached=False)
+    out = dvc.cached(b'x')
+    project.write('all.dvc', f'outs:\n- {{md5: {oid}, hash: md5, path: all}}\n')
+    project.write('dvc.yaml', 'stages: {use: {cmd: echo, deps: [all/in], outs: [{x: {persist: true}}]}}\n')
+    lock = ("schema: '2.0'\nstages:\n  use:\n    cmd: echo\n"
+            f'    deps:\n    - {{path: all/in, hash: md5, md5: {inner}}}\n'
+            f'    outs:\n    - {{path: x, hash: md5, md5: {out}}}\n')  # fmt: skip
+    project.write('dvc.lock', lock)
+    said = project.mlops('adopt', 'dvc').out
+    assert 'adopted   use' in said and 'x: dvc checkout brings it' in said
+    project.write('dvc.lock', lock.replace(inner, f'{"0" * 32}.dir'))
+    assert 'all/in is missing' in project.mlops('adopt', 'dvc').out
+
+
+def test_paths_of_windows_are_looked_at_and_told_in_few_lines(dvc: Dvc) -> None:
+    project = dvc.project
+    names = [f'd\\{number}' for number in range(20)]
+    project.write('dvc.yaml', 'stages:\n  a:\n    cmd: echo\n    outs:\n' + ''.join(f'    - {name}\n' for name in names))
+    project.write('dvc.lock', "schema: '2.0'\nstages:\n  a:\n    cmd: echo\n    outs:\n"
+                  + ''.join(f'    - {{path: {name}, hash: md5, md5: {md5(b"x")}}}\n' for name in names))
+    said = project.mlops('adopt', 'dvc').out
+    assert 'to run    a' in said and 'd\\0 is missing' in said and 'and 12 more to check' in said
+    for name in names:
+        project.write(name, 'x')
+    assert 'adopted   a' in project.mlops('adopt', 'dvc').out
+
+
 def test_links_of_a_project_are_followed_in_it(dvc: Dvc) -> None:
     project = dvc.project
     for old, new in (('params.yaml', 'conf/p.yaml'), ('dvc.yaml', 'conf/pipe.yaml'), ('data/raw.csv.dvc', 'conf/raw.dvc')):
