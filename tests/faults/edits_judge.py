@@ -168,7 +168,7 @@ class Played:
         self.pending = (self.pending or done.code < 0) and bool(after.aside)
         if done.code == 0 and act.words[0] == 'add':
             self._learn_records(act.tree, [path for path in act.words[1:] if not (edited and below(edited['path']) == path)])
-        if done.code == 0 and act.words[0] == 'accept':
+        if done.code in (0, -9) and act.words[0] == 'accept':  # killed, it may have come that far
             self._learn_accepted(act.tree, act.words[1])
         self._learn_outputs(root)
         self._ended(act, done)
