@@ -27,7 +27,8 @@ def stage_of(one: Resolved, file: str, folder: str, loaded: Loaded, root: str) -
     if posixpath.isabs(wdir):
         wdir = os.path.relpath(wdir, root)
     if wdir.startswith('..'):
-        raise UserError(f'stage {one.key}: its wdir {one.wdir} lies outside the project', where=where)
+        raise UserError(f'stage {one.key}: its wdir {one.wdir} lies outside the project', where=where,
+                        hint='go there in cmd, as in cd .. && ..., and write the paths from the project')
     cmd = values.get('cmd')
     if not isinstance(cmd, str | list) or not cmd:
         raise UserError(f'stage {one.key}: its command is {kind(cmd) if cmd else "empty"}', where=where)
