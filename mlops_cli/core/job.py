@@ -38,7 +38,11 @@ class Job:
     ``folder``: absolute path in which paths are relative to (the project, or a folder of the attempt's own);
     ``directory``: where the processes start, relative to it.  ``inputs``: what to put into the folder first; empty when
     it runs in the project.  ``log``: absolute path that takes stdout and stderr.  ``redact``: variables of the
-    environment whose values must not reach the log, nor what looks like a secret; None: the log takes all as it comes."""
+    environment whose values must not reach the log, nor what looks like a secret; None: the log takes all as it comes.
+
+    ``host``: the name of the host it runs on; empty: this machine, in the folder as it is.  Elsewhere it gets ``inputs`` alone,
+    and of ``environment`` those in ``paths`` are lists of folders relative to it.  ``identity``: two jobs of one identity make
+    the same, so that what one has begun another may go on to wait for."""
 
     attempt: str
     stage: str
@@ -52,6 +56,9 @@ class Job:
     timeout_seconds: float | None = None
     grace_seconds: float = 10.0
     redact: tuple[str, ...] | None = None
+    host: str = ''
+    paths: tuple[str, ...] = ()
+    identity: str = ''
 
 
 Ending = Literal['exited', 'timeout', 'cancelled', 'lost', 'not-started']

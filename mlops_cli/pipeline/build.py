@@ -342,7 +342,7 @@ class Builder:
         return Retry(value) if isinstance(value, int) else Retry(value['max'], tuple(value.get('causes', ())))
 
 
-_AS_WRITTEN = ('frozen', 'always_changed', 'isolate', 'desc', 'meta')
+_AS_WRITTEN = ('frozen', 'always_changed', 'isolate', 'host', 'desc', 'meta')
 _WORKED_OUT: Mapping[str, tuple[str, Callable[[Builder, Any, Path], Any]]] = {  # key -> field of a stage, and what makes it
     'deps': ('deps', Builder._deps),
     'code': ('code', Builder._code),

@@ -149,6 +149,7 @@ class Stage:
     caches: tuple[str, ...] = ()
     progress: str | None = None  # a file that it appends to while it runs: how far it is
     isolate: Literal['none', 'folder'] = 'none'
+    host: str = ''  # where it runs, by the name that config gives it; empty, or local: here
     model: Model | None = None
     desc: str = ''
     meta: Mapping[str, Any] = field(default_factory=dict)

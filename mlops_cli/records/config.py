@@ -184,7 +184,7 @@ READERS: Mapping[str, tuple[Callable[[Any], Any], str]] = {
     'currency': (_currency, 'such as EUR'),
     TOKENS: (_count, 'such as tokens: {licence: 2}'),
     REMOTES: (_remote, 'such as remotes: {origin: {url: s3://bucket/prefix}}'),
-    HOSTS: (_host, 'such as hosts: {gpu1: {address: ada@gpu1.example.org}}'),
+    HOSTS: (_host, 'such as hosts: {gpu1: {url: ssh://ada@gpu1.example.org}}'),
 }
 KNOWN = tuple(READERS)
 

@@ -20,6 +20,7 @@ _NAME = pattern(r'[A-Za-z0-9][A-Za-z0-9_-]{0,62}')
 _URL = pattern(r'(?P<scheme>[a-z][a-z0-9+.-]*)://(?P<host>[^/]*)(?P<path>/?.*)')
 _ADDRESS = pattern(r'(?:[A-Za-z0-9_][\w.-]{0,63}@)?(?:[A-Za-z0-9][A-Za-z0-9._-]{0,252}|\[[0-9A-Fa-f:.]{2,45}\])')
 _LONGEST = 2048  # characters
+HOST_FOLDER = '.mlops-host'  # below the home, where a host names no folder
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,25 +45,25 @@ class Remote:
 
 @dataclass(frozen=True, slots=True)
 class Host:
-    """``address``: ``[user@]host``, or a name that the user's own ssh configuration knows.  ``folder``: the one to work in
-    there, absolute or below the home; empty: the home."""
+    """``url``: ``ssh://[user@]host[:port][/folder]``; the host may be a name that the user's own ssh configuration knows, the
+    folder is the one to work in there.  ``python``: the interpreter to start there; empty: one of the usual names."""
 
-    address: str
-    port: int | None = None
-    folder: str = ''
+    url: str
     desc: str = ''
+    python: str = ''
 
     def to_json(self) -> dict[str, Any]:
-        found: dict[str, Any] = {'address': self.address}
-        for name, value in (('port', self.port), ('folder', self.folder), ('desc', self.desc)):
-            if value:
-                found[name] = value
-        return found
+        found = {'url': self.url, 'desc': self.desc, 'python': self.python}
+        return {name: value for name, value in found.items() if value}
+
+    @property
+    def place(self) -> str:
+        """The url with the folder that is worked in."""
+        return self.url if '/' in self.url.removeprefix('ssh://') else f'{self.url}/~/{HOST_FOLDER}'
 
     @property
     def leads_to(self) -> str:
-        port = f' port {self.port}' if self.port else ''
-        return f'{self.address}{port}' + (f', folder {self.folder}' if self.folder else '')
+        return self.url + (f', with {self.python} there' if self.python else '')
 
 
 Destination = Remote | Host
@@ -101,15 +102,21 @@ def read_price(value: Any) -> float:
 
 def read_host(value: Any) -> Host:
     """Raises ValueError."""
-    found = _entry(value, {'address': str, 'port': int, 'folder': str, 'desc': str}, 'address')
-    address, port, folder = found['address'], found.get('port'), _line(found.get('folder', ''), 'folder')
-    if not _ADDRESS.fullmatch(address):
-        raise ValueError(f'has the address {address[:80]!r}, which is not [user@]host')
-    if port is not None and not 0 < port < 65536:
+    found = _entry(value, {'url': str, 'desc': str, 'python': str}, 'url')
+    url, python = _line(found['url'], 'url').rstrip('/'), found.get('python', '')
+    parts = _URL.fullmatch(url)
+    if parts is None or parts['scheme'] != 'ssh':
+        raise ValueError('has a url that is not ssh://[user@]host[:port][/folder]')
+    port = re.search(r':(\d{1,5})\Z', parts['host'])
+    if not _ADDRESS.fullmatch(parts['host'].removesuffix(port[0] if port else '')):
+        raise ValueError('has a url whose host is not [user@]host[:port]')
+    if port and not 0 < int(port[1]) < 65536:
         raise ValueError('has a port that is not a number from 1 to 65535')
-    if folder.startswith('-') or '..' in folder.split('/'):
+    if '..' in parts['path'].split('/'):
         raise ValueError('has a folder that is not a plain path')
-    return Host(address, port, folder, _line(found.get('desc', ''), 'desc'))
+    if python and not INTERPRETER.fullmatch(python):
+        raise ValueError('has a python that is not the path of one there')
+    return Host(url, _line(found.get('desc', ''), 'desc'), python)
 
 
 def _entry(value: Any, types: Mapping[str, type | tuple[type, ...]], required: str) -> dict[str, Any]:

@@ -22,6 +22,7 @@ from mlops_cli.plan.model import Step
 from mlops_cli.records.pins import slug
 from mlops_cli.run import aside, checkpoint, folder
 from mlops_cli.run.capacity import Grant
+from mlops_cli.run.hosts import host_of
 from mlops_cli.run.logs import log_path
 from mlops_cli.run.place import check_room, place
 from mlops_cli.run.session import Session
@@ -84,7 +85,8 @@ def begin(session: Session, step: Step, draft: Draft, inputs: Mapping[str, Objec
     identity = attempt_id(session.run, stage.name, number)
     log = log_path(session.run, stage.name, number)
     session.logs.prepare()
-    isolated = session.trial or (session.isolate or stage.isolate) == 'folder'
+    host = host_of(stage, session.host)
+    isolated = bool(host) or session.trial or (session.isolate or stage.isolate) == 'folder'
     own = f'{layout.WORK}/{identity}/project' if isolated else ''
     if not session.trial:
         check_room(session.root, [output.path for output in stage.outputs])
@@ -93,12 +95,14 @@ def begin(session: Session, step: Step, draft: Draft, inputs: Mapping[str, Objec
     before = {} if own else {path: session.held(path) for path in replaced(stage) if session.root.stat(path) is not None}
     clear = not own and not before
     _announce(session, identity, stage, own, clear)
+    taken: tuple[tuple[str, ObjectRef], ...] = ()
     try:
         if own:
-            folder.build(session, own, draft, inputs)
+            known = folder.build(session, own, draft, inputs)
+            taken = (('', session.store.add_path(session.root, own, known=known).ref),) if host else ()
         else:
             _clear(session, identity, stage, before)
-        seen = environment(session, stage, step.manifest.digest, inputs, grant, number, own)
+        seen = environment(session, stage, step.manifest.digest, inputs, grant, number, own, host)
     except BaseException:
         undo(session, identity, stage, step.manifest.digest, own, clear)
         raise
@@ -114,6 +118,10 @@ def begin(session: Session, step: Step, draft: Draft, inputs: Mapping[str, Objec
         timeout_seconds=stage.timeout_seconds,
         grace_seconds=stage.grace_seconds,
         redact=tuple(sorted({name for name in stage.secrets if session.environ.get(name)} | session.guessed_secrets)) or None,
+        inputs=taken,
+        host=host,
+        paths=('PYTHONPATH',) if host and seen.get('PYTHONPATH') else (),
+        identity=str(step.manifest.digest) if session.adopts and not is_forced(step) else '',
     )
     with session.workspace.looking():
         states = {} if own else _states(session, draft, inputs)
@@ -146,6 +154,11 @@ def _announce(session: Session, identity: str, stage: Stage, own: str, clear: bo
             **({'clear': True} if clear else {}),
         }
     )
+
+
+def is_forced(step: Step) -> bool:
+    """Whether it is to run whatever was made before."""
+    return any(reason.kind == 'forced' for reason in step.reasons)
 
 
 def replaced(stage: Stage) -> list[str]:
@@ -222,17 +235,23 @@ def _parameter(session: Session, ref: ParamRef, inputs: Mapping[str, ObjectRef])
 
 
 def environment(
-    session: Session, stage: Stage, key: Digest, inputs: Mapping[str, ObjectRef], grant: Grant, number: int, own: str
+    session: Session, stage: Stage, key: Digest, inputs: Mapping[str, ObjectRef], grant: Grant, number: int, own: str, host: str
 ) -> dict[str, str]:
-    """What the stage's processes see: this environment, and what tells them of their attempt."""
-    found = dict(variables(stage.environment, session.root.path, session.environ))
+    """What the stage's processes see: this environment, on a ``host`` what the stage declares of it; and what tells them of
+    their attempt."""
+    if host:
+        found = {name: session.environ[name] for name in (*stage.env, *stage.secrets) if name in session.environ}
+    else:
+        found = dict(variables(stage.environment, session.root.path, session.environ))
     found |= parameter_variables(_parameters(session, stage, inputs))
     found |= {'MLOPS_STAGE': stage.name, 'MLOPS_RUN': session.run, 'MLOPS_ATTEMPT_NUMBER': str(number)}
-    if stage.resources.gpus:
+    if stage.resources.gpus and not host:
         found['CUDA_VISIBLE_DEVICES'] = ','.join(map(str, grant.gpus))
     if stage.checkpoint:
         place = f'{own}/{stage.checkpoint}' if own else stage.checkpoint
         found['MLOPS_CHECKPOINT_DIR'] = checkpoint.lend(session, key, place, stage.name)
-    if own:
+    if host:
+        found['PYTHONPATH'] = folder.python_path_there(session, own, session.environ.get('PYTHONPATH', ''))
+    elif own:
         found['PYTHONPATH'] = folder.python_path(session, own, found.get('PYTHONPATH', ''))
     return found

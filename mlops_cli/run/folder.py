@@ -10,6 +10,7 @@ from mlops_cli.core import layout
 from mlops_cli.core.digest import Digest
 from mlops_cli.core.paths import ancestors
 from mlops_cli.core.refs import ObjectRef
+from mlops_cli.core.states import pack, record_ref
 from mlops_cli.fingerprint.holes import matching, part_of
 from mlops_cli.fingerprint.params import MISSING, render_file
 from mlops_cli.fingerprint.stage import Draft, read_file
@@ -18,16 +19,40 @@ from mlops_cli.fsio.atomic import write_file
 from mlops_cli.run import aside
 from mlops_cli.run.session import Session
 from mlops_cli.run.sources import store_file
+from mlops_cli.store.ingest import Added
 from mlops_cli.store.tree import walk
 
 
-def build(session: Session, own: str, draft: Draft, inputs: Mapping[str, ObjectRef]) -> None:
+class Known:
+    """What was placed in a folder that is nobody else's: it need not be read again."""
+
+    def __init__(self) -> None:
+        self._files: dict[str, tuple[bytes, ObjectRef]] = {}
+        self._records: dict[str, dict[str, bytes]] = {}
+
+    def take(self, added: Added) -> None:
+        self._files.update({path: (pack(facts), ref) for path, facts, ref in added.files})
+        self._records.update(added.records)
+
+    def __call__(self, path: str, facts: os.stat_result) -> ObjectRef | None:
+        """As the store asks; None where it is not as it was placed."""
+        state = pack(facts)
+        if path in self._files:
+            found, ref = self._files[path]
+            return ref if found == state else None
+        folder, _, name = path.rpartition('/')
+        record = self._records.get(folder, {}).get(name)
+        return record_ref(record) if record is not None and record.startswith(state) else None
+
+
+def build(session: Session, own: str, draft: Draft, inputs: Mapping[str, ObjectRef]) -> Known:
     """Fills the folder: what other stages made, data, code, and the declared parameters' files with the overlay written in.
 
     Raises OSError, UserError, MissingObject, Damaged."""
     stage = draft.stage
     session.root.remove_tree(own)
     session.root.makedirs(own, mode=0o700)
+    known = Known()
     parameters = {ref.file for ref in stage.params if session.describer.maker_of(ref.file) is None}
     for path, ref in inputs.items():
         _keep(session, path, ref, session.workspace.nodes, ignore=False)
@@ -37,7 +62,7 @@ def build(session: Session, own: str, draft: Draft, inputs: Mapping[str, ObjectR
     for path in _outermost(wanted):
         if path not in parameters:
             _parents(session, f'{own}/{path}')
-            session.store.materialise(wanted[path], session.root, f'{own}/{path}')
+            known.take(session.store.materialise(wanted[path], session.root, f'{own}/{path}'))
     _links(session, own, draft)
     for file in sorted(parameters):
         _parameters(session, own, file, [ref.key for ref in stage.params if ref.file == file])
@@ -51,6 +76,7 @@ def build(session: Session, own: str, draft: Draft, inputs: Mapping[str, ObjectR
     for path in stage.caches:
         _share(session, own, path)
     session.root.makedirs(f'{own}/{stage.wdir}' if stage.wdir != '.' else own)
+    return known
 
 
 def _declared(session: Session, draft: Draft, inputs: Mapping[str, ObjectRef]) -> Iterator[tuple[str, ObjectRef]]:
@@ -154,6 +180,14 @@ def python_path(session: Session, own: str, inherited: str) -> str:
         if part
     ]
     editable = [os.path.join(base, 'src')] if os.path.isdir(os.path.join(base, 'src')) else []
+    return os.pathsep.join(dict.fromkeys([*moved, *editable]))
+
+
+def python_path_there(session: Session, own: str, inherited: str) -> str:
+    """The same for another machine: folders of the project, relative to it; what else is here is not there."""
+    project = session.root.path
+    moved = [os.path.relpath(part, project) for part in inherited.split(os.pathsep) if part and _inside(part, project)]
+    editable = ['src'] if os.path.isdir(os.path.join(project, own, 'src')) else []
     return os.pathsep.join(dict.fromkeys([*moved, *editable]))
 
 

@@ -6,6 +6,7 @@ import os
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from contextlib import suppress
 from importlib import import_module
+from types import MappingProxyType
 from typing import TYPE_CHECKING, Any
 
 from mlops_cli import git
@@ -18,6 +19,7 @@ from mlops_cli.core.errors import UserError, UserErrors
 from mlops_cli.core.events import Event, Note, RunEnded, RunStarted
 from mlops_cli.core.paths import inside
 from mlops_cli.core.refs import ObjectRef
+from mlops_cli.core.units import plural
 from mlops_cli.executors import all as executors
 from mlops_cli.fsio.journal import Journal
 from mlops_cli.fsio.locks import LockFile
@@ -29,6 +31,8 @@ from mlops_cli.records.runs import VALUE_BYTES, Run, StageRun
 from mlops_cli.run.capacity import Capacity, Machine, refusal
 from mlops_cli.run.causes import advice
 from mlops_cli.run.heal import begin_writing, heal_meanwhile
+from mlops_cli.run.hosts import Routed, host_of, summary
+from mlops_cli.run.hosts import refusal as refused_there
 from mlops_cli.run.machine import machine
 from mlops_cli.run.outlook import Outlook, look
 from mlops_cli.run.person import who
@@ -44,6 +48,8 @@ from mlops_cli.run.workbench import Workbench
 from mlops_cli.store.results import outputs_digest
 
 if TYPE_CHECKING:  # and what carries a run out is loaded when there is something to do
+    from mlops_cli.executors.ssh import Ssh
+    from mlops_cli.pipeline.spec import Stage
     from mlops_cli.run.scheduler import Scheduler
     from mlops_cli.run.session import Session
 
@@ -112,6 +118,53 @@ def _execute(
         return Report(outlook.plan, settled, clock() - began)
     if interrupted():
         raise _stopped(stopped_by())
+    hosts = _reached(bench, outlook.plan, request)  # what cannot be reached is told before anything is touched
+    try:
+        return _carried_out(bench, request, outlook, hosts, key_locks, emit, now, clock, random_bytes, interrupted, stopped_by,
+                            detached, started, began)
+    finally:
+        for host in hosts.values():
+            host.close()
+
+
+def _reached(bench: Workbench, plan: Plan, request: Request) -> dict[str, Ssh]:
+    """The hosts that stages of this run go to, by name, connected.  Raises UserError, Unreachable."""
+    names: dict[str, Stage] = {}
+    for step in plan.steps:
+        stage = bench.pipeline.stages[step.stage]
+        if step.verdict in (Verdict.RUN, Verdict.MAYBE) and (name := host_of(stage, request.host)):
+            names.setdefault(name, stage)
+    if not names:
+        return {}
+    from mlops_cli.run import hosts
+
+    found: dict[str, Ssh] = {}
+    try:
+        for name in names:
+            found[name] = hosts.opened(bench, name)
+    except BaseException:
+        for one in found.values():
+            one.close()
+        raise
+    return found
+
+
+def _carried_out(
+    bench: Workbench,
+    request: Request,
+    outlook: Outlook,
+    hosts: Mapping[str, Ssh],
+    key_locks: LockFile,
+    emit: Callable[[Event], None],
+    now: Callable[[], float],
+    clock: Callable[[], float],
+    random_bytes: bytes,
+    interrupted: Callable[[], int],
+    stopped_by: Callable[[], int],
+    detached: bool,
+    started: float,
+    began: float,
+) -> Report:
     identity = run_id(started, random_bytes)
     jobs = request.jobs or bench.config.jobs or os.cpu_count() or 1
     command = _without_secrets(bench, request.command)
@@ -123,10 +176,11 @@ def _execute(
         Recorder(bench.root, identity, about, emit, now) as recorder,
     ):
         journal.append(_beginning(bench, outlook.plan, identity, started, command))
-        session = open_session(bench, identity, journal, request, key_locks, recorder.emit, now)
+        session = open_session(bench, identity, journal, request, key_locks, recorder.emit, now, hosts)
         try:
             recorder.emit(_announcement(bench, outlook.plan, identity, jobs))
             _tell_of_data(bench, recorder.emit)
+            _tell_of_hosts(bench, outlook.plan, request, hosts, recorder.emit)
             scheduler = _scheduler(session, bench, outlook, request, jobs, interrupted)
             settled = scheduler.run()
             report = _record(
@@ -192,6 +246,19 @@ def _tell_of_data(bench: Workbench, emit: Callable[[Event], None]) -> None:
             )
 
 
+def _tell_of_hosts(
+    bench: Workbench, plan: Plan, request: Request, hosts: Mapping[str, Ssh], emit: Callable[[Event], None]
+) -> None:
+    for name, host in hosts.items():
+        there = [
+            step.stage
+            for step in plan.steps
+            if step.verdict in (Verdict.RUN, Verdict.MAYBE) and host_of(bench.pipeline.stages[step.stage], request.host) == name
+        ]
+        names = plural(len(there), 'stage') if len(there) > 3 else ', '.join(there)
+        emit(Note(f'{names}: on {name} ({summary(host.facts())})'))
+
+
 def _announcement(bench: Workbench, plan: Plan, identity: str, jobs: int) -> RunStarted:
     stale = [step for step in plan.steps if step.verdict is not Verdict.FRESH]
     available = machine(bench.config.tokens)
@@ -234,7 +301,8 @@ def _refuse(bench: Workbench, plan: Plan, request: Request) -> None:
     for step in plan.steps:
         stage = bench.pipeline.stages[step.stage]
         runs = step.verdict is Verdict.RUN or (step.verdict is Verdict.MAYBE and step.certain)
-        if runs and (error := refusal(stage, available)):
+        host = host_of(stage, request.host)
+        if runs and (error := refused_there(stage, host) if host else refusal(stage, available)):
             errors.append(error)
         if step.verdict is Verdict.BLOCKED:
             errors += [
@@ -257,11 +325,13 @@ def open_session(
     key_locks: LockFile,
     emit: Callable[[Event], None],
     now: Callable[[], float],
+    hosts: Mapping[str, Ssh] = MappingProxyType({}),
 ) -> Session:
     import shlex
 
     from mlops_cli.run.session import Session
 
+    local = executors.create(request.executor or executors.LOCAL, bench.root.full(layout.LOCAL))
     return Session(
         identity,
         bench.root,
@@ -275,7 +345,7 @@ def open_session(
         journal,
         LockFile(bench.root.full(layout.LOCKS), command=shlex.join(_without_secrets(bench, request.command))),
         key_locks,
-        executors.create(request.executor or executors.LOCAL, bench.root.full(layout.LOCAL)),
+        Routed(local, hosts) if hosts else local,
         emit,
         now,
         bench.environ,
@@ -289,6 +359,8 @@ def open_session(
         },
         bench.overlay,
         isolate=request.isolate,
+        host=request.host,
+        adopts=request.lookup,
         heal=lambda: heal_meanwhile(bench, emit, lambda: who(bench.root.path), os.uname().nodename),
     )
 

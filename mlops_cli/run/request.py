@@ -11,7 +11,8 @@ from mlops_cli.run.workbench import Workbench
 @dataclass(frozen=True, slots=True)
 class Request:
     """What the user asked of ``run``.  ``jobs`` 0: as config says, else as many as processors.  ``executor``: the name of what
-    starts the stages' processes, empty for this machine."""
+    starts the stages' processes, empty for this machine.  ``host``: where all stages run, whatever they say themselves; empty:
+    as they say."""
 
     stages: tuple[str, ...] = ()
     jobs: int = 0
@@ -24,6 +25,7 @@ class Request:
     lock_timeout: float | None = None
     command: tuple[str, ...] = ()
     executor: str = ''
+    host: str = ''
 
 
 def chosen(bench: Workbench, request: Request) -> tuple[str, ...]:

@@ -17,6 +17,7 @@ from mlops_cli.core.job import Outcome
 from mlops_cli.executors.base import Handle
 from mlops_cli.fingerprint.moved import moved
 from mlops_cli.fingerprint.stage import Draft
+from mlops_cli.pipeline.spec import Stage
 from mlops_cli.plan.facts import Facts, Wishes
 from mlops_cli.plan.forecast import critical_paths
 from mlops_cli.plan.model import Plan, Step, Verdict
@@ -26,6 +27,8 @@ from mlops_cli.run.attempt import Attempt
 from mlops_cli.run.capacity import Capacity, refusal
 from mlops_cli.run.causes import advice, cause_of
 from mlops_cli.run.claims import Claims
+from mlops_cli.run.hosts import host_of
+from mlops_cli.run.hosts import refusal as refused_there
 from mlops_cli.run.place import place
 from mlops_cli.run.placed import remember
 from mlops_cli.run.progress import Watch
@@ -191,12 +194,16 @@ class Scheduler:
             message = f'{reason.subject}: {reason.detail}' if reason else 'an input is missing'
             hint = advice(reason.kind, reason.subject, reason.detail) if reason else 'mlops plan tells which'
             self._block(name, message, hint)
-        elif step.verdict is Verdict.RUN and (error := refusal(progress.draft.stage, self.capacity.machine)):
+        elif step.verdict is Verdict.RUN and (error := self._refusal(progress.draft.stage)):
             self._block(name, error.message, error.hint)
         elif self.stopping:
             progress.state = State.SKIPPED
         else:
             self._queue(name)
+
+    def _refusal(self, stage: Stage) -> UserError | None:
+        host = host_of(stage, self.session.host)
+        return refused_there(stage, host) if host else refusal(stage, self.capacity.machine)
 
     def _planned(self, progress: Progress) -> Step | None:
         """What the plan says where it still holds: of a stage that is fresh, as are all before it, since nothing was waited

@@ -34,7 +34,8 @@ from mlops_cli.store.results import Results
 @dataclass(frozen=True)
 class Session:
     """``run``: the id.  ``overlay``: (file, key) -> value of a trial, which leaves the workspace alone.
-    ``isolate``: overrides the stages' own, unless empty.  ``now``: seconds since 1970.  ``environ``: what stages inherit.
+    ``isolate``, ``host``: override the stages' own, unless empty.  ``adopts``: what another run has
+    begun on a host counts.  ``now``: seconds since 1970.  ``environ``: what stages inherit.
     ``redact``: takes secrets out of a text.  ``trees``: files -> the tree of them that is stored already."""
 
     run: str
@@ -57,6 +58,8 @@ class Session:
     origin: Mapping[str, Any] = field(default_factory=dict)
     overlay: Mapping[tuple[str, str], Any] = field(default_factory=dict)
     isolate: str = ''
+    host: str = ''
+    adopts: bool = True
     lock: threading.Lock = field(default_factory=threading.Lock)
     trees: dict[tuple[tuple[str, ObjectRef], ...], ObjectRef] = field(default_factory=dict)
     heal: Callable[[], None] = lambda: None  # undoes other runs that were killed meanwhile, if nothing of them lives

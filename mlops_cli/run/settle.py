@@ -261,7 +261,7 @@ def _log(session: Session, attempt: Attempt) -> ObjectRef:
 
 def _environment(session: Session, attempt: Attempt) -> dict[str, Any]:
     """What it was made under.  Where somebody else's executor started it, only that is known."""
-    if executor := session.origin.get('executor'):
+    if executor := attempt.job.host or session.origin.get('executor'):
         return {'executor': executor}
     return environment_of(attempt.draft.found, session.environ)
 

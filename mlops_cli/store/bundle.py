@@ -1,4 +1,4 @@
-"""What of us goes to a host: the files of core, fsio and store, and BLAKE3, as one zip (docs/formats/ssh.md).
+"""What of us goes to a host: the files of core, fsio, store, usage and job, and BLAKE3, as one zip (docs/formats/ssh.md).
 
 Named by what is in it, so that a host has each version once, and two versions of mlops do not meet."""
 from __future__ import annotations
@@ -12,7 +12,7 @@ from functools import cache
 from importlib.machinery import EXTENSION_SUFFIXES
 
 PACKAGE = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
-AREAS = ('core', 'fsio', 'store')
+AREAS = ('core', 'fsio', 'store', 'usage', 'job')
 HOME = frozenset(  # of no use over there
     f'store/{name}.py' for name in ('remote', 'fsspec_bucket', 's3', 's3_http', 's3_settings', 'ssh', 'ssh_line', 'bundle')
 )

@@ -40,12 +40,16 @@ class Refused(Exception):
     """What was asked cannot be meant."""
 
 
-def serve(source: BinaryIO, target: BinaryIO, folder: str) -> int:
-    """Until there is nothing more to read.  ``folder``: absolute, or below the home as ``~/...``.  The exit code."""
+More = Mapping[str, Callable[[Mapping[str, Any]], Mapping[str, Any]]]
+
+
+def serve(source: BinaryIO, target: BinaryIO, folder: str, more: More | None = None) -> int:
+    """Until there is nothing more to read.  ``folder``: absolute, or below the home as ``~/...``.  ``more``: what else can be
+    asked, by its name.  The exit code."""
     name = frames.CHECKS[getattr(sys.modules['blake3'], 'PLAIN', False)]
     target.write(json.dumps({'ready': True, 'check': name}).encode() + b'\n')
     target.flush()
-    server = _Server(target, os.path.expanduser(folder), name)
+    server = _Server(target, os.path.expanduser(folder), name, more or {})
     try:
         while (frame := frames.read(source)) is not None:
             server.take(frame)
@@ -60,8 +64,8 @@ def serve(source: BinaryIO, target: BinaryIO, folder: str) -> int:
 
 
 class _Server:
-    def __init__(self, target: BinaryIO, folder: str, check: str) -> None:
-        self._target = target
+    def __init__(self, target: BinaryIO, folder: str, check: str, more: More) -> None:
+        self._target, self._more = target, more
         self._bucket = FolderBucket(folder)
         self._check = check
         self._lock = threading.Lock()
@@ -100,7 +104,10 @@ class _Server:
             raise frames.Garbled('a number twice')
         work = {'list': self._list, 'size': self._size, 'get': self._get, 'put': self._put, 'put_file': self._put_file,
                 'delete': self._delete}.get(str(asked.get('do')))
-        if work is None:
+        other = self._more.get(str(asked.get('do')))
+        if other is not None:
+            self._beside(number, lambda: other(asked))
+        elif work is None:
             self._fail(number, Refused(f'{frames.text_of(asked.get("do"), 40)!r} is nothing that can be asked'))
         elif work == self._put:  # in its turn: its bytes come next
             self._answer(number, lambda: self._put(number, asked))

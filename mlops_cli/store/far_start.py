@@ -13,6 +13,7 @@ import sys
 import sysconfig
 import time
 import zipfile
+from importlib import import_module
 from typing import Any, BinaryIO, NoReturn
 
 VERSION = 1
@@ -105,8 +106,8 @@ def sweep(folder: str) -> None:
             shutil.rmtree(path, ignore_errors=True)
 
 
-def prepare(source: BinaryIO, target: BinaryIO) -> tuple[str, str]:
-    """(folder of the bundle, folder that is to be served).  Raises Refused, OSError."""
+def prepare(source: BinaryIO, target: BinaryIO) -> tuple[str, str, str]:
+    """(folder of the bundle, folder that is to be served, by which module).  Raises Refused, OSError."""
     asked = json.loads(source.readline(1 << 16))
     target.write(b'\0mlops ssh-v1\n')
     if asked['version'] != VERSION:
@@ -122,11 +123,11 @@ def prepare(source: BinaryIO, target: BinaryIO) -> tuple[str, str]:
         sweep(bundles())
         put(place, files)
     os.utime(place)
-    return place, asked['folder']
+    return place, asked['folder'], asked.get('serve') or 'mlops_cli.store.far'
 
 
-def load(place: str) -> Any:
-    """The module that goes on."""
+def load(place: str, module: str) -> Any:
+    """The module that goes on: it is of the bundle."""
     sys.path.insert(0, place)
     try:
         from mlops_cli.core import digest
@@ -136,9 +137,7 @@ def load(place: str) -> Any:
         for name in [name for name in sys.modules if name.partition('.')[0] in ('mlops_cli', 'blake3')]:
             del sys.modules[name]
         sys.path.insert(0, os.path.join(place, 'plain'))
-    from mlops_cli.store import far
-
-    return far
+    return import_module(module)
 
 
 def main() -> NoReturn:
@@ -146,8 +145,8 @@ def main() -> NoReturn:
     target = os.fdopen(os.dup(1), 'wb')
     os.dup2(2, 1)  # what anybody prints goes with the errors
     try:
-        place, folder = prepare(source, target)
-        far = load(place)
+        place, folder, module = prepare(source, target)
+        far = load(place, module)
     except Refused as error:
         say(target, {'failed': error.args[0], 'hint': error.args[1]})
         sys.exit(1)

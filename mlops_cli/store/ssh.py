@@ -9,8 +9,8 @@ import itertools
 import random
 import threading
 import time
-from collections.abc import Callable, Iterable, Iterator, Sequence
-from typing import TypeVar
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from typing import Any, TypeVar
 
 from mlops_cli import ssh
 from mlops_cli.core.errors import ExitCode, UserError
@@ -34,11 +34,12 @@ _T = TypeVar('_T')
 class SshBucket:
     """``url``: ``ssh://[user@]host[:port]/folder``, or ``ssh://host/~/folder`` for one below the home; the host may be a name
     that the user's ssh configuration knows.  ``python``: the interpreter there; '' for the newest of the usual names.
+    ``serve``: the module that answers there, where :meth:`ask` is used; '' for a bucket alone.
 
     Raises UserError for a url that is none."""
 
-    def __init__(self, url: str, python: str = '') -> None:
-        self.where = url
+    def __init__(self, url: str, python: str = '', *, serve: str = '') -> None:
+        self.where, self._serve = url, serve
         found = _URL.fullmatch(url)
         folder = found['path'].rstrip('/') if found else ''
         if found is None or not folder or (python and not INTERPRETER.fullmatch(python)):
@@ -69,7 +70,7 @@ class SshBucket:
                 if self._line is not None:
                     self._line.close()
                 try:
-                    self._line = Line(self._session(), self._reach, self._folder, self._python)
+                    self._line = Line(self._session(), self._reach, self._folder, self._python, self._serve)
                 except Refusal as refusal:
                     # Cut off in the middle of it, a first connection is tried again, too: hosts do that to many at once.
                     self._first_tries += 1
@@ -106,6 +107,10 @@ class SshBucket:
             except Failed as failed:
                 raise Unreachable(self.where, failed.problem, failed.hint) from failed
         raise AssertionError('unreachable')
+
+    def ask(self, asked: Mapping[str, Any]) -> dict[str, Any]:
+        """What a host answers to what a bucket does not know.  It may be asked twice.  Raises Unreachable."""
+        return self._do(lambda line: line.answer(asked))
 
     # A bucket
 

@@ -57,12 +57,13 @@ class Failed(Exception):
 
 
 class Line:
-    """``reach``: what ssh was told, for hints.  ``folder``, ``python``: over there.  Raises Refusal.
+    """``reach``: what ssh was told, for hints.  ``folder``, ``python``: over there.  ``serve``: the module that answers there,
+    '' for that of a bucket.  Raises Refusal.
 
     ``check``: with which hash both ends check values; ``lost``: why it is no more."""
 
-    def __init__(self, session: ssh.Session, reach: str, folder: str, python: str) -> None:
-        self._session = session
+    def __init__(self, session: ssh.Session, reach: str, folder: str, python: str, serve: str = '') -> None:
+        self._session, self._serve = session, serve
         self.lost: Exception | None = None
         self._calls: dict[int, Call] = {}
         self._last = 0  # number of a request
@@ -94,7 +95,7 @@ class Line:
         start = bundle.source(bundle.START)
         asked = {
             'version': frames.VERSION, 'folder': folder, 'suffix': bundle.SUFFIX,
-            'compiled': bundle.name(True), 'plain': bundle.name(False),
+            'compiled': bundle.name(True), 'plain': bundle.name(False), **({'serve': self._serve} if self._serve else {}),
         }  # fmt: skip
         until = time.monotonic() + HELLO_SECONDS
         try:

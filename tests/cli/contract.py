@@ -99,6 +99,10 @@ def a_remote_is_there(project: Project) -> None:
     project.mlops('remote', 'add', 'origin', str(project.path.parent / f'{project.path.name}-remote'))
 
 
+def a_host_is_there(project: Project) -> None:
+    project.mlops('hosts', 'add', 'gpu1', 'ssh://ada@gpu1.example.org')
+
+
 def all_is_in_a_remote(project: Project) -> None:
     a_remote_is_there(project)
     project.mlops('push')
@@ -131,6 +135,7 @@ BEFORE: dict[tuple[str, ...], Callable[[Project], str | None]] = {
     ('runs', 'cancel'): a_run_goes_on,
     ('config', 'confirm'): a_remote_came_by_git,
     ('remote', 'remove'): a_remote_is_there,
+    ('hosts', 'remove'): a_host_is_there,
     ('push',): a_remote_is_there,
     ('import',): data_is_elsewhere,
     ('update',): data_was_imported,

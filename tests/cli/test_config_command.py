@@ -211,7 +211,7 @@ def test_on_a_terminal_it_is_asked(
 
 
 def test_the_variable_answers_too(mlops: Mlops, project: Project, monkeypatch: pytest.MonkeyPatch) -> None:
-    project.write(layout.CONFIG, 'hosts: {gpu: {address: gpu1}}\n')
+    project.write(layout.CONFIG, 'hosts: {gpu: {url: "ssh://gpu1"}}\n')
     monkeypatch.setenv('MLOPS_YES', '1')
     mlops('confirm', 'hosts.gpu')
 

@@ -73,7 +73,7 @@ def hostile(project: Project, tmp_path: Path) -> Project:
         os.chmod(project.path / name, 0o755)
     stages = f'stages:\n  a:\n    cmd: {evil}\n    deps: [train.py]\n  b:\n    cmd: $({evil}) `{evil}`\n'
     project.write('pipeline.yaml', f'{stages}  c: {{argv: [./evil.sh]}}\n')
-    project.write('.mlops/config.yaml', 'remotes: {o: {url: "ssh://h/x"}}\nhosts: {g: {address: gpu}}\n')
+    project.write('.mlops/config.yaml', 'remotes: {o: {url: "ssh://h/x"}}\nhosts: {g: {url: "ssh://gpu"}}\n')
     project.write('.mlops/local/trust.json', '{"schema": "mlops/trust/v1", "entries": {}}\n')
     return project
 

@@ -88,7 +88,7 @@ class ExecutorContract:
 
     def test_jobs_run_at_the_same_time(self, executor, tmp_path):
         for me, other in (('a', 'b'), ('b', 'a')):
-            executor.submit(job(tmp_path, f'touch {me}; while ! test -e {other}; do sleep 0.01; done'))
+            executor.submit(job(tmp_path, f'cd {tmp_path}; touch {me}; while ! test -e {other}; do sleep 0.01; done'))
         assert all(outcome.succeeded for outcome in wait(executor, 2))
 
     def test_each_job_has_one_outcome(self, executor, tmp_path):
@@ -127,7 +127,7 @@ class ExecutorContract:
         assert executor.poll(0.05) == []
 
     def test_nothing_is_left_of_a_job(self, executor, tmp_path):
-        executor.submit(job(tmp_path, 'setsid sleep 60 & echo $! > pid'))
+        executor.submit(job(tmp_path, f'setsid sleep 60 & echo $! > {tmp_path}/pid'))
         outcome, = wait(executor)
         assert (outcome.exit_code, outcome.killed) == (0, 1)
         assert not cpu.read_row(int((tmp_path / 'pid').read_text()))
@@ -142,7 +142,7 @@ class ExecutorContract:
         assert wait(executor)[0].succeeded
 
     def test_close_ends_what_runs(self, executor, tmp_path):
-        given = job(tmp_path, 'echo $$ > pid; exec sleep 60')
+        given = job(tmp_path, f'echo $$ > {tmp_path}/pid; exec sleep 60')
         executor.submit(given)
         while not (tmp_path / 'pid').exists() or not (tmp_path / 'pid').read_text():
             time.sleep(0.01)

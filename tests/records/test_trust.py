@@ -48,7 +48,7 @@ def test_confirmed_until_it_changes(root: Root, project: Project) -> None:
 
 def test_a_name_and_a_kind_are_part_of_it(root: Root, project: Project) -> None:
     trust.confirm(root, trust.subject_of(setting(root)), 0.0)
-    project.write(layout.CONFIG, REMOTE.replace('origin', 'other') + 'hosts: {origin: {address: gpu1}}\n')
+    project.write(layout.CONFIG, REMOTE.replace('origin', 'other') + 'hosts: {origin: {url: "ssh://gpu1"}}\n')
     assert waits(root, 'remotes.other') and waits(root, 'hosts.origin')
     trust.confirm(root, trust.subject_of(setting(root, 'hosts.origin')), 0.0)
     assert waits(root, 'remotes.other') and not waits(root, 'hosts.origin')

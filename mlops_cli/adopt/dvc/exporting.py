@@ -24,7 +24,9 @@ from mlops_cli.run.workbench import Workbench
 NAME = 'md5'
 _SEVERAL = re.compile(r';|\n')
 _UNSAFE = re.compile(r'[^A-Za-z0-9_-]+')
-_OURS = ('env', 'secrets', 'environment', 'timeout_seconds', 'checkpoint', 'caches', 'progress', 'mutex', 'needs', 'model')
+_OURS = (
+    'host', 'env', 'secrets', 'environment', 'timeout_seconds', 'checkpoint', 'caches', 'progress', 'mutex', 'needs', 'model',
+)  # fmt: skip
 _SAID = {'environment': 'environment', 'timeout_seconds': 'timeout'}
 
 

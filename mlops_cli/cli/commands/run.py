@@ -33,6 +33,11 @@ Pull = Annotated[
 ]
 
 
+Host = Annotated[
+    str, options.Option('--host', metavar='HOST', envvar='MLOPS_HOST', help='Where all stages run; local: this machine.')
+]
+
+
 class Isolate(StrEnum):
     NONE = 'none'
     FOLDER = 'folder'
@@ -60,6 +65,7 @@ def command(
             '--executor', metavar='EXECUTOR', envvar='MLOPS_EXECUTOR', help='What starts the stages; default: local.'
         ),
     ] = '',
+    host: Host = '',
     pull: Pull = False,
     dry_run: Annotated[bool, options.Option('--dry-run', '-n', help='Show the plan, run nothing.')] = False,
     detached: Annotated[
@@ -86,6 +92,7 @@ def command(
         context.current.lock_timeout,
         ('mlops', *sys.argv[1:]),
         executor,
+        host,
     )
     if pull:
         _pull()

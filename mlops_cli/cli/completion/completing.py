@@ -158,6 +158,18 @@ def remotes(incomplete: str) -> Offers:
     return _beginning(incomplete, found.items())
 
 
+def hosts(incomplete: str) -> Offers:
+    """Machines that stages may run on."""
+    from mlops_cli.fsio.paths import Root
+    from mlops_cli.records.config import load_config
+
+    found: dict[str, str] = {}
+    if folder := _folder():
+        with suppress(UserError, OSError), Root(folder) as root:
+            found = {name: host.url for name, host in load_config(root, os.environ).hosts.items()}
+    return _beginning(incomplete, found.items())
+
+
 def remotes_of_dvc(incomplete: str) -> Offers:
     """What the DVC project in the current folder calls its remotes."""
     from mlops_cli.adopt.dvc.config import load
@@ -251,6 +263,7 @@ BY_METAVAR: Mapping[str, Callable[[str], Offers]] = {
     'EXECUTOR': executors,
     'KIND': kinds,
     'REMOTE': remotes,
+    'HOST': hosts,
     'PLACE': remotes,
 }
 # Where a name can be of many things, the command decides: command and option, or command and metavar of an argument.

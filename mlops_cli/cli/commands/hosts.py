@@ -1,0 +1,202 @@
+"""``mlops hosts``: machines that stages may run on."""
+
+from __future__ import annotations
+
+import os
+import time
+from collections.abc import Sequence
+from typing import Annotated, Any
+
+from mlops_cli.cli import exits, options
+from mlops_cli.cli.console import Line, one_line, out, out_lines, print_json
+from mlops_cli.cli.folder import Folder
+from mlops_cli.cli.setting_files import file_for, write_setting
+from mlops_cli.cli.trusting import require_confirmed
+from mlops_cli.cli.wiring import open_project
+from mlops_cli.core.errors import ExitCode, UserError
+from mlops_cli.core.near import did_you_mean
+from mlops_cli.core.units import plural, show_size
+from mlops_cli.fsio.paths import Root
+from mlops_cli.records import trust
+from mlops_cli.records.config import Setting, load_origins, load_settings
+from mlops_cli.records.destinations import Host, check_name, read_host
+
+app = Folder('Machines that stages may run on: list (also without a command), add, check, remove.', helps=False)
+
+Name = Annotated[str, options.Argument(metavar='HOST', help='Its name, such as gpu1.')]
+Local = Annotated[bool, options.Option('--local', help='In .mlops/config.local.yaml: yours, here.')]
+Python = Annotated[str, options.Option('--python', metavar='PATH', help='The interpreter to start there.')]
+FACTS = ('name', 'system', 'python', 'cpus', 'memory_bytes', 'free_bytes', 'folder', 'gpus', 'jobs')
+LITTLE = 1 << 30  # bytes of room with which work is likely to fail
+
+
+@app.command('add', epilog=exits.line(ExitCode.REFUSED))
+def add(
+    name: Name,
+    url: Annotated[str, options.Argument(metavar='URL', help='ssh://[USER@]HOST[:PORT][/FOLDER], as ssh knows it.')],
+    python: Python = '',
+    local: Local = False,
+    json: options.Json = False,
+) -> int:
+    """Write a host into .mlops/config.yaml, which git tracks, so that everybody has it.  Connects to nothing.
+
+    Example:  mlops hosts add gpu1 ssh://ada@gpu1.example.org
+    """
+    given = {'url': url, **({'python': python} if python else {})}
+    try:
+        found = read_host(given)
+        check_name(name)
+        if name == 'local':
+            raise ValueError('is what this machine is called')
+    except ValueError as error:
+        raise UserError(f'{name} {error}', hint='such as mlops hosts add gpu1 ssh://user@host') from error
+    with Root(open_project().folder) as root:
+        there = load_settings(root, os.environ).get(f'hosts.{name}')
+        if there is not None and there.value.url != found.url:
+            raise UserError(
+                f'there is a host {name}, which leads to {there.value.url}', where=there.where,
+                hint=f'mlops hosts remove {name}, or take another name', exit_code=ExitCode.REFUSED,
+            )  # fmt: skip
+        file = file_for(root, False, not local)
+        for key, value in found.to_json().items():
+            write_setting(root, file, not local, ('hosts', name, key), value)
+        setting = load_settings(root, os.environ)[f'hosts.{name}']
+        if trust.needs_confirmation(root, setting):
+            trust.confirm(root, trust.subject_of(setting), time.time())  # who adds it means it
+    if json:
+        print_json({'schema': 'mlops/hosts-add/v1', 'name': name, 'url': found.url, 'file': file})
+        return 0
+    out(Line(f'  added     {name}, {one_line(found.url)}', 'done'))
+    keep = '' if local else f'Keep it: git add {file} && git commit.  '
+    out(f'{keep}Can it be used? mlops hosts check {name}')
+    return 0
+
+
+@app.command('list', epilog=exits.line(ExitCode.REFUSED))
+def list_hosts(json: options.Json = False) -> int:
+    """Which hosts there are, where each is written, and whether it may be used from this clone.  Connects to nothing.
+
+    Example:  mlops hosts list
+    """
+    with Root(open_project().folder) as root:
+        rows = [_row(root, setting) for setting in _settings(root)]
+    if json:
+        print_json({'schema': 'mlops/hosts-list/v1', 'rows': rows})
+        return 0
+    if not rows:
+        out('No hosts. To add one: mlops hosts add gpu1 ssh://user@host')
+        return 0
+    longest = max(len(row['name']) for row in rows)
+    out_lines(
+        [
+            Line(
+                f'  {row["name"]:<{longest}}  {one_line(row["url"])}  ({row["file"]}'
+                + ('' if row['confirmed'] else f'; not confirmed yet: mlops config confirm hosts.{row["name"]}')
+                + ')'
+            )
+            for row in rows
+        ]
+    )
+    return 0
+
+
+app.alone = list_hosts
+
+
+def _settings(root: Root) -> list[Setting]:
+    return [found[0] for name, found in sorted(load_origins(root, os.environ).items()) if name.startswith('hosts.')]
+
+
+def _row(root: Root, setting: Setting) -> dict[str, Any]:
+    host: Host = setting.value
+    return {
+        'name': setting.name.partition('.')[2],
+        'url': host.url,
+        'desc': host.desc,
+        'file': setting.source,
+        'confirmed': not trust.needs_confirmation(root, setting),
+    }
+
+
+@app.command('check', epilog=exits.line(ExitCode.UNREACHABLE, ExitCode.REFUSED))
+def check(
+    names: Annotated[list[str] | None, options.Argument(metavar='[HOST]...', help='Which. Default: all.')] = None,
+    json: options.Json = False,
+) -> int:
+    """Connect to each host and say what it has, or what is wrong with it and what mends that.
+
+    Example:  mlops hosts check        all of them
+    """
+    with Root(open_project().folder) as root:
+        settings = {setting.name.partition('.')[2]: setting for setting in _settings(root)}
+        for name in names or ():
+            if name not in settings:
+                near = did_you_mean(name, settings, what='there are') if settings else f'mlops hosts add {name} ssh://user@host'
+                raise UserError(f'there is no host {name!r}', hint=near)
+        rows = [_checked(root, name, settings[name]) for name in names or settings]
+    if json:
+        print_json({'schema': 'mlops/hosts-check/v1', 'rows': rows})
+    elif not rows:
+        out('No hosts. To add one: mlops hosts add gpu1 ssh://user@host')
+    else:
+        out_lines([line for row in rows for line in _lines(row)])
+    return ExitCode.DONE if all(row['usable'] for row in rows) else ExitCode.UNREACHABLE
+
+
+def _checked(root: Root, name: str, setting: Setting) -> dict[str, Any]:
+    from mlops_cli.executors.ssh import bucket_of
+    from mlops_cli.store.bucket import Unreachable
+
+    host: Host = setting.value
+    require_confirmed(root, setting)
+    row: dict[str, Any] = {'name': name, 'url': host.url, 'usable': False, 'problem': '', 'hint': '', 'seconds': None}
+    row['facts'] = {}
+    began = time.monotonic()
+    try:
+        bucket = bucket_of(host.place, host.python)
+        try:
+            facts = bucket.ask({'do': 'host'})
+        finally:
+            bucket.close()
+    except Unreachable as error:
+        return row | {'problem': error.problem, 'hint': error.hint or ''}
+    seconds = round(time.monotonic() - began, 3)
+    return row | {'usable': True, 'seconds': seconds, 'facts': {key: facts.get(key) for key in FACTS}}
+
+
+def _lines(row: dict[str, Any]) -> Sequence[Line]:
+    name = one_line(row['name'])
+    if not row['usable']:
+        found = [Line(f'  {name}: {one_line(row["problem"])}', 'failed')]
+        return [*found, Line(f'    hint: {one_line(row["hint"])}')] if row['hint'] else found
+    facts = row['facts']
+    parts = [one_line(str(facts['name'])), one_line(str(facts['system'])), f'Python {one_line(str(facts["python"]))}']
+    if isinstance(facts['cpus'], int):
+        parts.append(plural(facts['cpus'], 'CPU'))
+    if isinstance(facts['memory_bytes'], int) and facts['memory_bytes']:
+        parts.append(f'{show_size(facts["memory_bytes"])} of memory')
+    gpus = [gpu for gpu in facts['gpus'] or () if isinstance(gpu, dict)] if isinstance(facts['gpus'], list) else []
+    parts += [f'{one_line(str(gpu.get("name")))}' for gpu in gpus]
+    lines = [Line(f'  {name}: {", ".join(parts)}', 'done')]
+    if isinstance(facts['free_bytes'], int):
+        room = f'{show_size(facts["free_bytes"])} free in {one_line(str(facts["folder"]))}'
+        lines.append(Line(f'    {room}' + (': make room there' if facts['free_bytes'] < LITTLE else ''), ''))
+    return lines
+
+
+@app.command('remove', epilog=exits.line(ExitCode.REFUSED))
+def remove(name: Name, json: options.Json = False) -> int:
+    """Take a host out of the file that names it.  What lies there stays there.
+
+    Example:  mlops hosts remove gpu1
+    """
+    with Root(open_project().folder) as root:
+        found = load_settings(root, os.environ).get(f'hosts.{name}')
+        if found is None:
+            raise UserError(f'there is no host {name!r}', hint='mlops hosts list')
+        write_setting(root, found.source, found.came_by_git, ('hosts', name), None)
+    if json:
+        print_json({'schema': 'mlops/hosts-remove/v1', 'name': name, 'file': found.source})
+    else:
+        out(Line(f'  removed   {name}, {one_line(found.value.url)}'))
+    return 0

@@ -1,0 +1,297 @@
+"""Runs jobs on a host behind ssh: what they need goes there, what they make comes back, each once (docs/formats/host.md).
+
+One connection for all of it.  A job there needs none: whoever asks for the same again goes on where this one was cut off.
+"""
+from __future__ import annotations
+
+import json
+import os
+import queue
+import threading
+import time
+from collections.abc import Mapping
+from typing import Any
+
+from mlops_cli.core.canonical import canonical_bytes
+from mlops_cli.core.classes import dataclass, field
+from mlops_cli.core.digest import digest_of
+from mlops_cli.core.errors import UserError
+from mlops_cli.core.job import Job, Outcome, Usage
+from mlops_cli.core.refs import ObjectRef
+from mlops_cli.executors.base import Handle
+from mlops_cli.fsio import ops
+from mlops_cli.job.hosted import JOBS, LOG, OUTCOME, SPEC, from_json
+from mlops_cli.store.bucket import Absent, Unreachable
+from mlops_cli.store.depot import Depot
+from mlops_cli.store.local import LocalStore
+from mlops_cli.store.ssh import SshBucket
+from mlops_cli.store.transfer import Told, fetch, push
+
+LOOK_SECONDS = 2.0  # that an answer may take when there is no news
+PATIENCE_SECONDS = 900.0  # without a connection, before a job is given up here; there it goes on
+PAUSE_SECONDS = 2.0  # before the host is tried again
+LEASE_SECONDS = 86400.0  # without anybody asking for it, after which a job ends by itself
+LOG_PART = 1 << 20  # bytes
+CLOSE_SECONDS = 30.0
+
+
+def bucket_of(url: str, python: str = '') -> SshBucket:
+    """A host's, which also answers what is asked of its jobs.  Raises UserError for a url that is none."""
+    return SshBucket(url, python, serve='mlops_cli.job.far')
+
+
+class Cancelled(Exception):
+    """It is not wanted any more."""
+
+
+@dataclass
+class Under:
+    """A job under way.  ``name``: over there.  ``log``: bytes of it that are here.  ``since``: when it was handed over."""
+
+    job: Job
+    name: str
+    since: float
+    log: int = 0
+    begun: bool = False
+    wish: str = ''  # '', end or force
+    outputs: tuple[tuple[str, ObjectRef], ...] = ()
+    succeeded: bool = False
+    goes_on: bool = False  # there, as far as anybody knows
+    told: Told = field(default_factory=Told)
+
+
+class Ssh:
+    """``url``: as SshBucket takes it, of the folder to work in there.  ``store``: what is here.  ``name``: what the host is
+    called here."""
+
+    def __init__(self, name: str, url: str, store: LocalStore, *, python: str = '',
+                 lease_seconds: float = LEASE_SECONDS, patience_seconds: float = PATIENCE_SECONDS) -> None:
+        self.name, self._url, self._store = name, url, store
+        self._lease, self._patience = lease_seconds, patience_seconds
+        self._bucket = bucket_of(url, python)
+        self._under: dict[Handle, Under] = {}
+        self._over: dict[Handle, Under] = {}
+        self._ended: queue.SimpleQueue[Outcome] = queue.SimpleQueue()
+        self._to_send: queue.SimpleQueue[Under | None] = queue.SimpleQueue()
+        self._changed = threading.Condition()
+        self._closing = False
+        self._threads: list[threading.Thread] = []
+        self._facts: dict[str, Any] | None = None
+
+    def facts(self) -> dict[str, Any]:
+        """What the host has.  The first contact: raises Unreachable where there is none."""
+        if self._facts is None:
+            self._facts = self._bucket.ask({'do': 'host'})
+        return self._facts
+
+    # As every executor
+
+    def submit(self, job: Job) -> Handle:
+        if job.attempt in self._under or not job.processes or not all(process.argv for process in job.processes):
+            raise ValueError(f'attempt {job.attempt} runs already, or has no command')
+        os.close(ops.open_append(job.log))  # also of one that says nothing
+        under = Under(job, name_of(job), time.monotonic())
+        with self._changed:
+            self._under[job.attempt] = under
+        if not self._threads:
+            for work in (self._send_all, self._watch):
+                thread = threading.Thread(target=work, name=f'host {self.name}', daemon=True)
+                thread.start()
+                self._threads.append(thread)
+        self._to_send.put(under)
+        return job.attempt
+
+    def poll(self, timeout_seconds: float) -> list[Outcome]:
+        found: list[Outcome] = []
+        with self._changed:
+            waits = bool(self._under)
+        try:
+            found.append(self._ended.get(waits and timeout_seconds > 0, timeout_seconds))
+            while True:
+                found.append(self._ended.get_nowait())
+        except queue.Empty:
+            return found
+
+    def cancel(self, handle: Handle, *, force: bool = False) -> None:
+        under = self._under.get(handle)
+        if under is None or under.wish == 'force':
+            return
+        with self._changed:
+            under.wish = 'force' if force else 'end'
+        threading.Thread(target=self._ask_to_end, args=(under,), name='cancel', daemon=True).start()
+
+    def collect(self, handle: Handle) -> tuple[tuple[str, ObjectRef], ...] | None:
+        under = self._over.pop(handle)
+        if under.goes_on:
+            return ()
+        if not under.succeeded:
+            self._quietly({'do': 'forget', 'job': under.name, 'whole': True})
+            return ()
+        told = Told()
+        fetch(self._store, Depot(self._bucket), under.outputs, told)
+        if told.missing:
+            raise UserError(f'{len(told.missing)} objects of what it made on {self.name} did not come back',
+                            hint='run it again; mlops hosts check tells what is wrong there')
+        return under.outputs
+
+    def close(self) -> list[Outcome]:
+        with self._changed:
+            handles = [*self._under]
+        for handle in handles:
+            self.cancel(handle, force=True)
+        found: list[Outcome] = []
+        until = time.monotonic() + CLOSE_SECONDS
+        while len(found) < len(handles) and time.monotonic() < until:
+            found += self.poll(0.2)
+        with self._changed:
+            self._closing = True
+            self._changed.notify_all()
+        self._to_send.put(None)
+        self._bucket.close()
+        for thread in self._threads:
+            thread.join(10)
+        self._threads = []
+        return found
+
+    # Over there
+
+    def _send_all(self) -> None:
+        depot = Depot(self._bucket)
+        while (under := self._to_send.get()) is not None:
+            try:
+                if under.wish:
+                    raise Cancelled
+                self._send(depot, under)
+                with self._changed:
+                    under.begun = True
+                    self._changed.notify_all()
+                self._ask_to_end(under)
+            except Cancelled:
+                self._end(under, Outcome(under.job.attempt, 'cancelled', None, _waited(under)))
+            except (UserError, OSError, Absent) as error:
+                depot = Depot(self._bucket)
+                self._end(under, _not_started(under, error))
+
+    def _send(self, depot: Depot, under: Under) -> None:
+        def go_on() -> None:
+            if under.wish:
+                raise Cancelled
+
+        job = under.job
+        under.told.step = go_on
+        push(self._store, depot, job.inputs, under.told)
+        if under.told.missing:
+            raise UserError(f'{len(under.told.missing)} objects of its inputs are damaged or gone here', hint='mlops verify')
+        self._bucket.put(f'{JOBS}/{under.name}/{SPEC}', canonical_bytes(specification(job, self._lease)))
+        # What is secret goes to the process that needs it, and into no file.
+        self._bucket.ask({'do': 'start', 'job': under.name, 'by': job.attempt, 'environment': dict(job.environment)})
+
+    def _ask_to_end(self, under: Under) -> None:
+        if under.begun and under.wish:
+            self._quietly({'do': 'cancel', 'job': under.name, 'force': under.wish == 'force'})
+
+    def _quietly(self, asked: Mapping[str, Any]) -> None:
+        """What is better done, and is done by the host itself some day."""
+        try:
+            self._bucket.ask(asked)
+        except (UserError, Absent):
+            return
+
+    def _watch(self) -> None:
+        silent_since: float | None = None
+        while True:
+            begun = self._begun()
+            if not begun:
+                return
+            try:
+                asked = {'do': 'look', 'jobs': {name: under.log for name, under in begun.items()}, 'seconds': LOOK_SECONDS}
+                states = self._bucket.ask(asked).get('jobs')
+                for name, under in begun.items():
+                    self._take(under, states.get(name) if isinstance(states, dict) else None)
+                silent_since = None
+            except (UserError, OSError, Absent) as error:
+                now = time.monotonic()
+                silent_since = silent_since or now
+                if now - silent_since > self._patience:
+                    for under in begun.values():
+                        under.goes_on = True
+                        self._end(under, _silent(under, self.name, error))
+                with self._changed:
+                    self._changed.wait_for(lambda: self._closing, PAUSE_SECONDS)
+
+    def _begun(self) -> dict[str, Under]:
+        """Waits until there are some; none once this is closed."""
+        with self._changed:
+            self._changed.wait_for(lambda: self._closing or any(under.begun for under in self._under.values()))
+            return {} if self._closing else {under.name: under for under in self._under.values() if under.begun}
+
+    def _take(self, under: Under, state: Any) -> None:
+        """What the host says of one.  Raises Unreachable, OSError."""
+        if not isinstance(state, dict):
+            raise Unreachable(self._url, 'it says nothing of its jobs', 'is that host what you take it for?')
+        self._bring_log(under, state.get('log'))
+        if state.get('state') == 'over':
+            data = self._bucket.get(f'{JOBS}/{under.name}/{OUTCOME}')
+            try:
+                outcome, under.outputs = from_json(under.job.attempt, json.loads(data))
+            except ValueError:
+                message = f'what {self.name} says of it cannot be read'
+                outcome = Outcome(under.job.attempt, 'lost', None, _waited(under), message=message)
+            under.succeeded = outcome.succeeded
+            self._end(under, outcome)
+        elif state.get('state') in ('lost', 'unknown'):
+            said = str(state.get('said') or '')[:300]
+            message = f'its process on {self.name} is gone' + (f': {said}' if said else ', as after a restart of that host')
+            self._end(under, Outcome(under.job.attempt, 'lost', None, _waited(under), message=message))
+
+    def _bring_log(self, under: Under, size: Any) -> None:
+        if not isinstance(size, int) or size <= under.log:
+            return
+        fd = ops.open_append(under.job.log)
+        try:
+            while under.log < size:
+                data = self._bucket.get(f'{JOBS}/{under.name}/{LOG}', under.log, min(size, under.log + LOG_PART))
+                ops.write(fd, data)
+                under.log += len(data)
+        finally:
+            os.close(fd)
+
+    def _end(self, under: Under, outcome: Outcome) -> None:
+        with self._changed:
+            if self._under.pop(under.job.attempt, None) is None:
+                return
+            self._over[under.job.attempt] = under
+        self._ended.put(outcome)
+
+
+def name_of(job: Job) -> str:
+    """The same for the same work: so that what was begun before a cut is found again."""
+    what = [job.identity or job.attempt, job.stage, [[path, *ref.to_json()] for path, ref in job.inputs], [*job.outputs]]
+    return digest_of(b'mlops host-v1\n' + canonical_bytes(what)).hex[:32]
+
+
+def specification(job: Job, lease_seconds: float) -> dict[str, Any]:
+    """All but the environment, as the host reads it."""
+    return {
+        'stage': job.stage, 'directory': job.directory,
+        'processes': [[*process.argv] for process in job.processes], 'paths': [*job.paths],
+        'inputs': [[path, *ref.to_json()] for path, ref in job.inputs], 'outputs': [*job.outputs],
+        'timeout_seconds': job.timeout_seconds, 'grace_seconds': job.grace_seconds,
+        'redact': None if job.redact is None else [*job.redact], 'lease_seconds': lease_seconds,
+    }  # fmt: skip
+
+
+def _waited(under: Under) -> Usage:
+    return Usage(time.monotonic() - under.since, 0.0)
+
+
+def _not_started(under: Under, error: Exception) -> Outcome:
+    message = error.message if isinstance(error, UserError) else str(error)
+    return Outcome(under.job.attempt, 'not-started', None, _waited(under), message=message)
+
+
+def _silent(under: Under, name: str, error: Exception) -> Outcome:
+    message = f'{name} does not answer any more ({error}); it goes on there, and the next run asks for it again'
+    return Outcome(under.job.attempt, 'lost', None, _waited(under), message=message)
+
+

@@ -1,0 +1,222 @@
+"""The far end of a connection to a host: its bucket, and what can be asked of the jobs beside it (docs/formats/host.md)."""
+from __future__ import annotations
+
+import json
+import os
+import platform
+import re
+import shutil
+import subprocess
+import sys
+import time
+from collections.abc import Mapping
+from contextlib import suppress
+from typing import Any, BinaryIO
+
+import mlops_cli
+from mlops_cli.fsio.atomic import read_file, write_file
+from mlops_cli.fsio.locks import is_locked, try_lock
+from mlops_cli.fsio.paths import Root
+from mlops_cli.job.hosted import ALIVE, CANCEL, FORCE, JOBS, LEASE, LOG, OUTCOME, PROJECT, SAID, SPEC, STARTED, touch
+from mlops_cli.store import far
+
+SPEC_MOST = 64 << 20  # bytes
+OUTCOME_MOST = 16 << 20
+WAIT_MOST = 20.0  # seconds in which an answer may be waited for
+LOOK_SECONDS = 0.02  # between two looks, at first; then longer
+LOOK_LONGEST = 0.2
+END_SECONDS = 5.0
+KEPT_SECONDS = 14 * 86400.0  # what is over is gone then
+_JOB = re.compile(r'[0-9a-f]{32}')
+_PROGRAM = 'import sys; sys.path[:0] = sys.argv[3:]; from mlops_cli.job.hosted import main; main(sys.argv[1], sys.argv[2])'
+
+
+def serve(source: BinaryIO, target: BinaryIO, folder: str) -> int:
+    """As far.serve, with jobs.  ``folder``: of the host, made if there is none."""
+    folder = os.path.expanduser(folder)
+    os.makedirs(folder, mode=0o700, exist_ok=True)
+    jobs = Jobs(folder)
+    return far.serve(source, target, folder, {
+        'host': jobs.host, 'start': jobs.start, 'look': jobs.look, 'cancel': jobs.cancel, 'forget': jobs.forget,
+    })  # fmt: skip
+
+
+class Jobs:
+    """Every method answers a request; raises far.Refused, OSError, UserError."""
+
+    def __init__(self, folder: str) -> None:
+        self._root = Root(folder)
+        self._swept = False
+
+    def host(self, _asked: Mapping[str, Any]) -> dict[str, Any]:
+        """What there is."""
+        room = shutil.disk_usage(self._root.path)
+        try:
+            memory = os.sysconf('SC_PAGE_SIZE') * os.sysconf('SC_PHYS_PAGES')
+        except (ValueError, OSError):
+            memory = 0
+        return {
+            'name': platform.node(), 'system': f'{platform.system()} {platform.machine()}', 'python': platform.python_version(),
+            'cpus': len(os.sched_getaffinity(0)) if hasattr(os, 'sched_getaffinity') else os.cpu_count() or 1,
+            'memory_bytes': memory, 'free_bytes': room.free, 'folder': self._root.path, 'gpus': _gpus(),
+            'git': shutil.which('git') or '', 'jobs': self._running(), 'path': os.environ.get('PATH', ''),
+        }  # fmt: skip
+
+    def _running(self) -> int:
+        try:
+            names = [entry.name for entry in self._root.scandir(JOBS)]
+        except FileNotFoundError:
+            return 0
+        return sum(self._lives(name) for name in names)
+
+    # One job
+
+    def start(self, asked: Mapping[str, Any]) -> dict[str, Any]:
+        """Begin it, unless it was begun before and may still be of use.  Its specification lies there; what is secret in it
+        comes along.  ``by``: who asks, so that who asks twice is not taken for another one."""
+        place = _place(asked)
+        if not self._swept:
+            self._swept = True
+            self._sweep()
+        self._root.makedirs(place, mode=0o700)
+        touch(self._root, f'{place}/{LEASE}')
+        alive = self._root.open(f'{place}/{ALIVE}', os.O_RDWR | os.O_CREAT, 0o600)
+        try:
+            if not try_lock(alive, exclusive=True):
+                return {'started': False}  # it runs, or is being begun
+            by = str(asked.get('by'))
+            if self._root.stat(f'{place}/{STARTED}') is not None and (self._began(place) == by or not self._failed(place)):
+                return {'started': False}
+            for name in (OUTCOME, CANCEL, LOG):  # of one that failed
+                self._root.remove_tree(f'{place}/{name}')
+            write_file(self._root, f'{place}/{STARTED}', by.encode(), 0o600)
+            spec = json.loads(read_file(self._root, f'{place}/{SPEC}', SPEC_MOST))
+            spec['environment'] = asked.get('environment')
+            self._spawn(place, alive, json.dumps(spec).encode())
+            self._root.unlink(f'{place}/{SPEC}')
+        finally:
+            os.close(alive)
+        return {'started': True}
+
+    def _began(self, place: str) -> str:
+        return read_file(self._root, f'{place}/{STARTED}', 1 << 16).decode(errors='replace')
+
+    def _failed(self, place: str) -> bool:
+        """Of one that does not run: whether it came to nothing."""
+        try:
+            outcome = json.loads(read_file(self._root, f'{place}/{OUTCOME}', OUTCOME_MOST))
+            return bool(outcome['ending'] != 'exited' or outcome['exit_code'] != 0)
+        except (FileNotFoundError, ValueError, KeyError, TypeError):
+            return True
+
+    def _spawn(self, place: str, alive: int, told: bytes) -> None:
+        said = self._root.open(f'{place}/{SAID}', os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
+        package = os.path.dirname(os.path.dirname(os.path.abspath(mlops_cli.__file__)))
+        others = [path for path in sys.path[:2] if path.startswith(package) and path != package]
+        argv = [sys.executable, '-I', '-S', '-c', _PROGRAM, self._root.path, place.rpartition('/')[2], *others, package]
+        try:
+            process = subprocess.Popen(
+                argv, stdin=subprocess.PIPE, stdout=said, stderr=said, cwd='/', start_new_session=True, pass_fds=(alive,)
+            )
+        finally:
+            os.close(said)
+        assert process.stdin is not None
+        with suppress(BrokenPipeError):
+            process.stdin.write(told)
+        with suppress(BrokenPipeError):
+            process.stdin.close()
+
+    def look(self, asked: Mapping[str, Any]) -> dict[str, Any]:
+        """Of each job how it is; waits a little until one is over, or has said something new.  Who looks still wants them."""
+        wanted = asked.get('jobs')
+        if not isinstance(wanted, dict) or not all(isinstance(size, int) for size in wanted.values()):
+            raise far.Refused('no jobs')
+        places = {job: _place({'job': job}) for job in wanted}
+        for place in places.values():
+            if self._root.stat(place) is not None:
+                touch(self._root, f'{place}/{LEASE}')
+        until = time.monotonic() + min(WAIT_MOST, max(0.0, float(asked.get('seconds') or 0.0)))
+        pause = LOOK_SECONDS
+        while True:
+            found = {job: self._state(place) for job, place in places.items()}
+            news = any(state['state'] != 'running' or state['log'] > wanted[job] for job, state in found.items())
+            if news or time.monotonic() >= until:
+                return {'jobs': found}
+            time.sleep(pause)
+            pause = min(LOOK_LONGEST, pause * 1.3)
+
+    def _state(self, place: str) -> dict[str, Any]:
+        lives = self._lives(place.rpartition('/')[2])  # before the outcome: it is written by who lives
+        log = self._root.stat(f'{place}/{LOG}')
+        size = log.st_size if log is not None else 0
+        if self._root.stat(f'{place}/{OUTCOME}') is not None:
+            return {'state': 'over', 'log': size}
+        if lives:
+            return {'state': 'running', 'log': size}
+        if self._root.stat(f'{place}/{STARTED}') is None:
+            return {'state': 'unknown', 'log': size}
+        return {'state': 'lost', 'log': size, 'said': self._last_words(place)}
+
+    def _last_words(self, place: str) -> str:
+        with suppress(OSError):
+            lines = read_file(self._root, f'{place}/{SAID}', 1 << 20).decode(errors='replace').strip().splitlines()
+            return lines[-1][:300] if lines else ''
+        return ''
+
+    def _lives(self, job: str) -> bool:
+        try:
+            fd = self._root.open(f'{JOBS}/{job}/{ALIVE}', os.O_RDWR)
+        except (FileNotFoundError, NotADirectoryError):
+            return False
+        try:
+            return is_locked(fd)
+        finally:
+            os.close(fd)
+
+    def cancel(self, asked: Mapping[str, Any]) -> dict[str, Any]:
+        place = _place(asked)
+        if self._root.stat(place) is not None:
+            write_file(self._root, f'{place}/{CANCEL}', FORCE if asked.get('force') else b'end', 0o600, durable=False)
+        return {}
+
+    def forget(self, asked: Mapping[str, Any]) -> dict[str, Any]:
+        """What is over, so that the same may be done anew; ``whole`` false: only what takes room."""
+        place = _place(asked)
+        until = time.monotonic() + END_SECONDS
+        while self._lives(place.rpartition('/')[2]):  # what has said how it ended is about to go
+            if time.monotonic() > until or self._root.stat(f'{place}/{OUTCOME}') is None:
+                raise far.Refused('it runs')
+            time.sleep(LOOK_SECONDS)
+        self._root.remove_tree(place if asked.get('whole') else f'{place}/{PROJECT}')
+        return {}
+
+    def _sweep(self) -> None:
+        """What nobody has asked for in a long time."""
+        with suppress(OSError):
+            for entry in self._root.scandir(JOBS):
+                lease = self._root.stat(f'{JOBS}/{entry.name}/{LEASE}')
+                if lease is not None and lease.st_mtime < time.time() - KEPT_SECONDS and not self._lives(entry.name):
+                    self._root.remove_tree(f'{JOBS}/{entry.name}')
+
+
+def _gpus() -> list[dict[str, Any]]:
+    """What the driver's own program says; none where there is none."""
+    program = shutil.which('nvidia-smi')
+    if program is None:
+        return []
+    words = [program, '--query-gpu=name,memory.total,memory.free', '--format=csv,noheader,nounits']
+    try:
+        said = subprocess.run(words, capture_output=True, text=True, timeout=10, check=False).stdout
+    except (OSError, subprocess.TimeoutExpired):
+        return []
+    rows = [[part.strip() for part in line.rsplit(',', 2)] for line in said.splitlines()]
+    return [{'name': name[:100], 'memory_bytes': int(total) << 20, 'free_bytes': int(free) << 20}
+            for name, total, free in (row for row in rows if len(row) == 3) if total.isdigit() and free.isdigit()]
+
+
+def _place(asked: Mapping[str, Any]) -> str:
+    job = asked.get('job')
+    if not isinstance(job, str) or not _JOB.fullmatch(job):
+        raise far.Refused('no name of a job')
+    return f'{JOBS}/{job}'
+

@@ -1,0 +1,203 @@
+"""One job on a host, from what it needs to what it made: the process that stays there, whoever goes (docs/formats/host.md).
+
+It knows nothing of who asked for it.  What it is told lies in its folder, and what it has to say goes there."""
+from __future__ import annotations
+
+import json
+import os
+import sys
+import time
+from collections.abc import Mapping
+from contextlib import suppress
+from typing import Any
+
+from mlops_cli.core.classes import replace
+from mlops_cli.core.errors import UserError
+from mlops_cli.core.job import Job, Outcome, Process, Usage
+from mlops_cli.core.refs import ObjectRef
+from mlops_cli.fsio import ops
+from mlops_cli.fsio.atomic import write_file
+from mlops_cli.fsio.durable import Batch
+from mlops_cli.fsio.paths import Root
+from mlops_cli.job.client import Started, Supervisor
+from mlops_cli.store.bucket import FolderBucket, Unreachable
+from mlops_cli.store.depot import Depot
+from mlops_cli.store.local import LocalStore
+from mlops_cli.store.objects import Damaged, MissingObject
+from mlops_cli.store.transfer import Told, fetch, push
+
+JOBS = 'jobs-v1'
+SPEC, STARTED, ALIVE, LOG, LEASE, CANCEL, OUTCOME, PROJECT, SAID = (
+    'spec.json', 'started', 'alive', 'log', 'lease', 'cancel', 'outcome.json', 'project', 'said'
+)  # fmt: skip
+CACHE = 'cache'
+TICK = 0.1  # seconds between looks at whether it is still wanted
+FORCE = b'force'
+
+
+def main(folder: str, job: str) -> None:
+    """The whole process.  ``folder``: of the host; ``job``: its name there.  What it is told comes in on standard input."""
+    spec = json.loads(sys.stdin.buffer.read())
+    with Root(folder) as root:
+        place = f'{JOBS}/{job}'
+        outcome: dict[str, Any]
+        try:
+            outcome = Hosted(root, place, spec).run()
+        except (UserError, OSError, Unreachable, MissingObject, Damaged, ValueError, KeyError, TypeError) as error:
+            outcome = to_json(Outcome(job, 'not-started', None, Usage(0.0, 0.0), message=f'on the host: {_said(error)}'), ())
+        with suppress(OSError, UserError):
+            root.remove_tree(f'{place}/{PROJECT}')
+        write_file(root, f'{place}/{OUTCOME}', json.dumps(outcome).encode(), 0o600)
+
+
+def _said(error: Exception) -> str:
+    if isinstance(error, OSError) and error.filename:
+        return f'{error.filename}: {error.strerror}'
+    return str(error) or type(error).__name__
+
+
+def to_json(outcome: Outcome, outputs: tuple[tuple[str, ObjectRef], ...]) -> dict[str, Any]:
+    usage = outcome.usage
+    return {
+        'ending': outcome.ending,
+        'exit_code': outcome.exit_code,
+        'killed': outcome.killed,
+        'message': outcome.message,
+        'usage': [usage.wall_seconds, usage.cpu_seconds, usage.memory_peak_bytes, usage.read_bytes, usage.write_bytes],
+        'outputs': [[path, *ref.to_json()] for path, ref in outputs],
+    }
+
+
+def from_json(attempt: str, found: Mapping[str, Any]) -> tuple[Outcome, tuple[tuple[str, ObjectRef], ...]]:
+    """Raises ValueError for what is no outcome: it comes from elsewhere."""
+    try:
+        wall, cpu, memory, read, written = found['usage']
+        usage = Usage(float(wall), float(cpu), _count(memory), _count(read), _count(written))
+        code, ending = _count(found['exit_code']), found['ending']
+        outputs = tuple((str(path), ObjectRef.from_json(ref)) for path, *ref in found['outputs'])
+        if ending not in ('exited', 'timeout', 'cancelled', 'lost', 'not-started'):
+            raise ValueError('an ending that is none')
+        return Outcome(attempt, ending, code, usage, int(found['killed']), str(found['message'])[:2000]), outputs
+    except (KeyError, TypeError, AttributeError, OverflowError) as error:
+        raise ValueError('no outcome') from error
+
+
+def _count(value: Any) -> int | None:
+    return None if value is None else int(value)
+
+
+class Hosted:
+    """``place``: its folder, relative to the host's.  ``spec``: docs/formats/host.md."""
+
+    def __init__(self, root: Root, place: str, spec: Mapping[str, Any]) -> None:
+        self._root, self._place, self._spec = root, place, spec
+        self._project = root.full(f'{place}/{PROJECT}')
+        self._lease = float(spec['lease_seconds'])
+
+    def run(self) -> dict[str, Any]:
+        """Its outcome, as it is written.  Raises what ends it before it began."""
+        job = self._job()
+        with Batched(self._root) as held:
+            self._fill(held)
+            if self._unwanted() is not None:
+                return to_json(Outcome(job.attempt, 'cancelled', None, Usage(0.0, 0.0)), ())
+            outcome = self._watched(job)
+            outputs: tuple[tuple[str, ObjectRef], ...] = ()
+            if outcome.succeeded:
+                outcome, outputs = self._keep(held, job, outcome)
+        return to_json(outcome, outputs)
+
+    def _job(self) -> Job:
+        spec = self._spec
+        environment = {**os.environ, **{str(name): str(value) for name, value in spec['environment'].items()}}
+        for name in spec['paths']:  # of folders in the project
+            inside = [os.path.normpath(os.path.join(self._project, part)) for part in environment[name].split(os.pathsep)]
+            environment[name] = os.pathsep.join(inside)
+        return Job(
+            attempt=self._place.rpartition('/')[2],  # not as over there: who cleans up after that run may be on this machine
+            stage=str(spec['stage']),
+            folder=self._project,
+            directory=str(spec['directory']),
+            processes=tuple(Process(tuple(map(str, argv))) for argv in spec['processes']),
+            environment=environment,
+            log=self._root.full(f'{self._place}/{LOG}'),
+            outputs=tuple(map(str, spec['outputs'])),
+            timeout_seconds=spec['timeout_seconds'],
+            grace_seconds=float(spec['grace_seconds']),
+            redact=tuple(spec['redact']) if spec['redact'] is not None else None,
+        )
+
+    def _fill(self, held: Batched) -> None:
+        wanted = [(str(path), ObjectRef.from_json(ref)) for path, *ref in self._spec['inputs']]
+        told = Told()
+        fetch(held.store, held.depot, wanted, told)
+        if told.missing:
+            raise UserError(f'{len(told.missing)} of its inputs did not come')
+        self._root.remove_tree(f'{self._place}/{PROJECT}')
+        self._root.makedirs(f'{self._place}/{PROJECT}', 0o700)
+        for path, ref in wanted:
+            held.store.materialise(ref, self._root, f'{self._place}/{PROJECT}/{path}' if path else f'{self._place}/{PROJECT}',
+                                   replace=True)
+
+    def _watched(self, job: Job) -> Outcome:
+        supervisor = Supervisor.start(self._root.full(f'{self._place}/{ALIVE}-stages'))
+        asked = b''
+        try:
+            supervisor.submit(job)
+            while True:
+                for event in supervisor.events(TICK):
+                    if not isinstance(event, Started):
+                        return event
+                wish = self._unwanted()
+                if wish is not None and wish != asked:
+                    asked = wish
+                    supervisor.cancel(job.attempt, force=wish == FORCE)
+        finally:
+            supervisor.close()
+
+    def _unwanted(self) -> bytes | None:
+        """What was said when it was asked to end; also where nobody has asked for it for as long as that may be."""
+        try:
+            with open(self._root.full(f'{self._place}/{CANCEL}'), 'rb') as file:
+                return file.read(16) or b'end'
+        except FileNotFoundError:
+            pass
+        facts = self._root.stat(f'{self._place}/{LEASE}')
+        return b'end' if facts is None or time.time() - facts.st_mtime > self._lease else None
+
+    def _keep(self, held: Batched, job: Job, outcome: Outcome) -> tuple[Outcome, tuple[tuple[str, ObjectRef], ...]]:
+        """What it made goes to where it is fetched from.  One that is not there is found out by who asked for it."""
+        made = []
+        try:
+            for path in job.outputs:
+                rel = f'{self._place}/{PROJECT}/{path}'
+                if self._root.stat(rel) is not None:
+                    made.append((path, held.store.add_path(self._root, rel).ref))
+            held.store.batch.flush()
+            push(held.store, held.depot, made, Told())
+        except (UserError, OSError, Unreachable) as error:
+            return replace(outcome, ending='lost', message=f'its outputs could not be kept on the host: {_said(error)}'), ()
+        return outcome, tuple(made)
+
+
+class Batched:
+    """The host's store and the bucket beside it, open."""
+
+    def __init__(self, root: Root) -> None:
+        self.store = LocalStore(root.full(CACHE), batch=Batch('none', root=root))
+        self.depot = Depot(FolderBucket(root.path))
+
+    def __enter__(self) -> Batched:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.store.batch.discard()
+        self.store.close()
+        self.depot.close()
+
+
+def touch(root: Root, path: str) -> None:
+    """Raises OSError, UserError."""
+    with root.parent(path) as (fd, name):
+        os.close(ops.open_permanent(name, dir_fd=fd))
+        ops.utime(name, dir_fd=fd)

@@ -1,0 +1,123 @@
+"""Which stages of a run go to which host, and the executor that takes each to where it goes."""
+
+from __future__ import annotations
+
+import os
+import time
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any
+
+from mlops_cli.core.errors import ExitCode, UserError
+from mlops_cli.core.job import Job, Outcome
+from mlops_cli.core.refs import ObjectRef
+from mlops_cli.executors.base import Executor, Handle
+from mlops_cli.pipeline.spec import Stage
+from mlops_cli.run.workbench import Workbench
+
+if TYPE_CHECKING:
+    from mlops_cli.executors.ssh import Ssh
+
+LOCAL = 'local'
+TURN = 0.05  # seconds that one of several executors is waited for
+
+
+def host_of(stage: Stage, asked: str) -> str:
+    """The name of the host that a stage goes to; '' for this machine.  ``asked``: for all stages of the run, or ''."""
+    name = asked or stage.host
+    return '' if name == LOCAL else name
+
+
+def refusal(stage: Stage, host: str) -> UserError | None:
+    """Why a stage cannot run on another machine, if so."""
+    for key, there in (('checkpoint', stage.checkpoint), ('caches', stage.caches), ('environment', stage.environment)):
+        if there:
+            return UserError(
+                f'stage {stage.name} has {key}, which hosts cannot keep yet, and is to run on {host}',
+                where=stage.places.get(key, stage.where),
+                hint=f'run it here: host: {LOCAL}, or --host {LOCAL}',
+            )
+    return None
+
+
+def opened(bench: Workbench, name: str) -> Ssh:
+    """The executor of a host, connected.  Raises UserError for one that nobody knows or has confirmed, Unreachable."""
+    from mlops_cli.core.near import did_you_mean
+    from mlops_cli.executors.ssh import Ssh
+    from mlops_cli.records import trust
+    from mlops_cli.records.config import HOSTS, load_settings
+
+    host = bench.config.hosts.get(name)
+    if host is None:
+        hint = did_you_mean(name, bench.config.hosts, what='there are') if bench.config.hosts else (
+            f'mlops hosts add {name} ssh://user@host')
+        raise UserError(f'there is no host {name!r}', hint=hint)
+    setting = load_settings(bench.root, os.environ)[f'{HOSTS}.{name}']
+    if trust.needs_confirmation(bench.root, setting):
+        raise UserError(
+            f'host {name} leads to {host.leads_to}, which came with git and nobody here has confirmed',
+            where=setting.where,
+            exit_code=ExitCode.REFUSED,
+            hint=f'if that is right: mlops config confirm {HOSTS}.{name} --yes',
+        )
+    made = Ssh(name, host.place, bench.store, python=host.python)
+    try:
+        made.facts()
+    except BaseException:
+        made.close()
+        raise
+    return made
+
+
+class Routed:
+    """As an executor: each job to where it goes.  ``hosts``: by name, those that jobs may name."""
+
+    def __init__(self, here: Executor, hosts: Mapping[str, Ssh]) -> None:
+        self.here, self.hosts = here, hosts
+        self._of: dict[Handle, Executor] = {}
+
+    def submit(self, job: Job) -> Handle:
+        executor: Executor = self.hosts[job.host] if job.host else self.here
+        handle = executor.submit(job)
+        self._of[handle] = executor
+        return handle
+
+    def poll(self, timeout_seconds: float) -> list[Outcome]:
+        until = time.monotonic() + timeout_seconds
+        running = self._running()
+        while True:
+            rest = until - time.monotonic()
+            turn = max(0.0, min(rest, TURN) if len(running) > 1 else rest)
+            found = [outcome for one in running for outcome in one.poll(turn)]
+            if found or rest <= 0 or not running:
+                return found
+
+    def _running(self) -> list[Executor]:
+        found: list[Executor] = []
+        for one in self._of.values():
+            if one not in found:
+                found.append(one)
+        return found
+
+    def cancel(self, handle: Handle, *, force: bool = False) -> None:
+        if (executor := self._of.get(handle)) is not None:
+            executor.cancel(handle, force=force)
+
+    def collect(self, handle: Handle) -> tuple[tuple[str, ObjectRef], ...] | None:
+        return self._of.pop(handle).collect(handle)
+
+    def close(self) -> list[Outcome]:
+        found = list(self.here.close())
+        for one in self.hosts.values():
+            found += one.close()
+        return found
+
+
+def summary(facts: Mapping[str, Any]) -> str:
+    """``gpu1.example.org: 16 CPUs, 2 GPUs``, of what the host says of itself."""
+    from mlops_cli.core.units import plural
+
+    name = ''.join(character for character in str(facts.get('name', ''))[:60] if character.isprintable())
+    cpus, gpus = facts.get('cpus'), facts.get('gpus')
+    parts = [plural(cpus, 'CPU')] if isinstance(cpus, int) else []
+    parts += [plural(len(gpus), 'GPU')] if isinstance(gpus, list) and gpus else []
+    return f'{name}: {", ".join(parts)}' if parts else name

@@ -1,0 +1,265 @@
+"""Stages on another machine, behind a real sshd: the same results as here, each once, and clear words where that cannot be."""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from tests.servers.sshd import Sshd
+from tests.support.project import Project
+
+PIPELINE = """\
+stages:
+  prepare: {cmd: 'mkdir -p table; cat raw/*.txt > table/all.txt', deps: [raw], outs: [table]}
+  train:
+    cmd: 'sh train.sh > model.bin; echo trained at ${rate}'
+    deps: [table, train.sh]
+    params: [rate]
+    outs: [model.bin]
+    metrics: [m.json]
+"""
+TRAIN = 'cat table/all.txt params.yaml; echo \'{"rows": 3}\' > m.json\n'
+
+
+def made(folder: Path, pipeline: str = PIPELINE) -> Project:
+    project = Project(folder)
+    project.init_git()
+    project.write('pipeline.yaml', pipeline)
+    project.write('params.yaml', 'rate: 0.5\n')
+    project.write('train.sh', TRAIN)
+    for number in range(3):
+        project.write(f'raw/{number}.txt', f'line {number}\n')
+    return project
+
+
+@pytest.fixture
+def project(tmp_path: Path, sshd: Sshd) -> Project:
+    found = made(tmp_path / 'one')
+    found.environ.update(sshd.environ)
+    found.mlops('hosts', 'add', 'gpu1', sshd.url(tmp_path / 'far'))
+    return found
+
+
+def pins(project: Project) -> dict[str, bytes]:
+    return {path.name: path.read_bytes() for path in (project.path / '.mlops/stages').iterdir()}
+
+
+def wait_for(what: Callable[[], bool], seconds: float = 30) -> None:
+    end = time.monotonic() + seconds
+    while not what():
+        assert time.monotonic() < end
+        time.sleep(0.02)
+
+
+def started(project: Project, *words: str) -> subprocess.Popen[bytes]:
+    command = [sys.executable, '-m', 'mlops_cli', *words]
+    none, pipe, same = subprocess.DEVNULL, subprocess.PIPE, subprocess.STDOUT
+    return subprocess.Popen(command, cwd=project.path, env=project.environ, stdin=none, stdout=pipe, stderr=same)
+
+
+def test_what_is_made_there_is_what_is_made_here(project: Project, tmp_path: Path) -> None:
+    here = made(tmp_path / 'two')
+    here.mlops('run')
+    said = project.mlops('run', '--host', 'gpu1')
+    assert 'on gpu1 (' in said.err + said.out
+    assert pins(project) == pins(here)
+    assert project.read('model.bin') == here.read('model.bin') and project.read('table/all.txt') == here.read('table/all.txt')
+    assert 'trained at 0.5' in project.mlops('logs', 'train').out
+    assert 'Nothing to do' in project.mlops('run').out  # what was made there is up to date here
+    assert project.mlops('metrics', 'show', '--json').json['rows'][0]['value'] == 3
+    project.write('params.yaml', 'rate: 0.7\n')
+    states = {row['name']: row['state'] for row in project.mlops('run', '--host', 'gpu1', '--json').json['stages']}
+    assert states['train'] == 'done' and states.get('prepare', 'fresh') == 'fresh'
+    (project.path / 'model.bin').unlink()
+    project.write('params.yaml', 'rate: 0.5\n')
+    states = {row['name']: row['state'] for row in project.mlops('run', '--host', 'gpu1', '--json').json['stages']}
+    assert states['train'] == 'restored'  # nothing runs twice, wherever
+
+
+def test_a_stage_says_where_it_runs(project: Project, tmp_path: Path) -> None:
+    project.write('pipeline.yaml', PIPELINE.replace('  train:\n', '  train:\n    host: gpu1\n') + (
+        '  where: {cmd: "pwd -P > where.txt", outs: [where.txt]}\n'
+        '  there: {cmd: "pwd -P > there.txt", outs: [there.txt], host: gpu1}\n'
+    ))
+    project.mlops('run', '-j', '3')
+    assert project.read('where.txt').strip() == str(project.path)
+    assert project.read('there.txt').startswith(str(tmp_path / 'far/jobs-v1/'))
+    assert not list((tmp_path / 'far/jobs-v1').glob('*/project'))  # what it worked in is gone
+    project.mlops('run', 'there', '--force', '--host', 'local')
+    assert project.read('there.txt').strip() == str(project.path)
+
+
+def test_only_what_is_declared_is_there(project: Project) -> None:
+    project.write('secret.txt', 'not declared')
+    project.environ.update({'NOT_DECLARED': 'x', 'DECLARED': 'a "b" $c'})
+    project.write('pipeline.yaml', (
+        'stages:\n  look:\n    cmd: \'ls > found.txt; echo "$NOT_DECLARED|$DECLARED|$MLOPS_STAGE" >> found.txt\'\n'
+        '    deps: [raw]\n    env: [DECLARED]\n    outs: [found.txt]\n    host: gpu1\n'
+    ))
+    project.mlops('run')
+    assert project.read('found.txt') == 'found.txt\nraw\n|a "b" $c|look\n'
+
+
+def test_a_secret_is_in_no_file_there(project: Project, tmp_path: Path) -> None:
+    secret = 'hunter2-hunter2-hunter2'
+    project.environ['API_TOKEN'] = secret
+    project.write('pipeline.yaml', (
+        'stages:\n  ask: {cmd: \'echo "token $API_TOKEN"; echo ${#API_TOKEN} > size.txt\', secrets: [API_TOKEN], '
+        'outs: [size.txt], host: gpu1}\n'
+    ).replace('${#API_TOKEN}', '"$API_TOKEN" | wc -c'))
+    project.mlops('run')
+    assert project.read('size.txt').strip() == str(len(secret) + 1)
+    assert project.mlops('logs', 'ask').out == 'token [secret: API_TOKEN]\n'
+    for folder in (tmp_path / 'far', project.path / '.mlops'):
+        for path in folder.rglob('*'):
+            assert not path.is_file() or secret.encode() not in path.read_bytes(), path
+
+
+def test_a_failure_there_is_a_failure_here(project: Project, tmp_path: Path) -> None:
+    counted = tmp_path / 'counted'
+    project.write('train.sh', f'echo x >> {counted}; echo what went wrong >&2; test -e {tmp_path}/mended || exit 7; {TRAIN}')
+    for _ in range(2):
+        failed = project.mlops('run', '--host', 'gpu1', code=1)
+        assert 'exit 7' in failed.out and 'what went wrong' in failed.out
+    (tmp_path / 'mended').touch()
+    project.mlops('run', '--host', 'gpu1')
+    assert counted.read_text() == 'x\n' * 3
+    project.write('train.sh', TRAIN)
+    project.mlops('run', '--host', 'gpu1')
+    assert project.read('model.bin').startswith('line 0')
+
+
+@pytest.mark.parametrize('how', ['killed', 'killed with its ssh', 'over when it is asked for'])
+def test_a_run_that_was_killed_finds_its_jobs_again(project: Project, tmp_path: Path, how: str) -> None:
+    counted, gate = tmp_path / 'counted', tmp_path / 'gate'
+    project.write('train.sh', f'echo x >> {counted}; while ! test -e {gate}; do sleep 0.05; done; {TRAIN}')
+    run = started(project, 'run', '--host', 'gpu1')
+    try:
+        wait_for(counted.exists)
+        children = _children(run.pid)
+        run.kill()
+        run.wait()
+        for pid in children if 'ssh' in how else ():
+            os.kill(pid, signal.SIGKILL)
+        if how.startswith('over'):
+            gate.touch()
+            wait_for(lambda: any((tmp_path / 'far/jobs-v1').glob('*/outcome.json')) and not _running(tmp_path / 'far'))
+            project.mlops('run', '--host', 'gpu1')
+        else:
+            again = started(project, 'run', '--host', 'gpu1')
+            time.sleep(1)
+            assert again.poll() is None
+            gate.touch()
+            assert again.wait(60) == 0, again.stdout and again.stdout.read().decode()
+    finally:
+        gate.touch()
+        if run.poll() is None:
+            run.kill()
+    assert counted.read_text() == 'x\n' and project.read('m.json') == '{"rows": 3}\n'
+
+
+def _children(pid: int) -> list[int]:
+    said = subprocess.run(['ps', '-o', 'pid=', '--ppid', str(pid)], capture_output=True, text=True, check=False).stdout
+    return [int(word) for word in said.split()]
+
+
+def _running(far: Path) -> bool:
+    return any(not (place / 'outcome.json').exists() for place in (far / 'jobs-v1').iterdir())
+
+
+def test_a_connection_that_is_cut_is_made_again(project: Project, tmp_path: Path) -> None:
+    counted, gate = tmp_path / 'counted', tmp_path / 'gate'
+    project.write('train.sh', f'echo x >> {counted}; while ! test -e {gate}; do sleep 0.05; done; {TRAIN}')
+    run = started(project, 'run', '--host', 'gpu1')
+    try:
+        wait_for(counted.exists)
+        for _ in range(3):
+            for pid in _ssh_of(run.pid):
+                os.kill(pid, signal.SIGKILL)
+            time.sleep(0.3)
+        gate.touch()
+        assert run.wait(60) == 0, run.stdout and run.stdout.read().decode()
+    finally:
+        gate.touch()
+    assert counted.read_text() == 'x\n' and project.read('m.json') == '{"rows": 3}\n'
+
+
+def _ssh_of(pid: int) -> list[int]:
+    return [one for one in _children(pid) if b'ssh\0' in Path(f'/proc/{one}/cmdline').read_bytes()[:200]]
+
+
+def test_ctrl_c_ends_it_there(project: Project, tmp_path: Path) -> None:
+    begun, ended = tmp_path / 'begun', tmp_path / 'ended'
+    project.write('train.sh', f'trap "touch {ended}; exit 9" TERM; touch {begun}; while :; do sleep 0.05; done\n')
+    run = started(project, 'run', '--host', 'gpu1')
+    wait_for(begun.exists)
+    run.send_signal(signal.SIGINT)
+    assert run.wait(60) == 130
+    assert ended.exists() and not _running(tmp_path / 'far')
+    project.write('train.sh', TRAIN)
+    project.mlops('run', '--host', 'gpu1')
+
+
+@pytest.mark.parametrize(('lines', 'problem', 'hint'), [
+    (('UserKnownHostsFile /dev/null',), 'its host key is not known here', 'compare the fingerprint'),
+    (('IdentityFile /nonexistent',), 'it takes none of the keys', 'ssh-add'),
+    (('Port 1',), 'nothing there takes connections of ssh', 'is the host up'),
+])  # fmt: skip
+def test_a_host_that_cannot_be_reached(project: Project, sshd: Sshd, lines: tuple[str, ...], problem: str, hint: str) -> None:
+    project.environ['PATH'] = f'{sshd.configure(*lines)}{os.pathsep}{os.environ["PATH"]}'
+    refused = project.mlops('run', '--host', 'gpu1', code=4)
+    assert problem in refused.err and hint in refused.err and len(refused.err.strip().splitlines()) == 2
+    assert not (project.path / '.mlops/runs').exists() and not project.exists('table')
+    checked = project.mlops('hosts', 'check', code=4)
+    assert problem in checked.out and hint in checked.out
+
+
+def test_who_may_be_asked(project: Project, tmp_path: Path, sshd: Sshd) -> None:
+    assert 'there is no host' in project.mlops('run', '--host', 'gpu', code=2).err
+    (row,) = project.mlops('hosts', 'check', 'gpu1', '--json').json['rows']
+    assert row['usable'] and row['facts']['cpus'] >= 1 and row['facts']['folder'] == str(tmp_path / 'far')
+    project.commit('all')
+    project.git('clone', '-q', str(project.path), str(tmp_path / 'two'))
+    two = Project(tmp_path / 'two')
+    two.environ.update(sshd.environ)
+    refused = two.mlops('run', '--host', 'gpu1', code=5)
+    assert 'came with git and nobody here has confirmed' in refused.err
+    two.mlops('config', 'confirm', 'hosts.gpu1', '--yes')
+    two.mlops('run', '--host', 'gpu1')
+    assert two.mlops('hosts', 'list', '--json').json['rows'][0]['confirmed']
+    two.mlops('hosts', 'remove', 'gpu1')
+    assert two.mlops('hosts', 'list').out.startswith('No hosts')
+
+
+@pytest.mark.parametrize('key', ['checkpoint: state', 'caches: [hub]'])
+def test_what_hosts_cannot_keep_is_refused_before_anything_runs(project: Project, key: str) -> None:
+    project.write('pipeline.yaml', f'stages:\n  train: {{cmd: "true", {key}, host: gpu1}}\n')
+    refused = project.mlops('run', code=2)
+    assert key.partition(':')[0] in refused.err and 'host: local' in refused.err
+
+
+@pytest.mark.parametrize('forgotten', [False, True])
+def test_a_job_that_failed_while_nobody_looked_is_done_anew(project: Project, tmp_path: Path, forgotten: bool) -> None:
+    begun, gate = tmp_path / 'begun', tmp_path / 'gate'
+    wait = f'while ! test -e {gate}; do sleep 0.05; done'
+    project.write('train.sh', f'echo x >> {begun}; {wait}; test -e {gate}.2 || exit 3; {TRAIN}')
+    run = started(project, 'run', '--host', 'gpu1')
+    wait_for(begun.exists)
+    run.kill()
+    run.wait()
+    if forgotten:  # the host was switched off
+        there = subprocess.run(['pgrep', '-f', str(tmp_path / 'far')], capture_output=True, text=True, check=False)
+        for word in there.stdout.split():
+            os.kill(int(word), signal.SIGKILL)
+    gate.touch()
+    wait_for(lambda: forgotten or not _running(tmp_path / 'far'))
+    Path(f'{gate}.2').touch()
+    project.mlops('run', '--host', 'gpu1')
+    assert begun.read_text() == 'x\nx\n' and project.read('m.json') == '{"rows": 3}\n'
