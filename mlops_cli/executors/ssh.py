@@ -62,11 +62,11 @@ class Under:
 
 class Ssh:
     """``url``: as SshBucket takes it, of the folder to work in there.  ``store``: what is here.  ``name``: what the host is
-    called here."""
+    called here.  ``path``: folders there in which programs are looked for first."""
 
-    def __init__(self, name: str, url: str, store: LocalStore, *, python: str = '',
+    def __init__(self, name: str, url: str, store: LocalStore, *, python: str = '', path: str = '',
                  lease_seconds: float = LEASE_SECONDS, patience_seconds: float = PATIENCE_SECONDS) -> None:
-        self.name, self._url, self._store = name, url, store
+        self.name, self._url, self._store, self._path = name, url, store, path
         self._lease, self._patience = lease_seconds, patience_seconds
         self._bucket = bucket_of(url, python)
         self._under: dict[Handle, Under] = {}
@@ -182,7 +182,7 @@ class Ssh:
         push(self._store, depot, job.inputs, under.told)
         if under.told.missing:
             raise UserError(f'{len(under.told.missing)} objects of its inputs are damaged or gone here', hint='mlops verify')
-        self._bucket.put(f'{JOBS}/{under.name}/{SPEC}', canonical_bytes(specification(job, self._lease)))
+        self._bucket.put(f'{JOBS}/{under.name}/{SPEC}', canonical_bytes(specification(job, self._lease, self._path)))
         # What is secret goes to the process that needs it, and into no file.
         self._bucket.ask({'do': 'start', 'job': under.name, 'by': job.attempt, 'environment': dict(job.environment)})
 
@@ -270,7 +270,7 @@ def name_of(job: Job) -> str:
     return digest_of(b'mlops host-v1\n' + canonical_bytes(what)).hex[:32]
 
 
-def specification(job: Job, lease_seconds: float) -> dict[str, Any]:
+def specification(job: Job, lease_seconds: float, path: str = '') -> dict[str, Any]:
     """All but the environment, as the host reads it."""
     return {
         'stage': job.stage, 'directory': job.directory,
@@ -278,6 +278,7 @@ def specification(job: Job, lease_seconds: float) -> dict[str, Any]:
         'inputs': [[path, *ref.to_json()] for path, ref in job.inputs], 'outputs': [*job.outputs],
         'timeout_seconds': job.timeout_seconds, 'grace_seconds': job.grace_seconds,
         'redact': None if job.redact is None else [*job.redact], 'lease_seconds': lease_seconds,
+        'path': path,
     }  # fmt: skip
 
 

@@ -110,6 +110,8 @@ class Hosted:
     def _job(self) -> Job:
         spec = self._spec
         environment = {**os.environ, **{str(name): str(value) for name, value in spec['environment'].items()}}
+        if before := [os.path.expanduser(part) for part in str(spec['path']).split(os.pathsep) if part]:
+            environment['PATH'] = os.pathsep.join([*before, environment.get('PATH', os.defpath)])
         for name in spec['paths']:  # of folders in the project
             inside = [os.path.normpath(os.path.join(self._project, part)) for part in environment[name].split(os.pathsep)]
             environment[name] = os.pathsep.join(inside)

@@ -46,14 +46,16 @@ class Remote:
 @dataclass(frozen=True, slots=True)
 class Host:
     """``url``: ``ssh://[user@]host[:port][/folder]``; the host may be a name that the user's own ssh configuration knows, the
-    folder is the one to work in there.  ``python``: the interpreter to start there; empty: one of the usual names."""
+    folder is the one to work in there.  ``python``: the interpreter to start there; empty: one of the usual names.
+    ``path``: folders there, with colons between, in which stages' programs are looked for first."""
 
     url: str
     desc: str = ''
     python: str = ''
+    path: str = ''
 
     def to_json(self) -> dict[str, Any]:
-        found = {'url': self.url, 'desc': self.desc, 'python': self.python}
+        found = {'url': self.url, 'desc': self.desc, 'python': self.python, 'path': self.path}
         return {name: value for name, value in found.items() if value}
 
     @property
@@ -63,7 +65,8 @@ class Host:
 
     @property
     def leads_to(self) -> str:
-        return self.url + (f', with {self.python} there' if self.python else '')
+        there = [one for one in (self.python, self.path) if one]
+        return self.url + (f', with {" and ".join(there)} there' if there else '')
 
 
 Destination = Remote | Host
@@ -102,7 +105,10 @@ def read_price(value: Any) -> float:
 
 def read_host(value: Any) -> Host:
     """Raises ValueError."""
-    found = _entry(value, {'url': str, 'desc': str, 'python': str}, 'url')
+    found = _entry(value, {'url': str, 'desc': str, 'python': str, 'path': str}, 'url')
+    path = _line(found.get('path', ''), 'path')
+    if not all(one.startswith(('/', '~/')) for one in path.split(':') if path):
+        raise ValueError('has a path that is not folders from / or ~/ on, with colons between')
     url, python = _line(found['url'], 'url').rstrip('/'), found.get('python', '')
     parts = _URL.fullmatch(url)
     if parts is None or parts['scheme'] != 'ssh':
@@ -116,7 +122,7 @@ def read_host(value: Any) -> Host:
         raise ValueError('has a folder that is not a plain path')
     if python and not INTERPRETER.fullmatch(python):
         raise ValueError('has a python that is not the path of one there')
-    return Host(url, _line(found.get('desc', ''), 'desc'), python)
+    return Host(url, _line(found.get('desc', ''), 'desc'), python, path)
 
 
 def _entry(value: Any, types: Mapping[str, type | tuple[type, ...]], required: str) -> dict[str, Any]:

@@ -59,7 +59,7 @@ def opened(bench: Workbench, name: str) -> Ssh:
             exit_code=ExitCode.REFUSED,
             hint=f'if that is right: mlops config confirm {HOSTS}.{name} --yes',
         )
-    made = Ssh(name, host.place, bench.store, python=host.python)
+    made = Ssh(name, host.place, bench.store, python=host.python, path=host.path)
     try:
         made.facts()
     except BaseException:

@@ -184,6 +184,8 @@ def _what_failed(attempt: Attempt, outcome: Outcome) -> tuple[str, str]:
     code = outcome.exit_code or 0
     if code > 128:
         return f'ended by signal {code - 128}', 'signal 9 is often the kernel, out of memory' if code == 137 else ''
+    if code == 127 and attempt.job.host:
+        return 'exit 127', f'is that program on {attempt.job.host}? mlops hosts add --path says where programs are there'
     return f'exit {code}', APART if attempt.folder else ''
 
 

@@ -107,6 +107,21 @@ def test_only_what_is_declared_is_there(project: Project) -> None:
     assert project.read('found.txt') == 'found.txt\nraw\n|a "b" $c|look\n'
 
 
+def test_programs_are_found_where_the_host_has_them(project: Project, tmp_path: Path, sshd: Sshd) -> None:
+    own = tmp_path / 'my bin'
+    own.mkdir()
+    (own / 'make-it').write_text('#!/bin/sh\necho made > made.txt\n')
+    (own / 'make-it').chmod(0o755)
+    project.write('pipeline.yaml', 'stages:\n  make: {cmd: make-it, outs: [made.txt], host: gpu2}\n')
+    project.mlops('hosts', 'add', 'gpu2', sshd.url(tmp_path / 'far'))
+    failed = project.mlops('run', code=1)
+    assert 'not found' in failed.out and 'mlops hosts add --path' in ' '.join(failed.out.split())
+    project.mlops('hosts', 'remove', 'gpu2')
+    project.mlops('hosts', 'add', 'gpu2', sshd.url(tmp_path / 'far'), '--path', str(own))
+    project.mlops('run')
+    assert project.read('made.txt') == 'made\n'
+
+
 def test_a_secret_is_in_no_file_there(project: Project, tmp_path: Path) -> None:
     secret = 'hunter2-hunter2-hunter2'
     project.environ['API_TOKEN'] = secret

@@ -200,6 +200,7 @@ WRONG = [  # (text of the file, line:column, a part of the message, a part of th
     ('hosts: {g: {url: "ssh://g\nh"}}', '1:12', 'is not [user@]host', 'such as hosts'),
     ('hosts: {g: {url: "slurm://g"}}', '1:12', 'is not ssh://', 'such as hosts'),
     ('hosts: {g: {url: "ssh://g", python: "x y"}}', '1:12', 'not the path of one', 'such as hosts'),
+    ('hosts: {g: {url: "ssh://g", path: "bin"}}', '1:12', 'not folders from / or ~/ on', 'such as hosts'),
     ('tokens: 3', '1:9', 'tokens is a number', 'licence'),
     ('tokens: [a]', '1:9', 'tokens is a list', 'licence'),
     ('tokens: {a: 0}', '1:13', 'tokens.a is not a whole number above 0', 'licence'),

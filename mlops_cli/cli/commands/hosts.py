@@ -27,6 +27,7 @@ Name = Annotated[str, options.Argument(metavar='HOST', help='Its name, such as g
 Local = Annotated[bool, options.Option('--local', help='In .mlops/config.local.yaml: yours, here.')]
 Python = Annotated[str, options.Option('--python', metavar='PATH', help='The interpreter to start there.')]
 FACTS = ('name', 'system', 'python', 'cpus', 'memory_bytes', 'free_bytes', 'folder', 'gpus', 'jobs')
+Path = Annotated[str, options.Option('--path', metavar='PATH', help='Folders there with programs, before all others.')]
 LITTLE = 1 << 30  # bytes of room with which work is likely to fail
 
 
@@ -35,6 +36,7 @@ def add(
     name: Name,
     url: Annotated[str, options.Argument(metavar='URL', help='ssh://[USER@]HOST[:PORT][/FOLDER], as ssh knows it.')],
     python: Python = '',
+    path: Path = '',
     local: Local = False,
     json: options.Json = False,
 ) -> int:
@@ -42,7 +44,7 @@ def add(
 
     Example:  mlops hosts add gpu1 ssh://ada@gpu1.example.org
     """
-    given = {'url': url, **({'python': python} if python else {})}
+    given = {'url': url} | {key: value for key, value in (('python', python), ('path', path)) if value}
     try:
         found = read_host(given)
         check_name(name)
