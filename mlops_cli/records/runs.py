@@ -268,7 +268,7 @@ class _Reader:
             raise self.refuse(f'{key} is no list', key)
         for position, row in enumerate(value):
             items = row if isinstance(row, list) else [row]
-            if len(items) != len(types) or not all(isinstance(item, kind) for item, kind in zip(items, types, strict=True)):
+            if len(items) != len(types) or not all(map(isinstance, items, types)):
                 raise self.refuse(f'{str(row)[:80]} cannot stand under {key}', key, position)
         return value
 
@@ -283,7 +283,11 @@ class _Reader:
                 raise self.refuse(error, 'stages', position) from error
 
     def fresh_stages(self) -> Iterator[tuple[str, Digest, str]]:
+        seen = set()
         for position, (name, key, outs8) in enumerate(self.rows('fresh_stages', str, str, str)):
+            if name in seen:  # each would be looked up
+                raise self.refuse(f'{name[:80]} twice', 'fresh_stages', position)
+            seen.add(name)
             if not _KEY.fullmatch(key) or not _ENTRY8.fullmatch(outs8):
                 raise self.refuse(f'not a result: {key[:80]!r}, {outs8[:80]!r}', 'fresh_stages', position)
             yield name, Digest(key), outs8

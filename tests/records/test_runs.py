@@ -109,7 +109,11 @@ many = st.builds(
     st.lists(st.tuples(texts, texts, texts, thousandths), max_size=3).map(tuple),
     st.dictionaries(texts, texts, max_size=3),
     st.integers(0, 3),
-    st.lists(st.tuples(texts, st.binary(max_size=4).map(digest_of), st.sampled_from(['', '0123abcd'])), max_size=3).map(tuple),
+    st.lists(
+        st.tuples(texts, st.binary(max_size=4).map(digest_of), st.sampled_from(['', '0123abcd'])),
+        max_size=3,
+        unique_by=lambda row: row[0],
+    ).map(tuple),
 )
 
 
@@ -420,6 +424,12 @@ def test_an_id_of_no_run_of_ours_is_not_written(root: Root) -> None:
 def test_a_fresh_stage_that_is_no_result_is_refused(row: tuple[str, str]) -> None:
     value = {**json.loads(RUN.encode()), 'fresh_stages': [['a', *row]]}
     with pytest.raises(UserError, match='not a result'):
+        decode(json.dumps(value).encode(), layout.run_record(RUN.id))
+
+
+def test_a_fresh_stage_is_named_once() -> None:
+    value = {**json.loads(RUN.encode()), 'fresh_stages': [['a', KEY.hex, '0123abcd'], ['a', KEY.hex, '0123abcd']]}
+    with pytest.raises(UserError, match='a twice'):
         decode(json.dumps(value).encode(), layout.run_record(RUN.id))
 
 
