@@ -14,7 +14,7 @@ from tests.faults import tools
 def dvc_program() -> str:
     """The program, from PyPI; MLOPS_TEST_DVC names one that is there."""
     given = os.environ.get('MLOPS_TEST_DVC')
-    return given or tools.dvc(Path.home() / '.cache' / 'mlops-tests').argv[0]
+    return given or tools.dvc(Path.home() / '.cache' / 'mlops-tests').argv()[0]
 
 
 @pytest.fixture(scope='session')
