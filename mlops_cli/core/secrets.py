@@ -59,8 +59,8 @@ def _pattern() -> re.Pattern[bytes]:
 @cache
 def _unfinished_key() -> re.Pattern[bytes]:
     return re.compile(
-        rb'-----BEGIN [A-Z0-9 ]{0,51}-{0,5}|' + _KEY_HEAD + rb'(?:\r?\n[A-Za-z-]{0,30}:?|' + _KEY_BODY
-        + rb'(?:-{0,5}|-----EN?|-----END(?: [A-Z0-9 ]{0,51}-{0,4})?))')
+        rb'-----BEGIN [A-Z0-9 ]{0,51}-{0,5}|' + _KEY_HEAD + rb'(?:(?:\r?\n|\\n)[A-Za-z-]{0,30}:?|' + _KEY_BODY
+        + rb'(?:\\|-{0,5}|-----EN?|-----END(?: [A-Z0-9 ]{0,51}-{0,4})?))')
 
 
 def looks_secret(text: str) -> str | None:

@@ -22,6 +22,7 @@ ROWS = 1_000_000  # of a table
 COLUMNS = 500  # of a table that are looked at
 PIXELS = 100_000_000  # of a picture that a browser is given
 BIGGEST = 1e300  # what can be drawn: the difference of two such numbers is still a number
+FIELD = 128 << 10  # characters of a cell
 DEPTH = 4  # objects inside a row that become columns
 DELIMITED = ('csv', 'tsv')
 CALLED = {',': 'comma', ';': 'semicolon', '\t': 'tab'}
@@ -100,6 +101,7 @@ def _delimited(data: bytes, path: str, header: bool) -> Table:
         ) from None
     first = next((line for line in io.StringIO(text, newline='') if line.strip('\r\n')), '')
     delimiter = delimited.separator(path, first, header=header)
+    csv.field_size_limit(FIELD)  # it is the process's: who reads tables of data may have set another
     reader = csv.reader(io.StringIO(text, newline=''), delimiter=delimiter, strict=True)
     rows: list[list[str]] = []
     try:

@@ -12,6 +12,7 @@ from collections.abc import Iterable
 from contextlib import suppress
 from typing import Any
 
+from mlops_cli import git
 from mlops_cli.core.canonical import canonical_bytes
 from mlops_cli.core.digest import Digest, digest_of
 from mlops_cli.core.errors import UserError
@@ -62,7 +63,9 @@ class NothingNew:
 
     def note(self, depot: Depot, objects: int, left_out: Iterable[str]) -> None:
         """Behind a push of everything that missed nothing."""
-        if self._routed:
+        # Before its first commit a clone could not say whose project this is: it will, with the next push.
+        head = git.head(self._bench.root.path)
+        if self._routed or head is None or not head.commit:
             return
         kept = {
             'schema': SCHEMA, 'recorded': self._recorded(), 'when': int(time.time()), 'objects': objects,

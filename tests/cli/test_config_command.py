@@ -120,7 +120,7 @@ def test_comments_stay(mlops: Mlops, project: Project) -> None:
         (('cache.dir', '12'), '12'),
         (('cache.dir', 'true'), 'true'),
         (('remotes.o', '{url: s3://b, desc: "x: y"}'), {'url': 's3://b', 'desc': 'x: y'}),
-        (('hosts.g.address', 'ada@gpu1'), {'address': 'ada@gpu1'}),
+        (('hosts.g.url', 'ssh://ada@gpu1'), {'url': 'ssh://ada@gpu1'}),
     ],
 )
 def test_values_of_every_kind(mlops: Mlops, words: tuple[str, str], read_back: Any) -> None:

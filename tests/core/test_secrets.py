@@ -136,6 +136,19 @@ def test_wherever_a_stream_is_cut_the_result_is_the_same(text: str, cuts: list[i
         assert b''.join(redactor.feed(piece) for piece in pieces) + redactor.finish() == whole.encode()
 
 
+@pytest.mark.parametrize('line_feed', ['\n', '\r\n', '\\n'])
+def test_a_private_key_that_is_cut_anywhere_is_taken_out_whole(line_feed: str) -> None:
+    lines = ['-----BEGIN RSA PRIVATE KEY-----', 'Proc-Type: 4,ENCRYPTED', 'DEK-Info: AES-128-CBC,0011', 'MIIEpAIBAAKCAQEA1234',
+             'abcd/+==', '-----END RSA PRIVATE KEY-----']
+    data = f'before {line_feed.join(lines)} after'.encode()
+    for first in range(len(data)):
+        for second in (first, first + 1, first + 2, first + 40):
+            redactor = Redactor({})
+            pieces = (data[:first], data[first:second], data[second:])
+            found = b''.join(redactor.feed(piece) for piece in pieces) + redactor.finish()
+            assert found == b'before [secret: private key] after', (first, second)
+
+
 @pytest.mark.parametrize('line', [b'sk-', b'eyJ', b'eyJ-', b'eyJaaaaaaaa.', b'://a:', b'-----BEGIN ',
                                   b'-----BEGIN RSA PRIVATE KEY-----', b'q8Z',
                                   b'X-Amz-Signature=', b'ghp_', b'a', b'loss 0.5\n', b'AKIA', b'token q8Zp2LwX9vB4nT7k\n',

@@ -35,6 +35,7 @@ def project(tmp_path: Path) -> Project:
     made.mlops('run')
     made.mlops('remote', 'add', 'origin', str(tmp_path / 'remote'))
     made.environ['MLOPS_CACHE_TIER'] = 'trusted'
+    made.commit('all')
     made.mlops('push')
     return made
 
@@ -47,6 +48,17 @@ def known(project: Project, remote: Path) -> object:
     finally:
         assert bucket.asked <= 1
         bench.close()
+
+
+def test_before_the_first_commit_the_next_push_has_to_say_whose_it_is(project: Project, tmp_path: Path) -> None:
+    project.git('update-ref', '-d', 'HEAD')
+    project.mlops('remote', 'remove', 'origin')
+    project.mlops('remote', 'add', 'origin', str(tmp_path / 'other'))
+    project.mlops('push')
+    assert not known(project, tmp_path / 'other')
+    project.commit('all')
+    project.mlops('push')
+    assert known(project, tmp_path / 'other')
 
 
 def test_it_is_known_until_something_is_recorded_or_goes_there(project: Project, tmp_path: Path) -> None:
