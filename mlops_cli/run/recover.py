@@ -103,13 +103,27 @@ def _sound(leftover: Leftover) -> list[dict[str, Any]]:
                 good = True
             case _:
                 good = record.get('do') not in ('begin', 'run', 'end')
-        if not good:
+        if not good or not all(map(_is_name, _texts(record))):
             raise UserError(
                 f'{leftover.path} is no journal of ours: record {number} is {str(record)[:80]}',
                 hint=f'look at it, then remove it: rm {shlex.quote(leftover.path)}',
                 exit_code=ExitCode.REFUSED,
             )
     return leftover.records
+
+
+def _texts(record: Mapping[str, Any]) -> Iterable[str]:
+    for value in record.values():
+        yield from (one for one in (value if isinstance(value, list) else [value]) if isinstance(one, str))
+
+
+def _is_name(text: str) -> bool:
+    """Whether it can be that of a file: half of a character cannot."""
+    try:
+        os.fsencode(text)
+    except UnicodeEncodeError:
+        return False
+    return True
 
 
 def _claimed(root: Root, waiting: Callable[[str, float], None] | None) -> Iterable[Leftover]:

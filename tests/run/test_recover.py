@@ -87,6 +87,8 @@ def test_of_an_attempt_that_never_got_to_move_anything_all_stays(root: Root, tmp
         {'do': 'end'},
         {'do': 'run', 'run': 7},
         {'do': 'run', 'run': RUN, 'command': 'x'},
+        {'do': 'run', 'run': '\ud800'},
+        {**BEGUN, 'outputs': ['out\ud800.txt']},
     ],
 )
 def test_a_journal_that_nobody_of_ours_wrote_is_refused_and_stays(root: Root, tmp_path: Path, record: dict[str, Any]) -> None:
