@@ -40,13 +40,15 @@ def test_what_is_no_address(url: str, problem: str) -> None:
 
 @pytest.mark.parametrize('address', ['gpu1', 'ada@gpu1.example.org', '10.0.0.7', '[fe80::1]', 'ada@[::1]', 'my-alias_2'])
 def test_hosts(address: str) -> None:
-    assert read_host({'address': address, 'port': 22, 'folder': '/scratch/ada'}) == Host(address, 22, '/scratch/ada')
+    url = f'ssh://{address}:22/scratch/ada'
+    assert read_host({'url': url}) == Host(url)
+    assert read_host({'url': f'ssh://{address}/'}).place == f'ssh://{address}/~/.mlops-host'
 
 
-@pytest.mark.parametrize('address', ['', '-oX', 'a b', 'a@-b', '@x', 'a@b@c', 'x;y', '$(x)', 'a\n', 'ssh://x', 'x/y', 'x:22'])
+@pytest.mark.parametrize('address', ['', '-oX', 'a b', 'a@-b', '@x', 'a@b@c', 'x;y', '$(x)', 'a\n', 'ssh://x', 'x:0', 'x:22:1'])
 def test_what_is_no_host(address: str) -> None:
-    with pytest.raises(ValueError, match='address'):
-        read_host({'address': address})
+    with pytest.raises(ValueError, match='has a (?:url|port) '):
+        read_host({'url': f'ssh://{address}'})
 
 
 @pytest.mark.parametrize('name', ['', '-a', 'a.b', 'a/b', 'a b', 'é', 'a' * 64, '_a'])
@@ -56,9 +58,10 @@ def test_what_is_no_name(name: str) -> None:
 
 
 def test_as_json_and_for_people() -> None:
-    host = read_host({'address': 'g', 'port': 2, 'folder': 'x', 'desc': 'ours'})
-    assert host.to_json() == {'address': 'g', 'port': 2, 'folder': 'x', 'desc': 'ours'}
-    assert host.leads_to == 'g port 2, folder x' and read_host(host.to_json()) == host
+    said = {'url': 'ssh://g:2/x', 'desc': 'ours', 'python': '~/bin/python3', 'path': '/opt/bin:~/bin'}
+    host = read_host(said)
+    assert host.to_json() == said and read_host(host.to_json()) == host
+    assert host.leads_to == 'ssh://g:2/x, with ~/bin/python3 and /opt/bin:~/bin there'
     remote = read_remote({'url': 's3://b', 'desc': 'ours'})
     assert read_remote(remote.to_json()) == remote and remote.leads_to == 's3://b'
 
