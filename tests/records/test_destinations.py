@@ -45,9 +45,9 @@ def test_hosts(address: str) -> None:
     assert read_host({'url': f'ssh://{address}/'}).place == f'ssh://{address}/~/.mlops-host'
 
 
-@pytest.mark.parametrize('address', ['', '-oX', 'a b', 'a@-b', '@x', 'a@b@c', 'x;y', '$(x)', 'a\n', 'ssh://x', 'x:0', 'x:22:1'])
+@pytest.mark.parametrize('address', ['', '-oX', 'a b', 'a@-b', '@x', 'a@b@c', 'x;y', '$(x)', 'a\n', 'ssh://x', 'x:0', 'x:2:1'])
 def test_what_is_no_host(address: str) -> None:
-    with pytest.raises(ValueError, match='has a (?:url|port) '):
+    with pytest.raises(ValueError, match=r'has a (?:url|port) '):
         read_host({'url': f'ssh://{address}'})
 
 
