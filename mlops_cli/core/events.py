@@ -85,7 +85,8 @@ class StageEnded:
     """``state``: a name of run.states.State.  ``seconds``: of this attempt, or of what a restore saved.
 
     ``metrics``: (file, name, number); ``message``: why it failed, in a sentence; ``tail``: the last lines it printed.
-    ``blocked``: it could not be started, for want of an input or of what this machine has not."""
+    ``blocked``: it could not be started, for want of an input or of what this machine has not.
+    ``unreachable``: the machine it was sent to failed, not the stage."""
 
     stage: str
     state: str
@@ -100,6 +101,7 @@ class StageEnded:
     notes: tuple[str, ...] = ()
     usage: Mapping[str, Any] = field(default_factory=dict)
     blocked: bool = False
+    unreachable: bool = False
 
 
 @dataclass(frozen=True, slots=True)

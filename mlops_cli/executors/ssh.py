@@ -13,7 +13,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from mlops_cli.core.canonical import canonical_bytes
-from mlops_cli.core.classes import dataclass, field
+from mlops_cli.core.classes import dataclass, field, replace
 from mlops_cli.core.digest import digest_of
 from mlops_cli.core.errors import UserError
 from mlops_cli.core.job import Job, Outcome, Usage
@@ -33,6 +33,7 @@ PAUSE_SECONDS = 2.0  # before the host is tried again
 LEASE_SECONDS = 86400.0  # without anybody asking for it, after which a job ends by itself
 LOG_PART = 1 << 20  # bytes
 CLOSE_SECONDS = 30.0
+END_PAUSE_SECONDS = 0.1  # before one that is ending is asked for again
 
 
 def bucket_of(url: str, python: str = '') -> SshBucket:
@@ -129,6 +130,9 @@ class Ssh:
             return ()
         told = Told()
         fetch(self._store, Depot(self._bucket), under.outputs, told)
+        if told.missing or {*under.job.outputs} - {path for path, _ in under.outputs}:
+            # Its success is of no use, and would be found again for ever.
+            self._quietly({'do': 'forget', 'job': under.name, 'whole': True})
         if told.missing:
             raise UserError(f'{len(told.missing)} objects of what it made on {self.name} did not come back',
                             hint='run it again; mlops hosts check tells what is wrong there')
@@ -184,7 +188,10 @@ class Ssh:
             raise UserError(f'{len(under.told.missing)} objects of its inputs are damaged or gone here', hint='mlops verify')
         self._bucket.put(f'{JOBS}/{under.name}/{SPEC}', canonical_bytes(specification(job, self._lease, self._path)))
         # What is secret goes to the process that needs it, and into no file.
-        self._bucket.ask({'do': 'start', 'job': under.name, 'by': job.attempt, 'environment': dict(job.environment)})
+        start = {'do': 'start', 'job': under.name, 'by': job.attempt, 'environment': dict(job.environment)}
+        while self._bucket.ask(start).get('ending'):  # an earlier one, which is not to be waited for but done anew
+            go_on()
+            time.sleep(END_PAUSE_SECONDS)
 
     def _ask_to_end(self, under: Under) -> None:
         if under.begun and under.wish:
@@ -237,6 +244,8 @@ class Ssh:
             except ValueError:
                 message = f'what {self.name} says of it cannot be read'
                 outcome = Outcome(under.job.attempt, 'lost', None, _waited(under), message=message)
+            if outcome.ending == 'cancelled' and not under.wish:
+                outcome = replace(outcome, ending='lost', message=f'another command had it ended on {self.name}')
             under.succeeded = outcome.succeeded
             self._end(under, outcome)
         elif state.get('state') in ('lost', 'unknown'):

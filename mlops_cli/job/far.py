@@ -83,7 +83,7 @@ class Jobs:
         alive = self._root.open(f'{place}/{ALIVE}', os.O_RDWR | os.O_CREAT, 0o600)
         try:
             if not try_lock(alive, exclusive=True):
-                return {'started': False}  # it runs, or is being begun
+                return {'started': False, 'ending': self._ends(place)}  # it runs, or is being begun
             by = str(asked.get('by'))
             if self._root.stat(f'{place}/{STARTED}') is not None and (self._began(place) == by or not self._failed(place)):
                 return {'started': False}
@@ -108,6 +108,10 @@ class Jobs:
             return bool(outcome['ending'] != 'exited' or outcome['exit_code'] != 0)
         except (FileNotFoundError, ValueError, KeyError, TypeError):
             return True
+
+    def _ends(self, place: str) -> bool:
+        """Of one that runs: whether it is about to be over, so that what it comes to may not be what is wanted now."""
+        return any(self._root.stat(f'{place}/{name}') is not None for name in (CANCEL, OUTCOME))
 
     def _spawn(self, place: str, alive: int, told: bytes) -> None:
         said = self._root.open(f'{place}/{SAID}', os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)

@@ -121,7 +121,7 @@ def begin(session: Session, step: Step, draft: Draft, inputs: Mapping[str, Objec
         inputs=taken,
         host=host,
         paths=('PYTHONPATH',) if host and seen.get('PYTHONPATH') else (),
-        identity=str(step.manifest.digest) if session.adopts and not is_forced(step) else '',
+        identity=str(step.manifest.digest) if session.adopts and _same_again(step, stage) else '',
     )
     with session.workspace.looking():
         states = {} if own else _states(session, draft, inputs)
@@ -159,6 +159,11 @@ def _announce(session: Session, identity: str, stage: Stage, own: str, clear: bo
 def is_forced(step: Step) -> bool:
     """Whether it is to run whatever was made before."""
     return any(reason.kind == 'forced' for reason in step.reasons)
+
+
+def _same_again(step: Step, stage: Stage) -> bool:
+    """Whether what another run has begun of it counts: not where it goes on from what it had made before."""
+    return not is_forced(step) and not any(output.persist for output in stage.outputs)
 
 
 def replaced(stage: Stage) -> list[str]:

@@ -32,14 +32,17 @@ class Machine:
 
 @dataclass(frozen=True, slots=True)
 class Grant:
-    """What a stage was given; ``gpus``: as CUDA_VISIBLE_DEVICES takes them."""
+    """What a stage was given; ``gpus``: as CUDA_VISIBLE_DEVICES takes them.  ``elsewhere``: nothing of this machine."""
 
     stage: Stage
     gpus: tuple[str, ...] = ()
+    elsewhere: bool = False
 
 
 def refusal(stage: Stage, machine: Machine) -> UserError | None:
     """Why a stage can never run here, if so."""
+    if error := tokens_lacking(stage, machine):
+        return error
     needs = stage.resources
     where = stage.places.get('resources', stage.where)
     if needs.gpus > machine.gpus:
@@ -48,7 +51,20 @@ def refusal(stage: Stage, machine: Machine) -> UserError | None:
             where=where,
             hint='run it where there is one, or lower resources.gpus',
         )
-    for name, count in needs.tokens.items():
+    if needs.memory_bytes and machine.memory_bytes and needs.memory_bytes > machine.memory_bytes:
+        return UserError(
+            f'stage {stage.name} needs {show_size(needs.memory_bytes)} of memory, this machine has '
+            f'{show_size(machine.memory_bytes)}',
+            where=where,
+            hint='lower resources.memory, or run it elsewhere',
+        )
+    return None
+
+
+def tokens_lacking(stage: Stage, machine: Machine) -> UserError | None:
+    """Why a stage can never run anywhere, if so: of tokens there are as many as config says."""
+    where = stage.places.get('resources', stage.where)
+    for name, count in stage.resources.tokens.items():
         if name not in machine.tokens:
             return UserError(
                 f'stage {stage.name} needs {plural(count, "token")} "{name}", and no config says how many there are',
@@ -63,13 +79,6 @@ def refusal(stage: Stage, machine: Machine) -> UserError | None:
                 where=where,
                 hint=f'raise tokens in {layout.CONFIG}, or lower resources',
             )
-    if needs.memory_bytes and machine.memory_bytes and needs.memory_bytes > machine.memory_bytes:
-        return UserError(
-            f'stage {stage.name} needs {show_size(needs.memory_bytes)} of memory, this machine has '
-            f'{show_size(machine.memory_bytes)}',
-            where=where,
-            hint='lower resources.memory, or run it elsewhere',
-        )
     return None
 
 
@@ -89,8 +98,8 @@ class Capacity:
         """No stage at all could start."""
         return len(self.running) >= self.jobs
 
-    def take(self, stage: Stage) -> Grant | None:
-        """A grant, or None if the stage has to wait.
+    def take(self, stage: Stage, *, elsewhere: bool = False) -> Grant | None:
+        """A grant, or None if the stage has to wait.  ``elsewhere``: it runs on another machine.
 
         A stage that asks for several processors, and more than there are, runs alone.  With nothing running, every stage
         that :func:`refusal` lets pass gets one.  Raises ValueError for a stage that runs."""
@@ -98,8 +107,13 @@ class Capacity:
             raise ValueError(f'stage {stage.name} runs already')
         if self.full:
             return None
-        held = [grant.stage for grant in self.running.values()]
-        if not self._has_processors(stage, held) or not self._has_memory(stage, held) or not self._may_share(stage, held):
+        if not self._may_share(stage, [grant.stage for grant in self.running.values()]):
+            return None
+        if elsewhere:
+            self.running[stage.name] = Grant(stage, elsewhere=True)
+            return self.running[stage.name]
+        held = [grant.stage for grant in self.running.values() if not grant.elsewhere]
+        if not self._has_processors(stage, held) or not self._has_memory(stage, held):
             return None
         busy = {name for grant in self.running.values() for name in grant.gpus}
         free = [name for name in map(self.machine.gpu, range(self.machine.gpus)) if name not in busy]

@@ -4,14 +4,17 @@ from __future__ import annotations
 
 import os
 import time
-from collections.abc import Mapping
+from collections.abc import Callable, Iterable, Mapping
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from mlops_cli.core.errors import ExitCode, UserError
-from mlops_cli.core.job import Job, Outcome
+from mlops_cli.core.job import Job, Outcome, Usage
 from mlops_cli.core.refs import ObjectRef
 from mlops_cli.executors.base import Executor, Handle
 from mlops_cli.pipeline.spec import Stage
+from mlops_cli.plan.model import Plan, Verdict
+from mlops_cli.run.capacity import Machine, tokens_lacking
 from mlops_cli.run.workbench import Workbench
 
 if TYPE_CHECKING:
@@ -27,8 +30,8 @@ def host_of(stage: Stage, asked: str) -> str:
     return '' if name == LOCAL else name
 
 
-def refusal(stage: Stage, host: str) -> UserError | None:
-    """Why a stage cannot run on another machine, if so."""
+def refusal(stage: Stage, host: str, machine: Machine) -> UserError | None:
+    """Why a stage cannot run on another machine, if so.  ``machine``: this one, which hands the tokens out."""
     for key, there in (('checkpoint', stage.checkpoint), ('caches', stage.caches), ('environment', stage.environment)):
         if there:
             return UserError(
@@ -36,7 +39,7 @@ def refusal(stage: Stage, host: str) -> UserError | None:
                 where=stage.places.get(key, stage.where),
                 hint=f'run it here: host: {LOCAL}, or --host {LOCAL}',
             )
-    return None
+    return tokens_lacking(stage, machine)
 
 
 def opened(bench: Workbench, name: str) -> Ssh:
@@ -68,20 +71,61 @@ def opened(bench: Workbench, name: str) -> Ssh:
     return made
 
 
-class Routed:
-    """As an executor: each job to where it goes.  ``hosts``: by name, those that jobs may name."""
+def routed(here: Executor, bench: Workbench, plan: Plan, asked: str) -> Executor:
+    """An executor for all stages of a plan.  The hosts of those that are to run are connected, so that one which cannot be
+    is told before anything is touched.  Raises UserError, Unreachable."""
+    if not any(host_of(bench.pipeline.stages[step.stage], asked) for step in plan.steps):
+        return here
+    found = Routed(here, partial(opened, bench))
+    try:
+        for name in by_host(bench, plan, asked):
+            found.reach(name)
+    except BaseException:
+        found.close()
+        raise
+    return found
 
-    def __init__(self, here: Executor, hosts: Mapping[str, Ssh]) -> None:
-        self.here, self.hosts = here, hosts
+
+def by_host(bench: Workbench, plan: Plan, asked: str) -> dict[str, list[str]]:
+    """Host -> the stages that are to run on it, as far as the plan can tell."""
+    found: dict[str, list[str]] = {}
+    for step in plan.steps:
+        name = host_of(bench.pipeline.stages[step.stage], asked)
+        if name and step.verdict in (Verdict.RUN, Verdict.MAYBE):
+            found.setdefault(name, []).append(step.stage)
+    return found
+
+
+class Routed:
+    """As an executor: each job to where it goes.  ``opened``: the executor of a host by name, connected; asked once for each,
+    when the first job goes there: a stage may be decided anew, and run where nobody thought that one would."""
+
+    def __init__(self, here: Executor, opened: Callable[[str], Ssh]) -> None:
+        self.here, self._opened = here, opened
+        self.hosts: dict[str, Ssh] = {}
         self._of: dict[Handle, Executor] = {}
+        self._not_started: list[Outcome] = []
+
+    def reach(self, name: str) -> Ssh:
+        """Raises UserError, Unreachable."""
+        if name not in self.hosts:
+            self.hosts[name] = self._opened(name)
+        return self.hosts[name]
 
     def submit(self, job: Job) -> Handle:
-        executor: Executor = self.hosts[job.host] if job.host else self.here
+        try:
+            executor: Executor = self.reach(job.host) if job.host else self.here
+        except UserError as error:
+            self._not_started.append(Outcome(job.attempt, 'not-started', None, Usage(0.0, 0.0), message=error.message))
+            return job.attempt
         handle = executor.submit(job)
         self._of[handle] = executor
         return handle
 
     def poll(self, timeout_seconds: float) -> list[Outcome]:
+        if told := self._not_started:
+            self._not_started = []
+            return told
         until = time.monotonic() + timeout_seconds
         running = self._running()
         while True:
@@ -103,13 +147,24 @@ class Routed:
             executor.cancel(handle, force=force)
 
     def collect(self, handle: Handle) -> tuple[tuple[str, ObjectRef], ...] | None:
-        return self._of.pop(handle).collect(handle)
+        executor = self._of.pop(handle, None)
+        return executor.collect(handle) if executor is not None else ()
 
     def close(self) -> list[Outcome]:
         found = list(self.here.close())
         for one in self.hosts.values():
             found += one.close()
         return found
+
+
+def told_of(executor: Executor, bench: Workbench, plan: Plan, asked: str) -> Iterable[str]:
+    """A line for each host: which stages go there, and what it is."""
+    from mlops_cli.core.units import plural
+
+    if isinstance(executor, Routed):
+        for name, stages in by_host(bench, plan, asked).items():
+            names = plural(len(stages), 'stage') if len(stages) > 3 else ', '.join(stages)
+            yield f'{names}: on {name} ({summary(executor.reach(name).facts())})'
 
 
 def summary(facts: Mapping[str, Any]) -> str:

@@ -4,22 +4,20 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from contextlib import suppress
+from contextlib import closing, suppress
 from importlib import import_module
-from types import MappingProxyType
 from typing import TYPE_CHECKING, Any
 
 from mlops_cli import git
 from mlops_cli.core import layout
 from mlops_cli.core.canonical import canonical_bytes
-from mlops_cli.core.classes import replace
+from mlops_cli.core.classes import dataclass, replace
 from mlops_cli.core.clock import iso, run_id
 from mlops_cli.core.digest import Digest
 from mlops_cli.core.errors import UserError, UserErrors
 from mlops_cli.core.events import Event, Note, RunEnded, RunStarted
 from mlops_cli.core.paths import inside
 from mlops_cli.core.refs import ObjectRef
-from mlops_cli.core.units import plural
 from mlops_cli.executors import all as executors
 from mlops_cli.fsio.journal import Journal
 from mlops_cli.fsio.locks import LockFile
@@ -31,7 +29,7 @@ from mlops_cli.records.runs import VALUE_BYTES, Run, StageRun
 from mlops_cli.run.capacity import Capacity, Machine, refusal
 from mlops_cli.run.causes import advice
 from mlops_cli.run.heal import begin_writing, heal_meanwhile
-from mlops_cli.run.hosts import Routed, host_of, summary
+from mlops_cli.run.hosts import host_of, routed, told_of
 from mlops_cli.run.hosts import refusal as refused_there
 from mlops_cli.run.machine import machine
 from mlops_cli.run.outlook import Outlook, look
@@ -48,8 +46,7 @@ from mlops_cli.run.workbench import Workbench
 from mlops_cli.store.results import outputs_digest
 
 if TYPE_CHECKING:  # and what carries a run out is loaded when there is something to do
-    from mlops_cli.executors.ssh import Ssh
-    from mlops_cli.pipeline.spec import Stage
+    from mlops_cli.executors.base import Executor
     from mlops_cli.run.scheduler import Scheduler
     from mlops_cli.run.session import Session
 
@@ -65,6 +62,19 @@ NOT_LOOKED_UP = (
     '--no-cache looks no result up, but the workspace holds the right outputs already, so nothing had to be looked up; '
     'to run the stages all the same: mlops run --force'
 )
+
+
+@dataclass(frozen=True, slots=True)
+class Around:
+    """What a run is told of the world; as :func:`execute` takes it."""
+
+    emit: Callable[[Event], None]
+    now: Callable[[], float]
+    clock: Callable[[], float]
+    random_bytes: bytes
+    interrupted: Callable[[], int]
+    stopped_by: Callable[[], int]
+    detached: bool
 
 
 def execute(
@@ -90,110 +100,69 @@ def execute(
         if interrupted():
             raise _stopped(stopped_by())
 
+    around = Around(emit, now, clock, random_bytes, interrupted, stopped_by, detached)
     with begin_writing(bench, emit, lambda: who(bench.root.path), os.uname().nodename, go_on=go_on) as key_locks:
-        return _execute(bench, request, key_locks, emit, now, clock, random_bytes, interrupted, stopped_by, detached)
+        return _execute(bench, request, key_locks, around)
 
 
-def _execute(
-    bench: Workbench,
-    request: Request,
-    key_locks: LockFile,
-    emit: Callable[[Event], None],
-    now: Callable[[], float],
-    clock: Callable[[], float],
-    random_bytes: bytes,
-    interrupted: Callable[[], int],
-    stopped_by: Callable[[], int],
-    detached: bool,
-) -> Report:
-    started, began = now(), clock()
+def _execute(bench: Workbench, request: Request, key_locks: LockFile, around: Around) -> Report:
+    started, began = around.now(), around.clock()
     outlook = look(bench, chosen(bench, request), wishes_of(bench, request))
     _refuse(bench, outlook.plan, request)
     if all(step.verdict is Verdict.FRESH for step in outlook.plan.steps):
         if not request.lookup:
-            emit(Note(NOT_LOOKED_UP))
+            around.emit(Note(NOT_LOOKED_UP))
         settled = {step.stage: Settled(step.stage, State.FRESH, 0.0, step.outputs) for step in outlook.plan.steps}
         for note in remarks('', settled, outlook.plan.by_name, bench.accepted.of_key, outlook.facts.maker):
-            emit(note)
-        return Report(outlook.plan, settled, clock() - began)
-    if interrupted():
-        raise _stopped(stopped_by())
-    hosts = _reached(bench, outlook.plan, request)  # what cannot be reached is told before anything is touched
-    try:
-        return _carried_out(bench, request, outlook, hosts, key_locks, emit, now, clock, random_bytes, interrupted, stopped_by,
-                            detached, started, began)
-    finally:
-        for host in hosts.values():
-            host.close()
-
-
-def _reached(bench: Workbench, plan: Plan, request: Request) -> dict[str, Ssh]:
-    """The hosts that stages of this run go to, by name, connected.  Raises UserError, Unreachable."""
-    names: dict[str, Stage] = {}
-    for step in plan.steps:
-        stage = bench.pipeline.stages[step.stage]
-        if step.verdict in (Verdict.RUN, Verdict.MAYBE) and (name := host_of(stage, request.host)):
-            names.setdefault(name, stage)
-    if not names:
-        return {}
-    from mlops_cli.run import hosts
-
-    found: dict[str, Ssh] = {}
-    try:
-        for name in names:
-            found[name] = hosts.opened(bench, name)
-    except BaseException:
-        for one in found.values():
-            one.close()
-        raise
-    return found
+            around.emit(note)
+        return Report(outlook.plan, settled, around.clock() - began)
+    if around.interrupted():
+        raise _stopped(around.stopped_by())
+    local = executors.create(request.executor or executors.LOCAL, bench.root.full(layout.LOCAL))
+    # What cannot be reached is told before anything is touched.
+    with closing(routed(local, bench, outlook.plan, request.host)) as executor:
+        return _carried_out(bench, request, outlook, executor, key_locks, around, started, began)
 
 
 def _carried_out(
     bench: Workbench,
     request: Request,
     outlook: Outlook,
-    hosts: Mapping[str, Ssh],
+    executor: Executor,
     key_locks: LockFile,
-    emit: Callable[[Event], None],
-    now: Callable[[], float],
-    clock: Callable[[], float],
-    random_bytes: bytes,
-    interrupted: Callable[[], int],
-    stopped_by: Callable[[], int],
-    detached: bool,
+    around: Around,
     started: float,
     began: float,
 ) -> Report:
-    identity = run_id(started, random_bytes)
+    identity = run_id(started, around.random_bytes)
     jobs = request.jobs or bench.config.jobs or os.cpu_count() or 1
     command = _without_secrets(bench, request.command)
-    about = {'host': os.uname().nodename, 'who': who(bench.root.path), 'command': list(command), 'detached': detached}
+    about = {'host': os.uname().nodename, 'who': who(bench.root.path), 'command': list(command), 'detached': around.detached}
     with suppress(OSError, UserError):  # old folders that cannot be removed do no harm
         prune(bench.root)
     with (
         Journal(layout.JOURNAL, identity, root=bench.root) as journal,
-        Recorder(bench.root, identity, about, emit, now) as recorder,
+        Recorder(bench.root, identity, about, around.emit, around.now) as recorder,
     ):
         journal.append(_beginning(bench, outlook.plan, identity, started, command))
-        session = open_session(bench, identity, journal, request, key_locks, recorder.emit, now, hosts)
+        session = open_session(bench, identity, journal, request, key_locks, recorder.emit, around.now, executor)
         try:
             recorder.emit(_announcement(bench, outlook.plan, identity, jobs))
             _tell_of_data(bench, recorder.emit)
-            _tell_of_hosts(bench, outlook.plan, request, hosts, recorder.emit)
-            scheduler = _scheduler(session, bench, outlook, request, jobs, interrupted)
+            for line in told_of(executor, bench, outlook.plan, request.host):
+                recorder.emit(Note(line))
+            scheduler = _scheduler(session, bench, outlook, request, jobs, around.interrupted)
             settled = scheduler.run()
-            report = _record(
-                bench, session, outlook, settled, request, started, clock() - began, interrupted(), scheduler.steps
-            )
-            report = replace(report, stopped_by=stopped_by())
+            seconds, stopped = around.clock() - began, around.interrupted()
+            report = _record(bench, session, outlook, settled, request, started, seconds, stopped, scheduler.steps)
+            report = replace(report, stopped_by=around.stopped_by())
             bench.batch.close()
         except BaseException:
             with suppress(OSError, UserError):  # what is done counts; its attempts end while there is a journal to tell
                 bench.batch.close()
             raise
         finally:
-            session.executor.close()
+            executor.close()
             session.stage_locks.close()
             session.close()
             bench.index.flush()
@@ -246,19 +215,6 @@ def _tell_of_data(bench: Workbench, emit: Callable[[Event], None]) -> None:
             )
 
 
-def _tell_of_hosts(
-    bench: Workbench, plan: Plan, request: Request, hosts: Mapping[str, Ssh], emit: Callable[[Event], None]
-) -> None:
-    for name, host in hosts.items():
-        there = [
-            step.stage
-            for step in plan.steps
-            if step.verdict in (Verdict.RUN, Verdict.MAYBE) and host_of(bench.pipeline.stages[step.stage], request.host) == name
-        ]
-        names = plural(len(there), 'stage') if len(there) > 3 else ', '.join(there)
-        emit(Note(f'{names}: on {name} ({summary(host.facts())})'))
-
-
 def _announcement(bench: Workbench, plan: Plan, identity: str, jobs: int) -> RunStarted:
     stale = [step for step in plan.steps if step.verdict is not Verdict.FRESH]
     available = machine(bench.config.tokens)
@@ -302,7 +258,7 @@ def _refuse(bench: Workbench, plan: Plan, request: Request) -> None:
         stage = bench.pipeline.stages[step.stage]
         runs = step.verdict is Verdict.RUN or (step.verdict is Verdict.MAYBE and step.certain)
         host = host_of(stage, request.host)
-        if runs and (error := refused_there(stage, host) if host else refusal(stage, available)):
+        if runs and (error := refused_there(stage, host, available) if host else refusal(stage, available)):
             errors.append(error)
         if step.verdict is Verdict.BLOCKED:
             errors += [
@@ -325,13 +281,12 @@ def open_session(
     key_locks: LockFile,
     emit: Callable[[Event], None],
     now: Callable[[], float],
-    hosts: Mapping[str, Ssh] = MappingProxyType({}),
+    executor: Executor,
 ) -> Session:
     import shlex
 
     from mlops_cli.run.session import Session
 
-    local = executors.create(request.executor or executors.LOCAL, bench.root.full(layout.LOCAL))
     return Session(
         identity,
         bench.root,
@@ -345,7 +300,7 @@ def open_session(
         journal,
         LockFile(bench.root.full(layout.LOCKS), command=shlex.join(_without_secrets(bench, request.command))),
         key_locks,
-        Routed(local, hosts) if hosts else local,
+        executor,
         emit,
         now,
         bench.environ,

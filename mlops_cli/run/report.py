@@ -54,13 +54,16 @@ class Report:
 
     @property
     def exit_code(self) -> ExitCode:
-        """Of several causes: interruption first, then a stage that failed, then one that could not be started."""
+        """Of several causes: interruption first, then a stage that failed, then one whose host failed, then one that could
+        not be started."""
         if self.ended == 'interrupted':
             return stopped_code(self.stopped_by)
         failed = [one for one in self.settled.values() if one.state is State.FAILED]
         if not failed:
             return ExitCode.DONE
-        return ExitCode.WRONG_INPUT if all(one.event and one.event.blocked for one in failed) else ExitCode.FAILED
+        if any(not one.event or not (one.event.blocked or one.event.unreachable) for one in failed):
+            return ExitCode.FAILED
+        return ExitCode.UNREACHABLE if any(one.event and one.event.unreachable for one in failed) else ExitCode.WRONG_INPUT
 
 
 def stopped_code(number: int) -> ExitCode:

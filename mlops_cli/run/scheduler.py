@@ -203,7 +203,7 @@ class Scheduler:
 
     def _refusal(self, stage: Stage) -> UserError | None:
         host = host_of(stage, self.session.host)
-        return refused_there(stage, host) if host else refusal(stage, self.capacity.machine)
+        return refused_there(stage, host, self.capacity.machine) if host else refusal(stage, self.capacity.machine)
 
     def _planned(self, progress: Progress) -> Step | None:
         """What the plan says where it still holds: of a stage that is fresh, as are all before it, since nothing was waited
@@ -253,7 +253,8 @@ class Scheduler:
         step = progress.step
         assert step is not None
         runs = step.verdict is Verdict.RUN
-        grant = self.capacity.take(progress.draft.stage) if runs else None
+        stage = progress.draft.stage
+        grant = self.capacity.take(stage, elsewhere=bool(host_of(stage, self.session.host))) if runs else None
         if runs and grant is None:
             return False
         if not self.claims.take(progress.draft, step):

@@ -180,7 +180,8 @@ def _what_failed(attempt: Attempt, outcome: Outcome) -> tuple[str, str]:
     if outcome.ending == 'timeout':
         return 'took longer than its timeout', 'raise timeout, or set checkpoint so that it can go on where it stopped'
     if outcome.ending in ('lost', 'not-started'):
-        return outcome.message or outcome.ending, ''
+        host = attempt.job.host
+        return outcome.message or outcome.ending, f'mlops hosts check {host} tells what is wrong there' if host else ''
     code = outcome.exit_code or 0
     if code > 128:
         return f'ended by signal {code - 128}', 'signal 9 is often the kernel, out of memory' if code == 137 else ''
@@ -353,5 +354,6 @@ def _failed(
         tail=said,
         notes=notes,
         usage=outcome.usage.to_json(),
+        unreachable=bool(attempt.job.host) and outcome.ending in ('lost', 'not-started'),
     )
     return Settled(stage.name, state, outcome.usage.wall_seconds, (), ended, '', outcome.usage.to_json(), outcome.exit_code)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -94,6 +95,64 @@ def test_a_stage_says_where_it_runs(project: Project, tmp_path: Path) -> None:
     assert not list((tmp_path / 'far/jobs-v1').glob('*/project'))  # what it worked in is gone
     project.mlops('run', 'there', '--force', '--host', 'local')
     assert project.read('there.txt').strip() == str(project.path)
+
+
+def test_what_this_machine_lacks_a_host_may_have(project: Project) -> None:
+    project.write('pipeline.yaml', (
+        'stages:\n  far: {cmd: "echo far > far.txt", outs: [far.txt], host: gpu1, '
+        'resources: {gpus: 99, memory: 900TiB, licence: 1}}\n'
+    ))
+    assert 'no config says how many' in project.mlops('run', code=2).err  # of tokens there are so many wherever it runs
+    project.mlops('config', 'set', 'tokens.licence', '1')
+    project.mlops('run')
+    assert project.read('far.txt') == 'far\n'
+
+
+def test_a_stage_that_nobody_thought_would_run_goes_to_its_host(project: Project, tmp_path: Path) -> None:
+    project.write('pipeline.yaml', 'stages:\n  make: {cmd: "pwd -P; echo made > made.txt", outs: [made.txt], host: gpu1}\n')
+    project.mlops('run')
+    (project.path / 'made.txt').unlink()
+    assert [row['verdict'] for row in project.mlops('plan', '--json').json['stages']] == ['restore']
+    for path in (project.path / '.mlops/cache/objects').rglob('*'):
+        if path.is_file() and path.read_bytes() == b'made\n':
+            path.chmod(0o644)
+            path.write_bytes(b'else\n')
+    project.mlops('run')
+    assert project.read('made.txt') == 'made\n'
+    assert project.mlops('logs', 'make').out.startswith(str(tmp_path / 'far'))
+
+
+@pytest.mark.parametrize('how', ['without what it declares', 'with what is gone there'])
+def test_a_success_that_is_of_no_use_is_not_found_again(project: Project, tmp_path: Path, how: str) -> None:
+    enough = tmp_path / 'enough'
+    there = 'echo made > made.txt'
+    if how.startswith('without'):
+        there = f'test -e {enough} && {there} || touch {enough}'
+    project.write('pipeline.yaml', f'stages:\n  make: {{cmd: "{there}; sleep 1", outs: [made.txt], host: gpu1}}\n')
+    if how.startswith('without'):
+        assert 'did not make made.txt' in project.mlops('run', code=1).out
+    else:
+        run = started(project, 'run')
+        wait_for(lambda: any((tmp_path / 'far').glob('jobs-v1/*/project')))
+        run.kill()
+        run.wait()
+        wait_for(lambda: any((tmp_path / 'far').glob('jobs-v1/*/outcome.json')) and not _running(tmp_path / 'far'))
+        shutil.rmtree(tmp_path / 'far/packs-v1', ignore_errors=True)
+        shutil.rmtree(tmp_path / 'far/objects-v1', ignore_errors=True)
+        assert 'did not come back' in project.mlops('run', code=1).out
+    project.mlops('run')
+    assert project.read('made.txt') == 'made\n'
+
+
+def test_what_goes_on_from_what_it_made_is_not_found_again(project: Project, tmp_path: Path) -> None:
+    project.write('pipeline.yaml', (
+        'stages:\n  grow: {cmd: "echo x >> grown.txt", outs: [{grown.txt: {persist: true}}], host: gpu1}\n'
+    ))
+    project.mlops('run')
+    shutil.rmtree(project.path / '.mlops/cache')
+    shutil.rmtree(project.path / '.mlops/stages')
+    project.mlops('run')
+    assert project.read('grown.txt') == 'x\nx\n'
 
 
 def test_only_what_is_declared_is_there(project: Project) -> None:
@@ -220,6 +279,37 @@ def test_ctrl_c_ends_it_there(project: Project, tmp_path: Path) -> None:
     assert ended.exists() and not _running(tmp_path / 'far')
     project.write('train.sh', TRAIN)
     project.mlops('run', '--host', 'gpu1')
+
+
+def test_what_is_ending_there_is_not_waited_for_but_done_anew(project: Project, tmp_path: Path) -> None:
+    counted, gate, ending = tmp_path / 'counted', tmp_path / 'gate', tmp_path / 'ending'
+    project.write('train.sh', (
+        f'echo x >> {counted}; trap "touch {ending}; sleep 2; exit 9" TERM; while ! test -e {gate}; do sleep 0.05; done; {TRAIN}'
+    ))
+    run = started(project, 'run', '--host', 'gpu1')
+    wait_for(counted.exists)
+    run.send_signal(signal.SIGINT)
+    wait_for(ending.exists)
+    run.kill()
+    run.wait()
+    gate.touch()
+    project.mlops('run', '--host', 'gpu1')
+    assert counted.read_text() == 'x\nx\n' and project.read('m.json') == '{"rows": 3}\n'
+
+
+def test_a_host_that_fails_in_the_middle_is_not_the_stages_failure(project: Project, tmp_path: Path) -> None:
+    begun = tmp_path / 'begun'
+    project.write('train.sh', f'echo x >> {begun}; test -e {begun}.2 || sleep 60; {TRAIN}')
+    run = started(project, 'run', '--host', 'gpu1')
+    wait_for(begun.exists)
+    there = subprocess.run(['pgrep', '-f', f'hosted.*{tmp_path}/far'], capture_output=True, text=True, check=False)
+    for word in there.stdout.split():  # as where it was switched off
+        os.kill(int(word), signal.SIGKILL)
+    said = run.communicate(timeout=60)[0].decode()
+    assert run.returncode == 4 and 'is gone' in said and 'mlops hosts check gpu1' in ' '.join(said.split()), said
+    Path(f'{begun}.2').touch()
+    project.mlops('run', '--host', 'gpu1')
+    assert project.read('m.json') == '{"rows": 3}\n'
 
 
 @pytest.mark.parametrize(('lines', 'problem', 'hint'), [

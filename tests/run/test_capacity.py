@@ -47,6 +47,19 @@ def test_a_stage_that_runs_cannot_be_taken_again() -> None:
         capacity.take(stage('a'))
 
 
+def test_a_stage_elsewhere_takes_nothing_of_this_machine_but_a_place_and_its_tokens() -> None:
+    capacity = Capacity(4, Machine(1, GIB, 0, {'licence': 1}))
+    big = {'cpus': 64.0, 'memory_bytes': 100 * GIB, 'gpus': 8, 'tokens': {'licence': 1}}
+    grant = capacity.take(stage('far', ('gate',), **big), elsewhere=True)
+    assert grant is not None and grant.gpus == ()
+    assert capacity.take(stage('also far', ('gate',), gpus=1), elsewhere=True) is None, 'a mutex is one wherever'
+    assert capacity.take(stage('licensed', tokens={'licence': 1}), elsewhere=True) is None
+    assert started(capacity, stage('here', cpus=1.0, memory_bytes=GIB)) == ['here']
+    assert capacity.take(stage('another'), elsewhere=True) is not None
+    assert capacity.take(stage('last'), elsewhere=True) is not None
+    assert capacity.take(stage('one too many'), elsewhere=True) is None and capacity.full
+
+
 def test_processors_add_up_to_what_there_is() -> None:
     capacity = Capacity(8, Machine(4))
     assert started(capacity, stage('a', cpus=2.0), stage('b', cpus=2.0), stage('c', cpus=2.0)) == ['a', 'b']
