@@ -14,6 +14,7 @@ from mlops_cli.core.classes import dataclass, field
 from mlops_cli.core.errors import UserError
 from mlops_cli.core.paths import check_path
 from mlops_cli.core.patterns import pattern
+from mlops_cli.fingerprint.parsing import parse
 from mlops_cli.fsio.atomic import read_file
 from mlops_cli.fsio.paths import Root
 
@@ -154,7 +155,7 @@ def _tree(data: bytes) -> ast.Module | None:
     try:
         with warnings.catch_warnings():
             warnings.simplefilter('ignore')
-            return ast.parse(data)
+            return parse(data)
     except (SyntaxError, ValueError, RecursionError, MemoryError):
         return None
 

@@ -11,9 +11,9 @@ from typing import Any
 from mlops_cli.fingerprint import interpreter as interpreters
 from mlops_cli.fingerprint.folders import Folders
 from mlops_cli.fingerprint.interpreter import Interpreter
+from mlops_cli.fingerprint.parsing import SOURCE_LIMIT
 from mlops_cli.fingerprint.pyfacts import Facts
 
-SOURCE_LIMIT = 16 << 20  # bytes of a Python source
 _SETTLED_NS = 100_000_000  # a file changed less than this before it was read may change again under the same times
 
 Signature = tuple[int, ...]
@@ -83,7 +83,7 @@ class ImportCache:
             if not stat.S_ISREG(status.st_mode):
                 return Facts(problem='is no regular file')
             if status.st_size > SOURCE_LIMIT:
-                return Facts(problem=f'is larger than {SOURCE_LIMIT >> 20} MiB')
+                return Facts(problem=f'it is larger than {SOURCE_LIMIT >> 20} MiB')
             now = time.time_ns()
             facts = facts_of(stream.read(SOURCE_LIMIT))
         self.parsed += 1

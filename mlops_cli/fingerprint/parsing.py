@@ -9,11 +9,15 @@ if TYPE_CHECKING:
     import ast
 
 ALONE = threading.Lock()
+# Bytes of a source: larger ones are data that a program wrote, and their tree takes 500 times their size in memory.
+SOURCE_LIMIT = 2 << 20
 
 
 def parse(source: str | bytes) -> ast.Module:
-    """As ast.parse.  Raises what that raises."""
+    """As ast.parse.  Raises what that raises, and ValueError for one above SOURCE_LIMIT."""
     import ast  # slow to load: what has no code to read need not wait for it
 
+    if len(source) > SOURCE_LIMIT:
+        raise ValueError(f'it is larger than {SOURCE_LIMIT >> 20} MiB')
     with ALONE:
         return ast.parse(source)

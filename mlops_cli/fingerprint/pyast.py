@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from mlops_cli.core.digest import Digest, digest_of
-from mlops_cli.fingerprint.parsing import ALONE
+from mlops_cli.fingerprint.parsing import ALONE, SOURCE_LIMIT
 
 if TYPE_CHECKING:
     from mlops_cli.fingerprint.pyast_text import Section
@@ -18,7 +18,7 @@ _NAMELESS = {'imports': 'imports', 'module': 'module-level code', 'docstring': '
 def meaning(source: bytes, *, docstrings: bool = True) -> Digest | None:
     """The digest of what a Python file says: comments, layout and line numbers do not count, docstrings do unless told.
 
-    None: this interpreter cannot parse it, and its bytes must count instead."""
+    None: this interpreter cannot parse it, or it is too large for that, and its bytes must count instead."""
     text = serialise(source, docstrings=docstrings)
     return None if text is None else digest_of(PREFIX + text)
 
@@ -62,6 +62,8 @@ def changed_parts(before: bytes, after: bytes, *, docstrings: bool = True) -> tu
 def serialise(source: bytes, *, docstrings: bool) -> bytes | None:
     from mlops_cli.fingerprint import pyast_text  # loads Python's parser: what has no code to read need not wait for it
 
+    if len(source) > SOURCE_LIMIT:
+        return None
     with ALONE:
         return pyast_text.serialise(source, docstrings=docstrings)
 
@@ -69,6 +71,8 @@ def serialise(source: bytes, *, docstrings: bool) -> bytes | None:
 def sections(source: bytes, *, docstrings: bool) -> list[Section] | None:
     from mlops_cli.fingerprint import pyast_text  # as above
 
+    if len(source) > SOURCE_LIMIT:
+        return None
     with ALONE:
         return pyast_text.sections(source, docstrings=docstrings)
 

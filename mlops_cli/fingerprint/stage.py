@@ -26,6 +26,7 @@ from mlops_cli.fingerprint.holes import Hole as Hole
 from mlops_cli.fingerprint.holes import Reader
 from mlops_cli.fingerprint.holes import fill as fill_entries
 from mlops_cli.fingerprint.params import MISSING, Params
+from mlops_cli.fingerprint.parsing import SOURCE_LIMIT
 from mlops_cli.fingerprint.pyast import meaning
 from mlops_cli.fingerprint.tracked import Recorded, Tracked
 from mlops_cli.pipeline.spec import Dep, ParamRef, Pipeline, Stage
@@ -329,7 +330,8 @@ class _Walk:
         self.code_bytes[path] = ref.identity
         digest = self.shared.code_meaning(self.stage, path, ref)
         if digest is None and _has_meaning(self.stage, path, ref):
-            self.unknown = (*self.unknown, f'{path} is Python that this interpreter cannot parse: its bytes count')
+            why = 'that this interpreter cannot parse' if ref.size <= SOURCE_LIMIT else f'of more than {SOURCE_LIMIT >> 20} MiB'
+            self.unknown = (*self.unknown, f'{path} is Python {why}: its bytes count')
         self.put(Entry('code', path, digest or ref.identity))
 
     def parameters(self) -> None:

@@ -284,7 +284,8 @@ def test_ctrl_c_ends_it_there(project: Project, tmp_path: Path) -> None:
 def test_what_is_ending_there_is_not_waited_for_but_done_anew(project: Project, tmp_path: Path) -> None:
     counted, gate, ending = tmp_path / 'counted', tmp_path / 'gate', tmp_path / 'ending'
     project.write('train.sh', (
-        f'echo x >> {counted}; trap "touch {ending}; sleep 2; exit 9" TERM; while ! test -e {gate}; do sleep 0.05; done; {TRAIN}'
+        f'echo x >> {counted}; trap "touch {ending}; sleep 2; exit 9" TERM\n'
+        f'while ! test -e {gate}; do sleep 0.05; done; {TRAIN}'
     ))
     run = started(project, 'run', '--host', 'gpu1')
     wait_for(counted.exists)

@@ -14,8 +14,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from mlops_cli.core.digest import digest_of
+from mlops_cli.fingerprint.parsing import SOURCE_LIMIT
 from mlops_cli.fingerprint.pyast import changed_parts, meaning, parts
 from mlops_cli.fingerprint.pyast_text import FILENAME, sections, serialise
+from mlops_cli.fingerprint.pyimports import facts_of
 from tests.support.pyast_rebuild import rebuild
 from tests.support.stdlib import sample
 
@@ -290,6 +292,12 @@ def test_what_cannot_be_parsed_has_no_meaning(source: bytes) -> None:
 def test_long_and_deep_code_has_a_meaning(source: bytes) -> None:
     assert meaning(source) is not None
     assert parts(source)
+
+
+def test_what_is_too_large_to_parse_has_no_meaning() -> None:
+    table = b'x = 1\n' * (SOURCE_LIMIT // 6)
+    assert meaning(table) is not None and meaning(table + b'x = 1\n' * 2) is None
+    assert parts(table + b'x = 1\n' * 2) == {} and 'larger than 2 MiB' in facts_of(table + b'x = 1\n' * 2).problem
 
 
 def test_threads_may_share_it() -> None:
