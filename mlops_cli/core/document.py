@@ -3,6 +3,7 @@ from __future__ import annotations
 
 from bisect import bisect_right
 from collections.abc import Iterator, Mapping, Sequence
+from functools import lru_cache
 from typing import Any
 
 from mlops_cli.core.classes import dataclass
@@ -115,8 +116,8 @@ class Document:
         packed = self._find(path, key)
         return self._starts()[packed >> SHIFT] + (packed & _COLUMN)
 
-    def _starts(self) -> list[int]:
-        return [0, *(found.end() for found in LINE_END.finditer(self.text))]
+    def _starts(self) -> Sequence[int]:
+        return line_starts(self.text)
 
     def _find(self, path: Path, key: bool) -> int:
         marks, place, left = self.marks, self.start, len(path)
@@ -132,3 +133,9 @@ class Document:
                 return found
             marks = marks.under(step)
         return place
+
+
+@lru_cache(maxsize=2)
+def line_starts(text: str) -> Sequence[int]:
+    """Of each line of a text, where it begins in it; kept, as a text with one mistake often has many."""
+    return (0, *(found.end() for found in LINE_END.finditer(text)))

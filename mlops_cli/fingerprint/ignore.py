@@ -21,6 +21,7 @@ from mlops_cli.fsio.temporaries import PREFIX
 DEFAULTS = ('__pycache__', '*.pyc', '.ipynb_checkpoints', '.DS_Store', '*~', '.*.sw?')
 ALWAYS = frozenset({'.git', '.mlops'})
 SIZE_LIMIT = 1 << 20  # bytes of an ignore file
+PATTERN_LIMIT = 4096  # bytes of a line
 LINE_LIMIT = 10_000  # of them; all are made one expression, each time a command begins
 
 _SPECIAL = frozenset('*?[\\')
@@ -215,6 +216,10 @@ class Ignore:
         if (count := data.count(b'\n')) > LINE_LIMIT:
             raise UserError(f'{count:,} lines, more than {LINE_LIMIT:,}', where=Where(IGNORE_FILE, LINE_LIMIT + 1, 1),
                             hint='patterns: images/*.tmp stands for all such names, and a folder for all that is in it')
+        long = next((number for number, line in enumerate(data.split(b'\n'), 1) if len(line) > PATTERN_LIMIT), 0)
+        if long:
+            raise UserError(f'a pattern of more than {PATTERN_LIMIT:,} bytes', where=Where(IGNORE_FILE, long, 1),
+                            hint='no path is as long; is this file what it should be?')
         return cls.of(data.decode('utf-8', 'surrogateescape'))
 
     @cached_property

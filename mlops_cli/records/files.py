@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import stat
 from collections.abc import Callable, Iterable
@@ -21,6 +22,7 @@ from mlops_cli.fsio.temporaries import PREFIX, new_name, sweep_temporaries
 LIMIT = 64 << 20  # bytes; a pin has an entry for each file of a glob
 IGNORED = b'/local/'  # the line of .mlops/.gitignore by which git leaves alone what is kept here
 _LINE_END = pattern(rb'\r\n?|\n')
+_HALF = pattern(rb'\\u[dD][89a-fA-F]')  # of a character beyond U+FFFF, or of none: then no program can write it
 _LINE = pattern(rb'[^\r\n]+')
 
 
@@ -159,6 +161,12 @@ def read_object(data: bytes, file: str, what: str, schema: str) -> dict[str, Any
         raise damaged(what, 'it does not say its format', Where(file, 1, 1))
     if found['schema'] != schema:
         raise unknown_format(what, found['schema'], at(file, data, 'schema'))
+    if (escape := _HALF.search(data)) is not None:
+        try:
+            json.dumps(found, ensure_ascii=False).encode('utf-8', 'surrogateescape')  # as names of files may be
+        except UnicodeEncodeError as error:
+            line = data.count(b'\n', 0, escape.start()) + 1
+            raise damaged(what, 'half of a character', Where(file, line, 1)) from error
     return found
 
 

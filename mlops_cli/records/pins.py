@@ -266,12 +266,14 @@ def _metric_of(row: list[Any]) -> tuple[str, str, float | int]:
 
 def _find_damage(content: bytes, file: str) -> None:
     """Raises UserError for the first line that is not as we write lines; nothing if each is."""
-    lines = content.split(b'\n')
-    if lines[0] != b'[':
-        raise damaged('pin', 'it does not begin with [', Where(file, 1, 1))
-    for number, line in enumerate(lines[1:], 2):
+    number = 0
+    for number, line in enumerate(_lines(content), 1):  # of a large one a line at a time: it may be anything
+        if number == 1:
+            if line != b'[':
+                raise damaged('pin', 'it does not begin with [', Where(file, 1, 1))
+            continue
         if line == b']':
-            if lines[number:] != [b'']:
+            if not content.endswith(b'\n]\n') or content.index(b'\n]\n') != len(content) - 3:
                 raise damaged('pin', 'something follows its end', Where(file, number + 1, 1))
             return
         try:
@@ -280,7 +282,16 @@ def _find_damage(content: bytes, file: str) -> None:
                 raise ValueError('not how mlops writes this entry')
         except (ValueError, RecursionError) as error:
             raise damaged('pin', error, Where(file, number, 1)) from error
-    raise damaged('pin', 'its end is missing', Where(file, len(lines), 1))
+    raise damaged('pin', 'its end is missing', Where(file, number, 1))
+
+
+def _lines(content: bytes) -> Iterator[bytes]:
+    """As split at line feeds, one after the other."""
+    at = 0
+    while (end := content.find(b'\n', at)) >= 0:
+        yield content[at:end]
+        at = end + 1
+    yield content[at:]
 
 
 class Pins:

@@ -276,11 +276,16 @@ class _Reader:
         rows = self.take('stages')
         if not isinstance(rows, list):
             raise self.refuse('stages is no list', 'stages')
+        seen = set()
         for position, row in enumerate(rows):
             try:
-                yield StageRun.from_json(row)
+                found = StageRun.from_json(row)
             except ValueError as error:
                 raise self.refuse(error, 'stages', position) from error
+            if found.name in seen:  # each would be looked up
+                raise self.refuse(f'{found.name[:80]} twice', 'stages', position)
+            seen.add(found.name)
+            yield found
 
     def fresh_stages(self) -> Iterator[tuple[str, Digest, str]]:
         seen = set()

@@ -8,7 +8,7 @@ from collections.abc import Iterator, Mapping
 from typing import Any
 
 from mlops_cli.core.clock import check_moment, iso
-from mlops_cli.core.events import Event, RunStarted, StageEnded, event_of
+from mlops_cli.core.events import Event, RunEnded, RunStarted, StageEnded, event_of
 from mlops_cli.fsio.paths import Root
 from mlops_cli.plan.model import Blessing, Plan, Reason, Rival, Step, Surrounding, Verdict
 from mlops_cli.records.runs import Run
@@ -150,6 +150,7 @@ class Follower:
         self._fd = open_events(root, run)
         self._rest = b''
         self._ended: dict[str, StageEnded] = {}
+        self._begun = self._over = False
 
     def __enter__(self) -> Follower:
         return self
@@ -174,6 +175,9 @@ class Follower:
                 self._rest, self.damaged = b'', self.damaged + 1
 
     def _line(self, line: bytes) -> Iterator[tuple[float, Event]]:
+        if self._over:  # a run ends once, and begins once
+            self.damaged += 1
+            return
         try:
             document = json.loads(line)
             at, kind = check_moment(document['at']), document['event']
@@ -185,6 +189,11 @@ class Follower:
                 if isinstance(event, StageEnded):
                     State(event.state)
                     self._ended[event.stage] = event
+                if isinstance(event, RunStarted):
+                    if self._begun:
+                        raise ValueError('it began before')
+                    self._begun = True
+                self._over = isinstance(event, RunEnded)
                 yield at, event
         except (ValueError, TypeError, KeyError, AttributeError, RecursionError):
             self.damaged += 1

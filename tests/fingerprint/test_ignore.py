@@ -12,7 +12,7 @@ from hypothesis import HealthCheck, assume, given, settings
 from hypothesis import strategies as st
 
 from mlops_cli.core.errors import UserError
-from mlops_cli.fingerprint.ignore import ALWAYS, DEFAULTS, LINE_LIMIT, Ignore
+from mlops_cli.fingerprint.ignore import ALWAYS, DEFAULTS, LINE_LIMIT, PATTERN_LIMIT, Ignore
 from mlops_cli.fsio.paths import Root
 
 
@@ -207,6 +207,10 @@ def test_no_more_lines_than_can_be_read_in_a_moment(tmp_path: Path) -> None:
         with pytest.raises(UserError, match='10,001 lines, more than 10,000') as caught:
             Ignore.load(root)
         assert str(caught.value.where) == '.mlopsignore:10001:1' and 'images/*.tmp' in caught.value.hint
+        (tmp_path / '.mlopsignore').write_bytes(b'a\n' + b'b' * (PATTERN_LIMIT + 1))
+        with pytest.raises(UserError, match='more than 4,096 bytes') as caught:
+            Ignore.load(root)
+        assert str(caught.value.where) == '.mlopsignore:2:1'
 
 
 @pytest.mark.parametrize(('form', 'times'), [('*a', 60), ('?*', 60), ('**/*a', 30), ('**/a/', 60), ('[a-z]*', 60)])

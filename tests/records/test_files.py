@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import errno
+import json
 import os
 from collections.abc import Iterator
 from pathlib import Path
@@ -15,7 +16,7 @@ from mlops_cli.fsio import ops
 from mlops_cli.fsio.durable import Batch
 from mlops_cli.fsio.paths import Root
 from mlops_cli.records import files
-from mlops_cli.records.files import names_in, prepare_folders, read_small, write_in_batch
+from mlops_cli.records.files import names_in, prepare_folders, read_object, read_small, write_in_batch
 from tests.support.project import Project
 
 RECORD = f'{layout.STAGES}/x.json'
@@ -167,3 +168,11 @@ def test_lines_of_entries() -> None:
     ] == [2, 3, 5, 0]
     assert str(files.at('f', data, 'list', 0)) == 'f:4:1'
     assert str(files.at('f', data, 'b')) == 'f'
+
+
+def test_half_of_a_character_is_damage() -> None:
+    assert read_object(json.dumps({'schema': 's', 'a': '😀'}).encode(), 'f', 'w', 's')['a'] == '😀'
+    assert read_object(b'{"schema": "s", "a": "caf\\udce9"}', 'f', 'w', 's')['a'] == 'caf\udce9'  # as files may be named
+    with pytest.raises(UserError, match='half of a character') as caught:
+        read_object(b'{"schema": "s",\n "a": "\\ud83d"}', 'f', 'w', 's')
+    assert str(caught.value.where) == 'f:2:1'

@@ -94,7 +94,7 @@ many = st.builds(
     st.floats(0, 4e9).map(clock.iso),
     thousandths,
     st.sampled_from(ENDINGS),
-    st.lists(stage_runs, max_size=4).map(tuple),
+    st.lists(stage_runs, max_size=4, unique_by=lambda one: one.name).map(tuple),
     st.integers(0, 10**6),
     thousandths,
     st.lists(texts, max_size=4).map(tuple),
@@ -430,6 +430,13 @@ def test_a_fresh_stage_that_is_no_result_is_refused(row: tuple[str, str]) -> Non
 def test_a_fresh_stage_is_named_once() -> None:
     value = {**json.loads(RUN.encode()), 'fresh_stages': [['a', KEY.hex, '0123abcd'], ['a', KEY.hex, '0123abcd']]}
     with pytest.raises(UserError, match='a twice'):
+        decode(json.dumps(value).encode(), layout.run_record(RUN.id))
+
+
+def test_a_stage_is_named_once() -> None:
+    value = json.loads(RUN.encode())
+    value['stages'] += value['stages'][:1]
+    with pytest.raises(UserError, match=f'{value["stages"][0][0]} twice'):
         decode(json.dumps(value).encode(), layout.run_record(RUN.id))
 
 

@@ -57,6 +57,20 @@ def test_what_is_heard_is_written(tmp_path: Path) -> None:
             assert follower.first['pid'] == os.getpid()
 
 
+def test_a_run_begins_once_and_ends_once(tmp_path: Path) -> None:
+    """However long what somebody else wrote there is: each of these lines would be a screen of its own."""
+    with Root(tmp_path) as root:
+        with Recorder(root, RUN, ABOUT, lambda _: None, time.time) as recorder:
+            for event in (RunStarted(RUN, 'p', 1, 0, 1), RunEnded(RUN, 'done', 1.0)):
+                recorder.emit(event)
+        path = tmp_path / folder_of(RUN) / 'events.jsonl'
+        first, *rest = path.read_bytes().splitlines(keepends=True)
+        path.write_bytes(first + rest[0] * 3 + rest[1] * 3 + rest[0])
+        with Follower(root, RUN) as follower:
+            assert [type(event) for _, event in follower.poll()] == [RunStarted, RunEnded]
+            assert follower.damaged == 5
+
+
 def test_a_line_is_there_when_it_is_told(tmp_path: Path) -> None:
     """Who sees what a stage does finds it among those that run, however fast: it is written before the process starts."""
     with Root(tmp_path) as root, Recorder(root, RUN, ABOUT, lambda _: None, time.time) as recorder:

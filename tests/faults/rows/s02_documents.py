@@ -199,7 +199,7 @@ LOADERS: Mapping[str, Loader] = {
     'vars': Loader(_at('v.yaml'), 'yaml', STATUS, prepare=_uses(f'vars: [v.yaml]\n{PIPELINE}')),
     'config': Loader(_at('.mlops/config.yaml'), 'yaml', (*STATUS, ('config',), ('config', 'set', 'jobs', '2')), valid={
         'jobs': 2, 'tokens': {'seat': 1}, 'remotes': {'r': {'url': 's3://b/p', 'desc': 'd'}},
-        'hosts': {'h': {'address': 'a@b'}}}),
+        'hosts': {'h': {'url': 'ssh://a@b/c', 'python': 'p', 'path': '/q'}}}),
     'local config': Loader(_at('.mlops/config.local.yaml'), 'yaml', (*STATUS, ('config', '-v')), valid={
         'cache': {'dir': '.mlops/cache', 'links': ['copy']}, 'durability': 'batch', 'jobs': 1}),
     'own config': Loader(_at('../project-home/.config/mlops/config.yaml'), 'yaml', (('status',), ('config',)),
