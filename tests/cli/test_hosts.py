@@ -369,3 +369,43 @@ def test_a_job_that_failed_while_nobody_looked_is_done_anew(project: Project, tm
     Path(f'{gate}.2').touch()
     project.mlops('run', '--host', 'gpu1')
     assert begun.read_text() == 'x\nx\n' and project.read('m.json') == '{"rows": 3}\n'
+
+
+@pytest.mark.full
+def test_the_example_runs_there_unchanged(tmp_path: Path, sshd: Sshd) -> None:
+    """Twelve seconds of training each, as its README has it; the programs are those of the tests' own environment."""
+    programs = str(Path(sys.executable).parent)
+    made = {}
+    for where in ('here', 'gpu1'):
+        project = Project(tmp_path / where)
+        here, left_out = Path(__file__).parents[2] / 'examples/digits', shutil.ignore_patterns('.mlops', '__pycache__', 'data')
+        shutil.copytree(here, project.path, ignore=left_out, dirs_exist_ok=True)
+        project.init_git()
+        project.environ.update(sshd.environ)
+        project.environ['PATH'] = f'{programs}{os.pathsep}{project.environ["PATH"]}'
+        if where == 'gpu1':
+            project.mlops('hosts', 'add', where, sshd.url('/~/digits'), '--path', programs)
+        words = ('run', '--host', 'gpu1') if where == 'gpu1' else ('run',)
+        project.mlops(*words)
+        made[where] = pins(project)
+        assert 'Nothing to do' in project.mlops(*words).out
+        for folder in ('data', 'models', 'metrics', 'plots'):
+            shutil.rmtree(project.path / folder)
+        states = {row['state'] for row in project.mlops(*words, '--json').json['stages']}
+        assert states <= {'restored', 'fresh'}
+    assert made['gpu1'] == made['here'] and len(made['here']) == 8
+
+
+def test_a_run_makes_one_connection(project: Project, sshd: Sshd) -> None:
+    def connections() -> int:
+        return (sshd.folder / 'sshd.log').read_bytes().count(b'Accepted publickey')
+
+    project.write('pipeline.yaml', 'stages:\n' + ''.join(
+        f'  s{n}: {{cmd: "echo {n} > o{n}", deps: [{f"o{n - 1}" if n else "raw"}], outs: [o{n}]}}\n' for n in range(6)
+    ))
+    before = connections()
+    began = time.monotonic()
+    project.mlops('run', '--host', 'gpu1')
+    took = time.monotonic() - began
+    assert connections() == before + 1
+    assert took < 12, 'two seconds a stage of all that it costs to have one run there; a quarter of one where it was measured'
