@@ -26,6 +26,7 @@ from mlops_cli.store.depot import Depot
 from mlops_cli.store.local import LocalStore
 from mlops_cli.store.ssh import SshBucket
 from mlops_cli.store.transfer import Told, fetch, push
+from mlops_cli.usage.series import SIZE_LIMIT, SUFFIX
 
 LOOK_SECONDS = 2.0  # that an answer may take when there is no news
 PATIENCE_SECONDS = 900.0  # without a connection, before a job is given up here; there it goes on
@@ -33,6 +34,7 @@ PAUSE_SECONDS = 2.0  # before the host is tried again
 LEASE_SECONDS = 86400.0  # without anybody asking for it, after which a job ends by itself
 LOG_PART = 1 << 20  # bytes
 CLOSE_SECONDS = 30.0
+SERIES_SECONDS = 1.0  # that a job took which may have been looked at twice
 END_PAUSE_SECONDS = 0.1  # before one that is ending is asked for again
 
 
@@ -57,6 +59,7 @@ class Under:
     wish: str = ''  # '', end or force
     outputs: tuple[tuple[str, ObjectRef], ...] = ()
     succeeded: bool = False
+    seconds: float = 0.0  # that it took there
     goes_on: bool = False  # there, as far as anybody knows
     told: Told = field(default_factory=Told)
 
@@ -125,6 +128,8 @@ class Ssh:
         under = self._over.pop(handle)
         if under.goes_on:
             return ()
+        if under.seconds > SERIES_SECONDS:
+            self._bring_series(under)
         if not under.succeeded:
             self._quietly({'do': 'forget', 'job': under.name, 'whole': True})
             return ()
@@ -246,7 +251,7 @@ class Ssh:
                 outcome = Outcome(under.job.attempt, 'lost', None, _waited(under), message=message)
             if outcome.ending == 'cancelled' and not under.wish:
                 outcome = replace(outcome, ending='lost', message=f'another command had it ended on {self.name}')
-            under.succeeded = outcome.succeeded
+            under.succeeded, under.seconds = outcome.succeeded, outcome.usage.wall_seconds
             self._end(under, outcome)
         elif state.get('state') in ('lost', 'unknown'):
             said = str(state.get('said') or '')[:300]
@@ -262,6 +267,20 @@ class Ssh:
                 data = self._bucket.get(f'{JOBS}/{under.name}/{LOG}', under.log, min(size, under.log + LOG_PART))
                 ops.write(fd, data)
                 under.log += len(data)
+        finally:
+            os.close(fd)
+
+    def _bring_series(self, under: Under) -> None:
+        """What it consumed over time, if that was written; else the sum has to do."""
+        try:
+            data = self._bucket.get(f'{JOBS}/{under.name}/{LOG}{SUFFIX}')
+            fd = ops.open_new(f'{under.job.log}{SUFFIX}')
+        except (UserError, OSError, Absent):
+            return
+        try:
+            ops.write(fd, data[:SIZE_LIMIT])
+        except OSError:
+            return
         finally:
             os.close(fd)
 

@@ -5,6 +5,7 @@ import os
 import time
 
 from mlops_cli.usage.probe import FIRST_SAMPLE_SECONDS, Probe
+from mlops_cli.usage.series import SUFFIX
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -18,6 +19,7 @@ ENDING = 'ending'  # what lives of it was asked to end, and has until `due`
 KILLING = 'killing'  # what lives of it is killed, again and again until nothing is left
 
 NEVER = float('inf')
+SERIES_FLAGS = os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_NOFOLLOW | os.O_CLOEXEC
 
 
 class Attempt:
@@ -60,6 +62,22 @@ class Attempt:
         """Variables whose values must not reach the log, by name."""
         named = {name: self.environment.get(os.fsencode(name)) for name in self.redact or ()}
         return {name: value.decode('utf-8', 'surrogateescape') for name, value in named.items() if value is not None}
+
+    def write_series(self, now: float) -> None:
+        """What it consumed over time, beside its log; nothing of one that was over before it was looked at twice."""
+        series = self.probe.series
+        if len(series.rows) < 2:
+            return
+        _, cpu, _, read, written = self.probe.figures(0.0)
+        series.add((self.ended or now) - self.started, cpu, None, read, written, last=True)
+        try:
+            file = os.open(self.log + os.fsencode(SUFFIX), SERIES_FLAGS, 0o600)
+            try:
+                os.write(file, series.encode())
+            finally:
+                os.close(file)
+        except OSError:  # no room, most likely: what it made counts, and how is told in sum all the same
+            return
 
     def outcome(self, now: float) -> tuple[Any, ...]:
         """The message that reports it."""

@@ -19,6 +19,7 @@ from mlops_cli.fsio.locks import is_locked, try_lock
 from mlops_cli.fsio.paths import Root
 from mlops_cli.job.hosted import ALIVE, CANCEL, FORCE, JOBS, LEASE, LOG, OUTCOME, PROJECT, SAID, SPEC, STARTED, touch
 from mlops_cli.store import far
+from mlops_cli.usage.series import SUFFIX
 
 SPEC_MOST = 64 << 20  # bytes
 OUTCOME_MOST = 16 << 20
@@ -87,7 +88,7 @@ class Jobs:
             by = str(asked.get('by'))
             if self._root.stat(f'{place}/{STARTED}') is not None and (self._began(place) == by or not self._failed(place)):
                 return {'started': False}
-            for name in (OUTCOME, CANCEL, LOG):  # of one that failed
+            for name in (OUTCOME, CANCEL, LOG, f'{LOG}{SUFFIX}'):  # of one that failed
                 self._root.remove_tree(f'{place}/{name}')
             write_file(self._root, f'{place}/{STARTED}', by.encode(), 0o600)
             spec = json.loads(read_file(self._root, f'{place}/{SPEC}', SPEC_MOST))

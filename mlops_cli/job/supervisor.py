@@ -230,7 +230,7 @@ class Supervisor:
     def act(self, attempt: Attempt, now: float) -> None:
         """Does what is due."""
         if attempt.phase == RUNNING and now < attempt.deadline:
-            attempt.probe.sample(self.family.look(attempt.name), self.family.table)
+            attempt.probe.sample(self.family.look(attempt.name), self.family.table, now - attempt.started)
             attempt.due = min(attempt.deadline, now + SAMPLE_SECONDS)
         elif attempt.phase == RUNNING:
             self.end(attempt, 'timeout', now)
@@ -281,6 +281,7 @@ class Supervisor:
             del self.filters[attempt.filter.reader]
             attempt.filter.finish()
             attempt.message = attempt.message or attempt.filter.problem
+        attempt.write_series(now)
         del self.attempts[attempt.name]
         self.family.close(attempt.name)
         if attempt.release is not None:

@@ -37,6 +37,7 @@ from mlops_cli.run.states import State
 from mlops_cli.store.ingest import Added
 from mlops_cli.store.local import LocalStore
 from mlops_cli.store.results import ResultEntry
+from mlops_cli.usage.series import SIZE_LIMIT, SUFFIX
 
 TAIL_LINES = 20
 NOTHING = ObjectRef(digest_of(b''), 0, 'file')
@@ -245,7 +246,7 @@ def _entry(session: Session, attempt: Attempt, outcome: Outcome, taken: Taken, s
         sources=sources,
         environment=_environment(session, attempt),
         origin=dict(session.origin),
-        usage=outcome.usage.to_json(),
+        usage={**outcome.usage.to_json(), **_series(session, attempt)},
         code_bytes=tuple(sorted(attempt.draft.code.items())),
         suspect=suspect,
     )
@@ -260,6 +261,15 @@ def _log(session: Session, attempt: Attempt) -> ObjectRef:
             session.logs.kept_nothing = True
         return NOTHING
     return session.store.add_file(session.root, attempt.log)
+
+
+def _series(session: Session, attempt: Attempt) -> dict[str, Any]:
+    """What it consumed over time, in the store, if it took long enough for that."""
+    path = f'{attempt.log}{SUFFIX}'
+    facts = session.logs.stat(path)
+    if facts is None or not S_ISREG(facts.st_mode) or not 0 < facts.st_size <= SIZE_LIMIT:
+        return {}
+    return {'series': session.store.add_file(session.root, path).to_json()}
 
 
 def _environment(session: Session, attempt: Attempt) -> dict[str, Any]:

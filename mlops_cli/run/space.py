@@ -221,7 +221,7 @@ def _owners(
         owners.claim(owners.part(DATA, path), path, ref)
     runs = owners.part(RUNS, '')
     for entry in entries:
-        for found in (entry.log, entry.manifest, entry.sources):
+        for found in (entry.log, entry.manifest, entry.sources, entry.series):
             if isinstance(found, ObjectRef):
                 owners.claim(runs, '', found)
     _claim_records(owners, runs, bench.root.path)

@@ -89,10 +89,18 @@ class ResultEntry:
         """Its name within its folder.  A suspect entry stands beside a clean one with the same outputs, not in its place."""
         return f'{self.key.hex}-{self.entry8}{"-suspect" if self.suspect else ""}.json'
 
+    @cached_property
+    def series(self) -> ObjectRef | None:
+        """What it consumed over time (docs/formats/usage.md); None where it was too short for that."""
+        try:
+            return _ref(self.usage.get('series'))
+        except ValueError:  # a later version's, perhaps
+            return None
+
     @property
     def refs(self) -> tuple[ObjectRef, ...]:
         """Every object it names."""
-        extra = (ref for ref in (self.log, self.manifest, self.sources) if isinstance(ref, ObjectRef))
+        extra = (ref for ref in (self.log, self.manifest, self.sources, self.series) if isinstance(ref, ObjectRef))
         return (*(ref for _, ref in self.outputs), *extra)
 
 

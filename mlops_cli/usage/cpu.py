@@ -21,16 +21,18 @@ _MAXRSS_BYTES = 1 if sys.platform == 'darwin' else 1024
 
 
 class Row:
-    """One living process, as /proc/<pid>/stat shows it.  ``start``: clock ticks since boot; ``rss``: bytes."""
+    """One living process, as /proc/<pid>/stat shows it.  ``start``: clock ticks since boot; ``rss``: bytes; ``ticks``: of the
+    processor, its own and of those that it has waited for."""
 
-    __slots__ = ('group', 'parent', 'rss', 'session', 'start')
+    __slots__ = ('group', 'parent', 'rss', 'session', 'start', 'ticks')
 
-    def __init__(self, parent: int, group: int, session: int, start: int, rss: int) -> None:
+    def __init__(self, parent: int, group: int, session: int, start: int, rss: int, ticks: int = 0) -> None:
         self.parent = parent
         self.group = group
         self.session = session
         self.start = start
         self.rss = rss
+        self.ticks = ticks
 
 
 def read_row(pid: int | str) -> Row | None:
@@ -47,7 +49,8 @@ def parse_stat(text: bytes, *, zombies: bool = False) -> Row | None:
     # A main thread that has ended while others go on also shows as Z.
     if fields[0] in (b'Z', b'X') and int(fields[17]) < 2 and not zombies:
         return None
-    return Row(int(fields[1]), int(fields[2]), int(fields[3]), int(fields[19]), max(0, int(fields[21])) * PAGE_BYTES)
+    ticks = int(fields[11]) + int(fields[12]) + int(fields[13]) + int(fields[14])
+    return Row(int(fields[1]), int(fields[2]), int(fields[3]), int(fields[19]), max(0, int(fields[21])) * PAGE_BYTES, ticks)
 
 
 def session_of(pid: int) -> int | None:
@@ -112,6 +115,15 @@ def proportional_bytes(pid: int) -> int | None:
     text = _read(f'/proc/{pid}/smaps_rollup') or b''
     begin = text.find(b'\nPss:')
     return None if begin < 0 else int(text[begin + 5:].split(None, 1)[0]) * 1024
+
+
+def moved_bytes(pid: int) -> tuple[int, int] | None:
+    """Bytes that a process, and those that it has waited for, read from and wrote to storage; None where that is not told."""
+    text = _read(f'/proc/{pid}/io') or b''
+    read, written = text.find(b'\nread_bytes: '), text.find(b'\nwrite_bytes: ')
+    if read < 0 or written < 0:
+        return None
+    return int(text[read + 13:].split(None, 1)[0]), int(text[written + 14:].split(None, 1)[0])
 
 
 def _read(path: str) -> bytes | None:

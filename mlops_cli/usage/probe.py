@@ -6,6 +6,7 @@ from __future__ import annotations
 import time
 
 from mlops_cli.usage import cpu
+from mlops_cli.usage.series import Series
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -20,9 +21,9 @@ Figures = tuple[float, float, 'int | None', 'int | None', 'int | None']
 
 
 class Probe:
-    """Feed it with :meth:`sample` and :meth:`ended`; ask :meth:`figures` at the end."""
+    """Feed it with :meth:`sample` and :meth:`ended`; ask :meth:`figures` at the end.  ``series``: what the samples saw."""
 
-    __slots__ = ('_io', '_peak', '_rest_until', '_share', '_system', 'cpu_seconds')
+    __slots__ = ('_io', '_peak', '_rest_until', '_share', '_system', 'cpu_seconds', 'series')
 
     def __init__(self) -> None:
         self.cpu_seconds = 0.0
@@ -31,28 +32,34 @@ class Probe:
         self._io: tuple[int, int] | None = None
         self._share = 1.0
         self._rest_until = 0.0
+        self.series = Series()
 
-    def sample(self, pids: Iterable[int], table: Mapping[int, cpu.Row], *,
+    def sample(self, pids: Iterable[int], table: Mapping[int, cpu.Row], seconds: float = 0.0, *,
+               moved: Callable[[int], tuple[int, int] | None] = cpu.moved_bytes,
                proportional: Callable[[int], int | None] = cpu.proportional_bytes,
                clock: Callable[[], float] = time.monotonic) -> None:
-        """Looks at the memory of the living processes of the attempt.
+        """Looks at the living processes of the attempt, ``seconds`` after it began.
 
         Resident sizes count a page once for each process that shares it (workers forked from a loader share nearly all), so
         where their sum would be a new peak, the proportional sizes are read; that is slow for large processes, so it is
         done rarely enough and in between their last ratio is used."""
-        sizes = {pid: table[pid].rss for pid in pids if pid in table}
-        resident = sum(sizes.values())
-        if resident <= self._peak:
-            return
-        if len(sizes) > 1:
+        rows = {pid: table[pid] for pid in pids if pid in table}
+        resident = sum(row.rss for row in rows.values())
+        if len(rows) > 1 and resident > self._peak:
             begin = clock()
             if begin >= self._rest_until:
-                exact = sum(size if (found := proportional(pid)) is None else found for pid, size in sizes.items())
+                exact = sum(row.rss if (found := proportional(pid)) is None else found for pid, row in rows.items())
                 self._share = min(1.0, exact / resident) if resident else 1.0
                 now = clock()
                 self._rest_until = now + REST_FACTOR * (now - begin)
+        if len(rows) > 1:
             resident = round(resident * self._share)
         self._peak = max(self._peak, resident)
+        known = [both for pid in rows if (both := moved(pid)) is not None]
+        read, written = self._io or (0, 0)
+        self.series.add(seconds, self.cpu_seconds + sum(row.ticks for row in rows.values()) / cpu.TICKS_PER_SECOND, resident,
+                        read + sum(one for one, _ in known) if known else None,
+                        written + sum(one for _, one in known) if known else None)
 
     def ended(self, usage: struct_rusage) -> None:
         """Adds a process of the attempt that was waited for; it includes those that it waited for itself."""

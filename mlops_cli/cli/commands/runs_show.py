@@ -11,6 +11,8 @@ from mlops_cli.core import layout
 
 if TYPE_CHECKING:
     from mlops_cli.experiments.told import StageTold, Told
+    from mlops_cli.records.runs import Run
+    from mlops_cli.run.workbench import Workbench
 
 EXITS = exits.line()
 RunId = Annotated[
@@ -19,7 +21,13 @@ RunId = Annotated[
 ]
 
 
-def command(run: RunId = 'last', json: options.Json = False) -> int:
+Usage = Annotated[
+    bool,
+    options.Option('--usage', help='What its stages consumed over their time: processors, memory, bytes read and written.'),
+]
+
+
+def command(run: RunId = 'last', usage: Usage = False, json: options.Json = False) -> int:
     """One run: what was asked, on which code, what its stages took and made, where that is now, and what next.
 
     Example:  mlops runs show 7k2m
@@ -30,11 +38,34 @@ def command(run: RunId = 'last', json: options.Json = False) -> int:
     from mlops_cli.experiments.told import tell
 
     with workbench(tolerant=True) as bench:
-        told = tell(bench, find_run(bench, run))
+        found = find_run(bench, run)
+        if usage:
+            return _show_usage(bench, found, json)
+        told = tell(bench, found)
     if json:
         print_json(document(told))
     else:
         out_lines(show_lines(told, width(sys.stdout)))
+    return 0
+
+
+def _show_usage(bench: Workbench, run: Run, json: bool) -> int:
+    from mlops_cli.cli.screens.runs_usage import BARS, PLAIN_BARS, usage_lines
+    from mlops_cli.experiments.consumed import consumed
+    from mlops_cli.usage.series import COLUMNS
+
+    stages = consumed(bench, run)
+    if json:
+        rows = [{'name': one.run.name, 'state': one.run.state, 'seconds': one.run.seconds, 'usage': dict(one.run.usage),
+                 'series': [list(row) for row in one.rows]} for one in stages]
+        print_json({'schema': 'mlops/runs-usage/v1', 'run': run.short, 'id': run.id, 'columns': list(COLUMNS), 'stages': rows})
+    else:
+        try:
+            BARS.encode(sys.stdout.encoding or 'ascii')
+            signs = BARS
+        except (UnicodeEncodeError, LookupError):
+            signs = PLAIN_BARS
+        out_lines(usage_lines(run, stages, width(sys.stdout), signs))
     return 0
 
 
