@@ -9,7 +9,9 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable
+from contextlib import suppress
 from pathlib import Path
+from random import Random
 
 import pytest
 
@@ -409,3 +411,43 @@ def test_a_run_makes_one_connection(project: Project, sshd: Sshd) -> None:
     took = time.monotonic() - began
     assert connections() == before + 1
     assert took < 12, 'two seconds a stage of all that it costs to have one run there; a quarter of one where it was measured'
+
+
+@pytest.mark.full
+@pytest.mark.timeout(900)
+def test_a_hundred_cuts_leave_one_job_each(project: Project, tmp_path: Path) -> None:
+    """F14: the connection cut, this command killed, or both, at a random moment from its beginning on; ten stages, each gone on
+    with until it has survived ten cuts.  Each begins once, and is done."""
+    random = Random(20261122)
+    cuts = {'ssh': 0, 'mlops': 0, 'both': 0}
+    names = [f's{number}' for number in range(10)]
+    waits = {name: f'echo x >> {tmp_path}/{name}; while ! test -e {tmp_path}/{name}.go; do sleep 0.05; done' for name in names}
+    project.write('pipeline.yaml', 'stages:\n' + ''.join(
+        f'  {name}: {{cmd: "{waits[name]}; echo {name} > {name}.txt", deps: [raw], outs: [{name}.txt], host: gpu1}}\n'
+        for name in names
+    ))
+    for name in names:
+        run = None
+        for _ in range(10):
+            if run is None or run.poll() is not None:
+                run = started(project, 'run', name)
+            time.sleep(random.uniform(0.0, 1.2))
+            how = random.choice([*cuts])
+            children = _ssh_of(run.pid)  # none yet, where the moment is early
+            if how != 'ssh':
+                run.kill()
+                run.wait()
+            for pid in children if how != 'mlops' else ():
+                with suppress(ProcessLookupError):
+                    os.kill(pid, signal.SIGKILL)
+            cuts[how] += 1
+        (tmp_path / f'{name}.go').touch()
+        if run is not None and run.poll() is None:
+            said = run.communicate(timeout=120)[0].decode()
+            assert run.returncode in (0, 4), said  # it may never have got as far as to connect
+        project.mlops('run', name)
+        assert (tmp_path / name).read_text() == 'x\n', f'{name} began more than once'
+        assert project.read(f'{name}.txt') == f'{name}\n'
+    assert sum(cuts.values()) == 100 and min(cuts.values()) >= 20
+    assert not _running(tmp_path / 'far')
+    assert 'Nothing to do' in project.mlops('run').out
