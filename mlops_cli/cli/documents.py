@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 from mlops_cli.core.refs import ref_document
@@ -75,8 +76,10 @@ def step_document(step: Step) -> dict[str, Any]:
     return found
 
 
-def plan_document(plan: Plan, command: str) -> dict[str, Any]:
-    return {'schema': f'mlops/{command}/v1', 'pipeline': plan.pipeline, 'stages': [step_document(step) for step in plan.steps]}
+def plan_document(plan: Plan, command: str, hosts: Mapping[str, Sequence[str]] | None = None) -> dict[str, Any]:
+    """``hosts``: by name, the stages that would run there; None where that is not asked."""
+    found = {'schema': f'mlops/{command}/v1', 'pipeline': plan.pipeline, 'stages': [step_document(step) for step in plan.steps]}
+    return found if hosts is None else {**found, 'hosts': {name: [*stages] for name, stages in hosts.items()}}
 
 
 def working_document(one: Working) -> dict[str, Any]:

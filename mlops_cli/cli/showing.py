@@ -13,11 +13,12 @@ from mlops_cli.cli.unchanged import unknown_code
 from mlops_cli.core.units import plural
 from mlops_cli.plan.model import Plan
 from mlops_cli.run.machine import machine
+from mlops_cli.run.request import by_host
 from mlops_cli.run.workbench import Workbench
 
 
-def show_plan(plan: Plan, bench: Workbench, jobs: int = 0) -> None:
-    """``jobs`` 0: as config says, else as many as processors."""
+def show_plan(plan: Plan, bench: Workbench, jobs: int = 0, host: str = '') -> None:
+    """``jobs`` 0: as config says, else as many as processors.  ``host``: where all stages are to run; '' as each says."""
     there = machine(bench.config.tokens)
     gpus = f', {plural(there.gpus, "GPU")}' if there.gpus else ''
     place = f'this machine ({there.cpus:g} CPU{"" if there.cpus == 1 else "s"}{gpus})'
@@ -28,6 +29,7 @@ def show_plan(plan: Plan, bench: Workbench, jobs: int = 0) -> None:
         place,
         context.current.verbose,
         unknown_code(bench),
+        by_host(bench, plan, host),
     )
     lines = plan_lines(plan, view)
     keep(bench, plan, 'plan', lines)

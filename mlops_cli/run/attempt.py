@@ -22,9 +22,9 @@ from mlops_cli.plan.model import Step
 from mlops_cli.records.pins import slug
 from mlops_cli.run import aside, checkpoint, folder
 from mlops_cli.run.capacity import Grant
-from mlops_cli.run.hosts import host_of
 from mlops_cli.run.logs import log_path
 from mlops_cli.run.place import check_room, place
+from mlops_cli.run.request import host_of
 from mlops_cli.run.session import Session
 
 SHELL = ('/bin/sh', '-e', '-c')

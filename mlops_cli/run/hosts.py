@@ -13,21 +13,16 @@ from mlops_cli.core.job import Job, Outcome, Usage
 from mlops_cli.core.refs import ObjectRef
 from mlops_cli.executors.base import Executor, Handle
 from mlops_cli.pipeline.spec import Stage
-from mlops_cli.plan.model import Plan, Verdict
+from mlops_cli.plan.model import Plan
 from mlops_cli.run.capacity import Machine, tokens_lacking
+from mlops_cli.run.request import LOCAL, by_host, host_of
 from mlops_cli.run.workbench import Workbench
 
 if TYPE_CHECKING:
     from mlops_cli.executors.ssh import Ssh
+    from mlops_cli.records.destinations import Host
 
-LOCAL = 'local'
 TURN = 0.05  # seconds that one of several executors is waited for
-
-
-def host_of(stage: Stage, asked: str) -> str:
-    """The name of the host that a stage goes to; '' for this machine.  ``asked``: for all stages of the run, or ''."""
-    name = asked or stage.host
-    return '' if name == LOCAL else name
 
 
 def refusal(stage: Stage, host: str, machine: Machine) -> UserError | None:
@@ -42,18 +37,24 @@ def refusal(stage: Stage, host: str, machine: Machine) -> UserError | None:
     return tokens_lacking(stage, machine)
 
 
+def known(bench: Workbench, name: str) -> Host:
+    """The host of that name.  Raises UserError for one that nobody knows."""
+    from mlops_cli.core.near import did_you_mean
+
+    if (host := bench.config.hosts.get(name)) is not None:
+        return host
+    hint = did_you_mean(name, bench.config.hosts, what='there are') if bench.config.hosts else (
+        f'mlops hosts add {name} ssh://user@host')
+    raise UserError(f'there is no host {name!r}', hint=hint)
+
+
 def opened(bench: Workbench, name: str) -> Ssh:
     """The executor of a host, connected.  Raises UserError for one that nobody knows or has confirmed, Unreachable."""
-    from mlops_cli.core.near import did_you_mean
     from mlops_cli.executors.ssh import Ssh
     from mlops_cli.records import trust
     from mlops_cli.records.config import HOSTS, load_settings
 
-    host = bench.config.hosts.get(name)
-    if host is None:
-        hint = did_you_mean(name, bench.config.hosts, what='there are') if bench.config.hosts else (
-            f'mlops hosts add {name} ssh://user@host')
-        raise UserError(f'there is no host {name!r}', hint=hint)
+    host = known(bench, name)
     setting = load_settings(bench.root, os.environ)[f'{HOSTS}.{name}']
     if trust.needs_confirmation(bench.root, setting):
         raise UserError(
@@ -83,16 +84,6 @@ def routed(here: Executor, bench: Workbench, plan: Plan, asked: str) -> Executor
     except BaseException:
         found.close()
         raise
-    return found
-
-
-def by_host(bench: Workbench, plan: Plan, asked: str) -> dict[str, list[str]]:
-    """Host -> the stages that are to run on it, as far as the plan can tell."""
-    found: dict[str, list[str]] = {}
-    for step in plan.steps:
-        name = host_of(bench.pipeline.stages[step.stage], asked)
-        if name and step.verdict in (Verdict.RUN, Verdict.MAYBE):
-            found.setdefault(name, []).append(step.stage)
     return found
 
 

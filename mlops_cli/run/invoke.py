@@ -29,8 +29,8 @@ from mlops_cli.records.runs import VALUE_BYTES, Run, StageRun
 from mlops_cli.run.capacity import Capacity, Machine, refusal
 from mlops_cli.run.causes import advice
 from mlops_cli.run.heal import begin_writing, heal_meanwhile
-from mlops_cli.run.hosts import host_of, routed, told_of
 from mlops_cli.run.hosts import refusal as refused_there
+from mlops_cli.run.hosts import routed, told_of
 from mlops_cli.run.machine import machine
 from mlops_cli.run.outlook import Outlook, look
 from mlops_cli.run.person import who
@@ -40,6 +40,7 @@ from mlops_cli.run.report import Report as Report
 from mlops_cli.run.report import Settled, stopped_code
 from mlops_cli.run.request import Request as Request
 from mlops_cli.run.request import chosen as chosen
+from mlops_cli.run.request import host_of
 from mlops_cli.run.request import wishes_of as wishes_of
 from mlops_cli.run.states import State
 from mlops_cli.run.workbench import Workbench

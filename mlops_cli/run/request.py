@@ -3,9 +3,13 @@
 from __future__ import annotations
 
 from mlops_cli.core.classes import dataclass
+from mlops_cli.pipeline.spec import Stage
 from mlops_cli.plan.facts import Wishes
+from mlops_cli.plan.model import Plan, Verdict
 from mlops_cli.plan.select import select
 from mlops_cli.run.workbench import Workbench
+
+LOCAL = 'local'  # as the name of a host: this machine
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,3 +40,19 @@ def chosen(bench: Workbench, request: Request) -> tuple[str, ...]:
 def wishes_of(bench: Workbench, request: Request) -> Wishes:
     named = select(bench.pipeline, bench.edges, bench.order, request.stages, only=True, downstream=request.downstream)
     return Wishes(frozenset(named) if request.force else frozenset(), request.lookup, bool(bench.overlay))
+
+
+def host_of(stage: Stage, asked: str) -> str:
+    """The name of the host that a stage goes to; '' for this machine.  ``asked``: for all stages of the run, or ''."""
+    name = asked or stage.host
+    return '' if name == LOCAL else name
+
+
+def by_host(bench: Workbench, plan: Plan, asked: str) -> dict[str, list[str]]:
+    """Host -> the stages that are to run on it, as far as the plan can tell."""
+    found: dict[str, list[str]] = {}
+    for step in plan.steps:
+        name = host_of(bench.pipeline.stages[step.stage], asked)
+        if name and step.verdict in (Verdict.RUN, Verdict.MAYBE):
+            found.setdefault(name, []).append(step.stage)
+    return found

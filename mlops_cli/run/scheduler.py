@@ -27,12 +27,12 @@ from mlops_cli.run.attempt import Attempt
 from mlops_cli.run.capacity import Capacity, refusal
 from mlops_cli.run.causes import advice, cause_of
 from mlops_cli.run.claims import Claims
-from mlops_cli.run.hosts import host_of
 from mlops_cli.run.hosts import refusal as refused_there
 from mlops_cli.run.place import place
 from mlops_cli.run.placed import remember
 from mlops_cli.run.progress import Watch
 from mlops_cli.run.report import Settled
+from mlops_cli.run.request import host_of
 from mlops_cli.run.session import Session
 from mlops_cli.run.settle import Taken, Unwanted, bring, outputs_size, settle, take_in
 from mlops_cli.run.states import State

@@ -91,6 +91,10 @@ def test_a_stage_says_where_it_runs(project: Project, tmp_path: Path) -> None:
         '  where: {cmd: "pwd -P > where.txt", outs: [where.txt]}\n'
         '  there: {cmd: "pwd -P > there.txt", outs: [there.txt], host: gpu1}\n'
     ))
+    plan = project.mlops('plan', '--json').json
+    assert plan['hosts'] == {'gpu1': ['train', 'there']} and 'On gpu1: train, there.' in project.mlops('plan').out
+    assert project.mlops('run', '-n', '--host', 'local', '--json').json['hosts'] == {}
+    assert 'there is no host' in project.mlops('run', '-n', '--host', 'gpu3', code=2).err
     project.mlops('run', '-j', '3')
     assert project.read('where.txt').strip() == str(project.path)
     assert project.read('there.txt').startswith(str(tmp_path / 'far/jobs-v1/'))

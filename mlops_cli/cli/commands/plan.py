@@ -12,7 +12,7 @@ from mlops_cli.cli.wiring import output_words, workbench
 from mlops_cli.core.collector import without_collector
 from mlops_cli.core.errors import ExitCode
 from mlops_cli.run.outlook import look
-from mlops_cli.run.request import Request, chosen, wishes_of
+from mlops_cli.run.request import Request, by_host, chosen, wishes_of
 
 EXITS = exits.line(ExitCode.OUT_OF_DATE)
 
@@ -28,12 +28,12 @@ def command(
     strict: options.Strict = False,
     json: options.Json = False,
 ) -> int:
-    """What run would do, in order, why, and how long it would take.  Runs nothing.
+    """What run would do, in order, why, where, and how long it would take.  Runs nothing.
 
     Example:  mlops plan --set train.depth=12
     """
     with without_collector(), workbench(assignments or (), learns=True) as bench:
         request = Request(output_words(bench, stages or ()), force=force, downstream=downstream, only=only)
         plan = look(bench, chosen(bench, request), wishes_of(bench, request)).plan
-        print_json(plan_document(plan, 'plan')) if json else show_plan(plan, bench, jobs)
+        print_json(plan_document(plan, 'plan', by_host(bench, plan, ''))) if json else show_plan(plan, bench, jobs)
     return exits.of_plan(plan, exit_code, strict)

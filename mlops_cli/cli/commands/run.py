@@ -13,7 +13,7 @@ from mlops_cli.cli.wiring import output_words, workbench
 from mlops_cli.core.classes import replace
 from mlops_cli.core.errors import ExitCode
 from mlops_cli.run.outlook import look
-from mlops_cli.run.request import Request, chosen, wishes_of
+from mlops_cli.run.request import Request, by_host, chosen, wishes_of
 
 if TYPE_CHECKING:
     from mlops_cli.cli.live.detaching import Begun
@@ -122,7 +122,13 @@ def _dry_run(request: Request, assignments: Sequence[str], *, json: bool) -> int
     with workbench(assignments) as bench:
         request = replace(request, stages=output_words(bench, request.stages))
         plan = look(bench, chosen(bench, request), wishes_of(bench, request)).plan
-        print_json(plan_document(plan, 'run-plan')) if json else show_plan(plan, bench, request.jobs)
+        hosts = by_host(bench, plan, request.host)
+        if hosts:
+            from mlops_cli.run.hosts import known
+
+            for name in hosts:  # an unknown one, too
+                known(bench, name)
+        print_json(plan_document(plan, 'run-plan', hosts)) if json else show_plan(plan, bench, request.jobs, request.host)
     return ExitCode.DONE
 
 

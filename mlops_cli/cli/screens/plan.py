@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Mapping, Sequence
 
 from mlops_cli.cli.console import Line, cells, clip, one_line, pad, wrap
 from mlops_cli.cli.rows import Row, notes, rows
 from mlops_cli.cli.words import Groups, fold, some
-from mlops_cli.core.classes import dataclass
+from mlops_cli.core.classes import dataclass, field
 from mlops_cli.core.units import plural, show_seconds
 from mlops_cli.plan.forecast import forecast
 from mlops_cli.plan.model import Plan, Step, Verdict
@@ -23,7 +23,8 @@ ORDER = (Verdict.FRESH, Verdict.RESTORE, Verdict.RUN, Verdict.MAYBE, Verdict.BLO
 @dataclass(frozen=True, slots=True)
 class View:
     """How to show it.  ``jobs``: stages at once; ``machine``: where, in words; ``everything``: nothing folded or left out;
-    ``unknown_code``: those of the plan's notes that are about code which could not be followed."""
+    ``unknown_code``: those of the plan's notes that are about code which could not be followed.  ``hosts``: by name, the stages
+    that would run there."""
 
     groups: Groups
     columns: int
@@ -31,6 +32,7 @@ class View:
     machine: str = 'this machine'
     everything: bool = False
     unknown_code: Collection[str] = ()
+    hosts: Mapping[str, Sequence[str]] = field(default_factory=dict)
 
 
 def plan_lines(plan: Plan, view: View) -> list[Line]:
@@ -118,6 +120,9 @@ def summary_lines(plan: Plan, view: View) -> list[Line]:
     counts = f'{", ".join(parts)}.' if parts else 'No stages.'
     runs = plan.count(Verdict.RUN, Verdict.MAYBE)
     lines = [Line(f'{counts} {plural(view.jobs, "job")} on {view.machine}.' if runs else counts)]
+    for host, stages in view.hosts.items():
+        text = f'On {host}: {", ".join(some(fold(stages, view.groups), 4))}.'
+        lines += map(Line, wrap(text, view.columns))
     if runs:
         lines.append(Line(expected(plan, view)))
     saved = sum(step.estimate.typical or 0 for step in plan.steps if step.verdict is Verdict.RESTORE)
