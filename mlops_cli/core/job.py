@@ -42,7 +42,8 @@ class Job:
 
     ``host``: the name of the host it runs on; empty: this machine, in the folder as it is.  Elsewhere it gets ``inputs`` alone,
     and of ``environment`` those in ``paths`` are lists of folders relative to it.  ``identity``: two jobs of one identity make
-    the same, so that what one has begun another may go on to wait for."""
+    the same, so that what one has begun another may go on to wait for.  ``gpus``: that it gets of a host; here they were handed
+    out already."""
 
     attempt: str
     stage: str
@@ -59,6 +60,7 @@ class Job:
     host: str = ''
     paths: tuple[str, ...] = ()
     identity: str = ''
+    gpus: int = 0
 
 
 Ending = Literal['exited', 'timeout', 'cancelled', 'lost', 'not-started']

@@ -306,7 +306,7 @@ def specification(job: Job, lease_seconds: float, path: str = '') -> dict[str, A
         'inputs': [[path, *ref.to_json()] for path, ref in job.inputs], 'outputs': [*job.outputs],
         'timeout_seconds': job.timeout_seconds, 'grace_seconds': job.grace_seconds,
         'redact': None if job.redact is None else [*job.redact], 'lease_seconds': lease_seconds,
-        'path': path,
+        'path': path, 'gpus': job.gpus,
     }  # fmt: skip
 
 

@@ -17,6 +17,7 @@ import mlops_cli
 from mlops_cli.fsio.atomic import read_file, write_file
 from mlops_cli.fsio.locks import is_locked, try_lock
 from mlops_cli.fsio.paths import Root
+from mlops_cli.job import cards
 from mlops_cli.job.hosted import ALIVE, CANCEL, FORCE, JOBS, LEASE, LOG, OUTCOME, PROJECT, SAID, SPEC, STARTED, touch
 from mlops_cli.store import far
 from mlops_cli.usage.series import SUFFIX
@@ -59,7 +60,7 @@ class Jobs:
         return {
             'name': platform.node(), 'system': f'{platform.system()} {platform.machine()}', 'python': platform.python_version(),
             'cpus': len(os.sched_getaffinity(0)) if hasattr(os, 'sched_getaffinity') else os.cpu_count() or 1,
-            'memory_bytes': memory, 'free_bytes': room.free, 'folder': self._root.path, 'gpus': _gpus(),
+            'memory_bytes': memory, 'free_bytes': room.free, 'folder': self._root.path, 'gpus': cards.listed(),
             'git': shutil.which('git') or '', 'jobs': self._running(), 'path': os.environ.get('PATH', ''),
         }  # fmt: skip
 
@@ -202,21 +203,6 @@ class Jobs:
                 lease = self._root.stat(f'{JOBS}/{entry.name}/{LEASE}')
                 if lease is not None and lease.st_mtime < time.time() - KEPT_SECONDS and not self._lives(entry.name):
                     self._root.remove_tree(f'{JOBS}/{entry.name}')
-
-
-def _gpus() -> list[dict[str, Any]]:
-    """What the driver's own program says; none where there is none."""
-    program = shutil.which('nvidia-smi')
-    if program is None:
-        return []
-    words = [program, '--query-gpu=name,memory.total,memory.free', '--format=csv,noheader,nounits']
-    try:
-        said = subprocess.run(words, capture_output=True, text=True, timeout=10, check=False).stdout
-    except (OSError, subprocess.TimeoutExpired):
-        return []
-    rows = [[part.strip() for part in line.rsplit(',', 2)] for line in said.splitlines()]
-    return [{'name': name[:100], 'memory_bytes': int(total) << 20, 'free_bytes': int(free) << 20}
-            for name, total, free in (row for row in rows if len(row) == 3) if total.isdigit() and free.isdigit()]
 
 
 def _place(asked: Mapping[str, Any]) -> str:

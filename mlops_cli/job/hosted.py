@@ -19,6 +19,7 @@ from mlops_cli.fsio import ops
 from mlops_cli.fsio.atomic import write_file
 from mlops_cli.fsio.durable import Batch
 from mlops_cli.fsio.paths import Root
+from mlops_cli.job import cards
 from mlops_cli.job.client import Started, Supervisor
 from mlops_cli.store.bucket import FolderBucket, Unreachable
 from mlops_cli.store.depot import Depot
@@ -101,7 +102,13 @@ class Hosted:
             self._fill(held)
             if self._unwanted() is not None:
                 return to_json(Outcome(job.attempt, 'cancelled', None, Usage(0.0, 0.0)), ())
-            outcome = self._watched(job)
+            try:
+                with cards.held(self._root, int(self._spec['gpus']), self._unwanted) as names:
+                    if names:
+                        job = replace(job, environment={**job.environment, 'CUDA_VISIBLE_DEVICES': ','.join(names)})
+                    outcome = self._watched(job)
+            except cards.Unwanted:
+                outcome = Outcome(job.attempt, 'cancelled', None, Usage(0.0, 0.0))
             outputs: tuple[tuple[str, ObjectRef], ...] = ()
             if outcome.succeeded:
                 outcome, outputs = self._keep(held, job, outcome)

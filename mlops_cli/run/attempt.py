@@ -120,6 +120,7 @@ def begin(session: Session, step: Step, draft: Draft, inputs: Mapping[str, Objec
         redact=tuple(sorted({name for name in stage.secrets if session.environ.get(name)} | session.guessed_secrets)) or None,
         inputs=taken,
         host=host,
+        gpus=stage.resources.gpus if host else 0,
         paths=('PYTHONPATH',) if host and seen.get('PYTHONPATH') else (),
         identity=str(step.manifest.digest) if session.adopts and _same_again(step, stage) else '',
     )

@@ -80,5 +80,5 @@ def take_entry(entry: ResultEntry, store: LocalStore, results: Results, depot: D
 
 
 def explaining(entry: ResultEntry) -> tuple[ObjectRef, ...]:
-    """Its log, manifest and sources."""
+    """Its log, manifest, sources, and what it consumed over time."""
     return entry.refs[len(entry.outputs):]

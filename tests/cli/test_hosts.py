@@ -15,7 +15,7 @@ from random import Random
 
 import pytest
 
-from tests.servers.sshd import Sshd
+from tests.servers.sshd import Sshd, running
 from tests.support.project import Project
 
 PIPELINE = """\
@@ -106,12 +106,41 @@ def test_a_stage_says_where_it_runs(project: Project, tmp_path: Path) -> None:
 def test_what_this_machine_lacks_a_host_may_have(project: Project) -> None:
     project.write('pipeline.yaml', (
         'stages:\n  far: {cmd: "echo far > far.txt", outs: [far.txt], host: gpu1, '
-        'resources: {gpus: 99, memory: 900TiB, licence: 1}}\n'
+        'resources: {memory: 900TiB, licence: 1}}\n'
     ))
     assert 'no config says how many' in project.mlops('run', code=2).err  # of tokens there are so many wherever it runs
     project.mlops('config', 'set', 'tokens.licence', '1')
     project.mlops('run')
     assert project.read('far.txt') == 'far\n'
+
+
+def test_each_stage_gets_a_card_of_its_own(project: Project, tmp_path: Path, sshd: Sshd, tmp_path_factory: pytest.TempPathFactory
+                                           ) -> None:
+    driver = tmp_path / 'driver'
+    driver.mkdir()
+    (driver / 'nvidia-smi').write_text('#!/bin/sh\necho "GPU-a, H200, 100, 90"; echo "GPU-b, H200, 100, 90"\n')
+    (driver / 'nvidia-smi').chmod(0o755)
+    folder = tmp_path_factory.mktemp('sshd')
+    there = f'SetEnv HOME={folder / "home"} XDG_CACHE_HOME= PATH={driver}:{os.environ.get("PATH", os.defpath)}'
+    with running(folder, there) as host:
+        project.environ.update(host.environ)
+        project.mlops('hosts', 'add', 'cards', host.url(tmp_path / 'cards'))
+        (row,) = project.mlops('hosts', 'check', 'cards', '--json').json['rows']
+        assert [gpu['name'] for gpu in row['facts']['gpus']] == ['H200', 'H200']
+        look = f'echo $CUDA_VISIBLE_DEVICES > $MLOPS_STAGE.txt; echo + >> {tmp_path}/now; sleep 0.7; echo - >> {tmp_path}/now'
+        project.write('pipeline.yaml', 'stages:\n' + ''.join(
+            f'  s{n}: {{cmd: "{look}", outs: [s{n}.txt], host: cards, resources: {{gpus: 1}}}}\n' for n in range(4)
+        ) + '  both: {cmd: "echo $CUDA_VISIBLE_DEVICES > both.txt", outs: [both.txt], host: cards, resources: {gpus: 2}}\n')
+        project.mlops('run', '-j', '5')
+        assert project.read('both.txt') == 'GPU-a,GPU-b\n'
+        assert {project.read(f's{n}.txt') for n in range(4)} == {'GPU-a\n', 'GPU-b\n'}
+        level = [0]
+        for sign in (tmp_path / 'now').read_text().split():
+            level.append(level[-1] + (1 if sign == '+' else -1))
+        assert max(level) == 2
+        project.write('pipeline.yaml', 'stages:\n  s: {cmd: "true", host: cards, resources: {gpus: 3}}\n')
+        refused = project.mlops('run', code=4)
+        assert '3 GPUs are asked for, and there are 2' in ' '.join(refused.out.split())
 
 
 def test_a_stage_that_nobody_thought_would_run_goes_to_its_host(project: Project, tmp_path: Path) -> None:

@@ -30,6 +30,7 @@ work = [threading.Thread(target=lambda: [hashlib.sha256(data).digest() for _ in 
 [one.start() for one in work]
 [one.join() for one in work]
 '''
+SPIN = 'until = sum(os.times()[:2]) + 0.5\n        while sum(os.times()[:2]) < until: pass'
 CHILD = 'import subprocess, sys\nsubprocess.run([sys.executable, "-c", {!r}], check=True)\n'
 WRITE = 'import os\nfile = open("out", "wb")\nfor _ in range({}): file.write(os.urandom(1 << 20))\n'
 # Name -> (program, whether one process holds nearly all the memory that any does, as GNU time knows only the largest)
@@ -46,7 +47,7 @@ PROGRAMS = {
     'grows': ('held = []\nfor _ in range(20):\n    held.append(b"x" * 10_000_000)\n' + BUSY.format(1), True),
     'two threads': (THREADS.format(6, 2), True),
     'eight threads': (THREADS.format(2, 8), True),
-    'four processes': (FORK.format(4, 'until = sum(os.times()[:2]) + 0.5\n        while sum(os.times()[:2]) < until: pass'), False),
+    'four processes': (FORK.format(4, SPIN), False),
     'twenty short processes': (FORK.format(20, 'sum(range(300000))'), False),
     'a child': (CHILD.format(BUSY.format(0.7)), False),
     'a child that holds much': (CHILD.format(HOLD.format(300_000_000) + BUSY.format(0.4)), False),

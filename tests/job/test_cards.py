@@ -1,0 +1,66 @@
+"""GPUs of a host: each for one job at a time, waited for, and never half of what was asked for."""
+from __future__ import annotations
+
+import threading
+import time
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from mlops_cli.core.errors import UserError
+from mlops_cli.fsio.paths import Root
+from mlops_cli.job import cards
+
+CARDS: list[dict[str, Any]] = [{'uuid': f'GPU-{number}/..', 'name': 'A', 'memory_bytes': 1, 'free_bytes': 1} for number in range(3)]
+
+
+def there() -> list[dict[str, Any]]:
+    return CARDS
+
+
+def test_each_is_given_once_and_comes_back(tmp_path: Path) -> None:
+    with Root(tmp_path) as one, Root(tmp_path) as two:
+        with cards.held(one, 2, lambda: None, there) as first:
+            assert first == ('GPU-0/..', 'GPU-1/..')
+            with cards.held(two, 1, lambda: None, there) as second:
+                assert second == ('GPU-2/..',)
+                with pytest.raises(cards.Unwanted), cards.held(one, 1, lambda: b'end', there):
+                    pytest.fail('there is none left')
+        with cards.held(two, 3, lambda: None, there) as all_of_them:
+            assert len(all_of_them) == 3
+        with pytest.raises(UserError, match='4 GPUs are asked for, and there are 3'), cards.held(one, 4, lambda: None, there):
+            pass
+        with cards.held(one, 0, lambda: None, lambda: pytest.fail('nobody asked')) as none:
+            assert none == ()
+
+
+def test_who_waits_gets_it_and_two_that_want_all_do_not_block_each_other(tmp_path: Path) -> None:
+    had: list[tuple[str, ...]] = []
+    most = [0, 0]
+
+    def work(count: int) -> None:
+        with Root(tmp_path) as root, cards.held(root, count, lambda: None, there) as names:
+            most[0] += count
+            most[1] = max(most)
+            had.append(names)
+            time.sleep(0.05)
+            most[0] -= count
+
+    threads = [threading.Thread(target=work, args=(count,)) for count in (2, 2, 1, 3, 1, 2)]
+    for one in threads:
+        one.start()
+    for one in threads:
+        one.join(30)
+    assert sorted(map(len, had)) == [1, 1, 2, 2, 2, 3] and most[1] <= 3
+
+
+def test_what_the_driver_says(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    program = tmp_path / 'nvidia-smi'
+    program.write_text('#!/bin/sh\necho "GPU-aa, NVIDIA H200, with a comma, 1000, 900"\necho junk\necho "GPU-bb, X, [N/A], 3"\n')
+    program.chmod(0o755)
+    monkeypatch.setenv('PATH', str(tmp_path), prepend=':')
+    (card,) = cards.listed()
+    assert card == {'uuid': 'GPU-aa', 'name': 'NVIDIA H200, with a comma', 'memory_bytes': 1000 << 20, 'free_bytes': 900 << 20}
+    monkeypatch.setenv('PATH', str(tmp_path / 'empty'))
+    assert cards.listed() == []
