@@ -114,8 +114,7 @@ def test_what_this_machine_lacks_a_host_may_have(project: Project) -> None:
     assert project.read('far.txt') == 'far\n'
 
 
-def test_each_stage_gets_a_card_of_its_own(project: Project, tmp_path: Path, sshd: Sshd, tmp_path_factory: pytest.TempPathFactory
-                                           ) -> None:
+def test_each_stage_gets_a_card_of_its_own(project: Project, tmp_path: Path, tmp_path_factory: pytest.TempPathFactory) -> None:
     driver = tmp_path / 'driver'
     driver.mkdir()
     (driver / 'nvidia-smi').write_text('#!/bin/sh\necho "GPU-a, H200, 100, 90"; echo "GPU-b, H200, 100, 90"\n')

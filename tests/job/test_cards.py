@@ -12,7 +12,8 @@ from mlops_cli.core.errors import UserError
 from mlops_cli.fsio.paths import Root
 from mlops_cli.job import cards
 
-CARDS: list[dict[str, Any]] = [{'uuid': f'GPU-{number}/..', 'name': 'A', 'memory_bytes': 1, 'free_bytes': 1} for number in range(3)]
+ALIKE = {'name': 'A', 'memory_bytes': 1, 'free_bytes': 1}
+CARDS: list[dict[str, Any]] = [{'uuid': f'GPU-{number}/..', **ALIKE} for number in range(3)]
 
 
 def there() -> list[dict[str, Any]]:
@@ -57,7 +58,8 @@ def test_who_waits_gets_it_and_two_that_want_all_do_not_block_each_other(tmp_pat
 
 def test_what_the_driver_says(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     program = tmp_path / 'nvidia-smi'
-    program.write_text('#!/bin/sh\necho "GPU-aa, NVIDIA H200, with a comma, 1000, 900"\necho junk\necho "GPU-bb, X, [N/A], 3"\n')
+    said = ('GPU-aa, NVIDIA H200, with a comma, 1000, 900', 'junk', 'GPU-bb, X, [N/A], 3')
+    program.write_text('#!/bin/sh\n' + ''.join(f'echo "{line}"\n' for line in said))
     program.chmod(0o755)
     monkeypatch.setenv('PATH', str(tmp_path), prepend=':')
     (card,) = cards.listed()
