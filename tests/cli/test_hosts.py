@@ -371,10 +371,14 @@ def test_who_may_be_asked(project: Project, tmp_path: Path, sshd: Sshd) -> None:
     two.environ.update(sshd.environ)
     refused = two.mlops('run', '--host', 'gpu1', code=5)
     assert 'came with git and nobody here has confirmed' in refused.err
+    two.mlops('hosts', 'add', 'mine', sshd.url(tmp_path / 'mine'), '--local')
+    checked = two.mlops('hosts', 'check', code=5)
+    assert 'config confirm hosts.gpu1' in checked.out and 'mine: ' in checked.out and 'CPU' in checked.out
     two.mlops('config', 'confirm', 'hosts.gpu1', '--yes')
     two.mlops('run', '--host', 'gpu1')
     assert two.mlops('hosts', 'list', '--json').json['rows'][0]['confirmed']
     two.mlops('hosts', 'remove', 'gpu1')
+    two.mlops('hosts', 'remove', 'mine')
     assert two.mlops('hosts', 'list').out.startswith('No hosts')
 
 

@@ -135,6 +135,7 @@ def check(
             if name not in settings:
                 near = did_you_mean(name, settings, what='there are') if settings else f'mlops hosts add {name} ssh://user@host'
                 raise UserError(f'there is no host {name!r}', hint=near)
+        unconfirmed = [name for name in names or settings if trust.needs_confirmation(root, settings[name])]
         rows = [_checked(root, name, settings[name]) for name in names or settings]
     if json:
         print_json({'schema': 'mlops/hosts-check/v1', 'rows': rows})
@@ -142,7 +143,8 @@ def check(
         out('No hosts. To add one: mlops hosts add gpu1 ssh://user@host')
     else:
         out_lines([line for row in rows for line in _lines(row)])
-    return ExitCode.DONE if all(row['usable'] for row in rows) else ExitCode.UNREACHABLE
+    wrong = [row['name'] for row in rows if not row['usable']]
+    return ExitCode.DONE if not wrong else ExitCode.REFUSED if {*wrong} <= {*unconfirmed} else ExitCode.UNREACHABLE
 
 
 def _checked(root: Root, name: str, setting: Setting) -> dict[str, Any]:
@@ -150,10 +152,13 @@ def _checked(root: Root, name: str, setting: Setting) -> dict[str, Any]:
     from mlops_cli.store.bucket import Unreachable
 
     host: Host = setting.value
-    require_confirmed(root, setting)
     row: dict[str, Any] = {'name': name, 'url': host.url, 'usable': False, 'problem': '', 'hint': '', 'seconds': None}
     row['facts'] = {}
     began = time.monotonic()
+    try:
+        require_confirmed(root, setting)
+    except UserError as error:  # of the others there may be something to say
+        return row | {'problem': error.message, 'hint': error.hint}
     try:
         bucket = bucket_of(host.place, host.python)
         try:
