@@ -15,7 +15,7 @@ from typing import Any
 from mlops_cli.core.canonical import canonical_bytes
 from mlops_cli.core.classes import dataclass, field, replace
 from mlops_cli.core.digest import digest_of
-from mlops_cli.core.errors import UserError
+from mlops_cli.core.errors import ExitCode, UserError
 from mlops_cli.core.job import Job, Outcome, Usage
 from mlops_cli.core.refs import ObjectRef
 from mlops_cli.executors.base import Handle
@@ -35,12 +35,16 @@ LEASE_SECONDS = 86400.0  # without anybody asking for it, after which a job ends
 LOG_PART = 1 << 20  # bytes
 CLOSE_SECONDS = 30.0
 SERIES_SECONDS = 1.0  # that a job took which may have been looked at twice
-END_PAUSE_SECONDS = 0.1  # before one that is ending is asked for again
+END_PAUSE_SECONDS = 0.3  # before one that is ending is asked for again
+END_PATIENCE_SECONDS = 60.0  # beside its grace
 
 
 def bucket_of(url: str, python: str = '') -> SshBucket:
     """A host's, which also answers what is asked of its jobs.  Raises UserError for a url that is none."""
     return SshBucket(url, python, serve='mlops_cli.job.far')
+
+
+NOTHING = Usage(0.0, 0.0)
 
 
 class Cancelled(Exception):
@@ -140,7 +144,7 @@ class Ssh:
             self._quietly({'do': 'forget', 'job': under.name, 'whole': True})
         if told.missing:
             raise UserError(f'{len(told.missing)} objects of what it made on {self.name} did not come back',
-                            hint='run it again; mlops hosts check tells what is wrong there')
+                            hint='run it again; mlops hosts check tells what is wrong there', exit_code=ExitCode.UNREACHABLE)
         return under.outputs
 
     def close(self) -> list[Outcome]:
@@ -170,7 +174,9 @@ class Ssh:
             try:
                 if under.wish:
                     raise Cancelled
-                self._send(depot, under)
+                if not self._send(depot, under):
+                    self._later(under)
+                    continue
                 with self._changed:
                     under.begun = True
                     self._changed.notify_all()
@@ -181,7 +187,17 @@ class Ssh:
                 depot = Depot(self._bucket)
                 self._end(under, _not_started(under, error))
 
-    def _send(self, depot: Depot, under: Under) -> None:
+    def _later(self, under: Under) -> None:
+        """Asks for it again in a moment; meanwhile others are sent.  Raises UserError where it has waited too long."""
+        if time.monotonic() - under.since > under.job.grace_seconds + END_PATIENCE_SECONDS:
+            raise UserError(f'an earlier one is still ending on {self.name}', hint='look at it there, or take another host',
+                            exit_code=ExitCode.UNREACHABLE)
+        timer = threading.Timer(END_PAUSE_SECONDS, self._to_send.put, (under,))
+        timer.daemon = True
+        timer.start()
+
+    def _send(self, depot: Depot, under: Under) -> bool:
+        """False: it cannot begin yet."""
         def go_on() -> None:
             if under.wish:
                 raise Cancelled
@@ -191,12 +207,12 @@ class Ssh:
         push(self._store, depot, job.inputs, under.told)
         if under.told.missing:
             raise UserError(f'{len(under.told.missing)} objects of its inputs are damaged or gone here', hint='mlops verify')
-        self._bucket.put(f'{JOBS}/{under.name}/{SPEC}', canonical_bytes(specification(job, self._lease, self._path)))
+        # One that no other run can find is of no use to anybody once this one has given it up.
+        lease = self._lease if job.identity else min(self._lease, PATIENCE_SECONDS)
+        self._bucket.put(f'{JOBS}/{under.name}/{SPEC}', canonical_bytes(specification(job, lease, self._path)))
         # What is secret goes to the process that needs it, and into no file.
         start = {'do': 'start', 'job': under.name, 'by': job.attempt, 'environment': dict(job.environment)}
-        while self._bucket.ask(start).get('ending'):  # an earlier one, which is not to be waited for but done anew
-            go_on()
-            time.sleep(END_PAUSE_SECONDS)
+        return not self._bucket.ask(start).get('ending')  # an earlier one, which is not to be waited for but done anew
 
     def _ask_to_end(self, under: Under) -> None:
         if under.begun and under.wish:
@@ -250,7 +266,8 @@ class Ssh:
                 message = f'what {self.name} says of it cannot be read'
                 outcome = Outcome(under.job.attempt, 'lost', None, _waited(under), message=message)
             if outcome.ending == 'cancelled' and not under.wish:
-                outcome = replace(outcome, ending='lost', message=f'another command had it ended on {self.name}')
+                message = outcome.message or f'another command had it ended on {self.name}'
+                outcome = replace(outcome, ending='lost', message=message)
             under.succeeded, under.seconds = outcome.succeeded, outcome.usage.wall_seconds
             self._end(under, outcome)
         elif state.get('state') in ('lost', 'unknown'):
@@ -315,12 +332,21 @@ def _waited(under: Under) -> Usage:
 
 
 def _not_started(under: Under, error: Exception) -> Outcome:
-    message = error.message if isinstance(error, UserError) else str(error)
-    return Outcome(under.job.attempt, 'not-started', None, _waited(under), message=message)
+    return not_started(under.job.attempt, error, _waited(under))
+
+
+def not_started(attempt: str, error: Exception, usage: Usage = NOTHING) -> Outcome:
+    """With what that error says, and whose fault it was."""
+    if not isinstance(error, UserError):
+        return Outcome(attempt, 'not-started', None, usage, message=str(error), details={'code': int(ExitCode.MACHINE)})
+    details = {'code': int(error.exit_code), 'hint': error.hint}
+    return Outcome(attempt, 'not-started', None, usage, message=error.message, details=details)
 
 
 def _silent(under: Under, name: str, error: Exception) -> Outcome:
     message = f'{name} does not answer any more ({error}); it goes on there, and the next run asks for it again'
+    if not under.job.identity:
+        message = f'{name} does not answer any more ({error}); it ends there, as no other run can find it'
     return Outcome(under.job.attempt, 'lost', None, _waited(under), message=message)
 
 

@@ -14,6 +14,7 @@ from mlops_cli.run.workbench import Workbench
 from mlops_cli.usage.series import SIZE_LIMIT, SUFFIX, decode
 
 RAN = ('done', 'failed', 'interrupted')
+SHORTEST = 1e-3  # seconds; what claims to be shorter has no rates
 Rows = Sequence[Sequence[float | None]]
 
 
@@ -64,7 +65,7 @@ def rate(rows: Rows, column: int, parts: int) -> list[float]:
     times, figures = [float(row[0] or 0) for row in rows], [float(row[column] or 0) for row in rows]
     if not times or times[0] > 0:
         times, figures = [0.0, *times], [0.0, *figures]
-    step = times[-1] / parts
+    step = times[-1] / parts if times[-1] > SHORTEST else 0.0
     at = [_at(times, figures, step * number) for number in range(parts + 1)]
     return [max(0.0, (after - before) / step) if step else 0.0 for before, after in itertools.pairwise(at)]
 

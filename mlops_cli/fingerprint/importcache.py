@@ -14,6 +14,7 @@ from mlops_cli.fingerprint.interpreter import Interpreter
 from mlops_cli.fingerprint.parsing import SOURCE_LIMIT
 from mlops_cli.fingerprint.pyfacts import Facts
 
+READ_LIMIT = 64 << 20  # bytes of a Python source
 _SETTLED_NS = 100_000_000  # a file changed less than this before it was read may change again under the same times
 
 Signature = tuple[int, ...]
@@ -76,16 +77,17 @@ class ImportCache:
             descriptor = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC | os.O_NOFOLLOW)
         except OSError as error:
             return Facts(problem=f'cannot be read ({error.strerror})')
-        from mlops_cli.fingerprint.pyimports import facts_of
+        from mlops_cli.fingerprint.pyimports import facts_of, facts_of_large
 
         with os.fdopen(descriptor, 'rb') as stream:
             status = os.fstat(descriptor)
             if not stat.S_ISREG(status.st_mode):
                 return Facts(problem='is no regular file')
-            if status.st_size > SOURCE_LIMIT:
-                return Facts(problem=f'it is larger than {SOURCE_LIMIT >> 20} MiB')
+            if status.st_size > READ_LIMIT:
+                return Facts(problem=f'it is larger than {READ_LIMIT >> 20} MiB')
             now = time.time_ns()
-            facts = facts_of(stream.read(SOURCE_LIMIT))
+            source = stream.read(READ_LIMIT)
+            facts = facts_of(source) if len(source) <= SOURCE_LIMIT else facts_of_large(source)
         self.parsed += 1
         if status.st_ctime_ns + _SETTLED_NS < now:
             self._facts[path] = (_signature(status), facts)

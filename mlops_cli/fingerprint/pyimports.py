@@ -6,7 +6,7 @@ import re
 import warnings
 
 from mlops_cli.core.patterns import pattern
-from mlops_cli.fingerprint.parsing import parse
+from mlops_cli.fingerprint.parsing import SOURCE_LIMIT, parse
 from mlops_cli.fingerprint.pyfacts import Facts, Import
 
 # What makes a look at every expression worth its time; most sources have none of these.
@@ -35,7 +35,19 @@ _LOADERS: dict[tuple[str, str], bool] = {
     ('hydra.utils', 'get_object'): False,
 }
 _LOADER_MODULES = frozenset(module for module, _ in _LOADERS)
+_MOST_STATEMENTS = 10_000
+_IMPORT = pattern(rb'^[ \t]*(?:import[ \t]+[^\n;]+|from[ \t]+[\w.]+[ \t]+import[ \t]*(?:\([^()]*\)|[^\n;(]+))', re.M)
 _STARTERS = pattern(rb'\bsubprocess\b|\bPopen\b|\bos\.(?:system|exec|spawn|posix_spawn|popen)|create_subprocess')
+
+
+def facts_of_large(source: bytes) -> Facts:
+    """Of a source that is too large to be parsed: what the lines import that begin with it.  A ``problem`` says so."""
+    statements = dict.fromkeys(found[0].strip() for found in _IMPORT.finditer(source))
+    found: dict[Import, None] = {}
+    for statement in [*statements][:_MOST_STATEMENTS]:
+        found.update(dict.fromkeys(facts_of(statement).imports))
+    problem = f'it is larger than {SOURCE_LIMIT >> 20} MiB, so only lines that begin with an import were read'
+    return Facts(imports=tuple(found), problem=problem)
 
 
 def facts_of(source: bytes | str) -> Facts:

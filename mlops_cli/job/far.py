@@ -14,6 +14,7 @@ from contextlib import suppress
 from typing import Any, BinaryIO
 
 import mlops_cli
+from mlops_cli.core.errors import UserError
 from mlops_cli.fsio.atomic import read_file, write_file
 from mlops_cli.fsio.locks import is_locked, try_lock
 from mlops_cli.fsio.paths import Root
@@ -60,7 +61,7 @@ class Jobs:
         return {
             'name': platform.node(), 'system': f'{platform.system()} {platform.machine()}', 'python': platform.python_version(),
             'cpus': len(os.sched_getaffinity(0)) if hasattr(os, 'sched_getaffinity') else os.cpu_count() or 1,
-            'memory_bytes': memory, 'free_bytes': room.free, 'folder': self._root.path, 'gpus': cards.listed(),
+            'memory_bytes': memory, 'free_bytes': room.free, 'folder': self._root.path, 'gpus': _gpus(),
             'git': shutil.which('git') or '', 'jobs': self._running(), 'path': os.environ.get('PATH', ''),
         }  # fmt: skip
 
@@ -203,6 +204,13 @@ class Jobs:
                 lease = self._root.stat(f'{JOBS}/{entry.name}/{LEASE}')
                 if lease is not None and lease.st_mtime < time.time() - KEPT_SECONDS and not self._lives(entry.name):
                     self._root.remove_tree(f'{JOBS}/{entry.name}')
+
+
+def _gpus() -> list[dict[str, Any]]:
+    try:
+        return cards.listed()
+    except UserError:  # told where some are asked for; the rest of the host may be well
+        return []
 
 
 def _place(asked: Mapping[str, Any]) -> str:

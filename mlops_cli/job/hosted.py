@@ -34,6 +34,8 @@ SPEC, STARTED, ALIVE, LOG, LEASE, CANCEL, OUTCOME, PROJECT, SAID = (
 CACHE = 'cache'
 TICK = 0.1  # seconds between looks at whether it is still wanted
 FORCE = b'force'
+# Whose fault it is where a job is lost or was not started, as an exit code of ours: of the stage, what it asks for, the host.
+STAGE, LACKING, PLACE = 1, 2, 4
 
 
 def main(folder: str, job: str) -> None:
@@ -45,7 +47,9 @@ def main(folder: str, job: str) -> None:
         try:
             outcome = Hosted(root, place, spec).run()
         except (UserError, OSError, Unreachable, MissingObject, Damaged, ValueError, KeyError, TypeError) as error:
-            outcome = to_json(Outcome(job, 'not-started', None, Usage(0.0, 0.0), message=f'on the host: {_said(error)}'), ())
+            code = LACKING if isinstance(error, cards.Lacking) else PLACE
+            message = f'on the host: {_said(error)}'
+            outcome = to_json(Outcome(job, 'not-started', None, Usage(0.0, 0.0), message=message, details={'code': code}), ())
         with suppress(OSError, UserError):
             root.remove_tree(f'{place}/{PROJECT}')
         write_file(root, f'{place}/{OUTCOME}', json.dumps(outcome).encode(), 0o600)
@@ -64,6 +68,7 @@ def to_json(outcome: Outcome, outputs: tuple[tuple[str, ObjectRef], ...]) -> dic
         'exit_code': outcome.exit_code,
         'killed': outcome.killed,
         'message': outcome.message,
+        'code': outcome.details.get('code', PLACE),
         'usage': [usage.wall_seconds, usage.cpu_seconds, usage.memory_peak_bytes, usage.read_bytes, usage.write_bytes],
         'outputs': [[path, *ref.to_json()] for path, ref in outputs],
     }
@@ -78,7 +83,8 @@ def from_json(attempt: str, found: Mapping[str, Any]) -> tuple[Outcome, tuple[tu
         outputs = tuple((str(path), ObjectRef.from_json(ref)) for path, *ref in found['outputs'])
         if ending not in ('exited', 'timeout', 'cancelled', 'lost', 'not-started'):
             raise ValueError('an ending that is none')
-        return Outcome(attempt, ending, code, usage, int(found['killed']), str(found['message'])[:2000]), outputs
+        message, details = str(found['message'])[:2000], {'code': int(found['code'])}
+        return Outcome(attempt, ending, code, usage, int(found['killed']), message, details), outputs
     except (KeyError, TypeError, AttributeError, OverflowError) as error:
         raise ValueError('no outcome') from error
 
@@ -94,6 +100,7 @@ class Hosted:
         self._root, self._place, self._spec = root, place, spec
         self._project = root.full(f'{place}/{PROJECT}')
         self._lease = float(spec['lease_seconds'])
+        self._expired = False
 
     def run(self) -> dict[str, Any]:
         """Its outcome, as it is written.  Raises what ends it before it began."""
@@ -109,6 +116,8 @@ class Hosted:
                     outcome = self._watched(job)
             except cards.Unwanted:
                 outcome = Outcome(job.attempt, 'cancelled', None, Usage(0.0, 0.0))
+            if outcome.ending == 'cancelled' and self._expired:
+                outcome = replace(outcome, message='nobody had asked for it in too long a time, so it was ended')
             outputs: tuple[tuple[str, ObjectRef], ...] = ()
             if outcome.succeeded:
                 outcome, outputs = self._keep(held, job, outcome)
@@ -172,7 +181,8 @@ class Hosted:
         except FileNotFoundError:
             pass
         facts = self._root.stat(f'{self._place}/{LEASE}')
-        return b'end' if facts is None or time.time() - facts.st_mtime > self._lease else None
+        self._expired = facts is None or time.time() - facts.st_mtime > self._lease
+        return b'end' if self._expired else None
 
     def _keep(self, held: Batched, job: Job, outcome: Outcome) -> tuple[Outcome, tuple[tuple[str, ObjectRef], ...]]:
         """What it made goes to where it is fetched from.  One that is not there is found out by who asked for it."""
@@ -184,8 +194,10 @@ class Hosted:
                     made.append((path, held.store.add_path(self._root, rel).ref))
             held.store.batch.flush()
             push(held.store, held.depot, made, Told())
-        except (UserError, OSError, Unreachable) as error:
-            return replace(outcome, ending='lost', message=f'its outputs could not be kept on the host: {_said(error)}'), ()
+        except (UserError, OSError, Unreachable) as error:  # of the first, such as a pipe in place of an output
+            code = STAGE if isinstance(error, UserError) and not isinstance(error, Unreachable) else PLACE
+            message = f'its outputs could not be kept on the host: {_said(error)}'
+            return replace(outcome, ending='lost', message=message, details={'code': code}), ()
         return outcome, tuple(made)
 
 

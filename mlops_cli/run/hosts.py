@@ -9,7 +9,7 @@ from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from mlops_cli.core.errors import ExitCode, UserError
-from mlops_cli.core.job import Job, Outcome, Usage
+from mlops_cli.core.job import Job, Outcome
 from mlops_cli.core.refs import ObjectRef
 from mlops_cli.executors.base import Executor, Handle
 from mlops_cli.pipeline.spec import Stage
@@ -107,7 +107,9 @@ class Routed:
         try:
             executor: Executor = self.reach(job.host) if job.host else self.here
         except UserError as error:
-            self._not_started.append(Outcome(job.attempt, 'not-started', None, Usage(0.0, 0.0), message=error.message))
+            from mlops_cli.executors.ssh import not_started
+
+            self._not_started.append(not_started(job.attempt, error))
             return job.attempt
         handle = executor.submit(job)
         self._of[handle] = executor

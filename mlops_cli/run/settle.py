@@ -12,7 +12,7 @@ from mlops_cli.core import layout
 from mlops_cli.core.classes import dataclass, replace
 from mlops_cli.core.clock import iso
 from mlops_cli.core.digest import digest_of
-from mlops_cli.core.errors import UserError
+from mlops_cli.core.errors import ExitCode, UserError
 from mlops_cli.core.events import StageEnded
 from mlops_cli.core.job import Outcome
 from mlops_cli.core.patterns import pattern
@@ -143,7 +143,8 @@ def settle(session: Session, attempt: Attempt, outcome: Outcome, taken: Taken | 
     if outcome.ending == 'cancelled' or (taken is not None and taken.stopped):
         return _failed(session, attempt, outcome, 'interrupted', state=State.INTERRUPTED)
     if not outcome.succeeded:
-        return _failed(session, attempt, outcome, *_what_failed(attempt, outcome))
+        code = outcome.details.get('code', ExitCode.UNREACHABLE) if _of_the_host(attempt, outcome) else None
+        return _failed(session, attempt, outcome, *_what_failed(attempt, outcome), code=code)
     if taken is None:
         gone = ', '.join(outputs_missing(session, attempt)[:3])
         where = f', with wdir {attempt.stage.wdir} in front' if attempt.stage.wdir != '.' else ''
@@ -151,7 +152,9 @@ def settle(session: Session, attempt: Attempt, outcome: Outcome, taken: Taken | 
             session, attempt, outcome, f'it ended well but did not make {gone}', f'paths are relative to the project{where}'
         )
     if taken.error is not None:
-        return _failed(session, attempt, outcome, taken.error.message, taken.error.hint)
+        code = taken.error.exit_code if attempt.job.host else None
+        return _failed(session, attempt, outcome, taken.error.message, taken.error.hint,
+                       code=code if code == ExitCode.UNREACHABLE else None)
     if not attempt.folder:
         for added in taken.added:
             session.index.put_added(added)
@@ -177,12 +180,19 @@ def settle(session: Session, attempt: Attempt, outcome: Outcome, taken: Taken | 
     return _record(session, attempt, outcome, taken, code=changed, again=again)
 
 
+def _of_the_host(attempt: Attempt, outcome: Outcome) -> bool:
+    return bool(attempt.job.host) and outcome.ending in ('lost', 'not-started')
+
+
 def _what_failed(attempt: Attempt, outcome: Outcome) -> tuple[str, str]:
     if outcome.ending == 'timeout':
         return 'took longer than its timeout', 'raise timeout, or set checkpoint so that it can go on where it stopped'
     if outcome.ending in ('lost', 'not-started'):
         host = attempt.job.host
-        return outcome.message or outcome.ending, f'mlops hosts check {host} tells what is wrong there' if host else ''
+        hint = str(outcome.details.get('hint') or '')
+        if host and outcome.details.get('code', ExitCode.UNREACHABLE) == ExitCode.UNREACHABLE:
+            hint = hint or f'mlops hosts check {host} tells what is wrong there'
+        return outcome.message or outcome.ending, hint
     code = outcome.exit_code or 0
     if code > 128:
         return f'ended by signal {code - 128}', 'signal 9 is often the kernel, out of memory' if code == 137 else ''
@@ -338,9 +348,11 @@ def _finish(session: Session, attempt: Attempt) -> None:
 
 
 def _failed(
-    session: Session, attempt: Attempt, outcome: Outcome, message: str, hint: str = '', *, state: State = State.FAILED
+    session: Session, attempt: Attempt, outcome: Outcome, message: str, hint: str = '', *, state: State = State.FAILED,
+    code: int | None = None,
 ) -> Settled:
-    """Puts the previous outputs back; what the attempt left goes to ``.mlops/local/failed``."""
+    """Puts the previous outputs back; what the attempt left goes to ``.mlops/local/failed``.  ``code``: the exit code that
+    says whose fault it was, where that was not the stage's."""
     stage = attempt.stage
     left = undo(session, attempt.id, stage, attempt.key, attempt.folder, attempt.clear)
     notes = (f'partial outputs are in {aside.failed_folder(session.run, stage.name)}',) if left else ()
@@ -364,6 +376,7 @@ def _failed(
         tail=said,
         notes=notes,
         usage=outcome.usage.to_json(),
-        unreachable=bool(attempt.job.host) and outcome.ending in ('lost', 'not-started'),
+        blocked=code == ExitCode.WRONG_INPUT,
+        unreachable=code == ExitCode.UNREACHABLE,
     )
     return Settled(stage.name, state, outcome.usage.wall_seconds, (), ended, '', outcome.usage.to_json(), outcome.exit_code)

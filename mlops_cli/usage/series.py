@@ -12,6 +12,7 @@ HEAD = b'mlops usage-v1\n'
 COLUMNS = ('seconds', 'cpu_seconds', 'memory_bytes', 'read_bytes', 'write_bytes')
 SUFFIX = '.usage'  # of its file, behind the name of the log
 MOST = 2048
+MOST_FIGURE = 1 << 60
 SIZE_LIMIT = 1 << 20  # bytes that we read
 
 
@@ -71,4 +72,4 @@ def decode(data: bytes) -> list[Sequence[float | None]]:
 
 
 def _is_figure(value: object) -> bool:
-    return value is None or (isinstance(value, int | float) and not isinstance(value, bool) and 0 <= value < float('inf'))
+    return value is None or (isinstance(value, int | float) and not isinstance(value, bool) and 0 <= value < MOST_FIGURE)

@@ -138,7 +138,7 @@ def test_each_stage_gets_a_card_of_its_own(project: Project, tmp_path: Path, tmp
             level.append(level[-1] + (1 if sign == '+' else -1))
         assert max(level) == 2
         project.write('pipeline.yaml', 'stages:\n  s: {cmd: "true", host: cards, resources: {gpus: 3}}\n')
-        refused = project.mlops('run', code=4)
+        refused = project.mlops('run', code=2)
         assert '3 GPUs are asked for, and there are 2' in ' '.join(refused.out.split())
 
 
@@ -173,7 +173,7 @@ def test_a_success_that_is_of_no_use_is_not_found_again(project: Project, tmp_pa
         wait_for(lambda: any((tmp_path / 'far').glob('jobs-v1/*/outcome.json')) and not _running(tmp_path / 'far'))
         shutil.rmtree(tmp_path / 'far/packs-v1', ignore_errors=True)
         shutil.rmtree(tmp_path / 'far/objects-v1', ignore_errors=True)
-        assert 'did not come back' in project.mlops('run', code=1).out
+        assert 'did not come back' in project.mlops('run', code=4).out
     project.mlops('run')
     assert project.read('made.txt') == 'made\n'
 
@@ -330,6 +330,52 @@ def test_what_is_ending_there_is_not_waited_for_but_done_anew(project: Project, 
     gate.touch()
     project.mlops('run', '--host', 'gpu1')
     assert counted.read_text() == 'x\nx\n' and project.read('m.json') == '{"rows": 3}\n'
+
+
+def test_what_is_ending_there_keeps_no_other_stage_waiting(project: Project, tmp_path: Path) -> None:
+    counted, ending, gone = (tmp_path / name for name in ('counted', 'ending', 'gone'))
+    project.write('pipeline.yaml', 'stages:\n  slow: {cmd: sh train.sh, deps: [train.sh], host: gpu1, grace: 20s}\n')
+    project.write('train.sh', (
+        f'echo x >> {counted}; trap "touch {ending}; while ! test -e {gone}; do sleep 0.1; done; exit 9" TERM\n'
+        f'test -e {gone} || while :; do sleep 0.05; done\n'
+    ))
+    run = started(project, 'run')
+    wait_for(counted.exists)
+    run.send_signal(signal.SIGINT)
+    wait_for(ending.exists)
+    run.kill()
+    run.wait()
+    project.write('pipeline.yaml', (project.path / 'pipeline.yaml').read_text() + (
+        f'  quick: {{cmd: "touch {gone}; echo > quick.txt", outs: [quick.txt], host: gpu1}}\n'
+    ))
+    project.mlops('run', '-j', '2')  # the one lets the other end
+    assert counted.read_text() == 'x\nx\n' and project.exists('quick.txt')
+
+
+def test_what_the_stage_did_wrong_is_not_the_hosts_fault(project: Project) -> None:
+    project.write('pipeline.yaml', 'stages:\n  pipe: {cmd: mkfifo out, outs: [out], host: gpu1}\n')
+    failed = project.mlops('run', code=1)
+    assert 'could not be kept' in failed.out and 'hosts check' not in failed.out
+
+
+def test_a_connection_that_is_lost_for_good_while_outputs_come_back(project: Project, tmp_path: Path) -> None:
+    gate = tmp_path / 'gate'
+    project.write('pipeline.yaml', (
+        f'stages:\n  big: {{cmd: "head -c 300000000 /dev/zero > big.bin; touch {gate}", outs: [big.bin], host: gpu1}}\n'
+    ))
+    run = started(project, 'run')
+    wait_for(gate.exists)
+    wait_for(lambda: any((tmp_path / 'far/jobs-v1').glob('*/outcome.json')))
+    (tmp_path / 'far').rename(tmp_path / 'away')  # and what is on its way is cut
+    for pid in _ssh_of(run.pid):
+        os.kill(pid, signal.SIGKILL)
+    said = run.communicate(timeout=120)[0].decode()
+    assert run.returncode in (0, 4), said  # it may have come in time
+    if run.returncode:
+        shutil.rmtree(tmp_path / 'far', ignore_errors=True)
+        (tmp_path / 'away').rename(tmp_path / 'far')
+        project.mlops('run')
+    assert (project.path / 'big.bin').stat().st_size == 300_000_000
 
 
 def test_a_host_that_fails_in_the_middle_is_not_the_stages_failure(project: Project, tmp_path: Path) -> None:

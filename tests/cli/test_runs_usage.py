@@ -80,5 +80,5 @@ def test_rates_and_levels() -> None:
     rows = [[1, 1, 10, None, 0], [2, 2, 30, None, 4], [4, 2, 20, None, 4]]
     assert rate(rows, 1, 4) == [1, 1, 0, 0] and rate(rows, 1, 2) == [1, 0] and rate(rows, 4, 4) == [0, 4, 0, 0]
     assert level(rows, 2, 4) == [10, 30, 20, 20] and level(rows, 2, 2) == [30, 20] and level(rows, 2, 1) == [30]
-    assert rate([[0, 0, 1, 0, 0]], 1, 3) == [0, 0, 0]
+    assert rate([[0, 0, 1, 0, 0]], 1, 3) == [0, 0, 0] == rate([[1e-300, 1e17, 1, 0, 0]], 1, 3)
     assert bars([0, 0.001, 4, 8]) == ' ▁▄█' and bars([0, 0]) == '  ' and bars([]) == ''

@@ -42,7 +42,8 @@ def test_a_long_attempt_is_spread_evenly(looks: int) -> None:
 
 @pytest.mark.parametrize('data', [
     b'', b'mlops usage-v2\n', HEAD + b'[1,2,3]\n', HEAD + b'[1,2,null,4,5]\n', HEAD + b'{}\n', HEAD + b'[1,2,3,4,"5"]\n',
-    HEAD + b'[1,2,3,4,-5]\n', HEAD + b'[2,2,3,4,5]\n[1,2,3,4,5]\n', HEAD + b'[1,2,3,4,1e999]\n', HEAD + b'[1,true,3,4,5]\n',
+    HEAD + b'[1,2,3,4,-5]\n', HEAD + b'[2,2,3,4,5]\n[1,2,3,4,5]\n', HEAD + b'[1,2,3,4,1e999]\n',
+    HEAD + b'[1,2,3,4,1%b]\n' % (b'0' * 400), HEAD + b'[1,2,1e308,4,5]\n', HEAD + b'[1,true,3,4,5]\n',
     HEAD + b'[1,2,3,4,5',
 ])  # fmt: skip
 def test_what_is_none_is_refused(data: bytes) -> None:
