@@ -22,6 +22,12 @@ class Facts:
     extends_path: bool = False
     problem: str = ''
 
+    @property
+    def unread(self) -> str:
+        """What is not known of a source with a ``problem``, as the end of a sentence."""
+        followed = 'not all that it imports is followed' if self.imports else 'what it imports is not followed'
+        return f'cannot be parsed ({self.problem}), so {followed}'
+
     def to_json(self) -> list[Any]:
         return [[[name, level, list(names)] for name, level, names in self.imports], [list(each) for each in self.dynamic],
                 None if self.exports is None else list(self.exports), self.path_line, self.extends_path, self.problem]

@@ -233,8 +233,7 @@ class Search:
     def _expand(self, module: Module, facts: Facts, where: str) -> None:
         into = _Loaded(absent=set(module.absent), unknown=set(module.unknown))
         if facts.problem:
-            what = 'not all that it imports is followed' if facts.imports else 'what it imports is not followed'
-            into.unknown.add(f'{where} cannot be parsed ({facts.problem}), so {what}')
+            into.unknown.add(f'{where} {facts.unread}')
         for line, what in facts.dynamic:
             into.unknown.add(f'{where}:{line} {what}; list the files it may use under code')
         missing = ''
