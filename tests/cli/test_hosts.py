@@ -15,6 +15,8 @@ from random import Random
 
 import pytest
 
+from mlops_cli.executors import ssh
+from mlops_cli.store.bucket import Unreachable
 from tests.servers.sshd import Sshd, running
 from tests.support.project import Project
 
@@ -358,24 +360,22 @@ def test_what_the_stage_did_wrong_is_not_the_hosts_fault(project: Project) -> No
     assert 'could not be kept' in failed.out and 'hosts check' not in failed.out
 
 
-def test_a_connection_that_is_lost_for_good_while_outputs_come_back(project: Project, tmp_path: Path) -> None:
-    gate = tmp_path / 'gate'
-    project.write('pipeline.yaml', (
-        f'stages:\n  big: {{cmd: "head -c 300000000 /dev/zero > big.bin; touch {gate}", outs: [big.bin], host: gpu1}}\n'
-    ))
-    run = started(project, 'run')
-    wait_for(gate.exists)
-    wait_for(lambda: any((tmp_path / 'far/jobs-v1').glob('*/outcome.json')))
-    (tmp_path / 'far').rename(tmp_path / 'away')  # and what is on its way is cut
-    for pid in _ssh_of(run.pid):
-        os.kill(pid, signal.SIGKILL)
-    said = run.communicate(timeout=120)[0].decode()
-    assert run.returncode in (0, 4), said  # it may have come in time
-    if run.returncode:
-        shutil.rmtree(tmp_path / 'far', ignore_errors=True)
-        (tmp_path / 'away').rename(tmp_path / 'far')
-        project.mlops('run')
-    assert (project.path / 'big.bin').stat().st_size == 300_000_000
+def test_a_connection_that_is_lost_for_good_while_outputs_come_back(project: Project, tmp_path: Path, sshd: Sshd,
+                                                                    monkeypatch: pytest.MonkeyPatch) -> None:
+    counted = tmp_path / 'counted'
+    project.write('pipeline.yaml', f'stages:\n  one: {{cmd: "echo x >> {counted}; echo 1 > o", outs: [o], host: gpu1}}\n')
+    sshd.use(monkeypatch)
+
+    def lost(*_: object) -> None:
+        raise Unreachable('gpu1', 'the connection is gone', 'try again')
+
+    with monkeypatch.context() as cut:
+        cut.setattr(ssh, 'fetch', lost)
+        report = project.run()
+    assert report.exit_code == 4 and report.settled['one'].event is not None
+    assert 'the connection is gone' in report.settled['one'].event.message
+    project.mlops('run')
+    assert counted.read_text() == 'x\n' and project.read('o') == '1\n'
 
 
 def test_a_host_that_fails_in_the_middle_is_not_the_stages_failure(project: Project, tmp_path: Path) -> None:
