@@ -252,6 +252,8 @@ def _broken_of(
         return {}, 'nothing recorded for this state'
     if not look and numbers and all(name in numbers for name in _expected(metric)):
         return {}, ''
+    if file in known.refused:
+        return {}, f'cannot be read: {known.refused[file]}'
     try:
         data = read_output(bench, point, file, LIMIT)
         if data is None:

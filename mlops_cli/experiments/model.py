@@ -26,7 +26,7 @@ class StagePoint:
     ``key`` and ``manifest``: None where they cannot be told.  ``metrics``: (file, name, number).  ``seconds``: what the
     result took.  ``usage``, ``environment``, ``origin``: as the result has them; empty where this cache lacks it.
     ``sources``: tree of the code, parameter and pipeline files.  ``partial``: where the manifest cannot be told, what is
-    known of it: all but what other stages make."""
+    known of it: all but what other stages make.  ``refused``: file of metrics -> why it holds none."""
 
     stage: str
     state: str
@@ -40,6 +40,7 @@ class StagePoint:
     sources: ObjectRef | None = None
     origin: Mapping[str, Any] = field(default_factory=dict)
     partial: Manifest | None = None
+    refused: Mapping[str, str] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)

@@ -83,14 +83,16 @@ def workspace_point(bench: Workbench) -> Point:
     those it lacks, the recorded ones.  Raises UserError."""
     stages = {}
     for step, point in present(bench):
-        held = _held_metrics(bench, step.stage, point)
-        stages[step.stage] = StagePoint(**{**vars(point), 'metrics': held})
+        held, refused = _held_metrics(bench, step.stage, point)
+        stages[step.stage] = StagePoint(**{**vars(point), 'metrics': held, 'refused': refused})
     head = git.head(bench.root.path)
     return Point(WORKSPACE, 'workspace', stages, bench.pipeline, commit=head.commit if head else '')
 
 
-def _held_metrics(bench: Workbench, stage: str, point: StagePoint) -> Metrics:
+def _held_metrics(bench: Workbench, stage: str, point: StagePoint) -> tuple[Metrics, dict[str, str]]:
+    """The numbers, and of each file without any why it was refused."""
     found: list[tuple[str, str, float | int]] = []
+    refused: dict[str, str] = {}
     for output in bench.pipeline.stages[stage].outputs:
         if output.role != 'metric':
             continue
@@ -100,10 +102,12 @@ def _held_metrics(bench: Workbench, stage: str, point: StagePoint) -> Metrics:
         elif held.kind != 'tree' and held.size <= metrics.LIMIT:
             try:
                 numbers = metrics.scalars(read_small(bench.root, output.path, metrics.LIMIT), output.path)
-            except UserError:  # it is being written, or holds no numbers: `metrics show` tells of that
+            except UserError as error:  # it is being written, or holds no numbers: `metrics show` tells of that
+                line = f'line {error.where.line}: ' if error.where and error.where.line else ''
+                refused[output.path] = line + error.message.removeprefix('cannot be read: ')
                 continue
             found += [(output.path, name, value) for name, value in numbers]
-    return tuple(sorted(found))
+    return tuple(sorted(found)), refused
 
 
 def revision_point(bench: Workbench, word: str, commit: str) -> Point:

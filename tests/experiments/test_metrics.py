@@ -140,8 +140,10 @@ def test_a_file_that_cannot_be_read(trained: Project) -> None:
     trained.write('m/1.json', '{"accuracy": 1,\n "loss"}')
     found = compared(trained)
     (missing,) = found.missing
-    assert missing.reason.startswith('cannot be read: line 2: not JSON')
+    assert missing.reason == "cannot be read: line 2: Expecting ':' delimiter"
     assert row(found, 'accuracy').after_note == missing.reason
+    trained.write('m/1.json', f'[{"1, " * 1000}2]')
+    assert compared(trained).missing[0].reason == 'cannot be read: holds more than 1,000 numbers'
 
 
 def test_a_stage_that_is_gone_is_no_failure(trained: Project) -> None:

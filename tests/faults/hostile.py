@@ -156,11 +156,12 @@ def judge(trial: Trial, ended: Ended, what: str) -> None:
         trial.bad(Bad.WRONG, f'{what}: {" ".join(ended.words)} ended with {ended.code} and said nothing')
 
 
-def judge_cost(trial: Trial, ended: Ended, what: str, otherwise: float) -> None:
-    """``otherwise``: processor seconds that the command takes when nothing is hostile."""
+def judge_cost(trial: Trial, ended: Ended, what: str, otherwise: float, others: int = 0) -> None:
+    """``otherwise``: processor seconds that the command takes when nothing is hostile.  ``others``: bytes of memory that
+    another program takes for the same, which the command starts."""
     if ended.cpu - otherwise > CPU_SECONDS:
         trial.bad(Bad.STUCK, f'{what}: {" ".join(ended.words)} took {ended.cpu:.1f} s of the processor, not {otherwise:.1f} s')
-    if ended.grown > MEMORY - OWN_MEMORY:
+    if ended.grown > max(MEMORY - OWN_MEMORY, others):
         trial.bad(Bad.STUCK, f'{what}: {" ".join(ended.words)} took {ended.grown >> 20} MiB of memory')
 
 

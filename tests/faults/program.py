@@ -31,6 +31,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument('--fast', action='store_true', help='the few cases that are tried at every change')
     parser.add_argument('--shard', default='1/1', metavar='N/T', help='only the N-th of T parts of the cases')
     parser.add_argument('--minutes', type=float, default=30, help='stop to begin cases after so long; default 30')
+    parser.add_argument('--last-first', action='store_true', help='from the end: what counting older code did not come to')
     parser.add_argument('--case', metavar='NAME', help='this one, again, with what it printed')
     asked = parser.parse_args(arguments)
     if asked.list:
@@ -46,7 +47,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         return 0
     names = ['mlops', 'dvc'] if asked.tool == 'both' else [asked.tool]
     part, of = (int(word) for word in asked.shard.split('/'))
-    session = Session(folder, not asked.fast, time.monotonic() + 60 * asked.minutes)
+    session = Session(folder, not asked.fast, time.monotonic() + 60 * asked.minutes, asked.last_first)
     for row in all_rows(asked.rows):
         for name in names:
             if name in row.tools:
@@ -63,8 +64,8 @@ def _number(case: str) -> int:
 class Session:
     """One call of the program.  ``until``: when to begin no more cases, monotonic."""
 
-    def __init__(self, folder: Path, full: bool, until: float) -> None:
-        self.folder, self.full, self.until = folder, full, until
+    def __init__(self, folder: Path, full: bool, until: float, last_first: bool = False) -> None:
+        self.folder, self.full, self.until, self.last_first = folder, full, until, last_first
         self.results = Results(folder)
         self.code = 0
 
@@ -79,7 +80,7 @@ class Session:
             return
         done = self.results.of(row, who, self.full).verdicts
         cases = self._cases(row, who)
-        order = sorted(cases, key=_number)  # so that a part of them has some of each kind
+        order = sorted(cases, key=_number, reverse=self.last_first)  # so that a part of them has some of each kind
         mine = [case for case in order if _number(case) % of == part - 1]  # by name: one case more moves no other
         if only:
             mine, done = [case for case in cases if case == only], {}
