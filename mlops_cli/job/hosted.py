@@ -3,6 +3,7 @@
 It knows nothing of who asked for it.  What it is told lies in its folder, and what it has to say goes there."""
 from __future__ import annotations
 
+import errno
 import json
 import os
 import sys
@@ -34,6 +35,7 @@ SPEC, STARTED, ALIVE, LOG, LEASE, CANCEL, OUTCOME, PROJECT, SAID = (
 CACHE = 'cache'
 TICK = 0.1  # seconds between looks at whether it is still wanted
 FORCE = b'force'
+FULL_BYTES = 1 << 20  # less room than that is none
 # Whose fault it is where a job is lost or was not started, as an exit code of ours: of the stage, what it asks for, the host.
 STAGE, LACKING, PLACE = 1, 2, 4
 
@@ -119,6 +121,9 @@ class Hosted:
             if outcome.ending == 'cancelled' and self._expired:
                 outcome = replace(outcome, message='nobody had asked for it in too long a time, so it was ended')
             outputs: tuple[tuple[str, ObjectRef], ...] = ()
+            if outcome.ending == 'exited' and not outcome.succeeded and _is_full(self._root.path):
+                message = f'exit {outcome.exit_code}, with {self._root.path} there full: {os.strerror(errno.ENOSPC)}'
+                outcome = replace(outcome, ending='lost', message=message, details={'code': PLACE})
             if outcome.succeeded:
                 outcome, outputs = self._keep(held, job, outcome)
         return to_json(outcome, outputs)
@@ -215,6 +220,12 @@ class Batched:
         self.store.batch.discard()
         self.store.close()
         self.depot.close()
+
+
+def _is_full(folder: str) -> bool:
+    """Whether whatever fails may have failed of that."""
+    there = os.statvfs(folder)
+    return there.f_bavail * there.f_frsize < FULL_BYTES or (there.f_files > 0 and there.f_favail == 0)
 
 
 def touch(root: Root, path: str) -> None:

@@ -46,7 +46,7 @@ ADVICE = {
 def cause_of(ended: StageEnded) -> str:
     """One of :data:`CAUSES`.  Of several causes in what it printed the last line counts: what came before was survived."""
     if ended.unreachable:
-        return 'network'
+        return 'disk' if _FULL.search(ended.message) else 'network'
     if _TIMEOUT.search(ended.message):
         return 'timeout'
     for line in reversed(ended.tail):

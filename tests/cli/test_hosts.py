@@ -407,6 +407,63 @@ def test_a_host_that_cannot_be_reached(project: Project, sshd: Sshd, lines: tupl
     assert problem in checked.out and hint in checked.out
 
 
+def test_no_python_there(project: Project, sshd: Sshd, tmp_path: Path) -> None:
+    project.mlops('hosts', 'add', 'old', sshd.url(tmp_path / 'old'), '--python', 'python2.7')
+    refused = project.mlops('run', '--host', 'old', code=4)
+    assert 'there is no Python from 3.11 on' in refused.err and 'python: /path/to/python3' in refused.err
+    assert not (project.path / '.mlops/runs').exists() and not (tmp_path / 'old').exists()
+    assert 'there is no Python' in project.mlops('hosts', 'check', 'old', code=4).out
+
+
+@pytest.mark.skipif(os.getuid() != 0, reason='only root may mount')
+@pytest.mark.parametrize(('room', 'train', 'failing'), [
+    ('100k', TRAIN, ''),  # not even the program that does it
+    ('3m', TRAIN, 'prepare'),  # its inputs
+    ('14m', 'head -c 30000000 /dev/urandom > big; cat big; echo "{}" > m.json', 'train'),  # what it makes
+    ('3m', 'yes | head -c 30000000 >&2; echo "{}" > m.json', 'train'),  # what it says
+], ids=['program', 'inputs', 'outputs', 'log'])  # fmt: skip
+def test_no_room_there(tmp_path: Path, room: str, train: str, failing: str) -> None:
+    disk, keys = tmp_path / 'disk', tmp_path / 'keys'
+    disk.mkdir()
+    keys.mkdir()
+    project = made(tmp_path / 'one')
+    project.write('train.sh', train)
+    if failing == 'prepare':
+        project.write('raw/large.txt', os.urandom(4 << 20).hex())
+    inside = f'mount -t tmpfs -o size={room} none {disk} && exec "$@"'
+    with running(keys, before=('unshare', '-m', 'sh', '-c', inside, '-')) as sshd:
+        project.environ.update(sshd.environ)
+        project.mlops('hosts', 'add', 'gpu1', sshd.url(disk / 'far'))
+        said = project.mlops('run', '--host', 'gpu1', code=4)
+        assert 'No space left on device' in said.out + said.err
+        assert not failing or (f'FAILED    {failing}' in said.out and 'the disk there is full' in said.out)
+        assert not project.exists('model.bin') and not list((disk / 'far').glob('*'))  # that disk is the server's alone
+        assert 'make room there' in project.mlops('hosts', 'check', 'gpu1').out
+        inside = f'nsenter -m -t {sshd.process.pid} mount -o remount,size=500m {disk}'
+        subprocess.run(inside.split(), check=True)
+        if failing != 'train' or 'big' in train:
+            project.mlops('run', '--host', 'gpu1')
+            assert project.exists('model.bin')
+
+
+def test_one_that_nobody_asked_for_in_too_long_a_time_has_ended(project: Project, tmp_path: Path) -> None:
+    begun = tmp_path / 'begun'
+    project.write('train.sh', f'echo x >> {begun}; test -e {begun}.2 || sleep 60; {TRAIN}')
+    run = started(project, 'run', '--host', 'gpu1')
+    wait_for(begun.exists)
+    os.kill(run.pid, signal.SIGSTOP)  # as a notebook that was closed for a week
+    time.sleep(3)  # until no question is on its way
+    (lease,) = (path.parent / 'lease' for path in (tmp_path / 'far/jobs-v1').glob('*/alive') if (path.parent / 'project').exists())
+    os.utime(lease, (time.time() - 1e6,) * 2)
+    wait_for((lease.parent / 'outcome.json').exists)
+    os.kill(run.pid, signal.SIGCONT)
+    said = run.communicate(timeout=60)[0].decode()
+    assert run.returncode == 4 and 'nobody had asked for it in too long a time' in said, said
+    Path(f'{begun}.2').touch()
+    project.mlops('run', '--host', 'gpu1')
+    assert project.read('m.json') == '{"rows": 3}\n' and begun.read_text() == 'x\nx\n'
+
+
 def test_who_may_be_asked(project: Project, tmp_path: Path, sshd: Sshd) -> None:
     assert 'there is no host' in project.mlops('run', '--host', 'gpu', code=2).err
     (row,) = project.mlops('hosts', 'check', 'gpu1', '--json').json['rows']

@@ -30,6 +30,8 @@ KEYS = {'oom': 'resources', 'timeout': 'timeout', 'network': 'retry', 'killed': 
 def message(event: StageEnded) -> str:
     """Why it failed, in a few words: ``out of memory (exit 1)``; of a gate what it says."""
     cause = CAUSES.get(cause_of(event), '')
+    if event.unreachable and cause == CAUSES['disk']:
+        cause = 'the disk there is full'
     said = one_line(event.message)
     last = next((line for line in reversed(event.tail) if line.strip()), '')
     if not cause and last.startswith(gate.FAILED):
