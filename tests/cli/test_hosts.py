@@ -453,7 +453,8 @@ def test_one_that_nobody_asked_for_in_too_long_a_time_has_ended(project: Project
     wait_for(begun.exists)
     os.kill(run.pid, signal.SIGSTOP)  # as a notebook that was closed for a week
     time.sleep(3)  # until no question is on its way
-    (lease,) = (path.parent / 'lease' for path in (tmp_path / 'far/jobs-v1').glob('*/alive') if (path.parent / 'project').exists())
+    (works_in,) = (tmp_path / 'far/jobs-v1').glob('*/project')
+    lease = works_in.parent / 'lease'
     os.utime(lease, (time.time() - 1e6,) * 2)
     wait_for((lease.parent / 'outcome.json').exists)
     os.kill(run.pid, signal.SIGCONT)
