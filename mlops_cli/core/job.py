@@ -32,6 +32,16 @@ class Process:
 
 
 @dataclass(frozen=True, slots=True)
+class Lasting:
+    """A folder that outlives a job, on the host where it runs.  ``path``: where the job has it.  ``name``: 32 hex digits, the
+    same for whoever is to find it again.  ``ref``: what is known of it where the job comes from."""
+
+    path: str
+    name: str
+    ref: ObjectRef | None = None
+
+
+@dataclass(frozen=True, slots=True)
 class Job:
     """All there is to know to run one attempt of one stage.
 
@@ -43,7 +53,7 @@ class Job:
     ``host``: the name of the host it runs on; empty: this machine, in the folder as it is.  Elsewhere it gets ``inputs`` alone,
     and of ``environment`` those in ``paths`` are lists of folders relative to it.  ``identity``: two jobs of one identity make
     the same, so that what one has begun another may go on to wait for.  ``gpus``: that it gets of a host; here they were handed
-    out already."""
+    out already.  ``checkpoint``, ``caches``: of a host; here they are links in the folder."""
 
     attempt: str
     stage: str
@@ -61,6 +71,8 @@ class Job:
     paths: tuple[str, ...] = ()
     identity: str = ''
     gpus: int = 0
+    checkpoint: Lasting | None = None
+    caches: tuple[Lasting, ...] = ()
 
 
 Ending = Literal['exited', 'timeout', 'cancelled', 'lost', 'not-started']

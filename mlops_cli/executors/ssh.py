@@ -20,6 +20,7 @@ from mlops_cli.core.job import Job, Outcome, Usage
 from mlops_cli.core.refs import ObjectRef
 from mlops_cli.executors.base import Handle
 from mlops_cli.fsio import ops
+from mlops_cli.job import lasting
 from mlops_cli.job.hosted import JOBS, LOG, OUTCOME, SPEC, from_json
 from mlops_cli.store.bucket import Absent, Unreachable
 from mlops_cli.store.depot import Depot
@@ -62,6 +63,7 @@ class Under:
     begun: bool = False
     wish: str = ''  # '', end or force
     outputs: tuple[tuple[str, ObjectRef], ...] = ()
+    checkpoint: ObjectRef | None = None
     succeeded: bool = False
     seconds: float = 0.0  # that it took there
     goes_on: bool = False  # there, as far as anybody knows
@@ -135,6 +137,8 @@ class Ssh:
         if under.seconds > SERIES_SECONDS:
             self._bring_series(under)
         if not under.succeeded:
+            if under.checkpoint is not None:
+                fetch(self._store, Depot(self._bucket), [('', under.checkpoint)], Told())
             self._quietly({'do': 'forget', 'job': under.name, 'whole': True})
             return ()
         told = Told()
@@ -204,7 +208,8 @@ class Ssh:
 
         job = under.job
         under.told.step = go_on
-        push(self._store, depot, job.inputs, under.told)
+        known = [(one.path, one.ref) for one in (job.checkpoint,) if one is not None and one.ref is not None]
+        push(self._store, depot, [*job.inputs, *known], under.told)
         if under.told.missing:
             raise UserError(f'{len(under.told.missing)} objects of its inputs are damaged or gone here', hint='mlops verify')
         # One that no other run can find is of no use to anybody once this one has given it up.
@@ -268,6 +273,7 @@ class Ssh:
             if outcome.ending == 'cancelled' and not under.wish:
                 message = outcome.message or f'another command had it ended on {self.name}'
                 outcome = replace(outcome, ending='lost', message=message)
+            under.checkpoint = outcome.details.get('checkpoint')
             under.succeeded, under.seconds = outcome.succeeded, outcome.usage.wall_seconds
             self._end(under, outcome)
         elif state.get('state') in ('lost', 'unknown'):
@@ -323,7 +329,8 @@ def specification(job: Job, lease_seconds: float, path: str = '') -> dict[str, A
         'inputs': [[path, *ref.to_json()] for path, ref in job.inputs], 'outputs': [*job.outputs],
         'timeout_seconds': job.timeout_seconds, 'grace_seconds': job.grace_seconds,
         'redact': None if job.redact is None else [*job.redact], 'lease_seconds': lease_seconds,
-        'path': path, 'gpus': job.gpus,
+        'path': path, 'gpus': job.gpus, 'checkpoint': lasting.to_json(job.checkpoint) if job.checkpoint is not None else None,
+        'caches': [lasting.to_json(one) for one in job.caches],
     }  # fmt: skip
 
 

@@ -18,7 +18,7 @@ from mlops_cli.core.errors import UserError
 from mlops_cli.fsio.atomic import read_file, write_file
 from mlops_cli.fsio.locks import is_locked, try_lock
 from mlops_cli.fsio.paths import Root
-from mlops_cli.job import cards
+from mlops_cli.job import cards, lasting
 from mlops_cli.job.hosted import ALIVE, CANCEL, FORCE, JOBS, LEASE, LOG, OUTCOME, PROJECT, SAID, SPEC, STARTED, touch
 from mlops_cli.store import far
 from mlops_cli.usage.series import SUFFIX
@@ -204,6 +204,8 @@ class Jobs:
                 lease = self._root.stat(f'{JOBS}/{entry.name}/{LEASE}')
                 if lease is not None and lease.st_mtime < time.time() - KEPT_SECONDS and not self._lives(entry.name):
                     self._root.remove_tree(f'{JOBS}/{entry.name}')
+        if not self._running():
+            lasting.sweep(self._root)
 
 
 def _gpus() -> list[dict[str, Any]]:

@@ -20,7 +20,7 @@ from mlops_cli.fsio import ops
 from mlops_cli.fsio.atomic import write_file
 from mlops_cli.fsio.durable import Batch
 from mlops_cli.fsio.paths import Root
-from mlops_cli.job import cards
+from mlops_cli.job import cards, lasting
 from mlops_cli.job.client import Started, Supervisor
 from mlops_cli.store.bucket import FolderBucket, Unreachable
 from mlops_cli.store.depot import Depot
@@ -63,7 +63,9 @@ def _said(error: Exception) -> str:
     return str(error) or type(error).__name__
 
 
-def to_json(outcome: Outcome, outputs: tuple[tuple[str, ObjectRef], ...]) -> dict[str, Any]:
+def to_json(
+    outcome: Outcome, outputs: tuple[tuple[str, ObjectRef], ...], checkpoint: ObjectRef | None = None
+) -> dict[str, Any]:
     usage = outcome.usage
     return {
         'ending': outcome.ending,
@@ -73,6 +75,7 @@ def to_json(outcome: Outcome, outputs: tuple[tuple[str, ObjectRef], ...]) -> dic
         'code': outcome.details.get('code', PLACE),
         'usage': [usage.wall_seconds, usage.cpu_seconds, usage.memory_peak_bytes, usage.read_bytes, usage.write_bytes],
         'outputs': [[path, *ref.to_json()] for path, ref in outputs],
+        'checkpoint': None if checkpoint is None else checkpoint.to_json(),
     }
 
 
@@ -85,7 +88,10 @@ def from_json(attempt: str, found: Mapping[str, Any]) -> tuple[Outcome, tuple[tu
         outputs = tuple((str(path), ObjectRef.from_json(ref)) for path, *ref in found['outputs'])
         if ending not in ('exited', 'timeout', 'cancelled', 'lost', 'not-started'):
             raise ValueError('an ending that is none')
-        message, details = str(found['message'])[:2000], {'code': int(found['code'])}
+        message = str(found['message'])[:2000]
+        details: dict[str, Any] = {'code': int(found['code'])}
+        if found.get('checkpoint'):
+            details['checkpoint'] = ObjectRef.from_json(found['checkpoint'])
         return Outcome(attempt, ending, code, usage, int(found['killed']), message, details), outputs
     except (KeyError, TypeError, AttributeError, OverflowError) as error:
         raise ValueError('no outcome') from error
@@ -111,6 +117,10 @@ class Hosted:
             self._fill(held)
             if self._unwanted() is not None:
                 return to_json(Outcome(job.attempt, 'cancelled', None, Usage(0.0, 0.0)), ())
+            checkpoint = self._checkpoint(held)
+            if checkpoint is not None:
+                folder = checkpoint.lend(f'{self._place}/{PROJECT}')
+                job = replace(job, environment={**job.environment, 'MLOPS_CHECKPOINT_DIR': folder})
             try:
                 with cards.held(self._root, int(self._spec['gpus']), self._unwanted) as names:
                     if names:
@@ -126,7 +136,20 @@ class Hosted:
                 outcome = replace(outcome, ending='lost', message=message, details={'code': PLACE})
             if outcome.succeeded:
                 outcome, outputs = self._keep(held, job, outcome)
-        return to_json(outcome, outputs)
+            left = self._settle(checkpoint, outcome) if checkpoint is not None else None
+        return to_json(outcome, outputs, left)
+
+    def _checkpoint(self, held: Batched) -> lasting.Checkpoint | None:
+        found = self._spec.get('checkpoint')
+        return lasting.Checkpoint(self._root, held.store, held.depot, lasting.from_json(found)) if found else None
+
+    def _settle(self, checkpoint: lasting.Checkpoint, outcome: Outcome) -> ObjectRef | None:
+        """What is left of it for who asked for the job.  It stays here all the same, so what cannot be is no failure."""
+        with suppress(OSError, UserError, Unreachable):
+            if not outcome.succeeded:
+                return checkpoint.keep()
+            checkpoint.drop()
+        return None
 
     def _job(self) -> Job:
         spec = self._spec
@@ -161,6 +184,7 @@ class Hosted:
         for path, ref in wanted:
             held.store.materialise(ref, self._root, f'{self._place}/{PROJECT}/{path}' if path else f'{self._place}/{PROJECT}',
                                    replace=True)
+        lasting.share(self._root, f'{self._place}/{PROJECT}', self._spec)
 
     def _watched(self, job: Job) -> Outcome:
         supervisor = Supervisor.start(self._root.full(f'{self._place}/{ALIVE}-stages'))

@@ -39,6 +39,7 @@ VARIABLES = {
     'jobs': 'MLOPS_JOBS',
 }
 LIMIT = 1 << 20
+PATH_LIMIT, NAME_LIMIT = 3900, 255  # bytes: what Linux takes, less what lies in a cache
 JOBS_LIMIT = 10_000
 MISTAKES = 100  # that are told
 DEFAULTS: Mapping[str, Any] = {
@@ -96,6 +97,8 @@ class Setting:
 def _cache_dir(value: Any) -> str:
     if not isinstance(value, str) or not value.strip() or '\0' in value:
         raise ValueError('is not the path of a folder')
+    if len(os.fsencode(value)) > PATH_LIMIT or any(len(os.fsencode(name)) > NAME_LIMIT for name in value.split('/')):
+        raise ValueError(f'is too long for a path: {NAME_LIMIT} bytes a name, {PATH_LIMIT:,} in all')
     return value
 
 

@@ -7,9 +7,10 @@ from collections.abc import Mapping
 from typing import Any
 
 from mlops_cli.core import layout
+from mlops_cli.core.canonical import canonical_bytes
 from mlops_cli.core.classes import dataclass, field
-from mlops_cli.core.digest import Digest
-from mlops_cli.core.job import Job, Process
+from mlops_cli.core.digest import Digest, digest_of
+from mlops_cli.core.job import Job, Lasting, Process
 from mlops_cli.core.refs import ObjectRef
 from mlops_cli.fingerprint.environment import variables
 from mlops_cli.fingerprint.holes import parameter_in, part_of
@@ -98,7 +99,7 @@ def begin(session: Session, step: Step, draft: Draft, inputs: Mapping[str, Objec
     taken: tuple[tuple[str, ObjectRef], ...] = ()
     try:
         if own:
-            known = folder.build(session, own, draft, inputs)
+            known = folder.build(session, own, draft, inputs, caches=not host)
             taken = (('', session.store.add_path(session.root, own, known=known).ref),) if host else ()
         else:
             _clear(session, identity, stage, before)
@@ -121,12 +122,19 @@ def begin(session: Session, step: Step, draft: Draft, inputs: Mapping[str, Objec
         inputs=taken,
         host=host,
         gpus=stage.resources.gpus if host else 0,
+        checkpoint=checkpoint.known(session, step.manifest.digest, stage.checkpoint) if host and stage.checkpoint else None,
+        caches=tuple(Lasting(path, _cache(session, path)) for path in stage.caches) if host else (),
         paths=('PYTHONPATH',) if host and seen.get('PYTHONPATH') else (),
         identity=str(step.manifest.digest) if session.adopts and _same_again(step, stage) else '',
     )
     with session.workspace.looking():
         states = {} if own else _states(session, draft, inputs)
     return Attempt(identity, number, step, draft, job, log, dict(inputs), before, own, states)
+
+
+def _cache(session: Session, path: str) -> str:
+    """How a host knows the folder: one for all runs of the project, and of its clones of the same name."""
+    return digest_of(canonical_bytes(['cache', os.path.basename(session.root.path), path])).hex[:32]
 
 
 def _states(session: Session, draft: Draft, inputs: Mapping[str, ObjectRef]) -> dict[str, Held]:
@@ -253,7 +261,7 @@ def environment(
     found |= {'MLOPS_STAGE': stage.name, 'MLOPS_RUN': session.run, 'MLOPS_ATTEMPT_NUMBER': str(number)}
     if stage.resources.gpus and not host:
         found['CUDA_VISIBLE_DEVICES'] = ','.join(map(str, grant.gpus))
-    if stage.checkpoint:
+    if stage.checkpoint and not host:
         place = f'{own}/{stage.checkpoint}' if own else stage.checkpoint
         found['MLOPS_CHECKPOINT_DIR'] = checkpoint.lend(session, key, place, stage.name)
     if host:

@@ -11,6 +11,8 @@ from typing import TYPE_CHECKING
 
 from mlops_cli.core import layout
 from mlops_cli.core.digest import Digest
+from mlops_cli.core.job import Lasting
+from mlops_cli.core.refs import ObjectRef
 from mlops_cli.fsio import ops
 from mlops_cli.fsio.paths import Root
 from mlops_cli.run import aside
@@ -40,6 +42,21 @@ def lend(session: Session, key: Digest, path: str, stage: str) -> str:
     with session.root.parent(path) as (parent_fd, name):
         ops.symlink(target, name, dir_fd=parent_fd)
     return target
+
+
+def known(session: Session, key: Digest, path: str) -> Lasting:
+    """As a host is to have it, with what is here of it; that is in the store.  Raises OSError, UserError."""
+    folder = folder_of(key)
+    ref = None
+    if session.root.stat(folder) is not None and any(session.root.scandir(folder)):
+        ref = session.store.add_path(session.root, folder).ref
+    return Lasting(path, key.hex[:32], ref)
+
+
+def bring(session: Session, key: Digest, ref: ObjectRef) -> None:
+    """What a host has of it, to go on from here or on another one.  Raises MissingObject, Damaged, OSError, UserError."""
+    session.root.makedirs(layout.CHECKPOINTS, mode=0o700)
+    session.store.materialise(ref, session.root, folder_of(key), links=('reflink', 'copy'), replace=True)
 
 
 def take_back(session: Session, key: Digest, path: str, *, succeeded: bool) -> None:

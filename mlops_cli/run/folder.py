@@ -45,8 +45,9 @@ class Known:
         return record_ref(record) if record is not None and record.startswith(state) else None
 
 
-def build(session: Session, own: str, draft: Draft, inputs: Mapping[str, ObjectRef]) -> Known:
-    """Fills the folder: what other stages made, data, code, and the declared parameters' files with the overlay written in.
+def build(session: Session, own: str, draft: Draft, inputs: Mapping[str, ObjectRef], *, caches: bool = True) -> Known:
+    """Fills the folder: what other stages made, data, code, the declared parameters' files with the overlay written in, and
+    links to what it ``caches`` for itself.
 
     Raises OSError, UserError, MissingObject, Damaged."""
     stage = draft.stage
@@ -73,7 +74,7 @@ def build(session: Session, own: str, draft: Draft, inputs: Mapping[str, ObjectR
             session.store.materialise(added.ref, session.root, f'{own}/{output.path}')
     if stage.progress:
         _parents(session, f'{own}/{stage.progress}')
-    for path in stage.caches:
+    for path in stage.caches if caches else ():
         _share(session, own, path)
     session.root.makedirs(f'{own}/{stage.wdir}' if stage.wdir != '.' else own)
     return known

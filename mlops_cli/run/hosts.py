@@ -27,13 +27,12 @@ TURN = 0.05  # seconds that one of several executors is waited for
 
 def refusal(stage: Stage, host: str, machine: Machine) -> UserError | None:
     """Why a stage cannot run on another machine, if so.  ``machine``: this one, which hands the tokens out."""
-    for key, there in (('checkpoint', stage.checkpoint), ('caches', stage.caches), ('environment', stage.environment)):
-        if there:
-            return UserError(
-                f'stage {stage.name} has {key}, which hosts cannot keep yet, and is to run on {host}',
-                where=stage.places.get(key, stage.where),
-                hint=f'run it here: host: {LOCAL}, or --host {LOCAL}',
-            )
+    if stage.environment:
+        return UserError(
+            f'stage {stage.name} has environment, which hosts cannot make yet, and is to run on {host}',
+            where=stage.places.get('environment', stage.where),
+            hint=f'run it here: host: {LOCAL}, or --host {LOCAL}; or make it there by hand: mlops hosts add --path',
+        )
     return tokens_lacking(stage, machine)
 
 

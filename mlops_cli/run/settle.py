@@ -36,6 +36,7 @@ from mlops_cli.run.sources import keep_sources
 from mlops_cli.run.states import State
 from mlops_cli.store.ingest import Added
 from mlops_cli.store.local import LocalStore
+from mlops_cli.store.objects import Damaged, MissingObject
 from mlops_cli.store.results import ResultEntry
 from mlops_cli.usage.series import SIZE_LIMIT, SUFFIX
 
@@ -347,6 +348,15 @@ def _finish(session: Session, attempt: Attempt) -> None:
     session.tell_journal({'do': 'end', 'attempt': attempt.id, 'key': str(attempt.key)})
 
 
+def _bring_checkpoint(session: Session, attempt: Attempt, ref: ObjectRef) -> tuple[str, ...]:
+    """So that it can go on here, or on another host.  It stays on the one it was on, so what cannot be brought is only told."""
+    try:
+        checkpoint.bring(session, attempt.key, ref)
+    except (MissingObject, Damaged, UserError, OSError) as error:
+        return (f'its checkpoint is on {attempt.job.host} and could not be brought: {error}',)
+    return ()
+
+
 def _failed(
     session: Session, attempt: Attempt, outcome: Outcome, message: str, hint: str = '', *, state: State = State.FAILED,
     code: int | None = None,
@@ -354,8 +364,12 @@ def _failed(
     """Puts the previous outputs back; what the attempt left goes to ``.mlops/local/failed``.  ``code``: the exit code that
     says whose fault it was, where that was not the stage's."""
     stage = attempt.stage
+    notes: tuple[str, ...] = ()
+    if (kept := outcome.details.get('checkpoint')) is not None:
+        notes = _bring_checkpoint(session, attempt, kept)
     left = undo(session, attempt.id, stage, attempt.key, attempt.folder, attempt.clear)
-    notes = (f'partial outputs are in {aside.failed_folder(session.run, stage.name)}',) if left else ()
+    if left:
+        notes = (*notes, f'partial outputs are in {aside.failed_folder(session.run, stage.name)}')
     kept = [path for path, ref in attempt.before.items() if ref is not None]
     if kept:
         notes = (*notes, 'the outputs it had before are back in place')

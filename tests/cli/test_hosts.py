@@ -486,11 +486,68 @@ def test_who_may_be_asked(project: Project, tmp_path: Path, sshd: Sshd) -> None:
     assert two.mlops('hosts', 'list').out.startswith('No hosts')
 
 
-@pytest.mark.parametrize('key', ['checkpoint: state', 'caches: [hub]'])
-def test_what_hosts_cannot_keep_is_refused_before_anything_runs(project: Project, key: str) -> None:
-    project.write('pipeline.yaml', f'stages:\n  train: {{cmd: "true", {key}, host: gpu1}}\n')
-    refused = project.mlops('run', code=2)
-    assert key.partition(':')[0] in refused.err and 'host: local' in refused.err
+def test_what_hosts_cannot_make_is_refused_before_anything_runs(project: Project) -> None:
+    project.write('requirements.txt', 'pip\n')
+    project.write('pipeline.yaml', PIPELINE + '    environment: {venv: requirements.txt}\n')
+    refused = project.mlops('run', '--host', 'gpu1', code=2)
+    assert 'environment' in refused.err and 'host: local' in refused.err
+    assert not project.exists('table')
+
+
+EPOCHS = """\
+n=$(cat "$MLOPS_CHECKPOINT_DIR/n" 2>/dev/null || echo 0)
+echo "from $n" >> "$1"
+n=$((n + 1)); echo $n > state/n
+test $n -ge 4 || exit 9
+echo $n > done.txt
+"""
+
+
+def test_a_checkpoint_goes_where_the_stage_goes(project: Project, tmp_path: Path, sshd: Sshd) -> None:
+    told = tmp_path / 'told'
+    project.write('pipeline.yaml', (
+        f'stages:\n  train: {{cmd: "sh epochs.sh {told}", deps: [epochs.sh], outs: [done.txt], checkpoint: state}}\n'))
+    project.write('epochs.sh', EPOCHS)
+    project.mlops('hosts', 'add', 'gpu2', sshd.url(tmp_path / 'far2'))
+    project.mlops('run', '--host', 'gpu1', code=1)
+    assert len(list((tmp_path / 'far/checkpoints-v1').iterdir())) == 2  # it, and what is known of it
+    project.mlops('run', '--host', 'gpu2', code=1)
+    project.mlops('run', code=1)
+    project.mlops('run', '--host', 'gpu1')
+    assert told.read_text() == 'from 0\nfrom 1\nfrom 2\nfrom 3\n' and project.read('done.txt') == '4\n'
+    assert not list((tmp_path / 'far/checkpoints-v1').iterdir())
+    assert not list((project.path / '.mlops/local/checkpoints').iterdir())
+
+
+def test_what_a_host_has_of_a_checkpoint_goes_on_where_nobody_has_more(project: Project, tmp_path: Path) -> None:
+    told = tmp_path / 'told'
+    waits = EPOCHS.replace('test $n -ge 4', f'test $n -ne 2 || test -e {told}.2 || sleep 60; test $n -ge 3')
+    project.write('pipeline.yaml', (
+        f'stages:\n  train: {{cmd: "sh epochs.sh {told}", deps: [epochs.sh], outs: [done.txt], checkpoint: state}}\n'))
+    project.write('epochs.sh', waits)
+    project.mlops('run', '--host', 'gpu1', code=1)
+    run = started(project, 'run', '--host', 'gpu1')
+    wait_for(lambda: told.read_text() == 'from 0\nfrom 1\n')
+    wait_for(lambda: any(path.read_text() == '2\n' for path in (tmp_path / 'far/checkpoints-v1').glob('*/n')))
+    there = subprocess.run(['pgrep', '-f', f'hosted.*{tmp_path}/far'], capture_output=True, text=True, check=False)
+    for word in there.stdout.split():  # the host is switched off: what it has by now nobody else knows
+        os.kill(int(word), signal.SIGKILL)
+    run.communicate(timeout=60)
+    assert run.returncode == 4
+    Path(f'{told}.2').touch()
+    project.mlops('run', '--host', 'gpu1')
+    assert told.read_text() == 'from 0\nfrom 1\nfrom 2\n' and project.read('done.txt') == '3\n'
+
+
+def test_what_a_stage_caches_stays_on_the_host(project: Project, tmp_path: Path) -> None:
+    project.write('pipeline.yaml', (
+        'stages:\n  use: {cmd: "ls .hub > had.txt; touch .hub/${rate}", params: [rate], outs: [had.txt], caches: [.hub]}\n'))
+    project.mlops('run', '--host', 'gpu1')
+    project.write('params.yaml', 'rate: 0.6\n')
+    project.mlops('run', '--host', 'gpu1')
+    assert project.read('had.txt') == '0.5\n'
+    (kept,) = (tmp_path / 'far/caches-v1').iterdir()
+    assert sorted(path.name for path in kept.iterdir()) == ['0.5', '0.6'] and not project.exists('.hub')
 
 
 @pytest.mark.parametrize('forgotten', [False, True])

@@ -174,6 +174,7 @@ WRONG = [  # (text of the file, line:column, a part of the message, a part of th
     ('cache: x', '1:8', 'cache is text, not a mapping', 'cache: {'),
     ('cache: null', '1:8', 'cache is null', 'cache: {'),
     ('cache: {dir: 5}', '1:14', 'is not the path of a folder', 'such as'),
+    (f'cache: {{dir: /srv/{"x" * 256}}}', '1:14', 'too long for a path', 'such as'),
     ('cache: {dir: ""}', '1:14', 'is not the path', 'such as'),
     ('cache: {dir: null}', '1:14', 'is not the path', 'such as'),
     ('cache: {links: []}', '1:16', 'is not a list of', 'such as'),
