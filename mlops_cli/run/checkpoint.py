@@ -11,13 +11,13 @@ from typing import TYPE_CHECKING
 
 from mlops_cli.core import layout
 from mlops_cli.core.digest import Digest
-from mlops_cli.core.job import Lasting
-from mlops_cli.core.refs import ObjectRef
 from mlops_cli.fsio import ops
 from mlops_cli.fsio.paths import Root
 from mlops_cli.run import aside
 
 if TYPE_CHECKING:
+    from mlops_cli.core.job import Lasting
+    from mlops_cli.core.refs import ObjectRef
     from mlops_cli.run.session import Session
 
 
@@ -46,6 +46,8 @@ def lend(session: Session, key: Digest, path: str, stage: str) -> str:
 
 def known(session: Session, key: Digest, path: str) -> Lasting:
     """As a host is to have it, with what is here of it; that is in the store.  Raises OSError, UserError."""
+    from mlops_cli.core.job import Lasting  # who only cleans up needs no jobs
+
     folder = folder_of(key)
     ref = None
     if session.root.stat(folder) is not None and any(session.root.scandir(folder)):
