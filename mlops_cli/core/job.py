@@ -7,6 +7,9 @@ from typing import Any, Literal
 from mlops_cli.core.classes import dataclass, field
 from mlops_cli.core.refs import ObjectRef
 
+COST = 'MLOPS_COST'  # the variable that names the file in which a stage says what it spent
+COST_SUFFIX = '.cost'  # of that file, behind the name of the log
+
 
 @dataclass(frozen=True, slots=True)
 class Usage:

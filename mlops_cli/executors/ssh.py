@@ -16,7 +16,7 @@ from mlops_cli.core.canonical import canonical_bytes
 from mlops_cli.core.classes import dataclass, field, replace
 from mlops_cli.core.digest import digest_of
 from mlops_cli.core.errors import ExitCode, UserError
-from mlops_cli.core.job import Job, Outcome, Usage
+from mlops_cli.core.job import COST_SUFFIX, Job, Outcome, Usage
 from mlops_cli.core.refs import ObjectRef
 from mlops_cli.executors.base import Handle
 from mlops_cli.fsio import ops
@@ -28,6 +28,7 @@ from mlops_cli.store.local import LocalStore
 from mlops_cli.store.ssh import SshBucket
 from mlops_cli.store.transfer import Told, fetch, push
 from mlops_cli.usage.series import SIZE_LIMIT, SUFFIX
+from mlops_cli.usage.spending import SIZE_LIMIT as SPENT_LIMIT
 
 LOOK_SECONDS = 2.0  # that an answer may take when there is no news
 PATIENCE_SECONDS = 900.0  # without a connection, before a job is given up here; there it goes on
@@ -66,6 +67,7 @@ class Under:
     checkpoint: ObjectRef | None = None
     succeeded: bool = False
     seconds: float = 0.0  # that it took there
+    spent: int = 0  # bytes in which it says there what it spent
     goes_on: bool = False  # there, as far as anybody knows
     told: Told = field(default_factory=Told)
 
@@ -135,7 +137,9 @@ class Ssh:
         if under.goes_on:
             return ()
         if under.seconds > SERIES_SECONDS:
-            self._bring_series(under)
+            self._bring_beside(under, SUFFIX)
+        if under.spent:
+            self._bring_beside(under, COST_SUFFIX, min(under.spent, SPENT_LIMIT + 1))
         if not under.succeeded:
             if under.checkpoint is not None:
                 fetch(self._store, Depot(self._bucket), [('', under.checkpoint)], Told())
@@ -275,6 +279,7 @@ class Ssh:
                 outcome = replace(outcome, ending='lost', message=message)
             under.checkpoint = outcome.details.get('checkpoint')
             under.succeeded, under.seconds = outcome.succeeded, outcome.usage.wall_seconds
+            under.spent = int(outcome.details.get('spent', 0))
             self._end(under, outcome)
         elif state.get('state') in ('lost', 'unknown'):
             said = str(state.get('said') or '')[:300]
@@ -293,15 +298,15 @@ class Ssh:
         finally:
             os.close(fd)
 
-    def _bring_series(self, under: Under) -> None:
-        """What it consumed over time, if that was written; else the sum has to do."""
+    def _bring_beside(self, under: Under, suffix: str, most: int | None = None) -> None:
+        """What lies beside its log, such as what it consumed over time, if that was written; else the sum has to do."""
         try:
-            data = self._bucket.get(f'{JOBS}/{under.name}/{LOG}{SUFFIX}')
-            fd = ops.open_new(f'{under.job.log}{SUFFIX}')
+            data = self._bucket.get(f'{JOBS}/{under.name}/{LOG}{suffix}', 0, most)
+            fd = ops.open_new(f'{under.job.log}{suffix}')
         except (UserError, OSError, Absent):
             return
         try:
-            ops.write(fd, data[:SIZE_LIMIT])
+            ops.write(fd, data[:SIZE_LIMIT + 1])
         except OSError:
             return
         finally:

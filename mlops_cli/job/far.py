@@ -15,6 +15,7 @@ from typing import Any, BinaryIO
 
 import mlops_cli
 from mlops_cli.core.errors import UserError
+from mlops_cli.core.job import COST_SUFFIX
 from mlops_cli.fsio.atomic import read_file, write_file
 from mlops_cli.fsio.locks import is_locked, try_lock
 from mlops_cli.fsio.paths import Root
@@ -90,7 +91,7 @@ class Jobs:
             by = str(asked.get('by'))
             if self._root.stat(f'{place}/{STARTED}') is not None and (self._began(place) == by or not self._failed(place)):
                 return {'started': False}
-            for name in (OUTCOME, CANCEL, LOG, f'{LOG}{SUFFIX}'):  # of one that failed
+            for name in (OUTCOME, CANCEL, LOG, f'{LOG}{SUFFIX}', f'{LOG}{COST_SUFFIX}'):  # of one that failed
                 self._root.remove_tree(f'{place}/{name}')
             write_file(self._root, f'{place}/{STARTED}', by.encode(), 0o600)
             spec = json.loads(read_file(self._root, f'{place}/{SPEC}', SPEC_MOST))

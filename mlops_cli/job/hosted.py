@@ -14,7 +14,7 @@ from typing import Any
 
 from mlops_cli.core.classes import replace
 from mlops_cli.core.errors import UserError
-from mlops_cli.core.job import Job, Outcome, Process, Usage
+from mlops_cli.core.job import COST, COST_SUFFIX, Job, Outcome, Process, Usage
 from mlops_cli.core.refs import ObjectRef
 from mlops_cli.fsio import ops
 from mlops_cli.fsio.atomic import write_file
@@ -76,6 +76,7 @@ def to_json(
         'usage': [usage.wall_seconds, usage.cpu_seconds, usage.memory_peak_bytes, usage.read_bytes, usage.write_bytes],
         'outputs': [[path, *ref.to_json()] for path, ref in outputs],
         'checkpoint': None if checkpoint is None else checkpoint.to_json(),
+        'spent': outcome.details.get('spent', 0),
     }
 
 
@@ -89,7 +90,7 @@ def from_json(attempt: str, found: Mapping[str, Any]) -> tuple[Outcome, tuple[tu
         if ending not in ('exited', 'timeout', 'cancelled', 'lost', 'not-started'):
             raise ValueError('an ending that is none')
         message = str(found['message'])[:2000]
-        details: dict[str, Any] = {'code': int(found['code'])}
+        details: dict[str, Any] = {'code': int(found['code']), 'spent': max(0, int(found.get('spent', 0)))}
         if found.get('checkpoint'):
             details['checkpoint'] = ObjectRef.from_json(found['checkpoint'])
         return Outcome(attempt, ending, code, usage, int(found['killed']), message, details), outputs
@@ -130,6 +131,9 @@ class Hosted:
                 outcome = Outcome(job.attempt, 'cancelled', None, Usage(0.0, 0.0))
             if outcome.ending == 'cancelled' and self._expired:
                 outcome = replace(outcome, message='nobody had asked for it in too long a time, so it was ended')
+            told = self._root.stat(f'{self._place}/{LOG}{COST_SUFFIX}')
+            if told is not None and told.st_size:
+                outcome = replace(outcome, details={**outcome.details, 'spent': told.st_size})
             outputs: tuple[tuple[str, ObjectRef], ...] = ()
             if outcome.ending == 'exited' and not outcome.succeeded and _is_full(self._root.path):
                 message = f'exit {outcome.exit_code}, with {self._root.path} there full: {os.strerror(errno.ENOSPC)}'
@@ -159,6 +163,7 @@ class Hosted:
         for name in spec['paths']:  # of folders in the project
             inside = [os.path.normpath(os.path.join(self._project, part)) for part in environment[name].split(os.pathsep)]
             environment[name] = os.pathsep.join(inside)
+        environment[COST] = self._root.full(f'{self._place}/{LOG}{COST_SUFFIX}')
         return Job(
             attempt=self._place.rpartition('/')[2],  # not as over there: who cleans up after that run may be on this machine
             stage=str(spec['stage']),
@@ -226,7 +231,7 @@ class Hosted:
         except (UserError, OSError, Unreachable) as error:  # of the first, such as a pipe in place of an output
             code = STAGE if isinstance(error, UserError) and not isinstance(error, Unreachable) else PLACE
             message = f'its outputs could not be kept on the host: {_said(error)}'
-            return replace(outcome, ending='lost', message=message, details={'code': code}), ()
+            return replace(outcome, ending='lost', message=message, details={**outcome.details, 'code': code}), ()
         return outcome, tuple(made)
 
 

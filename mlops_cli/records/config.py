@@ -23,12 +23,13 @@ if TYPE_CHECKING:  # and what reads YAML, remotes and hosts is loaded where a fi
     from mlops_cli.fsio.paths import Root
     from mlops_cli.records.destinations import Host, Remote
     from mlops_cli.store.materialise import LinkMode
+    from mlops_cli.usage.prices import Prices
 
 LINKS: tuple[LinkMode, ...] = ('reflink', 'copy', 'hardlink', 'symlink')
 DURABILITIES: tuple[Durability, ...] = ('batch', 'full', 'none')
 TOKENS = 'tokens'
-REMOTES, HOSTS = 'remotes', 'hosts'
-NAMED = (TOKENS, REMOTES, HOSTS)  # mappings from names that the user gives
+REMOTES, HOSTS, PRICES = 'remotes', 'hosts', 'prices'
+NAMED = (TOKENS, REMOTES, HOSTS, PRICES)  # mappings from names that the user gives
 LOCAL_ONLY = ('cache.dir', 'cache.links', 'cache.remote', 'cache.tier', 'durability')  # refused in what git tracks
 VARIABLES = {
     'cache.dir': 'MLOPS_CACHE_DIR',
@@ -60,7 +61,7 @@ class Config:
     ``tokens``: name -> how many there are.  ``jobs`` 0: as many as processors.  ``remotes``, ``hosts``: some may have come
     with a branch; before one is used, trust.py is asked.  ``cache_remote``: where a run looks results up, '' for nowhere;
     ``cache_tier``: whose those are that this machine sends, '' for what follows from where it is.  ``price``: of a GB of the
-    cache for a month, in ``currency``."""
+    cache for a month, in ``currency``.  ``prices``: of machines and GPUs, by name."""
 
     cache: str
     links: tuple[LinkMode, ...] = ('reflink', 'copy')
@@ -73,6 +74,7 @@ class Config:
     cache_tier: str = ''
     price: float | None = None
     currency: str = 'USD'
+    prices: Mapping[str, Prices] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)
@@ -175,6 +177,12 @@ def _host(value: Any) -> Host:
     return read_host(value)
 
 
+def _prices(value: Any) -> Prices:
+    from mlops_cli.usage.prices import read_prices
+
+    return read_prices(value)
+
+
 # Setting -> (what a value means, or ValueError; what to do about a wrong one).
 READERS: Mapping[str, tuple[Callable[[Any], Any], str]] = {
     'cache.dir': (_cache_dir, 'such as cache: {dir: /srv/mlops-cache}'),
@@ -188,6 +196,7 @@ READERS: Mapping[str, tuple[Callable[[Any], Any], str]] = {
     TOKENS: (_count, 'such as tokens: {licence: 2}'),
     REMOTES: (_remote, 'such as remotes: {origin: {url: s3://bucket/prefix}}'),
     HOSTS: (_host, 'such as hosts: {gpu1: {url: ssh://ada@gpu1.example.org}}'),
+    PRICES: (_prices, 'such as prices: {gpu1: [{from: 2026-01-01, hour: 2.10}]}'),
 }
 KNOWN = tuple(READERS)
 
@@ -214,11 +223,12 @@ def load_config(root: Root, environ: Mapping[str, str], flags: Mapping[str, Any]
         values['cache.tier'],
         values['cache.price'] if values['cache.price'] != '' else None,
         values['currency'],
+        named(PRICES),
     )
 
 
 def load_settings(root: Root, environ: Mapping[str, str], flags: Mapping[str, Any] | None = None) -> dict[str, Setting]:
-    """Every setting with where its value comes from; tokens, remotes and hosts one by one, as ``tokens.<name>``.
+    """Every setting with where its value comes from; tokens, remotes, hosts and prices one by one, as ``tokens.<name>``.
 
     Raises as load_config."""
     return {name: found[0] for name, found in load_origins(root, environ, flags).items()}
@@ -303,17 +313,27 @@ def of_file(root: Root | None, data: bytes, file: str, tracked: bool, errors: li
             errors.append(UserError(f'{name} may not come with a branch', where=where, hint=hint))
             continue
         try:
-            if path[0] in (REMOTES, HOSTS):
-                from mlops_cli.records.destinations import check_name
-
-                check_name(path[1])
+            _check_name(*path)
             found.append(Setting(name, reader(value), file, where))
         except ValueError as error:
+            where = document.where((*path, *getattr(error, 'inside', ())))
             errors.append(UserError(f'{name} {error}', where=where, hint=hint))
     own = [setting for setting in found if setting.name in LOCAL_ONLY or setting.leads_out]
     if root is not None and file == layout.CONFIG_LOCAL and own:
         _refuse_tracked(root, file, errors)
     return found
+
+
+def _check_name(group: str, name: str = '') -> None:
+    """Raises ValueError for what nothing of that group can be called."""
+    if group in (REMOTES, HOSTS):
+        from mlops_cli.records.destinations import check_name
+
+        check_name(name)
+    elif group == PRICES:
+        from mlops_cli.usage.prices import check_name as check_priced
+
+        check_priced(name)
 
 
 def _refuse_tracked(root: Root, file: str, errors: list[UserError]) -> None:

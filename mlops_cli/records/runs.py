@@ -10,7 +10,7 @@ import math
 import re
 from collections.abc import Callable, Iterator, Mapping
 from itertools import islice
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from mlops_cli.core import layout
 from mlops_cli.core.canonical import canonical_bytes, document
@@ -25,6 +25,9 @@ from mlops_cli.core.units import plural
 from mlops_cli.fsio.durable import Batch
 from mlops_cli.fsio.paths import Root
 from mlops_cli.records.files import at, damaged, names_in, read_object, read_small, write_in_batch
+
+if TYPE_CHECKING:  # few runs have one
+    from mlops_cli.records.accounts import Account
 
 SCHEMA = 'mlops/run/v1'
 USAGE = ('cpu_seconds', 'memory_peak_bytes', 'read_bytes', 'write_bytes')
@@ -97,7 +100,8 @@ class Run:
     ``left_out``: how many metrics the record had no room for; they are in the store, with the results.
     ``fresh_stages``: (name, key, outs8) of the fresh ones; empty where there was no room for all, and in older records.
     ``values``: (file, key, value) of parameters that templates of its stages used; None in older records.
-    ``values_left_out``: how many of them are too long, or found no room."""
+    ``values_left_out``: how many of them are too long, or found no room.
+    ``account``: where its stages ran and what they spent, None where there is nothing to say."""
 
     id: str
     started: str
@@ -118,6 +122,7 @@ class Run:
     fresh_stages: tuple[tuple[str, Digest, str], ...] = ()
     values: tuple[tuple[str, str, Any], ...] | None = None
     values_left_out: int = 0
+    account: Account | None = None
 
     @property
     def short(self) -> str:
@@ -152,6 +157,8 @@ class Run:
             value['values'] = [list(item) for item in self.values]
         if self.values_left_out:
             value['values_left_out'] = self.values_left_out
+        if self.account is not None:
+            value |= self.account.to_json()
         return document(value)
 
 
@@ -287,6 +294,16 @@ class _Reader:
             seen.add(found.name)
             yield found
 
+    def account(self) -> Account | None:
+        if not self.found.keys() & {'places', 'earlier', 'spent'}:
+            return None
+        from mlops_cli.records import accounts
+
+        try:
+            return accounts.read(self.found, len(self.found['stages']))
+        except accounts.Wrong as error:
+            raise self.refuse(error, error.key, error.position) from error
+
     def fresh_stages(self) -> Iterator[tuple[str, Digest, str]]:
         seen = set()
         for position, (name, key, outs8) in enumerate(self.rows('fresh_stages', str, str, str)):
@@ -329,6 +346,7 @@ def decode(data: bytes, file: str) -> Run:
         tuple(reader.fresh_stages()) if 'fresh_stages' in reader.found else (),
         tuple((f, k, v) for f, k, v in reader.rows('values', str, str, object)) if 'values' in reader.found else None,
         reader.whole('values_left_out') if 'values_left_out' in reader.found else 0,
+        reader.account(),
     )
 
 

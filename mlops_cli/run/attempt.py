@@ -10,7 +10,7 @@ from mlops_cli.core import layout
 from mlops_cli.core.canonical import canonical_bytes
 from mlops_cli.core.classes import dataclass, field
 from mlops_cli.core.digest import Digest, digest_of
-from mlops_cli.core.job import Job, Lasting, Process
+from mlops_cli.core.job import COST, COST_SUFFIX, Job, Lasting, Process
 from mlops_cli.core.refs import ObjectRef
 from mlops_cli.fingerprint.environment import variables
 from mlops_cli.fingerprint.holes import parameter_in, part_of
@@ -95,7 +95,7 @@ def begin(session: Session, step: Step, draft: Draft, inputs: Mapping[str, Objec
         _inputs_in_place(session, identity, draft, inputs)
     before = {} if own else {path: session.held(path) for path in replaced(stage) if session.root.stat(path) is not None}
     clear = not own and not before
-    _announce(session, identity, stage, own, clear)
+    _announce(session, identity, stage, own, clear, host)
     taken: tuple[tuple[str, ObjectRef], ...] = ()
     try:
         if own:
@@ -104,6 +104,8 @@ def begin(session: Session, step: Step, draft: Draft, inputs: Mapping[str, Objec
         else:
             _clear(session, identity, stage, before)
         seen = environment(session, stage, step.manifest.digest, inputs, grant, number, own, host)
+        if not host:  # there it is set by who starts it
+            seen[COST] = os.path.join(session.root.path, f'{log}{COST_SUFFIX}')
     except BaseException:
         undo(session, identity, stage, step.manifest.digest, own, clear)
         raise
@@ -148,7 +150,7 @@ def _states(session: Session, draft: Draft, inputs: Mapping[str, ObjectRef]) -> 
     return found | {path: Held(ref, state_of(workspace, path, ignore=False), False) for path, ref in inputs.items()}
 
 
-def _announce(session: Session, identity: str, stage: Stage, own: str, clear: bool) -> None:
+def _announce(session: Session, identity: str, stage: Stage, own: str, clear: bool, host: str) -> None:
     """Tells the journal what a killed attempt leaves: outputs aside, a link to a checkpoint, or a folder of its own."""
     session.tell_journal(
         {
@@ -161,8 +163,18 @@ def _announce(session: Session, identity: str, stage: Stage, own: str, clear: bo
             'kind': 'run',
             'at': round(session.now(), 3),
             **({'clear': True} if clear else {}),
+            **_where(session, stage, host),
         }
     )
+
+
+def _where(session: Session, stage: Stage, host: str) -> dict[str, Any]:
+    """What a killed run's record has to say of where it ran."""
+    if not (host or stage.resources.gpus or session.origin.get('executor')):
+        return {}
+    from mlops_cli.run.accounting import place_of
+
+    return {'place': [*place_of(session, stage, host)]}
 
 
 def is_forced(step: Step) -> bool:

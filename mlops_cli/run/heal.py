@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager, suppress
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from mlops_cli import git
 from mlops_cli.core import layout
@@ -24,6 +24,9 @@ from mlops_cli.run.recover import Recovered, Undone, recover
 from mlops_cli.run.workbench import Workbench
 from mlops_cli.store import users
 from mlops_cli.store.results import ResultEntry
+
+if TYPE_CHECKING:
+    from mlops_cli.records.accounts import Account
 
 OURS = (layout.LOCAL, layout.CACHE)
 NAMED = 3  # paths of a stage
@@ -167,7 +170,8 @@ def _record_killed(bench: Workbench, records: Sequence[Mapping[str, Any]], who: 
     begun = {r['attempt']: r for r in records if r.get('do') == 'begin' and r.get('kind') == 'run'}
     ended = {r['attempt']: str(r['key']) for r in records if r.get('do') == 'end' and r.get('key')}
     entries = {attempt: _result(bench, key, str(first['run'])) for attempt, key in ended.items()}
-    stages = tuple(_stage_run(record['stage'], entries.get(attempt)) for attempt, record in begun.items())
+    last = {record['stage']: attempt for attempt, record in begun.items()}  # a record names a stage once
+    stages = tuple(_stage_run(name, entries.get(attempt)) for name, attempt in last.items())
     if not stages:
         return
     overlay, left_out = _values(first.get('set')), first.get('values_left_out')
@@ -192,9 +196,28 @@ def _record_killed(bench: Workbench, records: Sequence[Mapping[str, Any]], who: 
         metrics=numbers,
         values=_values(first['values']) if 'values' in first else None,
         values_left_out=left_out if isinstance(left_out, int) else 0,
+        account=_account([(begun[attempt], entries.get(attempt)) for attempt in last.values()]),
     )
     bench.runs.add(run, bench.batch)
     bench.batch.flush()  # the journal that told of it goes next
+
+
+def _account(stages: Sequence[tuple[Mapping[str, Any], ResultEntry | None]]) -> Account | None:
+    """Of each stage what the journal and its result say.  What those spent that have no result is not known."""
+    if not any(record.get('place') or (entry is not None and entry.usage.get('spent')) for record, entry in stages):
+        return None
+    from mlops_cli.records import accounts
+
+    rows: list[list[Any]] = []
+    spent: list[list[Any]] = []
+    for position, (record, entry) in enumerate(stages):
+        rows += [[*record['place'], [position]]] if isinstance(record.get('place'), list) else []
+        told = entry.usage.get('spent') if entry is not None else None
+        spent += [[position, *row] for row in told if isinstance(row, list)] if isinstance(told, list) else []
+    try:
+        return accounts.read({'places': rows, 'spent': spent}, len(stages))
+    except ValueError:  # written by another version
+        return None
 
 
 def _values(rows: Any) -> tuple[tuple[str, str, Any], ...]:

@@ -48,6 +48,7 @@ from mlops_cli.store.results import outputs_digest
 
 if TYPE_CHECKING:  # and what carries a run out is loaded when there is something to do
     from mlops_cli.executors.base import Executor
+    from mlops_cli.records.accounts import Account
     from mlops_cli.run.scheduler import Scheduler
     from mlops_cli.run.session import Session
 
@@ -59,6 +60,9 @@ LATER = (
     'mlops_cli.fingerprint.pyimports',
     'mlops_cli.yamlfile',
 )
+# The same, but for a run of which it is known that it takes no longer than a minute: few of those need it.
+MUCH_LATER = ('mlops_cli.run.accounting',)
+SHORT_SECONDS = 60.0
 NOT_LOOKED_UP = (
     '--no-cache looks no result up, but the workspace holds the right outputs already, so nothing had to be looked up; '
     'to run the stages all the same: mlops run --force'
@@ -332,7 +336,9 @@ def _scheduler(
     from mlops_cli.run.claims import Claims
     from mlops_cli.run.scheduler import Options, Scheduler
 
-    for name in LATER:
+    estimates = [step.estimate.typical for step in outlook.plan.steps if step.verdict in (Verdict.RUN, Verdict.MAYBE)]
+    quick = all(seconds is not None and seconds < SHORT_SECONDS for seconds in estimates)
+    for name in LATER if quick else (*LATER, *MUCH_LATER):
         import_module(name)
     available: Machine = machine(bench.config.tokens)
     options = Options(request.keep_going, interrupted, request.lock_timeout)
@@ -377,6 +383,7 @@ def _record(
         _versions(),
         fresh_stages=tuple(_fresh(settled, steps)),
         values=_values(bench, [name for name, one in settled.items() if one.state is not State.SKIPPED]),
+        account=_account(bench, session, rows, request),
     )
     record = ''
     if any(one.state not in (State.FRESH, State.SKIPPED) for one in settled.values()):
@@ -389,6 +396,16 @@ def _record(
         session.emit(note)
     pins = tuple(one.pin for one in settled.values() if one.pin)
     return Report(outlook.plan, settled, seconds, run, saved, ended, pins, record, lines, steps)
+
+
+def _account(bench: Workbench, session: Session, rows: Sequence[StageRun], request: Request) -> Account | None:
+    """What follows from the pipeline alone is not known of a stage on this machine without GPUs: most runs need no account."""
+    stages = [(stage, host_of(stage, request.host)) for row in rows for stage in (bench.pipeline.stages[row.name],)]
+    if not (session.tallies or session.origin.get('executor') or any(host or one.resources.gpus for one, host in stages)):
+        return None
+    from mlops_cli.run.accounting import account_of
+
+    return account_of(session, rows, stages)
 
 
 def _versions() -> dict[str, str]:

@@ -36,6 +36,16 @@ def machine(tokens: Mapping[str, int], environ: Mapping[str, str] = os.environ) 
     )
 
 
+def card_models() -> list[str]:
+    """What each card calls itself, as its driver says; none where it does not."""
+    try:
+        texts = [_read(os.path.join(NVIDIA, name, 'information')) for name in sorted(os.listdir(NVIDIA))]
+    except OSError:
+        return []
+    lines = [line.partition(':') for text in texts for line in text.splitlines()]
+    return [value.strip() for name, _, value in lines if name.strip() == 'Model' and value.strip()]
+
+
 def _cards() -> int:
     try:
         return len(os.listdir(NVIDIA))

@@ -415,8 +415,11 @@ class Scheduler:
             and not self.stopping
             and settled.event is not None
         ):
+            from mlops_cli.run.accounting import tried
+
             cause = cause_of(settled.event)
             if not retry.causes or cause in retry.causes:
+                tried(self.session, settled)
                 self.session.emit(_retried(settled, progress.tries, retry.maximum + 1))
                 self._queue(name)
                 return

@@ -6,7 +6,7 @@ import os
 import threading
 from collections.abc import Callable, Mapping
 from functools import cached_property
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from mlops_cli.core.classes import dataclass, field
 from mlops_cli.core.events import Event, Note
@@ -30,13 +30,17 @@ from mlops_cli.run.logs import RunLogs
 from mlops_cli.store.local import LocalStore
 from mlops_cli.store.results import Results
 
+if TYPE_CHECKING:
+    from mlops_cli.records.accounts import Tally
+
 
 @dataclass(frozen=True)
 class Session:
     """``run``: the id.  ``overlay``: (file, key) -> value of a trial, which leaves the workspace alone.
     ``isolate``, ``host``: override the stages' own, unless empty.  ``adopts``: what another run has
     begun on a host counts.  ``now``: seconds since 1970.  ``environ``: what stages inherit.
-    ``redact``: takes secrets out of a text.  ``trees``: files -> the tree of them that is stored already."""
+    ``redact``: takes secrets out of a text.  ``trees``: files -> the tree of them that is stored already.
+    ``tallies``: stage -> what there is to say of it so that its cost can be told (accounting.py)."""
 
     run: str
     root: Root
@@ -62,6 +66,7 @@ class Session:
     adopts: bool = True
     lock: threading.Lock = field(default_factory=threading.Lock)
     trees: dict[tuple[tuple[str, ObjectRef], ...], ObjectRef] = field(default_factory=dict)
+    tallies: dict[str, Tally] = field(default_factory=dict)
     heal: Callable[[], None] = lambda: None  # undoes other runs that were killed meanwhile, if nothing of them lives
 
     @cached_property

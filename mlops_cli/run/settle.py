@@ -14,7 +14,7 @@ from mlops_cli.core.clock import iso
 from mlops_cli.core.digest import digest_of
 from mlops_cli.core.errors import ExitCode, UserError
 from mlops_cli.core.events import StageEnded
-from mlops_cli.core.job import Outcome
+from mlops_cli.core.job import COST_SUFFIX, Outcome
 from mlops_cli.core.patterns import pattern
 from mlops_cli.core.refs import ObjectRef
 from mlops_cli.core.units import show_size
@@ -50,7 +50,7 @@ Metrics = tuple[tuple[str, str, float | int], ...]
 @dataclass(frozen=True, slots=True)
 class Taken:
     """Outputs that are in the store.  ``added``: what the index may remember; ``error``: why they could not be taken.
-    ``stopped``: they were not waited for."""
+    ``stopped``: they were not waited for.  ``spent``: what it said that it spent, as plain JSON."""
 
     outputs: tuple[tuple[str, ObjectRef], ...] = ()
     numbers: Metrics = ()
@@ -58,6 +58,7 @@ class Taken:
     added: tuple[Added, ...] = ()
     error: UserError | None = None
     stopped: bool = False
+    spent: tuple[Any, ...] = ()
 
 
 class Unwanted(Exception):
@@ -141,6 +142,7 @@ def settle(session: Session, attempt: Attempt, outcome: Outcome, taken: Taken | 
     """What the attempt came to.  ``taken``: its outputs, if it ended well and made them all.
 
     Raises OSError and UserError when this machine cannot store the result; the attempt is then undone."""
+    spent = _spent(session, attempt)
     if outcome.ending == 'cancelled' or (taken is not None and taken.stopped):
         return _failed(session, attempt, outcome, 'interrupted', state=State.INTERRUPTED)
     if not outcome.succeeded:
@@ -178,7 +180,7 @@ def settle(session: Session, attempt: Attempt, outcome: Outcome, taken: Taken | 
         )
     if outcome.killed:
         taken = replace(taken, notes=(*taken.notes, f'left {outcome.killed} processes behind, which were ended'))
-    return _record(session, attempt, outcome, taken, code=changed, again=again)
+    return _record(session, attempt, outcome, replace(taken, spent=spent), code=changed, again=again)
 
 
 def _of_the_host(attempt: Attempt, outcome: Outcome) -> bool:
@@ -257,7 +259,7 @@ def _entry(session: Session, attempt: Attempt, outcome: Outcome, taken: Taken, s
         sources=sources,
         environment=_environment(session, attempt),
         origin=dict(session.origin),
-        usage={**outcome.usage.to_json(), **_series(session, attempt)},
+        usage={**outcome.usage.to_json(), **_series(session, attempt), **({'spent': [*taken.spent]} if taken.spent else {})},
         code_bytes=tuple(sorted(attempt.draft.code.items())),
         suspect=suspect,
     )
@@ -272,6 +274,17 @@ def _log(session: Session, attempt: Attempt) -> ObjectRef:
             session.logs.kept_nothing = True
         return NOTHING
     return session.store.add_file(session.root, attempt.log)
+
+
+def _spent(session: Session, attempt: Attempt) -> tuple[Any, ...]:
+    """What it said that it spent, if anything."""
+    path = f'{attempt.log}{COST_SUFFIX}'
+    facts = session.logs.stat(path)
+    if facts is None or not S_ISREG(facts.st_mode) or not facts.st_size:
+        return ()
+    from mlops_cli.run.accounting import take_spent
+
+    return tuple(one.to_json() for one in take_spent(session, attempt.stage.name, path))
 
 
 def _series(session: Session, attempt: Attempt) -> dict[str, Any]:

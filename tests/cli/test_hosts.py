@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import shutil
 import signal
@@ -139,9 +140,27 @@ def test_each_stage_gets_a_card_of_its_own(project: Project, tmp_path: Path, tmp
         for sign in (tmp_path / 'now').read_text().split():
             level.append(level[-1] + (1 if sign == '+' else -1))
         assert max(level) == 2
+        (file,) = (project.path / '.mlops/runs').rglob('*.json')
+        found = json.loads(file.read_text())
+        names = [stage[0] for stage in found['stages']]
+        places = {names[n]: (host, gpus, kind) for host, gpus, kind, of in found['places'] for n in of}
+        assert places == {**{f's{n}': ('cards', 1, 'H200') for n in range(4)}, 'both': ('cards', 2, 'H200')}
         project.write('pipeline.yaml', 'stages:\n  s: {cmd: "true", host: cards, resources: {gpus: 3}}\n')
         refused = project.mlops('run', code=2)
         assert '3 GPUs are asked for, and there are 2' in ' '.join(refused.out.split())
+
+
+def test_what_a_stage_spent_there_comes_back(project: Project) -> None:
+    say = 'echo "{\\"item\\": \\"tokens\\", \\"amount\\": 0.5, \\"currency\\": \\"USD\\"}" >> "$MLOPS_COST"'
+    project.write('train.sh', f'{say}\n{say}\nsleep 1.2\n{TRAIN}')
+    project.mlops('run', '--host', 'gpu1')
+    (file,) = (project.path / '.mlops/runs').rglob('*.json')
+    found = json.loads(file.read_text())
+    assert found['spent'] == [[1, 'tokens', '', None, 1.0, 'USD']] and found['places'] == [['gpu1', 0, '', [0, 1]]]
+    project.write('train.sh', f'{say}\nexit 3\n')
+    project.mlops('run', '--host', 'gpu1', code=1)
+    found = json.loads(sorted((project.path / '.mlops/runs').rglob('*.json'))[-1].read_text())
+    assert found['spent'] == [[0, 'tokens', '', None, 0.5, 'USD']] and found['ended'] == 'failed'
 
 
 def test_a_stage_that_nobody_thought_would_run_goes_to_its_host(project: Project, tmp_path: Path) -> None:

@@ -62,6 +62,19 @@ def test_flag_before_variable_before_local_before_own_before_team_before_default
     assert seen == [0, 1, 2, 3, 4, 5]
 
 
+def test_prices_are_read_one_by_one_and_told_by_their_place(root: Root) -> None:
+    write(root, layout.CONFIG, 'prices:\n  gpu1.example.org: {hour: 2}\n  NVIDIA L4: [{from: 2026-01-01, gpu_hour: 0.8}]\n')
+    write(root, layout.CONFIG_LOCAL, 'prices:\n  gpu1.example.org: {hour: 3}\n')
+    found = load(root).prices
+    assert sorted(found) == ['NVIDIA L4', 'gpu1.example.org']
+    assert found['gpu1.example.org'].periods[0].amounts == {'hour': 3.0}
+    write(root, layout.CONFIG_LOCAL, 'prices:\n  gpu1:\n    - {hour: 3}\n    - {from: 2026-01-01, hour: x}\n  "": {hour: 1}\n')
+    with pytest.raises(UserErrors) as caught:
+        load(root)
+    places = [(error.where.line, error.where.column) for error in caught.value.errors if error.where]
+    assert places == [(4, 32), (5, 7)]
+
+
 @pytest.mark.parametrize(
     ('setting', 'variable', 'text', 'value'),
     [
@@ -329,6 +342,7 @@ def test_every_setting_is_on_the_page_with_its_default_and_whether_it_is_refused
         'currency': 'USD',
         'remotes': '{}',
         'hosts': '{}',
+        'prices': '{}',
         'tokens': '{}',
     }
 

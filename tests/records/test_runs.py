@@ -20,7 +20,9 @@ from mlops_cli.core.errors import ExitCode, UserError
 from mlops_cli.fsio.durable import Batch
 from mlops_cli.fsio.paths import Root
 from mlops_cli.records import runs as module
+from mlops_cli.records.accounts import Account
 from mlops_cli.records.runs import ENDINGS, STATES, USAGE, Run, Runs, StageRun, decode, fitted
+from mlops_cli.usage.spending import Spent
 
 PAGE = Path(__file__).resolve().parents[2] / 'docs' / 'formats' / 'runs.md'
 KEY = digest_of(b'key')
@@ -71,7 +73,8 @@ def test_the_page_shows_a_record_that_is_one() -> None:
 def test_every_key_is_on_the_page_and_no_other() -> None:
     table = PAGE.read_text().partition('| key | value |')[2].partition('\n\n')[0]
     named = {name for row in table.splitlines() for name in re.findall('`([a-z_]+)`', row.split('|')[1] if '|' in row else '')}
-    full = replace(RUN, left_out=1, fresh_stages=(('a', KEY, ''),), values=(), values_left_out=1)
+    account = Account({0: ('gpu1', 1, '')}, {0: (1, 1.0, 1.0)}, {0: (Spent('tokens', '', 1, None, ''),)})
+    full = replace(RUN, left_out=1, fresh_stages=(('a', KEY, ''),), values=(), values_left_out=1, account=account)
     assert named == json.loads(full.encode()).keys()
 
 

@@ -22,6 +22,7 @@ from mlops_cli.fsio.paths import Root
 from mlops_cli.records import config_edit, trust
 from mlops_cli.records.config import DEFAULTS, LOCAL_ONLY, VARIABLES, Setting, load_origins
 from mlops_cli.records.destinations import Host, Remote
+from mlops_cli.usage.prices import Prices
 
 WAIT_SECONDS = 10.0
 
@@ -73,7 +74,7 @@ def get(name: Name, json: options.Json = False) -> int:
     """
     with _project() as root:
         row = _row_of(root, name)
-    part = name.split('.')[2:]
+    part = config_edit.path_of(name)[2:]
     value = row.value.value.to_json().get(part[0]) if part else row.value.value
     if part and value is None:
         raise UserError(f'{name} is not set', hint=f'mlops config get {name.rpartition(".")[0]}')
@@ -186,6 +187,6 @@ def _flat(row: Row) -> dict[str, Any]:
 
 
 def _plain(value: Any) -> Any:
-    if isinstance(value, Remote | Host):
+    if isinstance(value, Remote | Host | Prices):
         return value.to_json()
     return list(value) if isinstance(value, tuple) else value
