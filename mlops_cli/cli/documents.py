@@ -93,7 +93,7 @@ def uncommitted_document(one: Uncommitted) -> dict[str, Any]:
     return {'records': list(one.records), 'files': list(one.files), 'data': list(one.data), 'ignored': list(one.ignored)}
 
 
-def settled_document(one: Settled, step: Step | None = None) -> dict[str, Any]:
+def settled_document(one: Settled, step: Step | None = None, cost: dict[str, Any] | None = None) -> dict[str, Any]:
     """``step``: what was decided about the stage, which tells of a restored result where it comes from."""
     event = one.event
     restored = step if step is not None and str(one.state) == 'restored' else None
@@ -104,7 +104,7 @@ def settled_document(one: Settled, step: Step | None = None) -> dict[str, Any]:
         'seconds': round(one.seconds, 3),
         'exit_code': one.exit_code,
         'usage': dict(one.usage),
-        'cost': {},
+        'cost': cost or {},
         'log': event.log if event else '',
         'outputs': [ref_document(path, ref) for path, ref in one.outputs],
         'metrics': {f'{file}:{name}': value for file, name, value in event.metrics} if event else {},
@@ -118,12 +118,24 @@ def settled_document(one: Settled, step: Step | None = None) -> dict[str, Any]:
 
 
 def run_document(report: Report) -> dict[str, Any]:
+    costs, total = _costs(report)
     return {
         'schema': 'mlops/run/v1',
         'run': report.run.id if report.run else None,
         'ended': report.ended,
-        'stages': [settled_document(one, report.steps.get(one.stage)) for one in report.settled.values()],
+        'stages': [
+            settled_document(one, report.steps.get(one.stage), costs.get(one.stage)) for one in report.settled.values()
+        ],
         'seconds': round(report.seconds, 3),
         'saved_seconds': round(report.saved_seconds, 3),
+        'cost': total,
         'record': report.record,
     }
+
+
+def _costs(report: Report) -> tuple[dict[str, dict[str, Any]], dict[str, Any]]:
+    if not report.costs:
+        return {}, {}
+    from mlops_cli.cli.screens.costs import cost_document, total_document
+
+    return {name: cost_document(one) for name, one in report.costs.items()}, total_document(report.costs.values())

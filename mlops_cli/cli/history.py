@@ -15,7 +15,7 @@ from mlops_cli.experiments.past import open_history
 from mlops_cli.fsio.paths import Root
 from mlops_cli.pipeline.kept import load
 from mlops_cli.pipeline.spec import Pipeline
-from mlops_cli.records.config import load_config
+from mlops_cli.records.config import Config, load_config
 from mlops_cli.records.history import History
 from mlops_cli.records.kept import Kept
 
@@ -28,6 +28,7 @@ class Opened:
     history: History
     pipeline: Pipeline | None
     kept: Kept
+    config: Config
 
 
 @contextmanager
@@ -43,9 +44,10 @@ def history() -> Iterator[Opened]:
             reading.words = f'reading {what} for the first time: {done:,} of {every:,}'
             shown.step()
 
-        found = open_history(root, load_config(root, os.environ), os.environ, progress)
+        config = load_config(root, os.environ)
+        found = open_history(root, config, os.environ, progress)
         stack.callback(found.database.close)
-        yield Opened(root, found, _pipeline(folder), Kept(root))
+        yield Opened(root, found, _pipeline(folder), Kept(root), config)
 
 
 class _Reading:

@@ -61,6 +61,11 @@ def plural(count: int, noun: str, many: str = '') -> str:
     return f'{count:,} {noun}' if count == 1 else f'{count:,} {many or noun + "s"}'
 
 
+def show_money(amount: float, currency: str) -> str:
+    """``12.30 EUR``; what is less than a hundredth with one digit."""
+    return f'{amount:,.2f} {currency}' if amount >= 0.005 or not amount else f'{amount:.1g} {currency}'
+
+
 def show_number(figure: float | int) -> str:
     """A metric, as many digits as people read."""
     if isinstance(figure, int):

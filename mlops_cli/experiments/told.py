@@ -15,6 +15,7 @@ from mlops_cli.git import commits
 from mlops_cli.plan.facts import Facts
 from mlops_cli.plan.model import Blessing, Reason
 from mlops_cli.plan.reasons import reasons_for
+from mlops_cli.records.costs import book_of, costs_of, says_costs
 from mlops_cli.records.earlier import Earlier, before
 from mlops_cli.records.kept import Keep, Kept
 from mlops_cli.records.runs import Run, StageRun
@@ -22,6 +23,7 @@ from mlops_cli.run.logs import logs_of
 from mlops_cli.run.outlook import facts_of
 from mlops_cli.run.workbench import Workbench
 from mlops_cli.store.tree import find
+from mlops_cli.usage.cost import Cost
 
 
 @dataclass(frozen=True)
@@ -42,7 +44,8 @@ class StageTold:
 
 @dataclass(frozen=True)
 class Told:
-    """``edited``: source files that were not as the commit has them; None where that cannot be told."""
+    """``edited``: source files that were not as the commit has them; None where that cannot be told.  ``costs``: beside each
+    stage, None where it did not run; empty where nobody says what anything costs."""
 
     run: Run
     point: Point
@@ -50,6 +53,7 @@ class Told:
     kept: tuple[Keep, ...]
     described: commits.Described | None
     edited: tuple[str, ...] | None
+    costs: tuple[Cost | None, ...] = ()
 
 
 def tell(bench: Workbench, run: Run) -> Told:
@@ -62,7 +66,9 @@ def tell(bench: Workbench, run: Run) -> Told:
         history.database.close()
     stages = tuple(_stage(bench, run, one, point.stages[one.name], earlier.get(one.name)) for one in run.stages)
     described = commits.describe(bench.root.path, run.commit) if run.commit else None
-    return Told(run, point, stages, Kept(bench.root).of(run.id), described, edited(bench, run, point))
+    book = book_of(bench.config)
+    costs = tuple(costs_of(run, book)) if says_costs(run, book) else ()
+    return Told(run, point, stages, Kept(bench.root).of(run.id), described, edited(bench, run, point), costs)
 
 
 def _stage(bench: Workbench, run: Run, one: StageRun, point: StagePoint, earlier: Earlier | None) -> StageTold:

@@ -51,6 +51,7 @@ if TYPE_CHECKING:  # and what carries a run out is loaded when there is somethin
     from mlops_cli.records.accounts import Account
     from mlops_cli.run.scheduler import Scheduler
     from mlops_cli.run.session import Session
+    from mlops_cli.usage.cost import Cost
 
 # What a run may come to need: loaded before it begins, as another version may be installed while it goes on.
 LATER = (
@@ -395,7 +396,18 @@ def _record(
     for note in remarks(session.run, settled, steps, bench.accepted.of_key, outlook.facts.maker):
         session.emit(note)
     pins = tuple(one.pin for one in settled.values() if one.pin)
-    return Report(outlook.plan, settled, seconds, run, saved, ended, pins, record, lines, steps)
+    report = Report(outlook.plan, settled, seconds, run, saved, ended, pins, record, lines, steps)
+    return replace(report, costs=_costs(bench, run))
+
+
+def _costs(bench: Workbench, run: Run) -> dict[str, Cost]:
+    if not bench.config.prices and run.account is None:
+        return {}
+    from mlops_cli.records.costs import book_of, costs_of, says_costs
+
+    book = book_of(bench.config)
+    found = zip(run.stages, costs_of(run, book), strict=True) if says_costs(run, book) else ()
+    return {one.name: cost for one, cost in found if cost is not None}
 
 
 def _account(bench: Workbench, session: Session, rows: Sequence[StageRun], request: Request) -> Account | None:

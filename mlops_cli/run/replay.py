@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import os
 from collections.abc import Iterator, Mapping
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from mlops_cli.core.clock import check_moment, iso
 from mlops_cli.core.events import Event, RunEnded, RunStarted, StageEnded, event_of
@@ -15,6 +15,9 @@ from mlops_cli.records.runs import Run
 from mlops_cli.run.live import open_events
 from mlops_cli.run.report import Report, Settled
 from mlops_cli.run.states import State
+
+if TYPE_CHECKING:  # most runs have none
+    from mlops_cli.usage.cost import Cost
 
 PIECE = 4 << 20  # bytes that are read at once
 LINE = 64 << 20  # bytes of a line that is still one of ours
@@ -46,7 +49,18 @@ def report_document(report: Report) -> dict[str, Any]:
         'edges': {name: list(report.plan.edges.get(name, ())) for name in (*failed, *missed)},
         'steps': {name: step for name, one in report.settled.items() if (step := _step(one, report.steps.get(name)))},
         'exit_code': int(report.exit_code),
+        **_cost(report),
     }
+
+
+def _cost(report: Report) -> dict[str, Any]:
+    """Of all stages together; nothing where nobody says what anything costs."""
+    if not report.costs:
+        return {}
+    from mlops_cli.usage.cost import added
+
+    amounts, unknown = added(report.costs.values())
+    return {'cost': amounts, 'cost_unknown': unknown}
 
 
 def _step(one: Settled, step: Step | None) -> dict[str, Any]:
@@ -100,7 +114,19 @@ def report_of(run: str, document: Mapping[str, Any], ended: Mapping[str, StageEn
         str(document['record']),
         steps=steps,
         stopped_by={129: 1, 143: 15}.get(document['exit_code'], 0),
+        costs=_costs_of(document),
     )
+
+
+def _costs_of(document: Mapping[str, Any]) -> dict[str, Cost]:
+    """As many as it says are not known, with the sum of all in the first one."""
+    if not isinstance(found := document.get('cost'), dict):
+        return {}
+    from mlops_cli.usage.cost import Cost
+
+    amounts = {str(currency): float(amount) for currency, amount in found.items()}
+    unknown = min(int(document['cost_unknown']), len(document['stages']))
+    return {'': Cost(amounts)} | {str(number): Cost({}, 'what it cost') for number in range(unknown)}
 
 
 def _settled(

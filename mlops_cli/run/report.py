@@ -14,6 +14,7 @@ if TYPE_CHECKING:
     from mlops_cli.core.refs import ObjectRef
     from mlops_cli.plan.model import Plan, Rival, Step
     from mlops_cli.records.runs import Run
+    from mlops_cli.usage.cost import Cost
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,7 +36,8 @@ class Settled:
 @dataclass(frozen=True, slots=True)
 class Report:
     """What came of it.  ``run`` None: there was nothing to do.  ``saved_seconds``: what restored stages once took.
-    ``stopped_by``: the number of the signal that it was stopped by, 0 for that of Ctrl-C."""
+    ``stopped_by``: the number of the signal that it was stopped by, 0 for that of Ctrl-C.  ``costs``: of the stages that ran,
+    where anybody says what something costs."""
 
     plan: Plan
     settled: Mapping[str, Settled]
@@ -48,6 +50,7 @@ class Report:
     ignored: tuple[str, ...] = ()
     steps: Mapping[str, Step] = field(default_factory=dict)
     stopped_by: int = 0
+    costs: Mapping[str, Cost] = field(default_factory=dict)
 
     def count(self, *states: State) -> int:
         return sum(one.state in states for one in self.settled.values())

@@ -2,10 +2,15 @@
 
 from __future__ import annotations
 
+import csv
+import re
 from pathlib import Path
 
 import pytest
 
+from mlops_cli.cli.screens import run_lines
+from mlops_cli.fsio.paths import Root
+from mlops_cli.run.replay import Follower
 from tests.support.project import Project
 
 PRICES = """\
@@ -72,3 +77,105 @@ def test_prices_make_nothing_out_of_date(project: Project) -> None:
     project.mlops('run')
     project.write('.mlops/config.yaml', PRICES)
     assert project.mlops('status', '--exit-code').code == 0
+
+
+# What runs cost
+
+SAY = 'printf "{\\"item\\": \\"tokens\\", \\"amount\\": 0.25, \\"currency\\": \\"USD\\"}\\n" >> "$MLOPS_COST"'
+PIPELINE = f"""\
+stages:
+  prepare: {{cmd: 'sleep 0.5; {SAY}; echo > table', outs: [table]}}
+  train:
+    matrix: {{seed: [1, 2]}}
+    cmd: 'sleep 0.5; echo ${{item.seed}} > m${{item.seed}}'
+    deps: [table]
+    outs: ['m${{item.seed}}']
+"""
+
+
+@pytest.fixture
+def paid(project: Project) -> Project:
+    """A second here costs one euro."""
+    project.write('pipeline.yaml', PIPELINE)
+    project.write('.mlops/config.yaml', 'currency: EUR\nprices: {here: {hour: 3600}}\n')
+    return project
+
+
+def test_a_run_says_what_it_cost(paid: Project) -> None:
+    said = paid.mlops('run', '-j', '2').out
+    found = re.search(r'Cost ([\d.]+) EUR, 0\.25 USD\.', said)
+    assert found and 1.0 <= float(found[1]) <= 5.0
+    whole = paid.mlops('runs', 'show', '--json').json
+    assert whole['cost']['unknown'] == 0 and whole['cost']['amounts']['USD'] == 0.25
+    run = paid.mlops('runs', 'list', '--json').json['rows'][0]
+    assert run['cost'] == whole['cost']['amounts']['EUR'] <= whole['seconds'] + 0.01  # two at once, and one machine
+    assert (run['currency'], run['cost_known']) == ('EUR', False)  # some of it was paid in dollars
+    parts = [one['cost']['amounts']['EUR'] for one in whole['stages']]
+    assert sum(parts) == pytest.approx(run['cost'], abs=1e-5) and len(parts) == 3
+    table = paid.mlops('runs', 'show').out
+    assert '0.25 USD' in table and 'COST' in table
+
+
+def test_the_document_of_a_run_says_it_too(paid: Project) -> None:
+    found = paid.mlops('run', '--json').json
+    costs = {one['name']: one['cost'] for one in found['stages']}
+    assert costs['prepare']['known'] and costs['prepare']['prices'] == ['here'] and costs['prepare']['amounts']['USD'] == 0.25
+    assert found['cost']['amounts']['EUR'] == pytest.approx(sum(one['amounts']['EUR'] for one in costs.values()), abs=1e-5)
+
+
+def test_where_nobody_says_what_anything_costs_nothing_is_said(project: Project) -> None:
+    assert 'Cost' not in project.mlops('run').out
+    assert 'cost' not in project.mlops('runs', 'show').out.lower()
+    found = project.mlops('runs', 'show', '--json').json
+    assert found['cost'] == {} and found['stages'][0]['cost'] == {}
+    assert 'cost' not in project.mlops('runs', 'list', '--json').json['rows'][0]
+
+
+def test_what_has_no_price_is_unknown(paid: Project) -> None:
+    paid.write('.mlops/config.yaml', 'prices: {elsewhere: {hour: 1}}\n')
+    assert 'Cost 0.25 USD and what is not known of 3 stages.' in paid.mlops('run').out
+    out = paid.mlops('cost').out
+    assert re.search(r'note: nobody says what \S+ cost \(3 stages\)', out) and '?' in out
+    rows = {row['stage']: row for row in paid.mlops('cost', 'report', '--json').json['rows']}
+    assert rows['train']['amount'] is None and rows['train']['unknown'] == 2
+    paid.write('.mlops/config.yaml', 'prices: {here: {hour: 3600}}\n')  # and once somebody says it, it counts
+    assert 'nobody says' not in paid.mlops('cost').out
+
+
+def test_a_report_adds_up(paid: Project) -> None:
+    paid.mlops('run')
+    for path in ('table', 'm1'):
+        (paid.path / path).unlink()
+    paid.mlops('run')  # restores both
+    found = paid.mlops('cost', 'report', '--json').json
+    rows = {(row['stage'], row['currency']): row for row in found['rows']}
+    assert set(rows) == {('prepare', 'EUR'), ('prepare', 'USD'), ('train', 'EUR')}
+    assert (rows['train', 'EUR']['stages'], rows['train', 'EUR']['restored']) == (2, 1)
+    assert rows['prepare', 'USD']['amount'] == rows['prepare', 'USD']['saved_amount'] == 0.25
+    total = {row['currency']: row for row in found['total']}
+    for name in ('amount', 'stages', 'seconds', 'saved_amount', 'saved_seconds', 'restored'):
+        assert total['EUR'][name] == pytest.approx(sum(row[name] for key, row in rows.items() if key[1] == 'EUR'), abs=1e-5)
+    text = paid.mlops('cost', 'report', '--csv').out
+    assert [row['stage'] for row in csv.DictReader(text.splitlines())] == [row['stage'] for row in found['rows']]
+    assert 'The cache spared 2 stages' in paid.mlops('cost').out
+    for by in ('run', 'branch', 'user', 'month', 'host'):
+        assert paid.mlops('cost', 'report', '--by', by, '--json').json['rows'][0][by] is not None
+    assert paid.mlops('cost', 'report', '--since', '2999-01-01').out == 'Nothing ran.\n'
+    assert paid.mlops('cost', 'report', '--since', 'x', code=2)
+
+
+def test_a_damaged_record_is_told_and_the_rest_counts(paid: Project) -> None:
+    paid.mlops('run')
+    paid.write('.mlops/runs/2026-01/20260101T000000Z-00000000.json', '{')
+    said = paid.mlops('cost')
+    assert 'is left out' in said.err and 'train' in said.out
+
+
+def test_who_follows_a_run_is_told_what_it_cost(paid: Project) -> None:
+    said = paid.mlops('run').out
+    (file,) = (paid.path / '.mlops/runs').rglob('*.json')
+    with Root(str(paid.path)) as root, Follower(root, file.stem) as follower:
+        list(follower.poll())
+    assert follower.report is not None
+    cost = re.search('Cost .*', said)
+    assert cost and run_lines.summary(follower.report).endswith(cost[0])

@@ -15,8 +15,8 @@ from mlops_cli.core import layout
 from mlops_cli.core.digest import digest_of
 from mlops_cli.core.errors import UserError
 from mlops_cli.records.accounts import NAMES, Account
+from mlops_cli.records.costs import works
 from mlops_cli.records.runs import Run, StageRun, decode, fitted
-from mlops_cli.records.works import works
 from mlops_cli.usage.prices import Place
 from mlops_cli.usage.spending import Spent
 

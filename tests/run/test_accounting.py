@@ -12,7 +12,7 @@ from typing import Any
 
 import pytest
 
-from mlops_cli.records.works import works
+from mlops_cli.records.costs import works
 from mlops_cli.run import machine
 from mlops_cli.usage.spending import Spent
 from tests.support.project import Project

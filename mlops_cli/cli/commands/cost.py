@@ -1,24 +1,83 @@
-"""``mlops cost``: what machines cost."""
+"""``mlops cost``: what machines and runs cost."""
 
 from __future__ import annotations
 
 import os
 import sys
 import time
+from enum import StrEnum
+from typing import Annotated
 
 from mlops_cli.cli import context, exits, options
-from mlops_cli.cli.console import out_lines, print_json, width
+from mlops_cli.cli.console import out, out_lines, print_json, width
 from mlops_cli.cli.finding import project_folder
 from mlops_cli.cli.folder import Folder
+from mlops_cli.cli.problems import tell_problems
 from mlops_cli.cli.screens.config import origin
 from mlops_cli.cli.screens.cost_prices import Entry, price_lines, price_rows
+from mlops_cli.cli.screens.cost_report import csv_text, report_lines, report_rows
+from mlops_cli.cli.when import moment
 from mlops_cli.core.clock import iso
 from mlops_cli.core.errors import ExitCode
+from mlops_cli.experiments.ledger import ledger
 from mlops_cli.fsio.paths import Root
-from mlops_cli.records.config import HOSTS, PRICES, Setting, load_settings
+from mlops_cli.records.config import HOSTS, PRICES, Setting, load_config, load_settings
+from mlops_cli.records.costs import book_of
+from mlops_cli.records.history import Problem, problem_of
+from mlops_cli.records.runs import Runs
 from mlops_cli.usage.prices import is_stale
 
-app = Folder('What machines cost: prices.')
+app = Folder('What stages cost: report (also without a command), prices.', helps=False)
+
+
+class By(StrEnum):
+    STAGE = 'stage'
+    RUN = 'run'
+    BRANCH = 'branch'
+    USER = 'user'
+    MONTH = 'month'
+    HOST = 'host'
+
+
+Since = Annotated[str | None, options.Option('--since', metavar='WHEN', help='Not before: 2026-11-20, 2h, 3d, 1w, today.')]
+
+
+@app.command('report', epilog=exits.line(ExitCode.REFUSED))
+def report(
+    by: Annotated[By, options.Option('--by', help='What is added up.')] = By.STAGE,
+    since: Since = None,
+    until: Annotated[str | None, options.Option('--until', metavar='WHEN', help='Not after: the same.')] = None,
+    csv: Annotated[bool, options.Option('--csv', help='As CSV on standard output.')] = False,
+    json: options.Json = False,
+) -> int:
+    """What all recorded runs cost at the prices of their days, what the cache spared, and what is not known.
+
+    Example:  mlops cost report --by month
+    """
+    now = time.time()
+    first = moment(since, now, '--since') if since is not None else None
+    last = moment(until, now, '--until', end=True) if until is not None else None
+    problems: list[Problem] = []
+    with Root(project_folder()) as root:
+        book = book_of(load_config(root, os.environ))
+        found = ledger(Runs(root).newest(lambda error: problems.append(problem_of(error))), book, by, first, last)
+    tell_problems(tuple(problems))
+    rows = found.sorted(by, book.currency)
+    if json:
+        total = list(report_rows([found.total], by, book.currency)) if rows else []
+        unknown = [{'why': why, 'stages': count} for why, count in sorted(found.why.items())]
+        print_json({
+            'schema': 'mlops/cost-report/v1', 'by': str(by), 'rows': list(report_rows(rows, by, book.currency)), 'total': total,
+            'unknown': unknown,
+        })  # fmt: skip
+    elif csv:
+        out(csv_text(list(report_rows(rows, by, book.currency))).removesuffix('\n'))
+    else:
+        out_lines(list(report_lines(found, rows, by, book.currency, width(sys.stdout))))
+    return ExitCode.DONE
+
+
+app.alone = report
 
 
 @app.command('prices', epilog=exits.line(ExitCode.REFUSED))

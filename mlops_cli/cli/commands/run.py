@@ -157,6 +157,7 @@ def detached_document(one: Begun) -> dict[str, Any]:
         'stages': [],
         'seconds': 0.0,
         'saved_seconds': 0.0,
+        'cost': {},
         'record': '',
         'pid': one.pid,
     }

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import sys
 import time
+from collections.abc import Sequence
 from typing import TYPE_CHECKING, Annotated, Any
 
 from mlops_cli.cli import context, exits, options
 from mlops_cli.cli.console import Line, out, out_lines, print_json, say, width
 from mlops_cli.cli.going_on import died_documents, died_lines, going_on_lines, live_documents
-from mlops_cli.cli.history import history
+from mlops_cli.cli.history import Opened, history
 from mlops_cli.cli.narrow import narrowed
 from mlops_cli.cli.problems import tell_problems
 from mlops_cli.cli.when import moment
@@ -92,11 +93,11 @@ def command(
         files = opened.kept.files()
         if kept:
             query = _among(query, frozenset(files))
-        answer = ask(opened.history, opened.pipeline, query)
+        answer, costs = _answered(opened, query, json)
     tell_problems(answer.problems)
     chosen = _columns(_named_one(columns, '--columns'), answer)
     if json:
-        print_json(_document(answer, files, chosen) | {'running': live_documents(live), 'died': died_documents(dead)})
+        print_json(_document(answer, files, chosen, costs) | {'running': live_documents(live), 'died': died_documents(dead)})
     elif answer.rows:
         _print(answer, files, chosen, now, _named(query, answer))
     elif answer.all or not live:
@@ -213,8 +214,37 @@ def _nothing(answer: Answer) -> str:
     return f'None of {plural(answer.all, "run")} fits: leave a filter out, or mlops runs list shows the newest'
 
 
-def _document(answer: Answer, kept: dict[str, tuple[str, ...]], chosen: tuple[str, ...]) -> dict[str, Any]:
-    rows = (row_document(row, row.id in kept) for row in answer.rows)  # one after the other: they take more room than the runs
+def _answered(opened: Opened, query: Query, json: bool) -> tuple[Answer, dict[str, dict[str, Any]]]:
+    """With what each run cost, where that is told and anybody says what something costs."""
+    answer = ask(opened.history, opened.pipeline, query)
+    return answer, _costs(opened, answer.rows) if json and opened.config.prices else {}
+
+
+def _costs(opened: Opened, rows: Sequence[Row]) -> dict[str, dict[str, Any]]:
+    """By the id of the run."""
+    from mlops_cli.records.costs import book_of, costs_of
+    from mlops_cli.records.runs import Runs
+    from mlops_cli.usage.cost import added
+
+    book, runs = book_of(opened.config), Runs(opened.root)
+    found: dict[str, dict[str, Any]] = {}
+    for row in rows:
+        try:
+            each = [one for one in costs_of(runs.get(row.id), book) if one is not None]
+        except (UserError, FileNotFoundError):  # git has taken it away, or put another in its place
+            continue
+        amounts, unknown = added(each)
+        amount = amounts.get(book.currency, None if unknown else 0.0)
+        whole = not unknown and not amounts.keys() - {book.currency}
+        found[row.id] = {'cost': None if amount is None else round(amount, 6), 'currency': book.currency, 'cost_known': whole}
+    return found
+
+
+def _document(
+    answer: Answer, kept: dict[str, tuple[str, ...]], chosen: tuple[str, ...], costs: dict[str, dict[str, Any]]
+) -> dict[str, Any]:
+    # One after the other: they take more room than the runs.
+    rows = (row_document(row, row.id in kept) | costs.get(row.id, {}) for row in answer.rows)
     if chosen:
         rows = ({name: row.get(name) for name in ('run', *chosen) if name in row or name not in OWN} for row in rows)
     return {'schema': 'mlops/runs-list/v1', 'rows': rows, 'matching': answer.matching, 'all': answer.all}

@@ -71,7 +71,9 @@ def _show_usage(bench: Workbench, run: Run, json: bool) -> int:
 
 def document(told: Told) -> dict[str, Any]:
     """``mlops/runs-show/v1``."""
-    run = told.run
+    from mlops_cli.cli.screens.costs import cost_document, total_document
+
+    run, costs = told.run, told.costs or (None,) * len(told.stages)
     states = [one.state for one in run.stages]
     return {
         'schema': 'mlops/runs-show/v1',
@@ -92,10 +94,11 @@ def document(told: Told) -> dict[str, Any]:
         **{state: states.count(state) for state in ('done', 'restored', 'failed', 'skipped', 'interrupted')},
         'saved_seconds': run.saved_seconds,
         'cpu_seconds': round(sum(one.usage.get('cpu_seconds', 0) for one in run.stages), 3),
+        'cost': total_document(one for one in costs if one is not None),
         'command': list(run.command),
         'set': [list(item) for item in run.overlay],
         'environment': dict(run.environment),
-        'stages': [_stage(one) for one in told.stages],
+        'stages': [_stage(one) | {'cost': cost_document(cost)} for one, cost in zip(told.stages, costs, strict=True)],
         'fresh_stages': [name for name, _, _ in run.fresh_stages],
         'metrics': {f'{one.run.name}:{file}:{name}': value for one in told.stages for file, name, value in one.point.metrics},
         'metrics_left_out': run.left_out,

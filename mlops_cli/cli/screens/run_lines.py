@@ -147,7 +147,16 @@ def summary(report: Report) -> str:
     kept = any(one.state not in (State.FRESH, State.SKIPPED) for one in report.settled.values())  # else there is no record
     run = f' Run {report.run.short}.' if report.run and kept else ''
     more = f' ({", ".join(extra)})' if extra else ''
-    return f'{", ".join(parts)} in {show_seconds(report.seconds)}{more}.{run}'
+    return f'{", ".join(parts)} in {show_seconds(report.seconds)}{more}.{run}{_cost(report)}'
+
+
+def _cost(report: Report) -> str:
+    """`` Cost 0.31 EUR.``"""
+    if not report.costs:
+        return ''
+    from mlops_cli.cli.screens.costs import sum_of
+
+    return f' Cost {sum_of(report.costs.values())}.'
 
 
 def to_fix(report: Report, groups: Groups, columns: int) -> list[str]:

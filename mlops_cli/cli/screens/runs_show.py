@@ -6,12 +6,14 @@ from collections.abc import Sequence
 
 from mlops_cli.cli.console import Line, clip, fill, one_line, wrap
 from mlops_cli.cli.narrow import narrowed, shortened
+from mlops_cli.cli.screens.costs import cost_of, sum_of
 from mlops_cli.cli.screens.runs_list import assignments
 from mlops_cli.cli.tables import Column, table
 from mlops_cli.cli.words import number, reason, some, state_word, value
 from mlops_cli.core.units import plural, show_seconds, show_size
 from mlops_cli.experiments.told import StageTold, Told, results_gone
 from mlops_cli.plan.sentences import blessing
+from mlops_cli.usage.cost import Cost
 
 LABEL = 11  # columns of what stands before a text
 OUTPUTS = 12  # outputs that are listed
@@ -28,13 +30,14 @@ def show_lines(told: Told, columns: int) -> list[Line]:
     lines = [Line(f'Run {run.short}: {ended}{took}, started {run.started.replace("T", " ")}', ended)]
     for label, text in (('by', _by(told)), ('asked', _asked(told)), ('trial with', _trial(told)), ('commit', _commit(told))):
         lines += _labelled(label, text, columns)
+    lines += _labelled('cost', _cost(told), columns)
     for keep in told.kept:
         said = [f'"{keep.reason}"' if keep.reason else '', keep.who, keep.when.replace('T', ' ')]
         lines += _labelled('kept', ', '.join(filter(None, said)), columns)
     for text, names in _accepted(told.stages).items():
         lines += _labelled('accepted', f'{", ".join(some(names, NAMED))}: {text}', columns)
     if told.stages:
-        lines += [Line(''), *_stage_table(told.stages, columns)]
+        lines += [Line(''), *_stage_table(told, columns)]
     tail = [f'{run.fresh:,} fresh'] if run.fresh else []
     tail += [f'{show_seconds(run.saved_seconds)} saved by the cache'] if run.saved_seconds >= 1 else []
     tail += [f'{plural(run.left_out, "metric")} left out'] if run.left_out else []
@@ -67,6 +70,14 @@ def _asked(told: Told) -> str:
     return value(' '.join(told.run.command), WORDS)
 
 
+def _cost(told: Told) -> str:
+    ran = [one for one in told.costs if one is not None]
+    if not ran:
+        return ''
+    why = ', '.join(some(sorted({one.unknown for one in ran if one.unknown}), NAMED))
+    return sum_of(ran) + (f': nobody says {why}' if why else '')
+
+
 def _trial(told: Told) -> str:
     return ', '.join(assignments(told.run.overlay))
 
@@ -86,7 +97,8 @@ def _commit(told: Told) -> str:
     return text if edited is None else f'{text}, as committed'
 
 
-def _stage_table(stages: Sequence[StageTold], columns: int) -> list[Line]:
+def _stage_table(told: Told, columns: int) -> list[Line]:
+    costs = told.costs or (None,) * len(told.stages)
     head = [
         Column('STATE'),
         Column('STAGE', least=14),
@@ -94,16 +106,17 @@ def _stage_table(stages: Sequence[StageTold], columns: int) -> list[Line]:
         Column('CPU', right=True, optional=True),
         Column('MEMORY', right=True, optional=True),
         Column('OUTPUTS', right=True, optional=True),
+        Column('COST', right=True, optional=True),
         Column('METRICS', least=16, optional=True),
     ]
-    rows = [[state_word(one.run.state), *_cells(one)] for one in stages]
+    rows = [[state_word(one.run.state), *_cells(one, cost)] for one, cost in zip(told.stages, costs, strict=True)]
     words = {row[0] for row in rows}
     return [
         Line(text, next((word for word in words if text.startswith(f'  {word}')), '')) for text in table(head, rows, columns)
     ]
 
 
-def _cells(one: StageTold) -> list[str]:
+def _cells(one: StageTold, cost: Cost | None) -> list[str]:
     run, usage = one.run, one.run.usage
     cpu, peak = usage.get('cpu_seconds'), usage.get('memory_peak_bytes')
     metrics = [f'{one_line(name)} {number(figure)}' for _, name, figure in one.point.metrics]
@@ -114,6 +127,7 @@ def _cells(one: StageTold) -> list[str]:
         show_seconds(cpu) if cpu is not None else '',
         show_size(peak) if peak else '',
         f'{show_size(size)}{", gone" if one.stored is False else ""}' if one.point.outputs else '',
+        '' if cost is None else cost_of(cost),
         ', '.join([*metrics, *([f'exit {run.exit_code}'] if run.exit_code else [])]),
     ]
 

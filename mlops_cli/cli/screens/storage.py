@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 from mlops_cli.cli.console import Line, one_line
 from mlops_cli.cli.tables import Column, table
 from mlops_cli.core.classes import dataclass
-from mlops_cli.core.units import ago, plural, show_size
+from mlops_cli.core.units import ago, plural, show_money, show_size
 from mlops_cli.run.space import DATA, GB, GONE, NOBODY, PROJECT, RUNS, STAGE
 
 if TYPE_CHECKING:
@@ -32,12 +32,7 @@ class Price:
 
     def text(self, size: float) -> str:
         cost = self.of(size)
-        return '' if cost is None else money(cost, self.currency)
-
-
-def money(amount: float, currency: str) -> str:
-    """``12.30 EUR``; what is less than a hundredth with as many digits as it needs."""
-    return f'{amount:,.2f} {currency}' if amount >= 0.005 or not amount else f'{amount:.1g} {currency}'
+        return '' if cost is None else show_money(cost, self.currency)
 
 
 def name_of(part: Part) -> str:
@@ -133,7 +128,7 @@ def duplicate_lines(outcome: Outcome, currency: str, everything: bool) -> Iterat
         yield Line(f'No duplicates: {looked}.')
         return
     for group in outcome.groups:
-        cost = '' if group.saving is None else f', {money(group.saving, currency)} a month'
+        cost = '' if group.saving is None else f', {show_money(group.saving, currency)} a month'
         yield Line(f'{show_size(group.spare)} to spare{cost}: {group.count:,} copies of {show_size(group.size)}')
         shown = group.copies if everything else group.copies[:SHOWN]
         yield from (Line(f'    {one_line(copy.place)}  {one_line(copy.key)}') for copy in shown)
@@ -142,7 +137,7 @@ def duplicate_lines(outcome: Outcome, currency: str, everything: bool) -> Iterat
     if outcome.found > len(outcome.groups):
         yield Line(f'and {plural(outcome.found - len(outcome.groups), "content")} more that are there twice (--limit)')
     yield Line('')
-    cost = '' if outcome.saving is None else f', {money(outcome.saving, currency)} a month'
+    cost = '' if outcome.saving is None else f', {show_money(outcome.saving, currency)} a month'
     spare = f'{plural(outcome.copies, "copy", "copies")} to spare of {plural(outcome.found, "content")}'
     yield Line(f'{spare}: {show_size(outcome.bytes)}{cost}. {looked}.')
 

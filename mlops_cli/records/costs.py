@@ -1,11 +1,29 @@
-"""What the cost of each stage of a run follows from, out of its record."""
+"""What the stages of a run cost, out of its record and the price book of today."""
 
 from __future__ import annotations
 
 from mlops_cli.records.accounts import RAN
+from mlops_cli.records.config import Config
 from mlops_cli.records.runs import Run
-from mlops_cli.usage.cost import Work
-from mlops_cli.usage.prices import Place
+from mlops_cli.usage.cost import Cost, Work, costs
+from mlops_cli.usage.prices import Book, Place
+
+
+def book_of(config: Config) -> Book:
+    return Book(config.prices, config.currency)
+
+
+def costs_of(run: Run, book: Book) -> list[Cost | None]:
+    """Of each stage in the order of the record; None where it did not run."""
+    found = works(run)
+    seconds = float('inf') if run.ended == 'killed' else run.seconds  # nobody was left to measure it
+    each = iter(costs([one for one in found if one is not None], seconds, run.started[:10], book))
+    return [None if one is None else next(each) for one in found]
+
+
+def says_costs(run: Run, book: Book) -> bool:
+    """Whether there is anything to tell of what it cost."""
+    return bool(book) or (run.account is not None and bool(run.account.spent))
 
 
 def works(run: Run) -> list[Work | None]:
