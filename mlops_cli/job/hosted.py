@@ -137,7 +137,7 @@ class Hosted:
             outputs: tuple[tuple[str, ObjectRef], ...] = ()
             if outcome.ending == 'exited' and not outcome.succeeded and _is_full(self._root.path):
                 message = f'exit {outcome.exit_code}, with {self._root.path} there full: {os.strerror(errno.ENOSPC)}'
-                outcome = replace(outcome, ending='lost', message=message, details={'code': PLACE})
+                outcome = replace(outcome, ending='lost', message=message, details={**outcome.details, 'code': PLACE})
             if outcome.succeeded:
                 outcome, outputs = self._keep(held, job, outcome)
             left = self._settle(checkpoint, outcome) if checkpoint is not None else None
