@@ -31,7 +31,7 @@ COMMANDS = {
     'fetch': ('fetch', 'bring from a remote what is not here'),
     'pull': ('pull', 'fetch, and put it into the workspace'),
     'adopt': ('adopt', 'take over the project of another tool: dvc'),
-    'export': ('export', 'hand the project to another tool: dvc'),
+    'export': ('export', 'hand the project to another tool: dvc, snakemake, airflow, argo'),
     'doctor': ('doctor', 'what is wrong here, with what mends it'),
     'config': ('config', 'settings, and where each value comes from'),
     'verify': ('verify', 'check every stored object'),

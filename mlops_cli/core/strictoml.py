@@ -11,6 +11,7 @@ _PART = r"""(?:[A-Za-z0-9_-]+|"[^"\n]*"|'[^'\n]*')"""
 # The library takes memory by the square of the length of a dotted key.
 _DEEP = pattern(rf'(?:^|[{{,\[])[ \t]*{_PART}(?:[ \t]*\.[ \t]*{_PART}){{{DEPTH_LIMIT}}}', 8)  # 8: re.MULTILINE
 _PLACE = pattern(r' \(at line (\d+), column (\d+)\)$')
+_LONG = pattern(r'[0-9][0-9_]{4299}')  # the first that int refuses
 _END = ' (at end of document)'
 
 
@@ -46,5 +47,8 @@ def loads(data: bytes, parse_float: Callable[[str], Any] = float) -> dict[str, A
         raise TomlError('too deeply nested') from None
     except ValueError as error:
         if type(error) is ValueError:  # int's refusal of very long numbers
-            raise TomlError(str(error)) from None
+            digits = _LONG.search(text)
+            start = digits.start() if digits else 0
+            line = text.count('\n', 0, start) + 1
+            raise TomlError(str(error).partition(';')[0], line, start - text.rfind('\n', 0, start)) from None
         raise

@@ -6,10 +6,12 @@ _DURATION = r'\s*'.join(rf'(?:(\d+(?:\.\d+)?)\s*{unit})?' for unit in ('d', 'h',
 _STEPS = ' kMGTP'
 
 
-def parse_size(text: str | int) -> int:
+def parse_size(text: str | int | float) -> int:
     """Bytes: ``2GiB`` and ``2G`` are 2 * 1024**3, ``2GB`` is 2 * 1000**3.  Raises ValueError."""
     import re  # here, since what is answered at once needs no more of this module than words
 
+    if isinstance(text, int | float):
+        return int(text)
     found = re.match(_SIZE, str(text))
     if not found:
         raise ValueError(f'not a size: {text!r}')

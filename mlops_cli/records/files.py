@@ -21,7 +21,6 @@ from mlops_cli.fsio.temporaries import PREFIX, new_name, sweep_temporaries
 
 LIMIT = 64 << 20  # bytes; a pin has an entry for each file of a glob
 IGNORED = b'/local/'  # the line of .mlops/.gitignore by which git leaves alone what is kept here
-_LINE_END = pattern(rb'\r\n?|\n')
 _HALF = pattern(rb'\\u[dD][89a-fA-F]')  # of a character beyond U+FFFF, or of none: then no program can write it
 _LINE = pattern(rb'[^\r\n]+')
 
@@ -185,8 +184,16 @@ def line_of(data: bytes, key: str, item: int | None = None) -> int:
 
 def line_starting(data: bytes, start: bytes) -> int:
     """The first line (from 1) that starts so, blanks aside; 0 if none does."""
-    lines = enumerate(_LINE_END.split(data), 1)
-    return next((number for number, line in lines if line.lstrip().startswith(start)), 0)
+    found = data.find(start)
+    while found >= 0:
+        begin = found
+        while begin and data[begin - 1] in b' \t\v\f':
+            begin -= 1
+        if not begin or data[begin - 1] in b'\r\n':
+            ends = [data.count(end, 0, begin) for end in (b'\n', b'\r', b'\r\n')]
+            return ends[0] + ends[1] - ends[2] + 1
+        found = data.find(start, found + 1)
+    return 0
 
 
 def append_lines(root: Root, file: str, lines: Iterable[str]) -> bool:

@@ -20,6 +20,7 @@ from mlops_cli.core.errors import UserError
 from mlops_cli.core.manifest import ABSENT
 from mlops_cli.core.patterns import pattern
 from mlops_cli.core.refs import ObjectRef
+from mlops_cli.core.strictjson import SIZE_LIMIT
 from mlops_cli.fsio.paths import Root
 from mlops_cli.records import pins, runs
 from mlops_cli.records.database import Database
@@ -360,7 +361,7 @@ class LineageIndex:
         for name in sorted(names - known.keys()):
             path = layout.run_record(name)
             try:
-                run = runs.decode(read_small(self._root, path), path)
+                run = runs.decode(read_small(self._root, path, SIZE_LIMIT), path)
             except FileNotFoundError:
                 continue
             except UserError as error:

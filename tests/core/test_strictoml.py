@@ -23,7 +23,7 @@ def test_what_is_right_is_read() -> None:
         (b'[' + b'a . ' * 20_000 + b'b]\n', 'a key of more than 64 parts', 1, 1),
         (b'x = {' + b'"a".' * 20_000 + b'b = 1}\n', 'a key of more than 64 parts', 1, 1),
         (b'a = ' + b'[' * 50_000, 'too deeply nested', 0, 0),
-        (b'a = ' + b'9' * 100_000, 'Exceeds the limit', 0, 0),
+        (b'a = 1\nb = [1,\n ' + b'9' * 100_000 + b']', 'Exceeds the limit', 3, 2),
     ],
 )
 def test_what_is_wrong_is_told_with_its_place_and_at_once(text: bytes, message: str, line: int, column: int) -> None:

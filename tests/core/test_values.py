@@ -56,6 +56,7 @@ def test_a_document_has_an_entry_a_line() -> None:
         ('1.5 KiB', 1536),
         ('1kB', 1000),
         (7, 7),
+        (1e308, int(1e308)),
         ('3 B', 3),
     ],
 )

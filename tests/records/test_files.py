@@ -5,6 +5,7 @@ from __future__ import annotations
 import errno
 import json
 import os
+import re
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -176,3 +177,11 @@ def test_half_of_a_character_is_damage() -> None:
     with pytest.raises(UserError, match='half of a character') as caught:
         read_object(b'{"schema": "s",\n "a": "\\ud83d"}', 'f', 'w', 's')
     assert str(caught.value.where) == 'f:2:1'
+
+
+@pytest.mark.parametrize(('data', 'line'), [
+    (b'<<< x', 1), (b'a\r\n \t<<< x', 2), (b'a\rb\r\nc\n\n<<<', 5), (b'a <<<\nb<<<', 0), (b'x <<< <<<\n\x0b<<<', 2), (b'', 0),
+])  # fmt: skip
+def test_the_line_that_starts_so(data: bytes, line: int) -> None:
+    lines = enumerate(re.split(rb'\r\n?|\n', data), 1)
+    assert files.line_starting(data, b'<<<') == line == next((n for n, one in lines if one.lstrip().startswith(b'<<<')), 0)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Sequence
 from typing import Annotated, Any
 
 from mlops_cli import git
@@ -10,11 +11,15 @@ from mlops_cli.adopt.dvc.exporting import Exported, Exporter
 from mlops_cli.adopt.dvc.giving import Given, give
 from mlops_cli.adopt.dvc.hashes import Hashes
 from mlops_cli.adopt.dvc.project import Project, take_ignores
+from mlops_cli.adopt.engines import airflow as for_airflow
+from mlops_cli.adopt.engines import argo as for_argo
+from mlops_cli.adopt.engines import snakemake as for_snakemake
+from mlops_cli.adopt.engines.tasks import Task, identifier, label, tasks, to_check
 from mlops_cli.cli import exits, options
 from mlops_cli.cli.console import Line, one_line, out_lines, print_json
 from mlops_cli.cli.folder import Folder
 from mlops_cli.cli.progress import Progress
-from mlops_cli.cli.wiring import workbench, writing
+from mlops_cli.cli.wiring import project_relative, workbench, writing
 from mlops_cli.core.errors import ExitCode, UserError
 from mlops_cli.fsio.atomic import read_file, write_file
 from mlops_cli.fsio.paths import Root
@@ -23,7 +28,11 @@ from mlops_cli.records.gitignore import append_lines
 from mlops_cli.run.outlook import look
 from mlops_cli.run.workbench import Workbench
 
-app = Folder('Hand the project to another tool: dvc.')
+app = Folder('Hand the project to another tool: dvc, snakemake, airflow, argo.')
+
+Force = Annotated[bool, options.Option('--force', help='Write over the file that is there.')]
+Output = Annotated[str, options.Option('--output', '-o', metavar='FILE', help='Where to write it, in the project.')]
+Text = Callable[[str, Sequence[Task]], str]
 LIMIT = 64 << 20  # bytes of a file that is there
 IGNORED = ('/config.local', '/tmp', '/cache')  # what dvc init keeps from git
 
@@ -65,6 +74,74 @@ def dvc(
     else:
         out_lines(_lines(exported, written, given))
     return ExitCode.DONE
+
+
+@app.command('snakemake', epilog=exits.line(ExitCode.REFUSED))
+def snakemake(output: Output = for_snakemake.FILE, force: Force = False, json: options.Json = False) -> int:
+    """Write a Snakefile with a rule for each stage, which calls mlops run --only STAGE.
+
+    Example:  mlops export snakemake -o workflow/Snakefile
+    """
+    return _engine('snakemake', output, force, json, identifier, for_snakemake.text)
+
+
+@app.command('airflow', epilog=exits.line(ExitCode.REFUSED))
+def airflow(output: Output = 'mlops_dag.py', force: Force = False, json: options.Json = False) -> int:
+    """Write a DAG for Airflow with a task for each stage, which calls mlops run --only STAGE.
+
+    Example:  mlops export airflow -o dags/train.py
+    """
+    return _engine('airflow', output, force, json, identifier, for_airflow.text)
+
+
+@app.command('argo', epilog=exits.line(ExitCode.REFUSED))
+def argo(
+    image: Annotated[str, options.Option('--image', metavar='IMAGE', help='That has mlops and what the stages need.')],
+    claim: Annotated[
+        str, options.Option('--claim', metavar='VOLUME', help='Of the volume on which the project lies, at its top.')
+    ] = 'project',
+    output: Output = 'workflow.yaml',
+    force: Force = False,
+    json: options.Json = False,
+) -> int:
+    """Write a Workflow for Argo with a task for each stage, which calls mlops run --only STAGE.
+
+    Example:  mlops export argo --image registry.example.org/ml:3
+    """
+    return _engine('argo', output, force, json, label, lambda name, found: for_argo.text(name, found, image, claim))
+
+
+def _engine(engine: str, output: str, force: bool, json: bool, named: Callable[[str], str], text: Text) -> int:
+    """The graph, handed to another engine in one file."""
+    with workbench() as bench, writing(bench):
+        found = tasks(bench.pipeline, bench.order, bench.edges, named)
+        if not found:
+            raise UserError('the pipeline has no stages', hint='add one under stages: in pipeline.yaml')
+        path = project_relative(bench.root.path, output)
+        changed = _one_file(bench.root, path, text(bench.pipeline.name, found).encode(), force)
+        notes = list(to_check(found))
+    if json:
+        print_json({
+            'schema': f'mlops/export-{engine}/v1', 'file': path, 'written': changed,
+            'stages': [{'name': task.stage.name, 'task': task.name, 'after': [*task.after]} for task in found],
+            'check': [f'{about}: {note}' for about, note in notes],
+        })  # fmt: skip
+        return ExitCode.DONE
+    done = Line(f'  wrote     {one_line(path)}', 'done') if changed else Line(f'  same      {one_line(path)}')
+    out_lines([done, *(Line(f'  check     {one_line(about)}: {one_line(note)}') for about, note in notes)])
+    return ExitCode.DONE
+
+
+def _one_file(root: Root, path: str, data: bytes, force: bool) -> bool:
+    """Whether it had to be written."""
+    if _read(root, path) == data:
+        return False
+    if root.stat(path) is not None and not force:
+        raise UserError(f'{path} exists, and differs from what would be written', exit_code=ExitCode.REFUSED,
+                        hint='name another one with --output, or --force: git has it, if it was committed')
+    root.makedirs(path.rpartition('/')[0])
+    write_file(root, path, data)
+    return True
 
 
 def _write(bench: Workbench, exported: Exported, force: bool) -> list[str]:
