@@ -45,8 +45,19 @@ def test_an_unknown_word_gets_the_near_one() -> None:
 
 def test_estimates_come_from_the_newest_runs() -> None:
     assert estimate([]) is UNKNOWN
-    assert estimate([3.0, 1.0, 2.0]) == Estimate(1.0, 3.0, 2.0, 'history')
-    assert estimate([1.0] * 20 + [99.0]).high == 1.0
+    found = estimate([3.0, 1.0, 2.0])
+    assert found.low is not None and found.high is not None
+    assert (found.low < 1.0, found.high > 3.0, found.typical, found.basis) == (True, True, 2.0, 'history')
+    assert estimate([1.0] * 20 + [99.0]) == estimate([1.0] * 20)
+    steady = estimate([1.0] * 20)
+    assert steady.low is not None and steady.high is not None and 0.9 < steady.low < 1.0 < steady.high < 1.1
+    assert estimate([0.0] * 3).low == 0.0
+
+
+def test_what_a_stage_did_lately_counts_more() -> None:
+    before, after = estimate([10.0] * 10 + [100.0] * 10), estimate([100.0] * 10 + [10.0] * 10)
+    assert before.low is not None and before.high is not None and after.low is not None and after.high is not None
+    assert before.low < 10.0 < before.high < after.high and before.low < after.low < 100.0 < after.high
 
 
 def test_makespan_runs_the_longest_path_first() -> None:
