@@ -11,6 +11,7 @@ from mlops_cli.plan.model import Blessing, Plan, Reason, Rival, Step, Surroundin
 if TYPE_CHECKING:
     from mlops_cli.cli.standing import Working
     from mlops_cli.cli.uncommitted import Uncommitted
+    from mlops_cli.run.expense import Expense
     from mlops_cli.run.report import Report, Settled
 
 
@@ -48,7 +49,8 @@ def blessing_document(one: Blessing) -> dict[str, Any]:
     }
 
 
-def step_document(step: Step) -> dict[str, Any]:
+def step_document(step: Step, cost: dict[str, Any] | None = None) -> dict[str, Any]:
+    """``cost``: what it is expected to cost, where anybody says what something costs."""
     estimate = step.estimate
     found: dict[str, Any] = {
         'name': step.stage,
@@ -62,6 +64,7 @@ def step_document(step: Step) -> dict[str, Any]:
             'seconds_low': estimate.low,
             'seconds_high': estimate.high,
             'cost': None,
+            **(cost or {}),
             'basis': estimate.basis,
         },
         'notes': list(step.notes),
@@ -76,9 +79,20 @@ def step_document(step: Step) -> dict[str, Any]:
     return found
 
 
-def plan_document(plan: Plan, command: str, hosts: Mapping[str, Sequence[str]] | None = None) -> dict[str, Any]:
-    """``hosts``: by name, the stages that would run there; None where that is not asked."""
-    found = {'schema': f'mlops/{command}/v1', 'pipeline': plan.pipeline, 'stages': [step_document(step) for step in plan.steps]}
+def plan_document(
+    plan: Plan, command: str, hosts: Mapping[str, Sequence[str]] | None = None, expense: Expense | None = None
+) -> dict[str, Any]:
+    """``hosts``: by name, the stages that would run there; None where that is not asked.  ``expense``: what it is expected to
+    cost."""
+    found: dict[str, Any] = {'schema': f'mlops/{command}/v1', 'pipeline': plan.pipeline}
+    if expense is None:
+        found['stages'] = [step_document(step) for step in plan.steps]
+    else:
+        from mlops_cli.cli.screens.expense import expense_document, range_document
+
+        costs = {name: range_document(one, expense.currency) for name, one in expense.stages.items()}
+        found['stages'] = [step_document(step, costs.get(step.stage)) for step in plan.steps]
+        found['cost'] = expense_document(expense)
     return found if hosts is None else {**found, 'hosts': {name: [*stages] for name, stages in hosts.items()}}
 
 

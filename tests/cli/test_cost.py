@@ -179,3 +179,49 @@ def test_who_follows_a_run_is_told_what_it_cost(paid: Project) -> None:
     assert follower.report is not None
     cost = re.search('Cost .*', said)
     assert cost and run_lines.summary(follower.report).endswith(cost[0])
+
+
+# What a run will cost
+
+
+def test_a_plan_says_what_it_will_cost_as_a_range(paid: Project) -> None:
+    first = paid.mlops('plan').out
+    assert 'Cost unknown, as the time is.' in first
+    none = paid.mlops('plan', '--json').json
+    assert none['stages'][0]['estimate']['cost'] is None and none['cost']['high'] == {}
+    for _ in range(3):
+        paid.mlops('run', '--force', '-j', '1')
+    found = paid.mlops('plan', '--force', '-j', '1', '--json').json
+    cost = found['cost']
+    assert cost['low']['EUR'] < cost['typical']['EUR'] < cost['high']['EUR'] and cost['unknown'] == []
+    assert cost['low']['USD'] == cost['high']['USD'] == 0.25
+    train = next(one['estimate'] for one in found['stages'] if one['name'] == 'train@1')
+    assert train['cost'] == pytest.approx(train['seconds'], abs=1e-5) and train['currency'] == 'EUR'  # a euro a second
+    assert train['cost_low'] < train['cost'] < train['cost_high']
+    true = [row['cost'] for row in paid.mlops('runs', 'list', '--json').json['rows']]
+    assert all(cost['low']['EUR'] <= one <= cost['high']['EUR'] for one in true)
+    for words in (('plan', '--force'), ('run', '--force', '-n')):
+        assert re.search(r'Cost [\d.]+ to [\d.]+ EUR and about 0\.25 USD\.', paid.mlops(*words).out)
+    assert 'Cost' not in paid.mlops('plan').out  # nothing is to run
+
+
+def test_a_plan_on_a_host_has_the_prices_of_the_host(paid: Project) -> None:
+    paid.mlops('run')
+    text = """\
+hosts: {gpu1: {url: "ssh://ada@gpu1.example.org"}}
+prices: {gpu1: {hour: 36000}, here: {hour: 3600}}
+"""
+    paid.write('.mlops/config.yaml', text)
+    usual = paid.mlops('run', '--force', '-n', '--json').json['cost']['high']['USD']
+    there = paid.mlops('run', '--force', '-n', '--json', '--host', 'gpu1').json['cost']['high']['USD']
+    assert there == pytest.approx(10 * (usual - 0.25) + 0.25)
+    paid.write('.mlops/config.yaml', 'hosts: {gpu1: {url: "ssh://ada@gpu1.example.org"}}\nprices: {here: {hour: 3600}}\n')
+    out = paid.mlops('run', '--force', '-n', '--host', 'gpu1').out
+    assert 'Cost about 0.25 USD, and what is not known.' in out and 'Nobody says what gpu1 cost (' in out
+
+
+def test_without_prices_a_plan_says_nothing_of_costs(project: Project) -> None:
+    project.mlops('run')
+    assert 'Cost' not in project.mlops('plan', '--force').out
+    found = project.mlops('plan', '--force', '--json').json
+    assert 'cost' not in found and found['stages'][0]['estimate']['cost'] is None

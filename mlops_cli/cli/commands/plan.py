@@ -7,7 +7,7 @@ from typing import Annotated
 from mlops_cli.cli import exits, options
 from mlops_cli.cli.console import print_json
 from mlops_cli.cli.documents import plan_document
-from mlops_cli.cli.showing import show_plan
+from mlops_cli.cli.showing import expected_cost, show_plan
 from mlops_cli.cli.wiring import output_words, workbench
 from mlops_cli.core.collector import without_collector
 from mlops_cli.core.errors import ExitCode
@@ -35,5 +35,7 @@ def command(
     with without_collector(), workbench(assignments or (), learns=True) as bench:
         request = Request(output_words(bench, stages or ()), force=force, downstream=downstream, only=only)
         plan = look(bench, chosen(bench, request), wishes_of(bench, request)).plan
-        print_json(plan_document(plan, 'plan', by_host(bench, plan, ''))) if json else show_plan(plan, bench, jobs)
+        cost = expected_cost(bench, plan, '', jobs)
+        hosts = by_host(bench, plan, '')
+        print_json(plan_document(plan, 'plan', hosts, cost)) if json else show_plan(plan, bench, jobs, expense=cost)
     return exits.of_plan(plan, exit_code, strict)

@@ -113,7 +113,7 @@ def _pull() -> None:
 
 def _dry_run(request: Request, assignments: Sequence[str], *, json: bool) -> int:
     from mlops_cli.cli.documents import plan_document
-    from mlops_cli.cli.showing import show_plan
+    from mlops_cli.cli.showing import expected_cost, show_plan
 
     if request.executor:
         from mlops_cli.executors.all import find
@@ -128,7 +128,11 @@ def _dry_run(request: Request, assignments: Sequence[str], *, json: bool) -> int
 
             for name in hosts:  # an unknown one, too
                 known(bench, name)
-        print_json(plan_document(plan, 'run-plan', hosts)) if json else show_plan(plan, bench, request.jobs, request.host)
+        cost = expected_cost(bench, plan, request.host, request.jobs, request.executor)
+        if json:
+            print_json(plan_document(plan, 'run-plan', hosts, cost))
+        else:
+            show_plan(plan, bench, request.jobs, request.host, cost)
     return ExitCode.DONE
 
 

@@ -24,7 +24,7 @@ ORDER = (Verdict.FRESH, Verdict.RESTORE, Verdict.RUN, Verdict.MAYBE, Verdict.BLO
 class View:
     """How to show it.  ``jobs``: stages at once; ``machine``: where, in words; ``everything``: nothing folded or left out;
     ``unknown_code``: those of the plan's notes that are about code which could not be followed.  ``hosts``: by name, the stages
-    that would run there."""
+    that would run there.  ``costs``: sentences about what it will cost."""
 
     groups: Groups
     columns: int
@@ -33,6 +33,7 @@ class View:
     everything: bool = False
     unknown_code: Collection[str] = ()
     hosts: Mapping[str, Sequence[str]] = field(default_factory=dict)
+    costs: Sequence[str] = ()
 
 
 def plan_lines(plan: Plan, view: View) -> list[Line]:
@@ -125,6 +126,7 @@ def summary_lines(plan: Plan, view: View) -> list[Line]:
         lines += map(Line, wrap(text, view.columns))
     if runs:
         lines.append(Line(expected(plan, view)))
+        lines += [Line(line) for text in view.costs for line in wrap(text, view.columns)]
     saved = sum(step.estimate.typical or 0 for step in plan.steps if step.verdict is Verdict.RESTORE)
     if saved >= 1:
         lines.append(Line(f'The cache saves {show_seconds(saved)}.'))
