@@ -20,7 +20,19 @@ SECRET_HINT = ('parameters are recorded and shared: declare a variable in secret
 _TOML_NOT_FINITE = pattern(r'=.*?[\s=\[,][+-]?(?:nan|inf)\b')
 
 
+_last: tuple[str, bytes, dict[str, Any]] | None = None
+
+
 def read(data: bytes, file: str) -> dict[str, Any]:
+    """As :func:`_read`.  Templates and keys ask for the same file one after the other, so the last one is kept: nobody changes
+    what comes back."""
+    global _last
+    if _last is None or _last[:2] != (file, data):
+        _last = (file, data, _read(data, file))
+    return _last[2]
+
+
+def _read(data: bytes, file: str) -> dict[str, Any]:
     """The parameters in a file.  ``file``: its name, whose suffix says the format (no known one: YAML).
 
     An empty YAML file has no parameters.  TOML's dates and times become their text.  Raises UserError, or UserErrors with
