@@ -11,7 +11,7 @@ from mlops_cli.plan.model import Blessing, Plan, Reason, Rival, Step, Surroundin
 if TYPE_CHECKING:
     from mlops_cli.cli.standing import Working
     from mlops_cli.cli.uncommitted import Uncommitted
-    from mlops_cli.run.expense import Expense
+    from mlops_cli.run.expense import Outlay
     from mlops_cli.run.report import Report, Settled
 
 
@@ -80,19 +80,22 @@ def step_document(step: Step, cost: dict[str, Any] | None = None) -> dict[str, A
 
 
 def plan_document(
-    plan: Plan, command: str, hosts: Mapping[str, Sequence[str]] | None = None, expense: Expense | None = None
+    plan: Plan, command: str, hosts: Mapping[str, Sequence[str]] | None = None, outlay: Outlay | None = None
 ) -> dict[str, Any]:
-    """``hosts``: by name, the stages that would run there; None where that is not asked.  ``expense``: what it is expected to
+    """``hosts``: by name, the stages that would run there; None where that is not asked.  ``outlay``: what it is expected to
     cost."""
     found: dict[str, Any] = {'schema': f'mlops/{command}/v1', 'pipeline': plan.pipeline}
-    if expense is None:
+    if outlay is None:
         found['stages'] = [step_document(step) for step in plan.steps]
     else:
-        from mlops_cli.cli.screens.expense import expense_document, range_document
+        from mlops_cli.cli.screens.expense import budget_documents, expense_document, range_document
 
+        expense = outlay.expense
         costs = {name: range_document(one, expense.currency) for name, one in expense.stages.items()}
         found['stages'] = [step_document(step, costs.get(step.stage)) for step in plan.steps]
         found['cost'] = expense_document(expense)
+        found['budgets'] = budget_documents(outlay)
+        found['over_budget'] = [*outlay.exceeded]
     return found if hosts is None else {**found, 'hosts': {name: [*stages] for name, stages in hosts.items()}}
 
 

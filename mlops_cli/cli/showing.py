@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import sys
+import time
 from typing import TYPE_CHECKING
 
 from mlops_cli.cli import context
@@ -18,12 +19,12 @@ from mlops_cli.run.request import by_host
 from mlops_cli.run.workbench import Workbench
 
 if TYPE_CHECKING:
-    from mlops_cli.run.expense import Expense
+    from mlops_cli.run.expense import Outlay
 
 
-def show_plan(plan: Plan, bench: Workbench, jobs: int = 0, host: str = '', expense: Expense | None = None) -> None:
+def show_plan(plan: Plan, bench: Workbench, jobs: int = 0, host: str = '', outlay: Outlay | None = None) -> None:
     """``jobs`` 0: as config says, else as many as processors.  ``host``: where all stages are to run; '' as each says.
-    ``expense``: what it will cost."""
+    ``outlay``: what it will cost."""
     there = machine(bench.config.tokens)
     gpus = f', {plural(there.gpus, "GPU")}' if there.gpus else ''
     place = f'this machine ({there.cpus:g} CPU{"" if there.cpus == 1 else "s"}{gpus})'
@@ -35,25 +36,37 @@ def show_plan(plan: Plan, bench: Workbench, jobs: int = 0, host: str = '', expen
         context.current.verbose,
         unknown_code(bench),
         by_host(bench, plan, host),
-        _costs(expense),
+        _costs(outlay),
     )
     lines = plan_lines(plan, view)
     keep(bench, plan, 'plan', lines)
     out_lines(lines)
 
 
-def _costs(expense: Expense | None) -> list[str]:
-    if expense is None:
+def _costs(outlay: Outlay | None) -> list[str]:
+    if outlay is None:
         return []
-    from mlops_cli.cli.screens.expense import sentences
+    from mlops_cli.cli.screens.expense import outlay_sentences
 
-    return sentences(expense)
+    return outlay_sentences(outlay)
 
 
-def expected_cost(bench: Workbench, plan: Plan, host: str, jobs: int, executor: str = '') -> Expense | None:
-    """None where nobody says what anything costs."""
-    if not bench.config.prices:
+def expected_cost(
+    bench: Workbench, plan: Plan, host: str, jobs: int, executor: str = '', *, allowed: bool = False
+) -> Outlay | None:
+    """None where nobody says what anything costs, or may.  ``allowed``: to go beyond budgets."""
+    if not bench.config.prices and not bench.config.budgets:
         return None
-    from mlops_cli.run.expense import expense
+    from mlops_cli.run.expense import Outlay, expense
 
-    return expense(bench, plan, host, jobs or bench.config.jobs or os.cpu_count() or 1, executor)
+    planned = expense(bench, plan, host, jobs or bench.config.jobs or os.cpu_count() or 1, executor)
+    if planned is None or not bench.config.budgets:
+        return None if planned is None else Outlay(planned)
+    from mlops_cli.run.budget import outlay
+
+    return outlay(bench, planned, time.time(), allowed)
+
+
+def refused(outlay: Outlay | None) -> bool:
+    """Whether run would refuse it."""
+    return outlay is not None and bool(outlay.exceeded)

@@ -7,7 +7,6 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from mlops_cli.core.classes import dataclass, field
 from mlops_cli.core.clock import from_iso
 from mlops_cli.core.digest import Digest
-from mlops_cli.records.accounts import RAN
 from mlops_cli.records.costs import costs_of, works
 from mlops_cli.records.runs import Run, StageRun
 from mlops_cli.usage.cost import Cost, Work
@@ -107,19 +106,6 @@ def ledger(runs: Iterable[Run], book: Book, by: str, since: float | None = None,
                 row.spared(run, made.get((one.key, one.outs8)))
                 total.spared(run, made.get((one.key, one.outs8)))
     return Ledger(rows, total, why)
-
-
-def spent_since(runs: Iterable[Run], book: Book, wanted: Callable[[Run], bool]) -> tuple[dict[str, float], int]:
-    """Currency -> what the runs cost that are wanted, as far as it is known; and of how many of their stages it is not."""
-    amounts: dict[str, float] = {}
-    unknown = 0
-    for run in runs:
-        if wanted(run) and any(one.state in RAN for one in run.stages):
-            for cost in costs_of(run, book):
-                if cost is not None:
-                    unknown += not cost.known
-                    _add(amounts, cost.amounts)
-    return amounts, unknown
 
 
 def _add(to: dict[str, float], amounts: Mapping[str, float]) -> None:

@@ -52,6 +52,9 @@ DEFAULTS: Mapping[str, Any] = {
     'jobs': 0,
     'cache.price': '',
     'currency': 'USD',
+    'budgets.month': '',
+    'budgets.branch': '',
+    'budgets.run': '',
 }
 
 
@@ -61,7 +64,8 @@ class Config:
     ``tokens``: name -> how many there are.  ``jobs`` 0: as many as processors.  ``remotes``, ``hosts``: some may have come
     with a branch; before one is used, trust.py is asked.  ``cache_remote``: where a run looks results up, '' for nowhere;
     ``cache_tier``: whose those are that this machine sends, '' for what follows from where it is.  ``price``: of a GB of the
-    cache for a month, in ``currency``.  ``prices``: of machines and GPUs, by name."""
+    cache for a month, in ``currency``.  ``prices``: of machines and GPUs, by name.  ``budgets``: of
+    a month, a branch, a run, as far as there are."""
 
     cache: str
     links: tuple[LinkMode, ...] = ('reflink', 'copy')
@@ -75,6 +79,7 @@ class Config:
     price: float | None = None
     currency: str = 'USD'
     prices: Mapping[str, Prices] = field(default_factory=dict)
+    budgets: Mapping[str, float] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)
@@ -193,6 +198,9 @@ READERS: Mapping[str, tuple[Callable[[Any], Any], str]] = {
     'jobs': (_jobs, '0 means as many as there are processors'),
     'cache.price': (_price, 'of a GB for a month, such as cache: {price: 0.08}'),
     'currency': (_currency, 'such as EUR'),
+    'budgets.month': (_price, 'such as budgets: {month: 500}'),
+    'budgets.branch': (_price, 'such as budgets: {branch: 100}'),
+    'budgets.run': (_price, 'such as budgets: {run: 20}'),
     TOKENS: (_count, 'such as tokens: {licence: 2}'),
     REMOTES: (_remote, 'such as remotes: {origin: {url: s3://bucket/prefix}}'),
     HOSTS: (_host, 'such as hosts: {gpu1: {url: ssh://ada@gpu1.example.org}}'),
@@ -224,6 +232,7 @@ def load_config(root: Root, environ: Mapping[str, str], flags: Mapping[str, Any]
         values['cache.price'] if values['cache.price'] != '' else None,
         values['currency'],
         named(PRICES),
+        {name: float(value) for name, value in named('budgets').items() if value != ''},
     )
 
 

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Iterable
+
 from mlops_cli.records.accounts import RAN
 from mlops_cli.records.config import Config
 from mlops_cli.records.runs import Run
-from mlops_cli.usage.cost import Cost, Work, costs
+from mlops_cli.usage.cost import Cost, Work, added, costs
 from mlops_cli.usage.prices import Book, Place
 
 
@@ -24,6 +26,19 @@ def costs_of(run: Run, book: Book) -> list[Cost | None]:
 def says_costs(run: Run, book: Book) -> bool:
     """Whether there is anything to tell of what it cost."""
     return bool(book) or (run.account is not None and bool(run.account.spent))
+
+
+def spent_by(runs: Iterable[Run], book: Book, wanted: Callable[[Run], bool]) -> tuple[dict[str, float], int]:
+    """Currency -> what the runs cost that are wanted, as far as it is known; and of how many of their stages it is not."""
+    amounts: dict[str, float] = {}
+    unknown = 0
+    for run in runs:
+        if wanted(run):
+            each, lacking = added(cost for cost in costs_of(run, book) if cost is not None)
+            unknown += lacking
+            for currency, amount in each.items():
+                amounts[currency] = amounts.get(currency, 0.0) + amount
+    return amounts, unknown
 
 
 def works(run: Run) -> list[Work | None]:

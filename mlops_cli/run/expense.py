@@ -47,11 +47,32 @@ class Expense:
     unknown: Mapping[str, Sequence[str]] = field(default_factory=dict)
 
 
+@dataclass(frozen=True, slots=True)
+class Standing:
+    """One budget.  ``of``: what it is for, in words; ``name``: its setting.  ``spent``: before this run, in the currency of the
+    settings; ``unknown``: stages of which not all is known."""
+
+    name: str
+    of: str
+    limit: float
+    spent: float = 0.0
+    unknown: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class Outlay:
+    """``exceeded``: sentences about budgets that it would go beyond."""
+
+    expense: Expense
+    standings: tuple[Standing, ...] = ()
+    exceeded: tuple[str, ...] = ()
+
+
 def expense(
     bench: Workbench, plan: Plan, asked: str, jobs: int, executor: str = '', now: float | None = None
 ) -> Expense | None:
     """``asked``: the host for all stages, or ''.  None where nobody says what anything costs."""
-    if not bench.config.prices:
+    if not bench.config.prices and not bench.config.budgets:
         return None
     book, day = book_of(bench.config), iso(time.time() if now is None else now)[:10]
     open_ = [step for step in plan.steps if step.verdict in (Verdict.RUN, Verdict.MAYBE)]

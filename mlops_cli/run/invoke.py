@@ -115,6 +115,10 @@ def _execute(bench: Workbench, request: Request, key_locks: LockFile, around: Ar
     started, began = around.now(), around.clock()
     outlook = look(bench, chosen(bench, request), wishes_of(bench, request))
     _refuse(bench, outlook.plan, request)
+    if bench.config.budgets and not request.over_budget:
+        from mlops_cli.run.budget import refuse
+
+        refuse(bench, outlook.plan, request, around.now())
     if all(step.verdict is Verdict.FRESH for step in outlook.plan.steps):
         if not request.lookup:
             around.emit(Note(NOT_LOOKED_UP))
@@ -161,7 +165,7 @@ def _carried_out(
             settled = scheduler.run()
             seconds, stopped = around.clock() - began, around.interrupted()
             report = _record(bench, session, outlook, settled, request, started, seconds, stopped, scheduler.steps)
-            report = replace(report, stopped_by=around.stopped_by())
+            report = replace(report, stopped_by=around.stopped_by(), refused=scheduler.refused)
             bench.batch.close()
         except BaseException:
             with suppress(OSError, UserError):  # what is done counts; its attempts end while there is a journal to tell
@@ -342,7 +346,12 @@ def _scheduler(
     for name in LATER if quick else (*LATER, *MUCH_LATER):
         import_module(name)
     available: Machine = machine(bench.config.tokens)
-    options = Options(request.keep_going, interrupted, request.lock_timeout)
+    unaffordable = None
+    if bench.config.budgets and not request.over_budget:
+        from mlops_cli.run.budget import Guard
+
+        unaffordable = Guard(bench, session, request.host).unaffordable
+    options = Options(request.keep_going, interrupted, request.lock_timeout, unaffordable)
     return Scheduler(
         session, outlook.plan, bench.drafts, outlook.facts, outlook.wishes, Capacity(jobs, available), Claims(session), options
     )

@@ -50,6 +50,7 @@ def report_document(report: Report) -> dict[str, Any]:
         'steps': {name: step for name, one in report.settled.items() if (step := _step(one, report.steps.get(name)))},
         'exit_code': int(report.exit_code),
         **_cost(report),
+        **({'refused': report.refused} if report.refused else {}),
     }
 
 
@@ -115,6 +116,7 @@ def report_of(run: str, document: Mapping[str, Any], ended: Mapping[str, StageEn
         steps=steps,
         stopped_by={129: 1, 143: 15}.get(document['exit_code'], 0),
         costs=_costs_of(document),
+        refused=str(document.get('refused', '')),
     )
 
 

@@ -37,7 +37,7 @@ class Settled:
 class Report:
     """What came of it.  ``run`` None: there was nothing to do.  ``saved_seconds``: what restored stages once took.
     ``stopped_by``: the number of the signal that it was stopped by, 0 for that of Ctrl-C.  ``costs``: of the stages that ran,
-    where anybody says what something costs."""
+    where anybody says what something costs.  ``refused``: why it stopped before it was done, of its own accord."""
 
     plan: Plan
     settled: Mapping[str, Settled]
@@ -51,16 +51,19 @@ class Report:
     steps: Mapping[str, Step] = field(default_factory=dict)
     stopped_by: int = 0
     costs: Mapping[str, Cost] = field(default_factory=dict)
+    refused: str = ''
 
     def count(self, *states: State) -> int:
         return sum(one.state in states for one in self.settled.values())
 
     @property
     def exit_code(self) -> ExitCode:
-        """Of several causes: interruption first, then a stage that failed, then one whose host failed, then one that could
-        not be started."""
+        """Of several causes: interruption first, then a budget, then a stage that failed, then one whose host failed, then one
+        that could not be started."""
         if self.ended == 'interrupted':
             return stopped_code(self.stopped_by)
+        if self.refused:
+            return ExitCode.REFUSED
         failed = [one for one in self.settled.values() if one.state is State.FAILED]
         if not failed:
             return ExitCode.DONE

@@ -16,7 +16,7 @@ LOCAL = 'local'  # as the name of a host: this machine
 class Request:
     """What the user asked of ``run``.  ``jobs`` 0: as config says, else as many as processors.  ``executor``: the name of what
     starts the stages' processes, empty for this machine.  ``host``: where all stages run, whatever they say themselves; empty:
-    as they say."""
+    as they say.  ``over_budget``: budgets hold nothing up."""
 
     stages: tuple[str, ...] = ()
     jobs: int = 0
@@ -30,6 +30,7 @@ class Request:
     command: tuple[str, ...] = ()
     executor: str = ''
     host: str = ''
+    over_budget: bool = False
 
 
 def chosen(bench: Workbench, request: Request) -> tuple[str, ...]:

@@ -49,11 +49,13 @@ AGAIN = 3  # times that one stage is decided again because its inputs turned out
 
 @dataclass(frozen=True, slots=True)
 class Options:
-    """``interrupted``: 0 none, 1 stop starting and end what runs, 2 end it now."""
+    """``interrupted``: 0 none, 1 stop starting and end what runs, 2 end it now.  ``unaffordable``: why nothing more is
+    to start after a stage that ran, '' if it may."""
 
     keep_going: bool = False
     interrupted: Callable[[], int] = lambda: 0
     lock_timeout: float | None = None
+    unaffordable: Callable[[Settled], str] | None = None
 
 
 @dataclass
@@ -119,6 +121,7 @@ class Scheduler:
         self.handles: dict[str, Handle] = {}
         self.taking_in: dict[Future[Taken], tuple[Attempt, Outcome]] = {}
         self.stopping = False
+        self.refused = ''
         self.killed = 0
         self.patient_until = float('inf')  # for what is being taken in, on the session's clock
         self.pool: ThreadPoolExecutor | None = None
@@ -447,6 +450,9 @@ class Scheduler:
                     self._make_ready(other)
         elif settled.state is State.FAILED and not self.options.keep_going:
             self.stopping = True
+        if self.options.unaffordable is not None and not self.stopping and (why := self.options.unaffordable(settled)):
+            self.refused, self.stopping = why, True
+            self.session.note(why)
 
     def _remember(self, name: str, settled: Settled, step: Step) -> None:
         frozen = self.session.describer.pipeline.stages[name].frozen

@@ -56,6 +56,9 @@ def mlops(project: Project, capsys: Any, monkeypatch: pytest.MonkeyPatch) -> Mlo
 def test_a_table_of_all_settings(mlops: Mlops) -> None:
     assert [' '.join(line.split()) for line in mlops('list').out.splitlines()] == [
         'SETTING VALUE FROM',
+        'budgets.branch default',
+        'budgets.month default',
+        'budgets.run default',
         'cache.dir .mlops/cache default',
         'cache.links reflink, copy default',
         'cache.price default',

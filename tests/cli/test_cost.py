@@ -225,3 +225,78 @@ def test_without_prices_a_plan_says_nothing_of_costs(project: Project) -> None:
     assert 'Cost' not in project.mlops('plan', '--force').out
     found = project.mlops('plan', '--force', '--json').json
     assert 'cost' not in found and found['stages'][0]['estimate']['cost'] is None
+
+
+# Budgets
+
+
+def budget(project: Project, **limits: float) -> None:
+    text = ', '.join(f'{name}: {limit}' for name, limit in limits.items())
+    project.write('.mlops/config.yaml', f'currency: EUR\nprices: {{here: {{hour: 3600}}}}\nbudgets: {{{text}}}\n')
+
+
+def test_a_run_that_would_cost_too_much_is_refused(paid: Project) -> None:
+    paid.mlops('run', '-j', '1')
+    budget(paid, run=1)
+    said = paid.mlops('run', '--force', '-j', '1', code=5).err
+    assert re.search(r'expected to cost 1\.\d\d EUR \([\d.]+ to [\d.]+\), and the budget of a run is 1\.00 EUR', said)
+    assert '--over-budget' in said and not re.search('  done ', said)
+    plan = paid.mlops('plan', '--force', '-j', '1', code=5)
+    assert 'mlops run would refuse' in ' '.join(plan.out.split()) and 'train@' in plan.out
+    found = paid.mlops('run', '--force', '-n', '--json', code=5).json
+    assert len(found['over_budget']) == 1 and found['budgets'][0]['limit'] == 1
+    assert paid.mlops('run', '--force', '-n', '--over-budget', '--json').json['over_budget'] == []
+    paid.mlops('run', '--force', '-j', '1', '--over-budget')
+    assert len([*(paid.path / '.mlops/runs').rglob('*.json')]) == 2
+    paid.mlops('run')  # nothing to do costs nothing
+
+
+def test_what_was_spent_in_the_month_counts(paid: Project) -> None:
+    paid.mlops('run', '-j', '1')
+    old = sorted((paid.path / '.mlops/runs').rglob('*.json'))[0]
+    text = old.read_text().replace(old.stem, f'20200101T000000Z-{old.stem[-8:]}')
+    text = re.sub(r'"started":"[^"]*"', '"started":"2020-01-01T00:00:00Z"', text)
+    paid.write(f'.mlops/runs/2020-01/20200101T000000Z-{old.stem[-8:]}.json', text)  # of another month: it does not count
+    budget(paid, month=100)
+    spent = paid.mlops('plan', '--force', '--json').json['budgets'][0]['spent']
+    true = paid.mlops('cost', 'report', '--by', 'month', '--json').json['rows']
+    assert spent == pytest.approx(true[-1]['amount'] if true[-1]['currency'] == 'EUR' else true[-2]['amount'])
+    assert re.search(r'Budget of the month [\d-]+: [12]\.\d\d of 100\.00 EUR are gone\.', paid.mlops('plan', '--force').out)
+    budget(paid, month=spent + 0.5)
+    assert 'are gone, and the budget of the month' in paid.mlops('run', '--force', '-j', '1', code=5).err
+
+
+def test_a_branch_has_its_own_budget(paid: Project) -> None:
+    paid.init_git()
+    paid.mlops('run', '-j', '1')
+    paid.commit('one')
+    budget(paid, branch=2)
+    assert 'the budget of the branch' in paid.mlops('run', '--force', '-j', '1', code=5).err
+    paid.git('checkout', '-q', '-b', 'other')
+    paid.mlops('run', '--force', '-j', '1')
+
+
+def test_a_run_ends_before_the_next_stage_once_it_is_over(paid: Project) -> None:
+    budget(paid, run=0.3)
+    said = paid.mlops('run', '-j', '1', code=5)  # nobody knows what it will cost: there is no history
+    assert 'stopped before the next stage: 0.5' in said.err and 'the budget of a run is 0.30 EUR' in said.err
+    whole = paid.mlops('runs', 'show', '--json').json
+    assert [one['state'] for one in whole['stages']] == ['done', 'skipped', 'skipped']
+    assert paid.exists('table') and not paid.exists('m1')
+    paid.mlops('run', '--over-budget')
+    assert paid.exists('m1') and len([*(paid.path / '.mlops/runs').rglob('*.json')]) == 2
+
+
+def test_a_budget_without_prices_holds_what_stages_spend(paid: Project) -> None:
+    paid.write('.mlops/config.yaml', 'budgets: {run: 0.2}\n')
+    said = paid.mlops('run', '-j', '1', code=5)
+    assert '0.25 USD are gone' in said.err
+    paid.write('.mlops/config.yaml', 'budgets: {run: 0.3}\n')
+    paid.mlops('run')
+
+
+@pytest.mark.parametrize('limits', ['{week: 3}', '{run: -1}', '{run: much}', '3'])
+def test_a_budget_that_is_none_is_told(paid: Project, limits: str) -> None:
+    paid.write('.mlops/config.yaml', f'budgets: {limits}\n')
+    said = paid.mlops('run', code=2)
+    assert '.mlops/config.yaml:1:' in said.err

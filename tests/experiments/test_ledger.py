@@ -10,8 +10,9 @@ from hypothesis import strategies as st
 
 from mlops_cli.core.clock import from_iso, iso, run_id
 from mlops_cli.core.digest import digest_of
-from mlops_cli.experiments.ledger import BY, ledger, spent_since
+from mlops_cli.experiments.ledger import BY, ledger
 from mlops_cli.records.accounts import Account
+from mlops_cli.records.costs import spent_by
 from mlops_cli.records.runs import Run, StageRun
 from mlops_cli.usage.prices import Book, read_prices
 from mlops_cli.usage.spending import Spent
@@ -88,5 +89,5 @@ def test_rows_add_up_to_the_total(rows: list[tuple[int, str, float, str]], by: s
     assert sum(row.stages for row in found.rows.values()) == found.total.stages == len(rows)
     assert sum(row.unknown for row in found.rows.values()) == found.total.unknown == sum(found.why.values())
     assert sum(row.amounts.get('EUR', 0.0) for row in found.rows.values()) == pytest.approx(found.total.amounts.get('EUR', 0.0))
-    amounts, unknown = spent_since(runs, BOOK, lambda _: True)
+    amounts, unknown = spent_by(runs, BOOK, lambda _: True)
     assert unknown == found.total.unknown and amounts == pytest.approx(found.total.amounts)

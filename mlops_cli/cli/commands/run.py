@@ -33,6 +33,14 @@ Pull = Annotated[
 ]
 
 
+Detached = Annotated[
+    bool, options.Option('--detach', help='Begin it, then let it go on without this terminal (mlops runs attach shows it).')
+]
+
+
+OverBudget = Annotated[bool, options.Option('--over-budget', help='Run also beyond the budgets of the settings.')]
+
+
 Host = Annotated[
     str, options.Option('--host', metavar='HOST', envvar='MLOPS_HOST', help='Where all stages run; local: this machine.')
 ]
@@ -67,10 +75,9 @@ def command(
     ] = '',
     host: Host = '',
     pull: Pull = False,
+    over_budget: OverBudget = False,
     dry_run: Annotated[bool, options.Option('--dry-run', '-n', help='Show the plan, run nothing.')] = False,
-    detached: Annotated[
-        bool, options.Option('--detach', help='Begin it, then let it go on without this terminal (mlops runs attach shows it).')
-    ] = False,
+    detached: Detached = False,
     events: Annotated[
         str, options.Option('--events', metavar='FILE', help='Write what happens to FILE, a JSON document a line.')
     ] = '',
@@ -93,6 +100,7 @@ def command(
         ('mlops', *sys.argv[1:]),
         executor,
         host,
+        over_budget,
     )
     if pull:
         _pull()
@@ -113,7 +121,7 @@ def _pull() -> None:
 
 def _dry_run(request: Request, assignments: Sequence[str], *, json: bool) -> int:
     from mlops_cli.cli.documents import plan_document
-    from mlops_cli.cli.showing import expected_cost, show_plan
+    from mlops_cli.cli.showing import expected_cost, refused, show_plan
 
     if request.executor:
         from mlops_cli.executors.all import find
@@ -128,12 +136,12 @@ def _dry_run(request: Request, assignments: Sequence[str], *, json: bool) -> int
 
             for name in hosts:  # an unknown one, too
                 known(bench, name)
-        cost = expected_cost(bench, plan, request.host, request.jobs, request.executor)
+        cost = expected_cost(bench, plan, request.host, request.jobs, request.executor, allowed=request.over_budget)
         if json:
             print_json(plan_document(plan, 'run-plan', hosts, cost))
         else:
             show_plan(plan, bench, request.jobs, request.host, cost)
-    return ExitCode.DONE
+    return ExitCode.REFUSED if refused(cost) else ExitCode.DONE
 
 
 def _detach(request: Request, assignments: Sequence[str], events: str, *, json: bool) -> int:

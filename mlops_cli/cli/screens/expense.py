@@ -7,10 +7,17 @@ from typing import Any
 from mlops_cli.cli.console import one_line
 from mlops_cli.cli.screens.costs import amounts_of
 from mlops_cli.cli.words import some
-from mlops_cli.core.units import show_money
-from mlops_cli.run.expense import Expense, Range
+from mlops_cli.core.units import plural, show_money
+from mlops_cli.run.expense import Expense, Outlay, Range, Standing
 
 NAMED = 4  # stages
+
+
+def outlay_sentences(outlay: Outlay) -> list[str]:
+    """What it costs, what is gone of each budget, and which of them run would refuse to go beyond."""
+    budgets = [words(one, outlay.expense.currency) for one in outlay.standings if one.name != 'run']
+    refused = [f'mlops run would refuse (--over-budget): {text}.' for text in outlay.exceeded]
+    return [*sentences(outlay.expense), *budgets, *refused]
 
 
 def sentences(expense: Expense) -> list[str]:
@@ -25,6 +32,12 @@ def sentences(expense: Expense) -> list[str]:
             names = ', '.join(some([one_line(name) for name in stages], NAMED))
             found.append(f'{"Nobody" if known else "Cost unknown: nobody"} says {one_line(why)} ({names}).')
     return found
+
+
+def words(one: Standing, currency: str) -> str:
+    """``Budget of the month 2026-11: 48.00 of 500.00 EUR are gone.``"""
+    more = f', and what is not known of {plural(one.unknown, "stage")}' if one.unknown else ''
+    return f'Budget of {one.of}: {one.spent:,.2f} of {show_money(one.limit, currency)} are gone{more}.'
 
 
 def _between(low: float, high: float, currency: str) -> str:
@@ -52,3 +65,11 @@ def expense_document(expense: Expense) -> dict[str, Any]:
         },
         'unknown': [{'why': why, 'stages': [*stages]} for why, stages in expense.unknown.items()],
     }
+
+
+def budget_documents(outlay: Outlay) -> list[dict[str, Any]]:
+    return [
+        {'budget': one.name, 'of': one.of, 'limit': one.limit, 'spent': round(one.spent, 6), 'unknown': one.unknown,
+         'currency': outlay.expense.currency}
+        for one in outlay.standings
+    ]  # fmt: skip
