@@ -7,7 +7,7 @@ import fcntl
 import os
 import signal
 import threading
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from typing import TYPE_CHECKING, NamedTuple
 
@@ -32,6 +32,7 @@ OPTIONS = (
     'RequestTTY=no',
 )
 _HOST = pattern(r'[A-Za-z0-9_:][A-Za-z0-9._@:%-]*')  # no option; a colon begins some addresses of IPv6
+_OF_A_LOGIN = ('PATH', 'HOME', 'USER', 'LOGNAME', 'SHELL', 'LANG', 'TZ', 'LD_LIBRARY_PATH', 'XDG_CACHE_HOME', 'SLURM_CONF')
 PIPE = 1 << 20  # bytes between us and ssh
 _KEPT = 8 << 10  # bytes of what it says that are remembered
 
@@ -62,17 +63,22 @@ def argv(host: str, port: int | None, command: str) -> list[str]:
     return [program, '-T', *options, *([] if port is None else ['-p', str(int(port))]), '--', host, command]
 
 
+def bare(environ: Mapping[str, str]) -> dict[str, str]:
+    """Of an environment here, what a command on a host has of its own there."""
+    return {name: value for name, value in environ.items() if name in _OF_A_LOGIN or name.startswith('LC_')}
+
+
 class Session:
     """A command on a host.  ``source``: what it prints; ``target``: what it reads, both raw descriptors."""
 
-    def __init__(self, words: Sequence[str]) -> None:
-        """``words``: of :func:`argv`.  Raises OSError."""
+    def __init__(self, words: Sequence[str], environ: Mapping[str, str] | None = None) -> None:
+        """``words``: of :func:`argv`, or a program of this machine's, with ``environ``.  Raises OSError."""
         import subprocess
 
         pipe = subprocess.PIPE
         # In a session of its own: Ctrl-C is ours to answer, and without a terminal nothing can be asked.
         self.process: subprocess.Popen[bytes] = subprocess.Popen(
-            words, stdin=pipe, stdout=pipe, stderr=pipe, bufsize=0, start_new_session=True
+            words, stdin=pipe, stdout=pipe, stderr=pipe, bufsize=0, start_new_session=True, env=environ
         )
         assert self.process.stdin is not None and self.process.stdout is not None
         self.target, self.source = self.process.stdin.fileno(), self.process.stdout.fileno()

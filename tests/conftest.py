@@ -13,6 +13,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from tests.servers.s3 import S3
+    from tests.servers.slurm import Slurm
     from tests.servers.sshd import Sshd
     from tests.support.project import Project
 
@@ -43,6 +44,15 @@ def sshd(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Sshd]:
     from tests.servers.sshd import running
 
     with running(tmp_path_factory.mktemp('sshd')) as server:
+        yield server
+
+
+@pytest.fixture(scope='session')
+def slurm(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Slurm]:
+    """A real Slurm, for as long as the tests run; skips where there is none."""
+    from tests.servers.slurm import running
+
+    with running(tmp_path_factory.mktemp('slurm')) as server:
         yield server
 
 

@@ -55,8 +55,8 @@ class Job:
 
     ``host``: the name of the host it runs on; empty: this machine, in the folder as it is.  Elsewhere it gets ``inputs`` alone,
     and of ``environment`` those in ``paths`` are lists of folders relative to it.  ``identity``: two jobs of one identity make
-    the same, so that what one has begun another may go on to wait for.  ``gpus``: that it gets of a host; here they were handed
-    out already.  ``checkpoint``, ``caches``: of a host; here they are links in the folder."""
+    the same, so that what one has begun another may go on to wait for.  ``gpus``, ``cpus``, ``memory_bytes``: that it gets of a
+    host; here they were handed out already.  ``checkpoint``, ``caches``: of a host; here they are links in the folder."""
 
     attempt: str
     stage: str
@@ -76,6 +76,8 @@ class Job:
     gpus: int = 0
     checkpoint: Lasting | None = None
     caches: tuple[Lasting, ...] = ()
+    cpus: float = 1.0
+    memory_bytes: int | None = None
 
 
 Ending = Literal['exited', 'timeout', 'cancelled', 'lost', 'not-started']

@@ -9,7 +9,7 @@ import os
 import queue
 import threading
 import time
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from mlops_cli.core.canonical import canonical_bytes
@@ -22,6 +22,7 @@ from mlops_cli.executors.base import Handle
 from mlops_cli.fsio import ops
 from mlops_cli.job import lasting
 from mlops_cli.job.hosted import JOBS, LOG, OUTCOME, SPEC, from_json
+from mlops_cli.store import frames
 from mlops_cli.store.bucket import Absent, Unreachable
 from mlops_cli.store.depot import Depot
 from mlops_cli.store.local import LocalStore
@@ -39,14 +40,23 @@ CLOSE_SECONDS = 30.0
 SERIES_SECONDS = 1.0  # that a job took which may have been looked at twice
 END_PAUSE_SECONDS = 0.3  # before one that is ending is asked for again
 END_PATIENCE_SECONDS = 60.0  # beside its grace
+LATER_PAUSE_SECONDS = 2.0  # before one is handed over again that could not be taken yet
+SLURM = 'slurm://'
 
 
 def bucket_of(url: str, python: str = '') -> SshBucket:
-    """A host's, which also answers what is asked of its jobs.  Raises UserError for a url that is none."""
-    return SshBucket(url, python, serve='mlops_cli.job.far')
+    """A host's, which also answers what is asked of its jobs; behind slurm:// Slurm starts them.  Raises UserError for a url
+    that is none."""
+    return SshBucket(url, python, serve='mlops_cli.job.cluster' if url.startswith(SLURM) else 'mlops_cli.job.far')
 
 
 NOTHING = Usage(0.0, 0.0)
+ENDING = 'ending'  # why a job cannot begin yet
+
+
+def question(path: str, submit: Sequence[str]) -> dict[str, Any]:
+    """What there is, for jobs of a host with these settings."""
+    return {'do': 'host', 'path': path, 'submit': [*submit]}
 
 
 class Cancelled(Exception):
@@ -74,11 +84,14 @@ class Under:
 
 class Ssh:
     """``url``: as SshBucket takes it, of the folder to work in there.  ``store``: what is here.  ``name``: what the host is
-    called here.  ``path``: folders there in which programs are looked for first."""
+    called here.  ``path``: folders there in which programs are looked for first.  ``submit``: words for sbatch, where there is
+    one."""
 
     def __init__(self, name: str, url: str, store: LocalStore, *, python: str = '', path: str = '',
-                 lease_seconds: float = LEASE_SECONDS, patience_seconds: float = PATIENCE_SECONDS) -> None:
-        self.name, self._url, self._store, self._path = name, url, store, path
+                 submit: Sequence[str] = (), lease_seconds: float = LEASE_SECONDS,
+                 patience_seconds: float = PATIENCE_SECONDS) -> None:
+        self.name, self._url, self._store = name, url, store
+        self._path, self._submit = path, tuple(submit)
         self._lease, self._patience = lease_seconds, patience_seconds
         self._bucket = bucket_of(url, python)
         self._under: dict[Handle, Under] = {}
@@ -93,7 +106,7 @@ class Ssh:
     def facts(self) -> dict[str, Any]:
         """What the host has.  The first contact: raises Unreachable where there is none."""
         if self._facts is None:
-            self._facts = self._bucket.ask({'do': 'host'})
+            self._facts = self._bucket.ask(question(self._path, self._submit))
         return self._facts
 
     # As every executor
@@ -182,8 +195,8 @@ class Ssh:
             try:
                 if under.wish:
                     raise Cancelled
-                if not self._send(depot, under):
-                    self._later(under)
+                if why := self._send(depot, under):
+                    self._later(under, why)
                     continue
                 with self._changed:
                     under.begun = True
@@ -195,17 +208,19 @@ class Ssh:
                 depot = Depot(self._bucket)
                 self._end(under, _not_started(under, error))
 
-    def _later(self, under: Under) -> None:
+    def _later(self, under: Under, why: str) -> None:
         """Asks for it again in a moment; meanwhile others are sent.  Raises UserError where it has waited too long."""
-        if time.monotonic() - under.since > under.job.grace_seconds + END_PATIENCE_SECONDS:
-            raise UserError(f'an earlier one is still ending on {self.name}', hint='look at it there, or take another host',
-                            exit_code=ExitCode.UNREACHABLE)
-        timer = threading.Timer(END_PAUSE_SECONDS, self._to_send.put, (under,))
+        ending = why == ENDING
+        if time.monotonic() - under.since > (under.job.grace_seconds + END_PATIENCE_SECONDS if ending else self._patience):
+            problem = f'an earlier one is still ending on {self.name}' if ending else f'{self.name} does not take it: {why}'
+            raise UserError(problem, hint='look at it there, or take another host', exit_code=ExitCode.UNREACHABLE)
+        pause = END_PAUSE_SECONDS if ending else LATER_PAUSE_SECONDS
+        timer = threading.Timer(pause, self._to_send.put, (under,))
         timer.daemon = True
         timer.start()
 
-    def _send(self, depot: Depot, under: Under) -> bool:
-        """False: it cannot begin yet."""
+    def _send(self, depot: Depot, under: Under) -> str:
+        """Why it cannot begin yet, if so."""
         def go_on() -> None:
             if under.wish:
                 raise Cancelled
@@ -218,10 +233,13 @@ class Ssh:
             raise UserError(f'{len(under.told.missing)} objects of its inputs are damaged or gone here', hint='mlops verify')
         # One that no other run can find is of no use to anybody once this one has given it up.
         lease = self._lease if job.identity else min(self._lease, PATIENCE_SECONDS)
-        self._bucket.put(f'{JOBS}/{under.name}/{SPEC}', canonical_bytes(specification(job, lease, self._path)))
+        self._bucket.put(f'{JOBS}/{under.name}/{SPEC}', canonical_bytes(specification(job, lease, self._path, self._submit)))
         # What is secret goes to the process that needs it, and into no file.
         start = {'do': 'start', 'job': under.name, 'by': job.attempt, 'environment': dict(job.environment)}
-        return not self._bucket.ask(start).get('ending')  # an earlier one, which is not to be waited for but done anew
+        answer = self._bucket.ask(start)
+        if answer.get('ending'):  # an earlier one, which is not to be waited for but done anew
+            return ENDING
+        return frames.text_of(answer.get('later'))
 
     def _ask_to_end(self, under: Under) -> None:
         if under.begun and under.wish:
@@ -326,7 +344,7 @@ def name_of(job: Job) -> str:
     return digest_of(b'mlops host-v1\n' + canonical_bytes(what)).hex[:32]
 
 
-def specification(job: Job, lease_seconds: float, path: str = '') -> dict[str, Any]:
+def specification(job: Job, lease_seconds: float, path: str = '', submit: Sequence[str] = ()) -> dict[str, Any]:
     """All but the environment, as the host reads it."""
     return {
         'stage': job.stage, 'directory': job.directory,
@@ -334,8 +352,9 @@ def specification(job: Job, lease_seconds: float, path: str = '') -> dict[str, A
         'inputs': [[path, *ref.to_json()] for path, ref in job.inputs], 'outputs': [*job.outputs],
         'timeout_seconds': job.timeout_seconds, 'grace_seconds': job.grace_seconds,
         'redact': None if job.redact is None else [*job.redact], 'lease_seconds': lease_seconds,
-        'path': path, 'gpus': job.gpus, 'checkpoint': lasting.to_json(job.checkpoint) if job.checkpoint is not None else None,
+        'checkpoint': lasting.to_json(job.checkpoint) if job.checkpoint is not None else None,
         'caches': [lasting.to_json(one) for one in job.caches],
+        'path': path, 'gpus': job.gpus, 'cpus': job.cpus, 'memory_bytes': job.memory_bytes, 'submit': [*submit],
     }  # fmt: skip
 
 

@@ -29,8 +29,10 @@ OUTCOME_MOST = 16 << 20
 WAIT_MOST = 20.0  # seconds in which an answer may be waited for
 LOOK_SECONDS = 0.02  # between two looks, at first; then longer
 LOOK_LONGEST = 0.2
+RENEW_SECONDS = 10.0  # a folder may be on a server that many jobs ask
 END_SECONDS = 5.0
 KEPT_SECONDS = 14 * 86400.0  # what is over is gone then
+LEFT = (OUTCOME, CANCEL, LOG, f'{LOG}{SUFFIX}', f'{LOG}{COST_SUFFIX}')  # of a job that failed, when it is done anew
 _JOB = re.compile(r'[0-9a-f]{32}')
 _PROGRAM = 'import sys; sys.path[:0] = sys.argv[3:]; from mlops_cli.job.hosted import main; main(sys.argv[1], sys.argv[2])'
 
@@ -39,18 +41,21 @@ def serve(source: BinaryIO, target: BinaryIO, folder: str) -> int:
     """As far.serve, with jobs.  ``folder``: of the host, made if there is none."""
     folder = os.path.expanduser(folder)
     os.makedirs(folder, mode=0o700, exist_ok=True)
-    jobs = Jobs(folder)
-    return far.serve(source, target, folder, {
-        'host': jobs.host, 'start': jobs.start, 'look': jobs.look, 'cancel': jobs.cancel, 'forget': jobs.forget,
-    })  # fmt: skip
+    return far.serve(source, target, folder, Jobs(folder).requests())
 
 
 class Jobs:
-    """Every method answers a request; raises far.Refused, OSError, UserError."""
+    """Each of :meth:`requests` answers one; raises far.Refused, OSError, UserError."""
+
+    look_longest = LOOK_LONGEST
 
     def __init__(self, folder: str) -> None:
         self._root = Root(folder)
         self._swept = False
+        self._renewed: dict[str, float] = {}  # place -> when its lease was, of time.monotonic()
+
+    def requests(self) -> far.More:
+        return {'host': self.host, 'start': self.start, 'look': self.look, 'cancel': self.cancel, 'forget': self.forget}
 
     def host(self, _asked: Mapping[str, Any]) -> dict[str, Any]:
         """What there is."""
@@ -78,12 +83,7 @@ class Jobs:
     def start(self, asked: Mapping[str, Any]) -> dict[str, Any]:
         """Begin it, unless it was begun before and may still be of use.  Its specification lies there; what is secret in it
         comes along.  ``by``: who asks, so that who asks twice is not taken for another one."""
-        place = _place(asked)
-        if not self._swept:
-            self._swept = True
-            self._sweep()
-        self._root.makedirs(place, mode=0o700)
-        touch(self._root, f'{place}/{LEASE}')
+        place = self._prepared(asked)
         alive = self._root.open(f'{place}/{ALIVE}', os.O_RDWR | os.O_CREAT, 0o600)
         try:
             if not try_lock(alive, exclusive=True):
@@ -91,7 +91,7 @@ class Jobs:
             by = str(asked.get('by'))
             if self._root.stat(f'{place}/{STARTED}') is not None and (self._began(place) == by or not self._failed(place)):
                 return {'started': False}
-            for name in (OUTCOME, CANCEL, LOG, f'{LOG}{SUFFIX}', f'{LOG}{COST_SUFFIX}'):  # of one that failed
+            for name in LEFT:
                 self._root.remove_tree(f'{place}/{name}')
             write_file(self._root, f'{place}/{STARTED}', by.encode(), 0o600)
             spec = json.loads(read_file(self._root, f'{place}/{SPEC}', SPEC_MOST))
@@ -101,6 +101,16 @@ class Jobs:
         finally:
             os.close(alive)
         return {'started': True}
+
+    def _prepared(self, asked: Mapping[str, Any]) -> str:
+        """The folder of a job that is to begin."""
+        place = place_of(asked)
+        if not self._swept:
+            self._swept = True
+            self._sweep()
+        self._root.makedirs(place, mode=0o700)
+        touch(self._root, f'{place}/{LEASE}')
+        return place
 
     def _began(self, place: str) -> str:
         return read_file(self._root, f'{place}/{STARTED}', 1 << 16).decode(errors='replace')
@@ -139,10 +149,9 @@ class Jobs:
         wanted = asked.get('jobs')
         if not isinstance(wanted, dict) or not all(isinstance(size, int) for size in wanted.values()):
             raise far.Refused('no jobs')
-        places = {job: _place({'job': job}) for job in wanted}
+        places = {job: place_of({'job': job}) for job in wanted}
         for place in places.values():
-            if self._root.stat(place) is not None:
-                touch(self._root, f'{place}/{LEASE}')
+            self._renew(place)
         until = time.monotonic() + min(WAIT_MOST, max(0.0, float(asked.get('seconds') or 0.0)))
         pause = LOOK_SECONDS
         while True:
@@ -151,7 +160,13 @@ class Jobs:
             if news or time.monotonic() >= until:
                 return {'jobs': found}
             time.sleep(pause)
-            pause = min(LOOK_LONGEST, pause * 1.3)
+            pause = min(self.look_longest, pause * 1.3)
+
+    def _renew(self, place: str) -> None:
+        now = time.monotonic()
+        if now - self._renewed.get(place, -RENEW_SECONDS) >= RENEW_SECONDS and self._root.stat(place) is not None:
+            touch(self._root, f'{place}/{LEASE}')
+            self._renewed[place] = now
 
     def _state(self, place: str) -> dict[str, Any]:
         lives = self._lives(place.rpartition('/')[2])  # before the outcome: it is written by who lives
@@ -166,9 +181,12 @@ class Jobs:
         return {'state': 'lost', 'log': size, 'said': self._last_words(place)}
 
     def _last_words(self, place: str) -> str:
-        with suppress(OSError):
-            lines = read_file(self._root, f'{place}/{SAID}', 1 << 20).decode(errors='replace').strip().splitlines()
-            return lines[-1][:300] if lines else ''
+        lines = self._said(place).strip().splitlines()
+        return lines[-1][:300] if lines else ''
+
+    def _said(self, place: str) -> str:
+        with suppress(OSError, UserError):
+            return read_file(self._root, f'{place}/{SAID}', 1 << 20).decode(errors='replace')
         return ''
 
     def _lives(self, job: str) -> bool:
@@ -182,14 +200,14 @@ class Jobs:
             os.close(fd)
 
     def cancel(self, asked: Mapping[str, Any]) -> dict[str, Any]:
-        place = _place(asked)
+        place = place_of(asked)
         if self._root.stat(place) is not None:
             write_file(self._root, f'{place}/{CANCEL}', FORCE if asked.get('force') else b'end', 0o600, durable=False)
         return {}
 
     def forget(self, asked: Mapping[str, Any]) -> dict[str, Any]:
         """What is over, so that the same may be done anew; ``whole`` false: only what takes room."""
-        place = _place(asked)
+        place = place_of(asked)
         until = time.monotonic() + END_SECONDS
         while self._lives(place.rpartition('/')[2]):  # what has said how it ended is about to go
             if time.monotonic() > until or self._root.stat(f'{place}/{OUTCOME}') is None:
@@ -216,7 +234,7 @@ def _gpus() -> list[dict[str, Any]]:
         return []
 
 
-def _place(asked: Mapping[str, Any]) -> str:
+def place_of(asked: Mapping[str, Any]) -> str:
     job = asked.get('job')
     if not isinstance(job, str) or not _JOB.fullmatch(job):
         raise far.Refused('no name of a job')

@@ -8,13 +8,13 @@ import json
 import os
 import sys
 import time
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from contextlib import suppress
 from typing import Any
 
 from mlops_cli.core.classes import replace
 from mlops_cli.core.errors import UserError
-from mlops_cli.core.job import COST, COST_SUFFIX, Job, Outcome, Process, Usage
+from mlops_cli.core.job import COST, COST_SUFFIX, Ending, Job, Outcome, Process, Usage
 from mlops_cli.core.refs import ObjectRef
 from mlops_cli.fsio import ops
 from mlops_cli.fsio.atomic import write_file
@@ -45,16 +45,24 @@ def main(folder: str, job: str) -> None:
     spec = json.loads(sys.stdin.buffer.read())
     with Root(folder) as root:
         place = f'{JOBS}/{job}'
-        outcome: dict[str, Any]
-        try:
-            outcome = Hosted(root, place, spec).run()
-        except (UserError, OSError, Unreachable, MissingObject, Damaged, ValueError, KeyError, TypeError) as error:
-            code = LACKING if isinstance(error, cards.Lacking) else PLACE
-            message = f'on the host: {_said(error)}'
-            outcome = to_json(Outcome(job, 'not-started', None, Usage(0.0, 0.0), message=message, details={'code': code}), ())
-        with suppress(OSError, UserError):
-            root.remove_tree(f'{place}/{PROJECT}')
+        outcome = done(Hosted(root, place, spec))
         write_file(root, f'{place}/{OUTCOME}', json.dumps(outcome).encode(), 0o600)
+
+
+def done(hosted: Hosted) -> dict[str, Any]:
+    """The outcome of a job, whatever came of it; of what it worked in nothing is left."""
+    try:
+        return hosted.run()
+    except (UserError, OSError, Unreachable, MissingObject, Damaged, ValueError, KeyError, TypeError) as error:
+        code = LACKING if isinstance(error, cards.Lacking) else PLACE
+        return not_begun('not-started', f'on the host: {_said(error)}', code)
+    finally:
+        hosted.clear()
+
+
+def not_begun(ending: Ending, message: str, code: int) -> dict[str, Any]:
+    """The outcome of what nobody can say more of.  ``code``: whose fault that is."""
+    return to_json(Outcome('', ending, None, Usage(0.0, 0.0), message=message, details={'code': code}), ())
 
 
 def _said(error: Exception) -> str:
@@ -103,10 +111,11 @@ def _count(value: Any) -> int | None:
 
 
 class Hosted:
-    """``place``: its folder, relative to the host's.  ``spec``: docs/formats/host.md."""
+    """``place``: its folder, relative to the host's.  ``spec``: docs/formats/host.md.  ``ended``: whether who began it wants it
+    to end; None where nobody does, and the file system is the host's own."""
 
-    def __init__(self, root: Root, place: str, spec: Mapping[str, Any]) -> None:
-        self._root, self._place, self._spec = root, place, spec
+    def __init__(self, root: Root, place: str, spec: Mapping[str, Any], ended: Callable[[], bool] | None = None) -> None:
+        self._root, self._place, self._spec, self._ended = root, place, spec, ended
         self._project = root.full(f'{place}/{PROJECT}')
         self._lease = float(spec['lease_seconds'])
         self._expired = False
@@ -155,6 +164,10 @@ class Hosted:
             checkpoint.drop()
         return None
 
+    def clear(self) -> None:
+        with suppress(OSError, UserError):
+            self._root.remove_tree(f'{self._place}/{PROJECT}')
+
     def _job(self) -> Job:
         spec = self._spec
         environment = {**os.environ, **{str(name): str(value) for name, value in spec['environment'].items()}}
@@ -192,7 +205,7 @@ class Hosted:
         lasting.share(self._root, f'{self._place}/{PROJECT}', self._spec)
 
     def _watched(self, job: Job) -> Outcome:
-        supervisor = Supervisor.start(self._root.full(f'{self._place}/{ALIVE}-stages'))
+        supervisor = Supervisor.start(None if self._ended else self._root.full(f'{self._place}/{ALIVE}-stages'))
         asked = b''
         try:
             supervisor.submit(job)
@@ -214,6 +227,8 @@ class Hosted:
                 return file.read(16) or b'end'
         except FileNotFoundError:
             pass
+        if self._ended is not None and self._ended():
+            return b'end'
         facts = self._root.stat(f'{self._place}/{LEASE}')
         self._expired = facts is None or time.time() - facts.st_mtime > self._lease
         return b'end' if self._expired else None

@@ -20,6 +20,15 @@ _NAME = pattern(r'[A-Za-z0-9][A-Za-z0-9_-]{0,62}')
 _URL = pattern(r'(?P<scheme>[a-z][a-z0-9+.-]*)://(?P<host>[^/]*)(?P<path>/?.*)')
 _ADDRESS = pattern(r'(?:[A-Za-z0-9_][\w.-]{0,63}@)?(?:[A-Za-z0-9][A-Za-z0-9._-]{0,252}|\[[0-9A-Fa-f:.]{2,45}\])')
 _LONGEST = 2048  # characters
+ENGINES = ('ssh', 'slurm')
+_SUBMIT = pattern(r'--[a-z-]+(?:=[A-Za-z0-9_.,:@%+*/()&|\[\]-]+)?')
+# Neither what runs a program, such as --wrap, nor what is ours to say, such as --output.
+SUBMIT = (
+    '--partition', '--account', '--qos', '--constraint', '--prefer', '--reservation', '--nodelist', '--exclude', '--exclusive',
+    '--oversubscribe', '--time', '--mem', '--mem-per-cpu', '--mem-per-gpu', '--cpus-per-task', '--cpus-per-gpu', '--gres',
+    '--gres-flags', '--licenses', '--tmp', '--nice', '--priority', '--wckey', '--no-requeue', '--hint', '--threads-per-core',
+    '--switches', '--contiguous', '--mail-type', '--mail-user',
+)  # fmt: skip
 HOST_FOLDER = '.mlops-host'  # below the home, where a host names no folder
 
 
@@ -46,26 +55,28 @@ class Remote:
 @dataclass(frozen=True, slots=True)
 class Host:
     """``url``: ``ssh://[user@]host[:port][/folder]``; the host may be a name that the user's own ssh configuration knows, the
-    folder is the one to work in there.  ``python``: the interpreter to start there; empty: one of the usual names.
-    ``path``: folders there, with colons between, in which stages' programs are looked for first."""
+    folder is the one to work in there.  With ``slurm://`` that is where jobs are handed in, and without a host this machine.
+    ``python``: the interpreter to start there; empty: one of the usual names.  ``path``: folders there, with colons between, in
+    which stages' programs are looked for first.  ``submit``: words for sbatch."""
 
     url: str
     desc: str = ''
     python: str = ''
     path: str = ''
+    submit: str = ''
 
     def to_json(self) -> dict[str, Any]:
-        found = {'url': self.url, 'desc': self.desc, 'python': self.python, 'path': self.path}
+        found = {'url': self.url, 'desc': self.desc, 'python': self.python, 'path': self.path, 'submit': self.submit}
         return {name: value for name, value in found.items() if value}
 
     @property
     def place(self) -> str:
         """The url with the folder that is worked in."""
-        return self.url if '/' in self.url.removeprefix('ssh://') else f'{self.url}/~/{HOST_FOLDER}'
+        return self.url if '/' in self.url.partition('://')[2] else f'{self.url}/~/{HOST_FOLDER}'
 
     @property
     def leads_to(self) -> str:
-        there = [one for one in (self.python, self.path) if one]
+        there = [one for one in (self.python, self.path, self.submit) if one]
         return self.url + (f', with {" and ".join(there)} there' if there else '')
 
 
@@ -105,16 +116,19 @@ def read_price(value: Any) -> float:
 
 def read_host(value: Any) -> Host:
     """Raises ValueError."""
-    found = _entry(value, {'url': str, 'desc': str, 'python': str, 'path': str}, 'url')
+    found = _entry(value, {'url': str, 'desc': str, 'python': str, 'path': str, 'submit': str}, 'url')
     path = _line(found.get('path', ''), 'path')
     if not all(one.startswith(('/', '~/')) for one in path.split(':') if path):
         raise ValueError('has a path that is not folders from / or ~/ on, with colons between')
     url, python = _line(found['url'], 'url').rstrip('/'), found.get('python', '')
     parts = _URL.fullmatch(url)
-    if parts is None or parts['scheme'] != 'ssh':
-        raise ValueError('has a url that is not ssh://[user@]host[:port][/folder]')
+    if parts is None or parts['scheme'] not in ENGINES:
+        raise ValueError('has a url that is not ssh://[user@]host[:port][/folder], or slurm:// with the same')
+    here = parts['scheme'] == 'slurm' and not parts['host']
+    if here and not parts['path'].strip('/~'):
+        raise ValueError('has a url without a folder, as slurm:///shared/ada/mlops: one that the nodes have, too')
     port = re.search(r':(\d{1,5})\Z', parts['host'])
-    if not _ADDRESS.fullmatch(parts['host'].removesuffix(port[0] if port else '')):
+    if not here and not _ADDRESS.fullmatch(parts['host'].removesuffix(port[0] if port else '')):
         raise ValueError('has a url whose host is not [user@]host[:port]')
     if port and not 0 < int(port[1]) < 65536:
         raise ValueError('has a port that is not a number from 1 to 65535')
@@ -122,7 +136,20 @@ def read_host(value: Any) -> Host:
         raise ValueError('has a folder that is not a plain path')
     if python and not INTERPRETER.fullmatch(python):
         raise ValueError('has a python that is not the path of one there')
-    return Host(url, _line(found.get('desc', ''), 'desc'), python, path)
+    return Host(url, _line(found.get('desc', ''), 'desc'), python, path, _submit(found.get('submit', ''), parts['scheme']))
+
+
+def _submit(text: str, scheme: str) -> str:
+    """Words for sbatch.  Raises ValueError for those that do more than to say where a job goes, and what it may have: they may
+    come with a branch."""
+    if text and scheme != 'slurm':
+        raise ValueError('has submit, which only hosts with slurm:// have')
+    for word in _line(text, 'submit').split():
+        name = word.partition('=')[0]
+        if not _SUBMIT.fullmatch(word) or name not in SUBMIT:
+            near = did_you_mean(name, SUBMIT, what='there may be')
+            raise ValueError(f'has {word[:80]!r} in submit, which may not stand there, or lacks = before its value ({near})')
+    return ' '.join(text.split())
 
 
 def _entry(value: Any, types: Mapping[str, type | tuple[type, ...]], required: str) -> dict[str, Any]:

@@ -126,6 +126,8 @@ def begin(session: Session, step: Step, draft: Draft, inputs: Mapping[str, Objec
         gpus=stage.resources.gpus if host else 0,
         checkpoint=checkpoint.known(session, step.manifest.digest, stage.checkpoint) if host and stage.checkpoint else None,
         caches=tuple(Lasting(path, _cache(session, path)) for path in stage.caches) if host else (),
+        cpus=stage.resources.cpus,
+        memory_bytes=stage.resources.memory_bytes,
         paths=('PYTHONPATH',) if host and seen.get('PYTHONPATH') else (),
         identity=str(step.manifest.digest) if session.adopts and _same_again(step, stage) else '',
     )

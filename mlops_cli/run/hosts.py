@@ -62,7 +62,7 @@ def opened(bench: Workbench, name: str) -> Ssh:
             exit_code=ExitCode.REFUSED,
             hint=f'if that is right: mlops config confirm {HOSTS}.{name} --yes',
         )
-    made = Ssh(name, host.place, bench.store, python=host.python, path=host.path)
+    made = Ssh(name, host.place, bench.store, python=host.python, path=host.path, submit=host.submit.split())
     try:
         made.facts()
     except BaseException:
@@ -165,6 +165,16 @@ def summary(facts: Mapping[str, Any]) -> str:
 
     name = ''.join(character for character in str(facts.get('name', ''))[:60] if character.isprintable())
     cpus, gpus = facts.get('cpus'), facts.get('gpus')
+    if isinstance(cluster := facts.get('slurm'), dict):
+        return f'{name}: {cluster_summary(facts, cluster)}'
     parts = [plural(cpus, 'CPU')] if isinstance(cpus, int) else []
     parts += [plural(len(gpus), 'GPU')] if isinstance(gpus, list) and gpus else []
     return f'{name}: {", ".join(parts)}' if parts else name
+
+
+def cluster_summary(facts: Mapping[str, Any], cluster: Mapping[str, Any]) -> str:
+    """``Slurm, 12 nodes, 768 CPUs, 48 GPUs``."""
+    from mlops_cli.core.units import plural
+
+    counts = ((cluster.get('nodes'), 'node'), (facts.get('cpus'), 'CPU'), (cluster.get('gpus') or None, 'GPU'))
+    return ', '.join(['Slurm', *(plural(count, what) for count, what in counts if isinstance(count, int))])

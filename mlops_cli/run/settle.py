@@ -189,6 +189,8 @@ def _of_the_host(attempt: Attempt, outcome: Outcome) -> bool:
 
 def _what_failed(attempt: Attempt, outcome: Outcome) -> tuple[str, str]:
     if outcome.ending == 'timeout':
+        if outcome.message:
+            return outcome.message, 'raise timeout, or the limit: mlops hosts add --submit --time=...'
         return 'took longer than its timeout', 'raise timeout, or set checkpoint so that it can go on where it stopped'
     if outcome.ending in ('lost', 'not-started'):
         host = attempt.job.host

@@ -6,6 +6,7 @@ hashed by who asked for it.
 from __future__ import annotations
 
 import itertools
+import os
 import random
 import threading
 import time
@@ -26,14 +27,16 @@ VALUE_MOST = 64 << 20  # bytes of a value that is asked for whole
 LISTING_MOST = 1 << 30  # bytes of a listing
 KEYS = 200  # that one request names
 NETWORK = 'is the network there? what was sent stays, and is not sent again'
+SHELL = '/bin/sh'
 STRANGER = 'is that host what you take it for?'
-_URL = pattern(r'ssh://(?P<host>[^/:]+|(?:[^/@]*@)?\[[^/\]]*\])(?::(?P<port>\d{1,5}))?(?P<path>/.*)')
+_URL = pattern(r'(?P<scheme>ssh|slurm)://(?P<host>[^/:]*|(?:[^/@]*@)?\[[^/\]]*\])(?::(?P<port>\d{1,5}))?(?P<path>/.*)')
 _T = TypeVar('_T')
 
 
 class SshBucket:
     """``url``: ``ssh://[user@]host[:port]/folder``, or ``ssh://host/~/folder`` for one below the home; the host may be a name
-    that the user's ssh configuration knows.  ``python``: the interpreter there; '' for the newest of the usual names.
+    that the user's ssh configuration knows.  ``slurm://`` is the same, and without a host this machine, with no ssh between.
+    ``python``: the interpreter there; '' for the newest of the usual names.
     ``serve``: the module that answers there, where :meth:`ask` is used; '' for a bucket alone.
 
     Raises UserError for a url that is none."""
@@ -42,7 +45,8 @@ class SshBucket:
         self.where, self._serve = url, serve
         found = _URL.fullmatch(url)
         folder = found['path'].rstrip('/') if found else ''
-        if found is None or not folder or (python and not INTERPRETER.fullmatch(python)):
+        alone = found is not None and not found['host'] and found['scheme'] != 'slurm'
+        if found is None or alone or not folder or (python and not INTERPRETER.fullmatch(python)):
             raise UserError(f'{url}: no url of a folder on a host', hint='such as ssh://ada@host/data/store, or ssh://host/~/store')
         self._host = found['host'].replace('[', '').replace(']', '')
         self._port = int(found['port']) if found['port'] else None
@@ -82,6 +86,8 @@ class SshBucket:
 
     def _session(self) -> ssh.Session:
         try:
+            if not self._host:
+                return ssh.Session([SHELL, '-c', COMMAND], environ=ssh.bare(os.environ))
             return ssh.Session(ssh.argv(self._host, self._port, COMMAND))
         except ssh.Missing:
             hint = 'install OpenSSH, such as with apt install openssh-client'

@@ -18,6 +18,7 @@ import pytest
 
 from mlops_cli.executors import ssh
 from mlops_cli.store.bucket import Unreachable
+from tests.servers.slurm import Slurm
 from tests.servers.sshd import Sshd, running
 from tests.support.project import Project
 
@@ -590,8 +591,11 @@ def test_a_job_that_failed_while_nobody_looked_is_done_anew(project: Project, tm
 
 
 @pytest.mark.full
-def test_the_example_runs_there_unchanged(tmp_path: Path, sshd: Sshd) -> None:
+@pytest.mark.parametrize('kind', ['ssh', 'slurm'])
+def test_the_example_runs_there_unchanged(tmp_path: Path, request: pytest.FixtureRequest, kind: str) -> None:
     """Twelve seconds of training each, as its README has it; the programs are those of the tests' own environment."""
+    server: Sshd | Slurm = request.getfixturevalue('sshd' if kind == 'ssh' else 'slurm')
+    url = server.url('/~/digits') if isinstance(server, Sshd) else f'slurm://{tmp_path}/far'
     programs = str(Path(sys.executable).parent)
     made = {}
     for where in ('here', 'gpu1'):
@@ -599,10 +603,10 @@ def test_the_example_runs_there_unchanged(tmp_path: Path, sshd: Sshd) -> None:
         here, left_out = Path(__file__).parents[2] / 'examples/digits', shutil.ignore_patterns('.mlops', '__pycache__', 'data')
         shutil.copytree(here, project.path, ignore=left_out, dirs_exist_ok=True)
         project.init_git()
-        project.environ.update(sshd.environ)
+        project.environ.update(server.environ)
         project.environ['PATH'] = f'{programs}{os.pathsep}{project.environ["PATH"]}'
         if where == 'gpu1':
-            project.mlops('hosts', 'add', where, sshd.url('/~/digits'), '--path', programs)
+            project.mlops('hosts', 'add', where, url, '--path', programs)
         words = ('run', '--host', 'gpu1') if where == 'gpu1' else ('run',)
         project.mlops(*words)
         made[where] = pins(project)

@@ -41,7 +41,8 @@ def wrong(mention: str) -> str:
     if path is None:
         of_group = (words[0],) in GROUPS and (len(words) == 1 or not re.fullmatch(r'[a-z]+', words[1]))
         return '' if of_group else ' '.join(words[:2])
-    options = {re.split('[ =]', word)[0] for word in words[len(path) :] if re.match(r'--?[a-z]', word)}
+    words = [word for word in words[len(path) :] if ' ' not in word]  # one with a space in it is a value
+    options = {re.split('=', word)[0] for word in words if re.match(r'--?[a-z]', word)}
     unknown = options - known(commands()[path]) - EVERYWHERE
     return ' '.join(sorted(one for one in unknown if not re.fullmatch(r'-[a-z]\d+', one)))
 

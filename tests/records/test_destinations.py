@@ -74,3 +74,30 @@ def test_the_python_of_a_host() -> None:
             read_remote({'url': 'ssh://gpu1/x', 'python': python})
     with pytest.raises(ValueError, match='python'):
         read_remote({'url': 's3://b/x', 'python': '/usr/bin/python3'})
+
+
+def test_clusters() -> None:
+    said = {'url': 'slurm://ada@login:22/scratch/ada', 'submit': '--partition=gpu --exclusive  --gres=gpu:a100:1'}
+    host = read_host(said)
+    assert host.submit == '--partition=gpu --exclusive --gres=gpu:a100:1' and read_host(host.to_json()) == host
+    assert host.leads_to == f'slurm://ada@login:22/scratch/ada, with {host.submit} there'
+    assert read_host({'url': 'slurm://login'}).place == 'slurm://login/~/.mlops-host'
+    assert read_host({'url': 'slurm:///scratch/ada'}).place == 'slurm:///scratch/ada'
+    for url in ('slurm://', 'slurm:///', 'slurm:///~', 'slurm:///a/../b', 'slurm://-oX/f', 'ssh:///scratch/ada'):
+        with pytest.raises(ValueError, match=r'has a (?:url|folder) '):
+            read_host({'url': url})
+
+
+@pytest.mark.parametrize(
+    'submit',
+    [
+        '--wrap=id', '-p gpu', '--partition gpu', '--output=/home/ada/.bashrc', '--export=ALL', '--uid=0', '--partition=$(id)',
+        '--chdir=/', 'job.sh',
+        '--comment="a b"', '--mail-user=a;b', '--prolog=x', '--bbf=x', '--get-user-env', '--partition=\n',
+    ],
+)  # fmt: skip
+def test_what_sbatch_is_not_told(submit: str) -> None:
+    with pytest.raises(ValueError, match='submit'):
+        read_host({'url': 'slurm://login/f', 'submit': submit})
+    with pytest.raises(ValueError, match='only hosts with slurm'):
+        read_host({'url': 'ssh://login/f', 'submit': '--partition=gpu'})

@@ -26,17 +26,19 @@ app = Folder('Machines that stages may run on: list (also without a command), ad
 Name = Annotated[str, options.Argument(metavar='HOST', help='Its name, such as gpu1.')]
 Local = Annotated[bool, options.Option('--local', help='In .mlops/config.local.yaml: yours, here.')]
 Python = Annotated[str, options.Option('--python', metavar='PATH', help='The interpreter to start there.')]
-FACTS = ('name', 'system', 'python', 'cpus', 'memory_bytes', 'free_bytes', 'folder', 'gpus', 'jobs')
+FACTS = ('name', 'system', 'python', 'cpus', 'memory_bytes', 'free_bytes', 'folder', 'gpus', 'jobs', 'slurm')
 Path = Annotated[str, options.Option('--path', metavar='PATH', help='Folders there with programs, before all others.')]
+Submit = Annotated[str, options.Option('--submit', metavar='WORDS', help='With slurm://, for sbatch: --partition=gpu.')]
 LITTLE = 1 << 30  # bytes of room with which work is likely to fail
 
 
 @app.command('add', epilog=exits.line(ExitCode.REFUSED))
 def add(
     name: Name,
-    url: Annotated[str, options.Argument(metavar='URL', help='ssh://[USER@]HOST[:PORT][/FOLDER], as ssh knows it.')],
+    url: Annotated[str, options.Argument(metavar='URL', help='ssh:// or slurm://[USER@]HOST[:PORT][/FOLDER], as for ssh.')],
     python: Python = '',
     path: Path = '',
+    submit: Submit = '',
     local: Local = False,
     json: options.Json = False,
 ) -> int:
@@ -44,7 +46,7 @@ def add(
 
     Example:  mlops hosts add gpu1 ssh://ada@gpu1.example.org
     """
-    given = {'url': url} | {key: value for key, value in (('python', python), ('path', path)) if value}
+    given = {'url': url} | {key: value for key, value in (('python', python), ('path', path), ('submit', submit)) if value}
     try:
         found = read_host(given)
         check_name(name)
@@ -148,7 +150,7 @@ def check(
 
 
 def _checked(root: Root, name: str, setting: Setting) -> dict[str, Any]:
-    from mlops_cli.executors.ssh import bucket_of
+    from mlops_cli.executors.ssh import bucket_of, question
     from mlops_cli.store.bucket import Unreachable
 
     host: Host = setting.value
@@ -162,7 +164,7 @@ def _checked(root: Root, name: str, setting: Setting) -> dict[str, Any]:
     try:
         bucket = bucket_of(host.place, host.python)
         try:
-            facts = bucket.ask({'do': 'host'})
+            facts = bucket.ask({**question(host.path, host.submit.split()), 'thorough': True})
         finally:
             bucket.close()
     except Unreachable as error:
@@ -178,9 +180,13 @@ def _lines(row: dict[str, Any]) -> Sequence[Line]:
         return [*found, Line(f'    hint: {one_line(row["hint"])}')] if row['hint'] else found
     facts = row['facts']
     parts = [one_line(str(facts['name'])), one_line(str(facts['system'])), f'Python {one_line(str(facts["python"]))}']
-    if isinstance(facts['cpus'], int):
+    if isinstance(facts['slurm'], dict):
+        from mlops_cli.run.hosts import cluster_summary
+
+        parts.append(cluster_summary(facts, facts['slurm']))
+    elif isinstance(facts['cpus'], int):
         parts.append(plural(facts['cpus'], 'CPU'))
-    if isinstance(facts['memory_bytes'], int) and facts['memory_bytes']:
+    if not isinstance(facts['slurm'], dict) and isinstance(facts['memory_bytes'], int) and facts['memory_bytes']:
         parts.append(f'{show_size(facts["memory_bytes"])} of memory')
     gpus = [gpu for gpu in facts['gpus'] or () if isinstance(gpu, dict)] if isinstance(facts['gpus'], list) else []
     parts += [f'{one_line(str(gpu.get("name")))}' for gpu in gpus]

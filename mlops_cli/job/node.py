@@ -1,0 +1,111 @@
+"""A job on a node of a cluster: the same as on a host, but that it may be handed in twice, ended and begun anew from outside.
+
+Who is first to write its number into the job's folder has the job; any other one goes away (docs/formats/host.md)."""
+from __future__ import annotations
+
+import json
+import os
+import signal
+import sys
+import time
+from contextlib import suppress
+from typing import Any
+
+from mlops_cli.fsio import ops
+from mlops_cli.fsio.atomic import read_file, write_file
+from mlops_cli.fsio.paths import Root
+from mlops_cli.job.hosted import CANCEL, JOBS, LOG, OUTCOME, PLACE, Hosted, done, not_begun
+
+TOLD, SECRETS, CLAIM = 'told.json', 'secrets.json', 'claim'
+TOLD_MOST = 64 << 20  # bytes
+LATE_SECONDS = 0.5  # by which we may hear of being ended after the stage's processes have
+AGAIN = b'\n[mlops: begun anew by Slurm]\n'
+ENDED = 143
+
+
+def main(folder: str, job: str, token: str) -> None:
+    """The whole process.  ``folder``: of the host; ``job``: its name there; ``token``: for which handing in it is."""
+    ending = False
+
+    def end(*_: object) -> None:
+        nonlocal ending
+        ending = True
+
+    signal.signal(signal.SIGTERM, end)
+    place = f'{JOBS}/{job}'
+    with Root(folder) as root:
+        spec = _claimed(root, place, token)
+        if spec is None:
+            return
+        signal.signal(signal.SIGURG, lambda *_: freshen(root, place))
+        if spec['environment'] is None:
+            outcome = not_begun('lost', 'Slurm began it anew, and its secrets are kept nowhere: run it again', PLACE)
+        else:
+            outcome = done(Hosted(root, place, spec, lambda: ending))
+        if not _is_good(outcome):
+            time.sleep(LATE_SECONDS if not ending else 0.0)
+            if ending and root.stat(f'{place}/{CANCEL}') is None:
+                sys.exit(ENDED)  # Slurm ends it, and says why; it may begin it anew
+        write_file(root, f'{place}/{OUTCOME}', json.dumps(outcome).encode(), 0o600)
+
+
+def _claimed(root: Root, place: str, token: str) -> dict[str, Any] | None:
+    """What is to be done; None where that is another one's."""
+    number = os.environ.get('SLURM_JOB_ID', '')
+    try:
+        spec: dict[str, Any] = json.loads(read_file(root, f'{place}/{TOLD}', TOLD_MOST))
+    except FileNotFoundError:
+        return None
+    if spec['token'] != token or root.stat(f'{place}/{OUTCOME}') is not None:
+        return None
+    claim = claim_name(token)
+    again = False
+    if not _link_new(root, place, claim, number.encode()):
+        if read_file(root, f'{place}/{claim}', 100) != number.encode():
+            return None
+        again = True
+    try:
+        secrets = json.loads(read_file(root, f'{place}/{SECRETS}', TOLD_MOST)) if spec['secrets'] else {}
+        root.remove_tree(f'{place}/{SECRETS}')
+    except FileNotFoundError:
+        secrets = None
+    if again:
+        fd = ops.open_append(root.full(f'{place}/{LOG}'))
+        try:
+            ops.write(fd, AGAIN)
+        finally:
+            os.close(fd)
+    spec['environment'] = None if secrets is None else {**spec['environment'], **secrets}
+    os.environ.pop('SLURM_EXPORT_ENV', None)  # else a srun of the stage's would hand nothing on
+    return spec
+
+
+def claim_name(token: str) -> str:
+    return f'{CLAIM}-{token}'
+
+
+def _link_new(root: Root, place: str, name: str, data: bytes) -> bool:
+    """Whether it was not there: of several nodes at once one makes it, and nobody ever sees half of it."""
+    temporary = f'{name}.{os.environ.get("SLURMD_NODENAME", "")}-{os.getpid()}'
+    write_file(root, f'{place}/{temporary}', data, 0o600)
+    with root.parent(f'{place}/{name}') as (fd, _):
+        try:
+            ops.link(temporary, name, src_dir_fd=fd, dst_dir_fd=fd)
+            return True
+        except FileExistsError:
+            return False
+        finally:
+            with suppress(OSError):
+                ops.unlink(temporary, dir_fd=fd)
+
+
+def freshen(root: Root, place: str) -> None:
+    """A change of our own to a folder makes a shared file system look at it anew: somebody else has written there."""
+    with suppress(OSError), root.parent(f'{place}/x') as (fd, _):
+        name = f'look-{os.getpid()}'
+        os.close(ops.open_new(name, dir_fd=fd))
+        ops.unlink(name, dir_fd=fd)
+
+
+def _is_good(outcome: dict[str, Any]) -> bool:
+    return bool(outcome['ending'] == 'exited' and outcome['exit_code'] == 0)
