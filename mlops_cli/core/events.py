@@ -18,7 +18,8 @@ class RunStarted:
     ``restore``: those of them that come from the store; ``open``: those that may turn out fresh; ``first``: nothing is known
     of any of them.  ``cpus``, ``gpus``: what this machine has.  ``low``, ``high``: seconds that it is likely to take, None
     where there is no history.  ``trial``: the workspace is left alone.  ``stages``: the names of those that are not fresh.
-    ``held``: what the workspace held of their files of metrics."""
+    ``held``: what the workspace held of their files of metrics.  ``hosts``: where some are to run; ``here``: whether some are
+    to run on this machine."""
 
     run: str
     pipeline: str
@@ -35,6 +36,8 @@ class RunStarted:
     trial: bool = False
     stages: tuple[str, ...] = ()
     held: tuple[tuple[str, ObjectRef], ...] = ()
+    hosts: tuple[str, ...] = ()
+    here: bool = True
 
 
 @dataclass(frozen=True, slots=True)
@@ -157,7 +160,7 @@ NAMES: dict[type, str] = {
 _FIELDS = {kind: cast(Any, kind).__match_args__ for kind in NAMES}
 _KINDS = {name: kind for kind, name in NAMES.items()}
 _TEXTS = frozenset(('run', 'pipeline', 'stage', 'log', 'progress', 'holder', 'state', 'message', 'hint', 'text', 'ended'))
-_LISTS = frozenset(('stages', 'tail', 'notes'))
+_LISTS = frozenset(('stages', 'tail', 'notes', 'hosts'))
 _MAYBE = frozenset(('low', 'high', 'typical_seconds', 'exit_code', 'done', 'total'))
 
 

@@ -39,8 +39,8 @@ from mlops_cli.run.remarks import remarks
 from mlops_cli.run.report import Report as Report
 from mlops_cli.run.report import Settled, stopped_code
 from mlops_cli.run.request import Request as Request
+from mlops_cli.run.request import by_host, host_of
 from mlops_cli.run.request import chosen as chosen
-from mlops_cli.run.request import host_of
 from mlops_cli.run.request import wishes_of as wishes_of
 from mlops_cli.run.states import State
 from mlops_cli.run.workbench import Workbench
@@ -157,7 +157,7 @@ def _carried_out(
         journal.append(_beginning(bench, outlook.plan, identity, started, command))
         session = open_session(bench, identity, journal, request, key_locks, recorder.emit, around.now, executor)
         try:
-            recorder.emit(_announcement(bench, outlook.plan, identity, jobs))
+            recorder.emit(_announcement(bench, outlook.plan, identity, jobs, request.host))
             _tell_of_data(bench, recorder.emit)
             for line in told_of(executor, bench, outlook.plan, request.host):
                 recorder.emit(Note(line))
@@ -225,10 +225,12 @@ def _tell_of_data(bench: Workbench, emit: Callable[[Event], None]) -> None:
             )
 
 
-def _announcement(bench: Workbench, plan: Plan, identity: str, jobs: int) -> RunStarted:
+def _announcement(bench: Workbench, plan: Plan, identity: str, jobs: int, host: str) -> RunStarted:
     stale = [step for step in plan.steps if step.verdict is not Verdict.FRESH]
     available = machine(bench.config.tokens)
     low, high = forecast(plan, jobs)
+    elsewhere = by_host(bench, plan, host)
+    running = sum(step.verdict in (Verdict.RUN, Verdict.MAYBE) for step in stale)
     return RunStarted(
         identity,
         bench.pipeline.name,
@@ -245,6 +247,8 @@ def _announcement(bench: Workbench, plan: Plan, identity: str, jobs: int) -> Run
         trial=bool(bench.overlay),
         stages=tuple(step.stage for step in stale),
         held=tuple(_held(bench, stale)),
+        hosts=tuple(elsewhere),
+        here=not elsewhere or sum(map(len, elsewhere.values())) < running,
     )
 
 

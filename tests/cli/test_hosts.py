@@ -75,7 +75,7 @@ def test_what_is_made_there_is_what_is_made_here(project: Project, tmp_path: Pat
     here = made(tmp_path / 'two')
     here.mlops('run')
     said = project.mlops('run', '--host', 'gpu1')
-    assert 'on gpu1 (' in said.err + said.out
+    assert 'on gpu1 (' in said.err + said.out and ' jobs, gpu1\n' in said.out
     assert pins(project) == pins(here)
     assert project.read('model.bin') == here.read('model.bin') and project.read('table/all.txt') == here.read('table/all.txt')
     assert 'trained at 0.5' in project.mlops('logs', 'train').out
@@ -99,7 +99,7 @@ def test_a_stage_says_where_it_runs(project: Project, tmp_path: Path) -> None:
     assert plan['hosts'] == {'gpu1': ['train', 'there']} and 'On gpu1: train, there.' in project.mlops('plan').out
     assert project.mlops('run', '-n', '--host', 'local', '--json').json['hosts'] == {}
     assert 'there is no host' in project.mlops('run', '-n', '--host', 'gpu3', code=2).err
-    project.mlops('run', '-j', '3')
+    assert '3 jobs, this machine (' in (told := project.mlops('run', '-j', '3').out) and '), gpu1' in told
     assert project.read('where.txt').strip() == str(project.path)
     assert project.read('there.txt').startswith(str(tmp_path / 'far/jobs-v1/'))
     assert not list((tmp_path / 'far/jobs-v1').glob('*/project'))  # what it worked in is gone

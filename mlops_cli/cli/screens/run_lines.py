@@ -38,7 +38,8 @@ def started(event: RunStarted, columns: int) -> list[Line]:
     parts += ['nothing in cache yet'] if event.first else []
     there = [f'{event.cpus:g} CPU{"" if event.cpus == 1 else "s"}'] if event.cpus else []
     there += [plural(event.gpus, 'GPU')] if event.gpus else []
-    machine = f'this machine ({", ".join(there)})' if there else 'this machine'
+    here = f'this machine ({", ".join(there)})' if there else 'this machine'
+    machine = ', '.join(map(one_line, [*([here] if event.here else []), *event.hosts]))
     text = f'{one_line(event.pipeline)}: {", ".join(parts)}.'
     trial = 'Trial apart from the workspace, ' if event.trial else ''
     how = f'{trial}{plural(event.jobs, "job")}, {machine}'
