@@ -36,7 +36,7 @@ COMMANDS = {
     'config': ('config', 'settings, and where each value comes from'),
     'verify': ('verify', 'check every stored object'),
     'storage': ('storage', 'what takes the space, and what is there twice'),
-    'cost': ('cost', 'what stages cost: report, prices'),
+    'cost': ('cost', 'what stages cost: report, prices, advise'),
     'gc': ('gc', 'take out of the cache what nothing needs any more'),
     'check': ('check', 'checks of data: overlap'),
     'gate': ('gate', 'an expression over metrics that must hold'),

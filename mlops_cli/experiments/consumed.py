@@ -28,10 +28,11 @@ class Consumed:
 
 def consumed(bench: Workbench, run: Run) -> tuple[Consumed, ...]:
     """Of each stage that ran in it.  Raises OSError."""
-    return tuple(Consumed(one, _rows(bench, run, one)) for one in run.stages if one.state in RAN)
+    return tuple(Consumed(one, rows_of(bench, run, one)) for one in run.stages if one.state in RAN)
 
 
-def _rows(bench: Workbench, run: Run, one: StageRun) -> Rows:
+def rows_of(bench: Workbench, run: Run, one: StageRun) -> Rows:
+    """Of its last attempt; none where that is not known here."""
     data = _here(bench, run, one) or _stored(bench, run, one)
     try:
         return decode(data) if data else ()

@@ -27,7 +27,7 @@ from mlops_cli.records.history import Problem, problem_of
 from mlops_cli.records.runs import Runs
 from mlops_cli.usage.prices import is_stale
 
-app = Folder('What stages cost: report (also without a command), prices.', helps=False)
+app = Folder('What stages cost: report (also without a command), prices, advise.', helps=False)
 
 
 class By(StrEnum):
@@ -98,6 +98,28 @@ def prices(json: options.Json = False) -> int:
         print_json({'schema': 'mlops/cost-prices/v1', 'currency': currency, 'rows': rows, 'unpriced': unpriced})
     else:
         out_lines(price_lines(entries, unpriced, today, width(sys.stdout), context.current.verbose))
+    return ExitCode.DONE
+
+
+@app.command('advise', epilog=exits.line(ExitCode.REFUSED))
+def advise(stages: options.Stages = None, json: options.Json = False) -> int:
+    """What stages declare under resources, beside what their last runs used: processors that they had but for a hundredth of
+    their time, the most memory that they held. With -v also where there is nothing to change, and why.
+
+    Example:  mlops cost advise
+    """
+    from mlops_cli.cli.screens.cost_advice import advice_lines, advice_rows
+    from mlops_cli.cli.wiring import output_words, workbench
+    from mlops_cli.experiments.advice import advise as looked_at
+    from mlops_cli.plan.select import select
+
+    with workbench(tolerant=True) as bench:
+        words = output_words(bench, stages or ())
+        found = looked_at(bench, select(bench.pipeline, bench.edges, bench.order, words, only=True))
+    if json:
+        print_json({'schema': 'mlops/cost-advise/v1', 'rows': advice_rows(found)})
+    else:
+        out_lines(advice_lines(found, width(sys.stdout), context.current.verbose))
     return ExitCode.DONE
 
 
