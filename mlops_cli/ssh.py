@@ -154,7 +154,7 @@ _PASSING = ('nothing there', 'it does not', 'there is no', 'the connection')
 
 
 def explain(reach: str, said: str, code: int) -> Explained:
-    """Why a connection did not come about, or ended.  ``reach``: what ssh is told, for hints; ``said``: what it said; ``code``:
+    """Why a connection did not come about, or ended.  ``reach``: what ssh is told, for hints, '' where there was none; ``said``: what it said; ``code``:
     how it ended."""
     for words, problem, hint in _CAUSES:
         if words in said:
@@ -162,6 +162,8 @@ def explain(reach: str, said: str, code: int) -> Explained:
     lines = [line.strip() for line in said.splitlines() if line.strip()]
     last = ''.join(character if character.isprintable() else '?' for character in lines[-1][:200]) if lines else ''
     what = f': {last}' if last else ''
+    if not reach:
+        return Explained(f'a process on this machine ended with {code}{what}', 'does /bin/sh work here?', code < 0, code < 0)
     if code == 255 or code < 0:
         return Explained(f'the connection is gone{what}', f'does ssh {reach} work?', True, True)
     return Explained(f'its shell ends with {code}{what}', f'does ssh {reach} echo hello work?')

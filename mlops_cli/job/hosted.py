@@ -160,7 +160,8 @@ class Hosted:
         """What is left of it for who asked for the job.  It stays here all the same, so what cannot be is no failure."""
         with suppress(OSError, UserError, Unreachable):
             if not outcome.succeeded:
-                return checkpoint.keep()
+                # Who ended it may begin it anew, with the same words: then what is there has to be what these know of.
+                return None if self._ended is not None and self._ended() else checkpoint.keep()
             checkpoint.drop()
         return None
 

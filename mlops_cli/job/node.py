@@ -14,11 +14,12 @@ from typing import Any
 from mlops_cli.fsio import ops
 from mlops_cli.fsio.atomic import read_file, write_file
 from mlops_cli.fsio.paths import Root
-from mlops_cli.job.hosted import CANCEL, JOBS, LOG, OUTCOME, PLACE, Hosted, done, not_begun
+from mlops_cli.job.hosted import CANCEL, JOBS, LOG, OUTCOME, PLACE, TICK, Hosted, done, not_begun
 
 TOLD, SECRETS, CLAIM = 'told.json', 'secrets.json', 'claim'
 TOLD_MOST = 64 << 20  # bytes
 LATE_SECONDS = 0.5  # by which we may hear of being ended after the stage's processes have
+LATEST_SECONDS = 3.0  # where they look as if they had heard of it
 AGAIN = b'\n[mlops: begun anew by Slurm]\n'
 ENDED = 143
 
@@ -43,7 +44,9 @@ def main(folder: str, job: str, token: str) -> None:
         else:
             outcome = done(Hosted(root, place, spec, lambda: ending))
         if not _is_good(outcome):
-            time.sleep(LATE_SECONDS if not ending else 0.0)
+            until = time.monotonic() + (LATEST_SECONDS if outcome['exit_code'] == ENDED else LATE_SECONDS)
+            while not ending and outcome['ending'] == 'exited' and time.monotonic() < until:
+                time.sleep(TICK)
             if ending and root.stat(f'{place}/{CANCEL}') is None:
                 sys.exit(ENDED)  # Slurm ends it, and says why; it may begin it anew
         write_file(root, f'{place}/{OUTCOME}', json.dumps(outcome).encode(), 0o600)

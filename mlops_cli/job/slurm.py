@@ -23,7 +23,7 @@ PATIENCE_SECONDS = 60.0  # for one program of Slurm's; by itself each gives up a
 PLACES = ('/usr/local/bin', '/opt/slurm/bin', '/usr/local/slurm/bin', '/usr/slurm/bin')  # where clusters have it, off the path
 # Of our environment, what its programs and the job get.  Nothing else of who logged in goes into Slurm's spool.
 KEPT = ('PATH', 'HOME', 'USER', 'LOGNAME', 'SHELL', 'LANG', 'LC_ALL', 'LC_CTYPE', 'TZ', 'LD_LIBRARY_PATH')
-KNOWS = ('SLURM_CONF', 'SLURM_TIME_FORMAT')  # for its programs alone
+KNOWS = ('SLURM_CONF',)  # for its programs: which cluster it is
 OWN_MEGABYTES = 128  # for the processes that see to a stage
 OWN_SECONDS = 900.0  # beside a stage's timeout: for what it needs to come, and what it makes to go
 ACTIVE = frozenset({'PENDING', 'RUNNING', 'SUSPENDED', 'COMPLETING', 'CONFIGURING', 'RESIZING', 'REQUEUED', 'REQUEUE_FED',

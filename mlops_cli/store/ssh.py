@@ -8,6 +8,7 @@ from __future__ import annotations
 import itertools
 import os
 import random
+import sys
 import threading
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
@@ -36,7 +37,7 @@ _T = TypeVar('_T')
 class SshBucket:
     """``url``: ``ssh://[user@]host[:port]/folder``, or ``ssh://host/~/folder`` for one below the home; the host may be a name
     that the user's ssh configuration knows.  ``slurm://`` is the same, and without a host this machine, with no ssh between.
-    ``python``: the interpreter there; '' for the newest of the usual names.
+    ``python``: the interpreter there; '' for the newest of the usual names, on this machine for our own.
     ``serve``: the module that answers there, where :meth:`ask` is used; '' for a bucket alone.
 
     Raises UserError for a url that is none."""
@@ -51,7 +52,8 @@ class SshBucket:
         self._host = found['host'].replace('[', '').replace(']', '')
         self._port = int(found['port']) if found['port'] else None
         self._folder = folder[1:] if folder == '/~' or folder.startswith('/~/') else folder
-        self._python = python
+        own = sys.executable if INTERPRETER.fullmatch(sys.executable) else ''
+        self._python = python or ('' if self._host else own)
         self._reach = f'-p {self._port} {self._host}' if self._port else self._host  # as ssh is told
         self._line: Line | None = None
         self._lock = threading.Lock()

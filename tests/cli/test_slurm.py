@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shutil
 import signal
 import sys
 from collections.abc import Iterator
@@ -229,3 +230,16 @@ def test_what_hosts_check_finds(project: Project, tmp_path: Path, submit: str, p
     if problem.startswith('it has no'):
         refused = project.mlops('run', '--host', 'cluster', code=4)
         assert problem in refused.err and not project.exists('table')
+
+
+def test_a_machine_without_slurm(project: Project, tmp_path: Path) -> None:
+    few = tmp_path / 'few'
+    few.mkdir()
+    for program in ('git', 'sh'):
+        (few / program).symlink_to(str(shutil.which(program)))
+    project.environ['PATH'] = str(few)
+    add(project, tmp_path, '--partition=usual')
+    for words in (('hosts', 'check'), ('run', '--host', 'cluster')):
+        refused = project.mlops(*words, code=4)
+        assert 'there is no sinfo' in refused.out + refused.err and 'mlops hosts add --path' in refused.out + refused.err
+    assert not project.exists('table')

@@ -102,6 +102,21 @@ def test_what_is_preempted_is_begun_anew(project: Project, tmp_path: Path, slurm
     assert begun.read_text() == 'x\nx\n' and project.read('o') == '1\n'
 
 
+def test_what_is_preempted_goes_on_from_its_checkpoint(project: Project, tmp_path: Path, slurm: Slurm) -> None:
+    """Also where an earlier run has left one, which is known here."""
+    begun, gate = tmp_path / 'begun', tmp_path / 'gate'
+    write(project, f'cd $MLOPS_CHECKPOINT_DIR; echo x >> steps; cat steps > {begun}; test $(wc -l < steps) -gt 1 || exit 3; '
+          f'while ! test -e {gate}; do sleep 0.05; done; cp steps $OLDPWD/o', ', checkpoint: state')
+    project.mlops('run', code=1)
+    run = started(project, 'run')
+    wait_for(lambda: begun.read_text() == 'x\nx\n')
+    slurm.asked('scontrol', 'requeue', running_job(slurm))
+    wait_for(lambda: begun.read_text() == 'x\nx\nx\n', 300)
+    gate.touch()
+    assert run.wait(60) == 0, run.stdout and run.stdout.read().decode()
+    assert project.read('o') == 'x\nx\nx\n'
+
+
 @pytest.mark.parametrize('how', ['its answer is lost', 'it is handed in twice', 'who asks is killed'])
 def test_what_is_handed_in_is_done_once(project: Project, tmp_path: Path, slurm: Slurm, how: str) -> None:
     done = {
