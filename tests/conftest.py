@@ -12,6 +12,7 @@ from tests.support import stalls
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
+    from tests.servers.nvml import Nvml
     from tests.servers.s3 import S3
     from tests.servers.slurm import Slurm
     from tests.servers.sshd import Sshd
@@ -63,3 +64,11 @@ def s3(tmp_path_factory: pytest.TempPathFactory) -> Iterator[S3]:
 
     with running(tmp_path_factory.mktemp('s3')) as server:
         yield server
+
+
+@pytest.fixture
+def nvml(tmp_path_factory: pytest.TempPathFactory) -> Nvml:
+    """A driver for GPUs that are not there; skips where it cannot be made."""
+    from tests.servers.nvml import Nvml
+
+    return Nvml(tmp_path_factory.mktemp('nvml'))

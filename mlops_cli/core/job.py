@@ -55,8 +55,9 @@ class Job:
 
     ``host``: the name of the host it runs on; empty: this machine, in the folder as it is.  Elsewhere it gets ``inputs`` alone,
     and of ``environment`` those in ``paths`` are lists of folders relative to it.  ``identity``: two jobs of one identity make
-    the same, so that what one has begun another may go on to wait for.  ``gpus``, ``cpus``, ``memory_bytes``: that it gets of a
-    host; here they were handed out already.  ``checkpoint``, ``caches``: of a host; here they are links in the folder."""
+    the same, so that what one has begun another may go on to wait for.  ``cpus``, ``memory_bytes``, ``gpus``: that it gets of a
+    host, of each GPU all or so much memory; here ``cards`` were handed out already, and ``held`` are the files to be locked
+    (shared) as long as anything of it lives.  ``checkpoint``, ``caches``: of a host; here they are links in the folder."""
 
     attempt: str
     stage: str
@@ -78,6 +79,9 @@ class Job:
     caches: tuple[Lasting, ...] = ()
     cpus: float = 1.0
     memory_bytes: int | None = None
+    gpu_memory_bytes: int | None = None
+    cards: tuple[str, ...] = ()
+    held: tuple[str, ...] = ()
 
 
 Ending = Literal['exited', 'timeout', 'cancelled', 'lost', 'not-started']

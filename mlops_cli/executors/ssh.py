@@ -352,6 +352,7 @@ def specification(job: Job, lease_seconds: float, path: str = '', submit: Sequen
         'inputs': [[path, *ref.to_json()] for path, ref in job.inputs], 'outputs': [*job.outputs],
         'timeout_seconds': job.timeout_seconds, 'grace_seconds': job.grace_seconds,
         'redact': None if job.redact is None else [*job.redact], 'lease_seconds': lease_seconds,
+        'gpu_memory_bytes': job.gpu_memory_bytes,
         'checkpoint': lasting.to_json(job.checkpoint) if job.checkpoint is not None else None,
         'caches': [lasting.to_json(one) for one in job.caches],
         'path': path, 'gpus': job.gpus, 'cpus': job.cpus, 'memory_bytes': job.memory_bytes, 'submit': [*submit],

@@ -76,6 +76,11 @@ def is_locked(fd: int, *, start: int = 0, length: int = 0) -> bool:
     return fields[3 if sys.platform == 'darwin' else 0] != fcntl.F_UNLCK
 
 
+def sharing() -> tuple[int, bytes]:
+    """As :func:`unlocking`: to lock all of a file, beside others who do."""
+    return _SETLK, _flock(fcntl.F_RDLCK, 0, 0)
+
+
 class _Forked(Protocol):
     def after_fork(self) -> None: ...
 

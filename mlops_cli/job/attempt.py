@@ -1,6 +1,7 @@
 """One attempt as the supervisor sees it: what was asked, how far it is, what it consumed.  Data; the supervisor decides."""
 from __future__ import annotations
 
+import fcntl
 import os
 import time
 
@@ -27,8 +28,8 @@ class Attempt:
     request tells the differences."""
 
     __slots__ = ('argvs', 'deadline', 'directory', 'due', 'ended', 'ending', 'environment', 'exit_code', 'filter', 'grace',
-                 'index', 'kill_at', 'killed', 'log', 'looked', 'message', 'name', 'patience', 'pause', 'phase', 'pid', 'probe',
-                 'redact', 'release', 'started')
+                 'held', 'index', 'kill_at', 'killed', 'log', 'looked', 'message', 'name', 'patience',
+                 'pause', 'phase', 'pid', 'probe', 'redact', 'release', 'started')
 
     def __init__(self, request: dict[str, Any], common: dict[bytes, bytes], now: float) -> None:
         self.name: str = request['attempt']
@@ -57,6 +58,14 @@ class Attempt:
         self.killed: set[int] = set()
         self.filter: Filter | None = None
         self.probe = Probe()
+        self.held = [_locked(*file) for file in request['held']]
+
+    def let_go(self) -> None:
+        """What was kept for it while it lived, such as GPUs, is free."""
+        for descriptor in self.held:
+            if descriptor >= 0:
+                os.close(descriptor)
+        self.held.clear()
 
     def secrets(self) -> dict[str, str]:
         """Variables whose values must not reach the log, by name."""
@@ -84,3 +93,17 @@ class Attempt:
         wall = (self.ended or now) - self.started
         figures, gone = self.probe.figures(wall), time.time_ns()
         return ('ended', self.name, self.ending, self.exit_code, figures, len(self.killed), self.message, gone)
+
+
+def _locked(path: bytes, command: int, how: bytes) -> int:
+    """-1 where that cannot be: whoever started the attempt has it locked too."""
+    try:
+        descriptor = os.open(path, os.O_RDWR | os.O_NOFOLLOW | os.O_CLOEXEC)
+    except OSError:
+        return -1
+    try:
+        fcntl.fcntl(descriptor, command, how)
+    except OSError:
+        os.close(descriptor)
+        return -1
+    return descriptor

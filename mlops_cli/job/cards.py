@@ -1,41 +1,105 @@
-"""The GPUs of a host: what there is, and each for one job at a time, whoever asks for it out of the host's folder."""
+"""The GPUs of this machine, as far as CUDA_VISIBLE_DEVICES leaves them to us."""
 from __future__ import annotations
 
 import os
 import shutil
-import subprocess
-import time
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
-from typing import Any
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from contextlib import suppress
 
-from mlops_cli.core.digest import digest_of
+from mlops_cli.core.classes import replace
 from mlops_cli.core.errors import UserError
-from mlops_cli.core.units import plural
-from mlops_cli.fsio.locks import try_lock
-from mlops_cli.fsio.paths import Root
+from mlops_cli.usage import gpu
+from mlops_cli.usage.gpu import Card
 
-FOLDER = 'gpus-v1'  # of files that are locked as long as a job has the card
-TURN = 'turn'  # locked by who is next to get cards, so that who wants several is not overtaken for ever
+VISIBLE = 'CUDA_VISIBLE_DEVICES'
+FOLDER = '/proc/driver/nvidia/gpus'
 PATIENCE_SECONDS = 20.0
-TICK = 0.2  # seconds between two looks whether one has become free
 FIELDS = ('uuid', 'name', 'memory.total', 'memory.free')
+WELL = 'is the driver well? try it there by hand: nvidia-smi'
 
 
-class Lacking(UserError):
-    """There are not as many as are asked for."""
+def listed(environ: Mapping[str, str] = os.environ, folder: str = FOLDER) -> list[Card]:
+    """What the driver says of them; none where there is none.  Raises UserError where it is not well.  ``folder``: of the
+    driver's module."""
+    return visible(_all(folder), environ.get(VISIBLE), _part)
 
 
-class Unwanted(Exception):
-    """It was not waited for any longer."""
+def counted(folder: str, environ: Mapping[str, str] = os.environ) -> int:
+    """How many there are, without asking the driver."""
+    return len(visible(_of_kernel(folder), environ.get(VISIBLE)))
 
 
-def listed() -> list[dict[str, Any]]:
-    """What the driver's own program says; none where there is none.  Raises UserError where it fails."""
+def visible(cards: Sequence[Card], chosen: str | None, part: Callable[[str], Card | None] = Card) -> list[Card]:
+    """Those that a value of CUDA_VISIBLE_DEVICES names, in its order; as CUDA does, up to the first that is none.  Numbers
+    count as nvidia-smi does, uuids may be cut short.  ``part``: of a card, by its name."""
+    if chosen is None:
+        return [card for card in cards if card.uuid]
+    found: list[Card] = []
+    for word in (part.strip() for part in chosen.split(',') if cards):
+        card = part(word) if word.startswith('MIG-') else _meant(cards, word)
+        if card is None or not card.uuid or card in found:
+            break
+        found.append(card)
+    return found
+
+
+def _meant(cards: Sequence[Card], word: str) -> Card | None:
+    if word.isascii() and word.isdigit():
+        return cards[int(word)] if int(word) < len(cards) else None
+    if not word.startswith('GPU-'):
+        return None
+    alike = [card for card in cards if card.uuid.startswith(word)]
+    unknown = any(card.uuid.isdigit() for card in cards)  # the kernel alone may not tell what they are called
+    return alike[0] if len(alike) == 1 else Card(word) if unknown else None
+
+
+def _part(name: str) -> Card | None:
+    """A part of a card (MIG), which is in no list."""
+    try:
+        return replace(gpu.opened().named(name), uuid=name)
+    except gpu.Absent:
+        return Card(name)
+    except gpu.Failed:
+        return None
+
+
+def _all(folder: str) -> list[Card]:
+    try:
+        return gpu.opened().cards()
+    except gpu.Absent:
+        return _told_by_program() or _of_kernel(folder)
+    except gpu.Failed as error:
+        if found := _told_by_program():
+            return found
+        raise UserError(f'the NVIDIA driver does not answer: {error}', hint=WELL) from error
+
+
+def _of_kernel(folder: str) -> list[Card]:
+    """Where only the driver's module is there, as in a container without its programs."""
+    found = []
+    with suppress(OSError):
+        for number, name in enumerate(sorted(os.listdir(folder))):
+            found.append(Card(_uuid_in(f'{folder}/{name}/information') or str(number)))
+    return found
+
+
+def _uuid_in(path: str) -> str:
+    with suppress(OSError), open(path, encoding='utf-8', errors='replace') as file:
+        for line in file.read(1 << 14).splitlines():
+            key, _, value = line.partition(':')
+            if key.strip() == 'GPU UUID' and value.strip().startswith('GPU-') and '?' not in value:
+                return value.strip()[: gpu.LONGEST]
+    return ''
+
+
+def _told_by_program() -> list[Card]:
+    """What nvidia-smi says, for who has no pynvml."""
     program = shutil.which('nvidia-smi')
     if program is None:
         return []
     words = [program, f'--query-gpu={",".join(FIELDS)}', '--format=csv,noheader,nounits']
+    import subprocess
+
     try:
         done = subprocess.run(words, capture_output=True, text=True, timeout=PATIENCE_SECONDS, check=False)
     except (OSError, subprocess.TimeoutExpired) as error:
@@ -46,62 +110,23 @@ def listed() -> list[dict[str, Any]]:
         name, *figures = [part.strip() for part in rest.rsplit(',', 2)]
         if comma and len(figures) == 2:  # the memory of some is that of the machine, and not told
             total, free = (int(figure) << 20 if figure.isdigit() else None for figure in figures)
-            found.append({'uuid': uuid.strip()[:100], 'name': name[:100], 'memory_bytes': total, 'free_bytes': free})
+            found.append(Card(uuid.strip()[: gpu.LONGEST], name[: gpu.LONGEST], total or None, free))
     if done.returncode and not found:
         said = ' '.join((done.stdout + done.stderr).split())[:200]
         raise UserError(f'{program} ended with {done.returncode}: {said}', hint='is the driver well? try it there by hand')
-    chosen = os.environ.get('CUDA_VISIBLE_DEVICES')  # of who may use that host only in part
-    if chosen is not None:
-        wanted = [word.strip() for word in chosen.split(',')]
-        found = [card for number, card in enumerate(found) if str(number) in wanted or card['uuid'] in wanted]
     return found
 
 
-@contextmanager
-def held(root: Root, count: int, unwanted: Callable[[], object],
-         there: Callable[[], Sequence[dict[str, Any]]] = listed) -> Iterator[tuple[str, ...]]:
-    """So many cards, as CUDA_VISIBLE_DEVICES takes them, until the end of the block; waits until they are free.
-
-    Raises Lacking where there are not as many at all, UserError where the driver fails, Unwanted once ``unwanted`` says
-    something."""
-    names = [card['uuid'] for card in there()] if count else []
-    if len(names) < count:
-        have = f'there {"is" if len(names) == 1 else "are"} {len(names)}'
-        asked = f'{plural(count, "GPU")} {"is" if count == 1 else "are"} asked for'
-        raise Lacking(f'{asked}, and {have}', hint='lower resources.gpus, or take another host')
-    if count:
-        root.makedirs(FOLDER, mode=0o700)
-    taken: dict[str, int] = {}
-    turn: int | None = None
+def loads(cards: Iterable[Card]) -> dict[str, gpu.Load]:
+    """What of their memory is in use now, as far as that is told.  Raises UserError where nvidia-smi fails."""
     try:
-        while len(taken) < count:
-            turn = _locked(root, TURN) if turn is None else turn
-            if turn is not None:
-                for name in names:
-                    if len(taken) < count and name not in taken and (fd := _locked(root, _file(name))) is not None:
-                        taken[name] = fd
-            if len(taken) < count:
-                if unwanted() is not None:
-                    raise Unwanted
-                time.sleep(TICK)
-        if turn is not None:
-            os.close(turn)
-            turn = None
-        yield tuple(name for name in names if name in taken)
-    finally:
-        for fd in (*taken.values(), *([turn] if turn is not None else [])):
-            os.close(fd)
+        driver = gpu.opened()
+        return {card.uuid: driver.load(card.uuid) for card in cards}
+    except gpu.Failed:
+        now = {card.uuid: card for card in _told_by_program()}
+        return {card.uuid: _load(now.get(card.uuid, card)) for card in cards}
 
 
-def _file(name: str) -> str:
-    """What the driver calls a card may be no name of a file."""
-    return digest_of(name.encode()).hex[:32]
-
-
-def _locked(root: Root, name: str) -> int | None:
-    """A lock; None while another has it."""
-    fd = root.open(f'{FOLDER}/{name}', os.O_RDWR | os.O_CREAT, 0o600)
-    if try_lock(fd, exclusive=True):
-        return fd
-    os.close(fd)
-    return None
+def _load(card: Card) -> gpu.Load:
+    known = card.memory_bytes is not None and card.free_bytes is not None
+    return gpu.Load((card.memory_bytes or 0) - (card.free_bytes or 0) if known else None)

@@ -239,6 +239,7 @@ def _request(job: Job, common: Mapping[str, str], locked: bool) -> dict[str, Any
         'grace': job.grace_seconds,
         'redact': job.redact,
         'release': locks.unlocking(locks.byte_of(job.attempt)) if locked else None,
+        'held': [(os.fsencode(path), *locks.sharing()) for path in job.held],
     }
 
 

@@ -229,7 +229,10 @@ class Jobs:
 
 def _gpus() -> list[dict[str, Any]]:
     try:
-        return cards.listed()
+        return [
+            {'uuid': card.uuid, 'name': card.name, 'memory_bytes': card.memory_bytes, 'free_bytes': card.free_bytes}
+            for card in cards.listed()
+        ]
     except UserError:  # told where some are asked for; the rest of the host may be well
         return []
 

@@ -9,7 +9,7 @@ import os
 import sys
 import time
 from collections.abc import Callable, Mapping
-from contextlib import suppress
+from contextlib import AbstractContextManager, suppress
 from typing import Any
 
 from mlops_cli.core.classes import replace
@@ -20,7 +20,8 @@ from mlops_cli.fsio import ops
 from mlops_cli.fsio.atomic import write_file
 from mlops_cli.fsio.durable import Batch
 from mlops_cli.fsio.paths import Root
-from mlops_cli.job import cards, lasting
+from mlops_cli.job import desk, lasting
+from mlops_cli.job.cards import VISIBLE
 from mlops_cli.job.client import Started, Supervisor
 from mlops_cli.store.bucket import FolderBucket, Unreachable
 from mlops_cli.store.depot import Depot
@@ -54,7 +55,7 @@ def done(hosted: Hosted) -> dict[str, Any]:
     try:
         return hosted.run()
     except (UserError, OSError, Unreachable, MissingObject, Damaged, ValueError, KeyError, TypeError) as error:
-        code = LACKING if isinstance(error, cards.Lacking) else PLACE
+        code = LACKING if isinstance(error, desk.Lacking) else PLACE
         return not_begun('not-started', f'on the host: {_said(error)}', code)
     finally:
         hosted.clear()
@@ -132,11 +133,12 @@ class Hosted:
                 folder = checkpoint.lend(f'{self._place}/{PROJECT}')
                 job = replace(job, environment={**job.environment, 'MLOPS_CHECKPOINT_DIR': folder})
             try:
-                with cards.held(self._root, int(self._spec['gpus']), self._unwanted) as names:
-                    if names:
-                        job = replace(job, environment={**job.environment, 'CUDA_VISIBLE_DEVICES': ','.join(names)})
+                with self._cards() as given:
+                    if given.names:
+                        environment = {**job.environment, VISIBLE: ','.join(given.names)}
+                        job = replace(job, environment=environment, cards=given.names, held=given.files)
                     outcome = self._watched(job)
-            except cards.Unwanted:
+            except desk.Unwanted:
                 outcome = Outcome(job.attempt, 'cancelled', None, Usage(0.0, 0.0))
             if outcome.ending == 'cancelled' and self._expired:
                 outcome = replace(outcome, message='nobody had asked for it in too long a time, so it was ended')
@@ -168,6 +170,11 @@ class Hosted:
     def clear(self) -> None:
         with suppress(OSError, UserError):
             self._root.remove_tree(f'{self._place}/{PROJECT}')
+
+    def _cards(self) -> AbstractContextManager[desk.Held]:
+        memory = self._spec.get('gpu_memory_bytes')
+        place = desk.own_folder(otherwise=self._root.path)
+        return desk.held(place, int(self._spec['gpus']), None if memory is None else int(memory), self._unwanted)
 
     def _job(self) -> Job:
         spec = self._spec

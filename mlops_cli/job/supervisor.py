@@ -95,9 +95,10 @@ class Supervisor:
             case ('environment', environment):
                 self.environment = environment
             case ('run', request):
-                if os.getppid() != self.runner:  # it died with this under way: nobody wants it any more
-                    return
                 attempt = Attempt(request, self.environment, now)
+                if os.getppid() != self.runner:  # it died with this under way: nobody wants it any more
+                    attempt.let_go()
+                    return
                 self.attempts[attempt.name] = attempt
                 self.start(attempt, now)
             case ('cancel', name, force):
@@ -272,6 +273,7 @@ class Supervisor:
         attempt.due = now + attempt.pause
         if attempt.patience > KILL_PATIENCE_SECONDS:
             attempt.release = None  # the alive lock must tell the truth
+            attempt.held = []  # and so must those of its cards: they are closed when this process ends
             attempt.message = f'could not be killed: {", ".join(map(str, sorted(found)))}'
             self.finish(attempt, now)
 
@@ -286,6 +288,7 @@ class Supervisor:
         self.family.close(attempt.name)
         if attempt.release is not None:
             fcntl.fcntl(ALIVE, *attempt.release)
+        attempt.let_go()
         self.tell(attempt.outcome(now))
 
     def end_strays(self) -> None:

@@ -37,7 +37,8 @@ _PLOT_KEYS = ('x', 'y', 'x_label', 'y_label', 'title', 'kind', 'template', 'head
 PROGRESS_SUFFIXES = ('.jsonl', '.ndjson', '.csv', '.tsv')
 # Names that would silently be tokens.
 _RESOURCE_NAMES = {'cpu': 'cpus', 'core': 'cpus', 'cores': 'cpus', 'threads': 'cpus', 'mem': 'memory', 'ram': 'memory',
-                   'memory_bytes': 'memory', 'gpu': 'gpus', 'accelerators': 'gpus'}
+                   'memory_bytes': 'memory', 'gpu': 'gpus', 'accelerators': 'gpus', 'vram': 'gpu_memory',
+                   'gpu_mem': 'gpu_memory', 'gpu_memory_bytes': 'gpu_memory'}
 
 Check = Callable[[str, Mapping[str, Any], Callable[[Path, bool], Where]], list[UserError]]
 
@@ -327,9 +328,10 @@ class Builder:
         for name in value:
             if meant := _RESOURCE_NAMES.get(name.casefold()):
                 self.fail((*path, name), f'unknown resource "{name}"', f'did you mean {meant}?', key=True)
-        memory = parse_size(value['memory']) if 'memory' in value else None
-        tokens = {name: count for name, count in value.items() if name not in ('cpus', 'memory', 'gpus')}
-        return Resources(float(value.get('cpus', 1)), memory, value.get('gpus', 0), tokens)
+        memory, share = (parse_size(value[name]) if name in value else None for name in ('memory', 'gpu_memory'))
+        gpus = value.get('gpus', 0 if share is None else 1)
+        tokens = {name: count for name, count in value.items() if name not in ('cpus', 'memory', 'gpus', 'gpu_memory')}
+        return Resources(float(value.get('cpus', 1)), memory, gpus, tokens, share)
 
     def _duration(self, value: Any, path: Path) -> float | None:
         try:

@@ -98,12 +98,14 @@ class Environment:
 
 @dataclass(frozen=True, slots=True)
 class Resources:
-    """``memory_bytes`` per attempt; ``tokens``: named counts of the project's config."""
+    """``memory_bytes`` per attempt; ``tokens``: named counts of the project's config; ``gpu_memory_bytes``: of each of its
+    GPUs, which it then may share, None: they are its own."""
 
     cpus: float = 1.0
     memory_bytes: int | None = None
     gpus: int = 0
     tokens: Mapping[str, int] = field(default_factory=dict)
+    gpu_memory_bytes: int | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -128,6 +128,9 @@ def begin(session: Session, step: Step, draft: Draft, inputs: Mapping[str, Objec
         caches=tuple(Lasting(path, _cache(session, path)) for path in stage.caches) if host else (),
         cpus=stage.resources.cpus,
         memory_bytes=stage.resources.memory_bytes,
+        gpu_memory_bytes=stage.resources.gpu_memory_bytes if host else None,
+        cards=grant.gpus,
+        held=grant.files,
         paths=('PYTHONPATH',) if host and seen.get('PYTHONPATH') else (),
         identity=str(step.manifest.digest) if session.adopts and _same_again(step, stage) else '',
     )
@@ -274,7 +277,7 @@ def environment(
     found |= parameter_variables(_parameters(session, stage, inputs))
     found |= {'MLOPS_STAGE': stage.name, 'MLOPS_RUN': session.run, 'MLOPS_ATTEMPT_NUMBER': str(number)}
     if stage.resources.gpus and not host:
-        found['CUDA_VISIBLE_DEVICES'] = ','.join(map(str, grant.gpus))
+        found['CUDA_VISIBLE_DEVICES'] = ','.join(grant.gpus)
     if stage.checkpoint and not host:
         place = f'{own}/{stage.checkpoint}' if own else stage.checkpoint
         found['MLOPS_CHECKPOINT_DIR'] = checkpoint.lend(session, key, place, stage.name)

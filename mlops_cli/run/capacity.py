@@ -1,9 +1,11 @@
-"""What stages share while they run: jobs, processors, memory, GPUs, tokens, mutexes.  Values in, values out."""
+"""What stages share while they run: jobs, processors, memory, GPUs, tokens, mutexes.  Values in, values out; only GPUs, which
+other runs want too, are asked for at a desk."""
 
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from typing import TYPE_CHECKING
 
 from mlops_cli.core import layout
 from mlops_cli.core.classes import dataclass, field
@@ -12,31 +14,33 @@ from mlops_cli.core.near import did_you_mean
 from mlops_cli.core.units import plural, show_size
 from mlops_cli.pipeline.spec import Stage
 
+if TYPE_CHECKING:  # and loaded where there are stages that ask for GPUs
+    from mlops_cli.job.desk import Desk, Held
+    from mlops_cli.usage.gpu import Card
+
 _ROUNDING = 1e-9  # ten times 0.1 processors fit into one
 
 
 @dataclass(frozen=True, slots=True)
 class Machine:
-    """What there is.  ``memory_bytes`` None: unknown, not limited.  ``gpu_names``: what CUDA_VISIBLE_DEVICES calls the GPUs,
-    where that is not their number from 0."""
+    """What there is.  ``memory_bytes`` None: unknown, not limited.  ``cards``: the GPUs, if the driver was asked for them."""
 
     cpus: float
     memory_bytes: int | None = None
     gpus: int = 0
     tokens: Mapping[str, int] = field(default_factory=dict)
-    gpu_names: tuple[str, ...] = ()
-
-    def gpu(self, number: int) -> str:
-        return self.gpu_names[number] if number < len(self.gpu_names) else str(number)
+    cards: tuple[Card, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
 class Grant:
-    """What a stage was given; ``gpus``: as CUDA_VISIBLE_DEVICES takes them.  ``elsewhere``: nothing of this machine."""
+    """What a stage was given; ``gpus``: as CUDA_VISIBLE_DEVICES takes them; ``files``: to be locked as long as it has them.
+    ``elsewhere``: nothing of this machine."""
 
     stage: Stage
     gpus: tuple[str, ...] = ()
     elsewhere: bool = False
+    files: tuple[str, ...] = ()
 
 
 def refusal(stage: Stage, machine: Machine) -> UserError | None:
@@ -51,6 +55,8 @@ def refusal(stage: Stage, machine: Machine) -> UserError | None:
             where=where,
             hint='run it where there is one, or lower resources.gpus',
         )
+    if needs.gpus and machine.cards and (error := _small_cards(stage, machine)):
+        return error
     if needs.memory_bytes and machine.memory_bytes and needs.memory_bytes > machine.memory_bytes:
         return UserError(
             f'stage {stage.name} needs {show_size(needs.memory_bytes)} of memory, this machine has '
@@ -59,6 +65,19 @@ def refusal(stage: Stage, machine: Machine) -> UserError | None:
             hint='lower resources.memory, or run it elsewhere',
         )
     return None
+
+
+def _small_cards(stage: Stage, machine: Machine) -> UserError | None:
+    from mlops_cli.job.desk import lacking
+
+    count, memory = stage.resources.gpus, stage.resources.gpu_memory_bytes
+    if not (why := lacking(machine.cards, count, memory)):
+        return None
+    return UserError(
+        f'stage {stage.name} needs {plural(count, "GPU")} with {show_size(memory or 0)} of memory, {why}',
+        where=stage.places.get('resources', stage.where),
+        hint='lower resources.gpu_memory, or run it elsewhere',
+    )
 
 
 def tokens_lacking(stage: Stage, machine: Machine) -> UserError | None:
@@ -88,10 +107,13 @@ class Capacity:
     ``jobs``: stages at once.  Stages that ask for more than one processor never add up to more than there are; those that
     ask for one or less may go beyond, up to ``jobs``, since who says -j 16 on a small machine means it."""
 
-    def __init__(self, jobs: int, machine: Machine) -> None:
+    def __init__(self, jobs: int, machine: Machine, desk: Callable[[], Desk] | None = None) -> None:
         self.jobs = jobs
         self.machine = machine
         self.running: dict[str, Grant] = {}
+        self.short_of_gpus = False  # of the last that got nothing: whether others have the GPUs that it lacks
+        self._desk = desk
+        self._open: Desk | None = None
 
     @property
     def full(self) -> bool:
@@ -105,6 +127,7 @@ class Capacity:
         that :func:`refusal` lets pass gets one.  Raises ValueError for a stage that runs."""
         if stage.name in self.running:
             raise ValueError(f'stage {stage.name} runs already')
+        self.short_of_gpus = False
         if self.full:
             return None
         if not self._may_share(stage, [grant.stage for grant in self.running.values()]):
@@ -115,17 +138,35 @@ class Capacity:
         held = [grant.stage for grant in self.running.values() if not grant.elsewhere]
         if not self._has_processors(stage, held) or not self._has_memory(stage, held):
             return None
-        busy = {name for grant in self.running.values() for name in grant.gpus}
-        free = [name for name in map(self.machine.gpu, range(self.machine.gpus)) if name not in busy]
-        if len(free) < stage.resources.gpus:
+        if not stage.resources.gpus:
+            grant = Grant(stage)
+        elif (cards := self._cards(stage)) is not None:
+            grant = Grant(stage, cards.names, files=cards.files)
+        else:
             return None
-        grant = Grant(stage, tuple(free[: stage.resources.gpus]))
         self.running[stage.name] = grant
         return grant
 
+    def _cards(self, stage: Stage) -> Held | None:
+        if self._open is None and self._desk is not None:
+            self._open = self._desk()
+        if self._open is None:
+            return None
+        found = self._open.take(stage.name, stage.resources.gpus, stage.resources.gpu_memory_bytes)
+        self.short_of_gpus = found is None and self._open.waits_for_others
+        return found
+
     def give_back(self, stage: str) -> None:
         """Twice does no harm."""
-        self.running.pop(stage, None)
+        grant = self.running.pop(stage, None)
+        if self._open is not None and grant is not None and grant.gpus:
+            self._open.give_back(stage)
+
+    def close(self) -> None:
+        """Nothing is handed out any more."""
+        if self._open is not None:
+            self._open.close()
+            self._open = None
 
     def _has_processors(self, stage: Stage, held: Sequence[Stage]) -> bool:
         if not held:

@@ -104,9 +104,9 @@ class Claims:
             run = ''
         return f'{f"run {run}" if run else found.get("command", "mlops")} (pid {pid} on {host})'
 
-    def timeout(self, draft: Draft, seconds: float) -> UserError:
+    def timeout(self, draft: Draft, holder: str, seconds: float) -> UserError:
         return UserError(
-            f'stage {draft.stage.name} is held by {self.holder(draft)}, waited {show_seconds(seconds)}',
+            f'stage {draft.stage.name} is held by {holder}, waited {show_seconds(seconds)}',
             hint='wait for it, or leave out --lock-timeout',
             exit_code=ExitCode.LOCK_TIMEOUT,
         )

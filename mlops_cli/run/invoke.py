@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from contextlib import closing, suppress
+from functools import partial
 from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
@@ -31,7 +32,7 @@ from mlops_cli.run.causes import advice
 from mlops_cli.run.heal import begin_writing, heal_meanwhile
 from mlops_cli.run.hosts import refusal as refused_there
 from mlops_cli.run.hosts import routed, told_of
-from mlops_cli.run.machine import machine
+from mlops_cli.run.machine import available_for, desk
 from mlops_cli.run.outlook import Outlook, look
 from mlops_cli.run.person import who
 from mlops_cli.run.recorder import Recorder, prune
@@ -114,7 +115,8 @@ def execute(
 def _execute(bench: Workbench, request: Request, key_locks: LockFile, around: Around) -> Report:
     started, began = around.now(), around.clock()
     outlook = look(bench, chosen(bench, request), wishes_of(bench, request))
-    _refuse(bench, outlook.plan, request)
+    available = available_for(bench, outlook.plan, request.host, request.keep_going)
+    _refuse(bench, outlook.plan, request, available)
     if bench.config.budgets and not request.over_budget:
         from mlops_cli.run.budget import refuse
 
@@ -131,13 +133,14 @@ def _execute(bench: Workbench, request: Request, key_locks: LockFile, around: Ar
     local = executors.create(request.executor or executors.LOCAL, bench.root.full(layout.LOCAL))
     # What cannot be reached is told before anything is touched.
     with closing(routed(local, bench, outlook.plan, request.host)) as executor:
-        return _carried_out(bench, request, outlook, executor, key_locks, around, started, began)
+        return _carried_out(bench, request, outlook, available, executor, key_locks, around, started, began)
 
 
 def _carried_out(
     bench: Workbench,
     request: Request,
     outlook: Outlook,
+    available: Machine,
     executor: Executor,
     key_locks: LockFile,
     around: Around,
@@ -157,11 +160,12 @@ def _carried_out(
         journal.append(_beginning(bench, outlook.plan, identity, started, command))
         session = open_session(bench, identity, journal, request, key_locks, recorder.emit, around.now, executor)
         try:
-            recorder.emit(_announcement(bench, outlook.plan, identity, jobs, request.host))
+            recorder.emit(_announcement(bench, outlook.plan, identity, jobs, request.host, available))
             _tell_of_data(bench, recorder.emit)
             for line in told_of(executor, bench, outlook.plan, request.host):
                 recorder.emit(Note(line))
-            scheduler = _scheduler(session, bench, outlook, request, jobs, around.interrupted)
+            capacity = Capacity(jobs, available, partial(desk, bench, available))
+            scheduler = _scheduler(session, bench, outlook, request, capacity, around.interrupted)
             settled = scheduler.run()
             seconds, stopped = around.clock() - began, around.interrupted()
             report = _record(bench, session, outlook, settled, request, started, seconds, stopped, scheduler.steps)
@@ -225,9 +229,8 @@ def _tell_of_data(bench: Workbench, emit: Callable[[Event], None]) -> None:
             )
 
 
-def _announcement(bench: Workbench, plan: Plan, identity: str, jobs: int, host: str) -> RunStarted:
+def _announcement(bench: Workbench, plan: Plan, identity: str, jobs: int, host: str, available: Machine) -> RunStarted:
     stale = [step for step in plan.steps if step.verdict is not Verdict.FRESH]
-    available = machine(bench.config.tokens)
     low, high = forecast(plan, jobs)
     elsewhere = by_host(bench, plan, host)
     running = sum(step.verdict in (Verdict.RUN, Verdict.MAYBE) for step in stale)
@@ -260,14 +263,13 @@ def _held(bench: Workbench, steps: Iterable[Step]) -> Iterable[tuple[str, Object
                 yield output.path, ref
 
 
-def _refuse(bench: Workbench, plan: Plan, request: Request) -> None:
+def _refuse(bench: Workbench, plan: Plan, request: Request, available: Machine) -> None:
     """What can be known to fail is told before anything runs; with ``keep_going`` it fails in its turn, beside the others.
 
     A stage whose outputs may come from the cache, or turn out to be right, is not known to fail."""
     if request.keep_going:
         return
     errors: list[UserError] = []
-    available = machine(bench.config.tokens)
     for step in plan.steps:
         stage = bench.pipeline.stages[step.stage]
         runs = step.verdict is Verdict.RUN or (step.verdict is Verdict.MAYBE and step.certain)
@@ -339,7 +341,7 @@ def _scheduler(
     bench: Workbench,
     outlook: Outlook,
     request: Request,
-    jobs: int,
+    capacity: Capacity,
     interrupted: Callable[[], int],
 ) -> Scheduler:
     from mlops_cli.run.claims import Claims
@@ -349,7 +351,6 @@ def _scheduler(
     quick = all(seconds is not None and seconds < SHORT_SECONDS for seconds in estimates)
     for name in LATER if quick else (*LATER, *MUCH_LATER):
         import_module(name)
-    available: Machine = machine(bench.config.tokens)
     unaffordable = None
     if bench.config.budgets and not request.over_budget:
         from mlops_cli.run.budget import Guard
@@ -357,7 +358,7 @@ def _scheduler(
         unaffordable = Guard(bench, session, request.host).unaffordable
     options = Options(request.keep_going, interrupted, request.lock_timeout, unaffordable)
     return Scheduler(
-        session, outlook.plan, bench.drafts, outlook.facts, outlook.wishes, Capacity(jobs, available), Claims(session), options
+        session, outlook.plan, bench.drafts, outlook.facts, outlook.wishes, capacity, Claims(session), options
     )
 
 

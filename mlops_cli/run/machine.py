@@ -4,9 +4,19 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterator, Mapping
-from itertools import takewhile
+from typing import TYPE_CHECKING
 
+from mlops_cli.core import layout
+from mlops_cli.core.classes import replace
+from mlops_cli.core.errors import UserError
+from mlops_cli.plan.model import Plan, Verdict
 from mlops_cli.run.capacity import Machine
+from mlops_cli.run.request import host_of
+from mlops_cli.run.workbench import Workbench
+
+if TYPE_CHECKING:
+    from mlops_cli.job.desk import Desk
+    from mlops_cli.usage.gpu import Card
 
 NVIDIA = '/proc/driver/nvidia/gpus'
 CGROUPS = '/sys/fs/cgroup'
@@ -14,9 +24,10 @@ MEMBERSHIP = '/proc/self/cgroup'
 _NO_LIMIT = 1 << 60  # bytes: version 1 of cgroups says "none" with a number near 2**63
 
 
-def machine(tokens: Mapping[str, int], environ: Mapping[str, str] = os.environ) -> Machine:
+def machine(tokens: Mapping[str, int], environ: Mapping[str, str] = os.environ, *, gpus: bool = False) -> Machine:
     """Processors and memory, within the limits of the control groups (containers, Slurm) this process is in; NVIDIA cards
-    that the driver lists and CUDA_VISIBLE_DEVICES, if set, leaves; the config's tokens."""
+    that there are and CUDA_VISIBLE_DEVICES, if set, leaves; the config's tokens.  ``gpus``: ask the driver for them, which may
+    take a while; else they are only counted.  Raises UserError where that is not well."""
     try:
         cpus = float(len(os.sched_getaffinity(0)))
     except AttributeError:  # macOS has none
@@ -26,14 +37,34 @@ def machine(tokens: Mapping[str, int], environ: Mapping[str, str] = os.environ) 
     except (ValueError, OSError):
         memory = 0
     limits = [limit for limit in _memory_limits() if 0 < limit < _NO_LIMIT]
-    names = _visible(_cards(), environ.get('CUDA_VISIBLE_DEVICES'))
+    counted, there = _cards(environ, gpus)
     return Machine(
         min([cpus, *_cpu_limits()]),
         min([*limits, memory] if memory else limits, default=None),
-        len(names),
+        counted,
         dict(tokens),
-        names,
+        there,
     )
+
+
+def available_for(bench: Workbench, plan: Plan, host: str, keep_going: bool) -> Machine:
+    """What this machine has; its GPUs are asked for where a stage that may run here asks for some.  ``host``: of all stages, or
+    ''.  Raises UserError where the driver is not well, unless stages that need it are to fail in their turn."""
+    stages = (bench.pipeline.stages[step.stage] for step in plan.steps if step.verdict is not Verdict.FRESH)
+    gpus = any(stage.resources.gpus and not host_of(stage, host) for stage in stages)
+    try:
+        return machine(bench.config.tokens, gpus=gpus)
+    except UserError:
+        if not keep_going:
+            raise
+        return replace(machine(bench.config.tokens), gpus=0)
+
+
+def desk(bench: Workbench, available: Machine) -> Desk:
+    """Where the GPUs of this machine are handed out."""
+    from mlops_cli.job.desk import Desk, own_folder
+
+    return Desk(own_folder(bench.environ, bench.root.full(layout.LOCAL)), available.cards)
 
 
 def card_models() -> list[str]:
@@ -46,25 +77,15 @@ def card_models() -> list[str]:
     return [value.strip() for name, _, value in lines if name.strip() == 'Model' and value.strip()]
 
 
-def _cards() -> int:
-    try:
-        return len(os.listdir(NVIDIA))
-    except OSError:
-        return 0
+def _cards(environ: Mapping[str, str], ask: bool) -> tuple[int, tuple[Card, ...]]:
+    if not ask and not os.path.isdir(NVIDIA):  # as nearly everywhere
+        return 0, ()
+    from mlops_cli.job import cards
 
-
-def _visible(cards: int, chosen: str | None) -> tuple[str, ...]:
-    """The names of the cards; as CUDA does, up to the first that is none."""
-    if chosen is None:
-        return tuple(map(str, range(cards)))
-    names = [name.strip() for name in chosen.split(',')] if cards else []
-    return tuple(dict.fromkeys(takewhile(lambda name: _is_card(name, cards), names)))
-
-
-def _is_card(name: str, cards: int) -> bool:
-    if name.isascii() and name.isdigit():
-        return int(name) < cards
-    return name.startswith(('GPU-', 'MIG-'))
+    if not ask:
+        return cards.counted(NVIDIA, environ), ()
+    found = tuple(cards.listed(environ, NVIDIA))
+    return len(found), found
 
 
 def _groups(controller: str) -> Iterator[str]:

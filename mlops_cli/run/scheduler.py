@@ -140,6 +140,7 @@ class Scheduler:
         finally:
             if self.pool is not None:
                 self.pool.shutdown()
+            self.capacity.close()
         self._skip_rest()
         return {name: progress.settled for name, progress in self.stages.items() if progress.settled is not None}
 
@@ -259,10 +260,12 @@ class Scheduler:
         stage = progress.draft.stage
         grant = self.capacity.take(stage, elsewhere=bool(host_of(stage, self.session.host))) if runs else None
         if runs and grant is None:
+            if self.capacity.short_of_gpus:
+                self._tell_waiting(progress, 'another run or program, which has the GPUs')
             return False
         if not self.claims.take(progress.draft, step):
             self.capacity.give_back(name)
-            self._tell_waiting(progress)
+            self._tell_waiting(progress, self.claims.holder(progress.draft))
             return False
         self._forget_outputs(progress.draft)  # what stands there now is what must not be lost
         try:
@@ -348,7 +351,7 @@ class Scheduler:
         for output in draft.stage.outputs:
             self.session.workspace.forget(output.path)
 
-    def _tell_waiting(self, progress: Progress) -> None:
+    def _tell_waiting(self, progress: Progress, holder: str) -> None:
         now = self.session.now()
         if progress.queued_since is None:
             progress.queued_since = progress.told_waiting = now
@@ -356,11 +359,11 @@ class Scheduler:
         else:
             seconds = now - progress.queued_since
             if self.options.lock_timeout is not None and seconds >= self.options.lock_timeout:
-                raise self.claims.timeout(progress.draft, seconds)
+                raise self.claims.timeout(progress.draft, holder, seconds)
             if now - progress.told_waiting < 60:
                 return
             progress.told_waiting = now
-        self.session.emit(StageWaiting(progress.draft.stage.name, self.claims.holder(progress.draft), seconds))
+        self.session.emit(StageWaiting(progress.draft.stage.name, holder, seconds))
 
     def _restore(self, name: str, step: Step) -> None:
         kept: tuple[str, ...] = ()

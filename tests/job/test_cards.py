@@ -1,103 +1,109 @@
-"""GPUs of a host: each for one job at a time, waited for, and never half of what was asked for."""
+"""Which GPUs a machine has: as NVML says, else nvidia-smi, else the kernel; and which of them are for us."""
 from __future__ import annotations
 
-import threading
-import time
-from contextlib import suppress
+import os
+import subprocess
+import sys
 from pathlib import Path
-from typing import Any
 
 import pytest
 
 from mlops_cli.core.errors import UserError
-from mlops_cli.fsio.paths import Root
 from mlops_cli.job import cards
+from mlops_cli.usage import gpu
+from mlops_cli.usage.gpu import Card
+from tests.servers.nvml import Nvml, uuid
 
-ALIKE = {'name': 'A', 'memory_bytes': 1, 'free_bytes': 1}
-CARDS: list[dict[str, Any]] = [{'uuid': f'GPU-{number}/..', **ALIKE} for number in range(3)]
-
-
-def there() -> list[dict[str, Any]]:
-    return CARDS
+FOUR = [Card(f'GPU-{letter}{letter}aa-0') for letter in 'abcd']
 
 
-def test_each_is_given_once_and_comes_back(tmp_path: Path) -> None:
-    with Root(tmp_path) as one, Root(tmp_path) as two:
-        with cards.held(one, 2, lambda: None, there) as first:
-            assert first == ('GPU-0/..', 'GPU-1/..')
-            with cards.held(two, 1, lambda: None, there) as second:
-                assert second == ('GPU-2/..',)
-                with pytest.raises(cards.Unwanted), cards.held(one, 1, lambda: b'end', there):
-                    pytest.fail('there is none left')
-        with cards.held(two, 3, lambda: None, there) as all_of_them:
-            assert len(all_of_them) == 3
-        with pytest.raises(UserError, match='4 GPUs are asked for, and there are 3'), cards.held(one, 4, lambda: None, there):
-            pass
-        with cards.held(one, 0, lambda: None, lambda: pytest.fail('nobody asked')) as none:
-            assert none == ()
+@pytest.fixture(autouse=True)
+def no_driver(monkeypatch: pytest.MonkeyPatch) -> None:
+    """That of this machine, if there is one, is no business of these tests."""
+    def absent() -> None:
+        raise gpu.Absent('not here')
+
+    monkeypatch.setattr(gpu, 'opened', absent)
+    monkeypatch.delenv('CUDA_VISIBLE_DEVICES', raising=False)
 
 
-def test_who_waits_gets_it_and_two_that_want_all_do_not_block_each_other(tmp_path: Path) -> None:
-    had: list[tuple[str, ...]] = []
-    most = [0, 0]
-
-    def work(count: int) -> None:
-        with Root(tmp_path) as root, cards.held(root, count, lambda: None, there) as names:
-            most[0] += count
-            most[1] = max(most)
-            had.append(names)
-            time.sleep(0.05)
-            most[0] -= count
-
-    threads = [threading.Thread(target=work, args=(count,)) for count in (2, 2, 1, 3, 1, 2)]
-    for one in threads:
-        one.start()
-    for one in threads:
-        one.join(30)
-    assert sorted(map(len, had)) == [1, 1, 2, 2, 2, 3] and most[1] <= 3
+@pytest.mark.parametrize(
+    ('chosen', 'letters'),
+    [
+        (None, 'abcd'), ('', ''), ('2', 'c'), ('3,1', 'db'), (' 0 , 2 ', 'ac'), ('-1', ''), ('1,-1,2', 'b'), ('7', ''),
+        ('1,7,2', 'b'), ('NoDevFiles', ''), ('1,1', 'b'), ('²', ''), ('GPU-dd,GPU-aa', 'da'), ('GPU-ccaa-0,0', 'ca'),
+        ('GPU-', ''), ('GPU-ee,0', ''), ('0,GPU-aa', 'a'),
+    ],
+)  # fmt: skip
+def test_those_that_cuda_would_show(chosen: str | None, letters: str) -> None:
+    assert [card.uuid[4] for card in cards.visible(FOUR, chosen)] == list(letters)
 
 
-def test_who_wants_several_is_not_overtaken_for_ever(tmp_path: Path) -> None:
-    stop = threading.Event()
-
-    def again_and_again() -> None:
-        with Root(tmp_path) as root:
-            while not stop.is_set():
-                with suppress(cards.Unwanted), cards.held(root, 1, lambda: b'end' if stop.is_set() else None, there):
-                    time.sleep(0.1)
-
-    threads = [threading.Thread(target=again_and_again) for _ in range(5)]
-    for one in threads:
-        one.start()
-    try:
-        with Root(tmp_path) as root:
-            end = time.monotonic() + 30
-            with cards.held(root, 3, lambda: b'end' if time.monotonic() > end else None, there) as names:
-                assert len(names) == 3
-    finally:
-        stop.set()
-        for one in threads:
-            one.join()
+def test_parts_of_a_card_and_cards_that_do_not_answer() -> None:
+    assert cards.visible(FOUR, 'MIG-1c,1') == [Card('MIG-1c'), FOUR[1]]
+    assert cards.visible(FOUR, '1,MIG-1c,0', lambda _: None) == [FOUR[1]], 'the driver knows no such part'
+    assert cards.visible([], 'MIG-1c') == [] == cards.visible([], '0')
+    lost = [Card(''), *FOUR]
+    assert cards.visible(lost, None) == FOUR and cards.visible(lost, '1') == FOUR[:1] and cards.visible(lost, '0,1') == []
+    numbered = [Card('0'), Card('1')]
+    assert cards.visible(numbered, 'GPU-8a,1') == [Card('GPU-8a'), Card('1')], 'who knows what the kernel does not say'
 
 
-def test_what_the_driver_says(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_what_nvidia_smi_says(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     program = tmp_path / 'nvidia-smi'
     said = ('GPU-aa, NVIDIA H200, with a comma, 1000, 900', 'junk', 'GPU-bb, X, [N/A], 3')
     program.write_text('#!/bin/sh\n' + ''.join(f'echo "{line}"\n' for line in said))
     program.chmod(0o755)
     monkeypatch.setenv('PATH', str(tmp_path), prepend=':')
-    card, other = cards.listed()
-    assert other == {'uuid': 'GPU-bb', 'name': 'X', 'memory_bytes': None, 'free_bytes': 3 << 20}
-    monkeypatch.setenv('CUDA_VISIBLE_DEVICES', '1')
-    assert cards.listed() == [other]
-    monkeypatch.setenv('CUDA_VISIBLE_DEVICES', 'GPU-bb,GPU-aa')
-    assert len(cards.listed()) == 2
-    monkeypatch.setenv('CUDA_VISIBLE_DEVICES', '')
-    assert cards.listed() == []
-    monkeypatch.delenv('CUDA_VISIBLE_DEVICES')
-    assert card == {'uuid': 'GPU-aa', 'name': 'NVIDIA H200, with a comma', 'memory_bytes': 1000 << 20, 'free_bytes': 900 << 20}
+    first, other = Card('GPU-aa', 'NVIDIA H200, with a comma', 1000 << 20, 900 << 20), Card('GPU-bb', 'X', None, 3 << 20)
+    assert cards.listed() == [first, other]
+    assert cards.listed({'CUDA_VISIBLE_DEVICES': '1'}) == [other] and cards.listed({'CUDA_VISIBLE_DEVICES': ''}) == []
+    assert cards.loads([first, other, Card('GPU-cc', '', 5, 2)]) == {
+        'GPU-aa': gpu.Load(100 << 20), 'GPU-bb': gpu.Load(None), 'GPU-cc': gpu.Load(3)}
     program.write_text('#!/bin/sh\necho "NVML: Driver/library version mismatch"; exit 18\n')
     with pytest.raises(UserError, match='ended with 18: NVML: Driver'):
         cards.listed()
-    monkeypatch.setenv('PATH', str(tmp_path / 'empty'))
-    assert cards.listed() == []
+
+
+def test_what_the_kernel_says(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv('PATH', str(tmp_path))
+    assert cards.listed(folder=str(tmp_path / 'none')) == []
+    for number, line in enumerate(('GPU UUID: \t GPU-a1b2', 'GPU UUID: GPU-????????-????', 'Model: X')):
+        (tmp_path / f'0000:0{number}:00.0').mkdir()
+        (tmp_path / f'0000:0{number}:00.0' / 'information').write_text(f'Model: \t NVIDIA H200\n{line}\n')
+    (tmp_path / '0000:09:00.0').mkdir()
+    found = [Card('GPU-a1b2'), Card('1'), Card('2'), Card('3')]
+    assert cards.listed(folder=str(tmp_path)) == found and cards.counted(str(tmp_path)) == 4
+    assert cards.counted(str(tmp_path), {'CUDA_VISIBLE_DEVICES': '0,2'}) == 2
+
+
+PROGRAM = """\
+from mlops_cli.job import cards
+from mlops_cli.core.errors import UserError
+try:
+    print(cards.listed())
+    print(cards.loads(cards.listed()))
+except UserError as error:
+    print(error)
+"""
+
+
+def asked(nvml: Nvml, **more: str) -> list[str]:
+    environ = {name: value for name, value in os.environ.items() if name != 'CUDA_VISIBLE_DEVICES'} | nvml.environ | more
+    done = subprocess.run([sys.executable, '-c', PROGRAM], env=environ, capture_output=True, text=True, check=True)
+    return done.stdout.splitlines()
+
+
+def test_what_the_driver_says(nvml: Nvml) -> None:
+    nvml.set(count=3, name='NVIDIA H200', mem_total=1000, mem_used_1=400, pids_1='7:300,8:50')
+    said = [Card(uuid(number), 'NVIDIA H200', 1000, free) for number, free in enumerate((1000, 600, 1000))]
+    listed, loads = asked(nvml)
+    assert listed == str(said) and f"'{uuid(1)}': {gpu.Load(400, ((7, 300), (8, 50)))}" in loads
+    assert asked(nvml, CUDA_VISIBLE_DEVICES='2,1')[0] == str([said[2], said[1]])
+    assert asked(nvml, CUDA_VISIBLE_DEVICES=uuid(1)[:8])[0] == str([said[1]])
+    nvml.set(fail_0=15)  # it is lost, and the others keep their numbers
+    assert asked(nvml)[0] == str(said[1:]) and asked(nvml, CUDA_VISIBLE_DEVICES='1')[0] == str([said[1]])
+    nvml.set(init=18)
+    assert asked(nvml, PATH='/nowhere') == ['the NVIDIA driver does not answer: RM has detected an NVML/RM version mismatch.']
+    nvml.set(init=9)  # the library without a driver
+    assert asked(nvml, PATH='/nowhere')[0] == '[]' == asked(nvml, PATH='/nowhere', LD_LIBRARY_PATH='')[0]

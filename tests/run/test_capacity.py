@@ -2,17 +2,47 @@
 
 from __future__ import annotations
 
+import tempfile
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
 from typing import Any
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from mlops_cli.core.errors import Where
+from mlops_cli.fsio.paths import Root
+from mlops_cli.job.desk import TICK, Desk
 from mlops_cli.pipeline.spec import Command, Resources, Stage
 from mlops_cli.run.capacity import Capacity, Machine, refusal
+from mlops_cli.usage.gpu import Card
 
 GIB = 1 << 30
+
+Made = Callable[[int, Machine], Capacity]
+
+
+def with_gpus(cpus: float, memory: int | None, count: int, tokens: dict[str, int] | None = None) -> Machine:
+    there = tuple(Card(f'GPU-{number}', 'A', 16 * GIB, 16 * GIB) for number in range(count))
+    return Machine(cpus, memory, count, tokens or {}, there)
+
+
+@pytest.fixture
+def made(tmp_path: Path) -> Iterator[Made]:
+    """A capacity whose GPUs are handed out in a folder of the test's own."""
+    open_ones: list[Capacity] = []
+
+    def make(jobs: int, machine: Machine) -> Capacity:
+        folder = tempfile.mkdtemp(dir=tmp_path)
+        open_ones.append(Capacity(jobs, machine, lambda: Desk(Root(folder), machine.cards, lambda _: {})))
+        return open_ones[-1]
+
+    yield make
+    for one in open_ones:
+        one.close()
+
 
 
 def stage(name: str = 'train', mutex: tuple[str, ...] = (), **resources: Any) -> Stage:
@@ -110,23 +140,37 @@ def test_memory() -> None:
     assert started(Capacity(8, Machine(8)), stage('a', memory_bytes=10**15), stage('b', memory_bytes=10**15)) == ['a', 'b']
 
 
-def test_gpus_are_given_to_one_at_a_time() -> None:
-    capacity = Capacity(8, Machine(8, None, 4))
+def test_gpus_are_given_to_one_at_a_time(made: Made) -> None:
+    capacity = made(8, with_gpus(8, None, 4))
     first = capacity.take(stage('a', gpus=1))
     second = capacity.take(stage('b', gpus=2))
-    assert first and second and (first.gpus, second.gpus) == (('0',), ('1', '2'))
+    assert first and second and (first.gpus, second.gpus) == (('GPU-0',), ('GPU-1', 'GPU-2'))
     assert capacity.take(stage('c', gpus=2)) is None
     capacity.give_back('a')
     third = capacity.take(stage('c', gpus=2))
-    assert third and third.gpus == ('0', '3')
+    assert third and third.gpus == ('GPU-0', 'GPU-3') and len(third.files) == 2
     free = capacity.take(stage('d'))
     assert free and free.gpus == ()
 
 
-def test_gpus_have_the_names_that_they_have_here() -> None:
-    capacity = Capacity(8, Machine(8, None, 2, {}, ('3', 'GPU-abc')))
-    grants = [capacity.take(stage(name, gpus=1)) for name in 'abc']
-    assert [grant and grant.gpus for grant in grants] == [('3',), ('GPU-abc',), None]
+def test_who_says_how_much_of_a_gpu_is_enough_shares_it(made: Made) -> None:
+    capacity = made(8, with_gpus(8, None, 2))
+    wanted = [('a', 9), ('b', 7), ('c', 7), ('d', None), ('e', 9)]
+    grants = [capacity.take(stage(name, gpus=1, gpu_memory_bytes=size and size * GIB)) for name, size in wanted]
+    assert [grant and grant.gpus for grant in grants] == [('GPU-0',), ('GPU-0',), ('GPU-1',), None, ('GPU-1',)]
+
+
+def test_whether_others_have_what_a_stage_lacks(tmp_path: Path) -> None:
+    machine = with_gpus(8, None, 2)
+    one, two = (Capacity(8, machine, lambda: Desk(Root(tmp_path), machine.cards, lambda _: {})) for _ in range(2))
+    one.take(stage('a', gpus=1))
+    assert two.take(stage('b', gpus=2)) is None and two.short_of_gpus
+    assert two.take(stage('c')) is not None and not two.short_of_gpus
+    one.give_back('a')
+    time.sleep(TICK)
+    assert two.take(stage('b', gpus=2)) is not None
+    one.close()
+    two.close()
 
 
 def test_tokens() -> None:
@@ -150,8 +194,8 @@ def test_mutexes() -> None:
     ) == ['a', 'c', 'e']
 
 
-def test_who_is_refused_leaves_nothing_taken() -> None:
-    capacity = Capacity(8, Machine(8, 8 * GIB, 2, {'licence': 1}))
+def test_who_is_refused_leaves_nothing_taken(made: Made) -> None:
+    capacity = made(8, with_gpus(8, 8 * GIB, 2, {'licence': 1}))
     capacity.take(stage('a', gpus=2))
     assert capacity.take(stage('b', ('x',), gpus=1, memory_bytes=8 * GIB, tokens={'licence': 1})) is None
     assert capacity.take(stage('c', ('x',), memory_bytes=8 * GIB, tokens={'licence': 1})) is not None
@@ -161,13 +205,14 @@ def test_who_is_refused_leaves_nothing_taken() -> None:
     ('wanted', 'message', 'hint'),
     [
         ({'gpus': 3}, 'stage train needs 3 GPUs, this machine has 2', 'lower resources.gpus'),
+        ({'gpus': 2, 'gpu_memory_bytes': 17 * GIB}, 'needs 2 GPUs with 18 GB of memory, there are A with 17 GB', 'gpu_memory'),
         ({'tokens': {'licenses': 1}}, 'needs 1 token "licenses", and no config says', 'did you mean licence?'),
         ({'tokens': {'licence': 5}}, 'needs 5 tokens "licence", there are 2', 'raise tokens in .mlops/config.yaml'),
         ({'memory_bytes': 65 * GIB}, 'needs 70 GB of memory, this machine has 69 GB', 'lower resources.memory'),
     ],
 )
 def test_what_can_never_run_here_is_told_with_its_place(wanted: dict[str, Any], message: str, hint: str) -> None:
-    error = refusal(stage(**wanted), Machine(4, 64 * GIB, 2, {'licence': 2}))
+    error = refusal(stage(**wanted), with_gpus(4, 64 * GIB, 2, {'licence': 2}))
     assert error is not None
     assert message in error.message
     assert hint in error.hint
@@ -189,37 +234,35 @@ def test_what_can_run_here_is_not_refused() -> None:
 
 
 machines = st.builds(
-    lambda cpus, memory, gpus, tokens, named: Machine(
-        cpus, memory, gpus, tokens, tuple(f'GPU-{n}' for n in range(gpus)) if named else ()
-    ),
+    with_gpus,
     st.sampled_from([0.5, 1.0, 2.0, 3.5, 8.0]),
     st.none() | st.integers(1, 20),
     st.integers(0, 4),
     st.dictionaries(st.sampled_from('xyz'), st.integers(1, 4)),
-    st.booleans(),
 )
 resources = st.fixed_dictionaries(
     {
         'cpus': st.sampled_from([0.0, 0.1, 0.5, 1.0, 1.5, 2.0, 4.0, 100.0]),
         'memory_bytes': st.none() | st.integers(1, 20),
         'gpus': st.integers(0, 4),
+        'gpu_memory_bytes': st.none() | st.sampled_from([GIB, 5 * GIB, 8 * GIB, 16 * GIB, 20 * GIB]),
         'tokens': st.dictionaries(st.sampled_from('xyz'), st.integers(1, 4), max_size=2),
     }
 )
 wishes = st.lists(st.tuples(resources, st.lists(st.sampled_from('mno'), unique=True, max_size=2)), min_size=1, max_size=12)
 
 
-@settings(deadline=None, max_examples=300)
+@settings(deadline=None, max_examples=300, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(machines, st.integers(1, 8), wishes, st.randoms(use_true_random=False))
 def test_never_oversubscribed_and_never_starved(
-    machine: Machine, jobs: int, wanted: list[tuple[dict[str, Any], list[str]]], random: Any
+    made: Made, machine: Machine, jobs: int, wanted: list[tuple[dict[str, Any], list[str]]], random: Any
 ) -> None:
-    capacity = Capacity(jobs, machine)
+    capacity = made(jobs, machine)
     stages = [stage(f's{number}', tuple(mutex), **needs) for number, (needs, mutex) in enumerate(wanted)]
     waiting = [one for one in stages if refusal(one, machine) is None]
     for one in stages:
         if one not in waiting:
-            assert Capacity(jobs, machine).take(one) is None
+            assert made(jobs, machine).take(one) is None
     done = 0
     possible = len(waiting)
     while waiting:
@@ -242,9 +285,10 @@ def check(capacity: Capacity, machine: Machine, jobs: int) -> None:
     assert len(held) == 1 or sum(one.resources.cpus for one in held) <= max(machine.cpus, jobs) + 1e-6
     if machine.memory_bytes is not None:
         assert sum(one.resources.memory_bytes or 0 for one in held) <= machine.memory_bytes
-    given_out = [name for grant in capacity.running.values() for name in grant.gpus]
-    assert len(given_out) == len(set(given_out))
-    assert set(given_out) <= {machine.gpu(number) for number in range(machine.gpus)}
+    for card in machine.cards:
+        sizes = [grant.stage.resources.gpu_memory_bytes for grant in capacity.running.values() if card.uuid in grant.gpus]
+        assert sizes in ([], [None]) or (None not in sizes and sum(sizes) <= (card.memory_bytes or 0))
+    assert {name for grant in capacity.running.values() for name in grant.gpus} <= {card.uuid for card in machine.cards}
     assert all(len(grant.gpus) == grant.stage.resources.gpus for grant in capacity.running.values())
     for name in 'xyz':
         assert sum(one.resources.tokens.get(name, 0) for one in held) <= machine.tokens.get(name, 0)

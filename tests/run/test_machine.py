@@ -7,8 +7,11 @@ from pathlib import Path
 
 import pytest
 
+from mlops_cli.job import cards
+from mlops_cli.job.cards import VISIBLE
 from mlops_cli.run import machine as module
 from mlops_cli.run.machine import machine
+from mlops_cli.usage.gpu import Card
 
 
 @pytest.fixture(autouse=True)
@@ -89,30 +92,16 @@ def test_where_the_system_does_not_say(monkeypatch: pytest.MonkeyPatch) -> None:
     assert (machine({}, {}).cpus, machine({}, {}).memory_bytes) == (1, None)
 
 
-@pytest.mark.parametrize(
-    ('chosen', 'names'),
-    [
-        (None, ('0', '1', '2', '3')),
-        ('', ()),
-        ('2', ('2',)),
-        ('3,1', ('3', '1')),
-        (' 0 , 2 ', ('0', '2')),
-        ('-1', ()),
-        ('1,-1,2', ('1',)),
-        ('7', ()),
-        ('1,7,2', ('1',)),
-        ('GPU-8a7f,MIG-1c', ('GPU-8a7f', 'MIG-1c')),
-        ('NoDevFiles', ()),
-        ('1,1', ('1',)),
-        ('²', ()),
-    ],
-)
-def test_cards_that_cuda_would_show(tmp_path: Path, chosen: str | None, names: tuple[str, ...]) -> None:
+def test_cards_are_counted_and_the_driver_is_asked_only_where_they_are_wanted(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     for number in range(4):
         (tmp_path / 'NVIDIA' / f'0000:0{number}:00.0').mkdir(parents=True)
-    found = machine({}, {} if chosen is None else {'CUDA_VISIBLE_DEVICES': chosen})
-    assert (found.gpus, found.gpu_names) == (len(names), names)
-    assert tuple(found.gpu(number) for number in range(found.gpus)) == names
+    monkeypatch.setattr(cards, 'listed', lambda *_: pytest.fail('nobody wants them'))
+    assert [machine({}, environ).gpus for environ in ({}, {VISIBLE: '3,1'}, {VISIBLE: ''})] == [4, 2, 0]
+    monkeypatch.setattr(cards, 'listed', lambda *_: [Card('GPU-7')])
+    found = machine({}, {}, gpus=True)
+    assert (found.gpus, found.cards) == (1, (Card('GPU-7'),))
 
 
 def test_without_cards_none_is_shown_whatever_the_variable_says() -> None:

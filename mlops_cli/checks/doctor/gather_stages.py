@@ -15,7 +15,7 @@ from mlops_cli.core.patterns import pattern
 from mlops_cli.fingerprint.environment import variables
 from mlops_cli.fingerprint.stage import Draft
 from mlops_cli.pipeline.spec import Stage
-from mlops_cli.run.capacity import refusal
+from mlops_cli.run.capacity import Machine, refusal
 from mlops_cli.run.machine import machine
 from mlops_cli.run.workbench import Workbench
 
@@ -39,9 +39,17 @@ _NAMES_NOTHING = _SHELL | {'mkdir', 'rm', 'rmdir', 'ls', 'touch'}
 
 def look(bench: Workbench, now: float) -> tuple[StageFacts, ...]:
     """Raises UserError where an input cannot be read."""
-    here = machine(bench.config.tokens, bench.environ)
+    here = _here(bench)
     order, nested = bench.order[:STAGES_LIMIT], _nested(bench)
     return tuple(_one(bench, bench.drafts[name], now, refusal(bench.pipeline.stages[name], here), nested) for name in order)
+
+
+def _here(bench: Workbench) -> Machine:
+    gpus = any(bench.pipeline.stages[name].resources.gpus and not bench.pipeline.stages[name].host for name in bench.order)
+    try:
+        return machine(bench.config.tokens, bench.environ, gpus=gpus)
+    except UserError:  # told by a run that needs one
+        return machine(bench.config.tokens, bench.environ)
 
 
 def _one(
