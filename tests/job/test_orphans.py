@@ -134,7 +134,7 @@ def supervisor() -> Supervisor:
 def attempt(supervisor: Supervisor, family: Family) -> Attempt:
     supervisor.family = family  # type: ignore[assignment]
     request = {'attempt': 'a', 'argvs': [[b'x']], 'environment': {}, 'unset': [], 'directory': b'/', 'log': b'/dev/null',
-               'grace': 9.0, 'redact': None, 'timeout': None, 'release': None}
+               'grace': 9.0, 'redact': None, 'timeout': None, 'release': None, 'held': []}
     found = Attempt(request, {}, 100.0)
     supervisor.attempts['a'] = found
     assert (found.phase, found.kill_at) == (RUNNING, NEVER)
