@@ -13,18 +13,32 @@ COST_SUFFIX = '.cost'  # of that file, behind the name of the log
 
 @dataclass(frozen=True, slots=True)
 class Usage:
-    """What the process tree of an attempt consumed.  Seconds, bytes; None where this machine cannot tell."""
+    """What the process tree of an attempt consumed.  Seconds, bytes, joules; None where this machine cannot tell.
+
+    ``cpu_energy_joules``: of all processors of the machine meanwhile.  ``gpus``: how many were measured, with all that happened
+    on them; ``gpu_seconds``: how long they were busy; ``gpu_energy_estimated_joules``: how much of what they drew was added up
+    from their power, for want of a counter."""
 
     wall_seconds: float
     cpu_seconds: float
     memory_peak_bytes: int | None = None
     read_bytes: int | None = None
     write_bytes: int | None = None
+    cpu_energy_joules: float | None = None
+    gpus: int | None = None
+    gpu_seconds: float | None = None
+    gpu_memory_peak_bytes: int | None = None
+    gpu_energy_joules: float | None = None
+    gpu_energy_estimated_joules: float | None = None
 
     def to_json(self) -> dict[str, Any]:
-        found = {'wall_seconds': round(self.wall_seconds, 3), 'cpu_seconds': round(self.cpu_seconds, 3),
-                 'memory_peak_bytes': self.memory_peak_bytes, 'read_bytes': self.read_bytes, 'write_bytes': self.write_bytes}
-        return {name: value for name, value in found.items() if value is not None}
+        found = {'wall_seconds': self.wall_seconds, 'cpu_seconds': self.cpu_seconds,
+                 'memory_peak_bytes': self.memory_peak_bytes, 'read_bytes': self.read_bytes, 'write_bytes': self.write_bytes,
+                 'cpu_energy_joules': self.cpu_energy_joules, 'gpus': self.gpus, 'gpu_seconds': self.gpu_seconds,
+                 'gpu_memory_peak_bytes': self.gpu_memory_peak_bytes, 'gpu_energy_joules': self.gpu_energy_joules,
+                 'gpu_energy_estimated_joules': self.gpu_energy_estimated_joules}
+        return {name: round(value, 3) if isinstance(value, float) else value
+                for name, value in found.items() if value is not None}
 
 
 @dataclass(frozen=True, slots=True)

@@ -46,6 +46,15 @@ def show_size(size: float) -> str:
     return f'{size:.1f} {unit}' if size < 9.95 else f'{size:.0f} {unit}'
 
 
+def show_joules(joules: float) -> str:
+    """``950 J``, ``4.2 kJ``, ``3.6 MJ`` (one kilowatt hour)."""
+    unit = 'J'
+    for larger in ('kJ', 'MJ', 'GJ'):
+        if joules >= 999.5:
+            joules, unit = joules / 1000, larger
+    return f'{joules:.1f} {unit}' if joules < 9.95 else f'{joules:.0f} {unit}'
+
+
 def show_seconds(seconds: float) -> str:
     """``0.4s``, ``11.3s``, ``2m05s``, ``3h12m``, ``2d04h``."""
     if seconds < 99.95:

@@ -3,12 +3,16 @@ from __future__ import annotations
 
 import os
 import time
+from typing import TYPE_CHECKING
 
 from mlops_cli.core.errors import ExitCode, UserError
 from mlops_cli.core.job import Job, Outcome
 from mlops_cli.core.refs import ObjectRef
 from mlops_cli.executors.base import Handle
 from mlops_cli.job.client import LEFTOVER_SECONDS, Started, Supervisor
+
+if TYPE_CHECKING:
+    from mlops_cli.job.measured import Measured
 
 ALIVE = 'alive-v1'  # in the executor's folder; locked as long as a process of some job lives
 
@@ -26,7 +30,8 @@ class Local:
         self._leftover_seconds = leftover_seconds
         self._supervisor: Supervisor | None = None
         self._running: set[str] = set()
-        self.pids: dict[str, int] = {}  # attempt -> first process of those that run, for who measures GPUs
+        self.pids: dict[str, int] = {}  # attempt -> first process of those that run
+        self._measured: Measured | None = None  # from the first job that has GPUs on
 
     def start(self) -> Supervisor:
         """Starts the supervisor, if there is none, and does not wait for it; to be called as soon as it is known that
@@ -44,10 +49,21 @@ class Local:
 
     def submit_all(self, jobs: list[Job]) -> list[Handle]:
         """As :meth:`submit` for each, in one message."""
-        self.start().submit(*jobs)
+        supervisor = self.start()
+        for job in jobs:
+            self._measure(job)
+        supervisor.submit(*jobs)
         names = [job.attempt for job in jobs]
         self._running.update(names)
         return names
+
+    def _measure(self, job: Job) -> None:
+        if job.cards:
+            if self._measured is None:
+                from mlops_cli.job.measured import Measured
+
+                self._measured = Measured()
+            self._measured.begin(job)
 
     def fileno(self) -> int:
         """Readable when :meth:`poll` has something; changes when a supervisor was lost."""
@@ -62,7 +78,7 @@ class Local:
                 if isinstance(event, Started):
                     self.pids[event.attempt] = event.pid
                 else:
-                    found.append(event)
+                    found.append(self._measured.ended(event) if self._measured is not None else event)
                     self._running.discard(event.attempt)
                     self.pids.pop(event.attempt, None)
             if not events:
@@ -81,4 +97,6 @@ class Local:
     def close(self) -> list[Outcome]:
         supervisor, self._supervisor = self._supervisor, None
         self._running.clear()
+        if self._measured is not None:
+            self._measured.close()
         return supervisor.close() if supervisor else []

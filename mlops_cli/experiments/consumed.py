@@ -20,7 +20,8 @@ Rows = Sequence[Sequence[float | None]]
 
 @dataclass(frozen=True, slots=True)
 class Consumed:
-    """One stage that ran.  ``rows``: of usage.series.COLUMNS, none where it was too short, or is not known here."""
+    """One stage that ran.  ``rows``: of usage.series.COLUMNS and GPU_COLUMNS, none where it was too short, or is not known
+    here."""
 
     run: StageRun
     rows: Rows = ()
@@ -81,6 +82,15 @@ def level(rows: Rows, column: int, parts: int) -> list[float]:
         later = next((float(row[column] or 0) for row in rows if (row[0] or 0) > last), 0.0)
         found.append(max(inside) if inside else later)
     return found
+
+
+def average(rows: Rows, column: int) -> float:
+    """Of a figure that stands for the time since the look before; where it was not told, that time does not count."""
+    told = [(float(row[0] or 0), row[column]) for row in rows]
+    spans = [(when - before, figure) for (before, _), (when, figure) in itertools.pairwise([(0.0, None), *told])]
+    known = [(span, figure) for span, figure in spans if figure is not None]
+    whole = sum(span for span, _ in known)
+    return sum(span * figure for span, figure in known) / whole if whole else 0.0
 
 
 def _at(times: Sequence[float], figures: Sequence[float], when: float) -> float:

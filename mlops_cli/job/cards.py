@@ -3,8 +3,10 @@ from __future__ import annotations
 
 import os
 import shutil
+import time
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from contextlib import suppress
+from functools import lru_cache
 
 from mlops_cli.core.classes import replace
 from mlops_cli.core.errors import UserError
@@ -14,6 +16,7 @@ from mlops_cli.usage.gpu import Card
 VISIBLE = 'CUDA_VISIBLE_DEVICES'
 FOLDER = '/proc/driver/nvidia/gpus'
 PATIENCE_SECONDS = 20.0
+PROGRAM_SECONDS = 4.0  # between two questions to it, while something is waited for
 FIELDS = ('uuid', 'name', 'memory.total', 'memory.free')
 WELL = 'is the driver well? try it there by hand: nvidia-smi'
 
@@ -117,14 +120,22 @@ def _told_by_program() -> list[Card]:
     return found
 
 
-def loads(cards: Iterable[Card]) -> dict[str, gpu.Load]:
-    """What of their memory is in use now, as far as that is told.  Raises UserError where nvidia-smi fails."""
+def loads(cards: Iterable[Card], shares: bool) -> dict[str, gpu.Load]:
+    """What of their memory is in use now, as far as that is told.  ``shares``: it must be known, also where it takes long."""
     try:
         driver = gpu.opened()
-        return {card.uuid: driver.load(card.uuid) for card in cards}
     except gpu.Failed:
-        now = {card.uuid: card for card in _told_by_program()}
-        return {card.uuid: _load(now.get(card.uuid, card)) for card in cards}
+        now = _told_lately(int(time.monotonic() / PROGRAM_SECONDS)) if shares else {}
+        return {card.uuid: _load(now[card.uuid]) for card in cards if card.uuid in now}
+    return {card.uuid: driver.load(card.uuid) for card in cards}
+
+
+@lru_cache(maxsize=1)
+def _told_lately(_now: int) -> dict[str, Card]:
+    """Not more often than every few seconds: the program takes up to one itself."""
+    with suppress(UserError):
+        return {card.uuid: card for card in _told_by_program()}
+    return {}
 
 
 def _load(card: Card) -> gpu.Load:

@@ -100,10 +100,10 @@ def choose(there: Sequence[Card], promised: Mapping[str, Sequence[int | None]], 
 
 class Desk:
     """``root``: the desk's own from now on.  ``loads``: what of the memory of cards is in use.  Not thread safe.  Methods raise
-    OSError where the folder cannot be used, UserError where the driver fails."""
+    OSError where the folder cannot be used."""
 
     def __init__(self, root: Root, there: Sequence[Card],
-                 loads: Callable[[Iterable[Card]], Mapping[str, Load]] = cards.loads) -> None:
+                 loads: Callable[[Iterable[Card], bool], Mapping[str, Load]] = cards.loads) -> None:
         self._root, self._there, self._loads = root, there, loads
         self._given: dict[str, list[tuple[str, int]]] = {}  # who -> files in the folder, and the descriptors that lock them
         self._turn: tuple[str, int] | None = None  # whose turn it is, and the lock
@@ -129,7 +129,7 @@ class Desk:
         kept = False
         try:
             promised = self._promised()
-            found = choose(self._there, promised, self._loads(self._there), count, memory)
+            found = choose(self._there, promised, self._loads(self._there, memory is not None), count, memory)
             if found is None:
                 of_others = self._of_others(promised)
                 self.waits_for_others = not self._given or of_others

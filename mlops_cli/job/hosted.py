@@ -37,6 +37,8 @@ CACHE = 'cache'
 TICK = 0.1  # seconds between looks at whether it is still wanted
 FORCE = b'force'
 FULL_BYTES = 1 << 20  # less room than that is none
+COUNTS = ('memory_peak_bytes', 'read_bytes', 'write_bytes', 'gpus', 'gpu_memory_peak_bytes')
+FIGURES = ('cpu_energy_joules', 'gpu_seconds', 'gpu_energy_joules', 'gpu_energy_estimated_joules')
 # Whose fault it is where a job is lost or was not started, as an exit code of ours: of the stage, what it asks for, the host.
 STAGE, LACKING, PLACE = 1, 2, 4
 
@@ -82,7 +84,7 @@ def to_json(
         'killed': outcome.killed,
         'message': outcome.message,
         'code': outcome.details.get('code', PLACE),
-        'usage': [usage.wall_seconds, usage.cpu_seconds, usage.memory_peak_bytes, usage.read_bytes, usage.write_bytes],
+        'usage': usage.to_json(),
         'outputs': [[path, *ref.to_json()] for path, ref in outputs],
         'checkpoint': None if checkpoint is None else checkpoint.to_json(),
         'spent': outcome.details.get('spent', 0),
@@ -92,8 +94,7 @@ def to_json(
 def from_json(attempt: str, found: Mapping[str, Any]) -> tuple[Outcome, tuple[tuple[str, ObjectRef], ...]]:
     """Raises ValueError for what is no outcome: it comes from elsewhere."""
     try:
-        wall, cpu, memory, read, written = found['usage']
-        usage = Usage(float(wall), float(cpu), _count(memory), _count(read), _count(written))
+        usage = _usage(found['usage'])
         code, ending = _count(found['exit_code']), found['ending']
         outputs = tuple((str(path), ObjectRef.from_json(ref)) for path, *ref in found['outputs'])
         if ending not in ('exited', 'timeout', 'cancelled', 'lost', 'not-started'):
@@ -105,6 +106,12 @@ def from_json(attempt: str, found: Mapping[str, Any]) -> tuple[Outcome, tuple[tu
         return Outcome(attempt, ending, code, usage, int(found['killed']), message, details), outputs
     except (KeyError, TypeError, AttributeError, OverflowError) as error:
         raise ValueError('no outcome') from error
+
+
+def _usage(found: Mapping[str, Any]) -> Usage:
+    more: dict[str, Any] = {name: int(found[name]) for name in COUNTS if found.get(name) is not None}
+    more |= {name: float(found[name]) for name in FIGURES if found.get(name) is not None}
+    return Usage(float(found['wall_seconds']), float(found['cpu_seconds']), **more)
 
 
 def _count(value: Any) -> int | None:

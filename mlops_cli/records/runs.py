@@ -30,10 +30,13 @@ if TYPE_CHECKING:  # few runs have one
     from mlops_cli.records.accounts import Account
 
 SCHEMA = 'mlops/run/v1'
-USAGE = ('cpu_seconds', 'memory_peak_bytes', 'read_bytes', 'write_bytes')
+USAGE = (
+    'cpu_seconds', 'memory_peak_bytes', 'read_bytes', 'write_bytes', 'cpu_energy_joules', 'gpus', 'gpu_seconds',
+    'gpu_memory_peak_bytes', 'gpu_energy_joules', 'gpu_energy_estimated_joules',
+)  # fmt: skip
 STATES = ('done', 'restored', 'failed', 'skipped', 'interrupted')
 ENDINGS = ('done', 'failed', 'interrupted', 'killed')
-BASE_BYTES, STAGE_BYTES = 4096, 200  # how large a record may be
+BASE_BYTES, STAGE_BYTES = 4096, 272  # how large a record may be
 COMMAND_BYTES = 1024
 VALUE_BYTES = 200  # of one parameter
 SUFFIX = '.json'
@@ -49,7 +52,7 @@ _MISREAD = str.maketrans('ilo', '110')  # letters that no id has, and what they 
 @dataclass(frozen=True, slots=True)
 class StageRun:
     """One stage in a run.  ``state``: one of STATES.  ``outs8`` empty without a result.  ``seconds``: rounded to 0.001.
-    ``usage``: cpu_seconds, memory_peak_bytes, read_bytes, write_bytes as far as known."""
+    ``usage``: those of USAGE that are known."""
 
     name: str
     state: str
@@ -163,7 +166,7 @@ class Run:
 
 
 def fitted(run: Run) -> Run:
-    """The run as it is recorded: at most 4 KiB and 200 bytes a stage, unless what was set or names need more.
+    """The run as it is recorded: at most 4 KiB and 272 bytes a stage, unless what was set or names need more.
 
     A command longer than 1 KiB loses its end, metrics and values that find no room are counted in place of recorded, and fresh
     stages are named all or not at all."""

@@ -15,6 +15,7 @@ if TYPE_CHECKING:
 
 PAGE_BYTES = os.sysconf('SC_PAGE_SIZE')
 TICKS_PER_SECOND = os.sysconf('SC_CLK_TCK')
+POWERCAP = '/sys/class/powercap'
 BLOCK_BYTES = 512  # the unit of ru_inblock and ru_oublock, whatever the disk's is
 _READ_BYTES = 1 << 16
 _MAXRSS_BYTES = 1 if sys.platform == 'darwin' else 1024
@@ -158,3 +159,43 @@ def block_bytes(usage: struct_rusage) -> tuple[int, int] | None:
     if not sys.platform.startswith('linux'):
         return None
     return usage.ru_inblock * BLOCK_BYTES, usage.ru_oublock * BLOCK_BYTES
+
+
+class Packages:
+    """What all processors of this machine have drawn since this was made, by the counters that their makers put in (RAPL);
+    where there are none, or only root may read them, None."""
+
+    __slots__ = ('_counters', '_drawn')
+
+    def __init__(self, folder: str = POWERCAP) -> None:
+        self._drawn = 0
+        self._counters: list[tuple[str, int, int]] = []  # path, where it starts anew, what it said last
+        try:
+            names = os.listdir(folder)
+        except OSError:
+            return
+        for name in names:
+            kind, colon, number = name.partition(':')
+            if kind != 'intel-rapl' or not colon or not number.isdigit():  # parts of packages have two numbers
+                continue
+            path = f'{folder}/{name}'
+            said, end = _microjoules(f'{path}/energy_uj'), _microjoules(f'{path}/max_energy_range_uj')
+            if said is not None and end and (_read(f'{path}/name') or b'').startswith(b'package'):
+                self._counters.append((f'{path}/energy_uj', end, said))
+
+    def joules(self) -> float | None:
+        """To be asked at least once a minute: a counter starts anew after some of these."""
+        if not self._counters:
+            return None
+        for at, (path, end, before) in enumerate(self._counters):
+            said = _microjoules(path)
+            if said is None:
+                continue
+            self._drawn += said - before if said >= before else said - before + end
+            self._counters[at] = path, end, said
+        return self._drawn / 1e6
+
+
+def _microjoules(path: str) -> int | None:
+    text = (_read(path) or b'').strip()
+    return int(text) if text.isdigit() else None

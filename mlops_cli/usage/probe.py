@@ -17,13 +17,13 @@ FIRST_SAMPLE_SECONDS = 0.5
 SAMPLE_SECONDS = 1.0
 REST_FACTOR = 50  # a costly measurement may take 1/50 of the time
 
-Figures = tuple[float, float, 'int | None', 'int | None', 'int | None']
+Figures = tuple[float, float, 'int | None', 'int | None', 'int | None', 'float | None']
 
 
 class Probe:
     """Feed it with :meth:`sample` and :meth:`ended`; ask :meth:`figures` at the end.  ``series``: what the samples saw."""
 
-    __slots__ = ('_io', '_peak', '_rest_until', '_share', '_system', 'cpu_seconds', 'series')
+    __slots__ = ('_io', '_packages', '_peak', '_rest_until', '_share', '_system', 'cpu_seconds', 'series')
 
     def __init__(self) -> None:
         self.cpu_seconds = 0.0
@@ -32,6 +32,7 @@ class Probe:
         self._io: tuple[int, int] | None = None
         self._share = 1.0
         self._rest_until = 0.0
+        self._packages = cpu.Packages()
         self.series = Series()
 
     def sample(self, pids: Iterable[int], table: Mapping[int, cpu.Row], seconds: float = 0.0, *,
@@ -43,6 +44,7 @@ class Probe:
         Resident sizes count a page once for each process that shares it (workers forked from a loader share nearly all), so
         where their sum would be a new peak, the proportional sizes are read; that is slow for large processes, so it is
         done rarely enough and in between their last ratio is used."""
+        self._packages.joules()
         rows = {pid: table[pid] for pid in pids if pid in table}
         resident = sum(row.rss for row in rows.values())
         if len(rows) > 1 and resident > self._peak:
@@ -71,6 +73,6 @@ class Probe:
             self._io = before[0] + moved[0], before[1] + moved[1]
 
     def figures(self, wall_seconds: float) -> Figures:
-        """The fields of core.job.Usage, in their order: seconds, seconds, bytes, bytes read, bytes written."""
+        """The fields of core.job.Usage, in their order: seconds, seconds, bytes, bytes read, bytes written, joules."""
         read, written = self._io or (None, None)
-        return wall_seconds, self.cpu_seconds, max(self._peak, self._system) or None, read, written
+        return wall_seconds, self.cpu_seconds, max(self._peak, self._system) or None, read, written, self._packages.joules()

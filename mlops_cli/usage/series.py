@@ -10,6 +10,7 @@ if TYPE_CHECKING:
 
 HEAD = b'mlops usage-v1\n'
 COLUMNS = ('seconds', 'cpu_seconds', 'memory_bytes', 'read_bytes', 'write_bytes')
+GPU_COLUMNS = ('busy', 'memory_bytes', 'watts', 'joules')  # behind those, of each GPU
 SUFFIX = '.usage'  # of its file, behind the name of the log
 MOST = 2048
 MOST_FIGURE = 1 << 60
@@ -47,7 +48,7 @@ class Series:
         self._seen += 1
 
     def encode(self) -> bytes:
-        return HEAD + b''.join(b'[%b]\n' % ','.join(map(_text, row)).encode() for row in self.rows)
+        return _encoded(self.rows)
 
 
 def _text(figure: float | None) -> str:
@@ -55,7 +56,7 @@ def _text(figure: float | None) -> str:
 
 
 def decode(data: bytes) -> list[Sequence[float | None]]:
-    """The rows.  Raises ValueError for what is no series."""
+    """The rows, all of one length.  Raises ValueError for what is no series."""
     import json  # more than all the rest, and who writes these does not read them
 
     if not data.startswith(HEAD):
@@ -67,8 +68,53 @@ def decode(data: bytes) -> list[Sequence[float | None]]:
             raise ValueError(f'not a row of a series: {str(row)[:80]}')
         if found and row[0] < found[-1][0]:
             raise ValueError('rows out of order')
-        found.append(row[:len(COLUMNS)])
-    return found
+        found.append(row)
+    width = len(COLUMNS) + cards(found) * len(GPU_COLUMNS)
+    return [row[:width] for row in found]
+
+
+def cards(rows: Sequence[Sequence[float | None]]) -> int:
+    """How many GPUs they tell of."""
+    return (min(map(len, rows), default=0) - len(COLUMNS)) // len(GPU_COLUMNS) if rows else 0
+
+
+def with_gpus(data: bytes, looks: Sequence[tuple[float, Sequence[float | None]]]) -> bytes:
+    """A series with what GPUs did beside it.  ``looks``: when, and the figures of GPU_COLUMNS for each, at moments of their
+    own: what a GPU has drawn is taken from between two of them, the rest from the nearest.
+
+    Raises ValueError for what is no series."""
+    from bisect import bisect_left
+
+    rows = [row[: len(COLUMNS)] for row in decode(data)]
+    if not looks:
+        return data
+    times = [when for when, _ in looks]
+    lines = []
+    for row in rows:
+        at = float(row[0] or 0)
+        after = min(bisect_left(times, at), len(times) - 1)
+        before = max(after - 1, 0)
+        near = looks[after if times[after] - at < at - times[before] else before][1]
+        lines.append([*row, *(
+            _between(looks[before], looks[after], number, at) if number % len(GPU_COLUMNS) == len(GPU_COLUMNS) - 1 else figure
+            for number, figure in enumerate(near)
+        )])  # fmt: skip
+    while (made := _encoded(lines)) and len(made) > SIZE_LIMIT:
+        lines = lines[:-1:2] + lines[-1:]
+    return made
+
+
+def _between(one: tuple[float, Sequence[float | None]], other: tuple[float, Sequence[float | None]], number: int, at: float
+             ) -> float | None:
+    low, high = one[1][number], other[1][number]
+    if low is None or high is None or other[0] <= one[0]:
+        return high if low is None else low
+    share = min(1.0, max(0.0, (at - one[0]) / (other[0] - one[0])))
+    return round(low + share * (high - low), 1)
+
+
+def _encoded(rows: Sequence[Sequence[float | None]]) -> bytes:
+    return HEAD + b''.join(b'[%b]\n' % ','.join(map(_text, row)).encode() for row in rows)
 
 
 def _is_figure(value: object) -> bool:

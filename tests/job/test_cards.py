@@ -58,8 +58,10 @@ def test_what_nvidia_smi_says(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -
     first, other = Card('GPU-aa', 'NVIDIA H200, with a comma', 1000 << 20, 900 << 20), Card('GPU-bb', 'X', None, 3 << 20)
     assert cards.listed() == [first, other]
     assert cards.listed({'CUDA_VISIBLE_DEVICES': '1'}) == [other] and cards.listed({'CUDA_VISIBLE_DEVICES': ''}) == []
-    assert cards.loads([first, other, Card('GPU-cc', '', 5, 2)]) == {
-        'GPU-aa': gpu.Load(100 << 20), 'GPU-bb': gpu.Load(None), 'GPU-cc': gpu.Load(3)}
+    cards._told_lately.cache_clear()
+    assert cards.loads([first, other, Card('GPU-cc', '', 5, 2)], True) == {
+        'GPU-aa': gpu.Load(100 << 20), 'GPU-bb': gpu.Load(None)}
+    assert cards.loads([first, other], False) == {}, 'not worth a second'
     program.write_text('#!/bin/sh\necho "NVML: Driver/library version mismatch"; exit 18\n')
     with pytest.raises(UserError, match='ended with 18: NVML: Driver'):
         cards.listed()
@@ -82,7 +84,7 @@ from mlops_cli.job import cards
 from mlops_cli.core.errors import UserError
 try:
     print(cards.listed())
-    print(cards.loads(cards.listed()))
+    print(cards.loads(cards.listed(), False))
 except UserError as error:
     print(error)
 """

@@ -32,7 +32,7 @@ def alone() -> None:
 
 def at(folder: Path, loads: dict[str, Load] | None = None, cards: list[Card] = CARDS) -> Desk:
     """A desk of a process of its own, as far as locks go."""
-    return Desk(Root(folder), cards, lambda _: loads or {})
+    return Desk(Root(folder), cards, lambda *_: loads if loads is not None else {})
 
 
 def names(held: Held | None) -> str:

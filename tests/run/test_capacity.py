@@ -36,7 +36,7 @@ def made(tmp_path: Path) -> Iterator[Made]:
 
     def make(jobs: int, machine: Machine) -> Capacity:
         folder = tempfile.mkdtemp(dir=tmp_path)
-        open_ones.append(Capacity(jobs, machine, lambda: Desk(Root(folder), machine.cards, lambda _: {})))
+        open_ones.append(Capacity(jobs, machine, lambda: Desk(Root(folder), machine.cards, lambda *_: {})))
         return open_ones[-1]
 
     yield make
@@ -162,7 +162,7 @@ def test_who_says_how_much_of_a_gpu_is_enough_shares_it(made: Made) -> None:
 
 def test_whether_others_have_what_a_stage_lacks(tmp_path: Path) -> None:
     machine = with_gpus(8, None, 2)
-    one, two = (Capacity(8, machine, lambda: Desk(Root(tmp_path), machine.cards, lambda _: {})) for _ in range(2))
+    one, two = (Capacity(8, machine, lambda: Desk(Root(tmp_path), machine.cards, lambda *_: {})) for _ in range(2))
     one.take(stage('a', gpus=1))
     assert two.take(stage('b', gpus=2)) is None and two.short_of_gpus
     assert two.take(stage('c')) is not None and not two.short_of_gpus

@@ -6,6 +6,7 @@ import resource
 import subprocess
 import sys
 import time
+from pathlib import Path
 
 import pytest
 
@@ -34,14 +35,14 @@ class Clock:
 
 
 def test_nothing_known():
-    assert Probe().figures(2.5) == (2.5, 0.0, None, None, None)
+    assert Probe().figures(2.5)[:5] == (2.5, 0.0, None, None, None)
 
 
 def test_what_ended_adds_up_and_the_largest_process_is_the_floor_of_the_peak():
     probe = Probe()
     probe.ended(used(ru_utime=1.5, ru_stime=0.5, ru_maxrss=3000, ru_inblock=2, ru_oublock=4))
     probe.ended(used(ru_utime=1.0, ru_maxrss=2000, ru_oublock=1))
-    assert probe.figures(9.0) == (9.0, 3.0, 3000 * 1024, 1024, 2560)
+    assert probe.figures(9.0)[:5] == (9.0, 3.0, 3000 * 1024, 1024, 2560)
 
 
 def test_one_process_is_measured_by_its_resident_size():
@@ -157,3 +158,34 @@ def test_the_last_look_is_cheap():
     table = cpu.processes()
     seconds = time.perf_counter() - begin
     assert seconds / max(1, len(table)) < 0.001  # it is made once a second
+
+
+def package(folder: Path, name: str, said: int, kind: str = 'package-0', end: int = 1_000_000) -> Path:
+    (folder / name).mkdir()
+    for file, text in (('name', kind), ('energy_uj', said), ('max_energy_range_uj', end)):
+        (folder / name / file).write_text(f'{text}\n')
+    return folder / name / 'energy_uj'
+
+
+def test_what_processors_draw(tmp_path: Path) -> None:
+    first = package(tmp_path, 'intel-rapl:0', 100_000)
+    second = package(tmp_path, 'intel-rapl:1', 900_000, 'package-1')
+    package(tmp_path, 'intel-rapl:0:0', 5, 'core')  # counted in the first
+    package(tmp_path, 'intel-rapl-mmio:0', 5)
+    package(tmp_path, 'intel-rapl:2', 5, 'psys')  # all of them, and more
+    (tmp_path / 'intel-rapl:3').mkdir()
+    found = cpu.Packages(str(tmp_path))
+    assert found.joules() == 0
+    first.write_text('600000\n')
+    assert found.joules() == 0.5
+    second.write_text('200000\n')  # it started anew
+    assert found.joules() == pytest.approx(0.8) == found.joules()
+    first.unlink()
+    assert found.joules() == pytest.approx(0.8)
+
+
+def test_where_processors_do_not_say_what_they_draw(tmp_path: Path) -> None:
+    assert cpu.Packages(str(tmp_path / 'none')).joules() is None
+    package(tmp_path, 'intel-rapl:0', 5).chmod(0)
+    if os.geteuid():
+        assert cpu.Packages(str(tmp_path)).joules() is None

@@ -23,7 +23,7 @@ RunId = Annotated[
 
 Usage = Annotated[
     bool,
-    options.Option('--usage', help='What its stages consumed over their time: processors, memory, bytes read and written.'),
+    options.Option('--usage', help='What its stages consumed over their time: processors, memory, storage, GPUs.'),
 ]
 
 
@@ -52,13 +52,15 @@ def command(run: RunId = 'last', usage: Usage = False, json: options.Json = Fals
 def _show_usage(bench: Workbench, run: Run, json: bool) -> int:
     from mlops_cli.cli.screens.runs_usage import BARS, PLAIN_BARS, usage_lines
     from mlops_cli.experiments.consumed import consumed
-    from mlops_cli.usage.series import COLUMNS
+    from mlops_cli.usage.series import COLUMNS, GPU_COLUMNS, cards
 
     stages = consumed(bench, run)
     if json:
         rows = [{'name': one.run.name, 'state': one.run.state, 'seconds': one.run.seconds, 'usage': dict(one.run.usage),
                  'series': [list(row) for row in one.rows]} for one in stages]
-        print_json({'schema': 'mlops/runs-usage/v1', 'run': run.short, 'id': run.id, 'columns': list(COLUMNS), 'stages': rows})
+        most = max((cards(one.rows) for one in stages), default=0)
+        columns = [*COLUMNS, *(f'gpu_{card}_{name}' for card in range(most) for name in GPU_COLUMNS)]
+        print_json({'schema': 'mlops/runs-usage/v1', 'run': run.short, 'id': run.id, 'columns': columns, 'stages': rows})
     else:
         try:
             BARS.encode(sys.stdout.encoding or 'ascii')

@@ -8,7 +8,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from mlops_cli.cli.console import Line, cells, clip, one_line, pad, wrap
 from mlops_cli.cli.words import Groups, fitting, fold, some
 from mlops_cli.core.events import RunStarted, StageEnded, StageWaiting
-from mlops_cli.core.units import plural, show_seconds, show_size
+from mlops_cli.core.units import plural, show_joules, show_seconds, show_size
 from mlops_cli.plan.model import Verdict
 from mlops_cli.plan.sentences import run_name
 from mlops_cli.run.invoke import Report
@@ -196,5 +196,6 @@ def usage(event: StageEnded) -> str:
     used = event.usage
     parts = [f'cpu {show_seconds(used["cpu_seconds"])}'] if 'cpu_seconds' in used else []
     parts += [f'memory {show_size(used["memory_peak_bytes"])}'] if used.get('memory_peak_bytes') else []
+    parts += [f'GPU {show_joules(used["gpu_energy_joules"])}'] if used.get('gpu_energy_joules') else []
     parts += [f'exit {event.exit_code}'] if event.exit_code else []
     return ', '.join(parts)
