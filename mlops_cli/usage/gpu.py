@@ -59,8 +59,10 @@ class Nvml:
             raise Absent('pynvml is not installed') from error
         self._lib: Any = pynvml
         self._handles: dict[str, Any] = {}
+        self.names: tuple[str, ...] = ()  # that cards called themselves when they were last asked for
         # The second is what it raises where the driver is too old for a question; in bindings that are old it is not there.
-        self._errors = (pynvml.NVMLError, getattr(pynvml, 'NVMLLibraryMismatchError', pynvml.NVMLError))
+        # The third is that of a text which is none.
+        self._errors = (pynvml.NVMLError, getattr(pynvml, 'NVMLLibraryMismatchError', pynvml.NVMLError), ValueError)
         try:
             pynvml.nvmlInit()
         except (pynvml.NVMLError_LibraryNotFound, pynvml.NVMLError_DriverNotLoaded) as error:
@@ -71,7 +73,9 @@ class Nvml:
     def cards(self) -> list[Card]:
         """In the order in which nvidia-smi counts them; one that does not answer, and so is of no use, has no uuid.  Raises
         Failed."""
-        return [self._numbered(number) for number in range(self._asked(self._lib.nvmlDeviceGetCount))]
+        found = [self._numbered(number) for number in range(self._asked(self._lib.nvmlDeviceGetCount))]
+        self.names = tuple(card.name for card in found if card.name)
+        return found
 
     def _numbered(self, number: int) -> Card:
         lib = self._lib

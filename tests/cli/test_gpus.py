@@ -156,3 +156,15 @@ def test_the_lock_timeout_counts(project: Project, nvml: Nvml) -> None:
     finally:
         run.terminate()
         run.communicate(timeout=60)
+
+
+def test_a_driver_that_does_not_answer_any_more_holds_nobody_up(project: Project, nvml: Nvml) -> None:
+    nvml.set(count=1)
+    lay(project, {'a': '{gpus: 1}', 'b': '{gpus: 1}', 'c': '{gpu_memory: 1GiB}', 'd': '{cpus: 1}'}, 1.5)
+    run = started(project, 'run', '-j', '4')
+    while not any((project.path / '.mlops/local/logs').glob('*/*')):
+        time.sleep(0.02)
+    nvml.set(delay=60)
+    begin = time.monotonic()
+    said = run.communicate(timeout=100)[0]
+    assert run.returncode == 0 and time.monotonic() - begin < 40, said

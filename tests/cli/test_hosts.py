@@ -149,6 +149,16 @@ def test_each_stage_gets_a_card_of_its_own(project: Project, tmp_path: Path, tmp
         project.write('pipeline.yaml', 'stages:\n  s: {cmd: "true", host: cards, resources: {gpus: 3}}\n')
         refused = project.mlops('run', code=2)
         assert '3 GPUs are asked for, and there are 2' in ' '.join(refused.out.split())
+        look = 'echo $CUDA_VISIBLE_DEVICES > $MLOPS_STAGE.txt; sleep 2'
+        project.write('pipeline.yaml', 'stages:\n' + ''.join(
+            f'  t{n}: {{cmd: "{look}", outs: [t{n}.txt], host: cards, resources: {{gpu_memory: {size}MiB}}}}\n'
+            for n, size in enumerate((60, 60, 40))
+        ))
+        project.mlops('run', '-j', '3')
+        assert {project.read(f't{n}.txt') for n in range(2)} == {'GPU-a\n', 'GPU-b\n'}, 'each has room for one of these'
+        project.write('pipeline.yaml', 'stages:\n  s: {cmd: "true", host: cards, resources: {gpu_memory: 200MiB}}\n')
+        said = ' '.join(project.mlops('run', code=2).out.split())
+        assert '1 GPU with 210 MB of memory is asked for, and there are H200 with 105 MB, H200 with 105 MB' in said
 
 
 def test_what_a_stage_spent_there_comes_back(project: Project) -> None:

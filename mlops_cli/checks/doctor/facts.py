@@ -97,7 +97,8 @@ class OwnFacts:
 
 @dataclass(frozen=True, slots=True)
 class StageFacts:
-    """``refused``: why it can never run on this machine.  ``program``: the first program of its command that is not found.
+    """``refused``: why it can never run on this machine.  ``unmeasured``: why nobody will know what it does with its GPUs.
+    ``program``: the first program of its command that is not found.
     ``named``: folders in its command that it declares nowhere.  ``big``: output -> bytes.  ``locks``: (lock file, folder of
     the environment that is missing).  ``around``: (folder it reads, output in it, the stage that makes that).  ``pointers``:
     inputs that Git LFS has not brought.  ``future``: inputs of a time to come -> seconds ahead."""
@@ -106,6 +107,7 @@ class StageFacts:
     where: str = ''
     unknown: tuple[str, ...] = ()
     refused: UserError | None = None
+    unmeasured: str = ''
     program: str = ''
     named: tuple[str, ...] = ()
     big: Mapping[str, int] = field(default_factory=dict)

@@ -16,7 +16,9 @@ from mlops_cli.fingerprint.environment import variables
 from mlops_cli.fingerprint.stage import Draft
 from mlops_cli.pipeline.spec import Stage
 from mlops_cli.run.capacity import Machine, refusal
+from mlops_cli.run.hosts import refusal as refused_there
 from mlops_cli.run.machine import machine
+from mlops_cli.run.request import host_of
 from mlops_cli.run.workbench import Workbench
 
 POINTER = b'version https://git-lfs.github.com/spec/'
@@ -40,28 +42,43 @@ _NAMES_NOTHING = _SHELL | {'mkdir', 'rm', 'rmdir', 'ls', 'touch'}
 def look(bench: Workbench, now: float) -> tuple[StageFacts, ...]:
     """Raises UserError where an input cannot be read."""
     here = _here(bench)
-    order, nested = bench.order[:STAGES_LIMIT], _nested(bench)
-    return tuple(_one(bench, bench.drafts[name], now, refusal(bench.pipeline.stages[name], here), nested) for name in order)
+    order, nested, lacking = bench.order[:STAGES_LIMIT], _nested(bench), _unmeasured(here)
+    return tuple(_one(bench, bench.drafts[name], now, here, lacking, nested) for name in order)
 
 
 def _here(bench: Workbench) -> Machine:
-    gpus = any(bench.pipeline.stages[name].resources.gpus and not bench.pipeline.stages[name].host for name in bench.order)
+    stages = (bench.pipeline.stages[name] for name in bench.order)
+    gpus = any(stage.resources.gpus and not host_of(stage, '') for stage in stages)
     try:
         return machine(bench.config.tokens, bench.environ, gpus=gpus)
     except UserError:  # told by a run that needs one
         return machine(bench.config.tokens, bench.environ)
 
 
+def _unmeasured(here: Machine) -> str:
+    if not here.cards:
+        return ''
+    from mlops_cli.usage import gpu
+
+    try:
+        gpu.opened()
+    except gpu.Failed as error:
+        return str(error)
+    return ''
+
+
 def _one(
-    bench: Workbench, draft: Draft, now: float, refused: UserError | None, nested: Mapping[str, list[tuple[str, str]]]
+    bench: Workbench, draft: Draft, now: float, here: Machine, lacking: str, nested: Mapping[str, list[tuple[str, str]]]
 ) -> StageFacts:
     stage = draft.stage
+    host = host_of(stage, '')
     environ = variables(stage.environment, bench.root.path, bench.environ)
     return StageFacts(
         stage.name,
         str(stage.places.get('cmd', stage.where)),
         draft.unknown,
-        refused,
+        refused_there(stage, host, here) if host else refusal(stage, here),
+        lacking if stage.resources.gpus and not host else '',
         _missing_program(bench, stage, environ),
         tuple(_named_folders(bench, draft)),
         dict(_sizes(bench, stage)),
