@@ -61,41 +61,59 @@ def lacking(there: Sequence[Card], count: int, memory: int | None) -> str:
     return ''
 
 
-def room(card: Card, promised: Sequence[int | None], load: Load | None) -> int:
-    """Bytes of a card's memory that nobody has, and nobody was promised."""
-    if None in promised or card.memory_bytes is None:
-        return 0
-    mine = sum(size for size in promised if size is not None)
-    own, others, unknown = _split(load, mine)
-    return card.memory_bytes - max(mine, own) - others - unknown
+@dataclass(frozen=True, slots=True)
+class Used:
+    """Bytes of a card's memory that are in use: by attempts, by other processes, and by who knows whom beyond what the driver
+    itself may hold."""
+
+    own: int = 0
+    others: int = 0
+    rest: int = 0
+
+    @classmethod
+    def of(cls, load: Load) -> Used:
+        own = others = 0
+        for pid, size in load.by:
+            if cpu.variable_of(pid, VARIABLE) is not None:
+                own += size or 0
+            else:
+                others += size or 0
+        return cls(own, others, max(0, (load.used_bytes or 0) - own - others - DRIVERS_BYTES))
 
 
-def _split(load: Load | None, promised: int) -> tuple[int, int, int]:
-    """Bytes in use: by attempts of ours, by others, and by who knows whom beyond what the driver needs and we have promised."""
-    own = others = 0
-    for pid, size in load.by if load else ():
-        if cpu.variable_of(pid, VARIABLE) is not None:
-            own += size or 0
-        else:
-            others += size or 0
-    used = (load.used_bytes if load else None) or 0
-    return own, others, max(0, used - own - others - DRIVERS_BYTES - promised)
+UNUSED = Used()
 
 
-def choose(there: Sequence[Card], promised: Mapping[str, Sequence[int | None]], loads: Mapping[str, Load], count: int,
-           memory: int | None) -> list[Card] | None:
-    """Which cards to give.  Whole ones: those that others use least; shares: where they fit most tightly, so that whole ones
-    remain.  A card that does not tell its memory is given as a whole."""
-    def others(card: Card) -> int:
-        return sum(_split(loads.get(card.uuid), 0)[1:])
+@dataclass(frozen=True, slots=True)
+class Seen:
+    """``promised``: card -> bytes that each who has a share of it was promised, None for all; ``used``: card -> what is in use,
+    as far as that is known."""
 
-    free = sorted((card for card in there if not promised.get(card.uuid)), key=others)
-    if memory is None:
-        return free[:count] if len(free) >= count else None
-    rooms = {card.uuid: room(card, promised.get(card.uuid, ()), loads.get(card.uuid)) for card in there}
-    fitting = sorted((card for card in there if rooms[card.uuid] >= memory), key=lambda card: rooms[card.uuid])
-    fitting += [card for card in free if card.memory_bytes is None]
-    return fitting[:count] if len(fitting) >= count else None
+    promised: Mapping[str, Sequence[int | None]]
+    used: Mapping[str, Used]
+
+    def room(self, card: Card) -> int:
+        """Bytes of a card's memory that nobody has, and nobody was promised."""
+        promised, used = self.promised.get(card.uuid, ()), self.used.get(card.uuid, UNUSED)
+        if None in promised or card.memory_bytes is None:
+            return 0
+        mine = sum(size for size in promised if size is not None)
+        return card.memory_bytes - max(mine, used.own) - used.others - max(0, used.rest - mine)
+
+    def choose(self, there: Sequence[Card], count: int, memory: int | None) -> list[Card] | None:
+        """Which cards to give.  Whole ones: those that others use least; shares: where they fit most tightly, so that whole
+        ones remain.  A card that does not tell its memory is given as a whole."""
+        def foreign(card: Card) -> int:
+            used = self.used.get(card.uuid, UNUSED)
+            return used.others + used.rest
+
+        free = [card for card in there if not self.promised.get(card.uuid)]
+        if memory is None:
+            return sorted(free, key=foreign)[:count] if len(free) >= count else None
+        rooms = {card.uuid: self.room(card) for card in there}
+        fitting = sorted((card for card in there if rooms[card.uuid] >= memory), key=lambda card: rooms[card.uuid])
+        fitting += [card for card in free if card.memory_bytes is None]
+        return fitting[:count] if len(fitting) >= count else None
 
 
 class Desk:
@@ -107,40 +125,50 @@ class Desk:
         self._root, self._there, self._loads = root, there, loads
         self._given: dict[str, list[tuple[str, int]]] = {}  # who -> files in the folder, and the descriptors that lock them
         self._turn: tuple[str, int] | None = None  # whose turn it is, and the lock
-        self._looked: dict[str, float] = {}
-        self.waits_for_others = False  # of the last that got nothing: whether what it lacks is not with us
+        self._looked = -TICK
+        self._seen: Seen | None = None  # of the last look; None where another process has the turn
+        self._waiter = ''  # the one that is told to wait for others, of all that do
+        self.waits_for_others = False  # of the last that got nothing: whether it is that one
         forget_in_children(self)
 
     def take(self, who: str, count: int, memory: int | None) -> Held | None:
         """So many cards; None while there are not as many free.  Who waits for what others have is next: nobody who asks
         after it is given any."""
+        self.waits_for_others = False
         if self._turn is not None and self._turn[0] != who:
             return None
-        now = time.monotonic()
-        if now - self._looked.get(who, -TICK) < TICK:
+        if time.monotonic() - self._looked < TICK and (self._seen is None or not self._seen.choose(self._there, count, memory)):
+            self._wait(who)
             return None
         self._root.makedirs(FOLDER, mode=0o700)
         turn = self._turn[1] if self._turn is not None else self._locked(TURN, exclusive=True)
-        self._looked[who] = now
-        self.waits_for_others = turn is None
+        self._looked, self._seen = time.monotonic(), None
         if turn is None:
+            self._wait(who)
             return None
-        self._turn = (who, turn)
-        kept = False
+        self._turn = who, turn
         try:
-            promised = self._promised()
-            found = choose(self._there, promised, self._loads(self._there, memory is not None), count, memory)
-            if found is None:
-                of_others = self._of_others(promised)
-                self.waits_for_others = not self._given or of_others
-                kept = of_others
-                return None
-            self._looked.clear()
-            return self._give(who, found, memory)
+            loads = self._loads(self._there, memory is not None)
+            self._seen = Seen(self._promised(), {uuid: Used.of(load) for uuid, load in loads.items()})
+            found = self._seen.choose(self._there, count, memory)
+            if found is not None:
+                return self._give(who, found, memory)
+            self._wait(who)
+            return None
         finally:
-            if not kept:
+            if who in self._given or not self._others_have():
                 self._turn = None
                 os.close(turn)
+
+    def _wait(self, who: str) -> None:
+        """One of those that wait for others says so; the rest wait for that one, or for what we have."""
+        if (self._seen is None or not self._given or self._others_have()) and self._waiter in ('', who):
+            self._waiter, self.waits_for_others = who, True
+
+    def _others_have(self) -> bool:
+        """Whether another process was given any, as far as we have looked."""
+        promised = self._seen.promised if self._seen is not None else {}
+        return sum(map(len, promised.values())) > sum(map(len, self._given.values()))
 
     def give_back(self, who: str) -> None:
         """Twice does no harm."""
@@ -148,7 +176,7 @@ class Desk:
             with suppress(OSError):
                 self._root.unlink(f'{FOLDER}/{name}')
             os.close(fd)
-        self._looked.clear()
+        self._looked = -TICK
 
     def close(self) -> None:
         """What was not given back stays taken as long as somebody else has it locked."""
@@ -169,6 +197,8 @@ class Desk:
             assert fd is not None, 'a file of a new name is locked by nobody'
             given.append((name, fd))
             os.write(fd, WHOLE.encode() if memory is None or card.memory_bytes is None else b'%d' % memory)
+        self._looked = -TICK
+        self._waiter = '' if self._waiter == who else self._waiter
         order = {card.uuid: number for number, card in enumerate(self._there)}
         names = sorted((card.uuid for card in found), key=order.__getitem__)
         return Held(tuple(names), tuple(self._root.full(f'{FOLDER}/{name}') for name, _ in given))
@@ -195,9 +225,6 @@ class Desk:
             finally:
                 os.close(fd)
         return found
-
-    def _of_others(self, promised: Mapping[str, Sequence[int | None]]) -> bool:
-        return sum(map(len, promised.values())) > sum(map(len, self._given.values()))
 
     def _locked(self, name: str, *, exclusive: bool) -> int | None:
         """A lock; None while another has it."""

@@ -91,6 +91,31 @@ def test_who_waits_for_what_others_have_is_next(tmp_path: Path) -> None:
     two.close()
 
 
+def test_many_that_wait_ask_little_and_one_of_them_says_so(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    one, two = at(tmp_path), at(tmp_path)
+    looks: list[bool] = []
+    promised = Desk._promised
+    monkeypatch.setattr(Desk, '_promised', lambda self: looks.append(self is one) or promised(self))
+    for who in 'abc':
+        one.take(who, 1, None)
+    begin = time.monotonic()
+    while time.monotonic() - begin < 3 * desk.TICK:
+        for who in range(100):
+            assert one.take(str(who), 1, None) is None and not one.waits_for_others, 'for what is here'
+    assert len(looks) <= 3 + 4
+    told = set()
+    for _ in range(10):
+        for who in range(100):
+            assert two.take(str(who), 1, None) is None
+            told |= {who} if two.waits_for_others else set()
+    assert told == {0}
+    one.close()
+    assert names(two.take('0', 1, None)) == 'none', 'it has just looked'
+    time.sleep(desk.TICK)
+    assert names(two.take('0', 1, None)) == '0'
+    two.close()
+
+
 def test_as_long_as_anything_of_an_attempt_lives_its_cards_are_taken(tmp_path: Path) -> None:
     """The runner is killed; the process that sees to the attempt has the file locked, too, and is about to end it."""
     one, two = at(tmp_path, cards=CARDS[:1]), at(tmp_path, cards=CARDS[:1])
