@@ -154,8 +154,8 @@ _PASSING = ('nothing there', 'it does not', 'there is no', 'the connection')
 
 
 def explain(reach: str, said: str, code: int) -> Explained:
-    """Why a connection did not come about, or ended.  ``reach``: what ssh is told, for hints, '' where there was none; ``said``: what it said; ``code``:
-    how it ended."""
+    """Why a connection did not come about, or ended.  ``reach``: what ssh is told, for hints, '' for none; ``said``:
+    what it said; ``code``: how it ended."""
     for words, problem, hint in _CAUSES:
         if words in said:
             return Explained(problem, hint.format(host=reach), problem.startswith(_PASSING))
