@@ -146,6 +146,7 @@ def run_document(report: Report) -> dict[str, Any]:
         'seconds': round(report.seconds, 3),
         'saved_seconds': round(report.saved_seconds, 3),
         'cost': total,
+        'refused': report.refused or None,
         'record': report.record,
     }
 

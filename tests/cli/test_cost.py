@@ -283,14 +283,16 @@ def test_a_run_ends_before_the_next_stage_once_it_is_over(paid: Project) -> None
     whole = paid.mlops('runs', 'show', '--json').json
     assert [one['state'] for one in whole['stages']] == ['done', 'skipped', 'skipped']
     assert paid.exists('table') and not paid.exists('m1')
+    found = paid.mlops('run', '--force', '--json', '-j', '1', code=5).json
+    assert found['message'].startswith('this run is expected to cost')  # by now there is a history
     paid.mlops('run', '--over-budget')
     assert paid.exists('m1') and len([*(paid.path / '.mlops/runs').rglob('*.json')]) == 2
 
 
 def test_a_budget_without_prices_holds_what_stages_spend(paid: Project) -> None:
     paid.write('.mlops/config.yaml', 'budgets: {run: 0.2}\n')
-    said = paid.mlops('run', '-j', '1', code=5)
-    assert '0.25 USD are gone' in said.err
+    found = paid.mlops('run', '-j', '1', '--json', code=5).json
+    assert '0.25 USD are gone' in found['refused'] and found['ended'] == 'failed'
     paid.write('.mlops/config.yaml', 'budgets: {run: 0.3}\n')
     paid.mlops('run')
 

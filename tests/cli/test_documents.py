@@ -58,7 +58,7 @@ def test_reasons() -> None:
 def test_runs() -> None:
     done = ended('prepare', outputs=(('data', ref('d')),), metrics=(('m.json', 'loss', 0.5),), usage={'cpu_seconds': 1})
     found = through_json(run_document(report(plan(step('prepare', 'run')), settled(done, fresh=('x',), skipped=('y',)))))
-    assert set(found) == {'schema', 'run', 'ended', 'stages', 'seconds', 'saved_seconds', 'cost', 'record'}
+    assert set(found) == {'schema', 'run', 'ended', 'stages', 'seconds', 'saved_seconds', 'cost', 'refused', 'record'}
     assert found['schema'] == 'mlops/run/v1' and found['run'] == RUN
     for stage in found['stages']:
         assert set(stage) == STAGE

@@ -170,6 +170,7 @@ def detached_document(one: Begun) -> dict[str, Any]:
         'seconds': 0.0,
         'saved_seconds': 0.0,
         'cost': {},
+        'refused': None,
         'record': '',
         'pid': one.pid,
     }
