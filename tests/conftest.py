@@ -12,7 +12,11 @@ from tests.support import stalls
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
+<<<<<<< HEAD
     from tests.servers.nvml import Nvml
+=======
+    from tests.servers.ray import Ray
+>>>>>>> 7b8974a (Run stages on a Ray cluster)
     from tests.servers.s3 import S3
     from tests.servers.slurm import Slurm
     from tests.servers.sshd import Sshd
@@ -54,6 +58,15 @@ def slurm(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Slurm]:
     from tests.servers.slurm import running
 
     with running(tmp_path_factory.mktemp('slurm')) as server:
+        yield server
+
+
+@pytest.fixture(scope='session')
+def ray() -> Iterator[Ray]:
+    """A real Ray, for as long as the tests run; skips where it cannot be installed."""
+    from tests.servers.ray import running
+
+    with running() as server:
         yield server
 
 

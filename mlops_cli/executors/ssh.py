@@ -41,13 +41,13 @@ SERIES_SECONDS = 1.0  # that a job took which may have been looked at twice
 END_PAUSE_SECONDS = 0.3  # before one that is ending is asked for again
 END_PATIENCE_SECONDS = 60.0  # beside its grace
 LATER_PAUSE_SECONDS = 2.0  # before one is handed over again that could not be taken yet
-SLURM = 'slurm://'
+SERVING = {'slurm': 'mlops_cli.job.cluster', 'ray': 'mlops_cli.job.ray'}  # the far end, by who starts the jobs there
 
 
 def bucket_of(url: str, python: str = '') -> SshBucket:
-    """A host's, which also answers what is asked of its jobs; behind slurm:// Slurm starts them.  Raises UserError for a url
-    that is none."""
-    return SshBucket(url, python, serve='mlops_cli.job.cluster' if url.startswith(SLURM) else 'mlops_cli.job.far')
+    """A host's, which also answers what is asked of its jobs; behind slurm:// Slurm starts them, behind ray:// Ray.  Raises
+    UserError for a url that is none."""
+    return SshBucket(url, python, serve=SERVING.get(url.partition('://')[0], 'mlops_cli.job.far'))
 
 
 NOTHING = Usage(0.0, 0.0)

@@ -8,7 +8,7 @@ import secrets
 import shutil
 import sys
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from typing import Any, BinaryIO
 
@@ -95,6 +95,7 @@ class Handed:
 
 class Cluster(Jobs):
     look_longest = LOOK_LONGEST
+    title, hint = 'Slurm', slurm.CONTROLLER_HINT
 
     def __init__(self, folder: str) -> None:
         super().__init__(folder)
@@ -105,10 +106,16 @@ class Cluster(Jobs):
     def host(self, asked: Mapping[str, Any]) -> dict[str, Any]:
         self._use(asked)
         submit = [str(word) for word in asked.get('submit') or ()]
-        found = partitions.facts(self._slurm, submit)
+        found = self._facts(submit)
         if asked.get('thorough'):
-            partitions.check(self._slurm, submit)
+            self._check(submit)
         return {**super().host(asked), **found}
+
+    def _facts(self, submit: Sequence[str]) -> dict[str, Any]:
+        return partitions.facts(self._slurm, submit)
+
+    def _check(self, submit: Sequence[str]) -> None:
+        partitions.check(self._slurm, submit)
 
     def _use(self, asked: Mapping[str, Any]) -> None:
         """Its programs are where the host's path says."""
@@ -151,7 +158,8 @@ class Cluster(Jobs):
         """What the node will read.  Slurm hands out the GPUs."""
         secret = {name: environment[name] for name in spec.get('redact') or () if name in environment}
         told = spec | {
-            'token': secrets.token_hex(8), 'words': slurm.wanted(spec), 'gpus': 0, 'secrets': bool(secret),
+            'token': secrets.token_hex(8), 'words': self._wanted(spec), 'gpus': 0, 'asked_gpus': spec.get('gpus'),
+            'secrets': bool(secret),
             'environment': {name: value for name, value in environment.items() if name not in secret},
         }  # fmt: skip
         if secret:
@@ -169,7 +177,7 @@ class Cluster(Jobs):
             try:
                 self._hand_in(place, handed)
             except slurm.Silent as error:
-                return {'started': False, 'later': f'Slurm: {error}'}
+                return {'started': False, 'later': f'{self.title}: {error}'}
         return {'started': True}
 
     def _hand_in(self, place: str, handed: Handed) -> None:
@@ -182,16 +190,23 @@ class Cluster(Jobs):
                 return
         handed.under = self._slurm.view().since
         handed.tried = True
-        words = [*told['words'], *slurm.around(self._root.path, self._root.full(f'{place}/{SAID}'), handed.name)]
         job = place.rpartition('/')[2]
         package = self._brought()
         others = [f'{package}/{os.path.basename(path)}' for path in sys.path[:2] if os.path.dirname(path) == _package()]
         program = [sys.executable, '-I', '-S', '-c', _PROGRAM, self._root.path, job, handed.token, *others, package]
         try:
-            self._numbered(place, handed, self._slurm.submit(words, slurm.script(program)))
+            self._numbered(place, handed, self._submitted(place, told, handed, program))
         except slurm.Refused as refused:
-            message = f'Slurm does not take it: {refused}'
+            message = f'{self.title} does not take it: {refused}'
             self._settle(place, not_begun('not-started', message, LACKING if refused.lacking else PLACE))
+
+    def _wanted(self, spec: Mapping[str, Any]) -> list[str]:
+        return slurm.wanted(spec)
+
+    def _submitted(self, place: str, told: Mapping[str, Any], handed: Handed, program: Sequence[str]) -> int:
+        """Its number.  Raises Silent where nobody knows whether it was taken, Refused, UserError."""
+        words = [*told['words'], *slurm.around(self._root.path, self._root.full(f'{place}/{SAID}'), handed.name)]
+        return self._slurm.submit(words, slurm.script(program))
 
     def _numbered(self, place: str, handed: Handed, number: int) -> None:
         write_file(self._root, f'{place}/{NUMBER}', f'{handed.token} {number} {handed.under}'.encode(), 0o600)
@@ -256,7 +271,7 @@ class Cluster(Jobs):
             self._quietly(self._slurm.end, row.number)
             if self._confused(place, handed, view):
                 return self._forgotten(place, handed)
-            return self._settle(place, not_begun('lost', f'it would wait in Slurm for ever: {row.reason}', PLACE))
+            return self._settle(place, not_begun('lost', f'it would wait in {self.title} for ever: {row.reason}', PLACE))
         self._end_late(place, handed)
         return 'running'
 
@@ -354,7 +369,7 @@ class Cluster(Jobs):
         found = super().look(asked)
         silent = self._slurm.silent_seconds()
         if silent > SILENT_SECONDS and all(state['state'] == 'running' for state in found['jobs'].values()):
-            raise Unreachable('Slurm', 'its controller does not answer', slurm.CONTROLLER_HINT)
+            raise Unreachable(self.title, 'its controller does not answer', self.hint)
         return found
 
     # What the nodes need of us

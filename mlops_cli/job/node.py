@@ -18,6 +18,7 @@ from mlops_cli.job.hosted import CANCEL, JOBS, LOG, OUTCOME, PLACE, TICK, Hosted
 
 TOLD, SECRETS, CLAIM = 'told.json', 'secrets.json', 'claim'
 TOLD_MOST = 64 << 20  # bytes
+NUMBER_VARIABLE = '_MLOPS_HANDED'  # its number, where Slurm does not say one
 LATE_SECONDS = 0.5  # by which we may hear of being ended after the stage's processes have
 LATEST_SECONDS = 3.0  # where they look as if they had heard of it
 AGAIN = b'\n[mlops: begun anew by Slurm]\n'
@@ -54,7 +55,7 @@ def main(folder: str, job: str, token: str) -> None:
 
 def _claimed(root: Root, place: str, token: str) -> dict[str, Any] | None:
     """What is to be done; None where that is another one's."""
-    number = os.environ.get('SLURM_JOB_ID', '')
+    number = os.environ.pop(NUMBER_VARIABLE, '') or os.environ.get('SLURM_JOB_ID', '')
     try:
         spec: dict[str, Any] = json.loads(read_file(root, f'{place}/{TOLD}', TOLD_MOST))
     except FileNotFoundError:

@@ -20,7 +20,7 @@ _NAME = pattern(r'[A-Za-z0-9][A-Za-z0-9_-]{0,62}')
 _URL = pattern(r'(?P<scheme>[a-z][a-z0-9+.-]*)://(?P<host>[^/]*)(?P<path>/?.*)')
 _ADDRESS = pattern(r'(?:[A-Za-z0-9_][\w.-]{0,63}@)?(?:[A-Za-z0-9][A-Za-z0-9._-]{0,252}|\[[0-9A-Fa-f:.]{2,45}\])')
 _LONGEST = 2048  # characters
-ENGINES = ('ssh', 'slurm')
+ENGINES = ('ssh', 'slurm', 'ray')
 _SUBMIT = pattern(r'--[a-z-]+(?:=[A-Za-z0-9_.,:@%+*/()&|\[\]-]+)?')
 # Neither what runs a program, such as --wrap, nor what is ours to say, such as --output.
 SUBMIT = (
@@ -56,6 +56,7 @@ class Remote:
 class Host:
     """``url``: ``ssh://[user@]host[:port][/folder]``; the host may be a name that the user's own ssh configuration knows, the
     folder is the one to work in there.  With ``slurm://`` that is where jobs are handed in, and without a host this machine.
+    With ``ray://`` it is the same, but that the port is the one of Ray's dashboard there.
     ``python``: the interpreter to start there; empty: one of the usual names.  ``path``: folders there, with colons between, in
     which stages' programs are looked for first.  ``submit``: words for sbatch."""
 
@@ -73,6 +74,14 @@ class Host:
     def place(self) -> str:
         """The url with the folder that is worked in."""
         return self.url if '/' in self.url.partition('://')[2] else f'{self.url}/~/{HOST_FOLDER}'
+
+    @property
+    def words(self) -> tuple[str, ...]:
+        """What whoever starts jobs there is told of each."""
+        if self.url.startswith('ray://'):
+            port = re.search(r':(\d{1,5})\Z', self.url.partition('://')[2].partition('/')[0])
+            return (f'--port={port[1]}',) if port else ()
+        return tuple(self.submit.split())
 
     @property
     def leads_to(self) -> str:
@@ -123,8 +132,9 @@ def read_host(value: Any) -> Host:
     url, python = _line(found['url'], 'url').rstrip('/'), found.get('python', '')
     parts = _URL.fullmatch(url)
     if parts is None or parts['scheme'] not in ENGINES:
-        raise ValueError('has a url that is not ssh://[user@]host[:port][/folder], or slurm:// with the same')
-    here = parts['scheme'] == 'slurm' and not parts['host']
+        raise ValueError('has a url that is not ssh://[user@]host[:port][/folder], or slurm:// or ray:// with the same')
+    named = re.sub(r':\d{1,5}\Z', '', parts['host']) if parts['scheme'] == 'ray' else parts['host']
+    here = parts['scheme'] != 'ssh' and not named
     if here and not parts['path'].strip('/~'):
         raise ValueError('has a url without a folder, as slurm:///shared/ada/mlops: one that the nodes have, too')
     port = re.search(r':(\d{1,5})\Z', parts['host'])

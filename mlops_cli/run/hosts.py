@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from mlops_cli.executors.ssh import Ssh
     from mlops_cli.records.destinations import Host
 
+CLUSTERS = {'slurm': 'Slurm', 'ray': 'Ray'}  # under which key of its facts a cluster says what it has
 TURN = 0.05  # seconds that one of several executors is waited for
 
 
@@ -62,7 +63,7 @@ def opened(bench: Workbench, name: str) -> Ssh:
             exit_code=ExitCode.REFUSED,
             hint=f'if that is right: mlops config confirm {HOSTS}.{name} --yes',
         )
-    made = Ssh(name, host.place, bench.store, python=host.python, path=host.path, submit=host.submit.split())
+    made = Ssh(name, host.place, bench.store, python=host.python, path=host.path, submit=host.words)
     try:
         made.facts()
     except BaseException:
@@ -165,16 +166,17 @@ def summary(facts: Mapping[str, Any]) -> str:
 
     name = ''.join(character for character in str(facts.get('name', ''))[:60] if character.isprintable())
     cpus, gpus = facts.get('cpus'), facts.get('gpus')
-    if isinstance(cluster := facts.get('slurm'), dict):
-        return f'{name}: {cluster_summary(facts, cluster)}'
+    for engine in CLUSTERS:
+        if isinstance(cluster := facts.get(engine), dict):
+            return f'{name}: {cluster_summary(facts, cluster, engine)}'
     parts = [plural(cpus, 'CPU')] if isinstance(cpus, int) else []
     parts += [plural(len(gpus), 'GPU')] if isinstance(gpus, list) and gpus else []
     return f'{name}: {", ".join(parts)}' if parts else name
 
 
-def cluster_summary(facts: Mapping[str, Any], cluster: Mapping[str, Any]) -> str:
+def cluster_summary(facts: Mapping[str, Any], cluster: Mapping[str, Any], engine: str) -> str:
     """``Slurm, 12 nodes, 768 CPUs, 48 GPUs``."""
     from mlops_cli.core.units import plural
 
     counts = ((cluster.get('nodes'), 'node'), (facts.get('cpus'), 'CPU'), (cluster.get('gpus') or None, 'GPU'))
-    return ', '.join(['Slurm', *(plural(count, what) for count, what in counts if isinstance(count, int))])
+    return ', '.join([CLUSTERS[engine], *(plural(count, what) for count, what in counts if isinstance(count, int))])

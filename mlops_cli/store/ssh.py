@@ -30,14 +30,15 @@ KEYS = 200  # that one request names
 NETWORK = 'is the network there? what was sent stays, and is not sent again'
 SHELL = '/bin/sh'
 STRANGER = 'is that host what you take it for?'
-_URL = pattern(r'(?P<scheme>ssh|slurm)://(?P<host>[^/:]*|(?:[^/@]*@)?\[[^/\]]*\])(?::(?P<port>\d{1,5}))?(?P<path>/.*)')
+_URL = pattern(r'(?P<scheme>ssh|slurm|ray)://(?P<host>[^/:]*|(?:[^/@]*@)?\[[^/\]]*\])(?::(?P<port>\d{1,5}))?(?P<path>/.*)')
 _T = TypeVar('_T')
 
 
 class SshBucket:
     """``url``: ``ssh://[user@]host[:port]/folder``, or ``ssh://host/~/folder`` for one below the home; the host may be a name
-    that the user's ssh configuration knows.  ``slurm://`` is the same, and without a host this machine, with no ssh between.
-    ``python``: the interpreter there; '' for the newest of the usual names, on this machine for our own.
+    that the user's ssh configuration knows.  ``slurm://`` and ``ray://`` are the same, and without a host this machine, with
+    no ssh between; a port of ``ray://`` is not that of ssh.  ``python``: the interpreter there; '' for the newest of the usual
+    names, on this machine for our own.
     ``serve``: the module that answers there, where :meth:`ask` is used; '' for a bucket alone.
 
     Raises UserError for a url that is none."""
@@ -46,11 +47,11 @@ class SshBucket:
         self.where, self._serve = url, serve
         found = _URL.fullmatch(url)
         folder = found['path'].rstrip('/') if found else ''
-        alone = found is not None and not found['host'] and found['scheme'] != 'slurm'
+        alone = found is not None and not found['host'] and found['scheme'] == 'ssh'
         if found is None or alone or not folder or (python and not INTERPRETER.fullmatch(python)):
             raise UserError(f'{url}: no url of a folder on a host', hint='such as ssh://ada@host/data/store, or ssh://host/~/store')
         self._host = found['host'].replace('[', '').replace(']', '')
-        self._port = int(found['port']) if found['port'] else None
+        self._port = int(found['port']) if found['port'] and found['scheme'] != 'ray' else None
         self._folder = folder[1:] if folder == '/~' or folder.startswith('/~/') else folder
         own = sys.executable if INTERPRETER.fullmatch(sys.executable) else ''
         self._python = python or ('' if self._host else own)

@@ -18,6 +18,7 @@ import pytest
 
 from mlops_cli.executors import ssh
 from mlops_cli.store.bucket import Unreachable
+from tests.servers.ray import Ray
 from tests.servers.slurm import Slurm
 from tests.servers.sshd import Sshd, running
 from tests.support.project import Project
@@ -601,11 +602,11 @@ def test_a_job_that_failed_while_nobody_looked_is_done_anew(project: Project, tm
 
 
 @pytest.mark.full
-@pytest.mark.parametrize('kind', ['ssh', 'slurm'])
+@pytest.mark.parametrize('kind', ['ssh', 'slurm', 'ray'])
 def test_the_example_runs_there_unchanged(tmp_path: Path, request: pytest.FixtureRequest, kind: str) -> None:
     """Twelve seconds of training each, as its README has it; the programs are those of the tests' own environment."""
-    server: Sshd | Slurm = request.getfixturevalue('sshd' if kind == 'ssh' else 'slurm')
-    url = server.url('/~/digits') if isinstance(server, Sshd) else f'slurm://{tmp_path}/far'
+    server: Sshd | Slurm | Ray = request.getfixturevalue({'ssh': 'sshd'}.get(kind, kind))
+    url = f'slurm://{tmp_path}/far' if isinstance(server, Slurm) else server.url(tmp_path / 'far')
     programs = str(Path(sys.executable).parent)
     made = {}
     for where in ('here', 'gpu1'):
@@ -613,7 +614,7 @@ def test_the_example_runs_there_unchanged(tmp_path: Path, request: pytest.Fixtur
         here, left_out = Path(__file__).parents[2] / 'examples/digits', shutil.ignore_patterns('.mlops', '__pycache__', 'data')
         shutil.copytree(here, project.path, ignore=left_out, dirs_exist_ok=True)
         project.init_git()
-        project.environ.update(server.environ)
+        project.environ.update({} if isinstance(server, Ray) else server.environ)
         project.environ['PATH'] = f'{programs}{os.pathsep}{project.environ["PATH"]}'
         if where == 'gpu1':
             project.mlops('hosts', 'add', where, url, '--path', programs)

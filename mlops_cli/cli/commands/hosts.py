@@ -26,7 +26,7 @@ app = Folder('Machines that stages may run on: list (also without a command), ad
 Name = Annotated[str, options.Argument(metavar='HOST', help='Its name, such as gpu1.')]
 Local = Annotated[bool, options.Option('--local', help='In .mlops/config.local.yaml: yours, here.')]
 Python = Annotated[str, options.Option('--python', metavar='PATH', help='The interpreter to start there.')]
-FACTS = ('name', 'system', 'python', 'cpus', 'memory_bytes', 'free_bytes', 'folder', 'gpus', 'jobs', 'slurm')
+FACTS = ('name', 'system', 'python', 'cpus', 'memory_bytes', 'free_bytes', 'folder', 'gpus', 'jobs', 'slurm', 'ray')
 Path = Annotated[str, options.Option('--path', metavar='PATH', help='Folders there with programs, before all others.')]
 Submit = Annotated[str, options.Option('--submit', metavar='WORDS', help='With slurm://, for sbatch: --partition=gpu.')]
 LITTLE = 1 << 30  # bytes of room with which work is likely to fail
@@ -35,7 +35,7 @@ LITTLE = 1 << 30  # bytes of room with which work is likely to fail
 @app.command('add', epilog=exits.line(ExitCode.REFUSED))
 def add(
     name: Name,
-    url: Annotated[str, options.Argument(metavar='URL', help='ssh:// or slurm://[USER@]HOST[:PORT][/FOLDER], as for ssh.')],
+    url: Annotated[str, options.Argument(metavar='URL', help='ssh://, slurm:// or ray://[USER@]HOST[:PORT][/FOLDER].')],
     python: Python = '',
     path: Path = '',
     submit: Submit = '',
@@ -164,7 +164,7 @@ def _checked(root: Root, name: str, setting: Setting) -> dict[str, Any]:
     try:
         bucket = bucket_of(host.place, host.python)
         try:
-            facts = bucket.ask({**question(host.path, host.submit.split()), 'thorough': True})
+            facts = bucket.ask({**question(host.path, host.words), 'thorough': True})
         finally:
             bucket.close()
     except Unreachable as error:
@@ -180,13 +180,14 @@ def _lines(row: dict[str, Any]) -> Sequence[Line]:
         return [*found, Line(f'    hint: {one_line(row["hint"])}')] if row['hint'] else found
     facts = row['facts']
     parts = [one_line(str(facts['name'])), one_line(str(facts['system'])), f'Python {one_line(str(facts["python"]))}']
-    if isinstance(facts['slurm'], dict):
+    engine = next((name for name in ('slurm', 'ray') if isinstance(facts[name], dict)), '')
+    if engine:
         from mlops_cli.run.hosts import cluster_summary
 
-        parts.append(cluster_summary(facts, facts['slurm']))
+        parts.append(cluster_summary(facts, facts[engine], engine))
     elif isinstance(facts['cpus'], int):
         parts.append(plural(facts['cpus'], 'CPU'))
-    if not isinstance(facts['slurm'], dict) and isinstance(facts['memory_bytes'], int) and facts['memory_bytes']:
+    if not engine and isinstance(facts['memory_bytes'], int) and facts['memory_bytes']:
         parts.append(f'{show_size(facts["memory_bytes"])} of memory')
     gpus = [gpu for gpu in facts['gpus'] or () if isinstance(gpu, dict)] if isinstance(facts['gpus'], list) else []
     parts += [f'{one_line(str(gpu.get("name")))}' for gpu in gpus]
