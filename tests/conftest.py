@@ -12,11 +12,8 @@ from tests.support import stalls
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-<<<<<<< HEAD
     from tests.servers.nvml import Nvml
-=======
     from tests.servers.ray import Ray
->>>>>>> 7b8974a (Run stages on a Ray cluster)
     from tests.servers.s3 import S3
     from tests.servers.slurm import Slurm
     from tests.servers.sshd import Sshd
