@@ -160,13 +160,18 @@ def read_object(data: bytes, file: str, what: str, schema: str) -> dict[str, Any
         raise damaged(what, 'it does not say its format', Where(file, 1, 1))
     if found['schema'] != schema:
         raise unknown_format(what, found['schema'], at(file, data, 'schema'))
+    refuse_halves(found, data, file, what)
+    return found
+
+
+def refuse_halves(found: Any, data: bytes, file: str, what: str) -> None:
+    """Raises UserError with the line, where a text in a record is none."""
     if (escape := _HALF.search(data)) is not None:
         try:
             json.dumps(found, ensure_ascii=False).encode('utf-8', 'surrogateescape')  # as names of files may be
         except UnicodeEncodeError as error:
             line = data.count(b'\n', 0, escape.start()) + 1
             raise damaged(what, 'half of a character', Where(file, line, 1)) from error
-    return found
 
 
 def at(file: str, data: bytes, key: str, item: int | None = None) -> Where:

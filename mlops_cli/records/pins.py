@@ -29,7 +29,7 @@ from mlops_cli.core.scalars import is_finite
 from mlops_cli.fsio.durable import Batch
 from mlops_cli.fsio.paths import Root
 from mlops_cli.fsio.reading import read_plain
-from mlops_cli.records.files import damaged, names_in, unknown_format, write_in_batch
+from mlops_cli.records.files import damaged, names_in, refuse_halves, unknown_format, write_in_batch
 from mlops_cli.records.files import read_small as read_small  # others read small files with it
 from mlops_cli.store.results import outputs_digest
 
@@ -165,6 +165,7 @@ def decode(data: bytes, file: str) -> Pin:
         raise damaged('pin', error, Where(file)) from error
     if not isinstance(rows, list) or not rows or not isinstance(rows[0], list) or rows[0][1:2] != ['schema']:
         raise damaged('pin', 'it does not say its format', Where(file, 2, 1))
+    refuse_halves(rows, content, file, 'pin')
     pin = _plain_pin(rows, name['key16'], content) or _pin_of(rows, file, name['key16'])
     if not intact:
         raise damaged('pin', 'its content does not give its name', Where(file))

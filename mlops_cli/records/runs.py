@@ -277,8 +277,8 @@ class _Reader:
         if not isinstance(value, list):
             raise self.refuse(f'{key} is no list', key)
         for position, row in enumerate(value):
-            items = row if isinstance(row, list) else [row]
-            if len(items) != len(types) or not all(map(isinstance, items, types)):
+            items = [row] if len(types) == 1 else row
+            if not isinstance(items, list) or len(items) != len(types) or not all(map(isinstance, items, types)):
                 raise self.refuse(f'{str(row)[:80]} cannot stand under {key}', key, position)
         return value
 

@@ -30,9 +30,12 @@ def job(tmp_path: Path, *commands: str, **fields: Any) -> Job:
     return Job(**given | fields)
 
 
-def wait(executor: Executor, count: int = 1, seconds: float = 15.0) -> list[Outcome]:
+PATIENCE_SECONDS = 15.0  # for a job; an engine that takes long for each may have more
+
+
+def wait(executor: Executor, count: int = 1) -> list[Outcome]:
     found: list[Outcome] = []
-    until = time.monotonic() + seconds
+    until = time.monotonic() + PATIENCE_SECONDS
     while len(found) < count:
         assert time.monotonic() < until, f'{len(found)} of {count} came'
         found += executor.poll(1.0)

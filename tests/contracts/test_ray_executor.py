@@ -13,6 +13,7 @@ from mlops_cli.executors.ssh import Ssh, name_of  # noqa: E402
 from mlops_cli.fsio.durable import Batch  # noqa: E402
 from mlops_cli.fsio.paths import Root  # noqa: E402
 from mlops_cli.store.local import LocalStore  # noqa: E402
+from tests.contracts import executor_contract  # noqa: E402
 from tests.contracts.executor_contract import ExecutorContract, job, wait  # noqa: E402
 from tests.servers import ray as servers  # noqa: E402
 
@@ -21,8 +22,9 @@ pytestmark = pytest.mark.full
 
 class TestRay(ExecutorContract):
     @pytest.fixture(autouse=True)
-    def reached(self, ray: servers.Ray) -> None:
+    def reached(self, ray: servers.Ray, monkeypatch: pytest.MonkeyPatch) -> None:
         self.ray = ray
+        monkeypatch.setattr(executor_contract, 'PATIENCE_SECONDS', 120.0)  # Ray takes seconds for each, and these are twenty
 
     def create(self, folder: Path) -> Executor:
         store = LocalStore(folder / 'cache', batch=Batch('none'))

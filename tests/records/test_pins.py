@@ -189,6 +189,21 @@ DAMAGES: dict[
 }
 
 
+def test_half_of_a_character_is_damage() -> None:
+    """A pin that somebody made, down to its name."""
+    data = make().encode()
+    line = next(number for number, one in enumerate(data.split(b'\n'), 1) if b'"out"' in one)
+    for escape, good in ((b'\\ud800', False), (b'\\udcff', True)):
+        made = data.replace(b'"out","', b'"out","' + escape, 1)
+        file = place(make()).replace(digest_of(data).hex[:8], digest_of(made).hex[:8])
+        if good:  # as names of files may be
+            assert any(path.startswith('\udcff') for path, _ in decode(made, file).outputs)
+            continue
+        with pytest.raises(UserError, match='half of a character') as raised:
+            decode(made, file)
+        assert raised.value.where is not None and raised.value.where.line == line
+
+
 @pytest.mark.parametrize('name', DAMAGES)
 def test_damage_is_told_with_its_line(name: str) -> None:
     damage, line = DAMAGES[name]

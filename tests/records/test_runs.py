@@ -173,6 +173,7 @@ DAMAGES: dict[
     'usage as text': (row('stages', 0, [*STAGE[:6], 'much']), 'stages', 0),
     'a fraction of fresh stages': (change('fresh', 1.5), 'fresh', None),
     'a command of numbers': (row('command', 1, 5), 'command', 1),
+    'a command of lists': (row('command', 1, ['run']), 'command', 1),
     'a command that is text': (change('command', 'mlops run'), 'command', None),
     'who as number': (change('who', 7), 'who', None),
     'set without value': (row('set', 0, ['params.yaml', 'a']), 'set', 0),
