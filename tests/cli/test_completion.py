@@ -24,7 +24,8 @@ from tests.support.project import Project
 
 BREAKS = ' \t\n"\'@><=;|&(:'
 # What only a person can know.
-FREE = {'N', 'IMAGE', 'VOLUME', 'TEXT', 'SECONDS', 'EXPR', 'VALUE', 'GLOB', 'WHEN', 'CONDITION', 'COLUMN', 'AGE', 'URL', 'SIZE'}
+FREE = {'N', 'IMAGE', 'VOLUME', 'WORDS',
+        'TEXT', 'SECONDS', 'EXPR', 'VALUE', 'GLOB', 'WHEN', 'CONDITION', 'COLUMN', 'AGE', 'URL', 'SIZE'}
 PIPELINE = """\
 version: 1
 stages:

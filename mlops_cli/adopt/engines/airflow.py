@@ -6,8 +6,8 @@ from collections.abc import Sequence
 from mlops_cli.adopt.engines.tasks import Task
 
 HEAD = '''\
-# Written by mlops export airflow.  Airflow says when and where a stage runs, mlops whether it has to: what is up to date, or in
-# the cache, takes a moment.  MLOPS_PROJECT: the folder of the project, where that is not the one of this file.
+# Written by mlops export airflow.  Airflow says when and where a stage runs; whether it has to is for mlops: what is up
+# to date, or in the cache, takes a moment.  MLOPS_PROJECT: the folder of the project, where that is not the one of this file.
 import os
 
 try:

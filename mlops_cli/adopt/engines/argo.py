@@ -9,8 +9,8 @@ from typing import Any
 from mlops_cli.adopt.engines.tasks import Task, label
 
 HEAD = '''\
-# Written by mlops export argo.  Argo says when and where a stage runs, mlops whether it has to: what is up to date, or in the
-# cache, takes a moment.  argo submit THIS
+# Written by mlops export argo.  Argo says when and where a stage runs; whether it has to is for mlops: what is up to date,
+# or in the cache, takes a moment.  argo submit THIS
 '''
 FOLDER = '/project'
 _PLAIN = re.compile(r'[A-Za-z/][A-Za-z0-9/_.@-]*')  # what needs no quotes, unless it is one of:
@@ -18,7 +18,7 @@ _WORDS = frozenset({'true', 'false', 'null', 'yes', 'no', 'on', 'off', 'y', 'n'}
 
 
 def text(name: str, tasks: Sequence[Task], image: str, claim: str) -> str:
-    """The file.  ``name``: of the pipeline.  ``image``: has mlops and what the stages need; ``claim``: of the volume with the
+    """The file.  ``name``: of the pipeline.  ``image``: with what the stages need, and mlops; ``claim``: of the volume with the
     project."""
     graph = [{'name': task.name, 'template': f'stage-{task.name}', **({'dependencies': [*task.after]} if task.after else {})}
              for task in tasks]

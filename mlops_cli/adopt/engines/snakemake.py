@@ -11,7 +11,7 @@ from mlops_cli.core import layout
 FILE = 'Snakefile'
 MARKS = f'{layout.LOCAL}/snakemake'
 HEAD = '''\
-# Written by mlops export snakemake.  Snakemake says when and where a stage runs, mlops whether it has to: what is up to
+# Written by mlops export snakemake.  Snakemake says when and where a stage runs; whether it has to is for mlops: what is up to
 # date, or in the cache, takes a moment.  Again: snakemake --cores all
 
 '''

@@ -96,7 +96,7 @@ def airflow(output: Output = 'mlops_dag.py', force: Force = False, json: options
 
 @app.command('argo', epilog=exits.line(ExitCode.REFUSED))
 def argo(
-    image: Annotated[str, options.Option('--image', metavar='IMAGE', help='That has mlops and what the stages need.')],
+    image: Annotated[str, options.Option('--image', metavar='IMAGE', help='With what the stages need, and mlops.')] = '',
     claim: Annotated[
         str, options.Option('--claim', metavar='VOLUME', help='Of the volume on which the project lies, at its top.')
     ] = 'project',
@@ -108,6 +108,8 @@ def argo(
 
     Example:  mlops export argo --image registry.example.org/ml:3
     """
+    if not image:
+        raise UserError('a task of Argo needs an image', hint='--image registry.example.org/ml:3, with what the stages need')
     return _engine('argo', output, force, json, label, lambda name, found: for_argo.text(name, found, image, claim))
 
 

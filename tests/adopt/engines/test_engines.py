@@ -133,6 +133,7 @@ def test_what_is_there_is_not_written_over(project: Project) -> None:
     assert project.read('Snakefile') == 'rule mine:\n'
     project.mlops('export', 'snakemake', '--force')
     assert not project.mlops('export', 'snakemake', '--json').json['written']
+    assert 'needs an image' in project.mlops('export', 'argo', code=2).err
     assert 'paths are inside the project' in project.mlops('export', 'argo', '--image', 'x', '-o', '../w.yaml', code=2).err
     project.write('pipeline.yaml', 'stages: {}\n')
     assert 'no stages' in project.mlops('export', 'airflow', code=2).err
