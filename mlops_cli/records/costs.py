@@ -12,7 +12,8 @@ from mlops_cli.usage.prices import Book, Place
 
 
 def book_of(config: Config) -> Book:
-    return Book(config.prices, config.currency)
+    clusters = [name for name, host in config.hosts.items() if not host.url.startswith('ssh://')]
+    return Book(config.prices, config.currency, frozenset(clusters))
 
 
 def costs_of(run: Run, book: Book) -> list[Cost | None]:

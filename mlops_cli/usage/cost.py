@@ -52,9 +52,10 @@ def costs(works: Sequence[Work], run_seconds: float, day: str, book: Book) -> li
     """Of the stages of one run, in their order.  ``day``: on which it began, as 2026-11-20.
 
     An hour of a machine is paid once, however many stages share it: where those of the run took longer in sum than the run,
-    each has its share of what it took."""
-    share = _shares(works, run_seconds)
-    return [_cost(work, share.get(work.place.name, 1.0), day, book) for work in works]
+    each has its share of what it took.  The jobs of a cluster have machines of their own."""
+    share = _shares([work for work in works if work.place.host not in book.clusters], run_seconds)
+    return [_cost(work, 1.0 if work.place.host in book.clusters else share.get(work.place.name, 1.0), day, book)
+            for work in works]
 
 
 def _shares(works: Iterable[Work], run_seconds: float) -> dict[str, float]:
@@ -83,11 +84,12 @@ def _cost(work: Work, share: float, day: str, book: Book) -> Cost:
     if rate is None:
         return Cost(amounts, f'what {work.place.name or "the machine"} cost', hours=hours, gpu_hours=gpu_hours)
     used, lacking = _used(work, rate, hours, gpu_hours)
-    kwh = used.pop('kwh', None)
-    amount = sum(figure * rate.amounts[item] for item, figure in used.items()) + (kwh or 0.0) * rate.amounts.get('kwh', 0.0)
-    amounts[rate.currency] = amounts.get(rate.currency, 0.0) + amount
+    kwh = used.get('kwh')
+    for item, figure in used.items():
+        if (currency := rate.currencies.get(item)) is not None:
+            amounts[currency] = amounts.get(currency, 0.0) + figure * rate.amounts[item]
     grams = rate.amounts.get('co2')
-    return Cost(amounts, lacking or unknown, rate.names, rate.as_of, hours, gpu_hours, kwh,
+    return Cost(amounts, rate.lacking or lacking or unknown, rate.names, rate.as_of, hours, gpu_hours, kwh,
                 None if kwh is None or grams is None else kwh * grams)
 
 

@@ -170,20 +170,24 @@ class Place:
 
 @dataclass(frozen=True, slots=True)
 class Rate:
-    """``names``: of the entries that say what counts.  ``as_of``: the day from which the last of them does."""
+    """``currencies``: item -> that of its price.  ``names``: of the entries that say what counts.  ``as_of``: the day from which
+    the last of them does.  ``lacking``: what of it nobody priced, '' for nothing."""
 
     amounts: Mapping[str, float]
-    currency: str
+    currencies: Mapping[str, str]
     names: tuple[str, ...]
     as_of: str
+    lacking: str = ''
 
 
 @dataclass(frozen=True)
 class Book:
-    """``prices``: name -> its prices.  ``currency``: of those that name none."""
+    """``prices``: name -> its prices.  ``currency``: of those that name none.  ``clusters``: hosts that are many machines, each
+    stage on one of them."""
 
     prices: Mapping[str, Prices] = field(default_factory=dict)
     currency: str = 'USD'
+    clusters: frozenset[str] = frozenset()
 
     def __bool__(self) -> bool:
         return bool(self.prices)
@@ -192,16 +196,21 @@ class Book:
         """What an hour there cost on a day; None: nobody has said.
 
         The machine's entry comes first; where it says neither what an hour nor what a GPU hour costs, that of the kind of GPU
-        adds what it says.  The two must be of one currency, else the second says nothing."""
+        adds what it says, each in its own currency."""
         found = dict(self._entries(place, day))
         if not found:
             return None
-        currency = next(iter(found.values())).currency or self.currency
-        same = {name: one for name, one in found.items() if (one.currency or self.currency) == currency}
         amounts: dict[str, float] = {}
-        for one in same.values():
+        currencies: dict[str, str] = {}
+        for one in found.values():
             amounts = {**one.amounts, **amounts}
-        return Rate(amounts, currency, tuple(same), max(one.begins for one in same.values()))
+            currencies = {**dict.fromkeys(one.amounts, one.currency or self.currency), **currencies}
+        lacking = ''
+        if not amounts.keys() & {*MONEY, 'kwh'}:  # watts alone say what it draws, not what it costs
+            lacking = f'what {place.name or "the machine"} cost'
+        elif place.gpus and not amounts.keys() & {'hour', 'gpu_hour', 'gpu_watts'}:
+            lacking = f'what {place.model or "its GPUs"} cost'
+        return Rate(amounts, currencies, tuple(found), max(one.begins for one in found.values()), lacking)
 
     def _entries(self, place: Place, day: str) -> Iterator[tuple[str, Price]]:
         names = [place.host] if place.host else [place.machine, HERE]

@@ -65,6 +65,25 @@ def test_an_hour_of_a_machine_is_paid_once_by_all_that_share_it() -> None:
     assert added(costs([*four, elsewhere], 3600.0, DAY, prices)) == ({'EUR': pytest.approx(11.0)}, 0)
 
 
+def test_a_gpu_of_another_currency_is_not_left_out() -> None:
+    cards = {'gpu1': read_prices({'cpu_hour': 1}), 'NVIDIA L4': read_prices({'gpu_hour': 0.8, 'currency': 'USD'})}
+    found = cost(Work('train', GPU1, 3600.0, 3600.0), Book(cards, 'EUR'))
+    assert found.amounts == {'EUR': pytest.approx(1.0), 'USD': pytest.approx(1.6)} and found.known
+
+
+def test_watts_alone_are_energy_and_no_money() -> None:
+    found = cost(Work('train', HERE, 3600.0), book(here={'watts': 200, 'co2': 400}))
+    assert (found.amounts, found.unknown, found.kwh, found.co2) == ({}, 'what vm cost', pytest.approx(0.2), pytest.approx(80))
+
+
+def test_jobs_of_a_cluster_do_not_share_a_machine() -> None:
+    four = [Work(f'train@{n}', Place('vm', 'slurm'), 3600.0) for n in range(4)]
+    prices = {'slurm': read_prices({'hour': 1})}
+    assert added(costs(four, 3600.0, DAY, Book(prices, 'EUR'))) == ({'EUR': pytest.approx(1.0)}, 0)  # one machine
+    nodes = Book(prices, 'EUR', frozenset({'slurm'}))
+    assert added(costs(four, 3600.0, DAY, nodes)) == ({'EUR': pytest.approx(4.0)}, 0)
+
+
 def test_a_stage_that_an_earlier_run_began_is_paid_in_full() -> None:
     assert cost(Work('train', GPU1, 7200.0), book(gpu1={'hour': 1}), run_seconds=60.0).amounts == {'EUR': pytest.approx(2.0)}
 

@@ -80,7 +80,7 @@ BOOK = Book(
         (Place('vm', 'bare', 1, 'NVIDIA L4'), '2026-05-01', ('bare', 'NVIDIA L4')),
         (Place('vm', 'bare', 1, 'NVIDIA L4'), '2026-02-01', ('bare',)),
         (Place('vm', 'bare', 0, 'NVIDIA L4'), '2026-05-01', ('bare',)),
-        (Place('vm', 'bare', 1, 'Other'), '2026-05-01', ('bare',)),  # of another currency: it cannot be added
+        (Place('vm', 'bare', 1, 'Other'), '2026-05-01', ('bare', 'Other')),  # of another currency: it counts in that
     ],
 )
 def test_which_entries_count(place: Place, day: str, names: tuple[str, ...] | None) -> None:
@@ -92,7 +92,26 @@ def test_what_the_machine_says_comes_before_what_its_gpu_says() -> None:
     rate = BOOK.rate(Place('vm', 'bare', 1, 'NVIDIA L4'), '2026-05-01')
     assert rate is not None
     assert dict(rate.amounts) == {'gpu_hour': 0.8, 'hour': 7.0, 'cpu_hour': 0.01}
-    assert (rate.currency, rate.as_of) == ('USD', '2026-03-01')
+    assert (set(rate.currencies.values()), rate.as_of, rate.lacking) == ({'USD'}, '2026-03-01', '')
+    other = BOOK.rate(Place('vm', 'bare', 1, 'Other'), '2026-05-01')
+    assert other is not None and dict(other.currencies) == {'cpu_hour': 'USD', 'gpu_hour': 'EUR'}
+
+
+@pytest.mark.parametrize(
+    ('price', 'gpus', 'said'),
+    [
+        ({'watts': 180, 'co2': 380}, 0, 'what vm cost'),  # what it draws is no money
+        ({'watts': 180, 'kwh': 0.3}, 0, ''),
+        ({'watts': 180, 'kwh': 0.3}, 1, 'what Unpriced cost'),
+        ({'watts': 180, 'gpu_watts': 300, 'kwh': 0.3}, 1, ''),
+        ({'cpu_hour': 0.01}, 2, 'what Unpriced cost'),
+        ({'cpu_hour': 0.01, 'gpu_hour': 0}, 2, ''),
+        ({'hour': 1}, 2, ''),  # of the whole machine
+    ],
+)
+def test_what_nobody_priced_is_not_nothing(price: dict[str, float], gpus: int, said: str) -> None:
+    rate = Book({'vm': read_prices(price)}).rate(Place('vm', '', gpus, 'Unpriced' if gpus else ''), '2026-05-01')
+    assert rate is not None and rate.lacking == said
 
 
 def test_a_price_that_nobody_looked_at_is_stale() -> None:
