@@ -170,8 +170,8 @@ class Place:
 
 @dataclass(frozen=True, slots=True)
 class Rate:
-    """``currencies``: item -> that of its price.  ``names``: of the entries that say what counts.  ``as_of``: the day from which
-    the last of them does.  ``lacking``: what of it nobody priced, '' for nothing."""
+    """``currencies``: item -> that of its price.  ``names``: of the entries that say what counts.  ``as_of``: the day from
+    which the last of them does.  ``lacking``: what of it nobody priced, '' for nothing."""
 
     amounts: Mapping[str, float]
     currencies: Mapping[str, str]
