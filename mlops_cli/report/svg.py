@@ -201,12 +201,14 @@ def _swatch(x: float, y: float, colour: int, kind: str) -> str:
 # Lines and points
 
 
-def lines(series: Sequence[Line], axes: Axes, *, joined: bool = True, names: Sequence[str] = ()) -> str:
-    """``names``: of the positions 0, 1, 2..., in place of numbers below the axis."""
+def lines(
+    series: Sequence[Line], axes: Axes, *, joined: bool = True, names: Sequence[str] = (), zero: bool = False
+) -> str:
+    """``names``: of the positions 0, 1, 2..., in place of numbers below the axis.  ``zero``: the upright one has 0 in it."""
     wide = scale((n for one in series for n in one.x), 7, tight=True)
     if names:
         wide = _positions(names)
-    tall = scale((n for one in series for n in one.y), 6)
+    tall = scale((n for one in series for n in one.y), 6, zero=zero)
     kinds = {(True, False): 'line', (True, True): 'old', (False, False): 'point', (False, True): 'hollow'}
     legend = [(one.name, one.colour, kinds[joined, one.old]) for one in series]
     frame = _frame(axes, wide, tall, legend, ticks_below=not names)

@@ -158,6 +158,12 @@ def test_a_report_adds_up(paid: Project) -> None:
     text = paid.mlops('cost', 'report', '--csv').out
     assert [row['stage'] for row in csv.DictReader(text.splitlines())] == [row['stage'] for row in found['rows']]
     assert 'The cache spared 2 stages' in paid.mlops('cost').out
+    paid.mlops('cost', 'report', '--html', 'seen/c.html', '--svg', 'seen')
+    assert 'The cache spared 2 stages' in paid.read('seen/c.html') and '<td>train</td>' in paid.read('seen/c.html')
+    assert {path.name for path in (paid.path / 'seen').iterdir()} == {
+        'c.html', 'cost-eur-by-stage.svg', 'cost-usd-by-stage.svg',
+    }  # fmt: skip
+    paid.mlops('cost', 'report', '--html', 'x.html', '--csv', code=2)
     for by in ('run', 'branch', 'user', 'month', 'host'):
         assert paid.mlops('cost', 'report', '--by', by, '--json').json['rows'][0][by] is not None
     assert paid.mlops('cost', 'report', '--since', '2999-01-01').out == 'Nothing ran.\n'

@@ -52,6 +52,16 @@ def test_what_was_measured_is_kept_and_drawn(project: Project) -> None:
     assert 170e6 < max(memory) <= work['usage']['memory_peak_bytes']
     text = project.mlops('runs', 'show', '--usage').out
     assert 'busy on average' in text and BARS[-1] in text and 'quick: 0.' in text and 'Nothing is drawn of 1 stage' in text
+    said = project.mlops('runs', 'show', '--usage', '--html', 'seen/u.html', '--svg', 'seen').out
+    assert 'seen/u.html' in said and 'charts' in said
+    page = project.read('seen/u.html')
+    assert 'work' in page and page.count('<svg') >= 2 and "default-src 'none'" in page
+    assert (project.path / 'seen/work-processors.svg').read_text().startswith('<?xml')
+    project.write('mine.html', 'mine')
+    project.mlops('runs', 'show', '--usage', '--html', 'mine.html', code=5)
+    for words in (('--html', 'x.html'), ('--usage', '--json', '--html', 'x.html')):
+        project.mlops('runs', 'show', *words, code=2)
+    assert project.read('mine.html') == 'mine' and not project.exists('x.html')
     project.environ['COLUMNS'] = '60'
     assert max(map(len, project.mlops('runs', 'show', '--usage').out.splitlines())) <= 60
     shutil.rmtree(project.path / '.mlops/local/logs')  # another clone, of the same cache

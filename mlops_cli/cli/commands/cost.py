@@ -12,6 +12,7 @@ from mlops_cli.cli import context, exits, options
 from mlops_cli.cli.console import out, out_lines, print_json, width
 from mlops_cli.cli.finding import project_folder
 from mlops_cli.cli.folder import Folder
+from mlops_cli.cli.pictures import Html, Svg, asked, write_charts, write_page
 from mlops_cli.cli.problems import tell_problems
 from mlops_cli.cli.screens.config import origin
 from mlops_cli.cli.screens.cost_prices import Entry, price_lines, price_rows
@@ -19,7 +20,7 @@ from mlops_cli.cli.screens.cost_report import csv_text, report_lines, report_row
 from mlops_cli.cli.when import moment
 from mlops_cli.core.clock import iso
 from mlops_cli.core.errors import ExitCode
-from mlops_cli.experiments.ledger import ledger
+from mlops_cli.experiments.ledger import Ledger, ledger
 from mlops_cli.fsio.paths import Root
 from mlops_cli.records.config import HOSTS, PRICES, Setting, load_config, load_settings
 from mlops_cli.records.costs import book_of
@@ -48,21 +49,28 @@ def report(
     since: Since = None,
     until: Annotated[str | None, options.Option('--until', metavar='WHEN', help='Not after: the same.')] = None,
     csv: Annotated[bool, options.Option('--csv', help='As CSV on standard output.')] = False,
+    html: Html = '',
+    svg: Svg = '',
     json: options.Json = False,
 ) -> int:
     """What all recorded runs cost at the prices of their days, what the cache spared, and what is not known.
 
     Example:  mlops cost report --by month
     """
-    now = time.time()
+    now, drawn = time.time(), asked(html, svg, json=json, csv=csv)
     first = moment(since, now, '--since') if since is not None else None
     last = moment(until, now, '--until', end=True) if until is not None else None
     problems: list[Problem] = []
     with Root(project_folder()) as root:
         book = book_of(load_config(root, os.environ))
-        found = ledger(Runs(root).newest(lambda error: problems.append(problem_of(error))), book, by, first, last)
-    tell_problems(tuple(problems))
-    rows = found.sorted(by, book.currency)
+        runs = [*Runs(root).newest(lambda error: problems.append(problem_of(error)))]
+        found = ledger(runs, book, by, first, last)
+        rows = found.sorted(by, book.currency)
+        tell_problems(tuple(problems))
+        if drawn:
+            months = ledger(runs, book, By.MONTH, first, last) if by != By.MONTH else None
+            _draw(root, (by, found), months, book.currency, html, svg, _period(since, until))
+            return ExitCode.DONE
     if json:
         total = list(report_rows([found.total], by, book.currency)) if rows else []
         unknown = [{'why': why, 'stages': count} for why, count in sorted(found.why.items())]
@@ -78,6 +86,29 @@ def report(
 
 
 app.alone = report
+
+
+def _period(since: str | None, until: str | None) -> str:
+    said = [f'{word} {typed}' for word, typed in (('since', since), ('until', until)) if typed]
+    return f'runs {" ".join(said)}' if said else 'all recorded runs'
+
+
+def _draw(
+    root: Root, asked_for: tuple[By, Ledger], months: Ledger | None, currency: str, html: str, svg: str, period: str
+) -> None:
+    """``months``: the same by month, which stands beside it where there are several."""
+    from mlops_cli.report.cost_page import View, charts, cost_page
+
+    by, found = asked_for
+    views = [View(by, found, found.sorted(by, currency))]
+    if months is not None and len(months.rows) > 1:
+        views.append(View(By.MONTH, months, months.sorted(By.MONTH, currency)))
+    if svg:
+        drawn = ((view, name, text) for view in views for name, _, text in charts(view, titled=True))
+        write_charts(root, svg, ((f'{name}-by-{view.by}', text) for view, name, text in drawn))
+    if html:
+        today = iso(time.time())[:10]
+        write_page(root, html, cost_page(f'Cost by {by}', f'{period}, at the prices of their days; written {today}', views))
 
 
 @app.command('prices', epilog=exits.line(ExitCode.REFUSED))

@@ -13,6 +13,7 @@ from mlops_cli.cli.comparing import two_points
 from mlops_cli.cli.console import Line, one_line, out, out_lines, print_json, shows_marks, width
 from mlops_cli.cli.folder import Folder
 from mlops_cli.cli.pages import open_page, replace_ours
+from mlops_cli.cli.pictures import Html, Svg
 from mlops_cli.cli.screens.plots import Pair, Pen, kind_of, plots_lines
 from mlops_cli.cli.wiring import output_words, project_relative, workbench
 from mlops_cli.core import layout
@@ -32,8 +33,6 @@ app = Folder('What stages drew, or what can be drawn from what they wrote: show,
 NOTHING = 'No plots: no stage lists a file under plots (docs/plots.md)'
 PAGE = f'{layout.LOCAL}/plots.html'  # what --open shows
 
-Html = Annotated[str, options.Option('--html', metavar='FILE', help='Write one page that stands alone: no network, no script.')]
-Svg = Annotated[str, options.Option('--svg', metavar='DIR', help='Write a file for each chart into DIR.')]
 Open = Annotated[bool, options.Option('--open', help='Show the page in a browser.')]
 Ascii = Annotated[bool, options.Option('--ascii', help='Draw with plain characters.')]
 Kind = Annotated[

@@ -7,7 +7,9 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 from mlops_cli.cli import exits, options
 from mlops_cli.cli.console import out_lines, print_json, width
+from mlops_cli.cli.pictures import Html, Svg, asked, write_charts, write_page
 from mlops_cli.core import layout
+from mlops_cli.core.errors import UserError
 
 if TYPE_CHECKING:
     from mlops_cli.experiments.told import StageTold, Told
@@ -27,7 +29,9 @@ Usage = Annotated[
 ]
 
 
-def command(run: RunId = 'last', usage: Usage = False, json: options.Json = False) -> int:
+def command(
+    run: RunId = 'last', usage: Usage = False, html: Html = '', svg: Svg = '', json: options.Json = False
+) -> int:
     """One run: what was asked, on which code, what its stages took and made, where that is now, and what next.
 
     Example:  mlops runs show 7k2m
@@ -37,8 +41,13 @@ def command(run: RunId = 'last', usage: Usage = False, json: options.Json = Fals
     from mlops_cli.experiments.run_names import find_run
     from mlops_cli.experiments.told import tell
 
+    drawn = asked(html, svg, json=json)
+    if drawn and not usage:
+        raise UserError(f'--{"html" if html else "svg"} draws what --usage tells', hint='mlops runs show --usage --html FILE')
     with workbench(tolerant=True) as bench:
         found = find_run(bench, run)
+        if drawn:
+            return _draw_usage(bench, found, html, svg)
         if usage:
             return _show_usage(bench, found, json)
         told = tell(bench, found)
@@ -46,6 +55,19 @@ def command(run: RunId = 'last', usage: Usage = False, json: options.Json = Fals
         print_json(document(told))
     else:
         out_lines(show_lines(told, width(sys.stdout)))
+    return 0
+
+
+def _draw_usage(bench: Workbench, run: Run, html: str, svg: str) -> int:
+    from mlops_cli.experiments.consumed import consumed
+    from mlops_cli.report.usage_page import charts, usage_page
+
+    stages = consumed(bench, run)
+    if svg:
+        found = ((f'{one.run.name}-{chart.name}', chart.text) for one in stages for chart in charts(one, titled=True))
+        write_charts(bench.root, svg, found)
+    if html:
+        write_page(bench.root, html, usage_page(run.short, run.started, stages))
     return 0
 
 
