@@ -41,7 +41,7 @@ SERIES_SECONDS = 1.0  # that a job took which may have been looked at twice
 END_PAUSE_SECONDS = 0.3  # before one that is ending is asked for again
 END_PATIENCE_SECONDS = 60.0  # beside its grace
 LATER_PAUSE_SECONDS = 2.0  # before one is handed over again that could not be taken yet
-SERVING = {'slurm': 'mlops_cli.job.cluster', 'ray': 'mlops_cli.job.ray'}  # the far end, by who starts the jobs there
+SERVING = {'slurm': 'mlops_cli.job.far_slurm', 'ray': 'mlops_cli.job.far_ray'}  # the far end, by who starts the jobs there
 
 
 def bucket_of(url: str, python: str = '') -> SshBucket:

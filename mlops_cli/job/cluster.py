@@ -1,5 +1,5 @@
-"""The far end of a connection to a cluster: as that of a host, but that Slurm starts the jobs, on nodes with the same folder
-(docs/formats/host.md)."""
+"""The far end of a connection to a cluster: as that of a host, but that an engine starts the jobs, on nodes that have the same
+folder (docs/formats/host.md)."""
 from __future__ import annotations
 
 import json
@@ -8,17 +8,16 @@ import secrets
 import shutil
 import sys
 import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager, suppress
 from typing import Any, BinaryIO
 
 import mlops_cli
 from mlops_cli.core.classes import dataclass
 from mlops_cli.core.errors import UserError
-from mlops_cli.core.job import Ending
 from mlops_cli.fsio.atomic import read_file, write_file
 from mlops_cli.fsio.locks import try_lock
-from mlops_cli.job import partitions, slurm
+from mlops_cli.job.engine import Engine, Handing, Refused, Row, Silent, View, job_name
 from mlops_cli.job.far import LEFT, SPEC_MOST, Jobs, place_of
 from mlops_cli.job.hosted import (
     ALIVE,
@@ -29,57 +28,40 @@ from mlops_cli.job.hosted import (
     LOG,
     OUTCOME,
     PLACE,
-    PROJECT,
     SAID,
     SPEC,
-    STAGE,
     STARTED,
     not_begun,
 )
-from mlops_cli.job.node import SECRETS, TOLD, claim_name, freshen
+from mlops_cli.job.node import SECRETS, TOLD, claim_name, freshen, is_told, outcome_name, project_name
 from mlops_cli.store import far
 from mlops_cli.store.bucket import Unreachable
 from mlops_cli.store.far_start import is_whole
 
-NUMBER = 'slurm'  # in a job's folder: the token, the number that it has in Slurm, and since when its controller was there
+NUMBER = 'handed'  # in a job's folder: the token, the number that it has there, and since when the engine was there
 BUNDLES = 'bundles-v1'
 BUNDLE_SECONDS = 60 * 86400.0  # that one is kept which nobody used
 LOOK_LONGEST = 1.0
 LAG_SECONDS = 10.0  # for what a node has written last to be seen here
-GONE_SECONDS = 45.0  # for the controller to know a job again that ran, after a restart
-AGAIN = 30  # times that a job is handed in anew under controllers that were killed
-LATE_SECONDS = 20.0  # beside its grace, before a job that is to end is ended by Slurm
-SILENT_SECONDS = 120.0  # without an answer of the controller, before that is told
+GONE_SECONDS = 45.0  # for an engine to know a job again that ran, after a restart
+AGAIN = 30  # times that a job is handed in anew under engines that were killed
+LATE_SECONDS = 20.0  # beside its grace, before a job that is to end is ended by the engine
+SILENT_SECONDS = 120.0  # without an answer of the engine, before that is told
 _PROGRAM = 'import sys; sys.path[:0] = sys.argv[4:]; from mlops_cli.job.node import main; main(*sys.argv[1:4])'
 
-# Ending, whose fault, what is said, by the state in which Slurm has ended a job.
-ENDINGS: dict[str, tuple[Ending, int, str]] = {
-    'TIMEOUT': ('timeout', STAGE, 'Slurm ended it at its time limit'),
-    'DEADLINE': ('timeout', STAGE, 'Slurm ended it at its deadline'),
-    'OUT_OF_MEMORY': ('lost', STAGE, 'it took more memory than Slurm gave it, and was ended: raise resources.memory'),
-    'CANCELLED': ('cancelled', PLACE, 'it was cancelled in Slurm'),
-    'NODE_FAIL': ('lost', PLACE, 'its node failed'),
-    'BOOT_FAIL': ('lost', PLACE, 'its node did not come up'),
-    'PREEMPTED': ('lost', PLACE, 'Slurm took its node for another job'),
-}  # fmt: skip
-
-# What the nodes' part of Slurm writes where a job's state does not tell it, or nobody knows that any more.
-WORDS = {'memory limit': 'OUT_OF_MEMORY', 'oom-kill event': 'OUT_OF_MEMORY', 'DUE TO TIME LIMIT': 'TIMEOUT',
-         'DUE TO PREEMPTION': 'PREEMPTED', 'DUE TO NODE FAILURE': 'NODE_FAIL'}  # fmt: skip
-
-
-def serve(source: BinaryIO, target: BinaryIO, folder: str) -> int:
+def serve(source: BinaryIO, target: BinaryIO, folder: str, engine: Engine) -> int:
     """As far.serve of a host."""
     folder = os.path.expanduser(folder)
     os.makedirs(folder, mode=0o700, exist_ok=True)
-    return far.serve(source, target, folder, Cluster(folder).requests())
+    return far.serve(source, target, folder, Cluster(folder, engine).requests())
 
 
 @dataclass
 class Handed:
-    """A job that is handed in.  ``number``: in Slurm; 0 where that is not known.  ``since``: when this was learned.  ``tried``:
-    whether it may be in Slurm all the same.  ``under``: when the controller began that took it, '' if that is not known;
-    ``again``: how often others did before.  ``missed``: since when Slurm has no more of it.  Times are of time.monotonic()."""
+    """A job that is handed in.  ``number``: by which its engine knows it; 0 where we do not.  ``since``: when this was
+    learned.  ``tried``: whether it may be handed in all the same.  ``under``: when the engine began that took it, '' if that is
+    not known; ``again``: how often others did before.  ``missed``: since when the engine has no more of it.  Times are of
+    time.monotonic()."""
 
     token: str
     name: str
@@ -90,42 +72,32 @@ class Handed:
     under: str = ''
     again: int = 0
     missed: float = 0.0
-    ended: float = 0.0  # when Slurm was last asked to end it
+    ended: float = 0.0  # when the engine was last asked to end it
 
 
 class Cluster(Jobs):
-    look_longest = LOOK_LONGEST
-    title, hint = 'Slurm', slurm.CONTROLLER_HINT
+    """``engine``: what starts the jobs."""
 
-    def __init__(self, folder: str) -> None:
+    look_longest = LOOK_LONGEST
+
+    def __init__(self, folder: str, engine: Engine) -> None:
         super().__init__(folder)
-        self._slurm = slurm.Slurm()
+        self._engine = engine
         self._handed: dict[str, Handed] = {}
         self._package = ''
 
     def host(self, asked: Mapping[str, Any]) -> dict[str, Any]:
-        self._use(asked)
+        self._engine.use(asked)
         submit = [str(word) for word in asked.get('submit') or ()]
-        found = self._facts(submit)
+        found = self._engine.facts(submit)
         if asked.get('thorough'):
-            self._check(submit)
+            self._engine.check(submit)
         return {**super().host(asked), **found}
-
-    def _facts(self, submit: Sequence[str]) -> dict[str, Any]:
-        return partitions.facts(self._slurm, submit)
-
-    def _check(self, submit: Sequence[str]) -> None:
-        partitions.check(self._slurm, submit)
-
-    def _use(self, asked: Mapping[str, Any]) -> None:
-        """Its programs are where the host's path says."""
-        if path := str(asked.get('path') or ''):
-            self._slurm.look_in(path)
 
     # One job
 
     def start(self, asked: Mapping[str, Any]) -> dict[str, Any]:
-        """As of a host.  ``later``: why Slurm cannot be told of it yet; to be asked again."""
+        """As of a host.  ``later``: why the engine cannot be told of it yet; to be asked again."""
         place = self._prepared(asked)
         with self._turn(place) as mine:
             if not mine:
@@ -136,14 +108,23 @@ class Cluster(Jobs):
                     return self._gone_on_with(place)
                 if self._began(place) == by or not self._failed(place):
                     return {'started': False}
-            for name in (*LEFT, SAID, NUMBER, TOLD, SECRETS):
-                self._root.remove_tree(f'{place}/{name}')
+            self._clear(place)
             spec = json.loads(read_file(self._root, f'{place}/{SPEC}', SPEC_MOST))
-            self._use(spec)
+            self._engine.use(spec)
             self._tell(place, spec, asked.get('environment') or {})
             write_file(self._root, f'{place}/{STARTED}', by.encode(), 0o600)
             self._root.unlink(f'{place}/{SPEC}')
             return self._gone_on_with(place)
+
+    def _clear(self, place: str) -> None:
+        """Of an earlier handing in nothing is left.  Should it go on somewhere, unknown to its engine, then it has no more of
+        what it worked in, and what it has to say bears the token of what is not asked for any more."""
+        for name in (*LEFT, SAID, TOLD, NUMBER, SECRETS):
+            self._root.remove_tree(f'{place}/{name}')
+        kinds = tuple(name('') for name in (claim_name, outcome_name, project_name))
+        for entry in [*self._root.scandir(place)]:
+            if entry.name.startswith(kinds):
+                self._root.remove_tree(f'{place}/{entry.name}')
 
     @contextmanager
     def _turn(self, place: str) -> Iterator[bool]:
@@ -155,11 +136,10 @@ class Cluster(Jobs):
             os.close(fd)
 
     def _tell(self, place: str, spec: dict[str, Any], environment: Mapping[str, str]) -> None:
-        """What the node will read.  Slurm hands out the GPUs."""
+        """What the node will read.  The engine hands out the GPUs."""
         secret = {name: environment[name] for name in spec.get('redact') or () if name in environment}
         told = spec | {
-            'token': secrets.token_hex(8), 'words': self._wanted(spec), 'gpus': 0, 'asked_gpus': spec.get('gpus'),
-            'secrets': bool(secret),
+            'token': secrets.token_hex(8), 'gpus': 0, 'asked_gpus': spec.get('gpus'), 'secrets': bool(secret),
             'environment': {name: value for name, value in environment.items() if name not in secret},
         }  # fmt: skip
         if secret:
@@ -176,37 +156,30 @@ class Cluster(Jobs):
         if not handed.number:
             try:
                 self._hand_in(place, handed)
-            except slurm.Silent as error:
-                return {'started': False, 'later': f'{self.title}: {error}'}
+            except Silent as error:
+                return {'started': False, 'later': f'{self._engine.title}: {error}'}
         return {'started': True}
 
     def _hand_in(self, place: str, handed: Handed) -> None:
         """Once, though nobody may know what became of an earlier time.  Raises Silent."""
         told = json.loads(read_file(self._root, f'{place}/{TOLD}', SPEC_MOST))
         if handed.tried:
-            self._slurm.forget_view()
-            if row := self._slurm.view().find(handed.name):
+            self._engine.forget_view()
+            if row := self._engine.view().find(handed.name):
                 self._numbered(place, handed, row.number)
                 return
-        handed.under = self._slurm.view().since
+        handed.under = self._engine.view().since
         handed.tried = True
         job = place.rpartition('/')[2]
         package = self._brought()
         others = [f'{package}/{os.path.basename(path)}' for path in sys.path[:2] if os.path.dirname(path) == _package()]
         program = [sys.executable, '-I', '-S', '-c', _PROGRAM, self._root.path, job, handed.token, *others, package]
         try:
-            self._numbered(place, handed, self._submitted(place, told, handed, program))
-        except slurm.Refused as refused:
-            message = f'{self.title} does not take it: {refused}'
-            self._settle(place, not_begun('not-started', message, LACKING if refused.lacking else PLACE))
-
-    def _wanted(self, spec: Mapping[str, Any]) -> list[str]:
-        return slurm.wanted(spec)
-
-    def _submitted(self, place: str, told: Mapping[str, Any], handed: Handed, program: Sequence[str]) -> int:
-        """Its number.  Raises Silent where nobody knows whether it was taken, Refused, UserError."""
-        words = [*told['words'], *slurm.around(self._root.path, self._root.full(f'{place}/{SAID}'), handed.name)]
-        return self._slurm.submit(words, slurm.script(program))
+            asked = Handing(handed.name, self._root.path, self._root.full(f'{place}/{SAID}'), told, program)
+            self._numbered(place, handed, self._engine.submit(asked))
+        except Refused as refused:
+            message = f'{self._engine.title} does not take it: {refused}'
+            self._settle(place, not_begun('not-started', message, LACKING if refused.lacking else PLACE), handed.token)
 
     def _numbered(self, place: str, handed: Handed, number: int) -> None:
         write_file(self._root, f'{place}/{NUMBER}', f'{handed.token} {number} {handed.under}'.encode(), 0o600)
@@ -217,7 +190,7 @@ class Cluster(Jobs):
         handed = self._handed.get(place)
         if handed is None:
             told = json.loads(read_file(self._root, f'{place}/{TOLD}', SPEC_MOST))
-            self._use(told)
+            self._engine.use(told)
             handed = self._known_of(told)
             with suppress(FileNotFoundError, ValueError):
                 token, number, *under = read_file(self._root, f'{place}/{NUMBER}', 200).decode().split()
@@ -229,19 +202,28 @@ class Cluster(Jobs):
     @staticmethod
     def _known_of(told: Mapping[str, Any]) -> Handed:
         token = str(told['token'])
-        return Handed(token, slurm.job_name(str(told['stage']), token), float(told['grace_seconds']))
+        return Handed(token, job_name(str(told['stage']), token), float(told['grace_seconds']))
 
     # How it is
 
     def _lives(self, job: str) -> bool:
         place = f'{JOBS}/{job}'
-        return self._root.stat(f'{place}/{TOLD}') is not None and self._root.stat(f'{place}/{OUTCOME}') is None
+        return self._root.stat(f'{place}/{TOLD}') is not None and not self._is_over(place)
+
+    def _is_over(self, place: str) -> bool:
+        """Whether it has said how it ended, in the name under which it was handed in last: that is its outcome then."""
+        if self._root.stat(f'{place}/{OUTCOME}') is not None:
+            return True
+        with suppress(FileNotFoundError):
+            self._root.rename(f'{place}/{outcome_name(self._known(place).token)}', f'{place}/{OUTCOME}')
+            return True
+        return False
 
     def _state(self, place: str) -> dict[str, Any]:
         size = self._log_size(place)
-        if self._root.stat(f'{place}/{OUTCOME}') is not None:
+        if self._is_over(place):
             self._handed.pop(place, None)
-            return {'state': 'over', 'log': size}
+            return {'state': 'over', 'log': self._log_size(place)}
         try:
             state = self._judged(place)
             return {'state': state, 'log': self._log_size(place) if state == 'over' else size}
@@ -256,8 +238,8 @@ class Cluster(Jobs):
         """Of one that has not said how it ended.  Raises FileNotFoundError for one that was not begun."""
         handed = self._known(place)
         try:
-            view = self._slurm.view()
-        except slurm.Silent:
+            view = self._engine.view()
+        except Silent:
             return 'running'
         if view.taken < handed.since:
             return 'running'
@@ -267,18 +249,19 @@ class Cluster(Jobs):
         handed.missed = 0.0
         if handed.number != row.number:
             self._numbered(place, handed, row.number)
-        if row.state == 'PENDING' and row.reason in slurm.HOPELESS:
-            self._quietly(self._slurm.end, row.number)
+        if row.hopeless:
+            self._quietly(self._engine.end, row.number)
             if self._confused(place, handed, view):
                 return self._forgotten(place, handed)
-            return self._settle(place, not_begun('lost', f'it would wait in {self.title} for ever: {row.reason}', PLACE))
+            message = f'it would wait in {self._engine.title} for ever: {row.hopeless}'
+            return self._settle(place, not_begun('lost', message, PLACE), handed.token)
         self._end_late(place, handed)
         return 'running'
 
-    def _missing(self, place: str, handed: Handed, row: slurm.Row | None, view: slurm.View) -> str:
-        """``row``: how Slurm has ended it; None where it knows nothing of it."""
+    def _missing(self, place: str, handed: Handed, row: Row | None, view: View) -> str:
+        """``row``: how its engine has ended it; None where it knows nothing of it."""
         freshen(self._root, place)
-        if self._root.stat(f'{place}/{OUTCOME}') is not None:
+        if self._is_over(place):
             return 'over'
         claimed = self._claimed(place, handed)
         if claimed and claimed != handed.number:  # handed in twice: that is the one that does it
@@ -290,21 +273,21 @@ class Cluster(Jobs):
         lag = 0.0 if unwanted and not claimed else GONE_SECONDS if claimed and row is None else LAG_SECONDS
         if now - handed.missed < lag:
             return 'running'
-        state = row.state if row is not None else self._slurm.accounted(handed.number) if handed.number else ''
-        if state in slurm.ACTIVE:
+        row = row or (self._engine.accounted(handed.number) if handed.number else None)
+        if row is not None and row.active:
             return 'running'
-        if not unwanted and not claimed and (not state or self._confused(place, handed, view)):
+        if not unwanted and not claimed and (row is None or self._confused(place, handed, view)):
             return self._forgotten(place, handed)
-        return self._settle(place, self._verdict(place, state, unwanted))
+        return self._settle(place, self._verdict(place, handed, row, unwanted), handed.token)
 
-    def _confused(self, place: str, handed: Handed, view: slurm.View) -> bool:
-        """Of one that never began: whether Slurm may have taken it for another one.  A controller that was killed gives numbers
-        anew, of which nodes know jobs that are over."""
+    def _confused(self, place: str, handed: Handed, view: View) -> bool:
+        """Of one that never began: whether the engine may have taken it for another one.  A controller of Slurm that was killed
+        gives numbers anew, of which nodes know jobs that are over."""
         return bool(handed.under and handed.under != view.since and handed.again < AGAIN and not self._claimed(place, handed))
 
     def _forgotten(self, place: str, handed: Handed) -> str:
-        """It never began, and Slurm knows nothing of it: it is handed in again."""
-        with self._turn(place) as mine, suppress(slurm.Silent):
+        """It never began, and its engine knows nothing of it: it is handed in again."""
+        with self._turn(place) as mine, suppress(Silent):
             if mine:
                 handed.number, handed.tried = 0, False
                 handed.again += 1
@@ -318,20 +301,19 @@ class Cluster(Jobs):
         except (FileNotFoundError, ValueError):
             return 0
 
-    def _verdict(self, place: str, state: str, unwanted: bool) -> dict[str, Any]:
+    def _verdict(self, place: str, handed: Handed, row: Row | None, unwanted: bool) -> dict[str, Any]:
         if unwanted:
             return not_begun('cancelled', '', PLACE)
-        if state not in ENDINGS:
-            text = self._said(place)
-            state = next((meant for words, meant in WORDS.items() if words in text and 'slurmstepd' in text), state)
-        unknown = f'in Slurm it is {state.lower()}, and it has not said how it went' if state else 'Slurm has no more of it'
-        ending, code, message = ENDINGS.get(state, ('lost', PLACE, unknown))
-        words = self._last_words(place) if ending == 'lost' and code == PLACE else ''
-        return not_begun(ending, message + (f': {words}' if words else ''), code)
+        verdict = self._engine.verdict(handed.number, row.state if row is not None else '', self._said(place))
+        words = self._last_words(place) if verdict.quotes else ''
+        return not_begun(verdict.ending, verdict.message + (f': {words}' if words else ''), verdict.code)
 
-    def _settle(self, place: str, outcome: dict[str, Any]) -> str:
-        if self._root.stat(f'{place}/{OUTCOME}') is None:
-            self._root.remove_tree(f'{place}/{PROJECT}')
+    def _settle(self, place: str, outcome: dict[str, Any], token: str) -> str:
+        if not self._is_over(place):
+            if not is_told(self._root, place, token):  # somebody else has handed it in anew meanwhile
+                self._handed.pop(place, None)
+                return 'running'
+            self._root.remove_tree(f'{place}/{project_name(token)}')
             self._root.remove_tree(f'{place}/{SECRETS}')
             write_file(self._root, f'{place}/{OUTCOME}', json.dumps(outcome).encode(), 0o600)
         return 'over'
@@ -343,12 +325,12 @@ class Cluster(Jobs):
         place = place_of(asked)
         with suppress(FileNotFoundError):
             handed = self._known(place)
-            if handed.number and self._root.stat(f'{place}/{OUTCOME}') is None:
-                self._quietly(self._slurm.wake if self._claimed(place, handed) else self._slurm.end, handed.number)
+            if handed.number and not self._is_over(place):
+                self._quietly(self._engine.wake if self._claimed(place, handed) else self._engine.end, handed.number)
         return {}
 
     def _end_late(self, place: str, handed: Handed) -> None:
-        """What was asked to end, and has not in its time, Slurm ends."""
+        """What was asked to end, and has not in its time, its engine ends."""
         asked = self._root.stat(f'{place}/{CANCEL}')
         if asked is None or time.monotonic() - handed.ended < LATE_SECONDS:
             return
@@ -357,19 +339,19 @@ class Cluster(Jobs):
             grace = 0.0 if read_file(self._root, f'{place}/{CANCEL}', 100) == FORCE else grace
         if time.time() - asked.st_mtime > grace + LATE_SECONDS:
             handed.ended = time.monotonic()
-            self._quietly(self._slurm.end, handed.number)
+            self._quietly(self._engine.end, handed.number)
 
     @staticmethod
     def _quietly(work: Callable[[int], object], number: int) -> None:
         """What is tried again where it fails."""
-        with suppress(slurm.Silent, UserError):
+        with suppress(Silent, UserError):
             work(number)
 
     def look(self, asked: Mapping[str, Any]) -> dict[str, Any]:
         found = super().look(asked)
-        silent = self._slurm.silent_seconds()
+        silent = self._engine.silent_seconds()
         if silent > SILENT_SECONDS and all(state['state'] == 'running' for state in found['jobs'].values()):
-            raise Unreachable(self.title, 'its controller does not answer', self.hint)
+            raise Unreachable(self._engine.title, 'it does not answer', self._engine.hint)
         return found
 
     # What the nodes need of us

@@ -120,11 +120,13 @@ def _count(value: Any) -> int | None:
 
 class Hosted:
     """``place``: its folder, relative to the host's.  ``spec``: docs/formats/host.md.  ``ended``: whether who began it wants it
-    to end; None where nobody does, and the file system is the host's own."""
+    to end; None where nobody does, and the file system is the host's own.  ``project``: of its folder in there."""
 
-    def __init__(self, root: Root, place: str, spec: Mapping[str, Any], ended: Callable[[], bool] | None = None) -> None:
+    def __init__(self, root: Root, place: str, spec: Mapping[str, Any], ended: Callable[[], bool] | None = None,
+                 project: str = PROJECT) -> None:
         self._root, self._place, self._spec, self._ended = root, place, spec, ended
-        self._project = root.full(f'{place}/{PROJECT}')
+        self._inside = f'{place}/{project}'
+        self._project = root.full(self._inside)
         self._lease = float(spec['lease_seconds'])
         self._expired = False
 
@@ -137,7 +139,7 @@ class Hosted:
                 return to_json(Outcome(job.attempt, 'cancelled', None, Usage(0.0, 0.0)), ())
             checkpoint = self._checkpoint(held)
             if checkpoint is not None:
-                folder = checkpoint.lend(f'{self._place}/{PROJECT}')
+                folder = checkpoint.lend(self._inside)
                 job = replace(job, environment={**job.environment, 'MLOPS_CHECKPOINT_DIR': folder})
             try:
                 with self._cards() as given:
@@ -168,15 +170,17 @@ class Hosted:
     def _settle(self, checkpoint: lasting.Checkpoint, outcome: Outcome) -> ObjectRef | None:
         """What is left of it for who asked for the job.  It stays here all the same, so what cannot be is no failure."""
         with suppress(OSError, UserError, Unreachable):
+            # Who ended it may begin it anew, with the same words: then what is there has to be what these know of.
+            if self._ended is not None and self._ended():
+                return None
             if not outcome.succeeded:
-                # Who ended it may begin it anew, with the same words: then what is there has to be what these know of.
-                return None if self._ended is not None and self._ended() else checkpoint.keep()
+                return checkpoint.keep()
             checkpoint.drop()
         return None
 
     def clear(self) -> None:
         with suppress(OSError, UserError):
-            self._root.remove_tree(f'{self._place}/{PROJECT}')
+            self._root.remove_tree(self._inside)
 
     def _cards(self) -> AbstractContextManager[desk.Held]:
         memory = self._spec.get('gpu_memory_bytes')
@@ -212,12 +216,12 @@ class Hosted:
         fetch(held.store, held.depot, wanted, told)
         if told.missing:
             raise UserError(f'{len(told.missing)} of its inputs did not come')
-        self._root.remove_tree(f'{self._place}/{PROJECT}')
-        self._root.makedirs(f'{self._place}/{PROJECT}', 0o700)
+        self._root.remove_tree(self._inside)
+        self._root.makedirs(self._inside, 0o700)
         for path, ref in wanted:
-            held.store.materialise(ref, self._root, f'{self._place}/{PROJECT}/{path}' if path else f'{self._place}/{PROJECT}',
+            held.store.materialise(ref, self._root, f'{self._inside}/{path}' if path else self._inside,
                                    replace=True)
-        lasting.share(self._root, f'{self._place}/{PROJECT}', self._spec)
+        lasting.share(self._root, self._inside, self._spec)
 
     def _watched(self, job: Job) -> Outcome:
         supervisor = Supervisor.start(None if self._ended else self._root.full(f'{self._place}/{ALIVE}-stages'))
@@ -253,7 +257,7 @@ class Hosted:
         made = []
         try:
             for path in job.outputs:
-                rel = f'{self._place}/{PROJECT}/{path}'
+                rel = f'{self._inside}/{path}'
                 if self._root.stat(rel) is not None:
                     made.append((path, held.store.add_path(self._root, rel).ref))
             held.store.batch.flush()

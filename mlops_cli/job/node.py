@@ -11,17 +11,19 @@ import time
 from contextlib import suppress
 from typing import Any
 
+from mlops_cli.core.errors import UserError
 from mlops_cli.fsio import ops
 from mlops_cli.fsio.atomic import read_file, write_file
 from mlops_cli.fsio.paths import Root
-from mlops_cli.job.hosted import CANCEL, JOBS, LOG, OUTCOME, PLACE, TICK, Hosted, done, not_begun
+from mlops_cli.job.hosted import CANCEL, JOBS, LOG, OUTCOME, PLACE, PROJECT, TICK, Hosted, done, not_begun
 
 TOLD, SECRETS, CLAIM = 'told.json', 'secrets.json', 'claim'
 TOLD_MOST = 64 << 20  # bytes
 NUMBER_VARIABLE = '_MLOPS_HANDED'  # its number, where Slurm does not say one
 LATE_SECONDS = 0.5  # by which we may hear of being ended after the stage's processes have
 LATEST_SECONDS = 3.0  # where they look as if they had heard of it
-AGAIN = b'\n[mlops: begun anew by Slurm]\n'
+SUPERSEDED_SECONDS = 5.0  # between two looks at whether the job was handed in anew
+AGAIN = b'\n[mlops: begun anew by the cluster]\n'
 ENDED = 143
 
 
@@ -41,16 +43,44 @@ def main(folder: str, job: str, token: str) -> None:
             return
         signal.signal(signal.SIGURG, lambda *_: freshen(root, place))
         if spec['environment'] is None:
-            outcome = not_begun('lost', 'Slurm began it anew, and its secrets are kept nowhere: run it again', PLACE)
+            outcome = not_begun('lost', 'the cluster began it anew, and its secrets are kept nowhere: run it again', PLACE)
         else:
-            outcome = done(Hosted(root, place, spec, lambda: ending))
+            other = Superseded(root, place, token)
+            outcome = done(Hosted(root, place, spec, lambda: ending or other(), project_name(token)))
         if not _is_good(outcome):
             until = time.monotonic() + (LATEST_SECONDS if outcome['exit_code'] == ENDED else LATE_SECONDS)
             while not ending and outcome['ending'] == 'exited' and time.monotonic() < until:
                 time.sleep(TICK)
             if ending and root.stat(f'{place}/{CANCEL}') is None:
-                sys.exit(ENDED)  # Slurm ends it, and says why; it may begin it anew
-        write_file(root, f'{place}/{OUTCOME}', json.dumps(outcome).encode(), 0o600)
+                sys.exit(ENDED)  # the engine ends it, and says why; it may begin it anew
+        with suppress(FileNotFoundError):  # of what nobody asks for any more
+            write_file(root, f'{place}/{outcome_name(token)}', json.dumps(outcome).encode(), 0o600)
+
+
+class Superseded:
+    """Whether the job was given up, as by somebody to whom this node was lost: what it does then is of no use, and what it
+    shares with the one that may be asked for now is not its own any more."""
+
+    def __init__(self, root: Root, place: str, token: str) -> None:
+        self._root, self._place, self._token = root, place, token
+        self._looked = time.monotonic()
+        self._found = False
+
+    def __call__(self) -> bool:
+        if not self._found and time.monotonic() - self._looked >= SUPERSEDED_SECONDS:
+            self._looked = time.monotonic()
+            with suppress(OSError, UserError):
+                over = self._root.stat(f'{self._place}/{OUTCOME}') is not None
+                self._found = over or not is_told(self._root, self._place, self._token)
+        return self._found
+
+
+def is_told(root: Root, place: str, token: str) -> bool:
+    """Whether this is what is asked for now.  Raises OSError, UserError where the folder cannot be read."""
+    try:
+        return bool(json.loads(read_file(root, f'{place}/{TOLD}', TOLD_MOST))['token'] == token)
+    except FileNotFoundError:
+        return False
 
 
 def _claimed(root: Root, place: str, token: str) -> dict[str, Any] | None:
@@ -60,7 +90,7 @@ def _claimed(root: Root, place: str, token: str) -> dict[str, Any] | None:
         spec: dict[str, Any] = json.loads(read_file(root, f'{place}/{TOLD}', TOLD_MOST))
     except FileNotFoundError:
         return None
-    if spec['token'] != token or root.stat(f'{place}/{OUTCOME}') is not None:
+    if spec['token'] != token or any(root.stat(f'{place}/{name}') is not None for name in (OUTCOME, outcome_name(token))):
         return None
     claim = claim_name(token)
     again = False
@@ -86,6 +116,16 @@ def _claimed(root: Root, place: str, token: str) -> dict[str, Any] | None:
 
 def claim_name(token: str) -> str:
     return f'{CLAIM}-{token}'
+
+
+def project_name(token: str) -> str:
+    """Where it works: in a folder of its own, should an earlier one still be at work in another."""
+    return f'{PROJECT}-{token}'
+
+
+def outcome_name(token: str) -> str:
+    """Where it says how it ended; the far end makes it the job's, if it is asked for under this token."""
+    return f'{OUTCOME}-{token}'
 
 
 def _link_new(root: Root, place: str, name: str, data: bytes) -> bool:

@@ -7,7 +7,8 @@ from typing import Any
 
 from mlops_cli.core.classes import dataclass
 from mlops_cli.core.near import did_you_mean
-from mlops_cli.job.slurm import CONTROLLER_HINT, Refused, Silent, Slurm, said, tested
+from mlops_cli.job.engine import Refused, Silent
+from mlops_cli.job.slurm import CONTROLLER_HINT, Slurm, said, tested
 from mlops_cli.store.bucket import Unreachable
 
 _GPUS = re.compile(r'(?:^|,)gpu(?::[^:,()]+)?:(\d+)')

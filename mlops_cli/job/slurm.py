@@ -9,16 +9,13 @@ import re
 import shlex
 import shutil
 import subprocess
-import threading
-import time
 from collections.abc import Mapping, Sequence
-from typing import Any, NamedTuple
+from typing import Any
 
 from mlops_cli.core.errors import UserError
+from mlops_cli.job.engine import Refused, Row, Silent
 from mlops_cli.store.bucket import Unreachable
 
-LOOK_SECONDS = 1.5  # between two questions to the controller, however many jobs and who asks
-SILENT_SECONDS = 5.0  # before one that did not answer is asked again
 PATIENCE_SECONDS = 60.0  # for one program of Slurm's; by itself each gives up after ten where nobody listens
 PLACES = ('/usr/local/bin', '/opt/slurm/bin', '/usr/local/slurm/bin', '/usr/slurm/bin')  # where clusters have it, off the path
 # Of our environment, what its programs and the job get.  Nothing else of who logged in goes into Slurm's spool.
@@ -37,63 +34,12 @@ _PASSING = ('contact slurm controller', 'timed out', 'temporarily', 'Zero Bytes'
 _LACKING = ('node configuration', 'specification', 'count per node', 'generic resource', 'gres')
 _PREFIX = re.compile(r'^(?:sbatch|allocation failure|squeue|sinfo|slurm_\w+|error|Batch job submission failed)(?: error)?:\s*')
 _BOOT = re.compile(r'^BOOT_TIME\s*=\s*(\S+)', re.MULTILINE)
-_PLAIN = re.compile(r'[^A-Za-z0-9_.=+-]')
-
-
-class Silent(Exception):
-    """Slurm does not answer; it may a little later."""
-
-
-class Refused(Exception):
-    """Slurm does not take it.  ``lacking``: it has not what is asked for."""
-
-    def __init__(self, said: str, lacking: bool) -> None:
-        super().__init__(said)
-        self.lacking = lacking
-
-
-class Row(NamedTuple):
-    """A job as Slurm has it."""
-
-    number: int
-    state: str
-    reason: str
-    name: str
-
-    @property
-    def active(self) -> bool:
-        return self.state in ACTIVE
-
-
-class View(NamedTuple):
-    """All jobs of this user at a moment, which is of time.monotonic().  ``since``: when the controller began, as it says."""
-
-    taken: float
-    rows: Mapping[int, Row]
-    since: str = ''
-
-    def find(self, name: str, number: int = 0) -> Row | None:
-        """By its name: a controller that lost what it had not written down yet gives a number to another job.  ``number``: of
-        which it should be, where that is known; else the first one counts that goes on."""
-        row = self.rows.get(number)
-        if row is not None and row.name == name:
-            return row
-        found = [row for row in self.rows.values() if row.name == name]
-        return min(found, key=lambda row: (not row.active, row.number), default=None)
-
-
-def job_name(stage: str, token: str) -> str:
-    """By which it is found again, whatever became of the answer to its submission; a person sees whose stage it is."""
-    return f'{_PLAIN.sub("_", stage)[:60]}.{token}'
 
 
 class Slurm:
     """Its programs; any thread may ask."""
 
     def __init__(self) -> None:
-        self._lock = threading.Lock()
-        self._view: View | None = None
-        self._silent_since = self._silent_at = 0.0
         self._has_accounts = True
         self._path = ''
         self.look_in('')
@@ -124,33 +70,8 @@ class Slurm:
 
     # Looking
 
-    def view(self) -> View:
-        """Not older than a moment.  Raises Silent, UserError."""
-        with self._lock:
-            now = time.monotonic()
-            if self._silent_since and now - self._silent_at < SILENT_SECONDS:
-                raise Silent('its controller does not answer')
-            if self._view is None or now - self._view.taken >= LOOK_SECONDS:
-                try:
-                    self._view = self._looked()
-                    self._silent_since = 0.0
-                except Silent:
-                    self._silent_at = time.monotonic()
-                    self._silent_since = self._silent_since or now
-                    raise
-            return self._view
-
-    def silent_seconds(self) -> float:
-        """For how long it has not answered."""
-        return time.monotonic() - self._silent_since if self._silent_since else 0.0
-
-    def forget_view(self) -> None:
-        """The next look is a new one."""
-        with self._lock:
-            self._view = None
-
-    def _looked(self) -> View:
-        taken = time.monotonic()
+    def rows(self) -> dict[int, Row]:
+        """All jobs of this user, by number.  Raises Silent, UserError."""
         done = self.ask('squeue', '--me', '--noheader', '--states=all', '--format=%A|%T|%r|%j')
         if done.returncode:
             raise Silent(said(done) or 'squeue fails')
@@ -158,29 +79,33 @@ class Slurm:
         for line in done.stdout.splitlines():
             number, *rest = line.split('|', 3)
             if number.isdigit() and len(rest) == 3:
-                rows[int(number)] = Row(int(number), *rest)
-        return View(taken, rows, self._since())
+                state, reason, name = rest
+                hopeless = reason if state == 'PENDING' and reason in HOPELESS else ''
+                rows[int(number)] = Row(int(number), state, name, state in ACTIVE, hopeless)
+        return rows
 
-    def _since(self) -> str:
+    def since(self) -> str:
+        """When its controller began, as it says.  Raises Silent, UserError."""
         done = self.ask('scontrol', 'show', 'config')
         found = _BOOT.search(done.stdout)
         if done.returncode or found is None:
             raise Silent(said(done) or 'scontrol fails')
         return found[1]
 
-    def accounted(self, number: int) -> str:
-        """The state in which a job has ended, of which only the accounts know; '' where there are none."""
+    def accounted(self, number: int) -> Row | None:
+        """A job of which only the accounts know; None where there are none."""
         if not self._has_accounts:
-            return ''
+            return None
         try:
             done = self.ask('sacct', '--jobs', str(number), '--allocations', '--noheader', '--parsable2', '--format=State')
         except Silent:
-            return ''
+            return None
         except UserError:  # there is no such program
             self._has_accounts = False
-            return ''
+            return None
         self._has_accounts = done.returncode == 0
-        return done.stdout.split()[0] if self._has_accounts and done.stdout.split() else ''
+        words = done.stdout.split()
+        return Row(number, words[0], '', words[0] in ACTIVE) if self._has_accounts and words else None
 
     # Handing in
 
@@ -221,13 +146,13 @@ def tested(slurm: Slurm, words: Sequence[str]) -> None:
 
 
 def wanted(spec: Mapping[str, Any]) -> list[str]:
-    """Of a job's specification, what it asks of Slurm; what the host's own words ask is in front, and gives way."""
+    """Of what a node is told, what it asks of Slurm; what the host's own words ask is in front, and gives way."""
     words = [str(word) for word in spec.get('submit') or ()]
     if (cpus := math.ceil(float(spec.get('cpus') or 1))) > 1:
         words.append(f'--cpus-per-task={cpus}')
     if memory := int(spec.get('memory_bytes') or 0):
         words.append(f'--mem={math.ceil(memory / (1 << 20)) + OWN_MEGABYTES}M')
-    if gpus := int(spec.get('gpus') or 0):
+    if gpus := int(spec.get('asked_gpus') or 0):
         words.append(f'--gres=gpu:{gpus}')
     if timeout := spec.get('timeout_seconds'):
         words.append(f'--time={math.ceil((float(timeout) + float(spec["grace_seconds"]) + OWN_SECONDS) / 60)}')

@@ -12,6 +12,7 @@ import pytest
 
 from tests.cli.test_hosts import TRAIN, made, pins, started, wait_for
 from tests.servers.ray import Ray, running
+from tests.support.gpus import two_at_a_time
 from tests.support.project import Project
 
 pytestmark = pytest.mark.full
@@ -38,16 +39,7 @@ def test_what_is_made_there_is_what_is_made_here(project: Project, tmp_path: Pat
 
 
 def test_each_stage_gets_gpus_of_its_own(project: Project, tmp_path: Path) -> None:
-    look = f'echo $CUDA_VISIBLE_DEVICES > $MLOPS_STAGE.txt; echo + >> {tmp_path}/now; sleep 2; echo - >> {tmp_path}/now'
-    project.write('pipeline.yaml', 'stages:\n' + ''.join(
-        f'  s{n}: {{cmd: "{look}", outs: [s{n}.txt], host: cluster, resources: {{gpus: 1}}}}\n' for n in range(4)
-    ))
-    project.mlops('run', '-j', '4')
-    assert {project.read(f's{n}.txt') for n in range(4)} == {'0\n', '1\n'}
-    level = [0]
-    for sign in (tmp_path / 'now').read_text().split():
-        level.append(level[-1] + (1 if sign == '+' else -1))
-    assert max(level) == 2
+    two_at_a_time(project, tmp_path)
     project.write('pipeline.yaml', 'stages:\n  s: {cmd: "true", host: cluster, resources: {gpus: 3}}\n')
     refused = project.mlops('run', code=2)
     assert 'Ray does not take it: no node has 1 CPU, 3 GPU' in ' '.join(refused.out.split())
@@ -112,20 +104,19 @@ def test_no_ray_there(project: Project, tmp_path: Path) -> None:
     assert not (project.path / '.mlops/runs').exists()
 
 
-def test_a_ray_that_goes_away_for_good(tmp_path: Path) -> None:
-    """All that it ran went with it: the run says so, and the next one does it anew."""
+def test_a_ray_that_comes_back_without_its_jobs(tmp_path: Path) -> None:
+    """As after its head was restarted: the run that waits for one says so, and the next run does it anew."""
     begun = tmp_path / 'begun'
     project = made(tmp_path / 'one')
-    project.write('train.sh', f'echo x >> {begun}; test -e {begun}.2 || sleep 100; {TRAIN}')
+    project.write('train.sh', f'echo x >> {begun}; test -e {begun}.2 || sleep 600; {TRAIN}')
     with running() as ray:
         project.mlops('hosts', 'add', 'cluster', ray.url(tmp_path / 'far'))
         run = started(project, 'run', '--host', 'cluster')
         wait_for(begun.exists, 60)
-    run.send_signal(signal.SIGINT)  # nobody waits a quarter of an hour
-    run.wait(120)
-    Path(f'{begun}.2').touch()
-    with running() as ray:
-        project.mlops('hosts', 'remove', 'cluster')
-        project.mlops('hosts', 'add', 'cluster', ray.url(tmp_path / 'far'))
+    with running(ray.port):
+        said, _ = run.communicate(timeout=180)
+        assert run.returncode == 4 and 'Ray has no more of it' in ' '.join(said.decode().split())
+        Path(f'{begun}.2').touch()
         project.mlops('run', '--host', 'cluster')
     assert project.read('m.json') == '{"rows": 3}\n'
+    assert begun.read_text() == 'x\nx\n'

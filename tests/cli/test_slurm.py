@@ -14,6 +14,7 @@ import pytest
 from tests.cli.test_hosts import TRAIN, made, pins, started, wait_for
 from tests.servers.slurm import Slurm
 from tests.servers.sshd import Sshd
+from tests.support.gpus import two_at_a_time
 from tests.support.project import Project
 
 
@@ -80,16 +81,7 @@ def test_what_slurm_is_told_of_a_stage(project: Project, tmp_path: Path, slurm: 
 
 
 def test_each_stage_gets_gpus_of_its_own(project: Project, tmp_path: Path) -> None:
-    look = f'echo $CUDA_VISIBLE_DEVICES > $MLOPS_STAGE.txt; echo + >> {tmp_path}/now; sleep 1; echo - >> {tmp_path}/now'
-    project.write('pipeline.yaml', 'stages:\n' + ''.join(
-        f'  s{n}: {{cmd: "{look}", outs: [s{n}.txt], host: cluster, resources: {{gpus: 1}}}}\n' for n in range(4)
-    ))
-    project.mlops('run', '-j', '4')
-    assert {project.read(f's{n}.txt') for n in range(4)} == {'0\n', '1\n'}
-    level = [0]
-    for sign in (tmp_path / 'now').read_text().split():
-        level.append(level[-1] + (1 if sign == '+' else -1))
-    assert max(level) == 2
+    two_at_a_time(project, tmp_path)
     project.write('pipeline.yaml', 'stages:\n  s: {cmd: "true", host: cluster, resources: {gpus: 3}}\n')
     refused = project.mlops('run', code=2)
     assert 'Slurm does not take it: Requested node configuration is not available' in ' '.join(refused.out.split())
@@ -135,7 +127,7 @@ def test_a_run_that_was_killed_finds_its_jobs_again(project: Project, tmp_path: 
         slurm.asked('scontrol', 'update', 'partition=usual', 'state=down')
     run = started(project, 'run')
     try:
-        wait_for(counted.exists if when != 'it waits' else lambda: any((tmp_path / 'far').glob('jobs-v1/*/slurm')))
+        wait_for(counted.exists if when != 'it waits' else lambda: any((tmp_path / 'far').glob('jobs-v1/*/handed')))
         run.kill()
         run.wait()
         if when == 'it is over':
@@ -169,7 +161,7 @@ def test_what_waits_is_taken_out_of_the_queue(project: Project, tmp_path: Path, 
     slurm.asked('scontrol', 'update', 'partition=usual', 'state=down')
     try:
         run = started(project, 'run')
-        wait_for(lambda: any((tmp_path / 'far').glob('jobs-v1/*/slurm')))
+        wait_for(lambda: any((tmp_path / 'far').glob('jobs-v1/*/handed')))
         run.send_signal(signal.SIGINT)
         assert run.wait(60) == 130
         assert not any(state == 'PENDING' for _, state, _ in slurm.jobs())

@@ -99,7 +99,7 @@ def test_what_is_preempted_is_begun_anew(project: Project, tmp_path: Path, slurm
         gate.touch()
         assert run.wait(60) == 0, run.stdout and run.stdout.read().decode()
         told = project.mlops('logs', 'one').out  # a shell may say that it was terminated
-        assert told.startswith('go\n') and told.endswith('\n[mlops: begun anew by Slurm]\ngo\n')
+        assert told.startswith('go\n') and told.endswith('\n[mlops: begun anew by the cluster]\ngo\n')
     assert begun.read_text() == 'x\nx\n' and project.read('o') == '1\n'
 
 
@@ -175,7 +175,7 @@ def test_the_controller_is_gone_for_a_moment_before_it_is_asked(tmp_path: Path, 
     write(project, f'echo x >> {counted}; echo 1 > o')
     run = started(project, 'run')
     wait_for((tmp_path / 'programs/sbatch.once').exists)
-    wait_for(lambda: not list((tmp_path / 'far').glob('jobs-v1/*/slurm')) and run.poll() is None)
+    wait_for(lambda: not list((tmp_path / 'far').glob('jobs-v1/*/handed')) and run.poll() is None)
     os.kill(own.processes['controller'].pid, signal.SIGCONT)
     assert run.wait(120) == 0, run.stdout and run.stdout.read().decode()
     assert counted.read_text() == 'x\n'
@@ -188,7 +188,7 @@ def test_a_controller_that_has_forgotten_everything(tmp_path: Path, own: Slurm) 
     write(project, f'echo x >> {counted}; echo 1 > o')
     own.asked('scontrol', 'update', 'partition=usual', 'state=down')
     run = started(project, 'run')
-    wait_for(lambda: any((tmp_path / 'far').glob('jobs-v1/*/slurm')))
+    wait_for(lambda: any((tmp_path / 'far').glob('jobs-v1/*/handed')))
     own.kill_controller()
     for path in (own.folder / 'controller').iterdir():
         path.unlink() if path.is_file() else shutil.rmtree(path)

@@ -66,8 +66,8 @@ class Ray:
 
 
 @contextmanager
-def running() -> Iterator[Ray]:
-    """Until the end of the block.  Raises pytest.skip."""
+def running(dashboard: int = 0) -> Iterator[Ray]:
+    """Until the end of the block.  ``dashboard``: its port, 0 for any.  Raises pytest.skip."""
     found = program()
     folder = Path(tempfile.mkdtemp(prefix='r', dir='/tmp'))  # its sockets need a short path
     ports = []
@@ -75,6 +75,7 @@ def running() -> Iterator[Ray]:
         with socket.socket() as one:
             one.bind(('127.0.0.1', 0))
             ports.append(one.getsockname()[1])
+    ports[1] = dashboard or ports[1]
     named = ('ray-client-server', 'dashboard-agent-listen', 'dashboard-agent-grpc', 'metrics-export')
     others = [f'--{name}-port={port}' for name, port in zip(named, ports[2:], strict=True)]
     words = [
