@@ -11,6 +11,7 @@ from mlops_cli.plan.model import Blessing, Plan, Reason, Rival, Step, Surroundin
 if TYPE_CHECKING:
     from mlops_cli.cli.standing import Working
     from mlops_cli.cli.uncommitted import Uncommitted
+    from mlops_cli.run.choosing import Told
     from mlops_cli.run.expense import Outlay
     from mlops_cli.run.report import Report, Settled
 
@@ -80,10 +81,14 @@ def step_document(step: Step, cost: dict[str, Any] | None = None) -> dict[str, A
 
 
 def plan_document(
-    plan: Plan, command: str, hosts: Mapping[str, Sequence[str]] | None = None, outlay: Outlay | None = None
+    plan: Plan,
+    command: str,
+    hosts: Mapping[str, Sequence[str]] | None = None,
+    outlay: Outlay | None = None,
+    choices: Sequence[Told] = (),
 ) -> dict[str, Any]:
     """``hosts``: by name, the stages that would run there; None where that is not asked.  ``outlay``: what it is expected to
-    cost."""
+    cost.  ``choices``: of hosts, for stages that may run on any."""
     found: dict[str, Any] = {'schema': f'mlops/{command}/v1', 'pipeline': plan.pipeline}
     if outlay is None:
         found['stages'] = [step_document(step) for step in plan.steps]
@@ -96,6 +101,16 @@ def plan_document(
         found['cost'] = expense_document(expense)
         found['budgets'] = budget_documents(outlay)
         found['over_budget'] = [*outlay.exceeded]
+    if choices:
+        found['choices'] = [
+            {
+                'stages': [*one.stages],
+                'host': one.choice.host or None,
+                'why': one.choice.why,
+                'others': [{'host': name, 'why': why} for name, why in one.choice.others],
+            }
+            for one in choices
+        ]
     return found if hosts is None else {**found, 'hosts': {name: [*stages] for name, stages in hosts.items()}}
 
 

@@ -46,6 +46,7 @@ CRASHES = '.mlops/local/crashes'
 TRUST = '.mlops/local/trust.json'
 REMOTES = '.mlops/local/remotes'  # indexes of packs, a folder for each remote
 IMPORTS = '.mlops/local/imports'  # of folders elsewhere: which file had which content, a file for each
+HOSTS = '.mlops/local/hosts'  # what each said of itself when it was last seen, a file for each
 STATISTICS = '.mlops/local/statistics'
 
 

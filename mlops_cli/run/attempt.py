@@ -25,7 +25,6 @@ from mlops_cli.run import aside, checkpoint, folder
 from mlops_cli.run.capacity import Grant
 from mlops_cli.run.logs import log_path
 from mlops_cli.run.place import check_room, place
-from mlops_cli.run.request import host_of
 from mlops_cli.run.session import Session
 
 SHELL = ('/bin/sh', '-e', '-c')
@@ -86,7 +85,7 @@ def begin(session: Session, step: Step, draft: Draft, inputs: Mapping[str, Objec
     identity = attempt_id(session.run, stage.name, number)
     log = log_path(session.run, stage.name, number)
     session.logs.prepare()
-    host = host_of(stage, session.host)
+    host = session.routes.of(stage)
     isolated = bool(host) or session.trial or (session.isolate or stage.isolate) == 'folder'
     own = f'{layout.WORK}/{identity}/project' if isolated else ''
     if not session.trial:

@@ -16,7 +16,7 @@ from mlops_cli.records.runs import Run, Runs
 from mlops_cli.run.accounting import place_of
 from mlops_cli.run.expense import Expense, Outlay, Standing, expense
 from mlops_cli.run.report import Settled
-from mlops_cli.run.request import Request, host_of
+from mlops_cli.run.request import Request, Routes
 from mlops_cli.run.session import Session
 from mlops_cli.run.workbench import Workbench
 from mlops_cli.usage.cost import Work, added, costs
@@ -74,10 +74,10 @@ def exceeded(found: Sequence[Standing], planned: Expense | None) -> list[str]:
     return told
 
 
-def refuse(bench: Workbench, plan: Plan, request: Request, now: float) -> None:
+def refuse(bench: Workbench, plan: Plan, request: Request, routes: Routes, now: float) -> None:
     """Raises UserError (exit 5) where what is to run would go beyond a budget."""
     jobs = request.jobs or bench.config.jobs or os.cpu_count() or 1
-    planned = expense(bench, plan, request.host, jobs, request.executor, now)
+    planned = expense(bench, plan, routes, jobs, request.executor, now)
     if told := exceeded(standings(bench, now), planned):
         raise UserError(told[0], hint=HINT, exit_code=ExitCode.REFUSED)
 
@@ -89,10 +89,10 @@ def outlay(bench: Workbench, planned: Expense, now: float, allowed: bool) -> Out
 
 
 class Guard:
-    """Adds up what a run costs as its stages end.  ``asked``: the host for all stages, or ''."""
+    """Adds up what a run costs as its stages end."""
 
-    def __init__(self, bench: Workbench, session: Session, asked: str) -> None:
-        self._bench, self._session, self._asked = bench, session, asked
+    def __init__(self, bench: Workbench, session: Session) -> None:
+        self._bench, self._session = bench, session
         self._began = session.now()
         self._book = book_of(bench.config)
         self._standings = standings(bench, self._began)
@@ -118,7 +118,7 @@ class Guard:
 
     def _work(self, settled: Settled) -> Work:
         stage = self._bench.pipeline.stages[settled.stage]
-        host, gpus, model = place_of(self._session, stage, host_of(stage, self._asked))
+        host, gpus, model = place_of(self._session, stage, self._session.routes.of(stage))
         tally = self._session.tallies.get(settled.stage)
         cpu, memory = settled.usage.get('cpu_seconds'), settled.usage.get('memory_peak_bytes')
         return Work(

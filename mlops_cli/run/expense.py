@@ -15,7 +15,7 @@ from mlops_cli.plan.forecast import makespan
 from mlops_cli.plan.model import Estimate, Plan, Step, Verdict
 from mlops_cli.records.costs import book_of, works
 from mlops_cli.run.machine import card_models
-from mlops_cli.run.request import host_of
+from mlops_cli.run.request import Routes
 from mlops_cli.run.workbench import Workbench
 from mlops_cli.usage.cost import Cost, Work, added, costs
 from mlops_cli.usage.prices import Book, Place
@@ -69,9 +69,9 @@ class Outlay:
 
 
 def expense(
-    bench: Workbench, plan: Plan, asked: str, jobs: int, executor: str = '', now: float | None = None
+    bench: Workbench, plan: Plan, routes: Routes, jobs: int, executor: str = '', now: float | None = None
 ) -> Expense | None:
-    """``asked``: the host for all stages, or ''.  None where nobody says what anything costs."""
+    """None where nobody says what anything costs."""
     if not bench.config.prices and not bench.config.budgets:
         return None
     book, day = book_of(bench.config), iso(time.time() if now is None else now)[:10]
@@ -79,7 +79,7 @@ def expense(
     past = _past(bench, {step.stage for step in open_})
     machine = os.uname().nodename
     places = {
-        step.stage: _place(bench.pipeline.stages[step.stage], asked, executor, machine, past.get(step.stage, ()))
+        step.stage: _place(bench.pipeline.stages[step.stage], routes, executor, machine, past.get(step.stage, ()))
         for step in open_
     }
 
@@ -121,9 +121,9 @@ def _past(bench: Workbench, wanted: Iterable[str]) -> dict[str, list[Work]]:
     return {name: many[:REMEMBERED] for name, many in found.items()}
 
 
-def _place(stage: Stage, asked: str, executor: str, machine: str, past: Sequence[Work]) -> Place:
+def _place(stage: Stage, routes: Routes, executor: str, machine: str, past: Sequence[Work]) -> Place:
     """Where it will run; of which kind the GPUs of a host are, its last run there says."""
-    host, gpus = host_of(stage, asked) or executor, stage.resources.gpus
+    host, gpus = routes.of(stage) or executor, stage.resources.gpus
     if not gpus:
         return Place(machine, host)
     if host:

@@ -15,7 +15,7 @@ from mlops_cli.executors.base import Executor, Handle
 from mlops_cli.pipeline.spec import Stage
 from mlops_cli.plan.model import Plan
 from mlops_cli.run.capacity import Machine, tokens_lacking
-from mlops_cli.run.request import LOCAL, by_host, host_of
+from mlops_cli.run.request import ANY, LOCAL, Routes, by_host, going_anywhere
 from mlops_cli.run.workbench import Workbench
 
 if TYPE_CHECKING:
@@ -26,8 +26,13 @@ CLUSTERS = {'slurm': 'Slurm', 'ray': 'Ray'}  # under which key of its facts a cl
 TURN = 0.05  # seconds that one of several executors is waited for
 
 
-def refusal(stage: Stage, host: str, machine: Machine) -> UserError | None:
-    """Why a stage cannot run on another machine, if so.  ``machine``: this one, which hands the tokens out."""
+def refusal(stage: Stage, host: str, machine: Machine, routes: Routes) -> UserError | None:
+    """Why a stage cannot run on another machine, if so.  ``host``: as routes has it; ``machine``: this one, which hands the
+    tokens out."""
+    if host == ANY:
+        from mlops_cli.run.anywhere import refusal_of_all
+
+        return refusal_of_all(stage, routes)
     if stage.environment:
         return UserError(
             f'stage {stage.name} has environment, which hosts cannot make yet, and is to run on {host}',
@@ -51,7 +56,7 @@ def known(bench: Workbench, name: str) -> Host:
 def opened(bench: Workbench, name: str) -> Ssh:
     """The executor of a host, connected.  Raises UserError for one that nobody knows or has confirmed, Unreachable."""
     from mlops_cli.executors.ssh import Ssh
-    from mlops_cli.records import trust
+    from mlops_cli.records import sightings, trust
     from mlops_cli.records.config import HOSTS, load_settings
 
     host = known(bench, name)
@@ -65,26 +70,67 @@ def opened(bench: Workbench, name: str) -> Ssh:
         )
     made = Ssh(name, host.place, bench.store, python=host.python, path=host.path, submit=host.words)
     try:
-        made.facts()
+        sightings.keep(bench.root, name, host.url, made.facts(), time.time())
     except BaseException:
         made.close()
         raise
     return made
 
 
-def routed(here: Executor, bench: Workbench, plan: Plan, asked: str) -> Executor:
+def acquaint(bench: Workbench, plan: Plan, routes: Routes) -> None:
+    """Where stages may run on any host: those of which nothing is known here are asked what they have.  Who does not answer is
+    left out.  Raises UserError."""
+    if not going_anywhere(bench, plan, routes):
+        return
+    if names := routes.chooser.unseen:
+        from mlops_cli.store.bucket import Unreachable
+
+        failed = {}
+        for name in names:
+            try:
+                opened(bench, name).close()
+            except Unreachable as error:
+                failed[name] = error.problem
+        routes.chooser.look_again()
+        for name, problem in failed.items():
+            routes.chooser.avoid(name, f'does not answer: {problem}')
+
+
+def routed(here: Executor, bench: Workbench, plan: Plan, routes: Routes, keep_going: bool) -> Executor:
     """An executor for all stages of a plan.  The hosts of those that are to run are connected, so that one which cannot be
-    is told before anything is touched.  Raises UserError, Unreachable."""
-    if not any(host_of(bench.pipeline.stages[step.stage], asked) for step in plan.steps):
+    is told before anything is touched.  ``keep_going``: stages for which there is none fail in their turn.  Raises UserError,
+    Unreachable."""
+    if not any(routes.named(bench.pipeline.stages[step.stage]) for step in plan.steps):
         return here
     found = Routed(here, partial(opened, bench))
     try:
-        for name in by_host(bench, plan, asked):
-            found.reach(name)
+        while not _all_reached(found, bench, plan, routes, keep_going):
+            pass
     except BaseException:
         found.close()
         raise
     return found
+
+
+def _all_reached(found: Routed, bench: Workbench, plan: Plan, routes: Routes, keep_going: bool) -> bool:
+    """False where a host does not answer that nobody asked for by name: another one is to be chosen."""
+    from mlops_cli.store.bucket import Unreachable
+
+    for name, stages in by_host(bench, plan, routes).items():
+        if name == ANY:
+            if keep_going:
+                continue
+            from mlops_cli.run.anywhere import refusal_of_all
+
+            raise refusal_of_all(bench.pipeline.stages[stages[0]], routes)
+        try:
+            found.reach(name)
+        except Unreachable as error:
+            if any(routes.named(bench.pipeline.stages[stage]) == name for stage in stages):
+                raise
+            routes.chooser.avoid(name, f'does not answer: {error.problem}')
+            return False
+    return True
 
 
 class Routed:
@@ -150,14 +196,28 @@ class Routed:
         return found
 
 
-def told_of(executor: Executor, bench: Workbench, plan: Plan, asked: str) -> Iterable[str]:
+def told_of(executor: Executor, bench: Workbench, plan: Plan, routes: Routes) -> Iterable[str]:
     """A line for each host: which stages go there, and what it is."""
     from mlops_cli.core.units import plural
 
     if isinstance(executor, Routed):
-        for name, stages in by_host(bench, plan, asked).items():
+        for name, stages in by_host(bench, plan, routes).items():
+            if name == ANY:
+                continue
             names = plural(len(stages), 'stage') if len(stages) > 3 else ', '.join(stages)
             yield f'{names}: on {name} ({summary(executor.reach(name).facts())})'
+        if going_anywhere(bench, plan, routes):
+            yield from _chosen(bench, plan, routes)
+
+
+def _chosen(bench: Workbench, plan: Plan, routes: Routes) -> Iterable[str]:
+    from mlops_cli.core.units import plural
+    from mlops_cli.run.anywhere import chosen_hosts
+
+    for one in chosen_hosts(bench, plan, routes):
+        if one.choice.host and one.choice.others:
+            names = plural(len(one.stages), 'stage') if len(one.stages) > 3 else ', '.join(one.stages)
+            yield f'{names}: {one.choice.host} was chosen: {one.choice.sentence}'
 
 
 def summary(facts: Mapping[str, Any]) -> str:

@@ -30,8 +30,8 @@ from mlops_cli.records.runs import VALUE_BYTES, Run, StageRun
 from mlops_cli.run.capacity import Capacity, Machine, refusal
 from mlops_cli.run.causes import advice
 from mlops_cli.run.heal import begin_writing, heal_meanwhile
+from mlops_cli.run.hosts import acquaint, routed, told_of
 from mlops_cli.run.hosts import refusal as refused_there
-from mlops_cli.run.hosts import routed, told_of
 from mlops_cli.run.machine import available_for, desk
 from mlops_cli.run.outlook import Outlook, look
 from mlops_cli.run.person import who
@@ -40,7 +40,7 @@ from mlops_cli.run.remarks import remarks
 from mlops_cli.run.report import Report as Report
 from mlops_cli.run.report import Settled, stopped_code
 from mlops_cli.run.request import Request as Request
-from mlops_cli.run.request import by_host, host_of
+from mlops_cli.run.request import Routes, by_host
 from mlops_cli.run.request import chosen as chosen
 from mlops_cli.run.request import wishes_of as wishes_of
 from mlops_cli.run.states import State
@@ -82,6 +82,7 @@ class Around:
     interrupted: Callable[[], int]
     stopped_by: Callable[[], int]
     detached: bool
+    routes: Routes
 
 
 def execute(
@@ -107,7 +108,7 @@ def execute(
         if interrupted():
             raise _stopped(stopped_by())
 
-    around = Around(emit, now, clock, random_bytes, interrupted, stopped_by, detached)
+    around = Around(emit, now, clock, random_bytes, interrupted, stopped_by, detached, Routes(bench, request.host))
     with begin_writing(bench, emit, lambda: who(bench.root.path), os.uname().nodename, go_on=go_on) as key_locks:
         return _execute(bench, request, key_locks, around)
 
@@ -115,12 +116,13 @@ def execute(
 def _execute(bench: Workbench, request: Request, key_locks: LockFile, around: Around) -> Report:
     started, began = around.now(), around.clock()
     outlook = look(bench, chosen(bench, request), wishes_of(bench, request))
-    available = available_for(bench, outlook.plan, request.host, request.keep_going)
-    _refuse(bench, outlook.plan, request, available)
+    available = available_for(bench, outlook.plan, around.routes, request.keep_going)
+    acquaint(bench, outlook.plan, around.routes)
+    _refuse(bench, outlook.plan, request, around.routes, available)
     if bench.config.budgets and not request.over_budget:
         from mlops_cli.run.budget import refuse
 
-        refuse(bench, outlook.plan, request, around.now())
+        refuse(bench, outlook.plan, request, around.routes, around.now())
     if all(step.verdict is Verdict.FRESH for step in outlook.plan.steps):
         if not request.lookup:
             around.emit(Note(NOT_LOOKED_UP))
@@ -132,7 +134,7 @@ def _execute(bench: Workbench, request: Request, key_locks: LockFile, around: Ar
         raise _stopped(around.stopped_by())
     local = executors.create(request.executor or executors.LOCAL, bench.root.full(layout.LOCAL))
     # What cannot be reached is told before anything is touched.
-    with closing(routed(local, bench, outlook.plan, request.host)) as executor:
+    with closing(routed(local, bench, outlook.plan, around.routes, request.keep_going)) as executor:
         return _carried_out(bench, request, outlook, available, executor, key_locks, around, started, began)
 
 
@@ -158,11 +160,11 @@ def _carried_out(
         Recorder(bench.root, identity, about, around.emit, around.now) as recorder,
     ):
         journal.append(_beginning(bench, outlook.plan, identity, started, command))
-        session = open_session(bench, identity, journal, request, key_locks, recorder.emit, around.now, executor)
+        session = open_session(bench, identity, journal, request, key_locks, recorder.emit, around, executor)
         try:
-            recorder.emit(_announcement(bench, outlook.plan, identity, jobs, request.host, available))
+            recorder.emit(_announcement(bench, outlook.plan, identity, jobs, around.routes, available))
             _tell_of_data(bench, recorder.emit)
-            for line in told_of(executor, bench, outlook.plan, request.host):
+            for line in told_of(executor, bench, outlook.plan, around.routes):
                 recorder.emit(Note(line))
             capacity = Capacity(jobs, available, partial(desk, bench, available))
             scheduler = _scheduler(session, bench, outlook, request, capacity, around.interrupted)
@@ -229,10 +231,10 @@ def _tell_of_data(bench: Workbench, emit: Callable[[Event], None]) -> None:
             )
 
 
-def _announcement(bench: Workbench, plan: Plan, identity: str, jobs: int, host: str, available: Machine) -> RunStarted:
+def _announcement(bench: Workbench, plan: Plan, identity: str, jobs: int, routes: Routes, available: Machine) -> RunStarted:
     stale = [step for step in plan.steps if step.verdict is not Verdict.FRESH]
     low, high = forecast(plan, jobs)
-    elsewhere = by_host(bench, plan, host)
+    elsewhere = by_host(bench, plan, routes)
     running = sum(step.verdict in (Verdict.RUN, Verdict.MAYBE) for step in stale)
     return RunStarted(
         identity,
@@ -263,7 +265,7 @@ def _held(bench: Workbench, steps: Iterable[Step]) -> Iterable[tuple[str, Object
                 yield output.path, ref
 
 
-def _refuse(bench: Workbench, plan: Plan, request: Request, available: Machine) -> None:
+def _refuse(bench: Workbench, plan: Plan, request: Request, routes: Routes, available: Machine) -> None:
     """What can be known to fail is told before anything runs; with ``keep_going`` it fails in its turn, beside the others.
 
     A stage whose outputs may come from the cache, or turn out to be right, is not known to fail."""
@@ -273,8 +275,8 @@ def _refuse(bench: Workbench, plan: Plan, request: Request, available: Machine) 
     for step in plan.steps:
         stage = bench.pipeline.stages[step.stage]
         runs = step.verdict is Verdict.RUN or (step.verdict is Verdict.MAYBE and step.certain)
-        host = host_of(stage, request.host)
-        if runs and (error := refused_there(stage, host, available) if host else refusal(stage, available)):
+        host = routes.of(stage)
+        if runs and (error := refused_there(stage, host, available, routes) if host else refusal(stage, available)):
             errors.append(error)
         if step.verdict is Verdict.BLOCKED:
             errors += [
@@ -296,7 +298,7 @@ def open_session(
     request: Request,
     key_locks: LockFile,
     emit: Callable[[Event], None],
-    now: Callable[[], float],
+    around: Around,
     executor: Executor,
 ) -> Session:
     import shlex
@@ -318,9 +320,10 @@ def open_session(
         key_locks,
         executor,
         emit,
-        now,
+        around.now,
         bench.environ,
         bench.redact,
+        around.routes,
         {
             'run': identity,
             'who': who(bench.root.path),
@@ -330,7 +333,6 @@ def open_session(
         },
         bench.overlay,
         isolate=request.isolate,
-        host=request.host,
         adopts=request.lookup,
         heal=lambda: heal_meanwhile(bench, emit, lambda: who(bench.root.path), os.uname().nodename),
     )
@@ -355,7 +357,7 @@ def _scheduler(
     if bench.config.budgets and not request.over_budget:
         from mlops_cli.run.budget import Guard
 
-        unaffordable = Guard(bench, session, request.host).unaffordable
+        unaffordable = Guard(bench, session).unaffordable
     options = Options(request.keep_going, interrupted, request.lock_timeout, unaffordable)
     return Scheduler(
         session, outlook.plan, bench.drafts, outlook.facts, outlook.wishes, capacity, Claims(session), options
@@ -398,7 +400,7 @@ def _record(
         _versions(),
         fresh_stages=tuple(_fresh(settled, steps)),
         values=_values(bench, [name for name, one in settled.items() if one.state is not State.SKIPPED]),
-        account=_account(bench, session, rows, request),
+        account=_account(bench, session, rows),
     )
     record = ''
     if any(one.state not in (State.FRESH, State.SKIPPED) for one in settled.values()):
@@ -424,9 +426,9 @@ def _costs(bench: Workbench, run: Run) -> dict[str, Cost]:
     return {one.name: cost for one, cost in found if cost is not None}
 
 
-def _account(bench: Workbench, session: Session, rows: Sequence[StageRun], request: Request) -> Account | None:
+def _account(bench: Workbench, session: Session, rows: Sequence[StageRun]) -> Account | None:
     """What follows from the pipeline alone is not known of a stage on this machine without GPUs: most runs need no account."""
-    stages = [(stage, host_of(stage, request.host)) for row in rows for stage in (bench.pipeline.stages[row.name],)]
+    stages = [(stage, session.routes.of(stage)) for row in rows for stage in (bench.pipeline.stages[row.name],)]
     if not (session.tallies or session.origin.get('executor') or any(host or one.resources.gpus for one, host in stages)):
         return None
     from mlops_cli.run.accounting import account_of

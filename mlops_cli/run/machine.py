@@ -12,7 +12,7 @@ from mlops_cli.core.classes import replace
 from mlops_cli.core.errors import UserError
 from mlops_cli.plan.model import Plan, Verdict
 from mlops_cli.run.capacity import Machine
-from mlops_cli.run.request import host_of
+from mlops_cli.run.request import Routes
 from mlops_cli.run.workbench import Workbench
 
 if TYPE_CHECKING:
@@ -48,11 +48,11 @@ def machine(tokens: Mapping[str, int], environ: Mapping[str, str] = os.environ, 
     )
 
 
-def available_for(bench: Workbench, plan: Plan, host: str, keep_going: bool) -> Machine:
-    """What this machine has; its GPUs are asked for where a stage that may run here asks for some.  ``host``: of all stages, or
-    ''.  Raises UserError where the driver is not well, unless stages that need it are to fail in their turn."""
+def available_for(bench: Workbench, plan: Plan, routes: Routes, keep_going: bool) -> Machine:
+    """What this machine has; its GPUs are asked for where a stage that may run here asks for some.  Raises UserError where the
+    driver is not well, unless stages that need it are to fail in their turn."""
     stages = (bench.pipeline.stages[step.stage] for step in plan.steps if step.verdict is not Verdict.FRESH)
-    gpus = any(stage.resources.gpus and not host_of(stage, host) for stage in stages)
+    gpus = any(stage.resources.gpus and not routes.named(stage) for stage in stages)
     try:
         return machine(bench.config.tokens, gpus=gpus)
     except UserError:

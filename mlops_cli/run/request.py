@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from functools import cached_property
+from typing import TYPE_CHECKING
+
 from mlops_cli.core.classes import dataclass
 from mlops_cli.pipeline.spec import Stage
 from mlops_cli.plan.facts import Wishes
@@ -9,7 +12,11 @@ from mlops_cli.plan.model import Plan, Verdict
 from mlops_cli.plan.select import select
 from mlops_cli.run.workbench import Workbench
 
+if TYPE_CHECKING:  # and needed where a stage may run on any host
+    from mlops_cli.run.choosing import Chooser
+
 LOCAL = 'local'  # as the name of a host: this machine
+ANY = 'any'  # the same: the cheapest of the settings that has what the stage asks for
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,17 +50,40 @@ def wishes_of(bench: Workbench, request: Request) -> Wishes:
     return Wishes(frozenset(named) if request.force else frozenset(), request.lookup, bool(bench.overlay))
 
 
-def host_of(stage: Stage, asked: str) -> str:
-    """The name of the host that a stage goes to; '' for this machine.  ``asked``: for all stages of the run, or ''."""
-    name = asked or stage.host
-    return '' if name == LOCAL else name
+class Routes:
+    """Where the stages of a run go.  ``asked``: for all of them, '' as each says."""
+
+    def __init__(self, bench: Workbench, asked: str = '') -> None:
+        self._bench, self.asked = bench, asked
+
+    def named(self, stage: Stage) -> str:
+        """What it is told, which may be ANY."""
+        name = self.asked or stage.host
+        return '' if name == LOCAL else name
+
+    def of(self, stage: Stage) -> str:
+        """The name of the host that a stage goes to; '' for this machine, ANY where none has what it asks for."""
+        name = self.named(stage)
+        return name if name != ANY else self.chooser.choice(stage).host or ANY
+
+    @cached_property
+    def chooser(self) -> Chooser:
+        from mlops_cli.run.choosing import Chooser
+
+        return Chooser(self._bench)
 
 
-def by_host(bench: Workbench, plan: Plan, asked: str) -> dict[str, list[str]]:
+def going_anywhere(bench: Workbench, plan: Plan, routes: Routes) -> list[Stage]:
+    """The stages that are to run on any host, as far as the plan can tell."""
+    stages = [bench.pipeline.stages[step.stage] for step in plan.steps if step.verdict in (Verdict.RUN, Verdict.MAYBE)]
+    return [stage for stage in stages if routes.named(stage) == ANY]
+
+
+def by_host(bench: Workbench, plan: Plan, routes: Routes) -> dict[str, list[str]]:
     """Host -> the stages that are to run on it, as far as the plan can tell."""
     found: dict[str, list[str]] = {}
     for step in plan.steps:
-        name = host_of(bench.pipeline.stages[step.stage], asked)
+        name = routes.of(bench.pipeline.stages[step.stage])
         if name and step.verdict in (Verdict.RUN, Verdict.MAYBE):
             found.setdefault(name, []).append(step.stage)
     return found

@@ -32,7 +32,6 @@ from mlops_cli.run.place import place
 from mlops_cli.run.placed import remember
 from mlops_cli.run.progress import Watch
 from mlops_cli.run.report import Settled
-from mlops_cli.run.request import host_of
 from mlops_cli.run.session import Session
 from mlops_cli.run.settle import Taken, Unwanted, bring, outputs_size, settle, take_in
 from mlops_cli.run.states import State
@@ -206,8 +205,9 @@ class Scheduler:
             self._queue(name)
 
     def _refusal(self, stage: Stage) -> UserError | None:
-        host = host_of(stage, self.session.host)
-        return refused_there(stage, host, self.capacity.machine) if host else refusal(stage, self.capacity.machine)
+        host = self.session.routes.of(stage)
+        here = self.capacity.machine
+        return refused_there(stage, host, here, self.session.routes) if host else refusal(stage, here)
 
     def _planned(self, progress: Progress) -> Step | None:
         """What the plan says where it still holds: of a stage that is fresh, as are all before it, since nothing was waited
@@ -258,7 +258,7 @@ class Scheduler:
         assert step is not None
         runs = step.verdict is Verdict.RUN
         stage = progress.draft.stage
-        grant = self.capacity.take(stage, elsewhere=bool(host_of(stage, self.session.host))) if runs else None
+        grant = self.capacity.take(stage, elsewhere=bool(self.session.routes.named(stage))) if runs else None
         if runs and grant is None:
             if self.capacity.short_of_gpus:
                 self._tell_waiting(progress, 'another run or program, which has the GPUs')

@@ -32,13 +32,14 @@ from mlops_cli.store.results import Results
 
 if TYPE_CHECKING:
     from mlops_cli.records.accounts import Tally
+    from mlops_cli.run.request import Routes
 
 
 @dataclass(frozen=True)
 class Session:
     """``run``: the id.  ``overlay``: (file, key) -> value of a trial, which leaves the workspace alone.
-    ``isolate``, ``host``: override the stages' own, unless empty.  ``adopts``: what another run has
-    begun on a host counts.  ``now``: seconds since 1970.  ``environ``: what stages inherit.
+    ``isolate``: overrides the stages' own, unless empty.  ``adopts``: what another run has begun on a host counts.
+    ``routes``: where stages go.  ``now``: seconds since 1970.  ``environ``: what stages inherit.
     ``redact``: takes secrets out of a text.  ``trees``: files -> the tree of them that is stored already.
     ``tallies``: stage -> what there is to say of it so that its cost can be told (accounting.py)."""
 
@@ -59,10 +60,10 @@ class Session:
     now: Callable[[], float]
     environ: Mapping[str, str]
     redact: Callable[[str], str]
+    routes: Routes
     origin: Mapping[str, Any] = field(default_factory=dict)
     overlay: Mapping[tuple[str, str], Any] = field(default_factory=dict)
     isolate: str = ''
-    host: str = ''
     adopts: bool = True
     lock: threading.Lock = field(default_factory=threading.Lock)
     trees: dict[tuple[tuple[str, ObjectRef], ...], ObjectRef] = field(default_factory=dict)

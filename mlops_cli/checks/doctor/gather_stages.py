@@ -18,7 +18,7 @@ from mlops_cli.pipeline.spec import Stage
 from mlops_cli.run.capacity import Machine, refusal
 from mlops_cli.run.hosts import refusal as refused_there
 from mlops_cli.run.machine import machine
-from mlops_cli.run.request import host_of
+from mlops_cli.run.request import Routes
 from mlops_cli.run.workbench import Workbench
 
 POINTER = b'version https://git-lfs.github.com/spec/'
@@ -41,14 +41,15 @@ _NAMES_NOTHING = _SHELL | {'mkdir', 'rm', 'rmdir', 'ls', 'touch'}
 
 def look(bench: Workbench, now: float) -> tuple[StageFacts, ...]:
     """Raises UserError where an input cannot be read."""
-    here = _here(bench)
+    routes = Routes(bench)
+    here = _here(bench, routes)
     order, nested, lacking = bench.order[:STAGES_LIMIT], _nested(bench), _unmeasured(here)
-    return tuple(_one(bench, bench.drafts[name], now, here, lacking, nested) for name in order)
+    return tuple(_one(bench, bench.drafts[name], now, routes, here, lacking, nested) for name in order)
 
 
-def _here(bench: Workbench) -> Machine:
+def _here(bench: Workbench, routes: Routes) -> Machine:
     stages = (bench.pipeline.stages[name] for name in bench.order)
-    gpus = any(stage.resources.gpus and not host_of(stage, '') for stage in stages)
+    gpus = any(stage.resources.gpus and not routes.named(stage) for stage in stages)
     try:
         return machine(bench.config.tokens, bench.environ, gpus=gpus)
     except UserError:  # told by a run that needs one
@@ -68,16 +69,22 @@ def _unmeasured(here: Machine) -> str:
 
 
 def _one(
-    bench: Workbench, draft: Draft, now: float, here: Machine, lacking: str, nested: Mapping[str, list[tuple[str, str]]]
+    bench: Workbench,
+    draft: Draft,
+    now: float,
+    routes: Routes,
+    here: Machine,
+    lacking: str,
+    nested: Mapping[str, list[tuple[str, str]]],
 ) -> StageFacts:
     stage = draft.stage
-    host = host_of(stage, '')
+    host = routes.of(stage)
     environ = variables(stage.environment, bench.root.path, bench.environ)
     return StageFacts(
         stage.name,
         str(stage.places.get('cmd', stage.where)),
         draft.unknown,
-        refused_there(stage, host, here) if host else refusal(stage, here),
+        refused_there(stage, host, here, routes) if host else refusal(stage, here),
         lacking if stage.resources.gpus and not host else '',
         _missing_program(bench, stage, environ),
         tuple(_named_folders(bench, draft)),

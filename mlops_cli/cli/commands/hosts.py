@@ -10,6 +10,7 @@ from typing import Annotated, Any
 from mlops_cli.cli import exits, options
 from mlops_cli.cli.console import Line, one_line, out, out_lines, print_json
 from mlops_cli.cli.folder import Folder
+from mlops_cli.cli.screens.hosts import Listed, list_document, list_lines
 from mlops_cli.cli.setting_files import file_for, write_setting
 from mlops_cli.cli.trusting import require_confirmed
 from mlops_cli.cli.wiring import open_project
@@ -17,9 +18,12 @@ from mlops_cli.core.errors import ExitCode, UserError
 from mlops_cli.core.near import did_you_mean
 from mlops_cli.core.units import plural, show_size
 from mlops_cli.fsio.paths import Root
-from mlops_cli.records import trust
-from mlops_cli.records.config import Setting, load_origins, load_settings
+from mlops_cli.records import sightings, trust
+from mlops_cli.records.config import Setting, load_config, load_origins, load_settings
+from mlops_cli.records.costs import book_of
 from mlops_cli.records.destinations import Host, check_name, read_host
+from mlops_cli.run.request import ANY, LOCAL
+from mlops_cli.usage.prices import Book
 
 app = Folder('Machines that stages may run on: list (also without a command), add, check, remove.', helps=False)
 
@@ -50,8 +54,8 @@ def add(
     try:
         found = read_host(given)
         check_name(name)
-        if name == 'local':
-            raise ValueError('is what this machine is called')
+        if name in (LOCAL, ANY):
+            raise ValueError('is what this machine is called' if name == LOCAL else 'means any host')
     except ValueError as error:
         raise UserError(f'{name} {error}', hint='such as mlops hosts add gpu1 ssh://user@host') from error
     with Root(open_project().folder) as root:
@@ -78,29 +82,21 @@ def add(
 
 @app.command('list', epilog=exits.line(ExitCode.REFUSED))
 def list_hosts(json: options.Json = False) -> int:
-    """Which hosts there are, where each is written, and whether it may be used from this clone.  Connects to nothing.
+    """Which hosts there are, what each had when it was last seen, and what it costs.  Connects to nothing.
 
     Example:  mlops hosts list
     """
     with Root(open_project().folder) as root:
-        rows = [_row(root, setting) for setting in _settings(root)]
+        found = [_listed(root, setting) for setting in _settings(root)]
+        book = book_of(load_config(root, os.environ)) if found else Book()
+    now = time.time()
     if json:
-        print_json({'schema': 'mlops/hosts-list/v1', 'rows': rows})
+        print_json({'schema': 'mlops/hosts-list/v1', 'rows': [list_document(one, book, now) for one in found]})
         return 0
-    if not rows:
+    if not found:
         out('No hosts. To add one: mlops hosts add gpu1 ssh://user@host')
         return 0
-    longest = max(len(row['name']) for row in rows)
-    out_lines(
-        [
-            Line(
-                f'  {row["name"]:<{longest}}  {one_line(row["url"])}  ({row["file"]}'
-                + ('' if row['confirmed'] else f'; not confirmed yet: mlops config confirm hosts.{row["name"]}')
-                + ')'
-            )
-            for row in rows
-        ]
-    )
+    out_lines(list_lines(found, book, now))
     return 0
 
 
@@ -111,15 +107,10 @@ def _settings(root: Root) -> list[Setting]:
     return [found[0] for name, found in sorted(load_origins(root, os.environ).items()) if name.startswith('hosts.')]
 
 
-def _row(root: Root, setting: Setting) -> dict[str, Any]:
-    host: Host = setting.value
-    return {
-        'name': setting.name.partition('.')[2],
-        'url': host.url,
-        'desc': host.desc,
-        'file': setting.source,
-        'confirmed': not trust.needs_confirmation(root, setting),
-    }
+def _listed(root: Root, setting: Setting) -> Listed:
+    name, host = setting.name.partition('.')[2], setting.value
+    confirmed = not trust.needs_confirmation(root, setting)
+    return Listed(name, host.url, host.desc, setting.source, confirmed, sightings.last(root, name, host.url))
 
 
 @app.command('check', epilog=exits.line(ExitCode.UNREACHABLE, ExitCode.REFUSED))
@@ -170,6 +161,7 @@ def _checked(root: Root, name: str, setting: Setting) -> dict[str, Any]:
     except Unreachable as error:
         return row | {'problem': error.problem, 'hint': error.hint or ''}
     seconds = round(time.monotonic() - began, 3)
+    sightings.keep(root, name, host.url, facts, time.time())
     return row | {'usable': True, 'seconds': seconds, 'facts': {key: facts.get(key) for key in FACTS}}
 
 
@@ -209,6 +201,7 @@ def remove(name: Name, json: options.Json = False) -> int:
         if found is None:
             raise UserError(f'there is no host {name!r}', hint='mlops hosts list')
         write_setting(root, found.source, found.came_by_git, ('hosts', name), None)
+        sightings.forget(root, name)
     if json:
         print_json({'schema': 'mlops/hosts-remove/v1', 'name': name, 'file': found.source})
     else:

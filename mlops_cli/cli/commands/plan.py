@@ -7,12 +7,12 @@ from typing import Annotated
 from mlops_cli.cli import exits, options
 from mlops_cli.cli.console import print_json
 from mlops_cli.cli.documents import plan_document
-from mlops_cli.cli.showing import expected_cost, refused, show_plan
+from mlops_cli.cli.showing import choices, expected_cost, refused, show_plan
 from mlops_cli.cli.wiring import output_words, workbench
 from mlops_cli.core.collector import without_collector
 from mlops_cli.core.errors import ExitCode
 from mlops_cli.run.outlook import look
-from mlops_cli.run.request import Request, by_host, chosen, wishes_of
+from mlops_cli.run.request import Request, Routes, by_host, chosen, wishes_of
 
 EXITS = exits.line(ExitCode.OUT_OF_DATE, ExitCode.REFUSED)
 
@@ -35,7 +35,10 @@ def command(
     with without_collector(), workbench(assignments or (), learns=True) as bench:
         request = Request(output_words(bench, stages or ()), force=force, downstream=downstream, only=only)
         plan = look(bench, chosen(bench, request), wishes_of(bench, request)).plan
-        cost = expected_cost(bench, plan, '', jobs)
-        hosts = by_host(bench, plan, '')
-        print_json(plan_document(plan, 'plan', hosts, cost)) if json else show_plan(plan, bench, jobs, outlay=cost)
+        routes = Routes(bench)
+        cost = expected_cost(bench, plan, routes, jobs)
+        if json:
+            print_json(plan_document(plan, 'plan', by_host(bench, plan, routes), cost, choices(bench, plan, routes)))
+        else:
+            show_plan(plan, bench, routes, jobs, cost)
     return ExitCode.REFUSED if refused(cost) else exits.of_plan(plan, exit_code, strict)

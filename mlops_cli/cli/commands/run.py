@@ -13,7 +13,7 @@ from mlops_cli.cli.wiring import output_words, workbench
 from mlops_cli.core.classes import replace
 from mlops_cli.core.errors import ExitCode
 from mlops_cli.run.outlook import look
-from mlops_cli.run.request import Request, by_host, chosen, wishes_of
+from mlops_cli.run.request import ANY, Request, Routes, by_host, chosen, wishes_of
 
 if TYPE_CHECKING:
     from mlops_cli.cli.live.detaching import Begun
@@ -42,7 +42,10 @@ OverBudget = Annotated[bool, options.Option('--over-budget', help='Run also beyo
 
 
 Host = Annotated[
-    str, options.Option('--host', metavar='HOST', envvar='MLOPS_HOST', help='Where all stages run; local: this machine.')
+    str,
+    options.Option(
+        '--host', metavar='HOST', envvar='MLOPS_HOST', help='Where all stages run; local: here; any: the cheapest that fits.'
+    ),
 ]
 
 
@@ -121,7 +124,7 @@ def _pull() -> None:
 
 def _dry_run(request: Request, assignments: Sequence[str], *, json: bool) -> int:
     from mlops_cli.cli.documents import plan_document
-    from mlops_cli.cli.showing import expected_cost, refused, show_plan
+    from mlops_cli.cli.showing import choices, expected_cost, refused, show_plan
 
     if request.executor:
         from mlops_cli.executors.all import find
@@ -130,17 +133,18 @@ def _dry_run(request: Request, assignments: Sequence[str], *, json: bool) -> int
     with workbench(assignments) as bench:
         request = replace(request, stages=output_words(bench, request.stages))
         plan = look(bench, chosen(bench, request), wishes_of(bench, request)).plan
-        hosts = by_host(bench, plan, request.host)
+        routes = Routes(bench, request.host)
+        hosts = by_host(bench, plan, routes)
         if hosts:
             from mlops_cli.run.hosts import known
 
-            for name in hosts:  # an unknown one, too
+            for name in hosts.keys() - {ANY}:  # an unknown one, too
                 known(bench, name)
-        cost = expected_cost(bench, plan, request.host, request.jobs, request.executor, allowed=request.over_budget)
+        cost = expected_cost(bench, plan, routes, request.jobs, request.executor, allowed=request.over_budget)
         if json:
-            print_json(plan_document(plan, 'run-plan', hosts, cost))
+            print_json(plan_document(plan, 'run-plan', hosts, cost, choices(bench, plan, routes)))
         else:
-            show_plan(plan, bench, request.jobs, request.host, cost)
+            show_plan(plan, bench, routes, request.jobs, cost)
     return ExitCode.REFUSED if refused(cost) else ExitCode.DONE
 
 

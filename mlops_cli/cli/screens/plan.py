@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Mapping, Sequence
+from typing import TYPE_CHECKING
 
 from mlops_cli.cli.console import Line, cells, clip, one_line, pad, wrap
 from mlops_cli.cli.rows import Row, notes, rows
@@ -12,6 +13,10 @@ from mlops_cli.core.units import plural, show_seconds
 from mlops_cli.plan.forecast import forecast
 from mlops_cli.plan.model import Plan, Step, Verdict
 from mlops_cli.run import causes
+from mlops_cli.run.request import ANY
+
+if TYPE_CHECKING:
+    from mlops_cli.run.choosing import Told
 
 WHAT = 8  # columns
 TIME = 12
@@ -24,7 +29,8 @@ ORDER = (Verdict.FRESH, Verdict.RESTORE, Verdict.RUN, Verdict.MAYBE, Verdict.BLO
 class View:
     """How to show it.  ``jobs``: stages at once; ``machine``: where, in words; ``everything``: nothing folded or left out;
     ``unknown_code``: those of the plan's notes that are about code which could not be followed.  ``hosts``: by name, the stages
-    that would run there.  ``costs``: sentences about what it will cost."""
+    that would run there.  ``costs``: sentences about what it will cost.  ``choices``: of hosts, for stages that
+    may run on any."""
 
     groups: Groups
     columns: int
@@ -34,6 +40,7 @@ class View:
     unknown_code: Collection[str] = ()
     hosts: Mapping[str, Sequence[str]] = field(default_factory=dict)
     costs: Sequence[str] = ()
+    choices: Sequence[Told] = ()
 
 
 def plan_lines(plan: Plan, view: View) -> list[Line]:
@@ -122,7 +129,15 @@ def summary_lines(plan: Plan, view: View) -> list[Line]:
     runs = plan.count(Verdict.RUN, Verdict.MAYBE)
     lines = [Line(f'{counts} {plural(view.jobs, "job")} on {view.machine}.' if runs else counts)]
     for host, stages in view.hosts.items():
+        if host == ANY:
+            continue
         text = f'On {host}: {", ".join(some(fold(stages, view.groups), 4))}.'
+        lines += map(Line, wrap(text, view.columns))
+    for one in view.choices:
+        names = ', '.join(some(fold(one.stages, view.groups), 4))
+        host = one_line(one.choice.host)
+        what = f'{host} for {names}' if host else f'Which host for {names} is decided when it runs'
+        text = f'{what}: {one_line(one.choice.sentence)}.'
         lines += map(Line, wrap(text, view.columns))
     if runs:
         lines.append(Line(expected(plan, view)))
