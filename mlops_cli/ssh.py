@@ -9,7 +9,7 @@ import signal
 import threading
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
-from typing import TYPE_CHECKING, NamedTuple
+from typing import IO, TYPE_CHECKING, NamedTuple
 
 from mlops_cli.core.patterns import pattern
 from mlops_cli.fsio.programs import find_program
@@ -167,3 +167,60 @@ def explain(reach: str, said: str, code: int) -> Explained:
     if code == 255 or code < 0:
         return Explained(f'the connection is gone{what}', f'does ssh {reach} work?', True, True)
     return Explained(f'its shell ends with {code}{what}', f'does ssh {reach} echo hello work?')
+
+
+# Signatures
+
+
+def sign(data: bytes, key: str, namespace: str) -> str:
+    """The signature of some bytes by a key of the user's (a file, or the public half of one that the agent holds), as OpenSSH
+    writes it.  May ask for its passphrase where there is a terminal.  Raises Missing, ValueError with what ssh-keygen said."""
+    import subprocess
+
+    program = _keygen()
+    done = subprocess.run(
+        [program, '-Y', 'sign', '-q', '-n', namespace, '-f', os.path.abspath(key)], input=data, capture_output=True, check=False
+    )
+    if done.returncode or not done.stdout.startswith(b'-----BEGIN SSH SIGNATURE-----'):
+        raise ValueError(done.stderr.decode(errors='replace').strip()[:400] or f'ssh-keygen ended with {done.returncode}')
+    return done.stdout.decode('ascii')
+
+
+def signature_problem(data: bytes, signature: str, identity: str, namespace: str, signers: bytes) -> str:
+    """Why a signature does not show that who is called so said these bytes; empty where it does.  ``signers``: whose keys
+    count, in OpenSSH's format of allowed signers.  Writes no file.  Raises Missing."""
+    import subprocess
+
+    program = _keygen()
+    if not identity or identity.startswith('-') or not signature.startswith('-----BEGIN SSH SIGNATURE-----\n'):
+        return 'it is no signature of OpenSSH' if identity else 'it does not say whose it is'
+    with _as_file(signers) as allowed, _as_file(signature.encode('ascii', 'replace')) as said:
+        fds = allowed.fileno(), said.fileno()
+        files = [f'/dev/fd/{fd}' for fd in fds]
+        done = subprocess.run(
+            [program, '-Y', 'verify', '-f', files[0], '-I', identity, '-n', namespace, '-s', files[1]],
+            input=data, capture_output=True, check=False, pass_fds=fds,
+        )  # fmt: skip
+    if done.returncode == 0:
+        return ''
+    text = (done.stderr or done.stdout).decode(errors='replace').strip().splitlines()
+    return text[-1][:200] if text else f'ssh-keygen ended with {done.returncode}'
+
+
+def _keygen() -> str:
+    program = find_program('ssh-keygen')
+    if program is None:
+        raise Missing
+    return program
+
+
+def _as_file(data: bytes) -> IO[bytes]:
+    """Something that another program can open and read, but nobody finds on a disk."""
+    import tempfile
+
+    fd = os.memfd_create('mlops') if hasattr(os, 'memfd_create') else -1
+    found: IO[bytes] = open(fd, 'w+b') if fd >= 0 else tempfile.TemporaryFile()  # noqa: SIM115 -- the caller closes it
+    found.write(data)
+    found.flush()
+    found.seek(0)
+    return found

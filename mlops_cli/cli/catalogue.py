@@ -15,6 +15,7 @@ COMMANDS = {
     'explain': ('explain', "every component of a stage's key, before and after"),
     'accept': ('accept', 'the present outputs become the recorded result, without running'),
     'graph': ('graph', 'the stages and what flows between them'),
+    'models': ('models', 'the registry: register, list, show, approve, promote, roll back, get'),
     'lineage': ('lineage', 'where something came from, what was made from it'),
     'logs': ('logs', 'what a stage printed'),
     'runs': ('runs', 'runs: list, show, compare, follow, stop, keep, take over'),

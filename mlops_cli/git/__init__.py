@@ -5,12 +5,25 @@ What reads whole commits is not loaded from here: :mod:`mlops_cli.git.commits`, 
 
 from mlops_cli.git.files import changed, ignored, lacking, last_committed, tracked
 from mlops_cli.git.program import ask
-from mlops_cli.git.repository import Head, has_repository, head, references, resolve, top, user_name, worktrees
+from mlops_cli.git.repository import (
+    Head,
+    default_branch,
+    has_repository,
+    head,
+    references,
+    resolve,
+    setting,
+    tips,
+    top,
+    user_name,
+    worktrees,
+)
 
 __all__ = [
     'Head',
     'ask',
     'changed',
+    'default_branch',
     'has_repository',
     'head',
     'ignored',
@@ -18,6 +31,8 @@ __all__ = [
     'last_committed',
     'references',
     'resolve',
+    'setting',
+    'tips',
     'top',
     'tracked',
     'user_name',

@@ -39,8 +39,37 @@ def head(folder: str) -> Head | None:
 
 def user_name(folder: str) -> str:
     """The ``user.name`` that commits made here would carry; empty where none is set, or there is no git."""
-    found = run(folder, ['config', '--get', 'user.name'], accept=(0, 1))
+    return setting(folder, 'user.name')
+
+
+def setting(folder: str, name: str) -> str:
+    """What git is set to here, such as ``user.email``; empty where it is not, or there is no git."""
+    found = run(folder, ['config', '--get', name], accept=(0, 1))
     return (found or b'').decode(errors='replace').strip()
+
+
+def tips(folder: str, most: int = 300) -> tuple[str, ...]:
+    """The commits that branches, here and of remotes, and tags name, newest first; none outside a repository."""
+    form = '--format=%(objecttype)%00%(objectname)%00%(*objectname)'
+    listing = ['for-each-ref', '--sort=-creatordate', f'--count={most}', form]
+    found: dict[str, None] = {}
+    for line in (run(folder, [*listing, 'refs/heads/', 'refs/remotes/', 'refs/tags/']) or b'').splitlines():
+        kind, name, peeled = line.decode(errors='replace').split('\0')
+        if kind == 'commit' or peeled:
+            found[peeled or name] = None
+    return tuple(found)
+
+
+def default_branch(folder: str) -> str:
+    """The commit of the branch that a team merges into: what the remote calls its head, else its main or master, and without a
+    remote the main or master here.  Empty where there is none of them."""
+    said = run(folder, ['symbolic-ref', '-q', 'refs/remotes/origin/HEAD'], accept=(0, 1)) or b''
+    names = [said.decode(errors='replace').strip()]
+    names += [f'refs/{place}/{name}' for place in ('remotes/origin', 'heads') for name in ('main', 'master')]
+    for name in filter(None, names):
+        if found := run(folder, ['rev-parse', '--verify', '-q', '--end-of-options', f'{name}^{{commit}}'], accept=(0, 1)):
+            return found.decode().strip()
+    return ''
 
 
 def top(folder: str) -> str | None:

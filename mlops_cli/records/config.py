@@ -22,15 +22,17 @@ if TYPE_CHECKING:  # and what reads YAML, remotes and hosts is loaded where a fi
     from mlops_cli.fsio.durable import Durability
     from mlops_cli.fsio.paths import Root
     from mlops_cli.records.destinations import Host, Remote
+    from mlops_cli.records.policies import ModelPolicies
     from mlops_cli.store.materialise import LinkMode
     from mlops_cli.usage.prices import Prices
 
 LINKS: tuple[LinkMode, ...] = ('reflink', 'copy', 'hardlink', 'symlink')
 DURABILITIES: tuple[Durability, ...] = ('batch', 'full', 'none')
 TOKENS = 'tokens'
-REMOTES, HOSTS, PRICES = 'remotes', 'hosts', 'prices'
-NAMED = (TOKENS, REMOTES, HOSTS, PRICES)  # mappings from names that the user gives
+REMOTES, HOSTS, PRICES, MODELS = 'remotes', 'hosts', 'prices', 'models'
+NAMED = (TOKENS, REMOTES, HOSTS, PRICES, MODELS)  # mappings from names that the user gives
 LOCAL_ONLY = ('cache.dir', 'cache.links', 'cache.remote', 'cache.tier', 'durability')  # refused in what git tracks
+TRACKED_ONLY = (MODELS,)  # what a person could set for themselves would bind nobody
 VARIABLES = {
     'cache.dir': 'MLOPS_CACHE_DIR',
     'cache.links': 'MLOPS_CACHE_LINKS',
@@ -188,6 +190,12 @@ def _prices(value: Any) -> Prices:
     return read_prices(value)
 
 
+def _policies(value: Any) -> ModelPolicies:
+    from mlops_cli.records.policies import read_policies
+
+    return read_policies(value)
+
+
 # Setting -> (what a value means, or ValueError; what to do about a wrong one).
 READERS: Mapping[str, tuple[Callable[[Any], Any], str]] = {
     'cache.dir': (_cache_dir, 'such as cache: {dir: /srv/mlops-cache}'),
@@ -205,6 +213,7 @@ READERS: Mapping[str, tuple[Callable[[Any], Any], str]] = {
     REMOTES: (_remote, 'such as remotes: {origin: {url: s3://bucket/prefix}}'),
     HOSTS: (_host, 'such as hosts: {gpu1: {url: ssh://ada@gpu1.example.org}}'),
     PRICES: (_prices, 'such as prices: {gpu1: [{from: 2026-01-01, hour: 2.10}]}'),
+    MODELS: (_policies, 'such as models: {digits: {prod: {approvals: 1}}}'),
 }
 KNOWN = tuple(READERS)
 
@@ -321,6 +330,10 @@ def of_file(root: Root | None, data: bytes, file: str, tracked: bool, errors: li
             hint = f'write it to {layout.CONFIG_LOCAL}, which git ignores'
             errors.append(UserError(f'{name} may not come with a branch', where=where, hint=hint))
             continue
+        if path[0] in TRACKED_ONLY and not tracked:
+            hint = f'write it to {layout.CONFIG}, which git tracks'
+            errors.append(UserError(f'{path[0]} are for the whole team', where=document.where((path[0],), key=True), hint=hint))
+            continue
         try:
             _check_name(*path)
             found.append(Setting(name, reader(value), file, where))
@@ -343,6 +356,10 @@ def _check_name(group: str, name: str = '') -> None:
         from mlops_cli.usage.prices import check_name as check_priced
 
         check_priced(name)
+    elif group == MODELS:
+        from mlops_cli.records.policies import check_name as check_model
+
+        check_model(name)
 
 
 def _refuse_tracked(root: Root, file: str, errors: list[UserError]) -> None:

@@ -8,7 +8,7 @@ from mlops_cli.core.document import LINE_END, Document
 from mlops_cli.core.errors import UserError
 from mlops_cli.core.near import did_you_mean
 from mlops_cli.core.scalars import plain_scalar
-from mlops_cli.records.config import HOSTS, KNOWN, NAMED, PRICES, REMOTES
+from mlops_cli.records.config import HOSTS, KNOWN, MODELS, NAMED, PRICES, REMOTES
 from mlops_cli.yamlfile import edit_value, read
 
 
@@ -18,7 +18,7 @@ def path_of(name: str) -> tuple[str, ...]:
     Raises UserError with the near name."""
     path = tuple(name.split('.'))
     outer = path[0]
-    if outer == PRICES and len(path) > 1:  # of a machine, which may have dots in its name
+    if outer in (PRICES, MODELS) and len(path) > 1:  # of a machine or model, which may have dots in its name
         path = (outer, name.partition('.')[2])
     if name in KNOWN and outer not in NAMED:
         return path

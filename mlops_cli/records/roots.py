@@ -19,7 +19,7 @@ from mlops_cli.core.strictjson import SIZE_LIMIT
 from mlops_cli.fsio.paths import Root
 from mlops_cli.fsio.temporaries import PREFIX
 from mlops_cli.git import commits, walking
-from mlops_cli.records import accepted, data, kept, pins, repository, runs
+from mlops_cli.records import accepted, data, kept, models, pins, repository, runs
 from mlops_cli.records.files import LIMIT, read_small
 
 FOLDERS = (layout.STAGES, layout.DATA, layout.MODELS, layout.KEPT, layout.ACCEPTED, layout.RUNS)
@@ -270,7 +270,12 @@ def hold(path: str, content: bytes, into: Roots) -> None:
         rows += [(key.hex, outs8) for _, key, outs8 in run_record.fresh_stages]
         into.runs[run_record.id] = RunHold(_seconds(run_record.started) + run_record.seconds, tuple(rows))
     else:
-        raise UserError('this version does not know records of models', hint='update mlops')
+        version = models.decode(content, path)
+        if isinstance(version, models.Version):
+            (into.trees if version.ref.kind == 'tree' else into.files).add(bytes.fromhex(version.ref.digest.hex))
+            _, key, outs8 = version.results[0]
+            into.results.setdefault(key.hex, set()).add(outs8)
+            into.inputs.update(bytes.fromhex(digest.hex) for _, digest in version.data)
 
 
 def _seconds(started: str) -> float:

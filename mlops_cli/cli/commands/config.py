@@ -22,6 +22,7 @@ from mlops_cli.fsio.paths import Root
 from mlops_cli.records import config_edit, trust
 from mlops_cli.records.config import DEFAULTS, LOCAL_ONLY, VARIABLES, Setting, load_origins
 from mlops_cli.records.destinations import Host, Remote
+from mlops_cli.records.policies import ModelPolicies
 from mlops_cli.usage.prices import Prices
 
 WAIT_SECONDS = 10.0
@@ -187,6 +188,6 @@ def _flat(row: Row) -> dict[str, Any]:
 
 
 def _plain(value: Any) -> Any:
-    if isinstance(value, Remote | Host | Prices):
+    if isinstance(value, Remote | Host | Prices | ModelPolicies):
         return value.to_json()
     return list(value) if isinstance(value, tuple) else value

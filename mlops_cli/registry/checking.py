@@ -1,0 +1,154 @@
+"""Whether what is recorded of models is what was recorded, and whether who holds an alias may: for verify, and before get hands
+anything out.  Reads, computes, executes nothing of the project."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+
+from mlops_cli.core import layout
+from mlops_cli.core.classes import dataclass
+from mlops_cli.core.errors import ExitCode, UserError
+from mlops_cli.fsio.paths import Root
+from mlops_cli.records.model_files import Model, Models, strangers
+from mlops_cli.records.models import Fact, Version, folder_of
+from mlops_cli.registry.names import Named
+from mlops_cli.registry.policy import Judgement, judge, policies_of
+from mlops_cli.registry.register import sha256_of
+from mlops_cli.registry.signing import Trunk
+from mlops_cli.registry.standing import chain, doubles, holders, label, require_plain
+from mlops_cli.run.workbench import Workbench
+
+
+@dataclass(frozen=True, slots=True)
+class Finding:
+    """``where``: a file or a name.  ``bad``: damage, or against the policy; else something to know.  ``missing``: it is only
+    not in this cache."""
+
+    model: str
+    where: str
+    problem: str
+    bad: bool = True
+    missing: bool = False
+
+
+def require_held(root: Root, named: Named, now: float) -> Judgement:
+    """That whoever holds the alias may, as the policies of today ask.  Raises UserError (exit 5, or 1 where only gates and
+    checks fail): somebody may have written the promotion by hand."""
+    assert named.promotion is not None
+    trunk = Trunk(root)
+    judgement, problems = held(root, named.model, named.promotion, trunk, now)
+    if problems:
+        raise UserError(
+            f'{named.model.name}@{named.alias} is {named.version.label}, but may not be: {"; ".join(problems)}',
+            hint=f'promote it again as the policy asks, or name the version itself: {named.model.name}@{named.version.label}',
+            exit_code=ExitCode.FAILED if _only_gates(judgement, problems) else ExitCode.REFUSED,
+        )
+    return judgement
+
+
+def _only_gates(judgement: Judgement, problems: Sequence[str]) -> bool:
+    return len(problems) == len(judgement.refusals) and all(one.code == ExitCode.FAILED for one in judgement.refusals)
+
+
+def held(root: Root, model: Model, promotion: Fact, trunk: Trunk, now: float) -> tuple[Judgement, list[str]]:
+    """(what the policies say of a promotion, why it does not stand)."""
+    assert promotion.version is not None
+    version, policies = model.versions[promotion.version], policies_of(root, trunk, model.name, promotion.alias)
+    rests_on = promotion
+    problems = []
+    if promotion.decision == 'rollback':
+        earlier = [
+            fact
+            for fact in chain(model, promotion)
+            if fact.version == promotion.version and fact.decision == 'promote'
+        ]
+        if earlier:
+            rests_on = earlier[0]
+        else:
+            problems.append('it says that it goes back to a version that never held the alias')
+    judgement = judge(model, version, promotion.alias, policies, trunk, now, past=rests_on)
+    problems += [one.text for one in judgement.refusals]
+    gone = [digest for digest in promotion.approvals if digest not in model.facts]
+    if gone:
+        problems.append(f'an approval that it rests on ({gone[0].short}) is gone')
+    if any(policy.signed for policy in policies) and (problem := trunk.problem(promotion)):
+        problems.append(f'the signature of the promotion does not count: {problem}')
+    elif promotion.signature and (problem := trunk.problem(promotion)):
+        problems.append(f'the promotion is signed, but: {problem}')
+    return judgement, problems
+
+
+def require_signed(root: Root, version: Version) -> str:
+    """What is to be said of a version's own signature; empty where it has none.  Raises UserError (exit 5) for one that is not
+    good."""
+    if not version.signature:
+        return ''
+    if problem := Trunk(root).problem(version):
+        raise UserError(
+            f'the signature of {version.name} {version.label} does not count: {problem}',
+            hint=f'whose keys count stands in {layout.SIGNERS} of the default branch',
+            exit_code=ExitCode.REFUSED,
+        )
+    return f'signed by {version.who.shown}'
+
+
+def verify(bench: Workbench, models: Models, names: Sequence[str], now: float) -> Iterator[Finding]:
+    """Every file, every reference, every signature, every content that is here."""
+    chosen = {name: models.all[name] for name in names} if names else models.all
+    trunk = Trunk(bench.root)
+    for path in strangers(bench.root):
+        parts = path.split('/')
+        if not names or any('/'.join(parts[:3]) == folder_of(name) for name in names):
+            yield Finding(parts[2] if len(parts) > 3 else '', path, 'none that mlops writes: a link, or a name of its own')
+    for model in chosen.values():
+        yield from _files(model)
+        yield from _signatures(model, trunk)
+        yield from _aliases(bench.root, model, trunk, now)
+        for version in model.numbered:
+            yield from _content(bench, version)
+        for said in doubles(model):
+            yield Finding(model.name, model.name, f'two branches gave one number: {said}', bad=False)
+
+
+def _files(model: Model) -> Iterator[Finding]:
+    for error in model.problems:
+        yield Finding(model.name, error.where.file if error.where else folder_of(model.name), error.message)
+    for fact in model.facts.values():
+        if fact.version is not None and fact.version not in model.versions:
+            yield Finding(model.name, fact.file, f'the version that it is about ({fact.version.short}) is gone')
+        for digest in (*fact.follows, *fact.approvals):
+            if digest not in model.facts:
+                yield Finding(model.name, fact.file, f'the file that it rests on ({digest.short}) is gone')
+
+
+def _signatures(model: Model, trunk: Trunk) -> Iterator[Finding]:
+    every: list[Version | Fact] = [*model.versions.values(), *model.facts.values()]
+    for one in every:
+        if one.signature and (problem := trunk.problem(one)):
+            yield Finding(model.name, one.file, f'its signature does not count: {problem}')
+
+
+def _aliases(root: Root, model: Model, trunk: Trunk, now: float) -> Iterator[Finding]:
+    for alias, holder in holders(model).items():
+        try:
+            promotion = require_plain(model, holder)
+        except UserError as error:
+            yield Finding(model.name, f'{model.name}@{alias}', error.message)
+            continue
+        _, problems = held(root, model, promotion, trunk, now)
+        for problem in problems:
+            yield Finding(model.name, f'{model.name}@{alias}', f'{label(model, promotion.version)} may not hold it: {problem}')
+
+
+def _content(bench: Workbench, version: Version) -> Iterator[Finding]:
+    where = f'{version.name}@{version.label}'
+    if bench.store.missing([version.ref]):
+        yield Finding(version.name, where, 'the model itself is not in this cache', bad=False, missing=True)
+        return
+    try:
+        found = sha256_of(bench, version.ref)
+    except UserError as error:
+        yield Finding(version.name, where, error.message)
+        return
+    if found != version.sha256:
+        yield Finding(version.name, where, f'its sha256 is {found[:12]}..., not {version.sha256[:12]}... as recorded')
