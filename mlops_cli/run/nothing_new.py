@@ -20,11 +20,12 @@ from mlops_cli.core.layout import OBJECTS
 from mlops_cli.fsio.atomic import read_file, write_file
 from mlops_cli.records import data
 from mlops_cli.records.pins import is_pin
+from mlops_cli.run.remotes import versions_here
 from mlops_cli.run.sent import name_of_data, remote_folder
 from mlops_cli.run.workbench import Workbench
 from mlops_cli.store.depot import INDEX, PACK, PACKS, Depot, object_key
 
-SCHEMA = 'mlops/settled-push/v2'
+SCHEMA = 'mlops/settled-push/v3'
 LIMIT = 1 << 20
 LARGE_MOST = 10_000  # objects that are noted one by one
 LONGEST = 9 * 86_400.0  # seconds; behind that the remote is told again that this clone is there
@@ -81,7 +82,8 @@ class NothingNew:
         """A digest of what there is to push, by names that name contents."""
         pins = sorted(filter(is_pin, self._bench.pins.names()))
         tracked = sorted(name_of_data(path, ref) for path, ref in data.tracked(self._bench.root).items())
-        return digest_of(canonical_bytes([pins, tracked, self._flags, self._routed, self._tier])).hex
+        models = sorted(version.file for version in versions_here(self._bench))
+        return digest_of(canonical_bytes([pins, tracked, models, self._flags, self._routed, self._tier])).hex
 
 
 def _packs(found: Iterable[tuple[str, int]]) -> str:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from contextlib import suppress
+from typing import TYPE_CHECKING
 
 from mlops_cli.core import layout
 from mlops_cli.core.classes import replace
@@ -31,6 +32,9 @@ from mlops_cli.store.results import ResultEntry, outputs_digest
 from mlops_cli.store.shared_results import SharedResults
 from mlops_cli.store.transfer import Told
 from mlops_cli.store.tree import walk
+
+if TYPE_CHECKING:
+    from mlops_cli.records.models import Version
 
 USUAL = 'origin'
 Wanted = tuple[str, ObjectRef]
@@ -71,17 +75,29 @@ class KeptIndexes:
 
 
 def recorded_here(bench: Workbench, words: Collection[str] | None = None) -> list[Wanted]:
-    """Tracked data, and the outputs of every pin: all that the commits of this branch may ask for.  ``words``: only of these
-    paths, and what lies below them.  Raises UserError."""
+    """Tracked data, the outputs of every pin, and every version of a model: all that the commits of this branch may ask for.
+    ``words``: only of these paths, and what lies below them.  Raises UserError."""
     found = dict.fromkeys(data.tracked(bench.root).items())
     for name in bench.pins.names():
         if is_pin(name) and (content := bench.pins.bytes_of(name)) is not None:
             found.update(dict.fromkeys(decode_pin(content, f'{layout.STAGES}/{name}').outputs))
+    found.update(dict.fromkeys((version.path, version.ref) for version in versions_here(bench)))
     return [(path, ref) for path, ref in found if words is None or _is_named(path, words)]
 
 
+def versions_here(bench: Workbench) -> list[Version]:
+    """The versions of models that are recorded here.  What is damaged is passed over: models verify tells of that."""
+    if bench.root.stat(layout.MODELS) is None:
+        return []  # as in most projects: nothing is loaded for it
+    from mlops_cli.records.model_files import Models
+
+    return [version for model in Models(bench.root).all.values() for version in model.numbered]
+
+
 def results_here(bench: Workbench, words: Collection[str] | None = None) -> list[ResultEntry]:
-    """The results that pins name, as far as they are here.  ``words``: as recorded_here.  Raises UserError."""
+    """The results that pins and versions of models name, as far as they are here.  ``words``: as recorded_here.
+
+    Raises UserError."""
     found: list[ResultEntry] = []
     for name in bench.pins.names():
         if not is_pin(name) or (content := bench.pins.bytes_of(name)) is None:
@@ -90,6 +106,12 @@ def results_here(bench: Workbench, words: Collection[str] | None = None) -> list
         if words is None or any(_is_named(path, words) for path, _ in pin.outputs):
             entries = bench.results.lookup(pin.key)
             found += [entry for entry in entries if not entry.suspect and dict(entry.outputs) == dict(pin.outputs)][:1]
+    known = {(entry.key, entry.entry8) for entry in found}
+    for version in versions_here(bench):  # of those whose pin is gone
+        _, key, outs8 = version.results[0]
+        if (key, outs8) not in known and (words is None or _is_named(version.path, words)):
+            found += [entry for entry in bench.results.lookup(key) if not entry.suspect and entry.entry8 == outs8][:1]
+            known.add((key, outs8))
     return found
 
 

@@ -42,6 +42,7 @@ stages:
     deps: [{stage: train}]
     outs: [models/best.skops, best.skops]
     metrics: [{best.json: {primary: accuracy, goals: {accuracy: max}, tolerance: {accuracy: 0.001}}}]
+    model: {name: digits, path: best.skops}
 """
 TRAIN = """\
 mkdir -p models metrics plots
@@ -128,6 +129,29 @@ def data_was_split(project: Project) -> None:
     project.write('data/test.csv', 'image,label\nb,1\n')
 
 
+def a_model_is_registered(project: Project) -> None:
+    project.mlops('models', 'register')
+
+
+def a_model_is_in_use(project: Project) -> None:
+    a_model_is_registered(project)
+    project.mlops('models', 'promote', 'digits@v1', 'prod')
+
+
+def somebody_else_registered_a_model(project: Project) -> None:
+    a_model_is_registered(project)
+    project.git('config', 'user.name', 'Ben')
+    project.git('config', 'user.email', 'ben@example.org')
+
+
+def another_model_took_its_place(project: Project) -> None:
+    a_model_is_in_use(project)
+    project.write('params.yaml', 'train:\n  depth: 8\n  rate: 0.1\n')
+    project.mlops('run', '-q')
+    project.mlops('models', 'register')
+    project.mlops('models', 'promote', 'digits@v2', 'prod')
+
+
 # What has to be so before an example makes sense, by command; the run that it is about, if that is not the trial.
 BEFORE: dict[tuple[str, ...], Callable[[Project], str | None]] = {
     ('accept',): only_words_changed,
@@ -143,6 +167,11 @@ BEFORE: dict[tuple[str, ...], Callable[[Project], str | None]] = {
     ('fetch',): all_is_in_a_remote,
     ('pull',): all_is_in_a_remote,
     ('storage', 'duplicates'): all_is_in_a_remote,
+    **{('models', name): a_model_is_registered for name in ('list', 'show', 'card', 'get', 'verify', 'promote', 'tag', 'note')},
+    ('models', 'approve'): somebody_else_registered_a_model,
+    ('models', 'diff'): a_model_is_in_use,
+    ('models', 'history'): a_model_is_in_use,
+    ('models', 'rollback'): another_model_took_its_place,
 }
 
 

@@ -349,6 +349,7 @@ def test_every_setting_is_on_the_page_with_its_default_and_whether_it_is_refused
         'remotes': '{}',
         'hosts': '{}',
         'prices': '{}',
+        'models': '{}',
         'tokens': '{}',
     }
 

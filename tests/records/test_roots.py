@@ -17,6 +17,7 @@ from mlops_cli.core.refs import ObjectRef
 from mlops_cli.records import data, roots
 from mlops_cli.records.accepted import Accepted
 from mlops_cli.records.kept import Keep
+from mlops_cli.records.models import Fact, Person, Version
 from mlops_cli.records.pins import Pin
 from mlops_cli.records.runs import Run, StageRun
 from mlops_cli.store.results import outputs_digest
@@ -316,7 +317,23 @@ def test_a_link_in_place_of_a_record_is_refused(repo: Project) -> None:
     refused(repo)
 
 
-def test_records_of_models_are_for_a_later_version(repo: Project) -> None:
+def test_a_version_of_a_model_holds_it_its_result_and_its_data(repo: Project) -> None:
+    person, key = Person('Ada', 'ada@example.org'), digest_of(b'key')
+    version = Version(
+        'digits', 1, 'best.bin', ref('model'), '0' * 64, 'train', person, '2026-11-20T10:00:00Z', (('train', key, '01234567'),),
+        data=(('in.csv', digest_of(b'in')),),
+    )  # fmt: skip
+    repo.write(version.file, version.encoded)
+    repo.write(Fact('note', 'digits', None, person, '2026-11-20T10:00:00Z', text='x').file, b'')
+    assert 'note' in refused(repo).message  # what is damaged may have held something
+    fact = Fact('note', 'digits', None, person, '2026-11-20T10:00:00Z', text='x')
+    repo.write(fact.file, fact.encoded)
+    here = roots.look(str(repo.path)).here
+    assert here.files == {raw(ref('model'))} and here.results == {key.hex: {'01234567'}}
+    assert here.inputs == {bytes.fromhex(digest_of(b'in').hex)}
+
+
+def test_other_records_of_models_are_for_a_later_version(repo: Project) -> None:
     repo.write('.mlops/models/digits/1.json', '{}')
     assert 'update' in refused(repo).hint
 

@@ -85,7 +85,7 @@ def promote(
 
 
 def rollback(
-    name: Annotated[str, options.Argument(metavar='NAME', help='A model.')],
+    name: Annotated[str, options.Argument(metavar='MODEL', help='A model.')],
     alias: Alias,
     to: Annotated[
         str, options.Option('--to', metavar='VERSION', help='To this one, which held it once. Default: the one before.')

@@ -47,7 +47,7 @@ def list_all() -> int:
 
 
 def list_models(
-    names: Annotated[list[str] | None, options.Argument(metavar='[NAME]...', help='Models. Default: all.')] = None,
+    names: Annotated[list[str] | None, options.Argument(metavar='[MODEL]...', help='Models. Default: all.')] = None,
     every: Annotated[bool, options.Option('--all', help='Every version, not only the latest and those with an alias.')] = False,
     tagged: Annotated[
         list[str] | None,
@@ -197,7 +197,7 @@ def diff(
 
 
 def history(
-    model: Annotated[str, options.Argument(metavar='NAME', help='A model; with @VERSION only what concerns it.')],
+    model: Annotated[str, options.Argument(metavar='MODEL', help='A model; with @VERSION only what concerns it.')],
     alias: Annotated[str, options.Option('--alias', metavar='ALIAS', help='Only what happened to this alias.')] = '',
     json: options.Json = False,
 ) -> int:

@@ -65,7 +65,7 @@ def register(
     name: Annotated[
         str,
         options.Argument(
-            metavar='[NAME|STAGE]', help='Which. Default: the only stage that has model:.', show_default=False
+            metavar='[MODEL|STAGE]', help='Which. Default: the only stage that has model:.', show_default=False
         ),
     ] = '',
     message: Message = '',
@@ -121,7 +121,7 @@ def get(
 ) -> int:
     """Put a model into a folder, once its bytes, its signature and, by an alias, the policy have been checked.
 
-    Example:  mlops models get digits@v1 /tmp/serving
+    Example:  mlops models get digits@v1 serving
     """
     from mlops_cli.cli.wiring import workbench, writing
     from mlops_cli.registry.checking import require_held, require_signed
@@ -182,7 +182,7 @@ def _bring(bench: Workbench, version: Version, remote: str) -> None:
 
 
 def verify(
-    names: Annotated[list[str] | None, options.Argument(metavar='[NAME]...', help='Models. Default: all.')] = None,
+    names: Annotated[list[str] | None, options.Argument(metavar='[MODEL]...', help='Models. Default: all.')] = None,
     json: options.Json = False,
 ) -> int:
     """Check every file about models, what they refer to, signatures, policies, and the bytes of those that are here.

@@ -181,6 +181,39 @@ def remotes_of_dvc(incomplete: str) -> Offers:
     return _beginning(incomplete, found.items())
 
 
+def model_names(incomplete: str) -> Offers:
+    """Models that are registered; behind an ``@`` their aliases and versions."""
+    from mlops_cli.fsio.paths import Root
+    from mlops_cli.records.model_files import Models
+    from mlops_cli.registry.standing import holders, label
+
+    found: dict[str, str] = {}
+    if folder := _folder():
+        with suppress(UserError, OSError), Root(folder) as root:
+            for name, model in Models(root).all.items():
+                found[name] = f'{len(model.versions)} versions'
+                if incomplete.startswith(f'{name}@'):
+                    for alias, holder in holders(model).items():
+                        found[f'{name}@{alias}'] = ', '.join(label(model, one) for one in holder.versions)
+                    for version in reversed(model.numbered):
+                        found[f'{name}@{label(model, version.digest)}'] = f'{version.when[:10]}, {version.who.name}'
+    return _beginning(incomplete, found.items())
+
+
+def model_aliases(incomplete: str) -> Offers:
+    """Aliases that some model has."""
+    from mlops_cli.fsio.paths import Root
+    from mlops_cli.records.model_files import Models
+    from mlops_cli.registry.standing import holders
+
+    found: dict[str, str] = {}
+    if folder := _folder():
+        with suppress(UserError, OSError), Root(folder) as root:
+            for name, model in Models(root).all.items():
+                found |= dict.fromkeys(holders(model), f'of {name}')
+    return _beginning(incomplete, found.items())
+
+
 def templates(incomplete: str) -> Offers:
     """What init can begin with."""
     from mlops_cli.adopt.templates import TEMPLATES
@@ -265,6 +298,8 @@ BY_METAVAR: Mapping[str, Callable[[str], Offers]] = {
     'REMOTE': remotes,
     'HOST': hosts,
     'PLACE': remotes,
+    'MODEL': model_names,
+    'ALIAS': model_aliases,
 }
 # Where a name can be of many things, the command decides: command and option, or command and metavar of an argument.
 BY_PLACE: Mapping[str, Callable[[str], Offers]] = {

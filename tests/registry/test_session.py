@@ -1,0 +1,179 @@
+"""As a team would: train and register on two branches, merge, approve, promote, roll back, take out."""
+
+from __future__ import annotations
+
+import json
+import re
+
+from mlops_cli.core.digest import digest_of
+from mlops_cli.fsio.paths import Root
+from mlops_cli.registry.names import resolve
+from tests.registry.conftest import Person
+
+POLICY = """\
+models:
+  digits:
+    prod:
+      gates: ["best.json:accuracy >= 0.9", "best.json:accuracy >= @prod/best.json:accuracy - 0.02"]
+      checks: [validate]
+      approvals: 1
+      approvers: ["*@example.org"]
+"""
+
+
+def sync(person: Person) -> None:
+    person.git('add', '-A')
+    person.git('commit', '-q', '--allow-empty', '-m', f'by {person.name}')
+    person.git('pull', '-q', '--no-rebase', '--no-edit', 'origin', 'main')
+    person.git('push', '-q', 'origin', 'HEAD:main')
+
+
+def with_policy(person: Person, text: str = POLICY) -> None:
+    config = person.path / '.mlops/config.yaml'
+    config.write_text(config.read_text() + text)
+
+
+def test_two_branches_register_merge_promote_and_roll_back(ada: Person, ben: Person) -> None:
+    with_policy(ada)
+    assert 'digits v1' in ada.models('register', '-m', 'first').out
+    assert 'unchanged' in ada.models('register').out
+    ada.do('push')
+    ben.train(95)
+    assert 'digits v1' in ben.models('register').out  # Ada's is not there yet
+    ben.do('push')
+    sync(ada)
+    sync(ben)  # merges without a conflict
+    sync(ada)
+    for person in (ada, ben):
+        said = person.models('list', 'digits')
+        assert len(re.findall(r'v1-[0-9a-f]{8} ', said.out)) == 2, said
+        assert 'two branches gave one number' in said.err
+        refused = person.models('show', 'digits@v1', code=5)
+        assert 'two branches registered a v1' in refused.err and 'digits@v1-' in refused.err
+        person.models('show', 'digits', code=5)
+    ids = {row['who']: row['id'] for row in ada.models('list', 'digits', '--json').json['rows']}
+    mine, his = f'digits@{ids["Ada"]}', f'digits@{ids["Ben"]}'
+
+    # Ada's own: not by her alone
+    lacking = ada.models('promote', mine, 'prod', code=5).err
+    assert '0 of 1 approval for prod by people other than Ada' in lacking and 'mlops models approve' in lacking
+    assert 'nobody approves their own work' in ada.models('approve', mine, 'prod', code=5).err
+    assert '1 of 1' in ben.models('approve', mine, 'prod', '-m', 'looked at it').out
+    sync(ben)
+    sync(ada)
+    promoted = ada.models('promote', mine, 'prod', '-m', 'release 1').out
+    assert 'gate passed: best.json:accuracy >= 0.9 (0.9)' in promoted and 'approved by Ben <ben@example.org>' in promoted
+    assert 'nobody holds prod yet' in promoted
+    assert 'unchanged' in ada.models('promote', mine, 'prod').out
+    ada.models('approve', his, 'prod')
+    ada.models('promote', his, 'prod')
+    sync(ada)
+    sync(ben)
+
+    # Ben's clone takes out both: from the remote, by alias
+    got = ben.models('get', mine, 'there', '--json').json
+    assert digest_of((ben.path / 'there/best.bin').read_bytes()) == digest_of((ada.path / 'best.bin').read_bytes())
+    assert got['alias'] == '' and oct((ben.path / 'there').stat().st_mode)[-3:] == '700'
+    assert ben.models('get', 'digits@prod', 'prod', '--json').json['id'] == ids['Ben']
+    assert 'is there already' in ben.models('get', 'digits@prod', 'prod', code=5).err
+
+    rolled = ben.models('rollback', 'digits', 'prod', '-m', 'latency doubled').out
+    assert 'rolled back to digits v1' in rolled
+    assert ben.models('get', 'digits@prod', 'again', '--json').json['id'] == ids['Ada']
+    assert 'nothing to go back to' in ben.models('rollback', 'digits', 'prod', code=2).err
+    assert 'sound' in ben.models('verify').out
+    with Root(str(ben.path)) as root:
+        named = resolve(root, 'digits@prod')
+        assert named.version.id == ids['Ada'] and named.promotion is not None and named.promotion.decision == 'rollback'
+
+    rows = ben.models('history', 'digits', '--json').json['rows']
+    decided = sorted(row['event'] for row in rows if row['alias'] == 'prod')
+    assert decided == ['approve', 'approve', 'promote', 'promote', 'rollback'] and rows[0]['event'] == 'rollback'
+    assert ben.models('history', 'digits', '--alias', 'prod', '--json').json['rows'][0]['version'] == ids['Ada']
+    assert {row['who'] for row in rows} == {'Ada', 'Ben'} and 'latency doubled' in {row['text'] for row in rows}
+    card = ben.models('card', mine).out
+    assert 'release 1' in card and 'looked at it' in card and 'accuracy' in card and 'Checks that had passed: validate' in card
+    changed = ben.models('diff', mine, his, '--json').json['rows']
+    assert {(row['kind'], row['name']) for row in changed} >= {('metric', 'best.json:accuracy'), ('model', 'best.bin')}
+    ben.models('history', f'{mine}')
+    ben.models('diff', mine, his)
+
+
+def test_a_gate_that_fails_and_what_is_stale_are_refused(ada: Person) -> None:
+    with_policy(ada, POLICY.replace('approvals: 1', 'approvals: 0'))
+    ada.write('params.yaml', 'score: 40\n')
+    assert 'train is out of date' in ada.models('register', code=5).err
+    ada.do('run', '-q', code=1)  # validate
+    assert 'validate failed in run' in ada.models('register', code=1).err
+    ada.write('params.yaml', 'score: 80\n')
+    ada.do('run', '-q', 'train')
+    assert 'validate has not passed' in ada.models('register', code=5).err
+    ada.do('run', '-q')
+    ada.models('register')
+    refused = ada.models('promote', 'digits', 'prod', code=1).err
+    assert 'gate FAILED: best.json:accuracy >= 0.9 (0.8)' in refused
+    ada.train(92)
+    ada.models('register')
+    ada.models('promote', 'digits@v2', 'prod')
+    ada.train(91)
+    ada.models('register')
+    ada.models('promote', 'digits@v3', 'prod')
+    config = ada.path / '.mlops/config.yaml'
+    config.write_text(config.read_text().replace('- 0.02', '+ 0.05'))
+    ada.train(93)
+    ada.models('register')
+    assert '@prod/best.json:accuracy + 0.05 (best.json:accuracy is 0.93' in ada.models('promote', 'digits', 'prod', code=1).err
+
+
+def test_two_branches_promote_and_somebody_decides(ada: Person) -> None:
+    ada.models('register')
+    ada.train(91)
+    ada.models('register')
+    ada.commit('both')
+    ada.git('switch', '-q', '-c', 'side')
+    ada.models('promote', 'digits@v1', 'prod')
+    ada.commit('side')
+    ada.git('switch', '-q', 'main')
+    ada.models('promote', 'digits@v2', 'prod')
+    ada.commit('main')
+    ada.git('merge', '-q', '--no-edit', 'side')
+    said = ada.models('list')
+    assert 'prod?' in said.out and 'nobody has decided yet' in said.err
+    refused = ada.models('get', 'digits@prod', 'there', code=5).err
+    assert 'v1 by Ada' in refused and 'v2 by Ada' in refused and not ada.exists('there')
+    assert ada.models('verify', code=1).out
+    ada.models('promote', 'digits@v2', 'prod')
+    assert ada.models('get', 'digits@prod', 'there', '--json').json['version'] == 'v2'
+    assert 'sound' in ada.models('verify').out
+
+
+def test_tags_notes_and_groups(ada: Person) -> None:
+    ada.models('register')
+    ada.models('tag', 'digits', 'use-case=ocr')
+    ada.models('tag', 'digits@v1', 'baseline', 'paper')
+    assert 'unchanged' in ada.models('tag', 'digits@v1', 'paper').out
+    ada.models('tag', 'digits@v1', 'paper', '--remove')
+    assert ada.models('tag', 'digits', 'use-case=digits', '--json').json['tags'] == ['use-case=digits']
+    (row,) = ada.models('list', '--tag', 'use-case=digits', '--json').json['rows']
+    assert row['tags'] == 'baseline' and row['model_tags'] == 'use-case=digits' and row['metric.accuracy'] == 0.9
+    assert not ada.models('list', '--tag', 'use-case=ocr', '--json').json['rows']
+    ada.models('note', 'digits@v1', 'weak on sevens\nwith a bar')
+    shown = ada.models('show', 'digits').out
+    assert 'weak on sevens' in shown and 'baseline' in shown and 'in.csv' in shown and 'validate' in shown
+    assert 'is no tag' in ada.models('tag', 'digits', 'a b;c', code=2).err
+
+
+def test_gc_keeps_what_a_version_holds_and_push_sends_it(ada: Person, ben: Person) -> None:
+    ada.models('register')
+    for pin in (ada.path / '.mlops/stages').glob('train~*'):
+        pin.unlink()
+    ada.commit('without its pin')
+    ada.do('push')
+    held = digest_of((ada.path / 'best.bin').read_bytes())
+    for name in ('best.bin', 'best.json', 'data'):
+        (ada.path / name).unlink()
+    planned = ada.do('gc', '--dry-run', '--json', code=None).json
+    assert held.hex not in json.dumps(planned)
+    ada.git('push', '-q', 'origin', 'HEAD:main')
+    ben.git('pull', '-q', 'origin', 'main')
+    assert ben.models('get', 'digits@v1', 'there', '--json').json['sha256']
