@@ -27,8 +27,8 @@ BY: Mapping[str, Callable[[Run, StageRun, Work | None], str]] = {
 @dataclass
 class Row:
     """``amounts``: currency -> what is known.  ``stages``: that ran; ``unknown``: of which not all is known.  ``runs``: ids.
-    ``kwh``, ``co2`` (grams): of ``metered`` stages, of others nobody says.  ``restored``: stages that need not run, and what
-    they took and cost when they did; ``lost``: of how many of them that is not known."""
+    ``kwh``: of ``metered`` stages, ``co2`` (grams): of ``weighed`` ones; of others nobody says.  ``restored``: stages that need
+    not run, and what they took and cost when they did; ``lost``: of how many of them that is not known."""
 
     name: str
     amounts: dict[str, float] = field(default_factory=dict)
@@ -40,6 +40,7 @@ class Row:
     kwh: float = 0.0
     co2: float = 0.0
     metered: int = 0
+    weighed: int = 0
     restored: int = 0
     saved_seconds: float = 0.0
     saved: dict[str, float] = field(default_factory=dict)
@@ -54,7 +55,9 @@ class Row:
         if cost.kwh is not None:
             self.metered += 1
             self.kwh += cost.kwh
-            self.co2 += cost.co2 or 0.0
+        if cost.co2 is not None:
+            self.weighed += 1
+            self.co2 += cost.co2
         _add(self.amounts, cost.amounts)
 
     def spared(self, run: Run, made: tuple[float, Cost] | None) -> None:

@@ -6,12 +6,12 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from mlops_cli.core.classes import dataclass
+from mlops_cli.core.classes import dataclass, field
 from mlops_cli.core.clock import LATEST
 from mlops_cli.usage.spending import ITEMS, Spent
 
 RAN = ('done', 'failed', 'interrupted')
-NAMES = ('places', 'earlier', 'spent')
+NAMES = ('places', 'gpu_shares', 'earlier', 'spent')
 MOST_GPUS = 10_000
 TEXT = 200  # characters of a name
 
@@ -30,11 +30,12 @@ class Tally:
 class Account:
     """Each by the position of the stage in the record.  ``places``: (host, number of GPUs, what they call themselves) of those
     that were not simply on the run's machine.  ``earlier``: (how many, seconds, processor seconds) of attempts before the last
-    one.  ``spent``: of all of them."""
+    one.  ``spent``: of all of them.  ``shares``: how much of each of its GPUs one was promised, where it is not all."""
 
     places: Mapping[int, tuple[str, int, str]]
     earlier: Mapping[int, tuple[int, float, float]]
     spent: Mapping[int, tuple[Spent, ...]]
+    shares: Mapping[int, float] = field(default_factory=dict)
 
     def __bool__(self) -> bool:
         return bool(self.places or self.earlier or self.spent)
@@ -44,8 +45,12 @@ class Account:
         alike: dict[tuple[str, int, str], list[int]] = {}
         for position, place in sorted(self.places.items()):
             alike.setdefault(place, []).append(position)
+        shared: dict[float, list[int]] = {}
+        for position, share in sorted(self.shares.items()):
+            shared.setdefault(round(share, 4), []).append(position)
         found = {
             'places': [[*place, positions] for place, positions in sorted(alike.items())],
+            'gpu_shares': [[share, positions] for share, positions in sorted(shared.items())],
             'earlier': [
                 [position, tries, round(seconds, 3), round(cpu, 3)]
                 for position, (tries, seconds, cpu) in sorted(self.earlier.items())
@@ -81,6 +86,14 @@ def read(found: Mapping[str, Any], stages: int) -> Account:
                     places[_position(position, stages, places, 'places', number)] = host, gpus, model
             case _:
                 raise Wrong(f'{str(row)[:80]} cannot stand under places', 'places', number)
+    shares: dict[int, float] = {}
+    for number, row in enumerate(rows['gpu_shares']):
+        match row:
+            case [float() | int() as share, list(positions)] if not isinstance(share, bool) and 0 < share <= 1:
+                for position in positions:
+                    shares[_position(position, stages, shares, 'gpu_shares', number)] = float(share)
+            case _:
+                raise Wrong(f'{str(row)[:80]} cannot stand under gpu_shares', 'gpu_shares', number)
     earlier: dict[int, tuple[int, float, float]] = {}
     for number, row in enumerate(rows['earlier']):
         match row:
@@ -90,7 +103,7 @@ def read(found: Mapping[str, Any], stages: int) -> Account:
                 earlier[_position(position, stages, earlier, 'earlier', number)] = tries, float(seconds), float(cpu)
             case _:
                 raise Wrong(f'{str(row)[:80]} cannot stand under earlier', 'earlier', number)
-    return Account(places, earlier, _spent(rows['spent'], stages))
+    return Account(places, earlier, _spent(rows['spent'], stages), shares)
 
 
 def _spent(rows: list[Any], stages: int) -> dict[int, tuple[Spent, ...]]:

@@ -52,16 +52,18 @@ def works(run: Run) -> list[Work | None]:
         account = run.account
         host, gpus, model = account.places.get(position, ('', 0, '')) if account else ('', 0, '')
         _, before, cpu_before = account.earlier.get(position, (0, 0.0, 0.0)) if account else (0, 0.0, 0.0)
+        share = account.shares.get(position, 1.0) if account else 1.0
         cpu = one.usage.get('cpu_seconds')
         unmeasured = run.ended == 'killed' and one.state == 'interrupted'  # nobody was left to measure it
         found.append(
             Work(
                 one.name,
-                Place(run.host, host, gpus, model),
+                Place(run.host, host, gpus, model, share),
                 None if unmeasured else one.seconds + before,
                 None if cpu is None else cpu + cpu_before,
                 one.usage.get('memory_peak_bytes'),
                 account.spent.get(position, ()) if account else (),
+                None if before or share < 1 else one.usage.get('gpu_energy_joules'),
             )
         )
     return found

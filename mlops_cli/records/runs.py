@@ -298,7 +298,7 @@ class _Reader:
             yield found
 
     def account(self) -> Account | None:
-        if not self.found.keys() & {'places', 'earlier', 'spent'}:
+        if not self.found.keys() & {'places', 'gpu_shares', 'earlier', 'spent'}:
             return None
         from mlops_cli.records import accounts
 

@@ -4,8 +4,8 @@ what they said that they spent.  Loaded only where there is something of it."""
 from __future__ import annotations
 
 import os
-from collections.abc import Iterable, Sequence
-from typing import TYPE_CHECKING
+from collections.abc import Iterable, Mapping, Sequence
+from typing import TYPE_CHECKING, Any
 
 from mlops_cli.core.errors import UserError
 from mlops_cli.records.accounts import RAN, TEXT, Account, Tally
@@ -62,11 +62,31 @@ def _model(session: Session, place: str) -> str:
 
         names: Iterable[str] = card_models()
     else:
-        connected = getattr(session.executor, 'hosts', {}).get(place)
-        cards = connected.facts().get('gpus') if connected is not None else None
-        names = [str(card.get('name', '')) for card in cards if isinstance(card, dict)] if isinstance(cards, list) else []
+        names = [str(card.get('name', '')) for card in _cards_there(session, place)]
     kinds = {name for name in names if name.isprintable()}
     return kinds.pop() if len(kinds) == 1 else ''  # of several kinds nobody knows which it was given
+
+
+def share_of(session: Session, stage: Stage, place: str) -> float:
+    """How much of each of its GPUs a stage was promised: its ``gpu_memory`` of what the smallest has into which that fits.
+    ``place``: as of :func:`place_of`."""
+    promised = stage.resources.gpu_memory_bytes
+    if not (stage.resources.gpus and promised):
+        return 1.0
+    if not place:
+        from mlops_cli.run.machine import card_memories
+
+        sizes = card_memories()
+    else:
+        cards = _cards_there(session, place)
+        sizes = [size for card in cards if isinstance(size := card.get('memory_bytes'), int) and not isinstance(size, bool)]
+    return max((promised / size for size in sizes if size >= promised), default=1.0)
+
+
+def _cards_there(session: Session, place: str) -> list[Mapping[str, Any]]:
+    connected = getattr(session.executor, 'hosts', {}).get(place)
+    cards = connected.facts().get('gpus') if connected is not None else None
+    return [card for card in cards if isinstance(card, dict)] if isinstance(cards, list) else []
 
 
 def account_of(session: Session, rows: Sequence[StageRun], stages: Sequence[tuple[Stage, str]]) -> Account | None:
@@ -74,15 +94,18 @@ def account_of(session: Session, rows: Sequence[StageRun], stages: Sequence[tupl
     places: dict[int, tuple[str, int, str]] = {}
     earlier: dict[int, tuple[int, float, float]] = {}
     spent: dict[int, tuple[Spent, ...]] = {}
+    shares: dict[int, float] = {}
     for position, (row, (stage, host)) in enumerate(zip(rows, stages, strict=True)):
         if row.state not in RAN:
             continue
         place = place_of(session, stage, host)
         if place != ('', 0, ''):
             places[position] = place
+            if (share := share_of(session, stage, place[0])) < 1:
+                shares[position] = share
         if (one := session.tallies.get(row.name)) is not None:
             if one.tries:
                 earlier[position] = one.tries, one.seconds, one.cpu_seconds
             if one.spent:
                 spent[position] = one.spent
-    return Account(places, earlier, spent) or None
+    return Account(places, earlier, spent, shares) or None

@@ -176,9 +176,11 @@ def _where(session: Session, stage: Stage, host: str) -> dict[str, Any]:
     """What a killed run's record has to say of where it ran."""
     if not (host or stage.resources.gpus or session.origin.get('executor')):
         return {}
-    from mlops_cli.run.accounting import place_of
+    from mlops_cli.run.accounting import place_of, share_of
 
-    return {'place': [*place_of(session, stage, host)]}
+    place = place_of(session, stage, host)
+    share = share_of(session, stage, place[0])
+    return {'place': [*place], **({'gpu_share': share} if share < 1 else {})}
 
 
 def is_forced(step: Step) -> bool:

@@ -13,7 +13,7 @@ from mlops_cli.plan.model import Plan
 from mlops_cli.records.accounts import RAN
 from mlops_cli.records.costs import book_of, spent_by
 from mlops_cli.records.runs import Run, Runs
-from mlops_cli.run.accounting import place_of
+from mlops_cli.run.accounting import place_of, share_of
 from mlops_cli.run.expense import Expense, Outlay, Standing, expense
 from mlops_cli.run.report import Settled
 from mlops_cli.run.request import Request, Routes
@@ -123,7 +123,7 @@ class Guard:
         cpu, memory = settled.usage.get('cpu_seconds'), settled.usage.get('memory_peak_bytes')
         return Work(
             settled.stage,
-            Place(str(self._session.origin['host']), host, gpus, model),
+            Place(str(self._session.origin['host']), host, gpus, model, share_of(self._session, stage, host)),
             settled.seconds + (tally.seconds if tally else 0.0),
             None if cpu is None else cpu + (tally.cpu_seconds if tally else 0.0),
             memory,

@@ -126,12 +126,14 @@ def _place(stage: Stage, routes: Routes, executor: str, machine: str, past: Sequ
     host, gpus = routes.of(stage) or executor, stage.resources.gpus
     if not gpus:
         return Place(machine, host)
+    shares = [work.place.share for work in past if work.place.host == host and work.place.gpus == gpus]
+    share = shares[0] if shares and stage.resources.gpu_memory_bytes else 1.0
     if host:
         kinds = [work.place.model for work in past if work.place.host == host and work.place.gpus]
     else:
         kinds = [*dict.fromkeys(card_models())]
         kinds = kinds if len(kinds) == 1 else []
-    return Place(machine, host, gpus, kinds[0] if kinds else '')
+    return Place(machine, host, gpus, kinds[0] if kinds else '', share)
 
 
 def _work(stage: str, place: Place, seconds: float | None, past: Sequence[Work], rank: float) -> Work:

@@ -209,13 +209,15 @@ def _account(stages: Sequence[tuple[Mapping[str, Any], ResultEntry | None]]) -> 
     from mlops_cli.records import accounts
 
     rows: list[list[Any]] = []
+    shares: list[list[Any]] = []
     spent: list[list[Any]] = []
     for position, (record, entry) in enumerate(stages):
         rows += [[*record['place'], [position]]] if isinstance(record.get('place'), list) else []
+        shares += [[record['gpu_share'], [position]]] if 'gpu_share' in record else []
         told = entry.usage.get('spent') if entry is not None else None
         spent += [[position, *row] for row in told if isinstance(row, list)] if isinstance(told, list) else []
     try:
-        return accounts.read({'places': rows, 'spent': spent}, len(stages))
+        return accounts.read({'places': rows, 'gpu_shares': shares, 'spent': spent}, len(stages))
     except ValueError:  # written by another version
         return None
 

@@ -83,6 +83,16 @@ def card_models() -> list[str]:
     return [value.strip() for name, _, value in lines if name.strip() == 'Model' and value.strip()]
 
 
+def card_memories() -> list[int]:
+    """Bytes that each card has, as far as its driver says; none where it does not."""
+    from mlops_cli.job import cards
+
+    try:
+        return [card.memory_bytes for card in cards.listed(os.environ, NVIDIA) if card.memory_bytes]
+    except UserError:
+        return []
+
+
 def _cards(environ: Mapping[str, str], ask: bool) -> tuple[int, tuple[Card, ...]]:
     if not ask and not os.path.isdir(NVIDIA):  # as nearly everywhere
         return 0, ()

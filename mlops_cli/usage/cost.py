@@ -18,7 +18,8 @@ GIB = float(1 << 30)
 
 @dataclass(frozen=True, slots=True)
 class Work:
-    """One stage of a run, all its attempts together.  ``seconds``, ``cpu_seconds``, ``memory_bytes``: None where unknown."""
+    """One stage of a run, all its attempts together.  ``seconds``, ``cpu_seconds``, ``memory_bytes``: None where unknown.
+    ``gpu_joules``: what its GPUs drew, where that was measured and nobody else had them."""
 
     stage: str
     place: Place
@@ -26,13 +27,14 @@ class Work:
     cpu_seconds: float | None = None
     memory_bytes: float | None = None
     spent: tuple[Spent, ...] = ()
+    gpu_joules: float | None = None
 
 
 @dataclass(frozen=True, slots=True)
 class Cost:
     """``amounts``: currency -> what is known.  ``unknown``: why it is not all, '' if it is.  ``prices``: names of the entries
-    that counted; ``as_of``: since when.  ``hours``: of the machine, its share where others ran beside it.  ``kwh``, ``co2``
-    (grams): None where nobody says what the machine takes."""
+    that counted; ``as_of``: since when.  ``hours``: of the machine, its share where others ran beside it; ``gpu_hours``: of
+    GPUs, likewise.  ``kwh``, ``co2`` (grams): None where nobody says what the machine takes, or measured it."""
 
     amounts: Mapping[str, float] = field(default_factory=dict)
     unknown: str = ''
@@ -79,10 +81,11 @@ def _cost(work: Work, share: float, day: str, book: Book) -> Cost:
             amounts[one.currency] = amounts.get(one.currency, 0.0) + one.amount
     if work.seconds is None:
         return Cost(amounts, 'how long it took')
-    hours, gpu_hours = work.seconds * share / HOUR, work.place.gpus * work.seconds / HOUR
+    hours, gpu_hours = work.seconds * share / HOUR, work.place.gpus * work.place.share * work.seconds / HOUR
     rate = book.rate(work.place, day)
     if rate is None:
-        return Cost(amounts, f'what {work.place.name or "the machine"} cost', hours=hours, gpu_hours=gpu_hours)
+        return Cost(amounts, f'what {work.place.name or "the machine"} cost', hours=hours, gpu_hours=gpu_hours,
+                    kwh=_kwh(work, {}, hours, gpu_hours))
     used, lacking = _used(work, rate, hours, gpu_hours)
     kwh = used.get('kwh')
     for item, figure in used.items():
@@ -109,9 +112,20 @@ def _used(work: Work, rate: Rate, hours: float, gpu_hours: float) -> tuple[dict[
             lacking = words[item]
         elif item in rate.amounts and figure is not None:
             found[item] = figure
-    if {'watts', 'gpu_watts'} & rate.amounts.keys():
-        found['kwh'] = (rate.amounts.get('watts', 0.0) * hours + rate.amounts.get('gpu_watts', 0.0) * gpu_hours) / 1000
+    if (kwh := _kwh(work, rate.amounts, hours, gpu_hours)) is not None:
+        found['kwh'] = kwh
     return found, lacking
+
+
+def _kwh(work: Work, amounts: Mapping[str, float], hours: float, gpu_hours: float) -> float | None:
+    """What was measured of GPUs counts in place of what somebody said that they take."""
+    if work.gpu_joules is None:
+        if not {'watts', 'gpu_watts'} & amounts.keys():
+            return None
+        gpus = amounts.get('gpu_watts', 0.0) * gpu_hours / 1000
+    else:
+        gpus = work.gpu_joules / 3.6e6
+    return amounts.get('watts', 0.0) * hours / 1000 + gpus
 
 
 def added(many: Iterable[Cost]) -> tuple[dict[str, float], int]:

@@ -73,6 +73,9 @@ def test_a_gpu_is_shared_as_far_as_its_memory_goes(project: Project, nvml: Nvml)
     lay(project, {'a': '{gpu_memory: 8GiB}', 'b': '{gpu_memory: 8GiB}', 'c': '{gpu_memory: 8GiB}'}, 1.0)
     project.mlops('run', '-j', '3')
     assert [at_once(project, *pair) for pair in ('ab', 'bc', 'ac')].count(True) in (1, 2), 'two, never all three'
+    project.write('.mlops/config.yaml', 'prices: {NVIDIA H200: {gpu_hour: 3600}}\n')  # half of it, so 0.5 a second
+    (stage, *_) = project.mlops('runs', 'show', '--json').json['stages']
+    assert stage['cost']['amounts']['USD'] == pytest.approx(stage['seconds'] / 2, rel=0.01) and stage['cost']['known']
     nvml.set(pids=f'{os.getpid()}:{9 * GIB}', mem_used=9 * GIB)  # another program
     lay(project, {'d': '{gpu_memory: 4GiB}', 'e': '{gpu_memory: 4GiB}'})
     project.mlops('run', '-j', '2')

@@ -27,6 +27,7 @@ ACCOUNT = Account(
     {1: ('gpu1', 2, 'NVIDIA L4'), 2: ('gpu1', 2, 'NVIDIA L4'), 3: ('', 1, '')},
     {1: (2, 20.5, 18.25)},
     {1: (PAID, COUNTED)},
+    {2: 0.25, 3: 0.25},
 )
 RUN = Run(
     '20261120T101522Z-7k2m9q4c',
@@ -53,6 +54,7 @@ def test_the_bytes_are_these() -> None:
     text = RUN.encode().decode()
     assert '"earlier":[\n  [1,2,20.5,18.25]\n ]' in text
     assert '"places":[\n  ["",1,"",[3]],\n  ["gpu1",2,"NVIDIA L4",[1,2]]\n ]' in text
+    assert '"gpu_shares":[\n  [0.25,[2,3]]\n ]' in text
     assert '"spent":[\n  [1,"tokens","1k",1500.0,0.195,"USD"],\n  [1,"labels","",4,null,""]\n ]' in text
     assert decode(RUN.encode(), layout.run_record(RUN.id)) == RUN
     assert decode(RUN.encode(), layout.run_record(RUN.id)).encode() == RUN.encode()
@@ -65,7 +67,7 @@ def test_a_run_with_nothing_to_say_has_none_of_it() -> None:
 
 
 def test_each_is_on_the_page() -> None:
-    assert set(NAMES) <= set(re.findall(r'^\| `([a-z]+)` \|', PAGE.read_text(), re.MULTILINE))
+    assert set(NAMES) <= set(re.findall(r'^\| `([a-z_]+)` \|', PAGE.read_text(), re.MULTILINE))
 
 
 def test_what_was_spent_outlives_the_bound_on_a_records_size() -> None:
@@ -78,6 +80,11 @@ def test_what_was_spent_outlives_the_bound_on_a_records_size() -> None:
     ('key', 'value'),
     [
         ('places', 3),
+        ('gpu_shares', [[0.0, [1]]]),
+        ('gpu_shares', [[1.5, [1]]]),
+        ('gpu_shares', [[True, [1]]]),
+        ('gpu_shares', [[0.5, [1]], [0.25, [1]]]),
+        ('gpu_shares', [[0.5, [9]]]),
         ('places', [3]),
         ('places', [['gpu1', 2, 'L4']]),
         ('places', [['gpu1', -1, 'L4', [0]]]),
@@ -121,7 +128,7 @@ def test_what_each_stage_used() -> None:
     assert train is not None and check is not None and more is not None
     assert (train.place, train.seconds, train.cpu_seconds) == (Place('vm', 'gpu1', 2, 'NVIDIA L4'), 50.5, 43.25)
     assert (train.memory_bytes, train.spent) == (4096, (PAID, COUNTED))
-    assert (check.place.name, check.cpu_seconds, more.place, more.seconds) == ('gpu1', None, Place('vm', '', 1, ''), 1.0)
+    assert (check.place.name, check.cpu_seconds, more.place, more.seconds) == ('gpu1', None, Place('vm', '', 1, '', 0.25), 1.0)
 
 
 def test_how_long_a_stage_ran_that_was_killed_nobody_knows() -> None:

@@ -84,6 +84,20 @@ def test_jobs_of_a_cluster_do_not_share_a_machine() -> None:
     assert added(costs(four, 3600.0, DAY, nodes)) == ({'EUR': pytest.approx(4.0)}, 0)
 
 
+def test_a_shared_gpu_counts_as_the_share_that_was_promised() -> None:
+    quarter = Place('vm', 'gpu1', 2, 'NVIDIA L4', 0.25)
+    found = cost(Work('train', quarter, 3600.0), book(gpu1={'gpu_hour': 2, 'gpu_watts': 400, 'kwh': 1}))
+    assert (found.gpu_hours, found.kwh) == (0.5, pytest.approx(0.2)) and found.amounts == {'EUR': pytest.approx(1.2)}
+
+
+def test_what_gpus_were_measured_to_draw_counts_before_what_somebody_said() -> None:
+    prices = book(gpu1={'watts': 100, 'gpu_watts': 400, 'kwh': 1, 'co2': 100})
+    found = cost(Work('train', GPU1, 3600.0, gpu_joules=1.8e6), prices)
+    assert (found.kwh, found.co2) == (pytest.approx(0.6), pytest.approx(60)) and found.amounts == {'EUR': pytest.approx(0.6)}
+    alone = cost(Work('train', GPU1, 3600.0, gpu_joules=1.8e6), Book())
+    assert alone.kwh == pytest.approx(0.5) and not alone.known and not alone.amounts
+
+
 def test_a_stage_that_an_earlier_run_began_is_paid_in_full() -> None:
     assert cost(Work('train', GPU1, 7200.0), book(gpu1={'hour': 1}), run_seconds=60.0).amounts == {'EUR': pytest.approx(2.0)}
 

@@ -5,18 +5,20 @@ from __future__ import annotations
 import os
 import sys
 import time
+from collections.abc import Sequence
+from contextlib import closing
 from enum import StrEnum
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 from mlops_cli.cli import context, exits, options
-from mlops_cli.cli.console import out, out_lines, print_json, width
+from mlops_cli.cli.console import Line, out, out_lines, print_json, say, width
 from mlops_cli.cli.finding import project_folder
 from mlops_cli.cli.folder import Folder
 from mlops_cli.cli.pictures import Html, Svg, asked, write_charts, write_page
 from mlops_cli.cli.problems import tell_problems
 from mlops_cli.cli.screens.config import origin
 from mlops_cli.cli.screens.cost_prices import Entry, price_lines, price_rows
-from mlops_cli.cli.screens.cost_report import csv_text, report_lines, report_rows
+from mlops_cli.cli.screens.cost_report import csv_text, last_documents, model_lines, report_lines, report_rows
 from mlops_cli.cli.when import moment
 from mlops_cli.core.clock import iso
 from mlops_cli.core.errors import ExitCode
@@ -28,6 +30,11 @@ from mlops_cli.records.history import Problem, problem_of
 from mlops_cli.records.runs import Runs
 from mlops_cli.usage.prices import is_stale
 
+if TYPE_CHECKING:
+    from mlops_cli.experiments.model_costs import ModelCost
+    from mlops_cli.records.runs import Run
+    from mlops_cli.usage.prices import Book
+
 app = Folder('What stages cost: report (also without a command), prices, advise.', helps=False)
 
 
@@ -38,6 +45,7 @@ class By(StrEnum):
     USER = 'user'
     MONTH = 'month'
     HOST = 'host'
+    MODEL = 'model'
 
 
 Since = Annotated[str | None, options.Option('--since', metavar='WHEN', help='Not before: 2026-11-20, 2h, 3d, 1w, today.')]
@@ -64,11 +72,15 @@ def report(
     with Root(project_folder()) as root:
         book = book_of(load_config(root, os.environ))
         runs = [*Runs(root).newest(lambda error: problems.append(problem_of(error)))]
-        found = ledger(runs, book, by, first, last)
+        models: Sequence[ModelCost] = ()
+        if by == By.MODEL:
+            found, models = _of_models(runs, book, first, last)
+        else:
+            found = ledger(runs, book, by, first, last)
         rows = found.sorted(by, book.currency)
         tell_problems(tuple(problems))
         if drawn:
-            months = ledger(runs, book, By.MONTH, first, last) if by != By.MONTH else None
+            months = ledger(runs, book, By.MONTH, first, last) if by not in (By.MONTH, By.MODEL) else None
             _draw(root, (by, found), months, book.currency, html, svg, _period(since, until))
             return ExitCode.DONE
     if json:
@@ -76,16 +88,30 @@ def report(
         unknown = [{'why': why, 'stages': count} for why, count in sorted(found.why.items())]
         print_json({
             'schema': 'mlops/cost-report/v1', 'by': str(by), 'rows': list(report_rows(rows, by, book.currency)), 'total': total,
-            'unknown': unknown,
+            'unknown': unknown, **({'models': last_documents(models)} if by == By.MODEL else {}),
         })  # fmt: skip
     elif csv:
         out(csv_text(list(report_rows(rows, by, book.currency))).removesuffix('\n'))
     else:
-        out_lines(list(report_lines(found, rows, by, book.currency, width(sys.stdout))))
+        out_lines([*report_lines(found, rows, by, book.currency, width(sys.stdout)), *model_lines(models)])
     return ExitCode.DONE
 
 
 app.alone = report
+
+
+def _of_models(
+    runs: Sequence[Run], book: Book, first: float | None, last: float | None
+) -> tuple[Ledger, Sequence[ModelCost]]:
+    from mlops_cli.cli.wiring import workbench
+    from mlops_cli.experiments.lineage_records import Records
+    from mlops_cli.experiments.model_costs import model_ledger, models_of
+
+    with workbench() as bench, closing(Records(bench)) as records:
+        if not models_of(bench.pipeline):
+            say(Line('note: no stage makes a model: model: {name: NAME, path: OUTPUT} says so', 'note:'))
+        found = model_ledger(records, runs, book, first, last)
+    return found.ledger, found.models
 
 
 def _period(since: str | None, until: str | None) -> str:

@@ -29,6 +29,7 @@ if TYPE_CHECKING:
 
 EXITS = exits.line()
 Words = list[str] | None
+Costs = dict[str, tuple[dict[str, float], int]]
 State = Annotated[
     Words,
     options.Option(
@@ -93,13 +94,15 @@ def command(
         files = opened.kept.files()
         if kept:
             query = _among(query, frozenset(files))
-        answer, costs = _answered(opened, query, json)
+        wanted = 'cost' in (query.sort, *(part.strip() for part in (columns or '').split(',')))
+        answer, costs = _answered(opened, query, wanted or (json and bool(opened.config.prices)))
     tell_problems(answer.problems)
     chosen = _columns(_named_one(columns, '--columns'), answer)
     if json:
-        print_json(_document(answer, files, chosen, costs) | {'running': live_documents(live), 'died': died_documents(dead)})
+        going_on = {'running': live_documents(live), 'died': died_documents(dead)}
+        print_json(_document(answer, files, chosen, costs, opened.config.currency) | going_on)
     elif answer.rows:
-        _print(answer, files, chosen, now, _named(query, answer))
+        _print(answer, files, chosen, now, _named(query, answer), costs)
     elif answer.all or not live:
         out(_nothing(answer))
     if not json:
@@ -183,7 +186,7 @@ def _named(query: Query, answer: Answer) -> tuple[str, ...]:
     asked = (('stages', query.stages), ('branch', query.branches), ('who', query.whos), ('host', query.hosts))
     names = [column for column, globs in asked if globs]
     for name in (*(condition.name for condition in query.where), query.sort):
-        if name in FIELDS:
+        if name in FIELDS or name == 'cost':
             names.append(name)
         elif not name.startswith(PARAM) and any(name.removeprefix(METRIC) in row.metrics for row in answer.rows):
             names.append(METRIC + name.removeprefix(METRIC))
@@ -192,15 +195,18 @@ def _named(query: Query, answer: Answer) -> tuple[str, ...]:
     return tuple(dict.fromkeys(names))
 
 
-OWN = ('kept', 'set', 'stages', 'when')  # what the table makes itself
+OWN = ('cost', 'kept', 'set', 'stages', 'when')  # what the table makes itself
 
 
 def _print(
-    answer: Answer, kept: dict[str, tuple[str, ...]], chosen: tuple[str, ...], now: float, named: tuple[str, ...]
+    answer: Answer, kept: dict[str, tuple[str, ...]], chosen: tuple[str, ...], now: float, named: tuple[str, ...], costs: Costs
 ) -> None:
+    from mlops_cli.cli.screens.costs import amounts_of
     from mlops_cli.cli.screens.runs_list import list_lines
 
-    out_lines(list_lines(answer.rows, frozenset(kept), chosen, now, width(sys.stdout), named))
+    told = {run: f'{amounts_of(amounts)}{" + ?" if unknown and amounts else "?" if unknown else ""}'
+            for run, (amounts, unknown) in costs.items()}  # fmt: skip
+    out_lines(list_lines(answer.rows, frozenset(kept), chosen, now, width(sys.stdout), named, told))
     more = answer.matching - len(answer.rows)
     if more > 0 and not context.current.quiet:
         say(Line(f'{plural(more, "more run")}: mlops runs list -n 0 shows all'))
@@ -214,37 +220,59 @@ def _nothing(answer: Answer) -> str:
     return f'None of {plural(answer.all, "run")} fits: leave a filter out, or mlops runs list shows the newest'
 
 
-def _answered(opened: Opened, query: Query, json: bool) -> tuple[Answer, dict[str, dict[str, Any]]]:
-    """With what each run cost, where that is told and anybody says what something costs."""
-    answer = ask(opened.history, opened.pipeline, query)
-    return answer, _costs(opened, answer.rows) if json and opened.config.prices else {}
+def _answered(opened: Opened, query: Query, costs: bool) -> tuple[Answer, Costs]:
+    """``costs``: what each run cost, too."""
+    if query.sort != 'cost':
+        answer = ask(opened.history, opened.pipeline, query)
+        return answer, _costs(opened, answer.rows) if costs else {}
+    from dataclasses import replace
+
+    answer = ask(opened.history, opened.pipeline, replace(query, sort='', descending=None, reverse=False, most=0))
+    found = _costs(opened, answer.rows)
+    used = [currency for amounts, _ in found.values() for currency in amounts]
+    own = opened.config.currency
+    currency = own if own in used or not used else max(sorted(set(used)), key=used.count)
+    most_first = bool(query.descending) != query.reverse
+
+    def place(row: Row) -> tuple[bool, float]:
+        """What nobody knows comes last either way."""
+        amount = found[row.id][0].get(currency) if row.id in found else None
+        return amount is None, -(amount or 0.0) if most_first else amount or 0.0
+
+    rows = sorted(answer.rows, key=place)
+    return replace(answer, rows=tuple(rows[: query.most or len(rows)])), found
 
 
-def _costs(opened: Opened, rows: Sequence[Row]) -> dict[str, dict[str, Any]]:
-    """By the id of the run."""
+def _costs(opened: Opened, rows: Sequence[Row]) -> Costs:
+    """By the id of the run: currency -> amount, and of how many of its stages not all is known."""
     from mlops_cli.records.costs import book_of, costs_of
     from mlops_cli.records.runs import Runs
     from mlops_cli.usage.cost import added
 
     book, runs = book_of(opened.config), Runs(opened.root)
-    found: dict[str, dict[str, Any]] = {}
+    found: Costs = {}
     for row in rows:
         try:
-            each = [one for one in costs_of(runs.get(row.id), book) if one is not None]
+            found[row.id] = added(one for one in costs_of(runs.get(row.id), book) if one is not None)
         except (UserError, FileNotFoundError):  # git has taken it away, or put another in its place
             continue
-        amounts, unknown = added(each)
-        amount = amounts.get(book.currency, None if unknown else 0.0)
-        whole = not unknown and not amounts.keys() - {book.currency}
-        found[row.id] = {'cost': None if amount is None else round(amount, 6), 'currency': book.currency, 'cost_known': whole}
     return found
 
 
+def _cost_document(costs: Costs, run: str, currency: str) -> dict[str, Any]:
+    if run not in costs:
+        return {}
+    amounts, unknown = costs[run]
+    amount = amounts.get(currency, None if unknown or amounts else 0.0)
+    whole = not unknown and not amounts.keys() - {currency}
+    return {'cost': None if amount is None else round(amount, 6), 'currency': currency, 'cost_known': whole}
+
+
 def _document(
-    answer: Answer, kept: dict[str, tuple[str, ...]], chosen: tuple[str, ...], costs: dict[str, dict[str, Any]]
+    answer: Answer, kept: dict[str, tuple[str, ...]], chosen: tuple[str, ...], costs: Costs, currency: str
 ) -> dict[str, Any]:
     # One after the other: they take more room than the runs.
-    rows = (row_document(row, row.id in kept) | costs.get(row.id, {}) for row in answer.rows)
+    rows = (row_document(row, row.id in kept) | _cost_document(costs, row.id, currency) for row in answer.rows)
     if chosen:
         rows = ({name: row.get(name) for name in ('run', *chosen) if name in row or name not in OWN} for row in rows)
     return {'schema': 'mlops/runs-list/v1', 'rows': rows, 'matching': answer.matching, 'all': answer.all}

@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from mlops_cli.cli.console import Line, one_line
 from mlops_cli.cli.screens.costs import amounts_of
 from mlops_cli.cli.tables import Column, table
 from mlops_cli.core.units import plural, show_seconds
 from mlops_cli.experiments.ledger import Ledger, Row
+
+if TYPE_CHECKING:
+    from mlops_cli.experiments.model_costs import ModelCost
 
 NOBODY = '(none)'  # such as the branch of a run on no branch
 REASONS = 4
@@ -77,12 +80,41 @@ def report_rows(rows: Iterable[Row], by: str, currency: str) -> Iterator[dict[st
                 'seconds': round(row.seconds, 3) if first else 0.0,
                 'gpu_hours': round(row.gpu_hours, 6) if first else 0.0,
                 'kwh': (round(row.kwh, 6) if row.metered else None) if first else None,
-                'co2': (round(row.co2, 3) if row.metered else None) if first else None,
+                'co2': (round(row.co2, 3) if row.weighed else None) if first else None,
                 'restored': row.restored if first else 0,
                 'saved_seconds': round(row.saved_seconds, 3) if first else 0.0,
                 'saved_amount': _rounded(row.saved, name),
                 'saved_unknown': row.lost if first else 0,
             }
+
+
+def model_lines(models: Sequence[ModelCost]) -> Iterator[Line]:
+    """What led to the last result of each."""
+    if models:
+        yield Line('')
+    for one in models:
+        row = one.last
+        said = [amounts_of(row.amounts)] if row.amounts else []
+        said += [f'{row.gpu_hours:,.1f} GPU hours'] if row.gpu_hours else []
+        said += [f'{row.kwh:,.2f} kWh'] if row.metered else []
+        unknown = f', and what is not known of {plural(row.unknown, "stage")}' if row.unknown else ''
+        which = f'the last of {one.results:,} results' if one.results > 1 else 'its only result'
+        known = ', '.join(said) or ('nothing known' if row.unknown else 'nothing')
+        yield Line(f'{one_line(one.model)}, {which} (run {one.run}): {known}{unknown}.')
+
+
+def last_documents(models: Iterable[ModelCost]) -> list[dict[str, Any]]:
+    """The same for programs."""
+    return [
+        {
+            'model': one.model, 'run': one.run, 'started': one.started, 'results': one.results,
+            'amounts': {currency: round(amount, 6) for currency, amount in sorted(one.last.amounts.items())},
+            'stages': one.last.stages, 'unknown': one.last.unknown, 'seconds': round(one.last.seconds, 3),
+            'gpu_hours': round(one.last.gpu_hours, 6), 'kwh': round(one.last.kwh, 6) if one.last.metered else None,
+            'co2': round(one.last.co2, 3) if one.last.weighed else None,
+        }
+        for one in models
+    ]  # fmt: skip
 
 
 def _rounded(amounts: Mapping[str, float], name: str) -> float:

@@ -29,21 +29,33 @@ NAME_WIDTH = 24  # columns of a metric's or parameter's name
 WORDS = {'failed': 'failed', 'interrupted': 'stopped', 'skipped': 'skipped', 'done': 'ran', 'restored': 'restored'}
 
 
+_NOTHING: Mapping[str, str] = {}
+
+
+@dataclass(frozen=True, slots=True)
+class Known:
+    """What is known of runs beyond their rows, by their ids."""
+
+    kept: frozenset[str]
+    costs: Mapping[str, str]
+
+
 def list_lines(
-    rows: Sequence[Row], kept: frozenset[str], chosen: Sequence[str], now: float, columns: int, named: Sequence[str] = ()
-) -> list[Line]:
+    rows: Sequence[Row], kept: frozenset[str], chosen: Sequence[str], now: float, columns: int, named: Sequence[str] = (),
+    costs: Mapping[str, str] = _NOTHING,
+) -> list[Line]:  # fmt: skip
     """A line per run.  ``kept``: ids.  ``chosen``: the columns asked for; without any, those that fit.  ``named``: what the
-    runs were filtered and sorted by, which is always shown."""
+    runs were filtered and sorted by, which is always shown.  ``costs``: id -> what it cost, for the column of that name."""
     with without_collector():
-        return _lines(rows, kept, chosen, now, columns, named)
+        return _lines(rows, Known(kept, costs), chosen, now, columns, named)
 
 
 def _lines(
-    rows: Sequence[Row], kept: frozenset[str], chosen: Sequence[str], now: float, columns: int, named: Sequence[str]
+    rows: Sequence[Row], known: Known, chosen: Sequence[str], now: float, columns: int, named: Sequence[str]
 ) -> list[Line]:
-    asked = [_column(name, rows, kept, now) for name in dict.fromkeys(('run', *chosen))] if chosen else []
+    asked = [_column(name, rows, known, now) for name in dict.fromkeys(('run', *chosen))] if chosen else []
     made = [replace(one, head=replace(one.head, optional=False)) for one in asked]
-    made = made or _fitting(_usual(rows, kept, now, named), columns)
+    made = made or _fitting(_usual(rows, known, now, named), columns)
     head, *texts = laid_out([one.head for one in made], [one.texts for one in made], columns)
     words = {row.ended: state_word(row.ended) for row in rows}
     others = list(dict.fromkeys(words.values()))
@@ -84,7 +96,7 @@ class Made:
         return min(cells(self.head.name), self.head.least or room) + GAP > room
 
 
-def _usual(rows: Sequence[Row], kept: frozenset[str], now: float, named: Sequence[str]) -> list[Made]:
+def _usual(rows: Sequence[Row], known: Known, now: float, named: Sequence[str]) -> list[Made]:
     """What a list shows by itself, what tells most first: how runs ended, who won, and by what they differ."""
     metrics, differing = _differing([row.metrics for row in rows])
     primary = list(dict.fromkeys(chain.from_iterable(dict.fromkeys([row.primary for row in rows]))))
@@ -96,9 +108,9 @@ def _usual(rows: Sequence[Row], kept: frozenset[str], now: float, named: Sequenc
     own = ['set'] if not set_ <= apart else []
     told = [*(f'{METRIC}{name}' for name in first), *(f'{PARAM}{name}' for name in params), *own]
     names = ['run', 'when', 'ended', *told[:1], *named, *told[1:], *(f'{METRIC}{name}' for name in others), 'stages', 'seconds']
-    names += ['kept'] if kept and any(row.id in kept for row in rows) else []
+    names += ['kept'] if known.kept and any(row.id in known.kept for row in rows) else []
     always = {'run', 'when', 'ended', *named, *(f'{METRIC}{name}' for name in primary[:METRICS])}
-    made = {name: _column(name, rows, kept, now, apart) for name in [*names, 'branch', 'who']}
+    made = {name: _column(name, rows, known, now, apart) for name in [*names, 'branch', 'who']}
     plain = Counter(name.partition('.')[2] for name in made if name.startswith((METRIC, PARAM)))
     twice = {start + name for name, count in plain.items() if count > 1 for start in (METRIC, PARAM)}
     for name, one in made.items():
@@ -136,7 +148,7 @@ def _fitting(made: list[Made], columns: int) -> list[Made]:
     return kept
 
 
-def _column(name: str, rows: Sequence[Row], kept: frozenset[str], now: float, apart: frozenset[str] = frozenset()) -> Made:
+def _column(name: str, rows: Sequence[Row], known: Known, now: float, apart: frozenset[str] = frozenset()) -> Made:
     """``apart``: parameters with a column of their own, which the one of what was set leaves out."""
     if name.startswith(METRIC):
         plain = name.removeprefix(METRIC)
@@ -146,18 +158,19 @@ def _column(name: str, rows: Sequence[Row], kept: frozenset[str], now: float, ap
         numeric = all(_is_number(row.params[plain]) for row in rows if plain in row.params)
         return Made(Column(_short(plain), right=numeric), lambda: _values(rows, plain))
     state = 'interrupted' if name == 'stopped' else name
-    column, make = _own(rows, kept, now, apart).get(name) or (
+    column, make = _own(rows, known, now, apart).get(name) or (
         Column(name.upper(), right=True), lambda: [str(row.counts[state]) for row in rows]
     )  # fmt: skip
     return Made(column, make)
 
 
 def _own(
-    rows: Sequence[Row], kept: frozenset[str], now: float, apart: frozenset[str]
+    rows: Sequence[Row], known: Known, now: float, apart: frozenset[str]
 ) -> dict[str, tuple[Column, Callable[[], list[str]]]]:
     """The columns that are neither metrics nor parameters, nor states."""
     return {
         'run': (Column('RUN'), lambda: [row.short for row in rows]),
+        'cost': (Column('COST', right=True), lambda: [known.costs.get(row.id, '') for row in rows]),
         'when': (Column('WHEN'), lambda: _whens(rows, now)),
         'started': (Column('STARTED'), lambda: [row.started.replace('T', ' ') for row in rows]),
         'ended': (Column('ENDED'), lambda: _each(state_word, [row.ended for row in rows])),
@@ -170,7 +183,7 @@ def _own(
         'cpu_seconds': (Column('CPU', right=True), lambda: _each(show_seconds, [row.cpu_seconds for row in rows])),
         'stages': (Column('STAGES'), lambda: _stages(rows)),
         'set': (Column('SET', least=SET_WIDTH), lambda: [one_line(' '.join(_assigned(row, apart))) for row in rows]),
-        'kept': (Column('KEPT'), lambda: ['kept' if row.id in kept else '' for row in rows]),
+        'kept': (Column('KEPT'), lambda: ['kept' if row.id in known.kept else '' for row in rows]),
         'trial': (Column('TRIAL'), lambda: ['trial' if row.overlay else '' for row in rows]),
         'branch': (Column('BRANCH', least=8), lambda: _each(one_line, [row.branch for row in rows])),
         'who': (Column('BY'), lambda: _each(one_line, [row.who for row in rows])),
