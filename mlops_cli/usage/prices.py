@@ -12,15 +12,19 @@ from mlops_cli.core.classes import dataclass, field
 from mlops_cli.core.near import did_you_mean
 from mlops_cli.core.patterns import pattern
 from mlops_cli.core.scalars import kind
+from mlops_cli.core.units import parse_size
 
 HERE = 'here'  # the machine that a run was started on, where it has no entry of its own
-# Item -> of what.  The first four are money, the next two watts, the last two of a kilowatt-hour.
+# Item -> of what.  MONEY and OFFERED are money, two are watts, the last two of a kilowatt-hour.
 ITEMS: Mapping[str, str] = {
     'hour': 'an hour', 'gpu_hour': 'a GPU hour', 'cpu_hour': 'a processor hour', 'gib_hour': 'a GiB hour',
+    'spot_hour': 'a spot hour', 'committed_hour': 'a committed hour', 'gb_month': 'a GB for a month',
     'watts': 'W', 'gpu_watts': 'W a GPU', 'kwh': 'a kWh', 'co2': 'g of CO2 a kWh',
 }  # fmt: skip
 MONEY = ('hour', 'gpu_hour', 'cpu_hour', 'gib_hour')
-TEXTS = ('from', 'checked', 'source', 'currency')
+OFFERED = ('spot_hour', 'committed_hour', 'gb_month')  # what could be had: it is in no cost
+SIZES = ('cpus', 'memory', 'gpus', 'gpu_memory')  # of what is offered; memory in bytes
+TEXTS = ('from', 'checked', 'source', 'currency', 'gpu')
 MOST = 1e9
 PERIODS = 1000  # of one name
 STALE_DAYS = 180  # after which somebody should look again
@@ -40,13 +44,16 @@ class Misplaced(ValueError):
 @dataclass(frozen=True, slots=True)
 class Price:
     """``begins``: the first day (UTC) on which it counts, '' for ever.  ``amounts``: item -> number, of ITEMS.  ``checked``:
-    the day on which somebody last looked.  ``currency`` '': the setting says."""
+    the day on which somebody last looked.  ``currency`` '': the setting says.  ``sizes``: of SIZES, what it has; ``gpu``: what
+    its GPUs call themselves."""
 
     begins: str = ''
     amounts: Mapping[str, float] = field(default_factory=dict)
     source: str = ''
     checked: str = ''
     currency: str = ''
+    sizes: Mapping[str, float] = field(default_factory=dict)
+    gpu: str = ''
 
     @property
     def known(self) -> str:
@@ -54,7 +61,9 @@ class Price:
         return max(self.begins, self.checked)
 
     def to_json(self) -> dict[str, Any]:
-        found = {'from': self.begins, **self.amounts, 'source': self.source, 'checked': self.checked, 'currency': self.currency}
+        sizes = {name: int(size) if float(size).is_integer() else size for name, size in self.sizes.items()}
+        found = {'from': self.begins, **self.amounts, **sizes, 'gpu': self.gpu, 'source': self.source, 'checked': self.checked,
+                 'currency': self.currency}
         return {name: value for name, value in found.items() if value != ''}
 
     def __str__(self) -> str:
@@ -109,11 +118,14 @@ def _price(value: Any, inside: tuple[int, ...]) -> Price:
     if not isinstance(value, dict):
         raise Misplaced(f'has a price that is {kind(value)}, not a mapping', *inside)
     amounts: dict[str, float] = {}
+    sizes: dict[str, float] = {}
     for name, inner in value.items():
         if name in ITEMS:
             amounts[name] = _amount(name, inner, inside)
+        elif name in SIZES:
+            sizes[name] = _size(name, inner, inside)
         elif name not in TEXTS:
-            hint = did_you_mean(str(name), (*ITEMS, *TEXTS), what='there are')
+            hint = did_you_mean(str(name), (*ITEMS, *SIZES, *TEXTS), what='there are')
             raise Misplaced(f'has no {str(name)[:40]!r} ({hint})', *inside)
         else:
             _check_text(name, inner, inside)
@@ -123,13 +135,25 @@ def _price(value: Any, inside: tuple[int, ...]) -> Price:
         raise Misplaced('has a kwh or co2, and no watts or gpu_watts to count with', *inside)
     ordered = {item: amounts[item] for item in ITEMS if item in amounts}
     texts = [str(value.get(name, '')) for name in TEXTS]
-    return Price(texts[0], ordered, texts[2], texts[1], texts[3])
+    return Price(texts[0], ordered, texts[2], texts[1], texts[3], {one: sizes[one] for one in SIZES if one in sizes}, texts[4])
 
 
 def _amount(name: str, value: Any, inside: tuple[int, ...]) -> float:
     if isinstance(value, bool) or not isinstance(value, int | float) or not math.isfinite(value) or not 0 <= value < MOST:
         raise Misplaced(f'has a {name} that is no number from 0 on', *inside, name)
     return float(value)
+
+
+def _size(name: str, value: Any, inside: tuple[int, ...]) -> float:
+    if name not in ('memory', 'gpu_memory') or isinstance(value, bool):
+        return _amount(name, value, inside)
+    try:
+        found = float(parse_size(value))
+    except (ValueError, TypeError, OverflowError):
+        found = -1.0
+    if not 0 < found < MOST**2:
+        raise Misplaced(f'has a {name} that is no size such as 32GiB', *inside, name)
+    return found
 
 
 def _check_text(name: str, value: Any, inside: tuple[int, ...]) -> None:
@@ -156,12 +180,14 @@ def is_stale(price: Price, today: str) -> bool:
 @dataclass(frozen=True, slots=True)
 class Place:
     """Where a stage ran.  ``host``: its name in the settings, or that of an executor; empty: ``machine``, which the run was
-    started on.  ``model``: what its GPUs call themselves, empty if that is not known, or they are of several kinds."""
+    started on.  ``model``: what its GPUs call themselves, empty if that is not known, or they are of several kinds.
+    ``share``: how much of each of them it was promised."""
 
     machine: str
     host: str = ''
     gpus: int = 0
     model: str = ''
+    share: float = 1.0
 
     @property
     def name(self) -> str:

@@ -39,6 +39,10 @@ def test_each_day_has_the_price_of_its_period() -> None:
         ({'hour': 1, 'source': 'a\nb'}, ('source',), 'one line'),
         ({'hour': 1, 'currency': 'euro'}, ('currency',), 'three capital letters'),
         ({'hour': 1, 'kwh': 0.3}, (), 'no watts'),
+        ({'cpus': 8}, (), 'price of nothing'),
+        ({'hour': 1, 'memory': 'much'}, ('memory',), 'no size'),
+        ({'hour': 1, 'gpu_memory': '0B'}, ('gpu_memory',), 'no size'),
+        ({'hour': 1, 'cpus': True}, ('cpus',), 'no number'),
         ([{'hour': 1}, {'hour': 2}], (1,), 'two prices'),
         ([{'hour': 1, 'from': '2026-01-01'}, {'hour': 2, 'from': '2026-01-01'}], (1,), 'two prices from 2026-01-01'),
     ],
@@ -51,7 +55,9 @@ def test_what_is_wrong_is_told_with_its_place(value: Any, inside: tuple[Any, ...
 
 
 def test_what_is_read_is_what_was_said() -> None:
-    said = [{'from': '2026-01-01', **dict.fromkeys(ITEMS, 1.5), 'source': 's', 'checked': '2026-05-01', 'currency': 'EUR'}]
+    sizes = {'cpus': 8, 'memory': 1 << 30, 'gpus': 1, 'gpu_memory': 2 << 30, 'gpu': 'NVIDIA L4'}
+    texts = {'source': 's', 'checked': '2026-05-01', 'currency': 'EUR'}
+    said = [{'from': '2026-01-01', **dict.fromkeys(ITEMS, 1.5), **sizes, **texts}]
     assert read_prices(said).to_json() == said
 
 

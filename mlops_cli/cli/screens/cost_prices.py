@@ -8,7 +8,8 @@ from typing import Any
 from mlops_cli.cli.console import Line, one_line
 from mlops_cli.cli.tables import Column, table
 from mlops_cli.core.classes import dataclass
-from mlops_cli.usage.prices import ITEMS, MONEY, Price
+from mlops_cli.core.units import show_size
+from mlops_cli.usage.prices import ITEMS, MONEY, OFFERED, SIZES, Price
 
 NOTHING = 'No prices: say what a machine costs in .mlops/config.yaml, such as prices: {here: {from: 2026-01-01, hour: 0.12}}'
 
@@ -29,9 +30,22 @@ class Entry:
 
 def words(price: Price, currency: str) -> str:
     """``2.1 EUR an hour, 300 W``."""
-    return ', '.join(
-        f'{amount:g} {f"{currency} " if item in (*MONEY, "kwh") else ""}{ITEMS[item]}' for item, amount in price.amounts.items()
-    )
+    said = [f'{amount:g} {f"{currency} " if item in (*MONEY, *OFFERED, "kwh") else ""}{ITEMS[item]}'
+            for item, amount in price.amounts.items()]  # fmt: skip
+    if has := sizes(price):
+        said.append(f'has {has}')
+    return ', '.join(said)
+
+
+def sizes(price: Price) -> str:
+    """``8 processors, 32 GB, 1 NVIDIA L4 with 24 GB``; '' where nobody says."""
+    found = price.sizes
+    said = [f'{found["cpus"]:g} processors'] if 'cpus' in found else []
+    said += [show_size(found['memory'])] if 'memory' in found else []
+    if 'gpus' in found or 'gpu_memory' in found or price.gpu:
+        each = f' with {show_size(found["gpu_memory"])}' if 'gpu_memory' in found else ''
+        said.append(f'{found.get("gpus", 1):g} {one_line(price.gpu) or "GPU"}{each}')
+    return ' and '.join([', '.join(said[:-1]), said[-1]]) if len(said) > 1 else ''.join(said)
 
 
 def price_lines(entries: Sequence[Entry], unpriced: Sequence[str], today: str, columns: int, everything: bool) -> list[Line]:
@@ -67,6 +81,8 @@ def price_rows(entries: Sequence[Entry]) -> list[dict[str, Any]]:
             'counts': entry.counts,
             'currency': entry.currency,
             **{item: entry.price.amounts.get(item) for item in ITEMS},
+            **{name: entry.price.sizes.get(name) for name in SIZES},
+            'gpu': entry.price.gpu or None,
             'source': entry.price.source or None,
             'checked': entry.price.checked or None,
             'stale': entry.stale,
