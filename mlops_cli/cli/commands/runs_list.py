@@ -94,13 +94,11 @@ def command(
         files = opened.kept.files()
         if kept:
             query = _among(query, frozenset(files))
-        wanted = 'cost' in (query.sort, *(part.strip() for part in (columns or '').split(',')))
-        answer, costs = _answered(opened, query, wanted or (json and bool(opened.config.prices)))
+        answer, costs = _answered(opened, query, columns or '', json)
     tell_problems(answer.problems)
     chosen = _columns(_named_one(columns, '--columns'), answer)
     if json:
-        going_on = {'running': live_documents(live), 'died': died_documents(dead)}
-        print_json(_document(answer, files, chosen, costs, opened.config.currency) | going_on)
+        print_json(_document(answer, files, chosen, costs, opened.config.currency) | _lives(live, dead))
     elif answer.rows:
         _print(answer, files, chosen, now, _named(query, answer), costs)
     elif answer.all or not live:
@@ -119,6 +117,10 @@ def _going_on(root: Root) -> tuple[tuple[Live, ...], tuple[Killed, ...]]:
     from mlops_cli.run.live import running_in
 
     return tuple(running_in(root)), killed(root)
+
+
+def _lives(live: Sequence[Live], dead: Sequence[Killed]) -> dict[str, Any]:
+    return {'running': live_documents(live), 'died': died_documents(dead)}
 
 
 def _among(query: Query, ids: frozenset[str]) -> Query:
@@ -220,8 +222,9 @@ def _nothing(answer: Answer) -> str:
     return f'None of {plural(answer.all, "run")} fits: leave a filter out, or mlops runs list shows the newest'
 
 
-def _answered(opened: Opened, query: Query, costs: bool) -> tuple[Answer, Costs]:
-    """``costs``: what each run cost, too."""
+def _answered(opened: Opened, query: Query, columns: str, json: bool) -> tuple[Answer, Costs]:
+    """With what each run cost, where that was asked for."""
+    costs = 'cost' in (part.strip() for part in columns.split(',')) or (json and bool(opened.config.prices))
     if query.sort != 'cost':
         answer = ask(opened.history, opened.pipeline, query)
         return answer, _costs(opened, answer.rows) if costs else {}
