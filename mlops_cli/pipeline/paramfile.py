@@ -3,7 +3,7 @@ from __future__ import annotations
 
 import datetime
 import math
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from typing import Any
 
 from mlops_cli.core import strictjson
@@ -58,17 +58,33 @@ def _read(data: bytes, file: str) -> dict[str, Any]:
     return value
 
 
-def secrets(value: Any, path: tuple[str | int, ...] = ()) -> Iterator[tuple[tuple[str | int, ...], str]]:
+def secrets(value: Any) -> Iterator[tuple[tuple[str | int, ...], str]]:
     """(path, what it looks like) of every text in a value that looks like a secret."""
-    if isinstance(value, str):
-        from mlops_cli.core.secrets import looks_secret  # of most projects no parameters are read
+    from mlops_cli.core.secrets import looking_secret  # of most projects no parameters are read
 
-        if secret := looks_secret(value):
+    if found := looking_secret(_texts(value)):
+        yield from _where(value, found, ())
+
+
+def _texts(value: Any) -> list[str]:
+    found, left = [], [value]
+    while left:
+        one = left.pop()
+        if isinstance(one, str):
+            found.append(one)
+        elif isinstance(one, dict | list):
+            left.extend(one.values() if isinstance(one, dict) else one)
+    return found
+
+
+def _where(value: Any, wanted: Mapping[str, str], path: tuple[str | int, ...]) -> Iterator[tuple[tuple[str | int, ...], str]]:
+    if isinstance(value, str):
+        if secret := wanted.get(value):
             yield path, secret
     elif isinstance(value, dict | list):
         entries: Iterable[tuple[str | int, Any]] = value.items() if isinstance(value, dict) else enumerate(value)
         for step, below in entries:
-            yield from secrets(below, (*path, step))
+            yield from _where(below, wanted, (*path, step))
 
 
 def _toml(data: bytes, file: str) -> Any:

@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import base64
 import json
+import random
 import time
 from itertools import pairwise
 from urllib.parse import quote
@@ -10,7 +11,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from mlops_cli.core.secrets import Redactor, environment_secrets, looks_secret
+from mlops_cli.core.secrets import Redactor, environment_secrets, looking_secret, looks_secret
 
 # Written in two halves, so that no scanner of repositories takes this file for a leak.
 AWS = 'AKIA' + 'IOSFODNN7EXAMPLE'
@@ -43,6 +44,16 @@ INNOCENT = ['', 'adam', 'max_tokens', 'pad_token', '<pad>', '0.0001', 'sk-learn'
 def test_secrets_are_known_by_their_looks_alone_and_inside_text(text: str) -> None:
     for around in ('{}', 'key={}', '"{}"', 'a {} b', 'x:{}\n', '({})'):
         assert looks_secret(around.format(text)) == LOOKS[text]
+
+
+@pytest.mark.parametrize('seed', range(20))
+def test_of_many_texts_those_are_found_that_each_alone_looks_like_one(seed: int) -> None:
+    draw = random.Random(seed)
+    plain = [*INNOCENT, *(f't{n}' for n in range(1000)), 'task-1', 'ghp_', '\udc80', '\ud800', '-----BEGIN ', '']
+    texts = [draw.choice(plain) for _ in range(draw.randrange(1500))]
+    for text in draw.sample([*LOOKS], draw.randrange(len(LOOKS))):
+        texts.insert(draw.randrange(len(texts) + 1), text)
+    assert looking_secret(texts) == {text: what for text in texts if (what := looks_secret(text))}
 
 
 @pytest.mark.parametrize('text', INNOCENT)
