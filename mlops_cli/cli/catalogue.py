@@ -17,6 +17,7 @@ COMMANDS = {
     'graph': ('graph', 'the stages and what flows between them'),
     'models': ('models', 'the registry: register, list, show, approve, promote, roll back, get'),
     'lineage': ('lineage', 'where something came from, what was made from it'),
+    'reproduce': ('reproduce', 'run again what is recorded, apart from everything, and compare'),
     'logs': ('logs', 'what a stage printed'),
     'runs': ('runs', 'runs: list, show, compare, follow, stop, keep, take over'),
     'metrics': ('metrics', 'the numbers that stages wrote: show, diff'),

@@ -143,7 +143,7 @@ def opened_at(bench: Workbench, commit: str) -> Iterator[Workbench]:
 
     Raises UserError, OSError."""
     project = bench.root.path
-    with _folder(bench) as path:
+    with own_folder(bench) as path:
         files = exporting.export(project, commit, path, skip=lambda file: any(inside(file, part) for part in NEEDLESS))
         pins = commits.blobs(project, commit, [layout.STAGES]) or {}
         names = {file.rpartition('/')[2]: blob for file, blob in pins.items()}
@@ -161,7 +161,7 @@ def opened_at(bench: Workbench, commit: str) -> Iterator[Workbench]:
 
 
 @contextmanager
-def _folder(bench: Workbench) -> Iterator[str]:
+def own_folder(bench: Workbench) -> Iterator[str]:
     """An empty folder, removed in the end: in the project where git ignores it, else among the temporary ones."""
     if not keeps_local(bench.root):
         import tempfile  # slow to load

@@ -79,6 +79,7 @@ class OwnFacts:
     """What lies under .mlops.  ``databases``: path -> what is wrong with it.  ``journals``: of commands that were killed.
     ``foreign``: (path, owner's number) of folders of ours that belong to somebody else.  ``ignore_lines``: lines that
     .mlops/.gitignore lacks.  ``schema``: whether the schema for editors is this version's, None where there is none.
+    ``leftovers``: folders that killed commands worked in.
     ``trash``: what gc threw away and may be deleted by now.  ``gone``: projects that used this cache and are not there."""
 
     databases: Mapping[str, str] = field(default_factory=dict)
@@ -93,6 +94,7 @@ class OwnFacts:
     schema: bool | None = None
     trash: Stored = Stored('')
     gone: tuple[str, ...] = ()
+    leftovers: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)

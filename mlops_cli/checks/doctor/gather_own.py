@@ -17,6 +17,7 @@ from mlops_cli.core.errors import UserError
 from mlops_cli.fsio import locks
 from mlops_cli.fsio.journal import SUFFIX
 from mlops_cli.fsio.paths import Root
+from mlops_cli.fsio.temporaries import owner_in, process_alive
 from mlops_cli.pipeline.load import schema
 from mlops_cli.records.files import read_small
 from mlops_cli.store import gc, users
@@ -51,6 +52,7 @@ def look(root: Root, cache: str) -> OwnFacts:
         tuple(_lacking(root)),
         _schema(root),
         *_cleaning(cache),
+        leftovers=tuple(_leftovers(root)),
     )
 
 
@@ -88,6 +90,14 @@ def damage(path: str) -> str:
     except sqlite3.Error as error:
         return str(error)
     return '' if found in ('ok', '') else str(found)
+
+
+def _leftovers(root: Root) -> Iterator[str]:
+    """Folders in which commands worked that are no more, as the next command that writes removes them."""
+    for name in _names(root, layout.LOCAL):
+        whose = owner_in(name)
+        if whose is not None and process_alive(whose) is False:
+            yield f'{layout.LOCAL}/{name}'
 
 
 def _journals(root: Root) -> Iterator[str]:

@@ -76,6 +76,9 @@ def local(facts: Facts) -> Iterator[Finding]:
         killed = plural(len(facts.own.journals), 'command was', 'commands were')
         text = f'{killed} killed here, and what was in flight is not put back yet'
         yield Finding('local', 'note', text, 'the next mlops run does it')
+    if facts.own.leftovers:
+        text = f'{plural(len(facts.own.leftovers), "folder")} in which killed commands worked: {facts.own.leftovers[0]}'
+        yield Finding('local', 'note', text, 'the next mlops run, gc or reproduce removes it')
     if facts.own.ignore_lines:
         text = f'{layout.GITIGNORE} lacks {", ".join(facts.own.ignore_lines)}: git would take what belongs to this machine'
         yield Finding('local', 'wrong', text, 'the next mlops run adds it')

@@ -185,6 +185,16 @@ def test_journals_of_killed_commands(see: See, project: Project) -> None:
     assert project.exists(f'{layout.JOURNAL}/old{SUFFIX}')
 
 
+def test_folders_of_killed_commands(see: See, project: Project) -> None:
+    from mlops_cli.fsio.temporaries import PREFIX, boot, new_name
+
+    lay(project, {'a': {'cmd': 'true'}})
+    mine, dead = f'{layout.LOCAL}/{new_name(PREFIX)}', f'{layout.LOCAL}/{PREFIX}{boot()}-99999999-1-1'
+    for folder in (mine, dead):
+        (project.path / folder).mkdir(parents=True)
+    assert see().own.leftovers == (dead,)
+
+
 @pytest.mark.parametrize('path', ['.mlops/cache', '.mlops/local/failed', '.mlops/local/rescue', '.mlops/cache/tmp/quarantine'])
 def test_links_in_the_place_of_our_folders_are_not_followed(see: See, project: Project, tmp_path: Path, path: str) -> None:
     lay(project, {'a': {'cmd': 'true'}})

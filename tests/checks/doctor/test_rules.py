@@ -97,6 +97,7 @@ CASES: list[tuple[dict[str, Any], str, str, str]] = [  # (facts, check, level, a
     (own(cache=Stored('c', 2 * 10**11, 9, False)), 'cache', 'note', 'more than 200 GB'),
     (own(databases={'.mlops/local/index-v1.sqlite': 'not a database'}), 'local', 'note', 'makes it anew'),
     (own(journals=('a',)), 'local', 'note', '1 command was killed'),
+    (own(leftovers=('.mlops/local/.mlops-tmp-1',)), 'local', 'note', '1 folder in which killed commands worked'),
     (own(ignore_lines=('/cache/',)), 'local', 'wrong', 'lacks /cache/'),
     (own(rescue=Stored('.mlops/local/rescue', 10**10, 1)), 'kept', 'note', 'rm -r .mlops/local/rescue'),
     (own(failed=Stored('.mlops/local/failed', 10**10, 1)), 'kept', 'note', 'failed stages'),

@@ -1,0 +1,1 @@
+"""Makes recorded results anew, apart from everything, and compares them with what was recorded."""
