@@ -26,6 +26,7 @@ BREAKS = ' \t\n"\'@><=;|&(:'
 # What only a person can know.
 FREE = {'N', 'IMAGE', 'VOLUME', 'WORDS', 'VERSION', 'TAG',
 FREE = {'N', 'X%', 'IMAGE', 'VOLUME', 'WORDS',
+FREE = {'N', 'X', 'IMAGE', 'VOLUME', 'WORDS',
         'TEXT', 'SECONDS', 'EXPR', 'VALUE', 'GLOB', 'WHEN', 'CONDITION', 'COLUMN', 'AGE', 'URL', 'SIZE'}
 PIPELINE = """\
 version: 1
