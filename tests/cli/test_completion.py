@@ -24,9 +24,7 @@ from tests.support.project import Project
 
 BREAKS = ' \t\n"\'@><=;|&(:'
 # What only a person can know.
-FREE = {'N', 'IMAGE', 'VOLUME', 'WORDS', 'VERSION', 'TAG',
-FREE = {'N', 'X%', 'IMAGE', 'VOLUME', 'WORDS',
-FREE = {'N', 'X', 'IMAGE', 'VOLUME', 'WORDS',
+FREE = {'N', 'X', 'IMAGE', 'VOLUME', 'WORDS', 'VERSION', 'TAG',
         'TEXT', 'SECONDS', 'EXPR', 'VALUE', 'GLOB', 'WHEN', 'CONDITION', 'COLUMN', 'AGE', 'URL', 'SIZE'}
 PIPELINE = """\
 version: 1
