@@ -4,23 +4,23 @@ from __future__ import annotations
 
 import itertools
 import math
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from itertools import islice
 
-from mlops_cli.core.classes import dataclass, field
+from mlops_cli.core.classes import dataclass, field, replace
 from mlops_cli.experiments.consumed import rows_of
 from mlops_cli.pipeline.spec import Stage
 from mlops_cli.records.runs import Run, StageRun
 from mlops_cli.run.workbench import Workbench
+from mlops_cli.usage.offers import MARGIN, TARGET
 
 RECORDS = 200  # run records that are read
 REMEMBERED = 20  # runs of a stage that count
 FEWEST = 3  # runs with which anything is said
 SHARE = 0.99  # of the time in which it used no more
-TARGET = 0.8  # of the processors that a stage gets, how much it should use at most
-MARGIN = 1.2  # more memory than it ever held
 STEP = 128 << 20  # bytes in which memory is declared
 SHORT_SECONDS = 10.0  # whose use says little
+BACK = 5  # newest runs that are left out one by one, to find the one since which there is nothing to say
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,12 +32,14 @@ class Use:
     processors: float
     sampled: bool
     memory: float | None
+    run: str = ''
 
 
 @dataclass(frozen=True, slots=True)
 class Advice:
     """``what``: cpus or memory.  ``declared`` None: nothing.  ``used``: processors, or bytes, over ``runs`` runs; None where
-    nobody knows.  ``wanted``: what to declare, None where there is nothing to change, and ``why`` says why."""
+    nobody knows.  ``wanted``: what to declare, None where there is nothing to change, and ``why`` says why.  ``vanished``:
+    since which run that is so, where something else was advised before."""
 
     stage: str
     what: str
@@ -46,6 +48,7 @@ class Advice:
     runs: int
     wanted: float | None
     why: str
+    vanished: str = ''
 
 
 @dataclass
@@ -70,9 +73,27 @@ def advise(bench: Workbench, names: Sequence[str]) -> list[Advice]:
         of[name] = groups.setdefault(key, Group(base, needs.cpus, _says_cpus(stage), needs.memory_bytes))
     for run, one in _done(bench, of):
         group = of[one.name]
-        if len(group.uses) < REMEMBERED and (use := _use(bench, run, one)) is not None:
+        if len(group.uses) < REMEMBERED and (use := use_of(bench, run, one)) is not None:
             group.uses.append(use)
-    return [each for group in groups.values() for each in (_cpus(group), _memory(group))]
+    return [_judged(group, judge) for group in groups.values() for judge in (_cpus, _memory)]
+
+
+def _judged(group: Group, judge: Callable[[Group], Advice]) -> Advice:
+    """With the run since which it is not advised any more."""
+    found = judge(group)
+    for count in range(1, min(BACK, len(group.uses) - FEWEST) + 1) if found.wanted is None else ():
+        before = judge(replace(group, uses=group.uses[count:]))
+        if before.wanted is not None:
+            was = in_words(found.what, before.wanted)
+            return replace(found, vanished=f'until run {group.uses[count - 1].run} it was {was}')
+    return found
+
+
+def in_words(what: str, figure: float) -> str:
+    """As it is declared: ``1.5``, ``768MiB``."""
+    if what == 'cpus':
+        return f'{figure:.3g}'
+    return f'{figure / (1 << 30):.3g}GiB' if figure >= 10 << 30 else f'{figure / (1 << 20):.0f}MiB'
 
 
 def _says_cpus(stage: Stage) -> bool:
@@ -87,12 +108,12 @@ def _done(bench: Workbench, names: Iterable[str]) -> Iterable[tuple[Run, StageRu
                 yield run, one
 
 
-def _use(bench: Workbench, run: Run, one: StageRun) -> Use | None:
+def use_of(bench: Workbench, run: Run, one: StageRun) -> Use | None:
     cpu, memory = one.usage.get('cpu_seconds'), one.usage.get('memory_peak_bytes')
     rows = rows_of(bench, run, one) if one.seconds >= 2 else ()
     if rows:
-        return Use(one.seconds, high(rows), True, memory)
-    return Use(one.seconds, cpu / one.seconds, False, memory) if cpu is not None and one.seconds > 0 else None
+        return Use(one.seconds, high(rows), True, memory, run.short)
+    return Use(one.seconds, cpu / one.seconds, False, memory, run.short) if cpu is not None and one.seconds > 0 else None
 
 
 def high(rows: Sequence[Sequence[float | None]], share: float = SHARE) -> float:

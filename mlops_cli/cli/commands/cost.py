@@ -161,22 +161,26 @@ def prices(json: options.Json = False) -> int:
 @app.command('advise', epilog=exits.line(ExitCode.REFUSED))
 def advise(stages: options.Stages = None, json: options.Json = False) -> int:
     """What stages declare under resources, beside what their last runs used: processors that they had but for a hundredth of
-    their time, the most memory that they held. With -v also where there is nothing to change, and why.
+    their time, the most memory that they held. Where there are prices also which machine or GPU would do for less, which stages
+    could run as spot, whose GPUs are idle or wait, and whether a commitment pays. With -v also what is not advised, and why.
 
     Example:  mlops cost advise
     """
-    from mlops_cli.cli.screens.cost_advice import advice_lines, advice_rows
+    from mlops_cli.cli.screens.cost_advice import advice_lines, advice_rows, hint_lines, hint_rows
     from mlops_cli.cli.wiring import output_words, workbench
     from mlops_cli.experiments.advice import advise as looked_at
+    from mlops_cli.experiments.machine_advice import machine_advice
     from mlops_cli.plan.select import select
 
     with workbench(tolerant=True) as bench:
         words = output_words(bench, stages or ())
-        found = looked_at(bench, select(bench.pipeline, bench.edges, bench.order, words, only=True))
+        names = select(bench.pipeline, bench.edges, bench.order, words, only=True)
+        found, hints = looked_at(bench, names), machine_advice(bench, names)
     if json:
-        print_json({'schema': 'mlops/cost-advise/v1', 'rows': advice_rows(found)})
+        print_json({'schema': 'mlops/cost-advise/v1', 'rows': advice_rows(found), 'hints': hint_rows(hints)})
     else:
-        out_lines(advice_lines(found, width(sys.stdout), context.current.verbose))
+        columns, everything = width(sys.stdout), context.current.verbose
+        out_lines([*advice_lines(found, columns, everything), *hint_lines(hints, columns, everything)])
     return ExitCode.DONE
 
 
