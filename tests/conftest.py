@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
+from tests import tiers
 from tests.support import stalls
 
 if TYPE_CHECKING:
@@ -28,6 +29,12 @@ if signal.getsignal(signal.SIGHUP) is signal.SIG_IGN:  # the same of nohup
 
 def pytest_configure(config: pytest.Config) -> None:
     config.pluginmanager.register(stalls.Plugin(), 'stalls')
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    for item in items:
+        if tiers.name_of(item) in tiers.slow():
+            item.add_marker(pytest.mark.slow)
 
 
 @pytest.fixture

@@ -602,6 +602,7 @@ def test_a_job_that_failed_while_nobody_looked_is_done_anew(project: Project, tm
 
 
 @pytest.mark.full
+@pytest.mark.timeout(1500)
 @pytest.mark.parametrize('kind', ['ssh', 'slurm', 'ray'])
 def test_the_example_runs_there_unchanged(tmp_path: Path, request: pytest.FixtureRequest, kind: str) -> None:
     """Twelve seconds of training each, as its README has it; the programs are those of the tests' own environment."""
@@ -619,7 +620,7 @@ def test_the_example_runs_there_unchanged(tmp_path: Path, request: pytest.Fixtur
         if where == 'gpu1':
             project.mlops('hosts', 'add', where, url, '--path', programs)
         words = ('run', '--host', 'gpu1') if where == 'gpu1' else ('run',)
-        project.mlops(*words)
+        project.mlops(*words, timeout=600)
         made[where] = pins(project)
         assert 'Nothing to do' in project.mlops(*words).out
         for folder in ('data', 'models', 'metrics', 'plots'):
