@@ -142,6 +142,10 @@ def _aliases(root: Root, model: Model, trunk: Trunk, now: float) -> Iterator[Fin
 
 def _content(bench: Workbench, version: Version) -> Iterator[Finding]:
     where = f'{version.name}@{version.label}'
+    facts = bench.store.stat(version.ref.digest) if version.ref.kind != 'tree' else None
+    if facts is not None and facts.st_size != version.ref.size:  # before it is looked for, which puts it aside
+        yield Finding(version.name, where, 'what this cache holds in its place has another size')
+        return
     if bench.store.missing([version.ref]):
         yield Finding(version.name, where, 'the model itself is not in this cache', bad=False, missing=True)
         return
