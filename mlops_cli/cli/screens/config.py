@@ -8,10 +8,12 @@ from typing import Any
 
 from mlops_cli.cli.console import Line, one_line
 from mlops_cli.cli.tables import Column, table
+from mlops_cli.core.canonical import canonical
 from mlops_cli.core.classes import dataclass
 from mlops_cli.core.units import plural
 from mlops_cli.records.config import Setting
 from mlops_cli.records.destinations import Host, Remote
+from mlops_cli.records.policies import ModelPolicies
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,6 +54,8 @@ def shown(value: Any) -> str:
     """A value in one line, as ``config set`` takes it."""
     if isinstance(value, Remote | Host):
         return one_line(value.leads_to)
+    if isinstance(value, ModelPolicies):
+        return one_line(canonical(value.to_json()))
     if isinstance(value, tuple | list):
         return one_line(', '.join(map(str, value)))
     return one_line(str(value))

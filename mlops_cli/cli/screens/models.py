@@ -170,7 +170,7 @@ def history_lines(model: Model, rows: Sequence[Version | Fact], columns: int) ->
         what = f'{row["event"]}{" (signed)" if row["signed"] else ""}'
         before = f' (was {row["before"]})' if row['before'] else ''
         cells.append([
-            row['when'].replace('T', ' ').removesuffix('Z'), what, f'{row["version"] or "all"}{before}', one_line(row['alias']),
+            row['when'].replace('T', ' ')[:16], what, f'{row["version"] or "all"}{before}', one_line(row['alias']),
             one_line(row['who']), one_line(row['text']), one_line(row['gates']),
         ])  # fmt: skip
     return [Line(text) for text in table(head, cells, columns)]
