@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 import csv
+import json
 import re
 from pathlib import Path
 
 import pytest
+from jsonschema import validate
 
 from mlops_cli.cli.screens import run_lines
 from mlops_cli.fsio.paths import Root
 from mlops_cli.run.replay import Follower
+from tests.cli.contract import SCHEMAS
 from tests.support.project import Project
 
 PRICES = """\
@@ -308,3 +311,58 @@ def test_a_budget_that_is_none_is_told(paid: Project, limits: str) -> None:
     paid.write('.mlops/config.yaml', f'budgets: {limits}\n')
     said = paid.mlops('run', code=2)
     assert '.mlops/config.yaml:1:' in said.err
+
+
+# Prices out of a list
+
+CATALOGUE = """\
+instance_name,location,price,cpu,memory,gpu_count,gpu_name,gpu_memory,spot
+big.8,east,40.5,96,1024.0,8,H100,80.0,False
+big.8,east,12.5,96,1024.0,8,H100,80.0,True
+big.8,west,44.0,96,1024.0,8,H100,80.0,False
+"x{hour: 1}",east,1,4,16.0,0,,,False
+"""
+
+
+def test_prices_are_taken_out_of_a_list(project: Project) -> None:
+    project.write('.mlops/config.yaml', '# ours\njobs: 2  # few\nprices:\n  gpu1: {from: 2020-01-01, hour: 9}  # an offer\n')
+    project.write('aws.csv', CATALOGUE)
+    words = ('cost', 'prices', '--import', 'aws.csv', '--type', 'big.8', '--location', 'east', '--as', 'gpu1')
+    before = project.read('.mlops/config.yaml')
+    assert 'would write' in project.mlops(*words, '-n').out and project.read('.mlops/config.yaml') == before
+    said = project.mlops(*words).out
+    assert 'changed  gpu1  40.5 USD an hour, 12.5 USD a spot hour' in said and 'wrote  .mlops/config.yaml, 1 price' in said
+    text = project.read('.mlops/config.yaml')
+    assert '# ours' in text and 'jobs: 2  # few' in text
+    rows = project.mlops('cost', 'prices', '--json').json['rows']
+    assert [(row['hour'], row['counts'], row['gpus'], row['gpu']) for row in rows] == [
+        (9.0, False, None, None), (40.5, True, 8, 'H100'),
+    ]  # fmt: skip
+    project.environ['COLUMNS'] = '200'
+    assert 'has 96 processors, 1.1 TB and 8 H100 with 86 GB' in ' '.join(project.mlops('cost', 'prices').out.split())
+    again = project.mlops(*words, '--json').json
+    validate(again, json.loads((SCHEMAS / 'cost-prices-import.v1.json').read_text()))
+    assert [row['how'] for row in again['rows']] == ['checked']
+    validate(project.mlops('cost', 'prices', '--json').json, json.loads((SCHEMAS / 'cost-prices.v1.json').read_text()))
+    all_of_them = project.mlops('cost', 'prices', '--import', 'aws.csv', '--json').json
+    assert [row['name'] for row in all_of_them['rows']] == ['big.8 east', 'big.8 west', 'x{hour: 1}']
+    assert len(project.mlops('cost', 'prices', '--json').json['rows']) == 5
+
+
+@pytest.mark.parametrize(
+    ('words', 'said'),
+    [
+        (('--import', 'none.csv'), 'cannot be read'),
+        (('--import', 'aws.csv', '--type', 'p*'), 'nothing in aws.csv fits'),
+        (('--import', 'aws.csv', '--as', 'gpu1'), '--as names one, and 3 fit'),
+        (('--import', 'aws.csv', '--type', 'x*', '--as', ' '), 'is no name'),
+        (('--import', 'pipeline.yaml'), 'has neither the columns'),
+        (('--import', 'bad.zip'), 'damaged archive'),
+        (('--type', 'x'), 'are of --import'),
+    ],
+)
+def test_what_cannot_be_taken_changes_nothing(project: Project, words: tuple[str, ...], said: str) -> None:
+    project.write('aws.csv', CATALOGUE)
+    project.write('bad.zip', 'PK\x03\x04nonsense')
+    assert said in project.mlops('cost', 'prices', *words, code=2).err
+    assert not project.exists('.mlops/config.yaml')

@@ -21,7 +21,7 @@ from mlops_cli.cli.screens.cost_prices import Entry, price_lines, price_rows
 from mlops_cli.cli.screens.cost_report import csv_text, last_documents, model_lines, report_lines, report_rows
 from mlops_cli.cli.when import moment
 from mlops_cli.core.clock import iso
-from mlops_cli.core.errors import ExitCode
+from mlops_cli.core.errors import ExitCode, UserError
 from mlops_cli.experiments.ledger import Ledger, ledger
 from mlops_cli.fsio.paths import Root
 from mlops_cli.records.config import HOSTS, PRICES, Setting, load_config, load_settings
@@ -138,11 +138,30 @@ def _draw(
 
 
 @app.command('prices', epilog=exits.line(ExitCode.REFUSED))
-def prices(json: options.Json = False) -> int:
-    """The prices that count today, since when, and where each is written; with -v also earlier ones and those to come.
+def prices(
+    import_: Annotated[
+        str, options.Option('--import', metavar='FILE', help='Take prices out of a CSV, of gpuhunt or with our columns.')
+    ] = '',
+    types: Annotated[list[str] | None, options.Option('--type', metavar='GLOB', help='With --import: only such types.')] = None,
+    locations: Annotated[
+        list[str] | None, options.Option('--location', metavar='GLOB', help='With --import: only at such places.')
+    ] = None,
+    name: Annotated[str, options.Option('--as', metavar='TEXT', help='With --import: what the one that fits is called.')] = '',
+    dry_run: Annotated[bool, options.Option('--dry-run', '-n', help='With --import: write nothing.')] = False,
+    json: options.Json = False,
+) -> int:
+    """The prices that count today, since when, and where each is written; with -v also earlier ones and those to come. With
+    --import it writes those of a list into .mlops/config.yaml, and keeps earlier ones for the runs of their days.
 
     Example:  mlops cost prices
     """
+    if import_:
+        from mlops_cli.cli.price_import import Wish, take_prices
+
+        with Root(project_folder()) as root:
+            return take_prices(root, Wish(import_, types or (), locations or (), name, dry_run), json)
+    if types or locations or name or dry_run:
+        raise UserError('--type, --location, --as and --dry-run are of --import', hint='mlops cost prices --import FILE')
     with Root(project_folder()) as root:
         found = load_settings(root, os.environ)
     today, currency = iso(time.time())[:10], str(found['currency'].value)
