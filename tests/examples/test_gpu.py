@@ -2,7 +2,9 @@
 from __future__ import annotations
 
 import importlib.util
+import os
 import shutil
+import sys
 from pathlib import Path
 
 import pytest
@@ -33,7 +35,16 @@ def test_it_asks_for_gpus_where_it_is_told_to(copy: Project, nvml: Nvml) -> None
     assert 'needs 1 GPU with 2.1 GB of memory, there is Stand-in GPU with 1.1 GB' in said
 
 
-@pytest.mark.skipif(importlib.util.find_spec('torch') is None, reason='PyTorch is not installed')
+def torch_python() -> str:
+    """The folder of a Python that has PyTorch: that of the tests, or one that MLOPS_TEST_TORCH names."""
+    named = os.environ.get('MLOPS_TEST_TORCH') or (sys.executable if importlib.util.find_spec('torch') else '')
+    return str(Path(named).parent) if named else ''
+
+
+@pytest.mark.timeout(900)
+@pytest.mark.skipif(not torch_python(), reason='PyTorch is not installed, and MLOPS_TEST_TORCH names no Python that has it')
 def test_it_learns(copy: Project) -> None:
-    copy.mlops('run', '-j', '2', timeout=280)
+    path = f'{torch_python()}{os.pathsep}{Path(sys.executable).parent}{os.pathsep}{os.environ["PATH"]}'
+    copy.mlops('run', '-j', '2', timeout=800, environ={'PATH': path})
     assert all(copy.exists(f'models/{width}.pt') for width in (4, 16, 64))
+    assert 'Nothing to do' in copy.mlops('run', environ={'PATH': path}).out
