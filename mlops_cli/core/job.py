@@ -59,6 +59,14 @@ class Lasting:
 
 
 @dataclass(frozen=True, slots=True)
+class Lock:
+    """What an environment is made from.  ``files``: name -> content, the lock file first; names without folders."""
+
+    kind: str
+    files: tuple[tuple[str, ObjectRef], ...]
+
+
+@dataclass(frozen=True, slots=True)
 class Job:
     """All there is to know to run one attempt of one stage.
 
@@ -71,7 +79,8 @@ class Job:
     and of ``environment`` those in ``paths`` are lists of folders relative to it.  ``identity``: two jobs of one identity make
     the same, so that what one has begun another may go on to wait for.  ``cpus``, ``memory_bytes``, ``gpus``: that it gets of a
     host, of each GPU all or so much memory; here ``cards`` were handed out already, and ``held`` are the files to be locked
-    (shared) as long as anything of it lives.  ``checkpoint``, ``caches``: of a host; here they are links in the folder."""
+    (shared) as long as anything of it lives.  ``checkpoint``, ``caches``: of a host; here they are links in the folder.
+    ``lock``: of the environment that a host makes for it."""
 
     attempt: str
     stage: str
@@ -96,6 +105,7 @@ class Job:
     gpu_memory_bytes: int | None = None
     cards: tuple[str, ...] = ()
     held: tuple[str, ...] = ()
+    lock: Lock | None = None
 
 
 Ending = Literal['exited', 'timeout', 'cancelled', 'lost', 'not-started']

@@ -20,7 +20,7 @@ from mlops_cli.core.job import COST_SUFFIX, Job, Outcome, Usage
 from mlops_cli.core.refs import ObjectRef
 from mlops_cli.executors.base import Handle
 from mlops_cli.fsio import ops
-from mlops_cli.job import lasting
+from mlops_cli.job import environments, lasting
 from mlops_cli.job.hosted import JOBS, LOG, OUTCOME, SPEC, from_json
 from mlops_cli.store import frames
 from mlops_cli.store.bucket import Absent, Unreachable
@@ -228,7 +228,8 @@ class Ssh:
         job = under.job
         under.told.step = go_on
         known = [(one.path, one.ref) for one in (job.checkpoint,) if one is not None and one.ref is not None]
-        push(self._store, depot, [*job.inputs, *known], under.told)
+        lock = job.lock.files if job.lock is not None else ()
+        push(self._store, depot, [*job.inputs, *known, *lock], under.told)
         if under.told.missing:
             raise UserError(f'{len(under.told.missing)} objects of its inputs are damaged or gone here', hint='mlops verify')
         # One that no other run can find is of no use to anybody once this one has given it up.
@@ -355,6 +356,7 @@ def specification(job: Job, lease_seconds: float, path: str = '', submit: Sequen
         'gpu_memory_bytes': job.gpu_memory_bytes,
         'checkpoint': lasting.to_json(job.checkpoint) if job.checkpoint is not None else None,
         'caches': [lasting.to_json(one) for one in job.caches],
+        'lock': environments.to_json(job.lock) if job.lock is not None else None,
         'path': path, 'gpus': job.gpus, 'cpus': job.cpus, 'memory_bytes': job.memory_bytes, 'submit': [*submit],
     }  # fmt: skip
 

@@ -22,6 +22,7 @@ from mlops_cli.fsio.paths import Root
 from mlops_cli.job import cards, lasting
 from mlops_cli.job.hosted import ALIVE, CANCEL, FORCE, JOBS, LEASE, LOG, OUTCOME, PROJECT, SAID, SPEC, STARTED, touch
 from mlops_cli.store import far
+from mlops_cli.usage import limits
 from mlops_cli.usage.series import SUFFIX
 
 SPEC_MOST = 64 << 20  # bytes
@@ -60,14 +61,10 @@ class Jobs:
     def host(self, _asked: Mapping[str, Any]) -> dict[str, Any]:
         """What there is."""
         room = shutil.disk_usage(self._root.path)
-        try:
-            memory = os.sysconf('SC_PAGE_SIZE') * os.sysconf('SC_PHYS_PAGES')
-        except (ValueError, OSError):
-            memory = 0
         return {
             'name': platform.node(), 'system': f'{platform.system()} {platform.machine()}', 'python': platform.python_version(),
-            'cpus': len(os.sched_getaffinity(0)) if hasattr(os, 'sched_getaffinity') else os.cpu_count() or 1,
-            'memory_bytes': memory, 'free_bytes': room.free, 'folder': self._root.path, 'gpus': _gpus(),
+            'cpus': max(1, int(limits.cpus())), 'memory_bytes': limits.memory_bytes() or 0,
+            'free_bytes': room.free, 'folder': self._root.path, 'gpus': _gpus(),
             'git': shutil.which('git') or '', 'jobs': self._running(), 'path': os.environ.get('PATH', ''),
         }  # fmt: skip
 

@@ -9,7 +9,7 @@ import os
 import sys
 import time
 from collections.abc import Callable, Mapping
-from contextlib import AbstractContextManager, suppress
+from contextlib import AbstractContextManager, nullcontext, suppress
 from typing import Any
 
 from mlops_cli.core.classes import replace
@@ -20,7 +20,7 @@ from mlops_cli.fsio import ops
 from mlops_cli.fsio.atomic import write_file
 from mlops_cli.fsio.durable import Batch
 from mlops_cli.fsio.paths import Root
-from mlops_cli.job import desk, lasting
+from mlops_cli.job import desk, environments, lasting, room
 from mlops_cli.job.cards import VISIBLE
 from mlops_cli.job.client import Started, Supervisor
 from mlops_cli.store.bucket import FolderBucket, Unreachable
@@ -142,11 +142,7 @@ class Hosted:
                 folder = checkpoint.lend(self._inside)
                 job = replace(job, environment={**job.environment, 'MLOPS_CHECKPOINT_DIR': folder})
             try:
-                with self._cards() as given:
-                    if given.names:
-                        environment = {**job.environment, VISIBLE: ','.join(given.names)}
-                        job = replace(job, environment=environment, cards=given.names, held=given.files)
-                    outcome = self._watched(job)
+                outcome = self._carried_out(job, held)
             except desk.Unwanted:
                 outcome = Outcome(job.attempt, 'cancelled', None, Usage(0.0, 0.0))
             if outcome.ending == 'cancelled' and self._expired:
@@ -181,6 +177,28 @@ class Hosted:
     def clear(self) -> None:
         with suppress(OSError, UserError):
             self._root.remove_tree(self._inside)
+
+    def _carried_out(self, job: Job, held: Batched) -> Outcome:
+        """With what it asks for of the host, as long as it runs.  Raises Unwanted."""
+        with self._environment(held) as made, self._room() as files, self._cards() as given:
+            variables = made.variables(job.environment) if made is not None else dict(job.environment)
+            if given.names:
+                variables[VISIBLE] = ','.join(given.names)
+            files = (*files, *given.files, *(made.files if made is not None else ()))
+            return self._watched(replace(job, environment=variables, cards=given.names, held=files))
+
+    def _environment(self, held: Batched) -> AbstractContextManager[environments.Ready | None]:
+        if not (found := self._spec.get('lock')):
+            return nullcontext()
+        lock = environments.from_json(found)
+        return environments.ready(self._root, held.store, held.depot, lock, self._unwanted, str(self._spec['path']))
+
+    def _room(self) -> AbstractContextManager[tuple[str, ...]]:
+        """Processors and memory; on a cluster who hands the job in has seen to that."""
+        wanted = room.Share(float(self._spec.get('cpus') or 1), int(self._spec.get('memory_bytes') or 0))
+        counts = self._ended is None and wanted.is_large
+        place = desk.own_folder(otherwise=self._root.path) if counts else Root(self._root.path)
+        return room.held(place, wanted if counts else room.Share(0), self._unwanted)
 
     def _cards(self) -> AbstractContextManager[desk.Held]:
         memory = self._spec.get('gpu_memory_bytes')

@@ -10,7 +10,7 @@ from mlops_cli.core import layout
 from mlops_cli.core.canonical import canonical_bytes
 from mlops_cli.core.classes import dataclass, field
 from mlops_cli.core.digest import Digest, digest_of
-from mlops_cli.core.job import COST, COST_SUFFIX, Job, Lasting, Process
+from mlops_cli.core.job import COST, COST_SUFFIX, Job, Lasting, Lock, Process
 from mlops_cli.core.refs import ObjectRef
 from mlops_cli.fingerprint.environment import variables
 from mlops_cli.fingerprint.holes import parameter_in, part_of
@@ -124,6 +124,7 @@ def begin(session: Session, step: Step, draft: Draft, inputs: Mapping[str, Objec
         host=host,
         gpus=stage.resources.gpus if host else 0,
         checkpoint=checkpoint.known(session, step.manifest.digest, stage.checkpoint) if host and stage.checkpoint else None,
+        lock=_lock(session, stage, own) if host and stage.environment is not None else None,
         caches=tuple(Lasting(path, _cache(session, path)) for path in stage.caches) if host else (),
         cpus=stage.resources.cpus,
         memory_bytes=stage.resources.memory_bytes,
@@ -136,6 +137,17 @@ def begin(session: Session, step: Step, draft: Draft, inputs: Mapping[str, Objec
     with session.workspace.looking():
         states = {} if own else _states(session, draft, inputs)
     return Attempt(identity, number, step, draft, job, log, dict(inputs), before, own, states)
+
+
+def _lock(session: Session, stage: Stage, own: str) -> Lock:
+    """What its environment is made from on a host: the lock file as the stage has it, and of a project of uv what names it."""
+    assert stage.environment is not None
+    path = stage.environment.path
+    files = [(os.path.basename(path), session.store.add_path(session.root, f'{own}/{path}').ref)]
+    beside = os.path.join(os.path.dirname(path), 'pyproject.toml')
+    if stage.environment.kind == 'uv' and session.root.stat(beside) is not None:
+        files.append(('pyproject.toml', session.store.add_path(session.root, beside, known=session.known).ref))
+    return Lock(stage.environment.kind, tuple(files))
 
 
 def _cache(session: Session, path: str) -> str:

@@ -33,9 +33,9 @@ def refusal(stage: Stage, host: str, machine: Machine, routes: Routes) -> UserEr
         from mlops_cli.run.anywhere import refusal_of_all
 
         return refusal_of_all(stage, routes)
-    if stage.environment:
+    if stage.environment and routes.is_cluster(host):
         return UserError(
-            f'stage {stage.name} has environment, which hosts cannot make yet, and is to run on {host}',
+            f'stage {stage.name} has environment, which is not made on clusters yet, and is to run on {host}',
             where=stage.places.get('environment', stage.where),
             hint=f'run it here: host: {LOCAL}, or --host {LOCAL}; or make it there by hand: mlops hosts add --path',
         )

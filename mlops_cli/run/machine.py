@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from contextlib import suppress
 from typing import TYPE_CHECKING
 
@@ -14,34 +14,23 @@ from mlops_cli.plan.model import Plan, Verdict
 from mlops_cli.run.capacity import Machine
 from mlops_cli.run.request import Routes
 from mlops_cli.run.workbench import Workbench
+from mlops_cli.usage import limits
 
 if TYPE_CHECKING:
     from mlops_cli.job.desk import Desk
     from mlops_cli.usage.gpu import Card
 
 NVIDIA = '/proc/driver/nvidia/gpus'
-CGROUPS = '/sys/fs/cgroup'
-MEMBERSHIP = '/proc/self/cgroup'
-_NO_LIMIT = 1 << 60  # bytes: version 1 of cgroups says "none" with a number near 2**63
 
 
 def machine(tokens: Mapping[str, int], environ: Mapping[str, str] = os.environ, *, gpus: bool = False) -> Machine:
     """Processors and memory, within the limits of the control groups (containers, Slurm) this process is in; NVIDIA cards
     that there are and CUDA_VISIBLE_DEVICES, if set, leaves; the config's tokens.  ``gpus``: ask the driver for them, which may
     take a while; else they are only counted.  Raises UserError where that is not well."""
-    try:
-        cpus = float(len(os.sched_getaffinity(0)))
-    except AttributeError:  # macOS has none
-        cpus = float(os.cpu_count() or 1)
-    try:
-        memory = os.sysconf('SC_PAGE_SIZE') * os.sysconf('SC_PHYS_PAGES')
-    except (ValueError, OSError):
-        memory = 0
-    limits = [limit for limit in _memory_limits() if 0 < limit < _NO_LIMIT]
     counted, there = _cards(environ, gpus)
     return Machine(
-        min([cpus, *_cpu_limits()]),
-        min([*limits, memory] if memory else limits, default=None),
+        limits.cpus(),
+        limits.memory_bytes(),
         counted,
         dict(tokens),
         there,
@@ -102,35 +91,6 @@ def _cards(environ: Mapping[str, str], ask: bool) -> tuple[int, tuple[Card, ...]
         return cards.counted(NVIDIA, environ), ()
     found = tuple(cards.listed(environ, NVIDIA))
     return len(found), found
-
-
-def _groups(controller: str) -> Iterator[str]:
-    """The folders of the control groups that bind this process, innermost first."""
-    for line in _read(MEMBERSHIP).splitlines():
-        _, controllers, path = (*line.split(':', 2), '', '', '')[:3]
-        if controllers and controller not in controllers.split(','):
-            continue
-        top = os.path.join(CGROUPS, controller) if controllers else CGROUPS
-        parts = [part for part in path.split('/') if part and part != '..']
-        for length in range(len(parts), -1, -1):
-            yield os.path.join(top, *parts[:length])
-
-
-def _memory_limits() -> Iterator[int]:
-    for group in _groups('memory'):
-        for file in ('memory.max', 'memory.limit_in_bytes'):
-            text = _read(os.path.join(group, file)).strip()
-            if text.isdigit():
-                yield int(text)
-
-
-def _cpu_limits() -> Iterator[float]:
-    for group in _groups('cpu'):
-        words = _read(os.path.join(group, 'cpu.max')).split() or [
-            _read(os.path.join(group, f'cpu.cfs_{what}_us')).strip() for what in ('quota', 'period')
-        ]
-        if len(words) == 2 and all(word.isdigit() for word in words) and int(words[0]) > 0 and int(words[1]) > 0:
-            yield int(words[0]) / int(words[1])
 
 
 def _read(path: str) -> str:

@@ -66,6 +66,11 @@ class Routes:
         name = self.named(stage)
         return name if name != ANY else self.chooser.choice(stage).host or ANY
 
+    def is_cluster(self, name: str) -> bool:
+        """Whether something else starts the jobs there."""
+        host = self._bench.config.hosts.get(name)
+        return host is not None and not host.url.startswith('ssh://')
+
     @cached_property
     def chooser(self) -> Chooser:
         from mlops_cli.run.choosing import Chooser

@@ -111,12 +111,33 @@ def test_a_stage_says_where_it_runs(project: Project, tmp_path: Path) -> None:
 def test_what_this_machine_lacks_a_host_may_have(project: Project) -> None:
     project.write('pipeline.yaml', (
         'stages:\n  far: {cmd: "echo far > far.txt", outs: [far.txt], host: gpu1, '
-        'resources: {memory: 900TiB, licence: 1}}\n'
+        'resources: {cpus: 9000, licence: 1}}\n'
     ))
     assert 'no config says how many' in project.mlops('run', code=2).err  # of tokens there are so many wherever it runs
     project.mlops('config', 'set', 'tokens.licence', '1')
     project.mlops('run')
     assert project.read('far.txt') == 'far\n'
+    project.write('pipeline.yaml', 'stages:\n  far: {cmd: "true", host: gpu1, resources: {memory: 900TiB}}\n')
+    assert '990 TB of memory are asked for, and there are' in ' '.join(project.mlops('run', code=2).out.split())
+
+
+def test_processors_and_memory_of_a_host_are_handed_out_to_all_its_runs(project: Project, tmp_path: Path) -> None:
+    cpus = len(os.sched_getaffinity(0))
+    look = f'echo + >> {tmp_path}/now; sleep 0.7; echo - >> {tmp_path}/now'
+    other = made(tmp_path / 'two')
+    other.environ.update(project.environ)
+    other.mlops('hosts', 'add', 'gpu1', f'ssh://farhost{tmp_path}/elsewhere')  # another folder, and the same machine
+    needs = f'host: gpu1, resources: {{cpus: {max(cpus, 2)}}}'
+    for one in (project, other):
+        stages = [f'  {one.path.name}{n}: {{cmd: "{look}; : {n}", {needs}}}\n' for n in range(2)]
+        one.write('pipeline.yaml', 'stages:\n' + ''.join(stages))
+    process = started(other, 'run', '-j', '4')
+    project.mlops('run', '-j', '4')
+    assert process.wait(60) == 0
+    level = [0]
+    for sign in (tmp_path / 'now').read_text().split():
+        level.append(level[-1] + (1 if sign == '+' else -1))
+    assert max(level) == 1 and len(level) == 9
 
 
 def test_each_stage_gets_a_card_of_its_own(project: Project, tmp_path: Path, tmp_path_factory: pytest.TempPathFactory) -> None:
@@ -517,10 +538,11 @@ def test_who_may_be_asked(project: Project, tmp_path: Path, sshd: Sshd) -> None:
     assert two.mlops('hosts', 'list').out.startswith('No hosts')
 
 
-def test_what_hosts_cannot_make_is_refused_before_anything_runs(project: Project) -> None:
+def test_what_clusters_cannot_make_is_refused_before_anything_runs(project: Project) -> None:
     project.write('requirements.txt', 'pip\n')
     project.write('pipeline.yaml', PIPELINE + '    environment: {venv: requirements.txt}\n')
-    refused = project.mlops('run', '--host', 'gpu1', code=2)
+    project.mlops('hosts', 'add', 'cluster', 'slurm:///nowhere/x')
+    refused = project.mlops('run', '--host', 'cluster', code=2)
     assert 'environment' in refused.err and 'host: local' in refused.err
     assert not project.exists('table')
 

@@ -11,14 +11,15 @@ from mlops_cli.job import cards
 from mlops_cli.job.cards import VISIBLE
 from mlops_cli.run import machine as module
 from mlops_cli.run.machine import machine
+from mlops_cli.usage import limits
 from mlops_cli.usage.gpu import Card
 
 
 @pytest.fixture(autouse=True)
 def bare(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """A machine with 8 processors, 64 GiB, no cards and no control groups."""
-    for name in ('NVIDIA', 'CGROUPS', 'MEMBERSHIP'):
-        monkeypatch.setattr(module, name, str(tmp_path / name))
+    for where, name in ((module, 'NVIDIA'), (limits, 'CGROUPS'), (limits, 'MEMBERSHIP')):
+        monkeypatch.setattr(where, name, str(tmp_path / name))
     monkeypatch.setattr(os, 'sched_getaffinity', lambda _: set(range(8)), raising=False)
     monkeypatch.setattr(os, 'sysconf', {'SC_PAGE_SIZE': 4096, 'SC_PHYS_PAGES': 16 << 20}.__getitem__)
 
