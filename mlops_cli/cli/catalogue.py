@@ -28,7 +28,7 @@ COMMANDS = {
     'update': ('update', 'look whether imported data changed there, and move the pin'),
     'data': ('data', 'what is tracked: size, age, who uses it, statistics: list, show'),
     'remote': ('remote', 'where contents are kept beside this machine: add, list, remove'),
-    'hosts': ('hosts', 'machines that stages may run on: add, list, check, remove'),
+    'hosts': ('hosts', 'machines that stages may run on: add, list, check, setup, remove'),
     'push': ('push', 'send to a remote what it lacks'),
     'fetch': ('fetch', 'bring from a remote what is not here'),
     'pull': ('pull', 'fetch, and put it into the workspace'),

@@ -20,20 +20,28 @@ from mlops_cli.core.digest import digest_of
 from mlops_cli.core.errors import UserError
 from mlops_cli.core.job import Lock
 from mlops_cli.core.refs import ObjectRef
-from mlops_cli.fsio.atomic import write_file
-from mlops_cli.fsio.locks import try_lock, unlock
+from mlops_cli.fsio.atomic import read_file, write_file
+from mlops_cli.fsio.durable import Batch
+from mlops_cli.fsio.locks import is_locked, try_lock, unlock
 from mlops_cli.fsio.paths import Root
 from mlops_cli.job.desk import TICK, Unwanted
+from mlops_cli.store.bucket import FolderBucket
 from mlops_cli.store.depot import Depot
 from mlops_cli.store.local import LocalStore
 from mlops_cli.store.transfer import Told, fetch
 
 FOLDER = 'environments-v1'
+CACHE = 'cache'  # the host's own store
 WHEELS = 'wheels-v1'  # what was sent ahead, for a host that reaches no index
 MADE, LOCKED, LOG, SOURCE = '.json', '.lock', '.log', '.src'  # beside an environment, behind its name
 REQUIREMENTS = 'requirements.txt'  # in WHEELS: what stands there for the lock file
+FAILED = '.failed'  # beside it: why it could not be made, the last time that was asked for
 LEFT_OUT = ('PYTHONHOME', 'PYTHONPATH', 'VIRTUAL_ENV', 'UV_PROJECT_ENVIRONMENT')
 UV_PLACES = ('~/.local/bin', '~/.cargo/bin')  # where its installer puts it, which is often not on the path of ssh
+
+
+class NotMade(UserError):
+    """What a person there, or who sends it ahead, can mend."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -112,6 +120,72 @@ def _is_whole(root: Root, place: str, fd: int) -> bool:
     return True
 
 
+def state(root: Root, lock: Lock) -> dict[str, Any]:
+    """``whole``, ``making``, ``failed`` (with ``message`` and ``hint``) or ``absent``."""
+    name = name_of(lock)
+    place = f'{FOLDER}/{name}'
+    if root.stat(f'{place}{MADE}') is not None:
+        return {'state': 'whole', 'name': name}
+    try:
+        fd = root.open(f'{place}{LOCKED}', os.O_RDWR)
+    except FileNotFoundError:
+        return {'state': 'absent', 'name': name}
+    try:
+        if is_locked(fd):
+            return {'state': 'making', 'name': name}
+    finally:
+        os.close(fd)
+    if root.stat(f'{place}{MADE}') is not None:
+        return {'state': 'whole', 'name': name}
+    try:
+        said = json.loads(read_file(root, f'{place}{FAILED}', 1 << 16))
+        return {'state': 'failed', 'name': name, 'message': str(said['message']), 'hint': str(said['hint'])}
+    except (FileNotFoundError, ValueError, KeyError, TypeError):
+        return {'state': 'absent', 'name': name}
+
+
+def locked_to_make(root: Root, lock: Lock) -> int | None:
+    """The descriptor of a lock for :func:`main`; None where somebody has it."""
+    place = f'{FOLDER}/{name_of(lock)}'
+    root.makedirs(FOLDER, mode=0o700)
+    fd = root.open(f'{place}{LOCKED}', os.O_RDWR | os.O_CREAT, 0o600)
+    if not try_lock(fd, exclusive=True):
+        os.close(fd)
+        return None
+    with suppress(FileNotFoundError):
+        root.unlink(f'{place}{FAILED}')
+    return fd
+
+
+def main(folder: str, fd: str) -> None:
+    """A process of its own, which makes one before anybody needs it.  ``fd``: its lock.  What it is told comes in on standard
+    input: the lock file, ``path``, and ``wheels``, a folder of what to make it from."""
+    told = json.loads(sys.stdin.buffer.read())
+    lock = from_json(told['lock'])
+    name = name_of(lock)
+    place = f'{FOLDER}/{name}'
+    with Root(folder) as root:
+        store = LocalStore(root.full(CACHE), batch=Batch('none', root=root))
+        depot = Depot(FolderBucket(root.path))
+        try:
+            if told['wheels']:
+                _take_wheels(root, store, depot, name, ObjectRef.from_json(told['wheels']))
+            Maker(root, store, depot, lock, place, int(fd), lambda: None, str(told['path'])).make()
+        except (UserError, OSError) as error:
+            said = {'message': str(error), 'hint': getattr(error, 'hint', '')}
+            write_file(root, f'{place}{FAILED}', json.dumps(said).encode(), 0o600)
+
+
+def _take_wheels(root: Root, store: LocalStore, depot: Depot, name: str, ref: ObjectRef) -> None:
+    told = Told()
+    fetch(store, depot, [('', ref)], told)
+    if told.missing:
+        raise UserError(f'{len(told.missing)} of the packages that were sent did not come')
+    root.remove_tree(f'{WHEELS}/{name}')
+    root.makedirs(WHEELS, mode=0o700)
+    store.materialise(ref, root, f'{WHEELS}/{name}', replace=True)
+
+
 class Maker:
     """One that has the lock."""
 
@@ -142,7 +216,8 @@ class Maker:
             self._uv()
         else:
             self._pip(f'{self._source}/{self._lock.files[0][0]}')
-        self._root.remove_tree(f'{self._place}{SOURCE}')
+        for rest in (f'{self._place}{SOURCE}', f'{WHEELS}/{os.path.basename(self._place)}'):
+            self._root.remove_tree(rest)
         about = {'kind': self._lock.kind, 'files': [[name, str(ref.digest)] for name, ref in self._lock.files],
                  'python': sys.version.split()[0], 'made': iso(began)}  # fmt: skip
         write_file(self._root, f'{self._place}{MADE}', json.dumps(about).encode(), 0o600)
@@ -158,8 +233,8 @@ class Maker:
         places = [*self._environ.get('PATH', os.defpath).split(os.pathsep), *map(os.path.expanduser, UV_PLACES)]
         program = shutil.which('uv', path=os.pathsep.join(places))
         if program is None:
-            raise UserError('there is no uv there, which its environment is made with',
-                            hint='install it there, or have what is needed sent ahead: mlops hosts setup')
+            raise NotMade('there is no uv there, which its environment is made with',
+                          hint='install it there, or have what is needed sent ahead: mlops hosts setup')
         self._environ |= {'UV_PROJECT_ENVIRONMENT': self._folder, 'UV_PYTHON': sys.executable}
         words = ['sync', '--frozen', '--no-install-project', '--no-progress', '--quiet']
         self._run([program, *words], 'does it reach an index of packages? mlops hosts setup sends them ahead')
@@ -187,7 +262,7 @@ class Maker:
         if process.returncode:
             said = self._last_words()
             name = os.path.basename(words[2] if words[1] == '-m' else words[0])
-            raise UserError(f'its environment cannot be made: {name} ended with {process.returncode}{said}', hint=hint)
+            raise NotMade(f'its environment cannot be made: {name} ended with {process.returncode}{said}', hint=hint)
 
     def _last_words(self) -> str:
         with suppress(OSError), open(self._root.full(f'{self._place}{LOG}'), encoding='utf-8', errors='replace') as file:

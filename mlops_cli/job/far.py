@@ -14,15 +14,15 @@ from contextlib import suppress
 from typing import Any, BinaryIO
 
 import mlops_cli
+from mlops_cli.core import limits
 from mlops_cli.core.errors import UserError
 from mlops_cli.core.job import COST_SUFFIX
 from mlops_cli.fsio.atomic import read_file, write_file
 from mlops_cli.fsio.locks import is_locked, try_lock
 from mlops_cli.fsio.paths import Root
-from mlops_cli.job import cards, lasting
+from mlops_cli.job import cards, environments, lasting
 from mlops_cli.job.hosted import ALIVE, CANCEL, FORCE, JOBS, LEASE, LOG, OUTCOME, PROJECT, SAID, SPEC, STARTED, touch
 from mlops_cli.store import far
-from mlops_cli.usage import limits
 from mlops_cli.usage.series import SUFFIX
 
 SPEC_MOST = 64 << 20  # bytes
@@ -36,6 +36,7 @@ KEPT_SECONDS = 14 * 86400.0  # what is over is gone then
 LEFT = (OUTCOME, CANCEL, LOG, f'{LOG}{SUFFIX}', f'{LOG}{COST_SUFFIX}')  # of a job that failed, when it is done anew
 _JOB = re.compile(r'[0-9a-f]{32}')
 _PROGRAM = 'import sys; sys.path[:0] = sys.argv[3:]; from mlops_cli.job.hosted import main; main(sys.argv[1], sys.argv[2])'
+_MAKER = 'import sys; sys.path[:0] = sys.argv[3:]; from mlops_cli.job.environments import main; main(sys.argv[1], sys.argv[2])'
 
 
 def serve(source: BinaryIO, target: BinaryIO, folder: str) -> int:
@@ -56,7 +57,8 @@ class Jobs:
         self._renewed: dict[str, float] = {}  # place -> when its lease was, of time.monotonic()
 
     def requests(self) -> far.More:
-        return {'host': self.host, 'start': self.start, 'look': self.look, 'cancel': self.cancel, 'forget': self.forget}
+        return {'host': self.host, 'start': self.start, 'look': self.look, 'cancel': self.cancel, 'forget': self.forget,
+                'environment': self.environment}
 
     def host(self, _asked: Mapping[str, Any]) -> dict[str, Any]:
         """What there is."""
@@ -99,6 +101,25 @@ class Jobs:
             os.close(alive)
         return {'started': True}
 
+    def environment(self, asked: Mapping[str, Any]) -> dict[str, Any]:
+        """How the environment of a lock file is; where it is not there, ``begin`` has it made by a process that stays, from the
+        folder ``wheels`` if that came."""
+        try:
+            lock = environments.from_json(asked['lock'])
+        except (ValueError, KeyError, TypeError) as error:
+            raise far.Refused('no lock file') from error
+        found = environments.state(self._root, lock)
+        if not asked.get('begin') or found['state'] in ('whole', 'making'):
+            return {**found, **_pythons()}
+        fd = environments.locked_to_make(self._root, lock)
+        if fd is not None:
+            try:
+                told = {'lock': asked['lock'], 'wheels': asked.get('wheels'), 'path': str(asked.get('path') or '')}
+                self._spawn_apart(_MAKER, [str(fd)], (fd,), subprocess.DEVNULL, json.dumps(told).encode())
+            finally:
+                os.close(fd)
+        return {**found, 'state': 'making', **_pythons()}
+
     def _prepared(self, asked: Mapping[str, Any]) -> str:
         """The folder of a job that is to begin."""
         place = place_of(asked)
@@ -126,15 +147,19 @@ class Jobs:
 
     def _spawn(self, place: str, alive: int, told: bytes) -> None:
         said = self._root.open(f'{place}/{SAID}', os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
-        package = os.path.dirname(os.path.dirname(os.path.abspath(mlops_cli.__file__)))
-        others = [path for path in sys.path[:2] if path.startswith(package) and path != package]
-        argv = [sys.executable, '-I', '-S', '-c', _PROGRAM, self._root.path, place.rpartition('/')[2], *others, package]
         try:
-            process = subprocess.Popen(
-                argv, stdin=subprocess.PIPE, stdout=said, stderr=said, cwd='/', start_new_session=True, pass_fds=(alive,)
-            )
+            self._spawn_apart(_PROGRAM, [place.rpartition('/')[2]], (alive,), said, told)
         finally:
             os.close(said)
+
+    def _spawn_apart(self, program: str, words: list[str], kept: tuple[int, ...], said: int, told: bytes) -> None:
+        """A process that stays, whoever goes."""
+        package = os.path.dirname(os.path.dirname(os.path.abspath(mlops_cli.__file__)))
+        others = [path for path in sys.path[:2] if path.startswith(package) and path != package]
+        argv = [sys.executable, '-I', '-S', '-c', program, self._root.path, *words, *others, package]
+        process = subprocess.Popen(
+            argv, stdin=subprocess.PIPE, stdout=said, stderr=said, cwd='/', start_new_session=True, pass_fds=kept
+        )
         assert process.stdin is not None
         with suppress(BrokenPipeError):
             process.stdin.write(told)
@@ -222,6 +247,11 @@ class Jobs:
                     self._root.remove_tree(f'{JOBS}/{entry.name}')
         if not self._running():
             lasting.sweep(self._root)
+
+
+def _pythons() -> dict[str, Any]:
+    """For who fetches packages elsewhere that are to fit here."""
+    return {'python': sys.version.split()[0], 'machine': platform.machine(), 'libc': [*platform.libc_ver()]}
 
 
 def _gpus() -> list[dict[str, Any]]:

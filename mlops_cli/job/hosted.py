@@ -23,6 +23,7 @@ from mlops_cli.fsio.paths import Root
 from mlops_cli.job import desk, environments, lasting, room
 from mlops_cli.job.cards import VISIBLE
 from mlops_cli.job.client import Started, Supervisor
+from mlops_cli.job.environments import CACHE
 from mlops_cli.store.bucket import FolderBucket, Unreachable
 from mlops_cli.store.depot import Depot
 from mlops_cli.store.local import LocalStore
@@ -33,7 +34,6 @@ JOBS = 'jobs-v1'
 SPEC, STARTED, ALIVE, LOG, LEASE, CANCEL, OUTCOME, PROJECT, SAID = (
     'spec.json', 'started', 'alive', 'log', 'lease', 'cancel', 'outcome.json', 'project', 'said'
 )  # fmt: skip
-CACHE = 'cache'
 TICK = 0.1  # seconds between looks at whether it is still wanted
 FORCE = b'force'
 FULL_BYTES = 1 << 20  # less room than that is none
@@ -71,6 +71,8 @@ def not_begun(ending: Ending, message: str, code: int) -> dict[str, Any]:
 def _said(error: Exception) -> str:
     if isinstance(error, OSError) and error.filename:
         return f'{error.filename}: {error.strerror}'
+    if isinstance(error, environments.NotMade):
+        return f'{error}; {error.hint}'
     return str(error) or type(error).__name__
 
 

@@ -7,13 +7,13 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 
+from mlops_cli.core import limits
 from mlops_cli.core.classes import dataclass
 from mlops_cli.core.units import show_size
 from mlops_cli.fsio.locks import try_lock
 from mlops_cli.fsio.paths import Root
 from mlops_cli.fsio.temporaries import boot
 from mlops_cli.job.desk import TICK, Lacking, Unwanted
-from mlops_cli.usage import limits
 
 FOLDER = 'room-v1'
 FILE_MOST = 64  # bytes

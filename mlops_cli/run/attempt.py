@@ -17,7 +17,7 @@ from mlops_cli.fingerprint.holes import parameter_in, part_of
 from mlops_cli.fingerprint.params import MISSING
 from mlops_cli.fingerprint.stage import Draft
 from mlops_cli.fingerprint.written import State, state_of
-from mlops_cli.pipeline.spec import Command, ParamRef, Stage
+from mlops_cli.pipeline.spec import Command, Environment, ParamRef, Stage
 from mlops_cli.pipeline.template import parameter_variables
 from mlops_cli.plan.model import Step
 from mlops_cli.records.pins import slug
@@ -103,8 +103,7 @@ def begin(session: Session, step: Step, draft: Draft, inputs: Mapping[str, Objec
         else:
             _clear(session, identity, stage, before)
         seen = environment(session, stage, step.manifest.digest, inputs, grant, number, own, host)
-        if not host:  # there it is set by who starts it
-            seen[COST] = os.path.join(session.root.path, f'{log}{COST_SUFFIX}')
+        seen |= {} if host else {COST: os.path.join(session.root.path, f'{log}{COST_SUFFIX}')}  # there its host says where
     except BaseException:
         undo(session, identity, stage, step.manifest.digest, own, clear)
         raise
@@ -124,7 +123,7 @@ def begin(session: Session, step: Step, draft: Draft, inputs: Mapping[str, Objec
         host=host,
         gpus=stage.resources.gpus if host else 0,
         checkpoint=checkpoint.known(session, step.manifest.digest, stage.checkpoint) if host and stage.checkpoint else None,
-        lock=_lock(session, stage, own) if host and stage.environment is not None else None,
+        lock=_lock(session, stage.environment, own) if host and stage.environment else None,
         caches=tuple(Lasting(path, _cache(session, path)) for path in stage.caches) if host else (),
         cpus=stage.resources.cpus,
         memory_bytes=stage.resources.memory_bytes,
@@ -139,15 +138,10 @@ def begin(session: Session, step: Step, draft: Draft, inputs: Mapping[str, Objec
     return Attempt(identity, number, step, draft, job, log, dict(inputs), before, own, states)
 
 
-def _lock(session: Session, stage: Stage, own: str) -> Lock:
-    """What its environment is made from on a host: the lock file as the stage has it, and of a project of uv what names it."""
-    assert stage.environment is not None
-    path = stage.environment.path
-    files = [(os.path.basename(path), session.store.add_path(session.root, f'{own}/{path}').ref)]
-    beside = os.path.join(os.path.dirname(path), 'pyproject.toml')
-    if stage.environment.kind == 'uv' and session.root.stat(beside) is not None:
-        files.append(('pyproject.toml', session.store.add_path(session.root, beside, known=session.known).ref))
-    return Lock(stage.environment.kind, tuple(files))
+def _lock(session: Session, environment: Environment, own: str) -> Lock:
+    from mlops_cli.run.lockfiles import lock_of
+
+    return lock_of(environment, session.root, session.store, session.known, own)
 
 
 def _cache(session: Session, path: str) -> str:

@@ -7,14 +7,13 @@ from collections.abc import Mapping
 from contextlib import suppress
 from typing import TYPE_CHECKING
 
-from mlops_cli.core import layout
+from mlops_cli.core import layout, limits
 from mlops_cli.core.classes import replace
 from mlops_cli.core.errors import UserError
 from mlops_cli.plan.model import Plan, Verdict
 from mlops_cli.run.capacity import Machine
 from mlops_cli.run.request import Routes
 from mlops_cli.run.workbench import Workbench
-from mlops_cli.usage import limits
 
 if TYPE_CHECKING:
     from mlops_cli.job.desk import Desk

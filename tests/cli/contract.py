@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import re
 import shutil
 import subprocess
@@ -104,6 +105,17 @@ def a_host_is_there(project: Project) -> None:
     project.mlops('hosts', 'add', 'gpu1', 'ssh://ada@gpu1.example.org')
 
 
+def a_host_answers(project: Project) -> None:
+    """Its ``ssh`` does here what is to be done there."""
+    program = project.path.parent / f'{project.path.name}-ssh/ssh'
+    program.parent.mkdir()
+    program.write_text('#!/bin/sh\nfor last; do :; done\nexec /bin/sh -c "$last"\n')
+    program.chmod(0o755)
+    project.environ['PATH'] = f'{program.parent}:{project.environ.get("PATH", os.defpath)}'
+    project.environ['HOME'] = str(program.parent)
+    project.mlops('hosts', 'add', 'gpu1', 'ssh://ada@gpu1.example.org')
+
+
 def all_is_in_a_remote(project: Project) -> None:
     a_remote_is_there(project)
     project.mlops('push')
@@ -160,6 +172,7 @@ BEFORE: dict[tuple[str, ...], Callable[[Project], str | None]] = {
     ('config', 'confirm'): a_remote_came_by_git,
     ('remote', 'remove'): a_remote_is_there,
     ('hosts', 'remove'): a_host_is_there,
+    ('hosts', 'setup'): a_host_answers,
     ('push',): a_remote_is_there,
     ('import',): data_is_elsewhere,
     ('update',): data_was_imported,

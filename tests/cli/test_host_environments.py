@@ -10,6 +10,7 @@ import subprocess
 import sys
 import time
 import zipfile
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -146,3 +147,50 @@ def test_a_lock_file_of_uv(project: Project, tmp_path: Path, sshd: Sshd) -> None
     assert project.read('out.txt').startswith('2.0 ')
     (one,) = made(tmp_path)
     assert json.loads(one.read_text())['kind'] == 'uv'
+
+
+@pytest.fixture
+def without_index(project: Project, tmp_path: Path, sshd: Sshd) -> Iterator[Project]:
+    """Of a host that reaches no index; this machine does."""
+    config = sshd.home / '.config/pip/pip.conf'
+    config.parent.mkdir(parents=True, exist_ok=True)
+    config.write_text('[global]\nno-index = true\nfind-links =\n')
+    project.write('requirements.txt', 'farpackage==1.0\n')
+    project.environ.update({'PIP_NO_INDEX': '1', 'PIP_FIND_LINKS': str(tmp_path / 'wheels'), 'PIP_CONFIG_FILE': os.devnull})
+    yield project
+    config.unlink()
+
+
+def test_setup_makes_what_is_needed_ahead_of_packages_from_here(without_index: Project, tmp_path: Path) -> None:
+    project = without_index
+    told = ' '.join(project.mlops('run', code=4).out.split())
+    assert 'No matching distribution found for farpackage==1.0' in told and 'mlops hosts setup' in told
+    said = project.mlops('hosts', 'setup', 'gpu1').out
+    assert 'done   requirements.txt (train): its environment was made of 1 packages from here' in said
+    assert said.endswith('gpu1 is ready: mlops run --host gpu1\n')
+    assert not list((tmp_path / 'far/wheels-v1').iterdir()) and len(made(tmp_path)) == 1
+    again = project.mlops('hosts', 'setup', 'gpu1', '--json').json
+    assert [(row['what'], row['state']) for row in again['rows']] == [
+        ('connection', 'there'), ('folder', 'there'), ('requirements.txt', 'there')]  # fmt: skip
+    project.mlops('run')
+    assert project.read('out.txt').startswith('1.0 ')
+
+
+@pytest.mark.full
+def test_setup_says_what_is_wrong_a_line_for_each(without_index: Project, sshd: Sshd) -> None:
+    project = without_index
+    project.write('requirements.txt', 'farpackage==9.9\n')
+    project.write('other.txt', 'farpackage==2.0\n')
+    more = 'outs: [o], host: any, environment: '
+    project.write('pipeline.yaml', PIPELINE + (
+        f'  two: {{cmd: python -V > o, {more}{{venv: other.txt}}}}\n'
+        '  none: {cmd: "true", host: gpu1, environment: {venv: gone.txt}}\n'
+        '  here: {cmd: "true", environment: {venv: never.txt}}\n'
+    ))  # fmt: skip
+    said = project.mlops('hosts', 'setup', 'gpu1', '--send', code=4).out
+    assert 'WRONG  requirements.txt (train): the packages cannot be fetched: pip ended with 1: ERROR: No matching' in said
+    assert 'done   other.txt (two): its environment was made of 1 packages' in said and 'never.txt' not in said
+    assert 'WRONG  gone.txt (none): is not there' in said and 'is ready' not in said
+    project.mlops('hosts', 'add', 'none', 'ssh://nowhere.invalid')
+    assert 'WRONG  connection: ' in project.mlops('hosts', 'setup', 'none', code=4).out
+    assert 'there is no host' in project.mlops('hosts', 'setup', 'nobody', code=2).err

@@ -7,11 +7,11 @@ from pathlib import Path
 
 import pytest
 
+from mlops_cli.core import limits
 from mlops_cli.job import cards
 from mlops_cli.job.cards import VISIBLE
 from mlops_cli.run import machine as module
 from mlops_cli.run.machine import machine
-from mlops_cli.usage import limits
 from mlops_cli.usage.gpu import Card
 
 

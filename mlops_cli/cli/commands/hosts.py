@@ -8,6 +8,7 @@ from collections.abc import Sequence
 from typing import Annotated, Any
 
 from mlops_cli.cli import exits, options
+from mlops_cli.cli.commands.hosts_setup import setup
 from mlops_cli.cli.console import Line, one_line, out, out_lines, print_json
 from mlops_cli.cli.folder import Folder
 from mlops_cli.cli.screens.hosts import Listed, list_document, list_lines
@@ -25,7 +26,7 @@ from mlops_cli.records.destinations import Host, check_name, read_host
 from mlops_cli.run.request import ANY, LOCAL
 from mlops_cli.usage.prices import Book
 
-app = Folder('Machines that stages may run on: list (also without a command), add, check, remove.', helps=False)
+app = Folder('Machines that stages may run on: list (also without a command), add, check, setup, remove.', helps=False)
 
 Name = Annotated[str, options.Argument(metavar='HOST', help='Its name, such as gpu1.')]
 Local = Annotated[bool, options.Option('--local', help='In .mlops/config.local.yaml: yours, here.')]
@@ -188,6 +189,9 @@ def _lines(row: dict[str, Any]) -> Sequence[Line]:
         room = f'{show_size(facts["free_bytes"])} free in {one_line(str(facts["folder"]))}'
         lines.append(Line(f'    {room}' + (': make room there' if facts['free_bytes'] < LITTLE else ''), ''))
     return lines
+
+
+app.command('setup', epilog=exits.line(ExitCode.UNREACHABLE, ExitCode.REFUSED))(setup)
 
 
 @app.command('remove', epilog=exits.line(ExitCode.REFUSED))
