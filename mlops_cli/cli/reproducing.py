@@ -14,16 +14,18 @@ from mlops_cli.cli.sharing import tiers_of
 from mlops_cli.cli.transferring import depot_of
 from mlops_cli.cli.wiring import workbench, writing
 from mlops_cli.core.classes import dataclass, replace
+from mlops_cli.core.digest import Digest
 from mlops_cli.core.errors import ExitCode, UserError
 from mlops_cli.core.refs import ObjectRef
 from mlops_cli.core.units import plural, show_size
 from mlops_cli.experiments.model import UNKNOWN, StagePoint
 from mlops_cli.experiments.points import recorded
-from mlops_cli.experiments.reproduce.candidates import Wanted, unfit, wanted
+from mlops_cli.experiments.reproduce.candidates import Wanted, unfit, wanted, wanted_model
 from mlops_cli.experiments.reproduce.choose import sample
 from mlops_cli.experiments.reproduce.judge import judge
 from mlops_cli.experiments.reproduce.model import Judged, Verdict
 from mlops_cli.experiments.reproduce.place import Bring, Laid, apart, inputs, laid_out, place
+from mlops_cli.registry import names
 from mlops_cli.run.elsewhere import take_entry
 from mlops_cli.run.report import Report
 from mlops_cli.run.request import Request
@@ -35,7 +37,6 @@ from mlops_cli.store.shared_results import SharedResults
 from mlops_cli.store.transfer import Told
 
 NAMED = 3
-REGISTRY = 'models cannot be named yet: name the run or the commit that made it'
 
 
 @dataclass(frozen=True)
@@ -68,9 +69,8 @@ def reproduce(wishes: Wishes, *, silent: bool) -> Reproduced:
     """Raises UserError, OSError."""
     with workbench(tolerant=True) as bench, writing(bench), _remote(bench, wishes) as remote:
         what = _wanted(bench, wishes.word)
-        if remote is not None and what.run is not None:
-            rows = {(one.key, one.outs8) for one in what.run.stages if one.key is not None and one.outs8}
-            remote.results(bench, rows | {(key, outs8) for _, key, outs8 in what.run.fresh_stages})
+        if remote is not None and what.rows is not None:
+            remote.results(bench, {(key, outs8) for _, key, outs8 in what.rows})
         with laid_out(bench, what) as laid:
             _refuse_unfit(what, laid, wishes.pull)
             if remote is not None:
@@ -94,9 +94,12 @@ def _wanted(bench: Workbench, word: str) -> Wanted:
     try:
         return wanted(bench, word)
     except UserError as error:
-        if 'is no run and no revision' in error.message:
-            raise UserError(error.message, hint=f'{error.hint}; {REGISTRY}') from error
-        raise
+        if 'is no run and no revision' not in error.message:
+            raise
+        if not names.is_name(bench.root, word):
+            raise UserError(error.message, hint=f'{error.hint}, or a model (mlops models list)') from error
+        found = names.resolve(bench.root, word)
+        return wanted_model(bench, found.version, found.shown)
 
 
 def _is_known(laid: Laid, name: str) -> bool:
@@ -107,7 +110,7 @@ def _is_known(laid: Laid, name: str) -> bool:
 
 def _refuse_unfit(what: Wanted, laid: Laid, pulled: bool) -> None:
     """A run of which neither commit nor cache has what it was made of: what came out would say nothing about it."""
-    if not laid.unfitting or what.run is None:
+    if not laid.unfitting or what.rows is None:
         return
     name, names = next(iter(laid.unfitting.items()))
     parts = ', '.join(one_line(part) for part in names[:NAMED]) or 'it is not in that pipeline'
@@ -123,8 +126,8 @@ def _tell_begin(what: Wanted, laid: Laid, stages: Sequence[str], known: Sequence
     source += ', with the sources of the run' if laid.dirty and laid.commit else ''
     say(f'{one_line(what.label)} again, apart from everything, from {source}')
     if share is not None:
-        by = f'commit {what.seed[:7]}' if what.run is None else f'run {what.run.short}'
-        say(f'sample: {len(stages)} of {plural(len(known), "stage")}, chosen by {by}; their inputs are the recorded ones')
+        of = f'{len(stages)} of {plural(len(known), "stage")}'
+        say(f'sample: {of}, chosen by {what.seeded}; their inputs are the recorded ones')
     for path in laid.borrowed:
         say(Line(f'note: {one_line(path)} is in no commit: taken from the workspace', 'note:'))
 
@@ -162,16 +165,16 @@ class _Remote:
         self.name, self.depot = name, depot
         self.told = Told()
 
-    def results(self, bench: Workbench, wanted: set[tuple[object, str]]) -> None:
+    def results(self, bench: Workbench, wanted: set[tuple[Digest, str]]) -> None:
         """What is known of results that are not here, with what explains them.  Raises Unreachable, OSError."""
         lacking = {
             (key, outs8)
             for key, outs8 in wanted
-            if not any(one.entry8 == outs8 for one in bench.results.lookup(key))  # type: ignore[arg-type]
+            if not any(one.entry8 == outs8 for one in bench.results.lookup(key))
         }
         found = tiers_of(bench)
         shared = SharedResults(self.depot.bucket, found.read, found.write)
-        for entry in shared.these(lacking) if lacking else ():  # type: ignore[arg-type]
+        for entry in shared.these(lacking) if lacking else ():
             take_entry(entry, bench.store, bench.results, self.depot, self.told)
         bench.batch.flush()
 

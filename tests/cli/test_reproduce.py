@@ -147,6 +147,23 @@ def test_a_trial(sums: Project) -> None:
     assert 'identical' in sums.mlops('reproduce', run).out
 
 
+def test_a_registered_model_in_a_clone_of_a_later_state(sums: Project, tmp_path: Path) -> None:
+    sums.write('pipeline.yaml', PIPELINE.replace('  report:', '    model: {name: adder, path: model.txt}\n  report:'))
+    sums.mlops('remote', 'add', 'origin', str(tmp_path / 'remote'))
+    ran(sums)
+    sums.mlops('models', 'register', 'train')
+    sums.commit('registered')
+    sums.mlops('push')
+    sums.write('train.sh', SEEDED + 'echo later >> model.txt\n')
+    ran(sums, SEEDED + 'echo later >> model.txt\n')
+    sums.git('clone', '-q', '.', str(tmp_path / 'clone'))
+    clone = Project(tmp_path / 'clone')
+    found = clone.mlops('--yes', 'reproduce', 'adder@v1', '--pull', '--json').json
+    assert found['of'] == 'model adder v1' and found['verdict'] == 'identical'
+    assert [one['name'] for one in found['stages']] == ['prepare', 'train'], 'what led to it, and no more'
+    assert 'mlops models list' in clone.mlops('reproduce', 'adder2', code=2).err
+
+
 def test_a_run_whose_inputs_are_gone_is_not_put_together(sums: Project) -> None:
     """Its sources are in no commit, and the cache that kept them was lost."""
     ran(sums)

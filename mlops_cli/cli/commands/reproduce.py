@@ -21,7 +21,11 @@ EXITS = exits.line(
 
 What = Annotated[
     str,
-    options.Argument(metavar='[REV|RUN]', help='A git revision, or a run (last, an id).', show_default='HEAD'),
+    options.Argument(
+        metavar='[REV|RUN|MODEL]',
+        help='A git revision, a run (last, an id), or a model (NAME@v3, NAME@prod).',
+        show_default='HEAD',
+    ),
 ]
 Sample = Annotated[
     str, options.Option('--sample', metavar='X%', help='Only a part of the stages; the commit decides which. Default: all.')

@@ -68,7 +68,7 @@ def laid_out(bench: Workbench, what: Wanted) -> Iterator[Laid]:
     """The first of what it may have been made from that gives the recorded keys; if nothing does, what comes nearest.
 
     Raises UserError where the pipeline of none can be read, OSError."""
-    recorded = expected(bench, what.run) if what.run is not None else {}
+    recorded = expected(bench, what) if what.rows is not None else {}
     tries = list(_tries(what))
     scores: list[tuple[int, int]] = []
     refused: UserError | None = None
@@ -100,8 +100,8 @@ def laid_out(bench: Workbench, what: Wanted) -> Iterator[Laid]:
 def _tries(what: Wanted) -> Iterator[Try]:
     """Without git, one with the sources alone."""
     for commit in what.commits:
-        yield Try(commit, what.run is not None)
-    if what.run is not None:
+        yield Try(commit, what.rows is not None)
+    if what.rows is not None:
         yield from [Try(commit, False) for commit in what.commits] or [Try('', True)]
 
 
@@ -124,8 +124,8 @@ def _laid(bench: Workbench, folder: str, one: Try, what: Wanted, recorded: Mappi
         finally:
             other.close()
     other = _with_editable(bench, _opened(bench, project, what), project, what)
-    points = {point.stage: point for _, point in present(other if what.run is None else replace(other, pins=bench.pins))}
-    known = points if what.run is None else recorded
+    points = {point.stage: point for _, point in present(other if what.rows is None else replace(other, pins=bench.pins))}
+    known = points if what.rows is None else recorded
     unfitting = {name: _differs(points.get(name), past) for name, past in known.items() if not _fits(points.get(name), past)}
     unknown = sum(name in points and points[name].key is None for name in known)
     return Laid(other, os.path.join(folder, OWN_CACHE), known, unfitting, unknown, borrowed, one.commit, dirty)
