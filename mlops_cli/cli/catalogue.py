@@ -34,6 +34,7 @@ COMMANDS = {
     'pull': ('pull', 'fetch, and put it into the workspace'),
     'adopt': ('adopt', 'take over the project of another tool: dvc'),
     'export': ('export', 'hand the project to another tool: dvc, snakemake, airflow, argo'),
+    'hooks': ('hooks', 'hooks of git that say what is wrong before it is committed or pushed: install, uninstall, run'),
     'doctor': ('doctor', 'what is wrong here, with what mends it'),
     'config': ('config', 'settings, and where each value comes from'),
     'verify': ('verify', 'check every stored object'),

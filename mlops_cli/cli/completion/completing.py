@@ -280,6 +280,10 @@ def shared(incomplete: str) -> Offers:
 
 
 # A parameter's metavar says what it takes, and so what Tab offers: no command does anything for it.
+def hooks(incomplete: str) -> Offers:
+    return _beginning(incomplete, ((name, '') for name in ('pre-commit', 'post-checkout', 'post-merge', 'pre-push')))
+
+
 BY_METAVAR: Mapping[str, Callable[[str], Offers]] = {
     'STAGE': stages,
     'RUN': runs,
@@ -295,6 +299,7 @@ BY_METAVAR: Mapping[str, Callable[[str], Offers]] = {
     'STATE': states,
     'EXECUTOR': executors,
     'KIND': kinds,
+    'HOOK': hooks,
     'REMOTE': remotes,
     'HOST': hosts,
     'PLACE': remotes,
