@@ -67,9 +67,12 @@ class Parquet:
         row = self._ask(f'SELECT {", ".join(asked)} FROM {{file}}')[0]
         return int(row[0]), [(int(row[at]), row[at + 1], row[at + 2]) for at in range(1, len(row), 3)]
 
-    def rows(self, columns: Sequence[str]) -> Iterator[tuple[Any, ...]]:
-        """Of these columns, in the order of the file."""
-        asked = f'SELECT {", ".join(map(quoted, columns))} FROM read_parquet({_text(self._path)})'
+    def rows(self, columns: Sequence[str], *, epochs: bool = False) -> Iterator[tuple[Any, ...]]:
+        """Of these columns, in the order of the file.  ``epochs``: moments as seconds since 1970, for which no time zones are
+        needed, which are a library of their own."""
+        moments = {name for name, kind in self.columns if kind.startswith('TIMESTAMP')} if epochs else set()
+        wanted = [f'epoch({quoted(name)})' if name in moments else quoted(name) for name in columns]
+        asked = f'SELECT {", ".join(wanted)} FROM read_parquet({_text(self._path)})'
         with closing(self._db.cursor()) as cursor:
             cursor.execute(asked)
             while rows := cursor.fetchmany(ROWS):

@@ -19,10 +19,11 @@ HERE = 'here'  # the machine that a run was started on, where it has no entry of
 ITEMS: Mapping[str, str] = {
     'hour': 'an hour', 'gpu_hour': 'a GPU hour', 'cpu_hour': 'a processor hour', 'gib_hour': 'a GiB hour',
     'spot_hour': 'a spot hour', 'committed_hour': 'a committed hour', 'gb_month': 'a GB for a month',
+    'unit': 'a unit',
     'watts': 'W', 'gpu_watts': 'W a GPU', 'kwh': 'a kWh', 'co2': 'g of CO2 a kWh',
 }  # fmt: skip
 MONEY = ('hour', 'gpu_hour', 'cpu_hour', 'gib_hour')
-OFFERED = ('spot_hour', 'committed_hour', 'gb_month')  # what could be had: it is in no cost
+OFFERED = ('spot_hour', 'committed_hour', 'gb_month', 'unit')  # what could be had: it is in no cost
 SIZES = ('cpus', 'memory', 'gpus', 'gpu_memory')  # of what is offered; memory in bytes
 TEXTS = ('from', 'checked', 'source', 'currency', 'gpu')
 MOST = 1e9

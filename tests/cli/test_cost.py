@@ -366,3 +366,74 @@ def test_what_cannot_be_taken_changes_nothing(project: Project, words: tuple[str
     project.write('bad.zip', 'PK\x03\x04nonsense')
     assert said in project.mlops('cost', 'prices', *words, code=2).err
     assert not project.exists('.mlops/config.yaml')
+
+
+# Bills
+
+BILL_HEAD = (
+    'line_item_unblended_cost,line_item_usage_start_date,line_item_usage_end_date,line_item_currency_code,'
+    'resource_tags_user_mlops'
+)
+
+
+@pytest.fixture
+def billed(project: Project) -> Project:
+    """One run of an hour on gpu1, and a bill of two hours of it and of something else."""
+    project.mlops('run', '-q')
+    (file,) = (project.path / '.mlops/runs').rglob('*.json')
+    document = json.loads(file.read_text())
+    document |= {'id': f'20261001T000000Z-{file.stem[-8:]}', 'started': '2026-10-01T00:00:00Z', 'seconds': 5400.0}
+    document['host'] = 'gpu1'
+    document['stages'][0][4] = 5400.0
+    file.unlink()
+    project.write(f'.mlops/runs/2026-10/{document["id"]}.json', json.dumps(document))
+    project.write('.mlops/config.yaml', 'prices: {gpu1: {hour: 2}}\n')
+    rows = ['4,2026-10-01T00:00:00Z,2026-10-01T01:00:00Z,USD,gpu1', '4,2026-10-01T01:00:00Z,2026-10-01T02:00:00Z,USD,gpu1',
+            '4,2026-10-01T00:00:00Z,2026-10-02T00:00:00Z,USD,', 'much,2026-10-01T00:00:00Z,,USD,']  # fmt: skip
+    project.write('bill.csv', '\n'.join([BILL_HEAD, *rows]) + '\n')
+    return project
+
+
+def test_a_bill_is_held_against_the_runs(billed: Project) -> None:
+    said = billed.mlops('cost', 'report', '--bill', 'bill.csv')
+    assert 'row 4 is left out' in said.err and re.search(r'runs +6\.00 USD +50%', said.out)
+    assert re.search(r'gpu1 +1 +6\.00 +3\.00 +2\.00', said.out)
+    found = billed.mlops('cost', 'report', '--bill', 'bill.csv', '--by', 'run', '--json').json
+    validate(found, json.loads((SCHEMAS / 'cost-bill.v1.json').read_text()))
+    assert found['currencies'] == [
+        {'currency': 'USD', 'total': 12.0, 'runs': 6.0, 'idle': 2.0, 'other': 4.0, 'share': 0.5},
+    ]  # fmt: skip
+    assert (found['rows'][0]['billed'], found['rows'][0]['priced'], found['left_out']) == (6.0, 3.0, 1)
+    none = billed.mlops('cost', 'report', '--bill', 'bill.csv', '--tag', 'team', '--json').json
+    assert none['currencies'][0]['other'] == 12.0
+    later = billed.mlops('cost', 'report', '--bill', 'bill.csv', '--since', '2026-10-01T01:00Z', '--json').json
+    assert later['currencies'][0]['total'] == 4.0
+
+
+def test_bills_that_are_packed_or_parquet_are_the_same(billed: Project) -> None:
+    import gzip
+
+    import duckdb
+
+    plain = billed.mlops('cost', 'report', '--bill', 'bill.csv', '--json').json
+    (billed.path / 'bill.csv.gz').write_bytes(gzip.compress(billed.read('bill.csv').encode()))
+    billed.write('good.csv', '\n'.join(billed.read('bill.csv').splitlines()[:-1]) + '\n')
+    source, target = billed.path / 'good.csv', billed.path / 'bill.parquet'
+    with duckdb.connect() as database:
+        database.execute(f"COPY (SELECT * FROM read_csv('{source}')) TO '{target}' (FORMAT parquet)")
+    for name in ('bill.csv.gz', 'bill.parquet'):
+        found = billed.mlops('cost', 'report', '--bill', name, '--json').json
+        assert found['currencies'] == plain['currencies'] and found['rows'] == plain['rows']
+
+
+@pytest.mark.parametrize(
+    ('words', 'code'),
+    [(('--bill', 'none.csv'), 2), (('--bill', 'pipeline.yaml'), 2), (('--tag', 'x'), 2),
+     (('--bill', 'bill.csv', '--by', 'model'), 2),
+     (('--bill', 'bill.csv', '--csv'), 2), (('--bill', 'bad.gz'), 1), (('--bill', 'bad.parquet'), 1)],
+)  # fmt: skip
+def test_what_is_no_bill(project: Project, words: tuple[str, ...], code: int) -> None:
+    project.write('bill.csv', BILL_HEAD + '\n')
+    (project.path / 'bad.gz').write_bytes(b'\x1f\x8bnonsense')
+    (project.path / 'bad.parquet').write_bytes(b'PAR1nonsense')
+    assert project.mlops('cost', 'report', *words, code=code).err.startswith('error:')

@@ -51,6 +51,12 @@ class By(StrEnum):
 Since = Annotated[str | None, options.Option('--since', metavar='WHEN', help='Not before: 2026-11-20, 2h, 3d, 1w, today.')]
 
 
+Bill = Annotated[str, options.Option('--bill', metavar='FILE', help='What of a bill of AWS or Databricks runs explain.')]
+Tags = Annotated[
+    list[str] | None, options.Option('--tag', metavar='TEXT', help='With --bill: the key of a tag that names a run or machine.')
+]
+
+
 @app.command('report', epilog=exits.line(ExitCode.REFUSED))
 def report(
     by: Annotated[By, options.Option('--by', help='What is added up.')] = By.STAGE,
@@ -59,6 +65,8 @@ def report(
     csv: Annotated[bool, options.Option('--csv', help='As CSV on standard output.')] = False,
     html: Html = '',
     svg: Svg = '',
+    bill: Bill = '',
+    tags: Tags = None,
     json: options.Json = False,
 ) -> int:
     """What all recorded runs cost at the prices of their days, what the cache spared, and what is not known.
@@ -72,6 +80,8 @@ def report(
     with Root(project_folder()) as root:
         book = book_of(load_config(root, os.environ))
         runs = [*Runs(root).newest(lambda error: problems.append(problem_of(error)))]
+        if bill or tags:
+            return _bill(bill, tags or (), by, (runs, book, first, last), json, drawn or csv)
         models: Sequence[ModelCost] = ()
         if by == By.MODEL:
             found, models = _of_models(runs, book, first, last)
@@ -98,6 +108,23 @@ def report(
 
 
 app.alone = report
+
+
+def _bill(
+    file: str,
+    tags: Sequence[str],
+    by: By,
+    known: tuple[Sequence[Run], Book, float | None, float | None],
+    json: bool,
+    otherwise: bool,
+) -> int:
+    from mlops_cli.cli.billing import Asked, show_bill
+
+    if not file or otherwise:
+        said = '--tag is of --bill' if not file else '--bill is told as a table or with --json'
+        raise UserError(said, hint='mlops cost report --bill FILE --tag KEY')
+    runs, book, first, last = known
+    return show_bill(Asked(file, tags, by, first, last), runs, book, json)
 
 
 def _of_models(
