@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import re
+import subprocess
 
 from mlops_cli.core.digest import digest_of
 from mlops_cli.fsio.paths import Root
@@ -157,6 +158,8 @@ def test_tags_notes_and_groups(ada: Person) -> None:
     (row,) = ada.models('list', '--tag', 'use-case=digits', '--json').json['rows']
     assert row['tags'] == 'baseline' and row['model_tags'] == 'use-case=digits' and row['metric.accuracy'] == 0.9
     assert not ada.models('list', '--tag', 'use-case=ocr', '--json').json['rows']
+    assert ada.models('list', '--uses', 'in.csv', '--json').json['rows']
+    assert 'No model fits' in ada.models('list', '--uses', 'x').out
     ada.models('note', 'digits@v1', 'weak on sevens\nwith a bar')
     shown = ada.models('show', 'digits').out
     assert 'weak on sevens' in shown and 'baseline' in shown and 'in.csv' in shown and 'validate' in shown
@@ -177,3 +180,22 @@ def test_gc_keeps_what_a_version_holds_and_push_sends_it(ada: Person, ben: Perso
     ada.git('push', '-q', 'origin', 'HEAD:main')
     ben.git('pull', '-q', 'origin', 'main')
     assert ben.models('get', 'digits@v1', 'there', '--json').json['sha256']
+
+
+def test_a_folder_is_a_model_too(ada: Person) -> None:
+    ada.write(
+        'pipeline.yaml',
+        'version: 1\nstages:\n  fit:\n    cmd: mkdir -p net/deep && echo 1 > net/a && echo 2 > net/deep/b\n    outs: [net]\n'
+        '    model: {name: net, path: net}\n',
+    )
+    ada.do('run', '-q')
+    ada.models('register')
+    row = ada.models('list', 'net', '--json').json['rows'][0]
+    lines = subprocess.run(
+        'find . -type f | sed s,^./,, | LC_ALL=C sort | xargs sha256sum | sha256sum', shell=True, cwd=ada.path / 'net',
+        capture_output=True, text=True, check=True,
+    ).stdout  # fmt: skip
+    assert lines.split()[0] == row['sha256']
+    ada.models('get', 'net@v1', 'there')
+    assert (ada.path / 'there/net/deep/b').read_text() == '2\n'
+    assert 'sound' in ada.models('verify').out and 'net' in ada.models('card', 'net').out

@@ -53,6 +53,9 @@ def list_models(
         list[str] | None,
         options.Option('--tag', metavar='TAG', help='Only what has this tag, such as use-case=ocr. May be repeated.'),
     ] = None,
+    uses: Annotated[
+        str, options.Option('--uses', metavar='PATH', help='Only what was made from this data or code, or something below it.')
+    ] = '',
     json: options.Json = False,
 ) -> int:
     """The models and their versions: aliases, numbers, who registered them and when.  A model that is named is listed whole.
@@ -66,22 +69,39 @@ def list_models(
     with _opened() as (models, _):
         chosen = [find(models, name.partition('@')[0]) for name in dict.fromkeys(names or ())] or list(models.all.values())
         wanted = {*(tagged or ())}
-        pairs = [(model, version) for model in chosen for version in _versions(model, every or bool(names)) if
-                 wanted <= {*_tags(model, version)}]  # fmt: skip
+        path = _from_root(models, uses) if uses else ''
+        pairs = [
+            (model, version)
+            for model in chosen
+            for version in _versions(model, every or bool(names) or bool(uses))
+            if wanted <= {*_tags(model, version)} and (not path or _uses(version, path))
+        ]
         total = sum(len(model.versions) for model in chosen)
         if json:
             print_json({'schema': 'mlops/models-list/v1', 'rows': [row(model, version) for model, version in pairs]})
         elif pairs:
-            hidden = 0 if wanted else total - len(pairs)
+            hidden = 0 if wanted or uses else total - len(pairs)
             out_lines(list_lines(pairs, time.time(), width(sys.stdout), hidden))
         elif total:
-            out('No model has all of these tags.')
+            out('No model fits.')
         else:
             out('No models yet. A stage with model: {name: NAME, path: OUTPUT} makes one; then: mlops models register')
         warnings = warning_lines(chosen)
         for line in warnings:
             say(line)
     return ExitCode.FAILED if any(model.problems for model in chosen) else ExitCode.DONE
+
+
+def _from_root(models: Models, word: str) -> str:
+    from mlops_cli.cli.wiring import project_relative
+
+    return project_relative(models.root.path, word)
+
+
+def _uses(version: Version, path: str) -> bool:
+    from mlops_cli.core.paths import inside
+
+    return any(inside(one, path) for one, _ in (*version.data, *version.code))
 
 
 def _versions(model: Recorded, every: bool) -> list[Version]:
