@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from functools import cached_property
+from typing import Any
 
 from mlops_cli.core import layout
 from mlops_cli.core.classes import dataclass, field
+from mlops_cli.core.collector import without_collector
 from mlops_cli.core.digest import Digest
 from mlops_cli.core.errors import ExitCode, UserError, Where
 from mlops_cli.fsio.durable import Batch
@@ -23,12 +25,19 @@ MOST = 100_000  # files below one model's folder
 @dataclass
 class Model:
     """All that is recorded under one name.  ``versions``, ``facts``: by their digests.  ``problems``: files that are not as we
-    wrote them."""
+    wrote them.  ``worked_out``: what follows from these."""
 
     name: str
     versions: dict[Digest, Version] = field(default_factory=dict)
     facts: dict[Digest, Fact] = field(default_factory=dict)
     problems: list[UserError] = field(default_factory=list)
+    worked_out: dict[str, Any] = field(default_factory=dict)
+
+    def once(self, what: str, work_out: Callable[[], Any]) -> Any:
+        """What follows from all that is recorded, worked out when it is asked for first.  Not while it is being read."""
+        if what not in self.worked_out:
+            self.worked_out[what] = work_out()
+        return self.worked_out[what]
 
     @property
     def numbered(self) -> tuple[Version, ...]:
@@ -37,8 +46,13 @@ class Model:
 
     def of_kind(self, kind: str) -> tuple[Fact, ...]:
         """Oldest first."""
-        found = [fact for fact in self.facts.values() if fact.kind == kind]
-        return tuple(sorted(found, key=lambda fact: (fact.when, fact.file)))
+
+        def found() -> tuple[Fact, ...]:
+            facts = (fact for fact in self.facts.values() if fact.kind == kind)
+            return tuple(sorted(facts, key=lambda fact: (fact.when, fact.file)))
+
+        facts: tuple[Fact, ...] = self.once(kind, found)
+        return facts
 
 
 class Models:
@@ -51,9 +65,10 @@ class Models:
     def all(self) -> dict[str, Model]:
         """By name."""
         found: dict[str, Model] = {}
-        for folder in _folders(self.root, layout.MODELS):
-            for path in sorted(_files(self.root, f'{layout.MODELS}/{folder}')):
-                self._take(found, folder, path)
+        with without_collector():
+            for folder in _folders(self.root, layout.MODELS):
+                for path in sorted(_files(self.root, f'{layout.MODELS}/{folder}')):
+                    self._take(found, folder, path)
         return dict(sorted(found.items()))
 
     def _take(self, found: dict[str, Model], folder: str, path: str) -> None:

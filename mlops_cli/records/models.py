@@ -331,10 +331,13 @@ def _digest(value: Any) -> Digest:
 
 def _row(value: Any, *kinds: type) -> list[Any]:
     """Raises ValueError."""
-    good = isinstance(value, list) and len(value) == len(kinds)
-    if not good or any(kind is not object and type(item) is not kind for item, kind in zip(value, kinds, strict=True)):
-        raise ValueError(f'not a row of it: {str(value)[:80]!r}')
-    return list(value)
+    if type(value) is list and len(value) == len(kinds):
+        for item, kind in zip(value, kinds, strict=True):
+            if kind is not object and type(item) is not kind:
+                break
+        else:
+            return value
+    raise ValueError(f'not a row of it: {str(value)[:80]!r}')
 
 
 def _number(value: Any) -> float | int:

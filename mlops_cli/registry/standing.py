@@ -6,6 +6,7 @@ their merge, whatever the clocks said, until somebody decides between them.
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterable
 
 from mlops_cli.core.classes import dataclass
@@ -35,10 +36,15 @@ class Holder:
 
 def holders(model: Model) -> dict[str, Holder]:
     """By alias."""
-    found: dict[str, list[Fact]] = {}
-    for fact in model.of_kind('promotion'):
-        found.setdefault(fact.alias, []).append(fact)
-    return {alias: _holder(model, alias, facts) for alias, facts in sorted(found.items())}
+
+    def found() -> dict[str, Holder]:
+        facts: dict[str, list[Fact]] = {}
+        for fact in model.of_kind('promotion'):
+            facts.setdefault(fact.alias, []).append(fact)
+        return {alias: _holder(model, alias, those) for alias, those in sorted(facts.items())}
+
+    known: dict[str, Holder] = model.once('holders', found)
+    return known
 
 
 def _holder(model: Model, alias: str, facts: list[Fact]) -> Holder:
@@ -111,7 +117,8 @@ def label(model: Model, digest: Digest | None) -> str:
 
 def doubled(model: Model, version: Version) -> bool:
     """Whether two branches gave one number to different versions."""
-    return any(other.number == version.number and other.digest != version.digest for other in model.versions.values())
+    counts: Counter[int] = model.once('numbers', lambda: Counter(other.number for other in model.versions.values()))
+    return counts[version.number] > 1
 
 
 def doubles(model: Model) -> list[str]:
@@ -124,11 +131,14 @@ def doubles(model: Model) -> list[str]:
 
 def tags(model: Model, version: Digest | None) -> tuple[str, ...]:
     """Of a version, or of the model as a whole; of each the last word counts."""
-    last: dict[str, bool] = {}
-    for fact in model.of_kind('tag'):
-        if fact.version == version:
-            last[fact.text] = fact.off
-    return tuple(sorted(tag for tag, off in last.items() if not off))
+
+    def found() -> dict[Digest | None, dict[str, bool]]:
+        last: dict[Digest | None, dict[str, bool]] = {}
+        for fact in model.of_kind('tag'):
+            last.setdefault(fact.version, {})[fact.text] = fact.off
+        return last
+
+    return tuple(sorted(tag for tag, off in model.once('tags', found).get(version, {}).items() if not off))
 
 
 def tag_value(tags_of: Iterable[str], key: str) -> str:
