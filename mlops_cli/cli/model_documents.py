@@ -74,6 +74,7 @@ def show(model: Model, version: Version, cost: Cost | None, currency: str, extra
         'seconds': version.seconds,
         'cost': {'amounts': amounts, 'unknown': cost.unknown if cost else 'no run is known', 'currency': currency},
         'left_out': dict(version.left_out),
+        'changed': list(version.changed),
         'file': version.file,
         **extra,
     }

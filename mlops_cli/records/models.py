@@ -61,7 +61,8 @@ class Version:
     sha256sum prints for its files, sorted by path.  ``results``: (stage, key, outs8), its own first, then those before it.
     ``checks``: stages without outputs that had passed.  ``data``, ``code``: (path, identity).  ``params``: (name, value).
     ``made``: run, who, host, when, commit, branch of the run that trained it, as far as known.  ``left_out``: how many rows of
-    which list found no room.  ``commit``, ``branch``: where it was registered."""
+    which list found no room.  ``commit``, ``branch``: where it was registered.  ``changed``: files that it was made from which
+    that commit does not have so: they come with the commit that brings this version."""
 
     name: str
     number: int
@@ -86,6 +87,7 @@ class Version:
     usage: Mapping[str, float] = field(default_factory=dict)
     seconds: float | None = None
     left_out: Mapping[str, int] = field(default_factory=dict)
+    changed: tuple[str, ...] = ()
     signature: str = ''
 
     @cached_property
@@ -100,7 +102,7 @@ class Version:
             'code': [[path, str(digest)] for path, digest in self.code],
             'commands': [list(row) for row in self.commands], 'checks': list(self.checks),
             'environment': dict(self.environment), 'usage': dict(self.usage), 'seconds': self.seconds,
-            'left_out': dict(self.left_out), 'signature': self.signature,
+            'left_out': dict(self.left_out), 'changed': list(self.changed), 'signature': self.signature,
         }  # fmt: skip
 
     @cached_property
@@ -394,6 +396,7 @@ def _version(reader: _Reader) -> Version:
         {str(name): _number(value) for name, value in reader.mapping('usage').items()},
         None if seconds is None else _seconds(seconds),
         {str(name): _whole(value) for name, value in reader.mapping('left_out').items()},
+        reader.texts('changed', 4096),
         reader.text('signature', SIGNATURE, lines=True),
     )
 

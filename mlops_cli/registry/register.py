@@ -139,6 +139,7 @@ def _draft(bench: Workbench, stage: Stage, who: Person, when: str, text: str) ->
         head.commit if head else '', head.branch if head else '', text, made, metrics[:ROWS],
         checks=tuple(one for one in checks), **lists,
         environment=_environment(entry), usage=_usage(entry), seconds=entry.seconds if entry else None, left_out=left_out,
+        changed=_changed(bench, lists),
     )  # fmt: skip
 
 
@@ -288,6 +289,15 @@ def _lists(steps: Sequence[Step], made: set[str]) -> tuple[dict[str, Any], dict[
 
 def _is_made(path: str, made: set[str]) -> bool:
     return path in made or any(path.startswith(f'{one}/') for one in made)
+
+
+def _changed(bench: Workbench, lists: Mapping[str, Any]) -> tuple[str, ...]:
+    """Files that it was made from which are not in the present commit as they are."""
+    files = {layout.PIPELINE_FILE, layout.PARAMS_FILE, *(name for name, _ in (*lists['code'], *lists['data']))}
+    files |= {name.partition(':')[0] for name, _ in lists['params']} - set(bench.tracked)
+    known = [path for path in sorted(files - set(bench.tracked)) if bench.root.stat(path) is not None]
+    wanted = set(known)
+    return tuple(path for path in git.changed(bench.root.path, known) if path in wanted)[:ROWS] if known else ()
 
 
 def _value(entry: Entry) -> Any:

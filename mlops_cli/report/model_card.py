@@ -67,7 +67,7 @@ def _facts(model: Model, version: Version, cost: Cost | None, header: Header | N
     yield 'Registered', f'{version.when} by {version.who.shown}{", signed" if version.signature else ""}'
     yield 'Trained', ', '.join(filter(None, (made.get('when', ''), made.get('who', ''), made.get('host', ''))))
     yield 'Run', made.get('run', '')
-    yield 'Commit', made.get('commit', '') or version.commit
+    yield 'Commit', version.commit + (f', and changes to {", ".join(version.changed[:ROWS])}' if version.changed else '')
     yield 'Took', show_seconds(version.seconds) if version.seconds is not None else ''
     yield 'Memory', show_size(version.usage['memory_peak_bytes']) if version.usage.get('memory_peak_bytes') else ''
     yield 'GPU time', show_seconds(version.usage['gpu_seconds']) if version.usage.get('gpu_seconds') else ''

@@ -163,6 +163,11 @@ def test_tags_notes_and_groups(ada: Person) -> None:
     ada.models('note', 'digits@v1', 'weak on sevens\nwith a bar')
     shown = ada.models('show', 'digits').out
     assert 'weak on sevens' in shown and 'baseline' in shown and 'in.csv' in shown and 'validate' in shown
+    assert ada.models('show', 'digits', '--json').json['changed'] == []
+    ada.train(93)
+    ada.models('register')
+    assert ada.models('show', 'digits', '--json').json['changed'] == ['params.yaml']
+    assert 'and changes to params.yaml' in ada.models('show', 'digits').out
     assert 'is no tag' in ada.models('tag', 'digits', 'a b;c', code=2).err
 
 

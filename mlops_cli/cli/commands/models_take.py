@@ -165,15 +165,18 @@ def _bring(bench: Workbench, version: Version, remote: str) -> None:
             hint='who registered it has it: mlops remote add, mlops push there',
             exit_code=ExitCode.FAILED,
         )
+    from mlops_cli.cli.routing import Routing, depot_or
     from mlops_cli.cli.transferring import Transfer, depot_of
     from mlops_cli.store import transfer
 
     with depot_of(bench, remote) as (name, depot):
         moving = Transfer('fetching', 'fetched', name, depot)
         with moving as told:
-            transfer.fetch(bench.store, depot, [(version.path, version.ref)], told)
+            for other, part in Routing(bench, name, bool(remote)).split([(version.path, version.ref)]):
+                with depot_or(bench, other, name, depot) as there:
+                    transfer.fetch(bench.store, there, part, told)
         bench.batch.flush()
-    if told.missing:
+    if told.missing or bench.store.missing([version.ref]):
         raise UserError(
             f'{version.name} {version.label} is neither in this cache nor in {name}',
             hint=f'who registered it sends it: mlops push --remote {name}',

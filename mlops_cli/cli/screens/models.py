@@ -110,7 +110,9 @@ def show_lines(
     if version.environment:
         say('under', environment_text(version.environment))
     if version.commit:
-        say('commit', version.made.get('commit', version.commit)[:12] + (f' on {version.branch}' if version.branch else ''))
+        others = f' and {len(version.changed) - NAMED} more' if len(version.changed) > NAMED else ''
+        changed = f', and changes to {", ".join(version.changed[:NAMED])}{others}' if version.changed else ''
+        say('commit', version.commit[:12] + (f' on {version.branch}' if version.branch else '') + changed)
     said = (*tags(model, None), *tags(model, version.digest))
     if said:
         say('tags', ', '.join(said))
