@@ -204,3 +204,40 @@ def test_a_folder_is_a_model_too(ada: Person) -> None:
     ada.models('get', 'net@v1', 'there')
     assert (ada.path / 'there/net/deep/b').read_text() == '2\n'
     assert 'sound' in ada.models('verify').out and 'net' in ada.models('card', 'net').out
+
+
+def test_keys_and_policies_count_as_the_shared_branch_has_them(ada: Person, ben: Person) -> None:
+    """Who cannot push to main can neither bring a key nor take a policy away, be it on a branch or on a main of their own."""
+    keys = ada.path.parent / 'keys'
+    keys.mkdir()
+    for name in ('ada', 'ben'):
+        subprocess.run(['ssh-keygen', '-q', '-t', 'ed25519', '-N', '', '-f', str(keys / name)], check=True)
+    with_policy(ada, 'models: {"*": {prod: {approvals: 1, signed: true}}}\n')
+    ada.write('.mlops/trust', f'ada@example.org {(keys / "ada.pub").read_text()}')
+    sync(ada)
+    sync(ben)
+    ada.models('register', '--key', str(keys / 'ada'))
+    sync(ada)
+    sync(ben)
+    assert 'this one would not count: it is not signed' in ben.models('approve', 'digits', 'prod', code=5).err
+    for place in ('main', 'side'):
+        ben.git('switch', '-q', '-C', place)
+        ben.write('.mlops/trust', f'ben@example.org {(keys / "ben.pub").read_text()}')
+        ben.commit('trust me')
+        assert 'would not count' in ben.models('approve', 'digits', 'prod', '--key', str(keys / 'ben'), code=5).err
+        ben.write('.mlops/config.yaml', '')
+        ben.commit('no policy')
+        assert 'has 0 of 1 approval' in ben.models('promote', 'digits', 'prod', code=5).err
+    ben.git('switch', '-q', '-C', 'main', 'origin/main')
+    text = (ada.path / '.mlops/trust').read_text()
+    ada.write('.mlops/trust', f'{text}ben@example.org namespaces="mlops-model" {(keys / "ben.pub").read_text()}')
+    sync(ada)
+    sync(ben)
+    ben.models('approve', 'digits', 'prod', '--key', str(keys / 'ben'))
+    sync(ben)
+    sync(ada)
+    ada.git('config', 'user.signingKey', str(keys / 'ada'))
+    assert 'signed promotions' in ada.models('promote', 'digits', 'prod', code=5).err
+    ada.models('promote', 'digits', 'prod', '--sign')
+    assert ada.models('get', 'digits@prod', 'there', '--json').json['signed'] is True
+    assert 'cannot sign' in ada.models('promote', 'digits', 'x', '--key', 'nowhere', code=2).err
