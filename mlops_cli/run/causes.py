@@ -12,6 +12,8 @@ if TYPE_CHECKING:
 
 # In order: the first that fits a line.  Texts are those that CUDA, PyTorch, JAX, the kernel and common clients print.
 _TEXTS = (
+    ('preempted', pattern(r'\bDUE TO PREEMPTION\b|\bspot (?:instance )?(?:interruption|termination) notice\b|'
+                          r'\binstance (?:was|is being) preempted\b', re.I)),
     ('oom', pattern(r'out of memory|OutOfMemory|\bMemoryError\b|Cannot allocate memory|RESOURCE_EXHAUSTED|oom-kill', re.I)),
     ('cuda', pattern(r'CUDA(?: driver| runtime)? error|CUBLAS_STATUS|CUDNN_STATUS|NCCL error|\bNVRM: Xid\b', re.I)),
     ('disk', _FULL := pattern(r'No space left on device|Disk quota exceeded', re.I)),
@@ -31,12 +33,14 @@ _TEXTS = (
     ),
 )
 _TIMEOUT = pattern(r'\bits timeout\b')  # as run.settle words it, and no name of a file
-CAUSES = ('timeout', 'oom', 'killed', 'cuda', 'disk', 'network', 'nan', 'error')
+_TAKEN = pattern(r'\btook its node for another job\b')  # as job.far_slurm words it
+CAUSES = ('timeout', 'oom', 'killed', 'preempted', 'cuda', 'disk', 'network', 'nan', 'error')
 ADVICE = {
     'oom': 'lower the batch size, or give it less company: resources: {memory: ...}',
     'cuda': 'often a wrong shape or index: CUDA_LAUNCH_BLOCKING=1 shows where',
     'disk': 'free some room: what a failed stage left is in .mlops/local/failed',
     'network': 'try again, or set retry: {max: 2, causes: [network]}',
+    'preempted': 'retry: {max: 3, causes: [preempted]} begins it again; with checkpoint it goes on where it was',
     'nan': 'lower the learning rate, or clip gradients',
     'killed': 'signal 9 is often the kernel, out of memory',
     'timeout': 'raise timeout, or set checkpoint so that it can go on where it stopped',
@@ -45,6 +49,8 @@ ADVICE = {
 
 def cause_of(ended: StageEnded) -> str:
     """One of :data:`CAUSES`.  Of several causes in what it printed the last line counts: what came before was survived."""
+    if _TAKEN.search(ended.message):
+        return 'preempted'
     if ended.unreachable:
         return 'disk' if _FULL.search(ended.message) else 'network'
     if _TIMEOUT.search(ended.message):

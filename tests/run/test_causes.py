@@ -22,6 +22,10 @@ def ended(*tail: str, code: int | None = 1, message: str = 'exit 1') -> StageEnd
         ('jaxlib.xla_extension.XlaRuntimeError: RESOURCE_EXHAUSTED: Out of memory while trying to allocate', 'oom'),
         ('fork: Cannot allocate memory', 'oom'),
         ('slurmstepd: error: Detected 1 oom-kill event(s)', 'oom'),
+        ('slurmstepd: error: *** JOB 12 ON n1 CANCELLED AT 2026-11-20T10:00:00 DUE TO PREEMPTION ***', 'preempted'),
+        ('received Spot Instance interruption notice, saving', 'preempted'),
+        ('compute: instance was preempted', 'preempted'),
+        ('the scheduler may be preemptive', 'error'),
         ('RuntimeError: CUDA error: device-side assert triggered', 'cuda'),
         ('CUBLAS_STATUS_EXECUTION_FAILED', 'cuda'),
         ('torch.distributed.DistBackendError: NCCL error in: ../torch/csrc', 'cuda'),
@@ -52,6 +56,15 @@ def test_the_last_line_that_tells_one_counts() -> None:
         cause_of(ended('Connection refused, trying again', 'ok', 'CUDA error: device-side assert triggered', 'bye')) == 'cuda'
     )
     assert cause_of(ended('CUDA error: device-side assert triggered', 'Connection refused')) == 'network'
+
+
+def test_what_slurm_takes_away_is_preempted_and_no_failure_of_the_network() -> None:
+    from mlops_cli.job.far_slurm import ENDINGS
+
+    said = ENDINGS['PREEMPTED'][2]
+    gone = StageEnded('train', 'failed', 1.0, None, message=f'{said} (job 12)', unreachable=True)
+    assert cause_of(gone) == 'preempted'
+    assert cause_of(StageEnded('train', 'failed', 1.0, None, message='its node failed', unreachable=True)) == 'network'
 
 
 def test_without_a_line_the_way_it_ended_counts() -> None:

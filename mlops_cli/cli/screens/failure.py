@@ -23,8 +23,10 @@ CAUSES = {
     'disk': 'the disk is full',
     'network': 'the network failed',
     'nan': 'the numbers went wrong',
+    'preempted': 'preempted',
 }
-KEYS = {'oom': 'resources', 'timeout': 'timeout', 'network': 'retry', 'killed': 'resources'}  # what the advice is about
+# What the advice is about.
+KEYS = {'oom': 'resources', 'timeout': 'timeout', 'network': 'retry', 'preempted': 'retry', 'killed': 'resources'}
 
 
 def message(event: StageEnded) -> str:
