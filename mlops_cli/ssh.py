@@ -125,6 +125,10 @@ class Session:
         """Its last words on standard error."""
         return self._said.decode(errors='replace')
 
+    def explained(self, reach: str, code: int) -> Explained:
+        """As :func:`explain`, of what it said; behind :meth:`wait`."""
+        return explain(reach, self.said, code)
+
 
 # What OpenSSH says, in order: the first that fits is the cause.
 _CAUSES = (

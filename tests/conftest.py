@@ -13,6 +13,7 @@ from tests.support import stalls
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
+    from tests.servers.kube import Kube
     from tests.servers.nvml import Nvml
     from tests.servers.ray import Ray
     from tests.servers.s3 import S3
@@ -71,6 +72,15 @@ def ray() -> Iterator[Ray]:
     from tests.servers.ray import running
 
     with running() as server:
+        yield server
+
+
+@pytest.fixture
+def kube(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Kube]:
+    """A stand-in for Kubernetes, to which a real kubectl talks; skips where there is none."""
+    from tests.servers.kube import running
+
+    with running(tmp_path_factory.mktemp('kube')) as server:
         yield server
 
 

@@ -26,7 +26,7 @@ from mlops_cli.store import frames
 from mlops_cli.store.bucket import Absent, Unreachable
 from mlops_cli.store.depot import Depot
 from mlops_cli.store.local import LocalStore
-from mlops_cli.store.ssh import SshBucket
+from mlops_cli.store.ssh import FarBucket, SshBucket
 from mlops_cli.store.transfer import Told, fetch, push
 from mlops_cli.usage.series import SIZE_LIMIT, SUFFIX
 from mlops_cli.usage.spending import SIZE_LIMIT as SPENT_LIMIT
@@ -44,10 +44,15 @@ LATER_PAUSE_SECONDS = 2.0  # before one is handed over again that could not be t
 SERVING = {'slurm': 'mlops_cli.job.far_slurm', 'ray': 'mlops_cli.job.far_ray'}  # the far end, by who starts the jobs there
 
 
-def bucket_of(url: str, python: str = '') -> SshBucket:
-    """A host's, which also answers what is asked of its jobs; behind slurm:// Slurm starts them, behind ray:// Ray.  Raises
-    UserError for a url that is none."""
-    return SshBucket(url, python, serve=SERVING.get(url.partition('://')[0], 'mlops_cli.job.far'))
+def bucket_of(url: str, python: str = '', submit: Sequence[str] = ()) -> FarBucket:
+    """A host's, which also answers what is asked of its jobs; behind slurm:// Slurm starts them, behind ray:// Ray, and behind
+    k8s:// Kubernetes, to which ``submit`` says what its pods are.  Raises UserError for a url that is none."""
+    scheme = url.partition('://')[0]
+    if scheme == 'k8s':
+        from mlops_cli.kube.bucket import KubeBucket
+
+        return KubeBucket(url, python, submit)
+    return SshBucket(url, python, serve=SERVING.get(scheme, 'mlops_cli.job.far'))
 
 
 NOTHING = Usage(0.0, 0.0)
@@ -93,7 +98,7 @@ class Ssh:
         self.name, self._url, self._store = name, url, store
         self._path, self._submit = path, tuple(submit)
         self._lease, self._patience = lease_seconds, patience_seconds
-        self._bucket = bucket_of(url, python)
+        self._bucket = bucket_of(url, python, submit)
         self._under: dict[Handle, Under] = {}
         self._over: dict[Handle, Under] = {}
         self._ended: queue.SimpleQueue[Outcome] = queue.SimpleQueue()

@@ -53,7 +53,7 @@ def serve(source: BinaryIO, target: BinaryIO, folder: str, engine: Engine) -> in
     """As far.serve of a host."""
     folder = os.path.expanduser(folder)
     os.makedirs(folder, mode=0o700, exist_ok=True)
-    return far.serve(source, target, folder, Cluster(folder, engine).requests())
+    return far.serve(source, target, folder, {**Cluster(folder, engine).requests(), **engine.requests()})
 
 
 @dataclass

@@ -6,7 +6,7 @@ from __future__ import annotations
 import re
 import threading
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any, NamedTuple
 
 from mlops_cli.core.classes import dataclass
@@ -100,6 +100,10 @@ class Engine:
     def use(self, asked: Mapping[str, Any]) -> None:
         """What the host's settings say of it: ``path``, ``submit``."""
         raise NotImplementedError
+
+    def requests(self) -> Mapping[str, Callable[[Mapping[str, Any]], Mapping[str, Any]]]:
+        """What else can be asked over the connection, by its name: for one that has to ask back."""
+        return {}
 
     def facts(self, submit: Sequence[str]) -> dict[str, Any]:
         """What jobs of a host may get.  Raises Unreachable in place of Silent."""

@@ -85,7 +85,8 @@ def is_told(root: Root, place: str, token: str) -> bool:
 
 def _claimed(root: Root, place: str, token: str) -> dict[str, Any] | None:
     """What is to be done; None where that is another one's."""
-    number = os.environ.pop(NUMBER_VARIABLE, '') or os.environ.get('SLURM_JOB_ID', '')
+    given = os.environ.pop(NUMBER_VARIABLE, '')
+    number = given or os.environ.get('SLURM_JOB_ID', '')
     try:
         spec: dict[str, Any] = json.loads(read_file(root, f'{place}/{TOLD}', TOLD_MOST))
     except FileNotFoundError:
@@ -95,8 +96,8 @@ def _claimed(root: Root, place: str, token: str) -> dict[str, Any] | None:
     claim = claim_name(token)
     again = False
     if not _link_new(root, place, claim, number.encode()):
-        if read_file(root, f'{place}/{claim}', 100) != number.encode():
-            return None
+        if given or read_file(root, f'{place}/{claim}', 100) != number.encode():
+            return None  # one that says its number is begun once, whatever begins it again
         again = True
     try:
         secrets = json.loads(read_file(root, f'{place}/{SECRETS}', TOLD_MOST)) if spec['secrets'] else {}

@@ -20,7 +20,7 @@ _NAME = pattern(r'[A-Za-z0-9][A-Za-z0-9_-]{0,62}')
 _URL = pattern(r'(?P<scheme>[a-z][a-z0-9+.-]*)://(?P<host>[^/]*)(?P<path>/?.*)')
 _ADDRESS = pattern(r'(?:[A-Za-z0-9_][\w.-]{0,63}@)?(?:[A-Za-z0-9][A-Za-z0-9._-]{0,252}|\[[0-9A-Fa-f:.]{2,45}\])')
 _LONGEST = 2048  # characters
-ENGINES = ('ssh', 'slurm', 'ray')
+ENGINES = ('ssh', 'slurm', 'ray', 'k8s')
 _SUBMIT = pattern(r'--[a-z-]+(?:=[A-Za-z0-9_.,:@%+*/()&|\[\]-]+)?')
 # Neither what runs a program, such as --wrap, nor what is ours to say, such as --output.
 SUBMIT = (
@@ -57,8 +57,9 @@ class Host:
     """``url``: ``ssh://[user@]host[:port][/folder]``; the host may be a name that the user's own ssh configuration knows, the
     folder is the one to work in there.  With ``slurm://`` that is where jobs are handed in, and without a host this machine.
     With ``ray://`` it is the same, but that the port is the one of Ray's dashboard there.
+    ``k8s://[context]/[namespace]/claim[/folder]`` is a folder of a PersistentVolumeClaim in Kubernetes.
     ``python``: the interpreter to start there; empty: one of the usual names.  ``path``: folders there, with colons between, in
-    which stages' programs are looked for first.  ``submit``: words for sbatch."""
+    which stages' programs are looked for first.  ``submit``: words for sbatch, or of what pods are to be (core/kube.py)."""
 
     url: str
     desc: str = ''
@@ -132,7 +133,16 @@ def read_host(value: Any) -> Host:
     url, python = _line(found['url'], 'url').rstrip('/'), found.get('python', '')
     parts = _URL.fullmatch(url)
     if parts is None or parts['scheme'] not in ENGINES:
-        raise ValueError('has a url that is not ssh://[user@]host[:port][/folder], or slurm:// or ray:// with the same')
+        raise ValueError('has a url that is not ssh://[user@]host[:port][/folder], slurm:// or ray:// with the same, or k8s://')
+    if python and not INTERPRETER.fullmatch(python):
+        raise ValueError('has a python that is not the path of one there')
+    if parts['scheme'] == 'k8s':
+        from mlops_cli.core import kube  # seldom needed
+
+        kube.read_url(url)
+        submit = _line(found.get('submit', ''), 'submit')
+        kube.read_words(submit)
+        return Host(url, _line(found.get('desc', ''), 'desc'), python, path, ' '.join(submit.split()))
     named = re.sub(r':\d{1,5}\Z', '', parts['host']) if parts['scheme'] == 'ray' else parts['host']
     here = parts['scheme'] != 'ssh' and not named
     if here and not parts['path'].strip('/~'):
@@ -144,8 +154,6 @@ def read_host(value: Any) -> Host:
         raise ValueError('has a port that is not a number from 1 to 65535')
     if '..' in parts['path'].split('/'):
         raise ValueError('has a folder that is not a plain path')
-    if python and not INTERPRETER.fullmatch(python):
-        raise ValueError('has a python that is not the path of one there')
     return Host(url, _line(found.get('desc', ''), 'desc'), python, path, _submit(found.get('submit', ''), parts['scheme']))
 
 
@@ -153,7 +161,7 @@ def _submit(text: str, scheme: str) -> str:
     """Words for sbatch.  Raises ValueError for those that do more than to say where a job goes, and what it may have: they may
     come with a branch."""
     if text and scheme != 'slurm':
-        raise ValueError('has submit, which only hosts with slurm:// have')
+        raise ValueError('has submit, which only hosts with slurm:// and k8s:// have')
     for word in _line(text, 'submit').split():
         name = word.partition('=')[0]
         if not _SUBMIT.fullmatch(word) or name not in SUBMIT:

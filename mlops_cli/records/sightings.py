@@ -23,7 +23,7 @@ from mlops_cli.usage.gpu import LONGEST, Card
 SCHEMA = 'mlops/host-seen/v1'
 LIMIT = 1 << 20  # bytes
 MOST_CARDS = 1024
-ENGINES = ('slurm', 'ray')  # of facts: what a cluster says of itself
+ENGINES = ('slurm', 'ray', 'kubernetes')  # of facts: what a cluster says of itself
 
 
 @dataclass(frozen=True, slots=True)

@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from mlops_cli.executors.ssh import Ssh
     from mlops_cli.records.destinations import Host
 
-CLUSTERS = {'slurm': 'Slurm', 'ray': 'Ray'}  # under which key of its facts a cluster says what it has
+CLUSTERS = {'slurm': 'Slurm', 'ray': 'Ray', 'kubernetes': 'Kubernetes'}  # of facts: what a cluster says of itself
 TURN = 0.05  # seconds that one of several executors is waited for
 
 

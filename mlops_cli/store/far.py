@@ -30,6 +30,7 @@ WORKERS = 4
 VALUE_MOST = 64 << 20  # bytes of a value that is asked for whole
 OPEN_MOST = 64  # values that are on their way at once
 KEYS_MOST = 1000  # that one request names
+BACK = 'back'  # waits until this end wants something of the other: has a thread of its own, as all others may wait for it
 PARTIAL = 'partial-'  # in tmp/: a large value of which some bytes came, and its sender was cut off
 PARTIAL_SECONDS = 7 * 86400.0
 _LISTED = 4000  # rows of a listing that go in one frame
@@ -105,7 +106,9 @@ class _Server:
         work = {'list': self._list, 'size': self._size, 'get': self._get, 'put': self._put, 'put_file': self._put_file,
                 'delete': self._delete}.get(str(asked.get('do')))
         other = self._more.get(str(asked.get('do')))
-        if other is not None:
+        if other is not None and asked['do'] == BACK:
+            threading.Thread(target=self._answer, args=(number, lambda: other(asked)), name='back', daemon=True).start()
+        elif other is not None:
             self._beside(number, lambda: other(asked))
         elif work is None:
             self._fail(number, Refused(f'{frames.text_of(asked.get("do"), 40)!r} is nothing that can be asked'))

@@ -34,28 +34,12 @@ _URL = pattern(r'(?P<scheme>ssh|slurm|ray)://(?P<host>[^/:]*|(?:[^/@]*@)?\[[^/\]
 _T = TypeVar('_T')
 
 
-class SshBucket:
-    """``url``: ``ssh://[user@]host[:port]/folder``, or ``ssh://host/~/folder`` for one below the home; the host may be a name
-    that the user's ssh configuration knows.  ``slurm://`` and ``ray://`` are the same, and without a host this machine, with
-    no ssh between; a port of ``ray://`` is not that of ssh.  ``python``: the interpreter there; '' for the newest of the usual
-    names, on this machine for our own.
-    ``serve``: the module that answers there, where :meth:`ask` is used; '' for a bucket alone.
+class FarBucket:
+    """``where``: its address, for errors; ``folder``, ``python``: over there, '' for the newest of the usual names; ``serve``:
+    the module that answers there, where :meth:`ask` is used, '' for a bucket alone; ``reach``: what ssh is told, for hints."""
 
-    Raises UserError for a url that is none."""
-
-    def __init__(self, url: str, python: str = '', *, serve: str = '') -> None:
-        self.where, self._serve = url, serve
-        found = _URL.fullmatch(url)
-        folder = found['path'].rstrip('/') if found else ''
-        alone = found is not None and not found['host'] and found['scheme'] == 'ssh'
-        if found is None or alone or not folder or (python and not INTERPRETER.fullmatch(python)):
-            raise UserError(f'{url}: no url of a folder on a host', hint='such as ssh://ada@host/data/store, or ssh://host/~/store')
-        self._host = found['host'].replace('[', '').replace(']', '')
-        self._port = int(found['port']) if found['port'] and found['scheme'] != 'ray' else None
-        self._folder = folder[1:] if folder == '/~' or folder.startswith('/~/') else folder
-        own = sys.executable if INTERPRETER.fullmatch(sys.executable) else ''
-        self._python = python or ('' if self._host else own)
-        self._reach = f'-p {self._port} {self._host}' if self._port else self._host  # as ssh is told
+    def __init__(self, where: str, folder: str, python: str, serve: str, reach: str = '') -> None:
+        self.where, self._folder, self._python, self._serve, self._reach = where, folder, python, serve, reach
         self._line: Line | None = None
         self._lock = threading.Lock()
         self._closed = self._was_connected = False
@@ -88,17 +72,8 @@ class SshBucket:
             return self._line
 
     def _session(self) -> ssh.Session:
-        try:
-            if not self._host:
-                return ssh.Session([SHELL, '-c', COMMAND], environ=ssh.bare(os.environ))
-            return ssh.Session(ssh.argv(self._host, self._port, COMMAND))
-        except ssh.Missing:
-            hint = 'install OpenSSH, such as with apt install openssh-client'
-            raise Unreachable(self.where, 'there is no ssh on this machine', hint) from None
-        except ValueError as error:
-            raise UserError(f'{self.where}: {error}', hint='mlops remote list', exit_code=ExitCode.WRONG_INPUT) from None
-        except OSError as error:
-            raise Unreachable(self.where, f'ssh does not start: {error.strerror}', 'does ssh work on this machine?') from error
+        """A new one with a shell over there that has been told COMMAND.  Raises Unreachable, Lost."""
+        raise NotImplementedError
 
     def _do(self, work: Callable[[Line], _T]) -> _T:
         """``work`` on the connection; again on a new one where it was lost.  Raises Unreachable, Absent."""
@@ -222,3 +197,39 @@ class SshBucket:
 
     def _delete(self, group: Sequence[str]) -> None:
         self._do(lambda line: line.answer({'do': 'delete', 'keys': [*group]}))
+
+
+class SshBucket(FarBucket):
+    """``url``: ``ssh://[user@]host[:port]/folder``, or ``ssh://host/~/folder`` for one below the home; the host may be a name
+    that the user's ssh configuration knows.  ``slurm://`` and ``ray://`` are the same, and without a host this machine, with
+    no ssh between; a port of ``ray://`` is not that of ssh.  ``python``: the interpreter there; '' for the newest of the usual
+    names, on this machine for our own.
+    ``serve``: the module that answers there, where :meth:`ask` is used; '' for a bucket alone.
+
+    Raises UserError for a url that is none."""
+
+    def __init__(self, url: str, python: str = '', *, serve: str = '') -> None:
+        found = _URL.fullmatch(url)
+        folder = found['path'].rstrip('/') if found else ''
+        alone = found is not None and not found['host'] and found['scheme'] == 'ssh'
+        if found is None or alone or not folder or (python and not INTERPRETER.fullmatch(python)):
+            raise UserError(f'{url}: no url of a folder on a host', hint='such as ssh://ada@host/data/store, or ssh://host/~/store')
+        self._host = found['host'].replace('[', '').replace(']', '')
+        self._port = int(found['port']) if found['port'] and found['scheme'] != 'ray' else None
+        folder = folder[1:] if folder == '/~' or folder.startswith('/~/') else folder
+        own = sys.executable if INTERPRETER.fullmatch(sys.executable) else ''
+        reach = f'-p {self._port} {self._host}' if self._port else self._host
+        super().__init__(url, folder, python or ('' if self._host else own), serve, reach)
+
+    def _session(self) -> ssh.Session:
+        try:
+            if not self._host:
+                return ssh.Session([SHELL, '-c', COMMAND], environ=ssh.bare(os.environ))
+            return ssh.Session(ssh.argv(self._host, self._port, COMMAND))
+        except ssh.Missing:
+            hint = 'install OpenSSH, such as with apt install openssh-client'
+            raise Unreachable(self.where, 'there is no ssh on this machine', hint) from None
+        except ValueError as error:
+            raise UserError(f'{self.where}: {error}', hint='mlops remote list', exit_code=ExitCode.WRONG_INPUT) from None
+        except OSError as error:
+            raise Unreachable(self.where, f'ssh does not start: {error.strerror}', 'does ssh work on this machine?') from error

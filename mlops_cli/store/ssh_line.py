@@ -127,7 +127,7 @@ class Line:
         if code == NO_PYTHON:
             hint = 'install one there, or say where it is: python: /path/to/python3, beside the url in .mlops/config.yaml'
             return Refusal('there is no Python from 3.11 on', hint)
-        return Refusal(*ssh.explain(reach, self._session.said, code))
+        return Refusal(*self._session.explained(reach, code))
 
     # What goes out
 

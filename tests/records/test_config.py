@@ -215,7 +215,7 @@ WRONG = [  # (text of the file, line:column, a part of the message, a part of th
     ('hosts: {g: {url: true}}', '1:12', 'url that is true or false', 'such as hosts'),
     ('hosts: {g: {url: "ssh://g/../x"}}', '1:12', 'not a plain path', 'such as hosts'),
     ('hosts: {g: {url: "ssh://g\nh"}}', '1:12', 'is not [user@]host', 'such as hosts'),
-    ('hosts: {g: {url: "k8s://g"}}', '1:12', 'is not ssh://', 'such as hosts'),
+    ('hosts: {g: {url: "nomad://g"}}', '1:12', 'is not ssh://', 'such as hosts'),
     ('hosts: {g: {url: "ssh://g", python: "x y"}}', '1:12', 'not the path of one', 'such as hosts'),
     ('hosts: {g: {url: "ssh://g", path: "bin"}}', '1:12', 'not folders from / or ~/ on', 'such as hosts'),
     ('tokens: 3', '1:9', 'tokens is a number', 'licence'),

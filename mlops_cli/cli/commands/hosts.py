@@ -31,16 +31,16 @@ app = Folder('Machines that stages may run on: list (also without a command), ad
 Name = Annotated[str, options.Argument(metavar='HOST', help='Its name, such as gpu1.')]
 Local = Annotated[bool, options.Option('--local', help='In .mlops/config.local.yaml: yours, here.')]
 Python = Annotated[str, options.Option('--python', metavar='PATH', help='The interpreter to start there.')]
-FACTS = ('name', 'system', 'python', 'cpus', 'memory_bytes', 'free_bytes', 'folder', 'gpus', 'jobs', 'slurm', 'ray')
+FACTS = ('name', 'system', 'python', 'cpus', 'memory_bytes', 'free_bytes', 'folder', 'gpus', 'jobs', *sightings.ENGINES)
 Path = Annotated[str, options.Option('--path', metavar='PATH', help='Folders there with programs, before all others.')]
-Submit = Annotated[str, options.Option('--submit', metavar='WORDS', help='With slurm://, for sbatch: --partition=gpu.')]
+Submit = Annotated[str, options.Option('--submit', metavar='WORDS', help='For sbatch, or for pods: image=NAME.')]
 LITTLE = 1 << 30  # bytes of room with which work is likely to fail
 
 
 @app.command('add', epilog=exits.line(ExitCode.REFUSED))
 def add(
     name: Name,
-    url: Annotated[str, options.Argument(metavar='URL', help='ssh://, slurm:// or ray://[USER@]HOST[:PORT][/FOLDER].')],
+    url: Annotated[str, options.Argument(metavar='URL', help='ssh://, slurm:// or ray://[USER@]HOST[:PORT][/FOLDER]; k8s://C/NAMESPACE/CLAIM.')],
     python: Python = '',
     path: Path = '',
     submit: Submit = '',
@@ -154,7 +154,7 @@ def _checked(root: Root, name: str, setting: Setting) -> dict[str, Any]:
     except UserError as error:  # of the others there may be something to say
         return row | {'problem': error.message, 'hint': error.hint}
     try:
-        bucket = bucket_of(host.place, host.python)
+        bucket = bucket_of(host.place, host.python, host.words)
         try:
             facts = bucket.ask({**question(host.path, host.words), 'thorough': True})
         finally:
@@ -173,7 +173,7 @@ def _lines(row: dict[str, Any]) -> Sequence[Line]:
         return [*found, Line(f'    hint: {one_line(row["hint"])}')] if row['hint'] else found
     facts = row['facts']
     parts = [one_line(str(facts['name'])), one_line(str(facts['system'])), f'Python {one_line(str(facts["python"]))}']
-    engine = next((name for name in ('slurm', 'ray') if isinstance(facts[name], dict)), '')
+    engine = next((name for name in sightings.ENGINES if isinstance(facts[name], dict)), '')
     if engine:
         from mlops_cli.run.hosts import cluster_summary
 
