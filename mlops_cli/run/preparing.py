@@ -26,7 +26,7 @@ from mlops_cli.run.request import ANY
 from mlops_cli.run.workbench import Workbench
 from mlops_cli.store.bucket import Unreachable
 from mlops_cli.store.depot import Depot
-from mlops_cli.store.ssh import SshBucket
+from mlops_cli.store.ssh import FarBucket
 from mlops_cli.store.transfer import Told, push
 
 LOOK_SECONDS = 0.5  # between two questions whether it is made
@@ -50,7 +50,7 @@ class Done:
 def prepare(bench: Workbench, name: str, host: Host, send: bool, go_on: Callable[[], None]) -> Iterator[Done]:
     """``send``: packages go along even where the host may reach an index.  ``go_on``: called often, to raise where it is not
     wanted any more.  Raises UserError."""
-    bucket = bucket_of(host.place, host.python)
+    bucket = bucket_of(host.place, host.python, host.words)
     try:
         try:
             facts = bucket.ask({'do': 'host', 'path': host.path, 'submit': [*host.words], 'thorough': True})
@@ -89,7 +89,7 @@ def wanted(bench: Workbench, name: str) -> dict[Environment, list[str]]:
     return dict(found.values())
 
 
-def _environment(bench: Workbench, bucket: SshBucket, host: Host, environment: Environment, stages: tuple[str, ...], send: bool,
+def _environment(bench: Workbench, bucket: FarBucket, host: Host, environment: Environment, stages: tuple[str, ...], send: bool,
                  go_on: Callable[[], None]) -> Done:  # fmt: skip
     def done(state: str, text: str, hint: str = '') -> Done:
         return Done(environment.path, state, text, hint, stages)
@@ -118,7 +118,7 @@ def _environment(bench: Workbench, bucket: SshBucket, host: Host, environment: E
         return done('wrong', error.message, error.hint)
 
 
-def _made(bucket: SshBucket, asked: Mapping[str, Any], go_on: Callable[[], None]) -> dict[str, Any]:
+def _made(bucket: FarBucket, asked: Mapping[str, Any], go_on: Callable[[], None]) -> dict[str, Any]:
     """Begins it, and waits until it is there, or cannot be made."""
     state = bucket.ask({**asked, 'begin': True})
     until = time.monotonic() + PATIENCE_SECONDS
