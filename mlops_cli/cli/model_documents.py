@@ -6,7 +6,7 @@ from typing import Any
 
 from mlops_cli.records.model_files import Model
 from mlops_cli.records.models import Fact, Version
-from mlops_cli.registry.standing import aliases_of, doubled, label, tags
+from mlops_cli.registry.standing import USE_CASE, aliases_of, doubled, label, tag_value, tags
 from mlops_cli.usage.cost import Cost
 
 
@@ -15,7 +15,8 @@ def row(model: Model, version: Version) -> dict[str, Any]:
     found: dict[str, Any] = {
         'model': model.name, 'version': version.label, 'id': version.id, 'number': version.number,
         'aliases': ' '.join(aliases_of(model, version.digest)), 'tags': ' '.join(tags(model, version.digest)),
-        'model_tags': ' '.join(tags(model, None)), 'when': version.when, 'who': version.who.name, 'email': version.who.email,
+        'model_tags': ' '.join(tags(model, None)), 'use_case': tag_value(tags(model, None), USE_CASE),
+        'when': version.when, 'who': version.who.name, 'email': version.who.email,
         'stage': version.stage, 'run': version.short_run, 'path': version.path, 'size': version.ref.size,
         'digest': str(version.ref.digest), 'sha256': version.sha256, 'commit': version.made.get('commit', version.commit),
         'shares_number': doubled(model, version), 'signed': bool(version.signature),

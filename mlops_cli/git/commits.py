@@ -45,6 +45,20 @@ def blobs(folder: str, commit: str, paths: Sequence[str] = ()) -> dict[str, str]
     return {entry.path: entry.blob for entry in entries if entry.mode.startswith('100')}
 
 
+def names_at(folder: str, commits: Sequence[str], path: str) -> set[str]:
+    """The names of what a folder, ``path`` below ``folder``, holds in any of these commits.  Asks git once for all of them, and
+    once more for each state that differs."""
+    prefix = run(folder, ['rev-parse', '--show-prefix'])
+    if prefix is None or b'\n' in prefix[:-1] or not commits:
+        return set()
+    start = prefix.removesuffix(b'\n')
+    feed = b''.join(b'%s:%s%s\n' % (commit.encode(), start, path.encode()) for commit in commits)
+    said = run(folder, ['cat-file', '--batch-check=%(objectname) %(objecttype)'], feed=feed) or b''
+    trees = {line.split()[0].decode() for line in said.splitlines() if line.endswith(b' tree')}
+    listings = (run(folder, ['ls-tree', '--name-only', '-z', tree]) or b'' for tree in sorted(trees))
+    return {os.fsdecode(name) for listing in listings for name in listing.split(b'\0') if name}
+
+
 class Content:
     """One blob on its way.  ``size`` in bytes."""
 

@@ -48,7 +48,7 @@ def setting(folder: str, name: str) -> str:
     return (found or b'').decode(errors='replace').strip()
 
 
-def tips(folder: str, most: int = 300) -> tuple[str, ...]:
+def tips(folder: str, most: int = 1000) -> tuple[str, ...]:
     """The commits that branches, here and of remotes, and tags name, newest first; none outside a repository."""
     form = '--format=%(objecttype)%00%(objectname)%00%(*objectname)'
     listing = ['for-each-ref', '--sort=-creatordate', f'--count={most}', form]

@@ -98,9 +98,7 @@ def next_number(bench: Workbench, name: str, here: Sequence[Version]) -> int:
     """One more than any that this clone knows, also on other branches: fewer numbers are given twice."""
     folder = f'{models.folder_of(name)}/{models.VERSIONS}'
     numbers = [version.number for version in here]
-    for commit in git.tips(bench.root.path):
-        found = commits.blobs(bench.root.path, commit, [folder]) or {}
-        numbers += [number_in(path.rpartition('/')[2]) for path in found]
+    numbers += map(number_in, commits.names_at(bench.root.path, git.tips(bench.root.path), folder))
     return max(numbers, default=0) + 1
 
 

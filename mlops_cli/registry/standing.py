@@ -15,6 +15,8 @@ from mlops_cli.core.errors import ExitCode, UserError, Where
 from mlops_cli.records.model_files import Model
 from mlops_cli.records.models import Fact, Version
 
+USE_CASE = 'use-case'  # the tag by which models are grouped
+
 
 @dataclass(frozen=True)
 class Holder:

@@ -156,7 +156,7 @@ def test_tags_notes_and_groups(ada: Person) -> None:
     ada.models('tag', 'digits@v1', 'paper', '--remove')
     assert ada.models('tag', 'digits', 'use-case=digits', '--json').json['tags'] == ['use-case=digits']
     (row,) = ada.models('list', '--tag', 'use-case=digits', '--json').json['rows']
-    assert row['tags'] == 'baseline' and row['model_tags'] == 'use-case=digits' and row['metric.accuracy'] == 0.9
+    assert row['tags'] == 'baseline' and row['use_case'] == 'digits' and row['metric.accuracy'] == 0.9
     assert not ada.models('list', '--tag', 'use-case=ocr', '--json').json['rows']
     assert ada.models('list', '--uses', 'in.csv', '--json').json['rows']
     assert 'No model fits' in ada.models('list', '--uses', 'x').out
@@ -241,3 +241,17 @@ def test_keys_and_policies_count_as_the_shared_branch_has_them(ada: Person, ben:
     ada.models('promote', 'digits', 'prod', '--sign')
     assert ada.models('get', 'digits@prod', 'there', '--json').json['signed'] is True
     assert 'cannot sign' in ada.models('promote', 'digits', 'x', '--key', 'nowhere', code=2).err
+
+
+def test_a_number_that_another_branch_has_is_not_given_again(ada: Person, ben: Person) -> None:
+    ada.models('register')
+    ada.git('switch', '-q', '-c', 'side')
+    ada.commit('v1 on a branch')
+    ada.git('tag', '-a', 'annotated', '-m', 'x')
+    ada.git('push', '-q', 'origin', 'side', 'annotated')
+    ada.git('switch', '-q', 'main')
+    ada.train(91)
+    assert 'digits v2' in ada.models('register').out  # v1 is here, though not on this branch
+    ben.git('fetch', '-q')
+    ben.train(92)
+    assert 'digits v2' in ben.models('register').out  # v1 is on a branch of the remote; of Ada's v2 nobody knows yet

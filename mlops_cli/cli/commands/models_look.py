@@ -68,6 +68,8 @@ def list_models(
 
     with _opened() as (models, _):
         chosen = [find(models, name.partition('@')[0]) for name in dict.fromkeys(names or ())] or list(models.all.values())
+        if not names:
+            chosen.sort(key=_use_case)
         wanted = {*(tagged or ())}
         path = _from_root(models, uses) if uses else ''
         pairs = [
@@ -90,6 +92,13 @@ def list_models(
         for line in warnings:
             say(line)
     return ExitCode.FAILED if any(model.problems for model in chosen) else ExitCode.DONE
+
+
+def _use_case(model: Recorded) -> tuple[str, str]:
+    """Models of one use case beside each other, those of none last."""
+    from mlops_cli.registry.standing import USE_CASE, tag_value, tags
+
+    return tag_value(tags(model, None), USE_CASE) or chr(0x10FFFF), model.name
 
 
 def _from_root(models: Models, word: str) -> str:

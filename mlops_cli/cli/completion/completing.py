@@ -183,6 +183,7 @@ def remotes_of_dvc(incomplete: str) -> Offers:
 
 def model_names(incomplete: str) -> Offers:
     """Models that are registered; behind an ``@`` their aliases and versions."""
+    from mlops_cli.core.units import plural
     from mlops_cli.fsio.paths import Root
     from mlops_cli.records.model_files import Models
     from mlops_cli.registry.standing import holders, label
@@ -191,7 +192,7 @@ def model_names(incomplete: str) -> Offers:
     if folder := _folder():
         with suppress(UserError, OSError), Root(folder) as root:
             for name, model in Models(root).all.items():
-                found[name] = f'{len(model.versions)} versions'
+                found[name] = plural(len(model.versions), 'version')
                 if incomplete.startswith(f'{name}@'):
                     for alias, holder in holders(model).items():
                         found[f'{name}@{alias}'] = ', '.join(label(model, one) for one in holder.versions)

@@ -13,7 +13,7 @@ from mlops_cli.core.units import ago, plural, show_both, show_money, show_number
 from mlops_cli.records.model_files import Model
 from mlops_cli.records.models import Fact, Version
 from mlops_cli.registry.headers import Header
-from mlops_cli.registry.standing import aliases_of, doubles, holders, label, tags
+from mlops_cli.registry.standing import USE_CASE, aliases_of, doubles, holders, label, tag_value, tags
 from mlops_cli.usage.cost import Cost
 
 METRICS = 4  # columns of numbers
@@ -28,18 +28,20 @@ def list_lines(rows: Sequence[tuple[Model, Version]], now: float, columns: int, 
         Column('MODEL', least=12), Column('VERSION'), Column('ALIASES', least=10),
         *(Column(name, right=True) for name in names[:1]),
         Column('REGISTERED'), Column('BY', least=8), *(Column(name, right=True, optional=True) for name in names[1:]),
-        Column('SIZE', right=True, optional=True), Column('RUN', optional=True), Column('TAGS', least=8, optional=True),
-        Column('STAGE', optional=True),
+        Column('SIZE', right=True, optional=True), Column('USE CASE', least=8, optional=True),
+        Column('TAGS', least=8, optional=True), Column('RUN', optional=True), Column('STAGE', optional=True),
     ]  # fmt: skip
     cells = []
     for model, version in rows:
         numbers = metrics_of(version)
         shown = [show_number(numbers[name]) if name in numbers else '' for name in names]
         marks = ', '.join(aliases_of(model, version.digest))
+        of_all = tags(model, None)
+        said = [tag for tag in (*of_all, *tags(model, version.digest)) if not tag.startswith(f'{USE_CASE}=')]
         cells.append([
             one_line(model.name), label(model, version.digest), one_line(marks), *shown[:1],
             ago(now - from_iso(version.when)), one_line(version.who.name), *shown[1:], show_size(version.ref.size),
-            version.short_run, one_line(', '.join((*tags(model, None), *tags(model, version.digest)))), one_line(version.stage),
+            one_line(tag_value(of_all, USE_CASE)), one_line(', '.join(said)), version.short_run, one_line(version.stage),
         ])  # fmt: skip
     lines = [Line(text) for text in table(head, cells, columns)]
     if hidden:
