@@ -20,7 +20,7 @@ from mlops_cli.core.job import COST_SUFFIX
 from mlops_cli.fsio.atomic import read_file, write_file
 from mlops_cli.fsio.locks import is_locked, try_lock
 from mlops_cli.fsio.paths import Root
-from mlops_cli.job import cards, environments, lasting
+from mlops_cli.job import cards, clearing, environments, lasting
 from mlops_cli.job.hosted import ALIVE, CANCEL, FORCE, JOBS, LEASE, LOG, OUTCOME, PROJECT, SAID, SPEC, STARTED, touch
 from mlops_cli.store import far
 from mlops_cli.usage.series import SUFFIX
@@ -37,6 +37,10 @@ LEFT = (OUTCOME, CANCEL, LOG, f'{LOG}{SUFFIX}', f'{LOG}{COST_SUFFIX}')  # of a j
 _JOB = re.compile(r'[0-9a-f]{32}')
 _PROGRAM = 'import sys; sys.path[:0] = sys.argv[3:]; from mlops_cli.job.hosted import main; main(sys.argv[1], sys.argv[2])'
 _MAKER = 'import sys; sys.path[:0] = sys.argv[3:]; from mlops_cli.job.environments import main; main(sys.argv[1], sys.argv[2])'
+
+_REMOVER = 'import sys; sys.path[:0] = sys.argv[3:]; from mlops_cli.job.clearing import main; main(sys.argv[1], sys.argv[2])'
+CONNECTED = 'connected'  # locked by who is connected, shared
+CLEAR_SECONDS = 60.0  # that somebody may be alone there
 
 
 def serve(source: BinaryIO, target: BinaryIO, folder: str) -> int:
@@ -55,10 +59,27 @@ class Jobs:
         self._root = Root(folder)
         self._swept = False
         self._renewed: dict[str, float] = {}  # place -> when its lease was, of time.monotonic()
+        self._connected = -1
+        if type(self) is Jobs:
+            self._connected = self._root.open(CONNECTED, os.O_RDWR | os.O_CREAT, 0o600)
+            self._connect()
+
+    def _connect(self) -> None:
+        """As long as this is there, nobody is alone; who is, is so for a moment."""
+        until = time.monotonic() + CLEAR_SECONDS
+        with suppress(OSError):  # a file system without locks: then nobody is ever alone
+            while not try_lock(self._connected, exclusive=False) and time.monotonic() < until:
+                time.sleep(LOOK_SECONDS)
+
+    def _is_alone(self) -> bool:
+        try:
+            return try_lock(self._connected, exclusive=True)
+        except OSError:
+            return False
 
     def requests(self) -> far.More:
         return {'host': self.host, 'start': self.start, 'look': self.look, 'cancel': self.cancel, 'forget': self.forget,
-                'environment': self.environment}
+                'environment': self.environment, 'clear': self.clear}
 
     def host(self, _asked: Mapping[str, Any]) -> dict[str, Any]:
         """What there is."""
@@ -119,6 +140,25 @@ class Jobs:
             finally:
                 os.close(fd)
         return {**found, 'state': 'making', **_pythons()}
+
+    def clear(self, asked: Mapping[str, Any]) -> dict[str, Any]:
+        """What nobody has used for ``grace_seconds``; with ``dry_run`` what would go."""
+        if self._connected < 0:
+            raise far.Refused('a cluster is not cleared')  # there a job that runs locks nothing here
+        others = not self._is_alone()
+        try:
+            running = self._running()
+            work = clearing.Clearing(self._root, float(asked.get('grace_seconds') or 0.0), not others and not running)
+            items = work.look()
+            if not asked.get('dry_run'):
+                items = work.carry_out(items)
+        finally:
+            if not others:
+                self._connect()
+        if not asked.get('dry_run'):
+            self._spawn_apart(_REMOVER, ['-'], (), subprocess.DEVNULL, b'')
+        rows = [[item.kind, item.path, item.size, item.used] for item in items]
+        return {'items': rows, 'kept': work.kept, 'running': running, 'others': others}
 
     def _prepared(self, asked: Mapping[str, Any]) -> str:
         """The folder of a job that is to begin."""

@@ -18,6 +18,7 @@ if TYPE_CHECKING:
 
 EXITS = exits.line(ExitCode.REFUSED, ExitCode.LOCK_TIMEOUT)
 SCHEMA = 'mlops/gc/v1'
+Host = Annotated[str, options.Option('--host', metavar='HOST', help='Of the folder of a host: remove what is unused there.')]
 UNASKED = 'to do it without being asked'
 
 
@@ -47,6 +48,7 @@ def command(
     remote: Annotated[
         str, options.Option('--remote', '-r', metavar='REMOTE', help='Of a remote: mark it, and delete it a day later.')
     ] = '',
+    host: Host = '',
     json: options.Json = False,
 ) -> int:
     """Take out of the cache what no branch, tag, stash, reflog, worktree, run or other project needs. It goes to a trash, from
@@ -59,6 +61,12 @@ def command(
 
     if pins and undo:
         raise UserError('--pins and --undo are two things', hint='git has the pins: git checkout -- .mlops/stages')
+    if host:
+        if pins or undo or since or skip_rev or forget or remote:
+            raise UserError('--host goes with --dry-run and --grace only', hint='mlops gc --host gpu1 --dry-run')
+        from mlops_cli.cli.host_cleaning import clean as clean_host
+
+        return clean_host(host, seconds(grace or '14d', '--grace'), dry_run, json)
     if remote:
         if pins or undo or since or skip_rev or forget:
             raise UserError('--remote goes with --dry-run and --grace only', hint='mlops gc --remote origin --dry-run')
