@@ -2,6 +2,7 @@
 (docs/formats/host.md)."""
 from __future__ import annotations
 
+import importlib.util
 import json
 import os
 import shutil
@@ -224,8 +225,11 @@ class Maker:
 
     def _pip(self, requirements: str, *words: str) -> None:
         hint = 'has Python there venv (Debian: apt install python3-venv)? mlops hosts add --python names another one'
-        self._run([sys.executable, '-m', 'venv', self._folder], hint)
-        pip = [f'{self._folder}/bin/python', '-m', 'pip', 'install', '--disable-pip-version-check', '--no-input', '--quiet']
+        its_own = importlib.util.find_spec('ensurepip') is not None  # which Debian and its like have in a package apart
+        self._run([sys.executable, '-m', 'venv', *([] if its_own else ['--without-pip']), self._folder], hint)
+        python = f'{self._folder}/bin/python'
+        start = [python, '-m', 'pip'] if its_own else [sys.executable, '-m', 'pip', '--python', python]
+        pip = [*start, 'install', '--disable-pip-version-check', '--no-input', '--quiet']
         hint = 'does it reach an index of packages? mlops hosts setup sends them ahead'
         self._run([*pip, *words, '-r', requirements], hint)
 

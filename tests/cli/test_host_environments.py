@@ -194,3 +194,24 @@ def test_setup_says_what_is_wrong_a_line_for_each(without_index: Project, sshd: 
     project.mlops('hosts', 'add', 'none', 'ssh://nowhere.invalid')
     assert 'WRONG  connection: ' in project.mlops('hosts', 'setup', 'none', code=4).out
     assert 'there is no host' in project.mlops('hosts', 'setup', 'nobody', code=2).err
+
+
+@pytest.mark.full
+def test_a_python_without_ensurepip_as_debian_has_it_does(project: Project, tmp_path: Path, sshd: Sshd) -> None:
+    version = f'python{sys.version_info[0]}.{sys.version_info[1]}'
+    place, library = tmp_path / 'bare', Path(sys.base_prefix, 'lib', version)
+    (place / 'bin').mkdir(parents=True)
+    (place / 'lib' / version).mkdir(parents=True)
+    python = place / 'bin' / version
+    shutil.copy2(os.path.realpath(sys.executable), python)
+    for entry in library.iterdir():
+        if entry.name != 'ensurepip':
+            (place / 'lib' / version / entry.name).symlink_to(entry)
+    lacking = subprocess.run([python, '-m', 'ensurepip', '--version'], capture_output=True, check=False)
+    has_pip = subprocess.run([python, '-m', 'pip', '--version'], capture_output=True, check=False)
+    if not lacking.returncode or has_pip.returncode:
+        pytest.skip('no such Python can be made of the one here')
+    project.mlops('hosts', 'remove', 'gpu1')
+    project.mlops('hosts', 'add', 'gpu1', sshd.url(tmp_path / 'far'), '--python', str(python))
+    project.mlops('run')
+    assert project.read('out.txt').startswith('1.0 ')

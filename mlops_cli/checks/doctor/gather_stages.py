@@ -18,7 +18,7 @@ from mlops_cli.pipeline.spec import Stage
 from mlops_cli.run.capacity import Machine, refusal
 from mlops_cli.run.hosts import refusal as refused_there
 from mlops_cli.run.machine import machine
-from mlops_cli.run.request import Routes
+from mlops_cli.run.request import ANY, Routes
 from mlops_cli.run.workbench import Workbench
 
 POINTER = b'version https://git-lfs.github.com/spec/'
@@ -84,16 +84,23 @@ def _one(
         stage.name,
         str(stage.places.get('cmd', stage.where)),
         draft.unknown,
-        refused_there(stage, host, here, routes) if host else refusal(stage, here),
+        _refusal(stage, host, here, routes),
         lacking if stage.resources.gpus and not host else '',
         _missing_program(bench, stage, environ),
         tuple(_named_folders(bench, draft)),
         dict(_sizes(bench, stage)),
-        tuple(_environments(bench, stage)),
+        tuple(_environments(bench, stage)) if not host else (),  # a host makes it
         tuple(_around(nested, stage)),
         tuple(path for path in draft.inputs if _is_pointer(bench, path)),
         dict(_ahead(bench, draft, now)),
     )
+
+
+def _refusal(stage: Stage, host: str, here: Machine, routes: Routes) -> UserError | None:
+    """Where hosts are unknown that a run would ask, nobody can tell."""
+    if host == ANY and routes.chooser.unseen:
+        return None
+    return refused_there(stage, host, here, routes) if host else refusal(stage, here)
 
 
 def simple_commands(stage: Stage) -> Iterator[list[str]]:
