@@ -90,7 +90,12 @@ def _opened(file: str) -> tuple[Any, Format]:
     except OSError as error:
         raise UserError(f'{file} cannot be read: {error.strerror}', hint=HINT) from error
     rows = _parquet(file) if head == b'PAR1' else _csv(file, head[:2] == b'\x1f\x8b')
-    columns = next(rows)
+    try:
+        columns = next(rows)
+    except UserError as error:
+        if error.exit_code == ExitCode.FAILED:  # as of damaged data, which this is not: it was named on the command line
+            raise UserError(error.message, hint=HINT) from error
+        raise
     known = format_of(list(columns))
     if known is None:
         rows.close()
@@ -112,7 +117,7 @@ def _csv(file: str, packed: bool) -> Any:
             yield dict.fromkeys(rows.fieldnames or ())
             yield from rows
     except (csv.Error, OSError, EOFError) as error:
-        raise UserError(f'{file} is no CSV that can be read: {error}', hint=HINT, exit_code=ExitCode.FAILED) from error
+        raise UserError(f'{file} is no CSV that can be read: {error}', hint=HINT) from error
 
 
 def _parquet(file: str) -> Any:

@@ -8,6 +8,7 @@ import math
 import re
 from collections.abc import Callable, Mapping, Sequence
 from datetime import UTC, datetime
+from functools import lru_cache
 from typing import Any
 
 from mlops_cli.core.classes import dataclass
@@ -63,6 +64,7 @@ DATABRICKS = ('usage_start_time', 'usage_end_time', 'usage_quantity', 'sku_name'
 OLDER = ('timestamp', 'sku', 'dbus', 'cluster_name', 'cluster_id', 'cluster_custom_tags', 'tags')
 
 
+@lru_cache(maxsize=4096)
 def _plain(name: str) -> str:
     """``lineItem/UnblendedCost`` and ``line_item_unblended_cost`` are one; of a tag the key stays as it is."""
     start, tag, key = name.partition('user:')

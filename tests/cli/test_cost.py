@@ -430,7 +430,7 @@ def test_bills_that_are_packed_or_parquet_are_the_same(billed: Project) -> None:
     ('words', 'code'),
     [(('--bill', 'none.csv'), 2), (('--bill', 'pipeline.yaml'), 2), (('--tag', 'x'), 2),
      (('--bill', 'bill.csv', '--by', 'model'), 2),
-     (('--bill', 'bill.csv', '--csv'), 2), (('--bill', 'bad.gz'), 1), (('--bill', 'bad.parquet'), 1)],
+     (('--bill', 'bill.csv', '--csv'), 2), (('--bill', 'bad.gz'), 2), (('--bill', 'bad.parquet'), 2)],
 )  # fmt: skip
 def test_what_is_no_bill(project: Project, words: tuple[str, ...], code: int) -> None:
     project.write('bill.csv', BILL_HEAD + '\n')
