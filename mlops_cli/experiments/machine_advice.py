@@ -74,10 +74,11 @@ class Ground:
     offers: Sequence[Offer]
 
     def here(self, place: Place) -> Offer | None:
-        """What is paid for now, where that is one price for an hour."""
+        """What is paid for now, where that is one price for an hour; what is paid by use beside it stays as it is."""
         rate = self.book.rate(place, self.day)
         names = rate.names if rate is not None and not rate.lacking else ()
-        return next((one for one in self.offers if one.name in names and (not one.of_gpu or len(names) == 1)), None)
+        mine = [one for one in self.offers if one.name in names]
+        return mine[0] if len(mine) == 1 else None
 
 
 def machine_advice(bench: Workbench, names: Sequence[str], now: float | None = None) -> list[Hint]:

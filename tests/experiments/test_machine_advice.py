@@ -113,6 +113,9 @@ def test_gpus_that_are_idle_or_wait(project: Project) -> None:
     assert machine.cost == pytest.approx(2 * 4 * 1000 / 3600) and machine.instead == pytest.approx(2 * 1000 / 3600)
     assert idle.wanted == 'gpu_memory: 15GiB' and '10% of the time' in idle.why
     assert waits.wanted == 'cpus: 8' and 'what loads the data' in waits.why
+    beside = 'prices:\n  gpus: {watts: 500, kwh: 0.3, cpu_hour: 0.01}\n'
+    project.write('.mlops/config.yaml', PRICES.replace('prices:\n', beside))
+    assert told(project)['train', 'machine'].wanted == 'L4'  # what the machine costs beside its GPUs stays the same
     for days in (4, 5, 6, 7):
         ran(project, 'train', days, 1000.0, 1.0, 8.0, gpu_seconds=1900.0, gpus=2, gpu_memory_peak_bytes=24 * GIB)
     found = told(project)
