@@ -172,19 +172,33 @@ def test_tags_notes_and_groups(ada: Person) -> None:
 
 
 def test_gc_keeps_what_a_version_holds_and_push_sends_it(ada: Person, ben: Person) -> None:
+    runs = {*(ada.path / '.mlops/runs').rglob('*.json')}
+    ada.train(93)
     ada.models('register')
-    for pin in (ada.path / '.mlops/stages').glob('train~*'):
-        pin.unlink()
-    ada.commit('without its pin')
-    ada.do('push')
-    held = digest_of((ada.path / 'best.bin').read_bytes())
+    version = next((ada.path / '.mlops/models/digits/versions').iterdir())
+    for record in ((ada.path / '.mlops/stages').glob('*.json'), {*(ada.path / '.mlops/runs').rglob('*.json')} - runs):
+        for path in record:  # what else would hold it
+            path.unlink()
     for name in ('best.bin', 'best.json', 'data'):
         (ada.path / name).unlink()
-    planned = ada.do('gc', '--dry-run', '--json', code=None).json
-    assert held.hex not in json.dumps(planned)
+    (ada.path / '.mlops/local/index-v1.sqlite').unlink()  # which knows what was placed
+    ada.do('gc', '--grace', '0', '--yes')
+    ada.models('get', 'digits@v1', 'kept')
+    ada.commit('only a version')
+    ada.do('push')
     ada.git('push', '-q', 'origin', 'HEAD:main')
     ben.git('pull', '-q', 'origin', 'main')
-    assert ben.models('get', 'digits@v1', 'there', '--json').json['sha256']
+    ben.models('get', 'digits@v1', 'there')
+    assert (ben.path / 'there/best.bin').read_bytes() == (ada.path / 'kept/best.bin').read_bytes() == b'a,1\nmodel 93\n'
+    # and it was the version that held it
+    digits = json.loads(version.read_text())['model'][1].removeprefix('blake3:')
+    held = ada.path / '.mlops/cache/objects-v1' / digits[:2] / digits[2:]
+    assert held.exists()
+    ada.git('reset', '-q', '--hard', 'HEAD~1')
+    ada.git('update-ref', '-d', 'refs/remotes/origin/main')
+    ada.git('reflog', 'expire', '--expire=now', '--all')
+    ada.do('gc', '--grace', '0', '--yes')
+    assert not held.exists()
 
 
 def test_a_folder_is_a_model_too(ada: Person) -> None:
