@@ -35,6 +35,7 @@ COMMANDS = {
     'adopt': ('adopt', 'take over the project of another tool: dvc'),
     'export': ('export', 'hand the project to another tool: dvc, snakemake, airflow, argo'),
     'hooks': ('hooks', 'hooks of git that say what is wrong before it is committed or pushed: install, uninstall, run'),
+    'ci': ('ci', 'CI: a workflow, and one comment on a pull request: init, report'),
     'doctor': ('doctor', 'what is wrong here, with what mends it'),
     'config': ('config', 'settings, and where each value comes from'),
     'verify': ('verify', 'check every stored object'),

@@ -100,3 +100,8 @@ def brought_along(folder: str, commits: Sequence[str], remote: str, paths: Seque
     arguments = ['log', '--format=', '--name-only', '-z', '--relative', '--no-renames', '--diff-filter=AM', *commits]
     found = run(folder, [*arguments, '--not', known, '--', *paths]) or b''
     return tuple(sorted({os.fsdecode(path) for path in found.split(b'\0') if path}))
+
+
+def merge_base(folder: str, one: str, two: str) -> str:
+    """The commit from which two went apart; empty where they have none in common here."""
+    return (run(folder, ['merge-base', one, two], accept=(0, 1)) or b'').decode().strip()

@@ -281,6 +281,10 @@ def shared(incomplete: str) -> Offers:
 
 
 # A parameter's metavar says what it takes, and so what Tab offers: no command does anything for it.
+def services(incomplete: str) -> Offers:
+    return _beginning(incomplete, ((name, '') for name in ('github', 'gitlab')))
+
+
 def hooks(incomplete: str) -> Offers:
     return _beginning(incomplete, ((name, '') for name in ('pre-commit', 'post-checkout', 'post-merge', 'pre-push')))
 
@@ -301,6 +305,7 @@ BY_METAVAR: Mapping[str, Callable[[str], Offers]] = {
     'EXECUTOR': executors,
     'KIND': kinds,
     'HOOK': hooks,
+    'SERVICE': services,
     'REMOTE': remotes,
     'HOST': hosts,
     'PLACE': remotes,
