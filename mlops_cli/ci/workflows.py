@@ -5,6 +5,8 @@ writes nothing there; the comment is written by a second job that runs nothing o
 
 from __future__ import annotations
 
+import posixpath
+
 from mlops_cli.core.classes import dataclass
 from mlops_cli.core.patterns import pattern
 
@@ -119,8 +121,8 @@ mlops-merge-request:  # runs what the branch says: the trusted cache is there to
     - cd {folder}
     - {install}
     - mlops{yes} run --keep-going{pull} || failed=$?
-    - mlops ci report --json > "$CI_PROJECT_DIR/report.json"
-    - mlops ci report --from "$CI_PROJECT_DIR/report.json" > "$CI_PROJECT_DIR/report.md"
+    - mlops ci report --json > {up}report.json
+    - mlops ci report --from {up}report.json > {up}report.md
     - exit ${{failed:-0}}
   artifacts:
     when: always
@@ -164,6 +166,7 @@ def workflow(platform: str, wanted: Wanted) -> str:
     return (GITHUB if platform == 'github' else GITLAB).format(
         branch=wanted.branch,
         folder=wanted.folder,
+        up='' if wanted.folder == '.' else f'{posixpath.relpath(".", wanted.folder)}/',
         prefix='' if wanted.folder == '.' else f'{wanted.folder}/',
         install=install,
         package=PACKAGE,

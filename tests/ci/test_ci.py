@@ -267,6 +267,8 @@ def test_what_pull_requests_may_do(wanted: Wanted) -> None:
     found = yaml.safe_load(workflow('gitlab', wanted))
     assert found['mlops-merge-request']['cache']['policy'] == 'pull'
     assert found['mlops']['rules'] == [{'if': '$CI_COMMIT_BRANCH == $CI_DEFAULT_BRANCH'}]
+    if wanted.folder != '.':
+        assert 'mlops ci report --json > ../../report.json' in found['mlops-merge-request']['script']
     comment = found['mlops-comment']
     assert 'mlops run' not in json.dumps(comment) and comment['variables'] == {'GIT_STRATEGY': 'none'}
 
