@@ -12,7 +12,11 @@ from mlops_cli.kube.manifests import Asked
 from mlops_cli.store.bucket import Unreachable
 
 GATE_SECONDS = 600.0  # for a gateway to come up: its image may be large
-EVENT_SECONDS = 15.0  # without a pod, after which is looked why
+EVENT_SECONDS = 15.0  # without a pod, or with one that does not begin, after which is looked why
+MOUNT_SECONDS = 120.0  # that a gateway's volume may take
+FRESH_SECONDS = 300.0  # as old as the last word of a node may be that goes on trying
+# Events of a job without a pod, and of a pod without a container; what is there beside them may have passed.
+TELLING = ('FailedCreate', 'FailedMount', 'FailedAttachVolume', 'FailedCreatePodSandBox')
 PAUSE = 0.3
 NODE_HINT = 'mlops hosts add --submit node-selector=KEY=VALUE, toleration=KEY'
 IMAGE_HINT = 'mlops hosts add --submit image=..., pull-secret=... for a registry that asks who you are'
@@ -104,14 +108,15 @@ class Cluster:
             elif pod is not None and states.is_ready(pod):
                 return str(pod['metadata']['name'])
             elif pod is not None:
-                why = self._waits(states.waiting(pod))
+                why = self._waits(pod)
             elif states.age(job['metadata'].get('creationTimestamp')) > EVENT_SECONDS and (event := self.event(name)):
                 raise self._wrong(f'its gateway gets no pod: {event}', f'kubectl describe job {name} -n {self.namespace}')
             time.sleep(PAUSE)
         hint = f'{NODE_HINT}; kubectl describe job {name} -n {self.namespace} tells more'
         raise self._wrong(f'its gateway does not come up: {why or "it waits"}', hint)
 
-    def _waits(self, found: states.State) -> str:
+    def _waits(self, pod: Mapping[str, Any]) -> str:
+        found = self._held(pod, states.waiting(pod), MOUNT_SECONDS)
         if found.hopeless:
             of_image = found.hopeless.startswith(('InvalidImage', 'ErrImage', 'ImagePull', 'Registry'))
             hint = IMAGE_HINT if of_image else NODE_HINT
@@ -159,11 +164,21 @@ class Cluster:
         for job in jobs:
             name = str(job['metadata'].get('name'))
             state = states.of(job, pods.get(name))
-            if not state.state and name not in pods and not job.get('spec', {}).get('suspend'):
+            if not state.state and name in pods:
+                state = self._held(pods[name], state, states.HOMELESS_SECONDS)
+            elif not state.state and name not in pods and not job.get('spec', {}).get('suspend'):
                 state = self._podless(job, name)
             found.append({'name': states.name_of(job), 'state': state.state or 'Active', 'active': not state.state,
                           'hopeless': printable(state.hopeless), 'said': printable(state.said)})  # fmt: skip
         return found
+
+    def _held(self, pod: Mapping[str, Any], state: states.State, seconds: float) -> states.State:
+        """One whose node was found, and does not begin it, as for want of its volume."""
+        since = states.age(pod['metadata'].get('creationTimestamp'))
+        if state != states.State() or pod.get('status', {}).get('phase') != 'Pending' or since < EVENT_SECONDS:
+            return state
+        said = self.event(str(pod['metadata'].get('name')))
+        return states.State(hopeless=said if since > seconds else '', said=said)
 
     def _podless(self, job: Mapping[str, Any], name: str) -> states.State:
         """One for which no pod is made; what a quota keeps back may come some day."""
@@ -173,14 +188,14 @@ class Cluster:
         return states.State(hopeless='' if 'exceeded quota' in said else said, said=said)
 
     def event(self, name: str) -> str:
-        """Why no pod of a job is made, if Kubernetes says so; '' also where one may not look."""
+        """Why no pod of a job is made, or a pod does not begin, if that is still so; '' also where one may not look."""
         looked, found = self._events.get(name, (0.0, ''))
         if looked and time.monotonic() - looked < EVENT_SECONDS:
             return found
-        selector = f'involvedObject.name={name},involvedObject.kind=Job,reason=FailedCreate'
         try:
-            rows = self.api.ask('GET', f'{self._core}/events', fieldSelector=selector).get('items') or []
-            found = printable(str(rows[-1].get('message') or '').rpartition('forbidden: ')[2]) if rows else ''
+            told = self.api.ask('GET', f'{self._core}/events', None, fieldSelector=f'involvedObject.name={name}')
+            rows = [row for row in told.get('items') or () if row.get('reason') in TELLING and states.age(_last(row)) < FRESH_SECONDS]
+            found = printable(str(max(rows, key=_last).get('message') or '').rpartition('forbidden: ')[2]) if rows else ''
         except Status:
             found = ''
         self._events[name] = time.monotonic(), found
@@ -225,3 +240,8 @@ class Cluster:
             return printable(str(self.api.ask('GET', '/version').get('gitVersion') or ''))[:40]
         except Status:
             return ''
+
+
+def _last(event: Mapping[str, Any]) -> str:
+    """When it was said last."""
+    return str(event.get('lastTimestamp') or event.get('eventTime') or '')

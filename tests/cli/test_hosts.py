@@ -18,6 +18,7 @@ import pytest
 
 from mlops_cli.executors import ssh
 from mlops_cli.store.bucket import Unreachable
+from tests.servers.kube import Kube
 from tests.servers.ray import Ray
 from tests.servers.slurm import Slurm
 from tests.servers.sshd import Sshd, running
@@ -625,10 +626,10 @@ def test_a_job_that_failed_while_nobody_looked_is_done_anew(project: Project, tm
 
 @pytest.mark.full
 @pytest.mark.timeout(1500)
-@pytest.mark.parametrize('kind', ['ssh', 'slurm', 'ray'])
+@pytest.mark.parametrize('kind', ['ssh', 'slurm', 'ray', 'kube'])
 def test_the_example_runs_there_unchanged(tmp_path: Path, request: pytest.FixtureRequest, kind: str) -> None:
     """Twelve seconds of training each, as its README has it; the programs are those of the tests' own environment."""
-    server: Sshd | Slurm | Ray = request.getfixturevalue({'ssh': 'sshd'}.get(kind, kind))
+    server: Sshd | Slurm | Ray | Kube = request.getfixturevalue({'ssh': 'sshd'}.get(kind, kind))
     url = f'slurm://{tmp_path}/far' if isinstance(server, Slurm) else server.url(tmp_path / 'far')
     programs = str(Path(sys.executable).parent)
     made = {}

@@ -4,8 +4,12 @@ cannot be."""
 from __future__ import annotations
 
 import json
+import os
+import shutil
 import signal
+import sys
 import time
+from contextlib import suppress
 from pathlib import Path
 
 import pytest
@@ -190,3 +194,63 @@ def test_pods_that_are_refused(project: Project, kube: Kube) -> None:
     project.write('pipeline.yaml', 'stages:\n  s: {cmd: "true", host: cluster}\n')
     said = words(project.mlops('run', code=4).out)
     assert 'it would wait in Kubernetes for ever: violates PodSecurity' in said
+
+
+def test_volumes_that_do_not_come(project: Project, kube: Kube) -> None:
+    project.mlops('hosts', 'check')
+    kube.refuse_mounts = 'MountVolume.SetUp failed for volume "claim": mount.nfs: Connection timed out'
+    project.write('pipeline.yaml', 'stages:\n  s: {cmd: "true", host: cluster}\n')
+    said = words(project.mlops('run', code=4).out)
+    assert 'it would wait in Kubernetes for ever: MountVolume.SetUp failed' in said and not kube.stage_jobs()
+    project.mlops('hosts', 'add', 'other', kube.url('far'), '--submit', 'user=1001')
+    assert 'its gateway cannot begin: MountVolume.SetUp failed' in words(project.mlops('hosts', 'check', 'other', code=4).out)
+
+
+def kubectls(kube: Kube) -> dict[int, bytes]:
+    """Those that reach this cluster: process -> its words."""
+    found = {}
+    for entry in Path('/proc').iterdir():
+        with suppress(OSError):
+            if entry.name.isdigit() and f'KUBECONFIG={kube.folder}'.encode() in (entry / 'environ').read_bytes():
+                words = (entry / 'cmdline').read_bytes()
+                if words.partition(b'\0')[0].endswith(b'kubectl'):
+                    found[int(entry.name)] = words
+    return found
+
+
+def test_cuts_leave_one_job(project: Project, kube: Kube, tmp_path: Path) -> None:
+    """kubectl killed in the middle of it, again and again; and nothing of it is left where mlops was killed."""
+    begun, gate = tmp_path / 'begun', tmp_path / 'gate'
+    cmd = f'echo x >> {begun}; until test -e {gate}; do sleep 0.1; done'
+    project.write('pipeline.yaml', f'stages:\n  s: {{cmd: "{cmd}", host: cluster}}\n')
+    run = started(project, 'run')
+    wait_for(begun.exists, 60)
+    for words in (b'exec', b'proxy', b'exec'):
+        pids = [pid for pid, said in kubectls(kube).items() if words in said.split(b'\0')]
+        assert pids
+        for pid in pids:
+            os.kill(pid, signal.SIGKILL)
+        time.sleep(2)
+    assert run.poll() is None
+    run.kill()
+    run.wait()
+    wait_for(lambda: not kubectls(kube), 20)
+    run = started(project, 'run')
+    time.sleep(1)
+    gate.touch()
+    assert run.wait(90) == 0 and begun.read_text() == 'x\n' and len(kube.stage_jobs()) == 1
+    assert len(kube.jobs) == 2, 'both runs had the same gateway'
+    wait_for(lambda: not kubectls(kube), 20)
+
+
+def test_what_is_missing_here_or_there_is_said(project: Project, kube: Kube, tmp_path: Path) -> None:
+    project.mlops('hosts', 'add', 'none', kube.url('far'), '--python', '/nowhere/python3')
+    assert 'there is no Python from 3.11 on' in words(project.mlops('hosts', 'check', 'none', code=4).out)
+    there = f'{Path(sys.executable).parent}{os.pathsep}{Path(shutil.which("git") or "").parent}'
+    empty = tmp_path / 'bin'
+    empty.mkdir()
+    for name in ('python3', 'git'):
+        (empty / name).symlink_to(shutil.which(name, path=there) or '/bin/false')
+    project.environ['PATH'] = str(empty)
+    said = words(project.mlops('hosts', 'check', 'cluster', code=4).out)
+    assert 'there is no kubectl on this machine' in said and 'install kubectl' in said

@@ -76,7 +76,7 @@ class Kube:
         self.down = False
         self.denied: set[tuple[str, str]] = set()
         self.lose_answers = 0
-        self.refuse_pods = ''
+        self.refuse_pods = self.refuse_mounts = ''
         self.created: list[dict[str, Any]] = []
         self.pull_seconds = PULL_SECONDS
         self.gpus: dict[int, str] = {}  # number -> pod
@@ -101,8 +101,9 @@ class Kube:
     def environ(self) -> dict[str, str]:
         return {'KUBECONFIG': str(self.config), 'KUBECACHEDIR': str(self.folder / 'cache')}
 
-    def url(self, folder: str) -> str:
-        return f'k8s://dev/ml/shared/{folder}'
+    def url(self, folder: str | Path) -> str:
+        """``folder``: in the claim."""
+        return f'k8s://dev/ml/shared/{str(folder).strip("/")}'
 
     def stage_jobs(self) -> list[str]:
         with self.lock:
@@ -160,8 +161,7 @@ class Kube:
         template = job['spec']['template']
         if self.refuse_pods:
             with self.lock:
-                self.events.append({'involvedObject': {'name': name, 'kind': 'Job'}, 'reason': 'FailedCreate',
-                                    'message': f'Error creating: pods "{name}-" is forbidden: {self.refuse_pods}'})  # fmt: skip
+                self._tells('Job', name, 'FailedCreate', f'Error creating: pods "{name}-" is forbidden: {self.refuse_pods}')
             return
         pod = self._pod(name, job['metadata']['uid'], template)
         container = pod['spec']['containers'][0]
@@ -173,6 +173,12 @@ class Kube:
             waiting = {'reason': 'ImagePullBackOff', 'message': f'Back-off pulling image "{container["image"]}"'}
             pod['metadata']['creationTimestamp'] = _time(-120)
             pod['status'] = {'phase': 'Pending', 'containerStatuses': [{'name': 'mlops', 'state': {'waiting': waiting}}]}
+            return
+        if self.refuse_mounts:
+            pod['metadata']['creationTimestamp'] = _time(-1000)
+            waiting = {'waiting': {'reason': 'ContainerCreating'}}
+            pod['status'] = {'phase': 'Pending', 'containerStatuses': [{'name': 'mlops', 'state': waiting}]}
+            self._tells('Pod', pod['metadata']['name'], 'FailedMount', self.refuse_mounts)
             return
         time.sleep(self.pull_seconds)
         with self.lock:
@@ -194,6 +200,11 @@ class Kube:
             pod['status'] = {'phase': 'Failed' if code else 'Succeeded',
                              'containerStatuses': [{'name': 'mlops', 'state': {'terminated': ended}}]}  # fmt: skip
             self._over(job, *(('Failed', 'BackoffLimitExceeded') if code else ('Complete', 'CompletionsReached')))
+
+    def _tells(self, kind: str, name: str, reason: str, message: str) -> None:
+        with self.lock:
+            self.events.append({'involvedObject': {'name': name, 'kind': kind}, 'reason': reason, 'message': message,
+                                'lastTimestamp': _time()})  # fmt: skip
 
     def _pod(self, name: str, uid: str, template: dict[str, Any]) -> dict[str, Any]:
         labels = template['metadata']['labels'] | {'job-name': name, 'controller-uid': uid}
