@@ -194,7 +194,8 @@ class Cluster:
             return found
         try:
             told = self.api.ask('GET', f'{self._core}/events', None, fieldSelector=f'involvedObject.name={name}')
-            rows = [row for row in told.get('items') or () if row.get('reason') in TELLING and states.age(_last(row)) < FRESH_SECONDS]
+            rows = [row for row in told.get('items') or () if row.get('reason') in TELLING]
+            rows = [row for row in rows if states.age(_last(row)) < FRESH_SECONDS]
             found = printable(str(max(rows, key=_last).get('message') or '').rpartition('forbidden: ')[2]) if rows else ''
         except Status:
             found = ''

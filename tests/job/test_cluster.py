@@ -151,3 +151,27 @@ def test_another_far_end_gives_up_nothing_that_it_did_not_hand_in(engine, tmp_pa
     go.touch()
     until(lambda: state_of(other) == 'over')
     assert json.loads((tmp_path / JOBS / JOB / 'outcome.json').read_text())['exit_code'] == 0
+
+
+class Twice(Processes):
+    """As one that starts a job a second time by itself, under the same number."""
+
+    def submit(self, handing: Handing) -> int:
+        number = super().submit(handing)
+        self.second = self.started.pop(number)[1]
+        return super().submit(handing)
+
+
+def test_one_that_is_started_twice_is_done_once(engine, tmp_path):
+    """Also under the number of the one that has begun: who says a number to its process begins nothing anew."""
+    twice = Twice()
+    far = cluster.Cluster(str(tmp_path), twice)
+    mark, go = tmp_path / 'mark', tmp_path / 'go'
+    begin(far, tmp_path, f'echo x >> {mark}; while [ ! -e {go} ]; do sleep 0.05; done; echo > out', 'a')
+    both = twice.second, twice.started[1][1]
+    until(lambda: mark.exists() and any(process.poll() is not None for process in both), 30)
+    go.touch()
+    for process in both:
+        assert process.wait(30) == 0
+    until(lambda: state_of(far) == 'over')
+    assert mark.read_text() == 'x\n'
