@@ -29,7 +29,8 @@ ENGINES = ('slurm', 'ray', 'kubernetes')  # of facts: what a cluster says of its
 @dataclass(frozen=True, slots=True)
 class Sighting:
     """``seen``: when, as iso has it.  ``cpus``, ``memory_bytes``, ``free_bytes`` (room in its folder): None where it did not
-    say.  ``engine``: of a cluster, which one; ``gpus``: how many, of which a cluster tells no more than that."""
+    say.  ``engine``: of a cluster, which one; ``gpus``: how many, of which a cluster tells no more than that,
+    or None: nothing."""
 
     seen: str
     cpus: int | None = None
@@ -37,7 +38,7 @@ class Sighting:
     free_bytes: int | None = None
     cards: tuple[Card, ...] = ()
     engine: str = ''
-    gpus: int = 0
+    gpus: int | None = 0
 
     @property
     def model(self) -> str:
@@ -55,7 +56,7 @@ def keep(root: Root, name: str, url: str, facts: Mapping[str, Any], now: float) 
         'seen': iso(now),
         **{key: _count(facts.get(key)) for key in ('cpus', 'memory_bytes', 'free_bytes')},
         'gpus': [_plain(card) for card in _cards(cards)],
-        **{name: {'gpus': _count(facts[name].get('gpus')) or 0} for name in ENGINES if isinstance(facts.get(name), dict)},
+        **{name: {'gpus': _count(facts[name].get('gpus'))} for name in ENGINES if isinstance(facts.get(name), dict)},
     }
     with suppress(OSError, UserError):
         prepare_local(root)
@@ -85,7 +86,7 @@ def last(root: Root, name: str, url: str) -> Sighting | None:
         _count(found.get('free_bytes')),
         cards,
         engine,
-        (_count(found[engine].get('gpus')) or 0) if engine else len(cards),
+        _count(found[engine].get('gpus')) if engine else len(cards),
     )
 
 

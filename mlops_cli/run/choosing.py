@@ -79,7 +79,9 @@ def price(book: Book, host: Host, needs: Resources, day: str) -> Price | None:
 
 def unfit(needs: Resources, seen: Sighting) -> str:
     """What a host lacks of what a stage asks for; '' if nothing."""
-    if needs.gpus > seen.gpus:
+    if needs.gpus and seen.gpus is None:
+        return 'does not say how many GPUs it has'
+    if needs.gpus > (seen.gpus or 0):
         size = f' of {in_gib(needs.gpu_memory_bytes)}' if needs.gpu_memory_bytes else ''
         return f'has {plural(seen.gpus, "GPU") if seen.gpus else f"no GPU{size}"}'
     if needs.gpus and needs.gpu_memory_bytes and seen.engine:

@@ -29,6 +29,7 @@ CLUSTER = Sighting('2026-11-20T00:00:00Z', 512, 256 * GIB, None, (), 'slurm', 48
         (Resources(gpus=1, gpu_memory_bytes=GIB), Sighting('', 16), 'has no GPU of 1 GiB'),
         (Resources(cpus=900, memory_bytes=900 * GIB), Sighting(''), ''),  # it did not say
         (Resources(gpus=8), CLUSTER, ''),
+        (Resources(gpus=1), Sighting('', engine='kubernetes', gpus=None), 'does not say how many GPUs it has'),
         (Resources(gpus=8, gpu_memory_bytes=GIB), CLUSTER, 'does not say how large its GPUs are'),
         (Resources(gpus=1, gpu_memory_bytes=80 * GIB), Sighting('', cards=(Card('x', 'Orin'),), gpus=1), ''),  # shares memory
     ],

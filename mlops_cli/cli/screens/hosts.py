@@ -57,7 +57,7 @@ def has(seen: Sighting) -> list[str]:
         sizes = [in_gib(size)] if size else []
         sizes += [' and '.join(in_gib(one) for one in free) + ' free'] if free and count <= 8 else []
         parts.append(f'{count} × {name or "GPU"}' + (f' ({", ".join(sizes)})' if sizes else ''))
-    if seen.engine:
+    if seen.engine and seen.gpus is not None:
         parts.append(plural(seen.gpus, 'GPU'))
     if seen.cpus is not None:
         parts.append(plural(seen.cpus, 'CPU'))
@@ -78,7 +78,7 @@ def _when(seen: Sighting, now: float) -> str:
 
 
 def rate_of(one: Listed, book: Book, now: float) -> Rate | None:
-    gpus, model = (one.seen.gpus, one.seen.model) if one.seen is not None else (0, '')
+    gpus, model = (one.seen.gpus or 0, one.seen.model) if one.seen is not None else (0, '')
     return book.rate(Place('', one.name, gpus, model), iso(now)[:10])
 
 
