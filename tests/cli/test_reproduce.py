@@ -191,6 +191,39 @@ def test_a_sample_stands_on_what_is_recorded(sums: Project) -> None:
     assert 'sample: 3 of 3 stages, chosen by commit' in every.err
 
 
+def test_code_of_an_editable_install_is_that_of_the_revision(tmp_path: Path) -> None:
+    """The interpreter leads to the project's present code, wherever it starts: the copy has to come first."""
+    project = Project(tmp_path / 'installed')
+    subprocess.run([sys.executable, '-m', 'venv', '--without-pip', str(project.path / '.venv')], check=True)
+    (site,) = (project.path / '.venv').glob('lib/python*/site-packages')
+    (site / 'editable.pth').write_text(f'{project.path}/python\n')
+    project.write('pipeline.yaml', 'version: 1\nstages:\n  a:\n    cmd: .venv/bin/python -m pkg.make\n    outs: [out.txt]\n')
+    project.write('.gitignore', '.venv\n')
+    project.write('python/pkg/__init__.py', '')
+    project.write('python/pkg/make.py', "open('out.txt', 'w').write('first')\n")
+    project.init_git()
+    project.mlops('run', '-q')
+    project.commit('first')
+    project.write('python/pkg/make.py', "open('out.txt', 'w').write('second')\n")
+    project.mlops('run', '-q')
+    project.commit('second')
+    assert 'identical: 1 stage' in project.mlops('reproduce', 'HEAD~1').out
+    assert project.read('out.txt') == 'second'
+
+
+def test_a_project_below_the_top_of_its_repository(tmp_path: Path) -> None:
+    repository = Project(tmp_path / 'repository')
+    repository.init_git()
+    project = Project(repository.path / 'services/reco')
+    project.write('pipeline.yaml', PIPELINE.replace('git describe --tags --always', 'cat ../../shared.txt'))
+    project.write('../../shared.txt', 'shared\n')
+    for name, text in (('params.yaml', 'rate: 1\n'), ('train.sh', SEEDED), ('data.txt', 'a\n'), ('extra.txt', 'b\n')):
+        project.write(name, text)
+    project.mlops('run', '-q')
+    repository.commit('ran')
+    assert 'identical: 3 stages' in project.mlops('reproduce').out
+
+
 def test_an_earlier_revision_of_another_pipeline(sums: Project) -> None:
     ran(sums)
     sums.git('tag', 'v1')
