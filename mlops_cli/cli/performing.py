@@ -64,9 +64,11 @@ def perform(
     then: Callable[[Report, RunScreen], None],
     events: str = '',
     begun: Callable[[RunStarted], None] | None = None,
+    unsaid: Callable[[Event], bool] = lambda _: False,
 ) -> int:
     """Runs it; the exit code.  ``then``: told the report, before the end is reached.  ``events``: a file that takes one JSON
-    document a line while it happens.  ``begun``: of a run that nobody watches, told before anything is said of it."""
+    document a line while it happens.  ``begun``: of a run that nobody watches, told before anything is said of it.
+    ``unsaid``: events that the screen is not told of."""
     with (
         signals() as asked,
         RunScreen(bench, silent=silent, interrupted=asked.level, unseen=begun is not None) as screen,
@@ -82,7 +84,8 @@ def perform(
                 collector_again()
             if begun is not None and isinstance(event, RunStarted):
                 begun(event)
-            screen.listen(event)
+            if not unsaid(event):
+                screen.listen(event)
 
         report = execute(
             bench,

@@ -16,6 +16,7 @@ from mlops_cli.cli.wiring import workbench, writing
 from mlops_cli.core.classes import dataclass, replace
 from mlops_cli.core.digest import Digest
 from mlops_cli.core.errors import ExitCode, UserError
+from mlops_cli.core.events import Event, Note
 from mlops_cli.core.refs import ObjectRef
 from mlops_cli.core.units import plural, show_size
 from mlops_cli.experiments.model import UNKNOWN, StagePoint
@@ -25,6 +26,7 @@ from mlops_cli.experiments.reproduce.choose import sample
 from mlops_cli.experiments.reproduce.judge import judge
 from mlops_cli.experiments.reproduce.model import Judged, Verdict
 from mlops_cli.experiments.reproduce.place import Bring, Laid, apart, inputs, laid_out, place
+from mlops_cli.plan.sentences import NOT_DETERMINISTIC
 from mlops_cli.registry import names
 from mlops_cli.run.elsewhere import take_entry
 from mlops_cli.run.report import Report
@@ -151,9 +153,14 @@ def _perform(bench: Workbench, laid: Laid, stages: Sequence[str], wishes: Wishes
         def then(report: Report, _screen: RunScreen) -> None:
             verdicts.append(judge(bench, anew, stages, laid.expected, report))
 
-        code = perform(anew, request, silent=silent, then=then)
+        code = perform(anew, request, silent=silent, then=then, unsaid=_is_of_rivals)
     stopped = code in (ExitCode.INTERRUPTED, ExitCode.TERMINATED, ExitCode.HUNG_UP)
     return verdicts[0], code if stopped else _code(verdicts[0])
+
+
+def _is_of_rivals(event: Event) -> bool:
+    """That results differ is the verdict's to say, and the run that would be named is in no record."""
+    return isinstance(event, Note) and event.text.startswith(NOT_DETERMINISTIC)
 
 
 def _code(verdict: Verdict) -> int:

@@ -11,6 +11,8 @@ from mlops_cli.core.classes import dataclass
 from mlops_cli.core.units import plural
 from mlops_cli.plan.model import Blessing, Rival, Step, Surrounding
 
+NOT_DETERMINISTIC = 'not deterministic'  # how what is said of several results begins
+
 SURROUNDINGS = 3  # differences between environments that are named in a line
 NAMED = 4  # differences between results that are
 
@@ -93,7 +95,7 @@ def _rivalry(members: Sequence[Rivalry]) -> str:
     there = 'the others' if several or len(rivals) > 1 else 'the other'
     choice = first.run.partition('-')[2] or first.stage
     return on_one_line(
-        f'not deterministic: the same inputs led to {every}, which differ{differ}; {run_name(first.run)} made '
+        f'{NOT_DETERMINISTIC}: the same inputs led to {every}, which differ{differ}; {run_name(first.run)} made '
         f'{"the ones" if several else "the one"} here, {others} {there}. Fix what is random (a seed), or choose '
         f'{"these" if several else "this one"}: mlops accept {choice} --reason TEXT'
     )

@@ -103,6 +103,7 @@ def test_the_stage_that_is_not_deterministic_is_named(sums: Project) -> None:
     assert 'train: same inputs, other outputs' in lines
     assert any('model.txt' in line and '(line 4) on' in line for line in lines), done.out
     assert 'it is the stage that is not deterministic' in ' '.join(done.out.split())
+    assert 'mlops accept' not in done.err, 'the run that would be named is in no record'
     assert lines[-1].startswith('different: first at train; ')
     found = sums.mlops('reproduce', '--json', code=1).json
     assert {one['name']: one['verdict'] for one in found['stages']} == {

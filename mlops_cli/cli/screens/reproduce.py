@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from typing import Any
 
 from mlops_cli.cli.console import Line, clip, one_line, plain, wrap
@@ -74,7 +74,7 @@ def _stage(one: Judged, columns: int, pulled: bool) -> Iterator[Line]:
     if len(one.changed) > ROWS:
         rows.append(('', f'and {plural(len(one.changed) - ROWS, "more output")}'))
     rows += [(f'{one_line(n.file)}:{one_line(n.name)}', _number(n)) for n in one.numbers[:ROWS]]
-    rows += _environment(one.environment, pulled)
+    rows += _environment(one, pulled)
     for name, text in rows:
         for index, part in enumerate(wrap(text, max(columns - LABEL - 2, 30))):
             yield Line(f'  {"" if index else clip(name, LABEL - 1):<{LABEL}}{part}'.rstrip())
@@ -101,11 +101,14 @@ def _number(one: Number) -> str:
     return f'{before} -> {after} ({"within " if one.within and one.tolerance else ""}{limit})'
 
 
-def _environment(found: Sequence[tuple[str, Any, Any]] | None, pulled: bool) -> Iterator[tuple[str, str]]:
+def _environment(one: Judged, pulled: bool) -> Iterator[tuple[str, str]]:
     """What it ran under, then and here."""
+    found = one.environment
+    if one.verdict == 'interrupted':
+        return
     if found is None:
         yield 'environment', 'that of the record is not known here' + ('' if pulled else ' (--pull asks the remote)')
-    elif not found:
+    elif not found and one.verdict == 'different':
         yield 'environment', 'python, packages and platform are those of the record: it is the stage that is not deterministic'
     for name, before, after in found or ():
         yield f'environment {one_line(name)}', f'{_value(before)} -> {_value(after)}'
