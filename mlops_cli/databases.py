@@ -13,6 +13,7 @@ from mlops_cli.core.errors import ExitCode, UserError
 EXTRA = "pip install 'mlops-cli[sql]'"
 MEMORY = '256MB'  # for DuckDB: what does not fit is written to its temporary folder
 ROWS = 10_000  # fetched at once
+TEXT_LINE = 16 << 20  # bytes of a line of a table of text
 RESULT = 'mlops_result'
 DRIVERS = {  # how an address begins -> the ADBC driver for it
     'postgresql': 'postgresql', 'postgres': 'postgresql', 'snowflake': 'snowflake', 'bigquery': 'bigquery',
@@ -35,14 +36,16 @@ def quoted(name: str) -> str:
 
 
 class Parquet:
-    """A parquet file, read by DuckDB that may read nothing else.  ``path``: absolute.  To be closed.  Raises UserError."""
+    """A parquet file, read by DuckDB that may read nothing else.  ``path``: absolute.  ``delimited``: it is a table of text
+    with these columns, all read as text, and with this between them.  To be closed.  Raises UserError."""
 
-    def __init__(self, path: str, shown: str) -> None:
+    def __init__(self, path: str, shown: str, delimited: tuple[Sequence[str], str] | None = None) -> None:
         self._library, self._shown = duckdb(), shown
         self._db = self._library.connect(':memory:', config={'memory_limit': MEMORY, 'threads': 2})
         self._path = path
-        settings = (f'allowed_paths = [{_text(path)}]', 'enable_external_access = false', 'lock_configuration = true')
-        for setting in settings:
+        self._from = f'read_parquet({_text(path)})' if delimited is None else _of_text(path, *delimited)
+        alone = (f'allowed_paths = [{_text(path)}]', 'enable_external_access = false', 'lock_configuration = true')
+        for setting in ("TimeZone = 'UTC'", 'enable_progress_bar = false', *alone):
             self._db.execute(f'SET {setting}')
         self.columns = [(str(name), str(kind)) for name, kind, *_ in self._ask('DESCRIBE SELECT * FROM {file}')]
 
@@ -51,11 +54,26 @@ class Parquet:
 
     def _ask(self, query: str) -> list[tuple[Any, ...]]:
         try:
-            found: list[tuple[Any, ...]] = self._db.execute(query.format(file=f'read_parquet({_text(self._path)})')).fetchall()
+            found: list[tuple[Any, ...]] = self._db.execute(query.format(file=self._from)).fetchall()
         except self._library.Error as error:
             said = ' '.join(str(error).replace(self._path, self._shown).split())[:200]
             raise UserError(f'{self._shown}: no parquet file that can be read: {said}', exit_code=ExitCode.FAILED) from None
         return found
+
+    def told(self, values: Sequence[str], where: str = '', limit: int | None = None) -> list[tuple[Any, ...]]:
+        """What these expressions are of all rows, or of the first ones ``where`` it holds: then the first value is the number
+        of the row.  Expressions are ours; names in them went through :func:`quoted`, texts through :func:`literal`."""
+        if limit is None:
+            return self._ask(_braced(f'SELECT {", ".join(values)} FROM ') + '{file}')
+        rows = '(SELECT *, row_number() OVER () AS mlops_row FROM {file})'
+        asked = _braced(f'SELECT mlops_row, {", ".join(values)} FROM ') + rows
+        return self._ask(asked + _braced(f' WHERE {where} ORDER BY mlops_row LIMIT {limit}'))
+
+    def repeated(self, names: Sequence[str], where: str) -> int:
+        """Rows, of those ``where`` it holds, beyond the first with the same values.  ``names``: quoted."""
+        keys = ', '.join(names)
+        inner = f'SELECT count(*) AS many FROM {{file}} WHERE {_braced(where)} GROUP BY {_braced(keys)}'
+        return int(self._ask(f'SELECT coalesce(sum(many - 1), 0) FROM ({inner})')[0][0])
 
     def summary(self) -> tuple[int, list[tuple[int, Any, Any]]]:
         """(rows, of each column how many have a value, the least, the greatest)."""
@@ -71,12 +89,25 @@ class Parquet:
         """Of these columns, in the order of the file.  ``epochs``: moments as seconds since 1970, for which no time zones are
         needed, which are a library of their own."""
         moments = {name for name, kind in self.columns if kind.startswith('TIMESTAMP')} if epochs else set()
-        wanted = [f'epoch({quoted(name)})' if name in moments else quoted(name) for name in columns]
-        asked = f'SELECT {", ".join(wanted)} FROM read_parquet({_text(self._path)})'
+        zoned = {name for name, kind in self.columns if kind == 'TIMESTAMP WITH TIME ZONE'} - moments
+        wanted = [f'epoch({quoted(name)})' if name in moments else f'make_timestamp(epoch_us({quoted(name)}))' if name in zoned
+                  else quoted(name) for name in columns]  # fmt: skip
+        asked = f'SELECT {", ".join(wanted)} FROM {self._from}'
         with closing(self._db.cursor()) as cursor:
             cursor.execute(asked)
             while rows := cursor.fetchmany(ROWS):
                 yield from rows
+
+
+def literal(value: str) -> str:
+    """A text for SQL."""
+    return _text(value)
+
+
+def _of_text(path: str, names: Sequence[str], between: str) -> str:
+    columns = ', '.join(f"{_text(name)}: 'VARCHAR'" for name in names)
+    options = f'auto_detect = false, header = true, delim = {_text(between)}, quote = \'"\', escape = \'"\''
+    return f'read_csv({_text(path)}, {options}, columns = {{{columns}}}, max_line_size = {TEXT_LINE})'
 
 
 def _text(value: str) -> str:

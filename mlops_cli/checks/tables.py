@@ -56,6 +56,30 @@ def pieces(fd: int, path: str) -> Generator[Piece, None, None]:
             raise UserError('not UTF-8', where=Where(path), exit_code=ExitCode.FAILED, hint='save it as UTF-8') from None
 
 
+def head(fd: int, path: str) -> tuple[str, ...]:
+    """The columns of a CSV or TSV, which may have no rows.  ``fd`` is taken over.  Raises UserError as :func:`pieces`."""
+    with os.fdopen(fd, encoding='utf-8-sig', newline='') as file:
+        try:
+            lines = _lines(file, path)
+            first = next((line for line in lines if line.strip('\r\n')), '')
+            between = delimited.separator(path, first)
+            csv.field_size_limit(LINE)
+            found = tuple(name.strip() for name in next(csv.reader(_chained(first, lines), delimiter=between), []))
+        except UnicodeDecodeError:
+            raise UserError('not UTF-8', where=Where(path), exit_code=ExitCode.FAILED, hint='save it as UTF-8') from None
+        except csv.Error as error:
+            raise UserError(f'not CSV: {error}', where=Where(path), exit_code=ExitCode.FAILED) from None
+    if len(found) > COLUMNS:
+        raise UserError(f'more than {COLUMNS:,} columns', where=Where(path, 1), exit_code=ExitCode.FAILED)
+    return found
+
+
+def separator(fd: int, path: str) -> str:
+    """What parts the cells of a CSV.  ``fd`` is taken over."""
+    with os.fdopen(fd, encoding='utf-8-sig', newline='', errors='replace') as file:
+        return delimited.separator(path, next((line for line in _lines(file, path) if line.strip('\r\n')), ''))
+
+
 def _lines(file: io.TextIOBase | Any, path: str) -> Iterator[str]:
     number = 0
     while line := file.readline(LINE):

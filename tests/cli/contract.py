@@ -141,6 +141,11 @@ def data_was_split(project: Project) -> None:
     project.write('data/test.csv', 'image,label\nb,1\n')
 
 
+def data_has_a_contract(project: Project) -> None:
+    data_was_split(project)
+    project.write('data/train.contract.yaml', 'version: 1\ncolumns:\n  label: {type: integer, max: 9}\n')
+
+
 def a_model_is_registered(project: Project) -> None:
     project.mlops('models', 'register')
 
@@ -177,6 +182,7 @@ BEFORE: dict[tuple[str, ...], Callable[[Project], str | None]] = {
     ('import',): data_is_elsewhere,
     ('update',): data_was_imported,
     ('check', 'overlap'): data_was_split,
+    ('check', 'data'): data_has_a_contract,
     ('fetch',): all_is_in_a_remote,
     ('pull',): all_is_in_a_remote,
     ('storage', 'duplicates'): all_is_in_a_remote,

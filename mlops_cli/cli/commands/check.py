@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import stat
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import Annotated
@@ -11,6 +10,7 @@ from typing import Annotated
 from mlops_cli.checks import overlap as check
 from mlops_cli.cli import exits, options
 from mlops_cli.cli.console import Line, one_line, out, print_json
+from mlops_cli.cli.data_checks import opened
 from mlops_cli.cli.finding import find_project
 from mlops_cli.cli.folder import Folder
 from mlops_cli.cli.opening import open_named
@@ -19,8 +19,34 @@ from mlops_cli.core.errors import ExitCode, UserError
 from mlops_cli.core.units import plural
 from mlops_cli.fsio.paths import Root
 
-app = Folder('Checks of data, for stages and CI: overlap.')
+app = Folder('Checks of data, for stages and CI: data, overlap.')
+Output = Annotated[
+    list[str] | None,
+    options.Option('--output', '-o', metavar='FILE', help='A report: .html, .md or .json. May be repeated.'),
+]
 Known = Callable[[str, os.stat_result], str | None]
+
+
+@app.command('data', epilog=exits.line(ExitCode.REFUSED, failed='it does not hold'))
+def data(
+    path: Annotated[str, options.Argument(metavar='PATH', help='A table: CSV, TSV, JSON lines or parquet.')],
+    contract: Annotated[
+        str, options.Option('--contract', '-c', metavar='FILE', help='What it must hold. Default: contract.yaml.')
+    ] = '',
+    init: Annotated[bool, options.Option('--init', help='Write the contract from the table as it is.')] = False,
+    output: Output = None,
+    json: options.Json = False,
+) -> int:
+    """Whether a table holds to its contract, a file of types, ranges, keys and more: exit 1 and the broken rules if not.
+
+    Example:  mlops check data data/train.csv --contract data/train.contract.yaml
+    """
+    from mlops_cli.cli import contracts
+
+    contract = contract or 'contract.yaml'
+    if init:
+        return contracts.init(path, contract, output or (), json)
+    return contracts.check(path, contract, output or (), json)
 
 
 @app.command('overlap', epilog=exits.line(ExitCode.REFUSED, failed='they overlap'))
@@ -60,7 +86,7 @@ def overlap(
             with _known() as known:
                 found = check.of_folders(a, b, by or 'content', known, step)
         else:
-            found = check.of_tables(a, b, keys, _opened, step)
+            found = check.of_tables(a, b, keys, opened, step)
     if json:
         names = ('by', 'keys', 'a', 'b', 'of_a', 'of_b', 'without_a', 'without_b')
         examples = [{'key': one, 'a': in_a, 'b': in_b} for one, in_a, in_b in found.examples]
@@ -85,17 +111,6 @@ def _tell(found: check.Overlap, a: str, b: str, noun: str) -> None:
         out(f'  {one_line(one)}   ({one_line(in_a)}; {one_line(in_b)})')
     if found.keys > len(found.examples):
         out(f'  and {found.keys - len(found.examples):,} more')
-
-
-def _opened(path: str) -> int:
-    try:
-        fd = open_named(path)
-    except OSError as error:
-        raise UserError(f'{path}: {error.strerror}', hint=f'looked in {os.getcwd()}') from error
-    if not stat.S_ISREG(os.fstat(fd).st_mode):
-        os.close(fd)
-        raise UserError(f'{path} is not a regular file', exit_code=ExitCode.REFUSED, hint='name a table')
-    return fd
 
 
 def _refuse_link(path: str) -> None:
@@ -126,5 +141,3 @@ def _known() -> Iterator[Known]:
         finally:
             if index is not None:
                 index.close()
-
-
