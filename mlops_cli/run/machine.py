@@ -72,13 +72,12 @@ def card_models() -> list[str]:
 
 
 def card_memories() -> list[int]:
-    """Bytes that each card has, as far as its driver says; none where it does not."""
-    from mlops_cli.job import cards
+    """Bytes that each card had when its driver was last asked, by which no stage is held up; none where nobody asked."""
+    from mlops_cli.usage import gpu
 
-    try:
-        return [card.memory_bytes for card in cards.listed(os.environ, NVIDIA) if card.memory_bytes]
-    except UserError:
-        return []
+    with suppress(gpu.Failed):
+        return list(gpu.opened().memories)
+    return []
 
 
 def _cards(environ: Mapping[str, str], ask: bool) -> tuple[int, tuple[Card, ...]]:

@@ -60,6 +60,7 @@ class Nvml:
         self._lib: Any = pynvml
         self._handles: dict[str, Any] = {}
         self.names: tuple[str, ...] = ()  # that cards called themselves when they were last asked for
+        self.memories: tuple[int, ...] = ()  # bytes that they had then
         # The second is what it raises where the driver is too old for a question; in bindings that are old it is not there.
         # The third is that of a text which is none.
         self._errors = (pynvml.NVMLError, getattr(pynvml, 'NVMLLibraryMismatchError', pynvml.NVMLError), ValueError)
@@ -75,6 +76,7 @@ class Nvml:
         Failed."""
         found = [self._numbered(number) for number in range(self._asked(self._lib.nvmlDeviceGetCount))]
         self.names = tuple(card.name for card in found if card.name)
+        self.memories = tuple(card.memory_bytes for card in found if card.memory_bytes)
         return found
 
     def _numbered(self, number: int) -> Card:
