@@ -42,7 +42,7 @@ COMMANDS = {
     'storage': ('storage', 'what takes the space, and what is there twice'),
     'cost': ('cost', 'what stages cost: report, prices, advise'),
     'gc': ('gc', 'take out of the cache what nothing needs any more'),
-    'check': ('check', 'checks of data: data, overlap'),
+    'check': ('check', 'checks of data: data, fairness, overlap'),
     'gate': ('gate', 'an expression over metrics that must hold'),
 }
 

@@ -146,6 +146,10 @@ def data_has_a_contract(project: Project) -> None:
     project.write('data/train.contract.yaml', 'version: 1\ncolumns:\n  label: {type: integer, max: 9}\n')
 
 
+def predictions_are_fair(project: Project) -> None:
+    project.write('data/predictions.csv', 'label,prediction,sex\n1,1,f\n0,0,f\n1,1,m\n0,0,m\n')
+
+
 def a_model_is_registered(project: Project) -> None:
     project.mlops('models', 'register')
 
@@ -183,6 +187,7 @@ BEFORE: dict[tuple[str, ...], Callable[[Project], str | None]] = {
     ('update',): data_was_imported,
     ('check', 'overlap'): data_was_split,
     ('check', 'data'): data_has_a_contract,
+    ('check', 'fairness'): predictions_are_fair,
     ('fetch',): all_is_in_a_remote,
     ('pull',): all_is_in_a_remote,
     ('storage', 'duplicates'): all_is_in_a_remote,

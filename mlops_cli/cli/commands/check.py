@@ -19,7 +19,7 @@ from mlops_cli.core.errors import ExitCode, UserError
 from mlops_cli.core.units import plural
 from mlops_cli.fsio.paths import Root
 
-app = Folder('Checks of data, for stages and CI: data, overlap.')
+app = Folder('Checks of data, for stages and CI: data, fairness, overlap.')
 Output = Annotated[
     list[str] | None,
     options.Option('--output', '-o', metavar='FILE', help='A report: .html, .md or .json. May be repeated.'),
@@ -47,6 +47,50 @@ def data(
     if init:
         return contracts.init(path, contract, output or (), json)
     return contracts.check(path, contract, output or (), json)
+
+
+@app.command('fairness', epilog=exits.line(ExitCode.REFUSED, failed='a limit is passed'))
+def fairness(
+    path: Annotated[str, options.Argument(metavar='PATH', help='A table of predictions.')],
+    label: Annotated[str, options.Option('--label', '-l', metavar='COLUMN', help='What is true. Default: label.')] = '',
+    prediction: Annotated[
+        str, options.Option('--prediction', '-p', metavar='COLUMN', help='What was predicted. Default: prediction.')
+    ] = '',
+    group: Annotated[
+        list[str] | None,
+        options.Option('--group', '-g', metavar='COLUMN', help='Whose values are the groups. May be repeated.'),
+    ] = None,
+    positive: Annotated[
+        str, options.Option('--positive', metavar='VALUE', help='The value that counts as yes. Default: 1 and true.')
+    ] = '',
+    score: Annotated[
+        float | None, options.Option('--score', metavar='X', help='Predictions are scores, and yes from X on.')
+    ] = None,
+    max_parity: Annotated[
+        float | None, options.Option('--max-parity', metavar='X', help='The largest demographic parity difference.')
+    ] = None,
+    min_ratio: Annotated[
+        float | None, options.Option('--min-ratio', metavar='X', help='The smallest demographic parity ratio.')
+    ] = None,
+    max_odds: Annotated[
+        float | None, options.Option('--max-odds', metavar='X', help='The largest equalized odds difference.')
+    ] = None,
+    output: Output = None,
+    json: options.Json = False,
+) -> int:
+    """How a classifier treats groups: rates of each, and how far apart they are; exit 1 where a limit is passed.
+
+    Example:  mlops check fairness data/predictions.csv --group sex --max-odds 0.1
+    """
+    from mlops_cli.cli import fairness as screen
+
+    limits = {
+        'demographic_parity_difference': max_parity,
+        'demographic_parity_ratio': min_ratio,
+        'equalized_odds_difference': max_odds,
+    }
+    columns = (label or 'label', prediction or 'prediction', tuple(group or ()))
+    return screen.check(path, columns, positive, score, limits, output or (), json)
 
 
 @app.command('overlap', epilog=exits.line(ExitCode.REFUSED, failed='they overlap'))
