@@ -147,7 +147,7 @@ def tested(slurm: Slurm, words: Sequence[str]) -> None:
 
 def wanted(spec: Mapping[str, Any]) -> list[str]:
     """Of what a node is told, what it asks of Slurm; what the host's own words ask is in front, and gives way."""
-    words = [str(word) for word in spec.get('submit') or ()]
+    words = ['--requeue', *(str(word) for word in spec.get('submit') or ())]
     if (cpus := math.ceil(float(spec.get('cpus') or 1))) > 1:
         words.append(f'--cpus-per-task={cpus}')
     if memory := int(spec.get('memory_bytes') or 0):
@@ -165,7 +165,7 @@ def around(folder: str, output: str, name: str) -> list[str]:
     All is exported, as there is nothing but KEPT: with less said Slurm asks for the environment of a login, there."""
     return [
         f'--job-name={name}', '--nodes=1', '--ntasks=1', f'--chdir={folder}', '--input=/dev/null', '--open-mode=append',
-        f'--output={output.replace("%", "%%")}', '--export=ALL', '--requeue',
+        f'--output={output.replace("%", "%%")}', '--export=ALL',
     ]  # fmt: skip
 
 

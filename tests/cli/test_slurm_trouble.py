@@ -103,6 +103,20 @@ def test_what_is_preempted_is_begun_anew(project: Project, tmp_path: Path, slurm
     assert begun.read_text() == 'x\nx\n' and project.read('o') == '1\n'
 
 
+def test_what_is_not_to_be_requeued_is_not(project: Project, tmp_path: Path, slurm: Slurm) -> None:
+    """As the host's own words for sbatch say; and the record says why it came to nothing."""
+    begun = tmp_path / 'begun'
+    project.mlops('hosts', 'remove', 'cluster')
+    project.mlops('hosts', 'add', 'cluster', f'slurm://{tmp_path}/far', '--submit', '--no-requeue')
+    write(project, f'echo x >> {begun}; sleep 600')
+    run = started(project, 'run')
+    wait_for(begun.exists)
+    slurm.asked('sbatch', '--parsable', '-p', 'urgent', '--exclusive', '--output=/dev/null', '--wrap=sleep 2')
+    said = run.communicate(timeout=120)[0].decode()
+    assert run.returncode == 4 and 'Slurm took its node for another job' in ' '.join(said.split()), said
+    assert begun.read_text() == 'x\n'
+
+
 def test_what_is_preempted_goes_on_from_its_checkpoint(project: Project, tmp_path: Path, slurm: Slurm) -> None:
     """Also where an earlier run has left one, which is known here."""
     begun, gate = tmp_path / 'begun', tmp_path / 'gate'
