@@ -38,9 +38,10 @@ def require_held(root: Root, named: Named, now: float) -> Judgement:
     trunk = Trunk(root)
     judgement, problems = held(root, named.model, named.promotion, trunk, now)
     if problems:
+        shown = label(named.model, named.version.digest)
         raise UserError(
-            f'{named.model.name}@{named.alias} is {named.version.label}, but may not be: {"; ".join(problems)}',
-            hint=f'promote it again as the policy asks, or name the version itself: {named.model.name}@{named.version.label}',
+            f'{named.model.name}@{named.alias} is {shown}, but may not be: {"; ".join(problems)}',
+            hint=f'promote it again as the policy asks, or name the version itself: {named.model.name}@{shown}',
             exit_code=ExitCode.FAILED if _only_gates(judgement, problems) else ExitCode.REFUSED,
         )
     return judgement
@@ -105,7 +106,7 @@ def verify(bench: Workbench, models: Models, names: Sequence[str], now: float) -
         yield from _signatures(model, trunk)
         yield from _aliases(bench.root, model, trunk, now)
         for version in model.numbered:
-            yield from _content(bench, version)
+            yield from _content(bench, version, f'{model.name}@{label(model, version.digest)}')
         for said in doubles(model):
             yield Finding(model.name, model.name, f'two branches gave one number: {said}', bad=False)
 
@@ -140,8 +141,7 @@ def _aliases(root: Root, model: Model, trunk: Trunk, now: float) -> Iterator[Fin
             yield Finding(model.name, f'{model.name}@{alias}', f'{label(model, promotion.version)} may not hold it: {problem}')
 
 
-def _content(bench: Workbench, version: Version) -> Iterator[Finding]:
-    where = f'{version.name}@{version.label}'
+def _content(bench: Workbench, version: Version, where: str) -> Iterator[Finding]:
     facts = bench.store.stat(version.ref.digest) if version.ref.kind != 'tree' else None
     if facts is not None and facts.st_size != version.ref.size:  # before it is looked for, which puts it aside
         yield Finding(version.name, where, 'what this cache holds in its place has another size')

@@ -104,7 +104,7 @@ def promote(root: Root, batch: Batch, text: str, alias: str, author: Author) -> 
         trunk = Trunk(root)
         judgement = judge(model, version, alias, policies_of(root, trunk, model.name, alias), trunk, author.now)
         if judgement.refusals:
-            raise refused(version, alias, judgement)
+            raise refused(model, version, alias, judgement)
         if len(tips) == 1 and tips[0].version == version.digest:
             return Decided(named, None, tips[0].file, before, judgement)
         fact = _promotion(model, version, alias, 'promote', tips, judgement, author)
@@ -135,7 +135,7 @@ def rollback(root: Root, batch: Batch, name: str, alias: str, to: str, author: A
             model, target, alias, policies_of(root, trunk, model.name, alias), trunk, author.now, past=earlier
         )
         if judgement.refusals:
-            raise refused(target, alias, judgement)
+            raise refused(model, target, alias, judgement)
         fact = _promotion(model, target, alias, 'rollback', holder.tips, judgement, author)
         _require_signed(fact, alias, judgement, trunk)
         path = known.add(fact, batch)

@@ -10,7 +10,7 @@ from mlops_cli.core.patterns import pattern
 from mlops_cli.fsio.paths import Root
 from mlops_cli.records.model_files import Model, Models, unreadable
 from mlops_cli.records.models import ALIAS, NAME, Fact, Version
-from mlops_cli.registry.standing import holders, require_plain
+from mlops_cli.registry.standing import holders, label, require_plain
 
 LATEST = 'latest'
 _NUMBER = pattern(r'v?(?P<number>[1-9][0-9]{0,6})(?:-(?P<digest8>[0-9a-f]{4,8}))?')
@@ -30,7 +30,7 @@ class Named:
 
     @property
     def shown(self) -> str:
-        return f'{self.model.name} {self.version.label}'
+        return f'{self.model.name} {label(self.model, self.version.digest)}'
 
 
 def resolve(root: Root, text: str) -> Named:

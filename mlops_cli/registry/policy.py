@@ -20,7 +20,7 @@ from mlops_cli.records.models import Fact, Person, Version
 from mlops_cli.records.policies import Policy, policy_for
 from mlops_cli.registry.signing import LIMIT, Trunk, policies_in
 from mlops_cli.registry.standing import approvals as approvals_of
-from mlops_cli.registry.standing import holders, require_plain
+from mlops_cli.registry.standing import holders, label, require_plain
 
 HOLDER = '@'  # in front of a file of a gate: @prod/metrics.json is that of who holds prod
 
@@ -191,14 +191,15 @@ def _after(model: Model, version: Version, policies: Sequence[Policy]) -> list[R
     ]
 
 
-def refused(version: Version, alias: str, judgement: Judgement) -> UserError:
+def refused(model: Model, version: Version, alias: str, judgement: Judgement) -> UserError:
     """Of several reasons the code of docs/exit-codes.md."""
+    shown = label(model, version.digest)
     first = min(judgement.refusals, key=lambda one: one.code != ExitCode.REFUSED)
     text = '; '.join(one.text for one in judgement.refusals)
     lacks = len(judgement.approvals) < judgement.needed
-    hint = f'somebody else: mlops models approve {version.name}@{version.label} {alias}, and commit' if lacks else ''
+    hint = f'somebody else: mlops models approve {model.name}@{shown} {alias}, and commit' if lacks else ''
     return UserError(
-        f'{version.name} {version.label} may not become {alias}: {text}',
+        f'{model.name} {shown} may not become {alias}: {text}',
         hint=hint or f'what {alias} asks stands in {layout.CONFIG}',
         exit_code=first.code,
     )

@@ -57,7 +57,7 @@ def test_two_branches_register_merge_promote_and_roll_back(ada: Person, ben: Per
 
     # Ada's own: not by her alone
     lacking = ada.models('promote', mine, 'prod', code=5).err
-    assert '0 of 1 approval for prod by people other than Ada' in lacking and 'mlops models approve' in lacking
+    assert '0 of 1 approval for prod by people other than Ada' in lacking and f'mlops models approve {mine} prod' in lacking
     assert 'nobody approves their own work' in ada.models('approve', mine, 'prod', code=5).err
     assert '1 of 1' in ben.models('approve', mine, 'prod', '-m', 'looked at it').out
     sync(ben)
