@@ -8,7 +8,7 @@ from collections.abc import Mapping, Sequence
 from mlops_cli.core.classes import dataclass
 from mlops_cli.core.units import plural
 from mlops_cli.report.page import MADE, escape, page
-from mlops_cli.report.svg import Axes, Group, bars, histogram
+from mlops_cli.report.svg import STYLE, Axes, Group, bars, histogram
 
 MARK = '<!-- made by mlops -->'
 PICTURES = 200  # columns that are drawn
@@ -59,7 +59,7 @@ def html(
         parts.append('</div>')
     if len(pictures) > len(shown):
         parts.append(f'<p class="soft">{plural(len(pictures) - len(shown), "more column")} not drawn.</p>')
-    style = '.cards{display:grid;grid-template-columns:repeat(auto-fill,minmax(24rem,1fr));gap:1rem}'
+    style = STYLE + '.cards{display:grid;grid-template-columns:repeat(auto-fill,minmax(24rem,1fr));gap:1rem}'
     return page(title, '\n'.join(parts), style=style)
 
 

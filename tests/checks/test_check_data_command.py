@@ -24,6 +24,7 @@ def test_reports(project: Project) -> None:
     shown = project.mlops(*words, '-o', 'r/a.html', '-o', 'a.md', '-o', 'a.json', code=1)
     assert 'FAILED    t.csv breaks 2 of 3 rules of c.yaml: 2 rows.' in shown.out and '\x1b' not in shown.out + shown.err
     page, text = (project.path / 'r/a.html').read_text(), (project.path / 'a.md').read_text()
+    assert 'style="fill:var(--c0)"' in page and '--c0:#' in page  # else all bars are black
     assert page.count('<figure>') == 2 and '<b>' not in page and '\x1b' not in page + text and '<b>' not in text
     assert project.mlops(*words, '-o', 'a.md', code=1).out == shown.out  # its own is replaced
     project.write('b.md', 'mine\n')
