@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 from collections.abc import Collection, Mapping, Sequence
 
 from mlops_cli.core import layout
@@ -62,9 +63,10 @@ def _big(bench: Workbench, staged: Mapping[str, str]) -> list[Finding]:
         size = sizes.get(blob, 0)
         if size > BIG and not any(inside(path, one) for one in kept):
             made = bench.describer.maker_of(path)
-            hint = f'git rm --cached {path}; mlops add {path}'
+            word = shlex.quote(path)
+            hint = f'git rm --cached -- {word} && mlops add {word}'
             if made is not None:
-                hint = f'git rm --cached {path}: {made} makes it, and its cache keeps it'
+                hint = f'git rm --cached -- {word}   ({made} makes it, and its cache keeps it)'
             found.append(Finding(f'{path}, {show_size(size)}, is about to enter git, which keeps it for ever', hint))
     return found
 

@@ -151,7 +151,7 @@ def _target(known: Models, model: Model, past: tuple[Fact, ...], to: str, alias:
         if target.digest not in promoted:
             raise UserError(
                 f'{model.name} {target.label} never held {alias}, so this is no way back',
-                hint=f'mlops models promote {model.name}@{target.label} {alias}',
+                hint=f'mlops models promote {model.name}@{label(model, target.digest)} {alias}',
             )
         return target
     now = past[0].version

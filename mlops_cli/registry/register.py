@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import shlex
 from collections.abc import Iterable, Mapping, Sequence
 from contextlib import suppress
 from typing import Any
@@ -120,7 +121,7 @@ def _draft(bench: Workbench, stage: Stage, who: Person, when: str, text: str) ->
     if bench.store.missing([ref]):
         raise UserError(
             f'{path} is recorded, but this cache does not have it',
-            hint=f'mlops fetch {path}, or mlops run --force {stage.name}',
+            hint=f'mlops fetch {shlex.quote(path)}, or mlops run --force {stage.name}',
             exit_code=ExitCode.FAILED,
         )
     fresh = [one for one in behind if steps[one].verdict is Verdict.FRESH and steps[one].manifest is not None]

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import resource
+import shlex
 import subprocess
 import sys
 from pathlib import Path
@@ -73,10 +74,12 @@ def test_a_pipeline_that_cannot_be_read_is_not_committed(project: Project) -> No
 
 def test_a_large_file_is_not_committed(project: Project) -> None:
     project.mlops('hooks', 'install')
-    project.write("it's; touch pwned.csv", b'0' * 10_000_001)
+    name = "it's; touch pwned.csv"
+    project.write(name, b'0' * 10_000_001)
     git(project, 'add', '-A')
     done = git(project, 'commit', '-qm', 'large')
     assert done.code == 1 and "it's; touch pwned.csv, 10 MB, is about to enter git" in done.err and '--no-verify' in done.err
+    assert f'git rm --cached -- {shlex.quote(name)} && mlops add {shlex.quote(name)}\n' in done.err
     assert not project.exists('pwned.csv')
 
 
