@@ -3,12 +3,20 @@
 from __future__ import annotations
 
 import time
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
 
 from mlops_cli.job.far_kube import ENDINGS, KubeEngine, number_of
 from mlops_cli.kube import states
+
+NOW = 1.8e9  # for all: what is listed here is made long before its turn comes
+
+
+@pytest.fixture(autouse=True)
+def now(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(states, 'time', SimpleNamespace(time=lambda: NOW))
 
 
 def job(*conditions: tuple[str, str], **meta: Any) -> dict[str, Any]:
@@ -18,7 +26,7 @@ def job(*conditions: tuple[str, str], **meta: Any) -> dict[str, Any]:
 
 def pod(phase: str = 'Failed', *, disrupted: str = '', scheduled: str = '', since: float = 0.0,
         state: dict[str, Any] | None = None, **status: Any) -> dict[str, Any]:
-    stamp = time.strftime('%Y-%m-%dT%H:%M:%SZ', time.gmtime(time.time() - since))
+    stamp = time.strftime('%Y-%m-%dT%H:%M:%SZ', time.gmtime(NOW - since))
     rows = [{'type': 'DisruptionTarget', 'status': 'True', 'reason': disrupted}] if disrupted else []
     if scheduled:
         rows.append({'type': 'PodScheduled', 'status': 'False', 'message': scheduled, 'lastTransitionTime': stamp})

@@ -191,6 +191,7 @@ def here(world: World, steps: list[tuple[str, object, object]]) -> None:
         play(Session(Path(folder), world), steps)
 
 
+@pytest.mark.timeout(900)
 @settings(max_examples=QUICK, deadline=None, suppress_health_check=list(HealthCheck), derandomize=True)
 @given(worlds(), STEPS)
 def test_what_ran_is_what_was_affected(world: World, steps: list[tuple[str, object, object]]) -> None:
