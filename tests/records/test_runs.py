@@ -73,7 +73,7 @@ def test_the_page_shows_a_record_that_is_one() -> None:
 def test_every_key_is_on_the_page_and_no_other() -> None:
     table = PAGE.read_text().partition('| key | value |')[2].partition('\n\n')[0]
     named = {name for row in table.splitlines() for name in re.findall('`([a-z_]+)`', row.split('|')[1] if '|' in row else '')}
-    account = Account({0: ('gpu1', 1, '')}, {0: (1, 1.0, 1.0)}, {0: (Spent('tokens', '', 1, None, ''),)})
+    account = Account({0: ('gpu1', 1, '')}, {0: (1, 1.0, 1.0)}, {0: (Spent('tokens', '', 1, None, ''),)}, {0: 0.5})
     full = replace(RUN, left_out=1, fresh_stages=(('a', KEY, ''),), values=(), values_left_out=1, account=account)
     assert named == json.loads(full.encode()).keys()
 

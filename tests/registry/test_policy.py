@@ -101,7 +101,7 @@ def test_of_several_reasons_the_policy_comes_first() -> None:
             (Policy(gates=('best.json:accuracy > 1',), approvals=1), ExitCode.REFUSED),
         ):
             judged = judge(model(one), one, 'prod', (policy,), Trunk(root), NOW)
-            assert refused(one, 'prod', judged).exit_code == code
+            assert refused(model(one), one, 'prod', judged).exit_code == code
 
 
 def test_who_holds_an_alias() -> None:
