@@ -42,11 +42,12 @@ class Bound:
 @dataclass(frozen=True, slots=True)
 class Race:
     """``private``: contenders whose own memory is watched in a run of its own, because their peak counts mapped files.
-    ``close``: ends what the row has started."""
+    ``apart``: what it holds is bounded here, not by the row ``memory``.  ``close``: ends what the row has started."""
 
     contenders: tuple[Contender, ...]
     bounds: tuple[Bound, ...]
     private: tuple[str, ...] = ()
+    apart: bool = False
     close: Callable[[], None] = lambda: None
 
 

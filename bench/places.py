@@ -82,6 +82,7 @@ class Places:
         folder = self.folder / 'calm'
         taken = []
         for _ in range(5):
+            shutil.rmtree(folder, ignore_errors=True)  # of one that was ended here
             begun = time.perf_counter()
             folder.mkdir()
             for number in range(FILES):

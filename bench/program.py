@@ -38,6 +38,7 @@ class Session:
     findings: list[Finding] = field(default_factory=list)
     timed: list[tuple[str, list[Timed]]] = field(default_factory=list)
     private: dict[str, float] = field(default_factory=dict)  # row: MiB
+    apart: set[str] = field(default_factory=set)  # rows that bound their memory themselves
     failed: list[str] = field(default_factory=list)
 
     def told(self, text: str) -> None:
@@ -61,6 +62,8 @@ class Session:
         findings = judge(row.name, race, timed, private)
         self.findings += findings
         self.timed.append((row.name, timed))
+        if race.apart:
+            self.apart.add(row.name)
         if private:
             self.private[row.name] = max(private.values())
         _write(report.text_table(report.FIGURE_HEADS, report.figures(timed)))
@@ -72,6 +75,7 @@ class Session:
         peaks = [
             (self.private.get(name) or max(sample.peak for sample in one.samples), f'{one.contender.name} ({name})')
             for name, timed in self.timed
+            if name not in self.apart
             for one in timed
             if one.contender.ours
         ]

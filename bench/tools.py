@@ -88,7 +88,7 @@ class Tools:
             packed = folder / 'source.tar'
             _do(['git', '-C', str(REPOSITORY), 'archive', '--output', str(packed), full])
             _do(['tar', '-x', '-f', str(packed), '-C', str(source)])
-            self._environment(folder / 'venv', [f'{source}[remotes]'])
+            self._environment(folder / 'venv', [f'{source}[remotes,sql]'])
             (folder / 'complete').touch()
         programs = folder / 'venv/bin'
         return Ours(short, str(programs / 'mlops'), str(programs / 'python'), side)

@@ -37,14 +37,20 @@ def quoted(name: str) -> str:
 
 class Parquet:
     """A parquet file, read by DuckDB that may read nothing else.  ``path``: absolute.  ``delimited``: it is a table of text
-    with these columns, all read as text, and with this between them.  To be closed.  Raises UserError."""
+    with these columns, all read as text, and with this between them.  ``beside``: another that is read with it.  To be closed.
+    Raises UserError."""
 
-    def __init__(self, path: str, shown: str, delimited: tuple[Sequence[str], str] | None = None) -> None:
+    def __init__(
+        self, path: str, shown: str, delimited: tuple[Sequence[str], str] | None = None, beside: Parquet | None = None
+    ) -> None:
         self._library, self._shown = duckdb(), shown
         self._db = self._library.connect(':memory:', config={'memory_limit': MEMORY, 'threads': 2})
         self._path = path
         self._from = f'read_parquet({_text(path)})' if delimited is None else _of_text(path, *delimited)
-        alone = (f'allowed_paths = [{_text(path)}]', 'enable_external_access = false', 'lock_configuration = true')
+        self._beside = beside._from if beside is not None else ''
+        paths = [path] if beside is None else [path, beside._path]
+        allowed = f'allowed_paths = [{", ".join(map(_text, paths))}]'
+        alone = (allowed, 'enable_external_access = false', 'lock_configuration = true')
         for setting in ("TimeZone = 'UTC'", 'enable_progress_bar = false', *alone):
             self._db.execute(f'SET {setting}')
         self.columns = [(str(name), str(kind)) for name, kind, *_ in self._ask('DESCRIBE SELECT * FROM {file}')]
@@ -54,7 +60,7 @@ class Parquet:
 
     def _ask(self, query: str) -> list[tuple[Any, ...]]:
         try:
-            found: list[tuple[Any, ...]] = self._db.execute(query.format(file=self._from)).fetchall()
+            found: list[tuple[Any, ...]] = self._db.execute(query.format(file=self._from, beside=self._beside)).fetchall()
         except self._library.Error as error:
             said = ' '.join(str(error).replace(self._path, self._shown).split())[:200]
             raise UserError(f'{self._shown}: no parquet file that can be read: {said}', exit_code=ExitCode.FAILED) from None
@@ -68,6 +74,24 @@ class Parquet:
         rows = '(SELECT *, row_number() OVER () AS mlops_row FROM {file})'
         asked = _braced(f'SELECT mlops_row, {", ".join(values)} FROM ') + rows
         return self._ask(asked + _braced(f' WHERE {where} ORDER BY mlops_row LIMIT {limit}'))
+
+    def of_values(self, asked: Sequence[str], values: Sequence[str], rest: str = '') -> list[tuple[Any, ...]]:
+        """Expressions over expressions over all rows.  ``rest``: how they are grouped and ordered."""
+        inner = f'SELECT {", ".join(values)} FROM '
+        return self._ask(_braced(f'SELECT {", ".join(asked)} FROM ({inner}') + '{file}' + _braced(f') {rest}'))
+
+    def farthest(self, mine: str, other: str) -> tuple[int, int, int]:
+        """(values here, values beside, how far the distributions of two expressions are apart, times both counts)."""
+        found = self._ask(
+            f'WITH rows AS (SELECT {_braced(mine)} AS v, 1 AS a, 0 AS b FROM {{file}} '
+            f'UNION ALL SELECT {_braced(other)}, 0, 1 FROM {{beside}}), '
+            'both_sides AS (SELECT v, sum(a) AS a, sum(b) AS b FROM rows WHERE v IS NOT NULL GROUP BY v), '
+            'whole AS (SELECT sum(a) AS n, sum(b) AS m FROM both_sides), '
+            'running AS (SELECT sum(a) OVER (ORDER BY v) AS a, sum(b) OVER (ORDER BY v) AS b FROM both_sides) '
+            'SELECT n, m, (SELECT max(abs(a * m - b * n)) FROM running) FROM whole'
+        )[0]
+        first, second, apart = (int(one or 0) for one in found)
+        return first, second, apart
 
     def repeated(self, names: Sequence[str], where: str) -> int:
         """Rows, of those ``where`` it holds, beyond the first with the same values.  ``names``: quoted."""
@@ -107,7 +131,8 @@ def literal(value: str) -> str:
 def _of_text(path: str, names: Sequence[str], between: str) -> str:
     columns = ', '.join(f"{_text(name)}: 'VARCHAR'" for name in names)
     options = f'auto_detect = false, header = true, delim = {_text(between)}, quote = \'"\', escape = \'"\''
-    return f'read_csv({_text(path)}, {options}, columns = {{{columns}}}, max_line_size = {TEXT_LINE})'
+    limits = f'max_line_size = {TEXT_LINE}, buffer_size = {2 * TEXT_LINE}'  # else it holds 16 lines of the longest kind
+    return f'read_csv({_text(path)}, {options}, columns = {{{columns}}}, {limits})'
 
 
 def _text(value: str) -> str:

@@ -143,7 +143,7 @@ _CAUSES = (
     ('Too many authentication failures', 'it was offered too many keys',
      'name the right one in ~/.ssh/config: IdentityFile, with IdentitiesOnly yes'),
     ('Could not resolve hostname', 'there is no such host, or no network',
-     'mend the url (mlops remote list), or ~/.ssh/config'),
+     'mend the url (mlops hosts list, mlops remote list), or ~/.ssh/config'),
     ('Connection refused', 'nothing there takes connections of ssh',
      'is the host up, and the port right? does ssh {host} work?'),
     ('timed out', 'it does not answer', 'are the host and the network up? does ssh {host} work?'),
@@ -209,6 +209,23 @@ def signature_problem(data: bytes, signature: str, identity: str, namespace: str
         return ''
     text = (done.stderr or done.stdout).decode(errors='replace').strip().splitlines()
     return text[-1][:200] if text else f'ssh-keygen ended with {done.returncode}'
+
+
+def signers_of(data: bytes, signature: str, namespace: str, signers: bytes) -> tuple[str, ...]:
+    """Who of those whose keys count signed these bytes; nobody where the signature is not good.  Raises Missing."""
+    import subprocess
+
+    if not signature.startswith('-----BEGIN SSH SIGNATURE-----\n'):
+        return ()
+    with _as_file(signers) as allowed, _as_file(signature.encode('ascii', 'replace')) as said:
+        fds = allowed.fileno(), said.fileno()
+        done = subprocess.run(
+            [_keygen(), '-Y', 'find-principals', '-s', f'/dev/fd/{fds[1]}', '-f', f'/dev/fd/{fds[0]}'],
+            stdin=subprocess.DEVNULL, capture_output=True, check=False, pass_fds=fds,
+        )  # fmt: skip
+    names = done.stdout.decode(errors='replace').split('\n') if done.returncode == 0 else []
+    found = dict.fromkeys(part for name in names for part in name.split(',') if part and not set(part) & {'*', '?', '!'})
+    return tuple(name for name in found if not signature_problem(data, signature, name, namespace, signers))
 
 
 def _keygen() -> str:

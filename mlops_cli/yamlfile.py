@@ -418,7 +418,7 @@ def _spliced(document: Document, path: Path, value: Any, wanted: Any) -> bytes |
     end = _end_of(document.text, start)
     if end is None:
         return None
-    new = _flow(value, quote=document.text[start:start + 1] in ('"', "'") and end - start > 2)
+    new = flow(value, quote=document.text[start:start + 1] in ('"', "'") and end - start > 2)
     before = document.text[:start]
     text = f'{before}{" " if before[-1:] == ":" else ""}{new}{document.text[end:]}'.encode()
     found, errors = examine(text, document.file, limits=PIPELINE)
@@ -445,14 +445,14 @@ def _end_of(text: str, start: int) -> int | None:
     return None
 
 
-def _flow(value: Any, *, quote: bool = False) -> str:
+def flow(value: Any, *, quote: bool = False) -> str:
     """A plain value in one line, as YAML 1.2 and 1.1, which programs may read it with, both understand it."""
     if isinstance(value, str):
         return value if _SAFE.fullmatch(value) and not quote else json.dumps(value, ensure_ascii=False)
     if isinstance(value, dict):
-        return '{' + ', '.join(f'{_flow(key)}: {_flow(entry)}' for key, entry in value.items()) + '}'
+        return '{' + ', '.join(f'{flow(key)}: {flow(entry)}' for key, entry in value.items()) + '}'
     if isinstance(value, list):
-        return '[' + ', '.join(map(_flow, value)) + ']'
+        return '[' + ', '.join(map(flow, value)) + ']'
     text = json.dumps(value, allow_nan=False)
     return text.replace('e', '.0e') if isinstance(value, float) and '.' not in text else text
 

@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     import pytest
 
 LIST = Path(__file__).with_name('slow.txt')
-SECONDS = 420.0  # that the tests of the quick tier may take, one after the other: two of them run at once
+SECONDS = 330.0  # that the tests of the quick tier may take, one after the other: two of them run at once
 LINE = re.compile(r'^ *([0-9.]+)s (?:call|setup|teardown) +(\S+?::\w+(?:::\w+)*)')
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from bench.rows import cold, files, history, noop, placing, remotes, restore, startup
+from bench.rows import checks, cold, files, history, noop, placing, remotes, restore, startup
 from bench.rows.base import Bench, Row
 
 ROWS: tuple[Row, ...] = (
@@ -14,6 +14,7 @@ ROWS: tuple[Row, ...] = (
     *remotes.ROWS,
     *startup.ROWS,
     *history.ROWS,
+    *checks.ROWS,
 )
 
 __all__ = ['ROWS', 'Bench', 'Row']

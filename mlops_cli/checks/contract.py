@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from datetime import UTC, datetime
 from typing import Any
 
 from mlops_cli.checks.linear import Linear
+from mlops_cli.checks.significance import CORRECTIONS
 from mlops_cli.checks.tables import COLUMNS
 from mlops_cli.core.classes import dataclass, field
 from mlops_cli.core.document import Document
@@ -20,13 +21,22 @@ from mlops_cli.yamlfile import read as read_yaml
 TYPES = ('string', 'integer', 'number', 'boolean', 'date', 'datetime')
 NUMBERS = ('integer', 'number')
 TIMES = ('date', 'datetime')
+DRIFT = {  # limit -> least, most, what it is
+    'max_psi': (0.0, math.inf, 'a population stability index, from 0'),
+    'max_ks': (0.0, 1.0, 'a distance of distributions, from 0 to 1'),
+    'alpha': (0.0, 1.0, 'a probability, above 0 and up to 1'),
+}
+OF_A_COLUMN = (
+    'type', 'required', 'nullable', 'max_null_share', 'min', 'max', 'values', 'pattern', 'max_age', 'desc', 'drift',
+)  # fmt: skip
 VALUES = 10_000  # allowed values of a column
 _DAY = r'[0-9]{4}-[0-9]{2}-[0-9]{2}'
 _TIME = r'[T ]([01][0-9]|2[0-3]):[0-5][0-9](:[0-5][0-9](\.[0-9]{1,6})?)?(Z|[+-](0[0-9]|1[0-4]):[0-5][0-9])?'
+BOOLEANS = ('true', 'false', 'True', 'False', 'TRUE', 'FALSE')
 WRITTEN = {  # how a value of a type is written in a table of text
     'integer': '[+-]?[0-9]+',
     'number': r'[+-]?([0-9]+(\.[0-9]*)?|\.[0-9]+)([eE][+-]?[0-9]+)?',
-    'boolean': '[Tt]rue|[Ff]alse|TRUE|FALSE',
+    'boolean': '|'.join(BOOLEANS),
     'date': _DAY,
     'datetime': _DAY + _TIME,
 }
@@ -52,10 +62,13 @@ def moment(text: str) -> float | None:
     except (ValueError, OverflowError):
         return None
 
+Limits = dict[str, Any]  # of drift, as written: only those that are named; what they mean, checks/drift.py knows
+
 
 @dataclass
 class Column:
-    """What a column must hold.  ``least``, ``most``: numbers, of times seconds since 1970.  None: anything goes."""
+    """What a column must hold.  ``least``, ``most``: numbers, of times seconds since 1970.  None: anything goes.
+    ``compared``: whether its drift is of interest."""
 
     name: str
     type: str | None = None
@@ -66,18 +79,22 @@ class Column:
     values: frozenset[Any] | None = None
     pattern: Linear | None = None
     max_age: float | None = None
+    drift: Limits | None = None  # of its own
+    compared: bool = True
     said: dict[str, Any] = field(default_factory=dict)
 
 
 @dataclass
 class Contract:
-    """``unique``: keys, of one or several columns each.  ``extra``: whether columns may be there that it does not name."""
+    """``unique``: keys, of one or several columns each.  ``extra``: whether columns may be there that it does not name.
+    ``drift``: limits of all columns that have none of their own."""
 
     columns: dict[str, Column] = field(default_factory=dict)
     unique: list[tuple[str, ...]] = field(default_factory=list)
     fewest: int | None = None
     most: int | None = None
     extra: bool = True
+    drift: Limits = field(default_factory=dict)
 
 
 class _Reader:
@@ -88,7 +105,7 @@ class _Reader:
     def fail(self, path: tuple[str | int, ...], said: str, hint: str = '', *, key: bool = False) -> None:
         self.errors.append(UserError(said, hint=hint, where=self.document.where(path, key=key)))
 
-    def mapping(self, value: Any, path: tuple[str | int, ...], known: tuple[str, ...]) -> Mapping[str, Any]:
+    def mapping(self, value: Any, path: tuple[str | int, ...], known: Collection[str]) -> Mapping[str, Any]:
         if not isinstance(value, dict):
             self.fail(path, f'{_of(path)}: a mapping is expected, here is {_kind(value)}')
             return {}
@@ -115,7 +132,7 @@ class _Reader:
 
     def contract(self) -> Contract:
         found = Contract()
-        whole = self.mapping(self.document.value, (), ('version', 'rows', 'extra_columns', 'unique', 'columns'))
+        whole = self.mapping(self.document.value, (), ('version', 'rows', 'extra_columns', 'unique', 'columns', 'drift'))
         if whole and (type(whole.get('version')) is not int or whole['version'] != 1):
             self.fail(('version',), 'version: 1 is expected', 'write version: 1 at the top')
         rows = self.mapping(whole.get('rows', {}), ('rows',), ('min', 'max'))
@@ -123,6 +140,7 @@ class _Reader:
         if found.fewest is not None and found.most is not None and found.fewest > found.most:
             self.fail(('rows', 'min'), f'rows: min is {found.fewest}, which is more than max')
         found.extra = self.take(whole, (), 'extra_columns', bool, True)
+        found.drift = self.drift(whole.get('drift', {}), ('drift',), (*DRIFT, 'correction'))
         columns = self.mapping(whole.get('columns', {}), ('columns',), ())
         if len(columns) > COLUMNS:
             self.fail(('columns',), f'more than {COLUMNS:,} columns')
@@ -146,13 +164,16 @@ class _Reader:
 
     def column(self, name: str, value: Any) -> Column:
         path = ('columns', name)
-        known = ('type', 'required', 'nullable', 'max_null_share', 'min', 'max', 'values', 'pattern', 'max_age', 'desc')
-        of = self.mapping({} if value is None else value, path, known)
+        of = self.mapping({} if value is None else value, path, OF_A_COLUMN)
         self.take(of, path, 'desc', str)
         found = Column(name, self.take(of, path, 'type', str), self.take(of, path, 'required', bool, True), said=dict(of))
         if found.type is not None and found.type not in TYPES:
             self.fail((*path, 'type'), f'{found.type!r} is no type', did_you_mean(found.type, TYPES, what='there are'))
             return found
+        if of.get('drift') is False:
+            found.compared = False
+        elif 'drift' in of:
+            found.drift = self.drift(of['drift'], (*path, 'drift'), DRIFT)
         self.nulls(of, path, found)
         found.least, found.most = self.limit(of, path, found, 'min'), self.limit(of, path, found, 'max')
         if found.least is not None and found.most is not None and found.least > found.most:
@@ -166,6 +187,26 @@ class _Reader:
                 self.fail((*path, 'pattern'), f'pattern: {error}', 'docs/howto/checks.md has what a pattern may hold')
         if 'max_age' in of:
             found.max_age = self.age(of, path, found)
+        return found
+
+    def drift(self, value: Any, path: tuple[str, ...], known: Collection[str]) -> Limits:
+        """Limits of drift, each within what it can be."""
+        if len(path) > 1 and not isinstance(value, dict):
+            self.fail(path, f'{_of(path)}: limits, or false, are expected, here is {_kind(value)}', 'such as {max_psi: 0.1}')
+            return {}
+        of, found = self.mapping(value, path, known), {}
+        for name, (least, most, what) in DRIFT.items():
+            limit = self.take(of, path, name, float)
+            if limit is not None and (not least <= limit <= most or (name == 'alpha' and not limit)):
+                self.fail((*path, name), f'{_of((*path, name))} is {what}')
+            elif limit is not None:
+                found[name] = limit
+        if (name := self.take(of, path, 'correction', str)) is not None:
+            found['correction'] = name
+            if name not in CORRECTIONS:
+                self.fail(
+                    (*path, 'correction'), f'{name[:40]!r} is no correction', did_you_mean(name, CORRECTIONS, what='there are')
+                )
         return found
 
     def nulls(self, of: Mapping[str, Any], path: tuple[str, ...], found: Column) -> None:

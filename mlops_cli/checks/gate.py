@@ -14,8 +14,9 @@ import warnings
 from collections.abc import Callable
 from typing import Any
 
+from mlops_cli.checks.sources import Beyond, Sources
 from mlops_cli.core import delimited, strictjson
-from mlops_cli.core.classes import dataclass
+from mlops_cli.core.classes import dataclass, replace
 from mlops_cli.core.errors import ExitCode, UserError, Where
 from mlops_cli.core.near import did_you_mean
 from mlops_cli.core.patterns import pattern
@@ -28,6 +29,7 @@ PASSED, FAILED = 'gate passed:', 'gate FAILED:'  # how what a gate says begins
 TEXT_LIMIT = 200  # characters of a text value that is shown
 
 _FUNCTIONS: dict[str, Callable[..., Any]] = {'min': min, 'max': max, 'abs': abs, 'round': round, 'len': len, 'sum': sum}
+_STATISTICS = ('mean', 'median', 'std', 'lower', 'upper', 'above', 'below')
 _NODES = (ast.Constant, ast.Name, ast.UnaryOp, ast.BinOp, ast.BoolOp, ast.Compare, ast.IfExp, ast.Call)
 _PARTS = (ast.Expression, ast.Load, ast.operator, ast.unaryop, ast.boolop, ast.cmpop)
 _WORDS = {'and', 'or', 'not', 'in', 'is', 'if', 'else'}
@@ -56,10 +58,12 @@ class _Reference:
     key: str
     start: int
     end: int
+    quoted: bool = False
 
 
-def evaluate(expression: str, read: Callable[[str], Any]) -> GateResult:
-    """Whether an expression holds.  ``read``: file name -> its plain values, raising UserError if it cannot.
+def evaluate(expression: str, read: Callable[[str], Any], beyond: Beyond = lambda _file, _quoted: None) -> GateResult:
+    """Whether an expression holds.  ``read``: file name -> its plain values, raising UserError if it cannot.  ``beyond``: of a
+    name, and whether it stood in quotes, all that it stands for where that is not one file.
 
     Raises UserError for a mistake in the expression, a missing key (with the near one), a value that is no number, text or
     boolean, a result that is neither true nor false; with exit code 1 for NaN and infinity, for then the metric itself is
@@ -67,16 +71,19 @@ def evaluate(expression: str, read: Callable[[str], Any]) -> GateResult:
     if len(expression) > EXPRESSION_LIMIT:
         raise UserError(f'the gate has {len(expression):,} characters, more than {EXPRESSION_LIMIT:,}')
     references = _references(expression)
-    files: dict[str, Any] = {}
+    files: dict[tuple[str, bool], Any] = {}
     names: dict[str, Any] = dict(_CONSTANTS)
     values: dict[str, Any] = {}
     code, position = [], 0
     for index, reference in enumerate(references):
-        if reference.file not in files:
-            files[reference.file] = read(reference.file)
+        known = reference.file, reference.quoted
+        if known not in files:
+            several = beyond(*known)
+            files[known] = (read(reference.file), None) if several is None else (None, several)
         name = f'value_{index}_'
         written = expression[reference.start:reference.end]
-        names[name] = values[written] = _value(files[reference.file], reference)
+        document, several = files[known]
+        names[name] = values[written] = _value(document, reference) if several is None else _values(several, reference)
         code += [expression[position:reference.start], f' {name} ']
         position = reference.end
     passed = _holds(''.join([*code, expression[position:]]).replace('\n', ' ').strip(), expression, names)
@@ -91,6 +98,8 @@ def _text(expression: str, values: dict[str, Any], passed: bool) -> str:
 
 def _shown(value: Any, passed: bool) -> str:
     """Numbers of a gate that failed in full: 0.949999999 is not 0.95."""
+    if isinstance(value, list) and len(value) > 1 and all(type(one) in (int, float) for one in value):
+        return f'mean {math.fsum(value) / len(value):.6g} of {len(value)}, {min(value):.6g} to {max(value):.6g}'
     return f'{value:.6g}' if isinstance(value, float) and passed else json.dumps(value, ensure_ascii=False)[:TEXT_LIMIT]
 
 
@@ -104,12 +113,14 @@ def _references(expression: str) -> list[_Reference]:
     position = 0
     while token := _TOKEN.match(expression, position):
         text, position = token[0], token.end()
-        if text == ':' and start is not None:
+        if text == '*' and not quoted and _is_of_a_name(expression, token.start(), start):
+            start = token.start() if start is None else start
+        elif text == ':' and start is not None:
             key = _KEY.match(expression, position)
             if not key:
                 raise _wrong(expression, position, 'a key is missing after ":"')
             file = expression[start:token.start()]
-            found.append(_Reference(_unquoted(file) if quoted else file, _unquoted(key[0]), start, key.end()))
+            found.append(_Reference(_unquoted(file) if quoted else file, _unquoted(key[0]), start, key.end(), quoted))
             position, start = key.end(), None
         elif token['quoted']:
             start, quoted = token.start(), True
@@ -119,6 +130,15 @@ def _references(expression: str) -> list[_Reference]:
         elif quoted or not text.isspace():
             start = None
     return found
+
+
+def _is_of_a_name(expression: str, star: int, start: int | None) -> bool:
+    """Whether a star is part of a pattern of file names, and multiplies nothing: it stands beside a slash, or without blanks in
+    a name with one.  ``start``: of what may be a name."""
+    before, behind = expression[star - 1 : star], expression[star + 1 : star + 2]
+    if start is None:
+        return behind == '/' and (not before or before.isspace() or before in '(,')
+    return '/' in (before, behind) or ('/' in expression[start:star] and not before.isspace() and not behind.isspace())
 
 
 def _unquoted(text: str) -> str:
@@ -148,6 +168,20 @@ def _value(document: Any, reference: _Reference) -> Any:
     return value
 
 
+def _values(several: Sources, reference: _Reference) -> Any:
+    """The number of each of several files, in the order of their names; the value of one."""
+    found = [_value(source.document, replace(reference, file=source.shown)) for source in several.all]
+    if not several.many:
+        return found[0]
+    from mlops_cli.checks.resampling import Several  # few gates look at more than one
+
+    for source, value in zip(several.all, found, strict=True):
+        if isinstance(value, bool) or not isinstance(value, (int, float)):
+            name = f'{source.shown}:{reference.key}'
+            raise UserError(f'{name} is {kind(value)}, where several are compared', hint='name a number')
+    return Several(found, [source.name for source in several.all])
+
+
 def _finite(value: Any, name: str) -> None:
     if isinstance(value, list):
         for entry in value:
@@ -160,7 +194,12 @@ def _finite(value: Any, name: str) -> None:
 def _holds(code: str, expression: str, names: dict[str, Any]) -> bool:
     from simpleeval import InvalidExpression, SimpleEval
 
-    evaluator = SimpleEval(names=names, functions=_FUNCTIONS)
+    functions = dict(_FUNCTIONS)
+    if any(name in code for name in _STATISTICS):
+        from mlops_cli.checks import resampling
+
+        functions |= {name: getattr(resampling, name) for name in _STATISTICS}
+    evaluator = SimpleEval(names=names, functions=functions)
     evaluator.nodes = {node: handler for node, handler in evaluator.nodes.items() if node in _NODES}
     try:
         with warnings.catch_warnings():
@@ -186,8 +225,9 @@ def _check(tree: ast.AST, names: dict[str, Any], expression: str) -> None:
     for node in ast.walk(tree):
         if isinstance(node, ast.Call) and not node.keywords and isinstance(node.func, ast.Name):
             called.add(node.func)
-            if node.func.id not in _FUNCTIONS:
-                raise _wrong(expression, None, f'there is no function {node.func.id}, only {", ".join(sorted(_FUNCTIONS))}')
+            if node.func.id not in (*_FUNCTIONS, *_STATISTICS):
+                known = ', '.join(sorted((*_FUNCTIONS, *_STATISTICS)))
+                raise _wrong(expression, None, f'there is no function {node.func.id}, only {known}')
         elif isinstance(node, ast.Call) or not isinstance(node, (*_NODES, *_PARTS)):
             raise _wrong(expression, None, f'{type(node).__name__} has no place in a gate')
         elif isinstance(node, ast.Name) and node not in called and node.id not in names:

@@ -9,7 +9,8 @@ from collections.abc import Callable
 from typing import Any
 
 STATES = 500  # places in a pattern once its repetitions are written out
-KEPT = 20_000  # transitions remembered
+KEPT = 1_000_000  # places in the transitions remembered, which are at most 50,000
+PARTS = 20_000  # of a pattern, however little is in each, once its repetitions are written out
 LONGEST = 200  # characters of a pattern
 _CLASSES = {'d': '0-9', 'w': '0-9A-Za-z_', 's': '\t\n\f\r '}
 _PLAIN = {'t': '\t', 'n': '\n', 'r': '\r', 'f': '\f'}
@@ -27,6 +28,7 @@ class Linear:
         self._text, self._at = text, 0
         self._tests: list[Test] = []
         self._follow: list[set[int]] = []
+        self._parts = 0
         tree = self._alternatives(0)
         if self._at < len(text):
             raise ValueError(f'")" at {self._at + 1} closes nothing')
@@ -36,6 +38,7 @@ class Linear:
         self._empty = empty
         self._first = frozenset(first)
         self._known: dict[tuple[frozenset[int] | None, str], frozenset[int]] = {}
+        self._kept = 0
 
     def matches(self, value: str) -> bool:
         state: frozenset[int] | None = None
@@ -44,9 +47,11 @@ class Linear:
             found = self._known.get(key)
             if found is None:
                 found = self._step(state, character)
-                if len(self._known) >= KEPT:
+                if self._kept >= KEPT:
                     self._known.clear()
+                    self._kept = 0
                 self._known[key] = found
+                self._kept += 20 + len(found)
             if not found:
                 return False
             state = found
@@ -173,6 +178,9 @@ class Linear:
     # Building: places, and what may follow each
 
     def _built(self, tree: Any) -> Part:
+        self._parts += 1
+        if self._parts > PARTS:
+            raise ValueError('its repetitions, written out, are too many')
         kind = tree[0]
         if kind == 'one':
             if len(self._tests) >= STATES:

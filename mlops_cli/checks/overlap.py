@@ -19,6 +19,7 @@ from mlops_cli.core.classes import dataclass, field
 from mlops_cli.core.digest import digest_of_file
 from mlops_cli.core.errors import ExitCode, UserError
 from mlops_cli.core.near import did_you_mean
+from mlops_cli.fsio.filesystem import DESCRIPTORS
 
 BY = ('content', 'name', 'stem')
 PARTS = 128
@@ -151,7 +152,7 @@ def _names(path: str, open_file: Callable[[str], int]) -> tuple[str, ...]:
 
         fd = open_file(path)
         try:
-            with closing(Parquet(f'/proc/self/fd/{fd}', path)) as file:
+            with closing(Parquet(f'{DESCRIPTORS}/{fd}', path)) as file:
                 return tuple(name for name, _ in file.columns)
         finally:
             os.close(fd)
@@ -170,7 +171,7 @@ def _rows(path: str, columns: Sequence[str], open_file: Callable[[str], int]) ->
 
         fd = open_file(path)
         try:
-            with closing(Parquet(f'/proc/self/fd/{fd}', path)) as file:
+            with closing(Parquet(f'{DESCRIPTORS}/{fd}', path)) as file:
                 yield from file.rows(columns)
         finally:
             os.close(fd)
@@ -265,7 +266,7 @@ def refuse_unlike(a: str, b: str, by: str, keys: Sequence[str]) -> bool:
     """Whether both are folders.  Raises UserError where they cannot be compared so."""
     folders = [os.path.isdir(path) for path in (a, b)]
     for path, is_folder in zip((a, b), folders, strict=True):
-        if not is_folder and not os.path.lexists(path):
+        if not is_folder and not tables.at_revision(path)[1] and not os.path.lexists(path):
             raise UserError(f'{path} does not exist', hint=f'looked in {os.getcwd()}', exit_code=ExitCode.WRONG_INPUT)
     if folders[0] != folders[1]:
         raise UserError('one is a folder, the other a file', hint='compare two tables, or two folders')

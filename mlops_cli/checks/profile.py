@@ -17,6 +17,7 @@ from mlops_cli.core.classes import dataclass, field
 DIFFERENT = 50  # values counted of a column; where there are more, none
 SAMPLE = 2000  # numbers of a column, for pictures
 LONGEST = 80  # characters of a value that is counted
+KEY = 1000  # characters that a key of YAML may have without a mark of its own
 OFFERED = 20  # values that a contract made from data lists
 ORDER = ('boolean', 'integer', 'number', 'date', 'datetime', 'string')
 
@@ -124,5 +125,7 @@ def as_contract(profiles: dict[str, Profile], rows: int) -> str:
             and ''.join(one.counts).isprintable()
         ):
             said['values'] = sorted(one.counts)
-        lines.append(f'  {json.dumps(name, ensure_ascii=True)}: {json.dumps(said, ensure_ascii=True)}')
+        # As they are: of an emoji JSON would make two halves, which YAML does not put together.
+        key, value = json.dumps(name, ensure_ascii=False), json.dumps(said, ensure_ascii=False)
+        lines += [f'  {key}: {value}'] if len(key) < KEY else [f'  ? {key}', f'  : {value}']
     return '\n'.join(lines) + '\n'

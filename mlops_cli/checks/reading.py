@@ -10,6 +10,7 @@ from typing import Any
 
 from mlops_cli.checks import tables
 from mlops_cli.core.errors import UserError
+from mlops_cli.fsio.filesystem import DESCRIPTORS
 
 Open = Callable[[str], int]
 
@@ -28,7 +29,7 @@ def pieces(path: str, open_file: Open) -> Generator[tables.Piece, None, None]:
 
     fd = open_file(path)
     try:
-        with closing(Parquet(f'/proc/self/fd/{fd}', path)) as file:
+        with closing(Parquet(f'{DESCRIPTORS}/{fd}', path)) as file:
             names = tuple(name for name, _ in file.columns)
             rows, done = file.rows(names), 0
             while held := list(islice(rows, tables.PIECE)):

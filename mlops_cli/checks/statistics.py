@@ -20,10 +20,11 @@ from mlops_cli.core.errors import UserError
 from mlops_cli.core.patterns import pattern
 from mlops_cli.core.refs import ObjectRef
 from mlops_cli.fsio.atomic import read_file, write_file
+from mlops_cli.fsio.filesystem import DESCRIPTORS
 from mlops_cli.fsio.paths import Root
 from mlops_cli.store.tree import walk
 
-VERSION = 'mlops/statistics/v1'
+VERSION = 'mlops/statistics/v2'  # v1 ended at many blank lines
 LIMIT = 8 << 20  # bytes of what is kept of one content
 LONGEST = 1000  # characters of a value that is no plain one
 SHOWN = 60  # characters of a text that is the least or greatest
@@ -177,7 +178,7 @@ def _parquet(fd: int, path: str) -> Statistics:
     from mlops_cli.databases import Parquet
 
     try:
-        with closing(Parquet(f'/proc/self/fd/{fd}', path)) as file:
+        with closing(Parquet(f'{DESCRIPTORS}/{fd}', path)) as file:
             rows, found = file.summary()
             columns = [
                 {'name': name, 'type': kind.lower()[:40], 'nulls': rows - count, 'min': _shown(least), 'max': _shown(most)}

@@ -8,6 +8,7 @@ import csv
 import io
 import json
 import os
+import re
 from collections.abc import Generator, Iterator
 from itertools import islice
 from typing import Any
@@ -15,11 +16,15 @@ from typing import Any
 from mlops_cli.core import delimited
 from mlops_cli.core.classes import dataclass
 from mlops_cli.core.errors import ExitCode, UserError, Where
+from mlops_cli.core.patterns import pattern
+from mlops_cli.core.units import plural
 
 DELIMITED = ('csv', 'tsv')
 LINES = ('jsonl', 'ndjson')
 PARQUET = ('parquet', 'pq')
 SUFFIXES = (*DELIMITED, *LINES, *PARQUET)
+NAMED = (*SUFFIXES, 'json', 'yaml', 'yml')  # what the name ends with of a file that can be asked for at a revision
+_AT = pattern(rf'(.*?\.(?:{"|".join(NAMED)}))@(.+)', re.DOTALL | re.IGNORECASE)
 LINE = 16 << 20  # characters of a line
 PIECE = 5000  # rows
 COLUMNS = 2000
@@ -36,8 +41,16 @@ class Piece:
     rows: int
 
 
+def at_revision(word: str) -> tuple[str, str]:
+    """A file and the git revision of which it is meant, as ``data/train.csv@v1``; no revision for a file as it is here.
+
+    Only the text tells, never whether there is a file of that name: who sends a branch could put one there."""
+    found = _AT.match(word)
+    return (found[1], found[2]) if found else (word, '')
+
+
 def suffix(path: str) -> str:
-    name = path.rpartition('/')[2]
+    name = at_revision(path)[0].rpartition('/')[2]
     return name.rpartition('.')[2].lower() if '.' in name else ''
 
 
@@ -101,15 +114,28 @@ def _delimited(file: Any, path: str) -> Iterator[Piece]:
         head = tuple(name.strip() for name in next(reader))
         if len(head) > COLUMNS:
             raise UserError(f'more than {COLUMNS:,} columns', where=Where(path, 1), exit_code=ExitCode.FAILED)
-        while rows := [row for row in islice(reader, PIECE) if row]:
-            width = len(head)
+        filled = filter(None, reader)  # without blank lines, of which a whole piece may consist
+        width = len(head)
+        while rows := list(islice(filled, PIECE)):
             for at, row in enumerate(rows):
                 if len(row) != width:
+                    if any(row[width:]):
+                        raise _too_long(path, done + at + 1, len(row), width)
                     rows[at] = [*row[:width], *[''] * (width - len(row))]
             yield Piece(head, tuple(zip(*rows, strict=True)), done + 1, len(rows))
             done += len(rows)
     except csv.Error as error:
         raise UserError(f'not CSV: {error}', where=Where(path, reader.line_num), exit_code=ExitCode.FAILED) from None
+
+
+def _too_long(path: str, row: int, cells: int, names: int) -> UserError:
+    """Which cell belongs to which name, nobody knows."""
+    return UserError(
+        f'row {row:,} has {cells} cells under {plural(names, "name")}',
+        where=Where(path),
+        hint='name each column in the first row, and quote cells that hold what parts them',
+        exit_code=ExitCode.FAILED,
+    )
 
 
 def _chained(first: str, rest: Iterator[str]) -> Iterator[str]:

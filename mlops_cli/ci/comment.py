@@ -10,6 +10,7 @@ from mlops_cli.core.units import plural, show_change, show_money, show_number, s
 from mlops_cli.report.markdown import folded, foreign, table
 
 SCHEMA = 'mlops/ci-report/v1'
+REFUSALS = 5  # of one alias
 ROWS = 20  # of a table
 LIMIT = 60_000  # characters: GitHub takes 65,536
 VERDICTS = {
@@ -182,6 +183,8 @@ def _data(one: Mapping[str, Any]) -> list[str]:
     known = [_number(one.get(side)) for side in ('size_before', 'size_after')]
     sizes = ['' if size is None else show_size(size) for size in known]
     files = one.get('files')
+    if not any(sizes):
+        sizes[1] = 'changed'
     if isinstance(files, list) and len(files) == 3 and None not in map(_number, files):
         sizes[1] += f' ({int(files[0])} files new, {int(files[1])} changed, {int(files[2])} gone)'
     return [foreign(one.get('path', '')), *sizes]
@@ -202,11 +205,14 @@ def _approvals(document: Mapping[str, Any]) -> Iterator[str]:
         who = one.get('approvers')
         named = ', '.join(foreign(name) for name in who[:5]) if isinstance(who, list) and who else 'anybody but its author'
         refusals = one.get('refusals')
+        wrong = refusals[:REFUSALS] if isinstance(refusals, list) else []
+        if not one.get('model'):
+            what = 'models'
         if needed:
-            yield f'* approval of {what}: {given} of {needed}, by {named}'
-        elif isinstance(refusals, list) and refusals:
-            yield f'* {what}: {foreign(refusals[0])}'
-        else:
+            yield f'* approval of {what}: {given} of {needed}, by {named}{", **refused**" if wrong else ""}'
+        for refusal in wrong:
+            yield f'{"  " if needed else ""}* {what}: {foreign(refusal)}'
+        if not needed and not wrong:
             yield f'* {what}: allowed'
 
 

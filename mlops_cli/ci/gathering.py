@@ -20,7 +20,8 @@ from mlops_cli.records.files import read_small
 from mlops_cli.records.model_files import Model, Models
 from mlops_cli.records.models import Version
 from mlops_cli.records.runs import Run
-from mlops_cli.registry.policy import judge, policies_of
+from mlops_cli.registry.court import court_of
+from mlops_cli.registry.policy import policies_of
 from mlops_cli.registry.signing import LIMIT, Trunk, policies_in
 from mlops_cli.run.workbench import Workbench
 
@@ -132,34 +133,49 @@ def _gates(bench: Workbench, after: Point) -> Iterator[dict[str, Any]]:
 
 
 def _approvals(bench: Workbench) -> Iterator[dict[str, Any]]:
-    """Of the latest version of each model: who has to agree before it may hold an alias.  What policies cannot be read is told
-    by the commands that need them."""
+    """Of the latest version of each model: who has to agree before it may hold an alias, and what else keeps it from that.
+    Policies that cannot be read are told, for nobody knows what they ask."""
+    models = list(Models(bench.root).all.values())[:MOST_MODELS]
+    if not models:
+        return
     trunk = Trunk(bench.root)
+    aliases: set[str] = set()
     try:
-        entries = policies_in(read_small(bench.root, layout.CONFIG, LIMIT))
-    except (FileNotFoundError, UserError):
-        entries = {}
-    aliases = sorted({alias for one in (*entries.values(), *trunk.policies.values()) for alias in one.aliases})
-    for model in list(Models(bench.root).all.values())[:MOST_MODELS] if aliases else ():
+        with suppress(FileNotFoundError):
+            entries = policies_in(read_small(bench.root, layout.CONFIG, LIMIT))
+            aliases |= {alias for one in entries.values() for alias in one.aliases}
+        aliases |= {alias for one in trunk.policies.values() for alias in one.aliases}
+    except UserError as error:
+        yield _row(refusals=[f'what policies ask is not known: {error.message}'])
+        return
+    for model in models if aliases else ():
         if model.numbered:
             version = max(model.numbered, key=lambda one: one.number)
-            for alias in aliases:
-                if not set(alias) & {'*', '?'}:
-                    yield from _asked(bench, trunk, model, version, alias)
+            used = {one.alias for one in model.facts.values() if one.alias}  # for policies of patterns
+            for alias in sorted(used | {one for one in aliases if not set(one) & {'*', '?'}}):
+                yield from _asked(bench, trunk, model, version, alias)
 
 
 def _asked(bench: Workbench, trunk: Trunk, model: Model, version: Version, alias: str) -> Iterator[dict[str, Any]]:
-    with suppress(UserError):
+    try:
         policies = policies_of(bench.root, trunk, model.name, alias)
         if not policies:
             return
-        found = judge(model, version, alias, policies, trunk, time.time())
-        yield {
-            'model': model.name,
-            'version': version.label,
-            'alias': alias,
-            'needed': found.needed,
-            'approved': [one.who.name for one in found.approvals],
-            'approvers': sorted({one for policy in policies for one in policy.approvers}),
-            'refusals': [one.text for one in found.refusals],
-        }
+        found = court_of(bench.root, model, trunk, time.time()).judge(version, alias)
+    except UserError as error:
+        yield _row(model.name, version.label, alias, refusals=[error.message])
+        return
+    yield _row(
+        model.name, version.label, alias, found.needed, [one.who.name for one in found.approvals],
+        sorted({one for policy in policies for one in policy.approvers}), [one.text for one in found.refusals],
+    )  # fmt: skip
+
+
+def _row(
+    model: str = '', version: str = '', alias: str = '', needed: int = 0, approved: Sequence[str] = (),
+    approvers: Sequence[str] = (), refusals: Sequence[str] = (),
+) -> dict[str, Any]:  # fmt: skip
+    return {
+        'model': model, 'version': version, 'alias': alias, 'needed': needed, 'approved': list(approved),
+        'approvers': list(approvers), 'refusals': list(refusals),
+    }  # fmt: skip

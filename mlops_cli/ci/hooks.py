@@ -9,6 +9,7 @@ import os
 import shlex
 import stat
 from collections.abc import Sequence
+from contextlib import suppress
 
 from mlops_cli.core.classes import dataclass
 from mlops_cli.core.errors import ExitCode, UserError
@@ -72,8 +73,22 @@ def _is_ours(data: bytes) -> bool:
 
 
 def _projects(data: bytes) -> list[str]:
-    lines = data.decode('utf-8', 'surrogateescape').splitlines()
-    return [shlex.split(line.removeprefix(PROJECT))[0] for line in lines if line.startswith(PROJECT)]
+    """A line that is not as we write it counts for nothing: where hooks are tracked, a branch brings them."""
+    found = []
+    for line in data.decode('utf-8', 'surrogateescape').split('\n'):
+        if line.startswith(PROJECT):
+            with suppress(ValueError):
+                found += shlex.split(line.removeprefix(PROJECT))[:1]
+    return found
+
+
+def _program(data: bytes) -> str:
+    """What a hook of ours starts; '' where it does not say, and what is on the path counts."""
+    for line in data.decode('utf-8', 'surrogateescape').split('\n'):
+        if line.startswith('mlops='):
+            with suppress(ValueError, IndexError):
+                return shlex.split(line)[0].removeprefix('mlops=')
+    return ''
 
 
 def script(name: str, projects: Sequence[str], program: str, made: bool) -> bytes:
@@ -126,7 +141,7 @@ def _install(root: Root, name: str, project: str, program: str, made: bool) -> I
     state = 'installed'
     if _is_ours(data):
         known = ['' if one == '.' else one for one in _projects(data)]
-        projects, made = sorted({*known, project}), made or MADE.encode() in data.splitlines()
+        projects, made = sorted({*known, project}), made or MADE.encode() in data.split(b'\n')
         state = 'updated'
     elif _exists(root, name):
         root.rename(name, name + BEFORE)
@@ -144,10 +159,10 @@ def _make_executable(root: Root, name: str) -> None:
 
 def uninstall(place: Place) -> list[Installed]:
     """This project's; where other projects of the repository have them, too, theirs stay.  Raises UserError, OSError."""
-    if not os.path.isdir(place.folder):
+    if place.shared or not os.path.isdir(place.folder):  # where we install none
         return [Installed(name, 'absent') for name in HOOKS]
     with Root(place.folder) as root:
-        made = any(MADE.encode() in _content(root, name).splitlines() for name in HOOKS)
+        made = any(MADE.encode() in _content(root, name).split(b'\n') for name in HOOKS)
         found = [_uninstall(root, name, place.prefix) for name in HOOKS]
         empty = not os.listdir(place.folder)
     if made and empty:
@@ -166,8 +181,7 @@ def _uninstall(root: Root, name: str, project: str) -> Installed:
     data = _content(root, at)
     rest = [one for one in ('' if one == '.' else one for one in _projects(data)) if one != project]
     if rest:
-        program = next(line for line in data.decode(errors='surrogateescape').splitlines() if line.startswith('mlops='))
-        write_file(root, at, script(name, rest, shlex.split(program)[0].removeprefix('mlops='), MADE.encode() in data), 0o755)
+        write_file(root, at, script(name, rest, _program(data), MADE.encode() in data), 0o755)
         _make_executable(root, at)
         return Installed(name, 'updated', before)
     if before:

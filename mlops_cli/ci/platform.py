@@ -4,10 +4,11 @@ Only the API that the platform itself names is asked, and redirects are not foll
 
 from __future__ import annotations
 
+import http.client
 import json
 import urllib.error
 import urllib.request
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from typing import Any, Literal
 from urllib.parse import quote, urlsplit
 
@@ -25,7 +26,7 @@ LOCAL = ('localhost', '127.0.0.1', '::1')
 @dataclass(frozen=True, slots=True)
 class Place:
     """``list``, ``create``: addresses; ``change``: the same, to which the number of a comment is added.  ``method``: that
-    changes one."""
+    changes one.  ``me``: tells whose the token is."""
 
     kind: Literal['github', 'gitlab']
     list: str
@@ -33,6 +34,7 @@ class Place:
     change: str
     method: str
     headers: Mapping[str, str]
+    me: str
 
 
 def place_of(environ: Mapping[str, str]) -> Place:
@@ -58,10 +60,11 @@ def _github(environ: Mapping[str, str]) -> Place:
         raise UserError('this job is of no pull request', hint='without --post it is printed')
     if not token:
         raise UserError('GITHUB_TOKEN is not set', hint='env: {GITHUB_TOKEN: ${{ github.token }}}')
-    base = f'{_api(environ.get("GITHUB_API_URL", ""))}/repos/{quote(repository)}/issues'
+    api = _api(environ.get('GITHUB_API_URL', ''))
+    base = f'{api}/repos/{quote(repository)}/issues'
     headers = {'Authorization': f'Bearer {token}', 'Accept': 'application/vnd.github+json'}
     listed = f'{base}/{number}/comments'
-    return Place('github', listed, listed, f'{base}/comments', 'PATCH', headers)
+    return Place('github', listed, listed, f'{base}/comments', 'PATCH', headers, f'{api}/user')
 
 
 def _event_number(path: str) -> int:
@@ -81,8 +84,9 @@ def _gitlab(environ: Mapping[str, str]) -> Place:
         raise UserError('this job is of no merge request', hint='without --post it is printed')
     if not token:
         raise UserError('MLOPS_GITLAB_TOKEN is not set', hint="a project's access token that may write notes (scope api)")
-    notes = f'{_api(environ.get("CI_API_V4_URL", ""))}/projects/{project}/merge_requests/{number}/notes'
-    return Place('gitlab', notes, notes, notes, 'PUT', {'PRIVATE-TOKEN': token})
+    api = _api(environ.get('CI_API_V4_URL', ''))
+    notes = f'{api}/projects/{project}/merge_requests/{number}/notes'
+    return Place('gitlab', notes, notes, notes, 'PUT', {'PRIVATE-TOKEN': token}, f'{api}/user')
 
 
 def _api(url: str) -> str:
@@ -108,7 +112,7 @@ def _ask(place: Place, method: str, url: str, document: Mapping[str, Any] | None
             return json.loads(answer.read(ANSWER))
     except urllib.error.HTTPError as error:
         raise _Refused(error.code, place.kind) from error
-    except (OSError, ValueError, RecursionError) as error:
+    except (OSError, ValueError, RecursionError, http.client.HTTPException) as error:
         why = getattr(error, 'reason', error)
         raise UserError(f'{place.kind} did not answer: {why}', hint='try again', exit_code=ExitCode.UNREACHABLE) from error
 
@@ -120,13 +124,29 @@ class _Refused(UserError):
         self.status = status
 
 
+def _is_mine(place: Place) -> Callable[[Mapping[str, Any]], bool]:
+    """Tells of a comment whether who has the token wrote it.  Of GitHub's own token nobody can ask that: it is a bot's."""
+    try:
+        answer = _ask(place, 'GET', place.me)
+    except _Refused as refused:
+        if refused.status not in (401, 403, 404):
+            raise
+        return lambda author: place.kind == 'github' and author.get('type') == 'Bot'
+    number = answer.get('id') if isinstance(answer, dict) else None
+    return lambda author: type(number) is int and author.get('id') == number
+
+
 def _ours(place: Place, marker: str) -> Iterator[int]:
-    """The numbers of comments that begin with the marker.  Anybody may write such a one; what is not ours we may not change."""
+    """The numbers of our comments that begin with the marker.  Anybody may write such a one: whoever came first would own the
+    report, and could change it later."""
+    is_mine = _is_mine(place)
     for page in range(1, PAGES + 1):
         found = _ask(place, 'GET', f'{place.list}?per_page={PAGE}&page={page}')
         rows = [one for one in found if isinstance(one, dict)] if isinstance(found, list) else []
         for one in rows:
-            if type(one.get('id')) is int and isinstance(one.get('body'), str) and one['body'].startswith(marker):
+            author = one.get('user' if place.kind == 'github' else 'author')
+            begins = isinstance(one.get('body'), str) and one['body'].startswith(marker)
+            if type(one.get('id')) is int and begins and isinstance(author, dict) and is_mine(author):
                 yield one['id']
         if len(rows) < PAGE:
             return

@@ -51,6 +51,9 @@ jobs:
         with:
           fetch-depth: 0
           persist-credentials: false
+      - run: git remote set-head origin "$BRANCH"  # whose policies of models count, which git does not bring
+        env:
+          BRANCH: ${{{{ github.event.repository.default_branch }}}}
       - uses: actions/setup-python@v5
         with:
           python-version: "3.12"
@@ -118,6 +121,7 @@ mlops-merge-request:  # runs what the branch says: the trusted cache is there to
     paths: [{prefix}.mlops/cache]
     policy: pull
   script:
+    - git remote set-head origin "$CI_DEFAULT_BRANCH"  # whose policies of models count, which git does not bring
     - cd {folder}
     - {install}
     - mlops{yes} run --keep-going{pull} || failed=$?

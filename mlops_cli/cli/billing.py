@@ -5,7 +5,9 @@ from __future__ import annotations
 import csv
 import gzip
 import os
+import stat
 import sys
+import zlib
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import closing
 from typing import Any
@@ -85,6 +87,8 @@ def _lines(rows: Iterable[Mapping[str, Any]], known: Format, tags: Sequence[str]
 def _opened(file: str) -> tuple[Any, Format]:
     """Its rows, which are to be closed, and what they are."""
     try:
+        if not stat.S_ISREG(os.stat(file).st_mode):  # which might never end
+            raise UserError(f'{file} is no regular file', hint=HINT)
         with open(file, 'rb') as opened:
             head = opened.read(4)
     except OSError as error:
@@ -116,7 +120,7 @@ def _csv(file: str, packed: bool) -> Any:
             rows = csv.DictReader(opened)
             yield dict.fromkeys(rows.fieldnames or ())
             yield from rows
-    except (csv.Error, OSError, EOFError) as error:
+    except (csv.Error, OSError, EOFError, zlib.error) as error:
         raise UserError(f'{file} is no CSV that can be read: {error}', hint=HINT) from error
 
 

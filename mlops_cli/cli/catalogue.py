@@ -18,6 +18,7 @@ COMMANDS = {
     'models': ('models', 'the registry: register, list, show, approve, promote, roll back, get'),
     'lineage': ('lineage', 'where something came from, what was made from it'),
     'reproduce': ('reproduce', 'run again what is recorded, apart from everything, and compare'),
+    'audit': ('audit', 'what stages open and do not declare'),
     'logs': ('logs', 'what a stage printed'),
     'runs': ('runs', 'runs: list, show, compare, follow, stop, keep, take over'),
     'metrics': ('metrics', 'the numbers that stages wrote: show, diff'),
@@ -42,7 +43,7 @@ COMMANDS = {
     'storage': ('storage', 'what takes the space, and what is there twice'),
     'cost': ('cost', 'what stages cost: report, prices, advise'),
     'gc': ('gc', 'take out of the cache what nothing needs any more'),
-    'check': ('check', 'checks of data: data, fairness, overlap'),
+    'check': ('check', 'checks of data: data, drift, fairness, overlap'),
     'gate': ('gate', 'an expression over metrics that must hold'),
 }
 

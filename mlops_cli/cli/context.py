@@ -48,6 +48,30 @@ def enter(directory: str) -> None:
             raise UserError(f'-C {directory}: {error.strerror}', hint='name a folder that exists') from error
 
 
+def elsewhere(root: str) -> str:
+    """The project's folder, as seen from where the user stands, if that is not there: a subfolder, or ``-C``.  The shorter way
+    to say it, as what is longer than a line would be cut."""
+    real = os.path.realpath(root)
+    if current.started_in in ('', real):
+        return ''
+    return min(os.path.relpath(real, current.started_in), root, key=len)
+
+
+def typed(program: str, folder: str) -> str:
+    """``git``, or ``git -C FOLDER``: how to begin a command that names paths of the project.  ``folder``: of elsewhere."""
+    if not folder:
+        return program
+    import shlex
+
+    return f'{program} -C {shlex.quote(folder)}'
+
+
+def keep_it(root: str, files: str) -> str:
+    """``Keep it: git add FILES && git commit``, as it can be typed where the user stands.  ``files``: quoted."""
+    git = typed('git', elsewhere(root))
+    return f'Keep it: {git} add {files} && {git} commit'
+
+
 def wait_at_most(seconds: float | None) -> None:
     """As ``--lock-timeout`` says, whatever the command waits for.  Raises UserError for less than nothing."""
     if seconds is not None and not seconds >= 0:

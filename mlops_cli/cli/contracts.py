@@ -8,9 +8,19 @@ from typing import TYPE_CHECKING, Any
 
 from mlops_cli.checks import checking, holding, reading
 from mlops_cli.checks import contract as form
-from mlops_cli.cli.console import Line, one_line, out, print_json
-from mlops_cli.cli.data_checks import examples, opened, read_small, refuse_outputs, write_new, write_reports
+from mlops_cli.cli.console import Line, one_line, out, out_lines, print_json
+from mlops_cli.cli.data_checks import (
+    commit_lines,
+    commits_of,
+    examples,
+    opened,
+    read_small,
+    refuse_outputs,
+    write_new,
+    write_reports,
+)
 from mlops_cli.cli.progress import Progress
+from mlops_cli.cli.words import value
 from mlops_cli.core.errors import ExitCode, UserError
 from mlops_cli.core.units import plural
 
@@ -57,7 +67,8 @@ def check(path: str, file: str, outputs: Sequence[str], as_json: bool) -> int:
         for one in found.broken:
             told = one_line(examples(one.examples, one.broken))
             counted = f' {plural(one.broken, "row")},' if one.examples and one.examples[0][0] is not None else ''
-            out(f'  {one_line(one.column) or "table"}: {one.rule} {one_line(_wanted(one))}:{counted} {told}')
+            out(f'  {value(one.column) or "table"}: {one.rule} {one_line(_wanted(one))}:{counted} {told}')
+        out_lines(Line(text) for text in commit_lines(document['commits']))
     write_reports(outputs, document, f'{path} against {file}', verdict, (head, rows), lambda: _pictures(path, found))
     return ExitCode.FAILED if found.broken else ExitCode.DONE
 
@@ -90,7 +101,7 @@ def _document(path: str, file: str, found: holding.Held) -> dict[str, Any]:
     columns = [{'name': name, 'nulls': nulls} for name, nulls in found.nulls.items()]
     return {
         'schema': SCHEMA, 'passed': not found.broken, 'path': path, 'contract': file, 'rows': found.rows, 'columns': columns,
-        'rules': rules,
+        'rules': rules, 'commits': commits_of(path, file),
     }  # fmt: skip
 
 
@@ -128,9 +139,8 @@ def init(path: str, file: str, outputs: Sequence[str], as_json: bool) -> int:
     write_new(file, text)
     if as_json:
         columns = [{'name': name, 'nulls': one.nulls} for name, one in profiles.items()]
-        print_json(
-            {'schema': SCHEMA, 'passed': True, 'path': path, 'contract': file, 'rows': rows, 'columns': columns, 'rules': []}
-        )
+        written = {'schema': SCHEMA, 'passed': True, 'path': path, 'contract': file, 'rows': rows, 'columns': columns}
+        print_json({**written, 'rules': [], 'commits': commits_of(path)})
     else:
         out(
             f'Wrote {one_line(file)}: {plural(len(profiles), "column")}, {plural(rows, "row")}. '

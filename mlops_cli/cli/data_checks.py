@@ -5,9 +5,10 @@ from __future__ import annotations
 import json
 import os
 import stat
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
+from mlops_cli.checks.tables import at_revision
 from mlops_cli.cli.console import Line, one_line, say
 from mlops_cli.cli.finding import find_project
 from mlops_cli.cli.opening import open_named
@@ -25,7 +26,11 @@ REPORTS = ('.html', '.json', '.md')
 
 
 def opened(path: str, what: str = 'a table') -> int:
-    """A descriptor of a regular file.  Raises UserError."""
+    """A descriptor of a regular file, here or, as ``FILE@REV``, at a git revision.  Raises UserError."""
+    if at_revision(path)[1]:
+        from mlops_cli.cli import revised  # few name one
+
+        return revised.opened(path)
     try:
         fd = open_named(path)
     except OSError as error:
@@ -34,6 +39,21 @@ def opened(path: str, what: str = 'a table') -> int:
         os.close(fd)
         raise UserError(f'{path} is not a regular file', exit_code=ExitCode.REFUSED, hint=f'name {what}')
     return fd
+
+
+def commits_of(*words: str) -> dict[str, str]:
+    """Of the words that name a file at a revision: the commit that was."""
+    named = [word for word in words if at_revision(word)[1]]
+    if not named:
+        return {}
+    from mlops_cli.cli import revised
+
+    return {word: revised.commit_of(word) for word in named}
+
+
+def commit_lines(commits: Mapping[str, str]) -> Iterator[str]:
+    """For people: what a revision named when it was read."""
+    return (f'  {one_line(word)} is of commit {commit[:12]}' for word, commit in commits.items())
 
 
 def read_small(path: str, what: str) -> bytes:
@@ -46,6 +66,8 @@ def read_small(path: str, what: str) -> bytes:
 
 def write_new(path: str, text: str) -> None:
     """A file for a person to keep: none that is there is replaced.  Raises UserError (exit 5), OSError."""
+    if at_revision(path)[1]:
+        raise UserError(f'{path} is a file at a revision, and no place to write to', hint='name a file without @')
     if os.path.lexists(path):
         raise UserError(f'{path} is there already', exit_code=ExitCode.REFUSED, hint='name another file, or remove it')
     folder, name = os.path.split(os.path.abspath(path))
@@ -72,17 +94,24 @@ def write_reports(
         return
     from mlops_cli.report import data_report as made
 
+    write_made(paths, document, {
+        '.html': lambda: made.html(title, verdict, document['passed'], *table, pictures()),
+        '.md': lambda: made.markdown(title, verdict, *table),
+    })  # fmt: skip
+
+
+def write_made(paths: Sequence[str], document: dict[str, Any], makers: Mapping[str, Callable[[], str]]) -> None:
+    """``makers``: how a kind of report other than JSON is made.  Raises UserError, OSError."""
+    if not paths:
+        return
+    from mlops_cli.report import data_report as made
+
+    marks = {'.html': made.MADE, '.md': made.MARK, '.json': f'"{document["schema"]}"'}
     with Root(os.path.realpath(find_project(os.getcwd()) or os.getcwd())) as project:
         for path in paths:
             kind = os.path.splitext(path)[1].lower()
-            mark = made.MADE.encode()
-            if kind == '.html':
-                text = made.html(title, verdict, document['passed'], *table, pictures())
-            elif kind == '.md':
-                text, mark = made.markdown(title, verdict, *table), made.MARK.encode()
-            else:
-                text, mark = json.dumps(document, indent=1, ensure_ascii=True) + '\n', f'"{document["schema"]}"'.encode()
-            size = replace_ours(project, path, text, mark)
+            text = json.dumps(document, indent=1, ensure_ascii=True) + '\n' if kind == '.json' else makers[kind]()
+            size = replace_ours(project, path, text, marks[kind].encode())
             say(Line(f'  wrote     {one_line(path)}, {show_size(size)}'))
 
 

@@ -102,13 +102,20 @@ def _usage(error: Any, arguments: Sequence[str]) -> int:
         return _tell(UserError(f'{path} has no option {error.option_name}', hint=hint))
     if kind == 'MissingParameter' and error.param is not None:
         name = str(error.param.metavar or error.param.human_readable_name)
-        return _tell(UserError(f'{name} is missing', hint=f'{path} {name}   ({path} -h shows more)'))
+        return _tell(UserError(f'{name} is missing', hint=f'{_whole(path, ctx, name)}   ({path} -h shows more)'))
     message = error.format_message().rstrip('.')
     if message.startswith('Got unexpected extra argument'):
         message = f'{path} has no use for {message.partition(" (")[2].rstrip(")")}'
     if kind == 'BadParameter' and error.param is not None:
         message = f'{" / ".join(error.param.opts)}: {_plainly(error)}'
     return _tell(UserError(message[:1].lower() + message[1:], hint=hint))
+
+
+def _whole(path: str, ctx: Any, name: str) -> str:
+    """The command with all arguments that it cannot do without: the one that is missing is seldom the first."""
+    wanted = [one for one in ctx.command.get_params(ctx) if one.param_type_name == 'argument' and one.required] if ctx else []
+    names = [str(one.metavar or one.human_readable_name) for one in wanted]
+    return ' '.join([path, *(names if name in names else [name])])
 
 
 def _plainly(error: Any) -> str:
@@ -122,6 +129,7 @@ def _plainly(error: Any) -> str:
 
 def _tell(error: UserError) -> int:
     errors = error.errors if isinstance(error, UserErrors) else (error,)
+    _blank(errors)
     told = False
     if context.current.json:
         try:
@@ -141,6 +149,15 @@ def _tell(error: UserError) -> int:
             if one.hint:
                 say(Line(f'  hint: {one_line(one.hint)}', 'hint:'))
     return exits.first([one.exit_code for one in errors])
+
+
+def _blank(errors: Sequence[UserError]) -> None:
+    """A message may quote what somebody typed, and stand in the log of a CI."""
+    from mlops_cli.core.secrets import Redactor, environment_secrets
+
+    redact = Redactor(environment_secrets(os.environ, ())).redact
+    for one in errors:
+        one.message, one.hint = redact(one.message), redact(one.hint)
 
 
 def _document(errors: Sequence[UserError]) -> dict[str, Any]:

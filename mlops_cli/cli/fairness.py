@@ -8,7 +8,7 @@ from typing import Any
 
 from mlops_cli.checks import fairness, reading
 from mlops_cli.cli.console import Line, one_line, out, out_lines, print_json, width
-from mlops_cli.cli.data_checks import opened, refuse_outputs, write_reports
+from mlops_cli.cli.data_checks import commits_of, opened, refuse_outputs, write_reports
 from mlops_cli.cli.progress import Progress
 from mlops_cli.cli.tables import Column, table
 from mlops_cli.core.errors import ExitCode, UserError
@@ -47,6 +47,7 @@ def check(
     groups = [{'group': one.name, 'rows': one.rows, **one.rates} for one in found.groups]
     document: dict[str, Any] = {
         'schema': SCHEMA, 'passed': passed, 'path': path, 'left_out': found.left_out, 'groups': groups, 'figures': figures,
+        'commits': commits_of(path),
     }  # fmt: skip
     head = ('group', 'rows', *(name.replace('_', ' ') for name in fairness.RATES))
     rows = [[one.name, f'{one.rows:,}', *(_shown(one.rates[name]) for name in fairness.RATES)] for one in found.groups]

@@ -20,7 +20,7 @@ def going_on_lines(runs: Iterable[Live]) -> list[Line]:
 
 
 def _what(one: Live) -> str:
-    names = [one_line(doing.stage) for doing in one.stages]
+    names = [one_line(doing.stage) + (' (waiting)' if doing.waits else '') for doing in one.stages]
     more = f' and {len(names) - NAMED} more' if len(names) > NAMED else ''
     now = f', now {", ".join(names[:NAMED])}{more}' if names else ''
     return f'{one_line(one.short)}, {one.ended:,} of {one.total:,} stages{now}'

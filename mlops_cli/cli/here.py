@@ -6,9 +6,9 @@ import os
 import sys
 import time
 
-from mlops_cli.cli import finding
+from mlops_cli.cli import context, finding
 from mlops_cli.cli.beside import Beside
-from mlops_cli.cli.commands.status import planned
+from mlops_cli.cli.commands.status import may_be_pulled, planned
 from mlops_cli.cli.console import out_lines, width
 from mlops_cli.cli.problems import tell_problems
 from mlops_cli.cli.screens.here import Here, here_lines, outside_lines
@@ -53,4 +53,6 @@ def _look(bench: Workbench) -> Here:
         data,
         killed(bench.root),
         len(problems),
+        may_be_pulled(bench, plan),
+        context.elsewhere(bench.root.path),
     )

@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 import os
-import sys
 import time
 from typing import Any
 
-from mlops_cli.cli import context
-from mlops_cli.cli.console import Line, one_line, out, print_json, say, terminal
+from mlops_cli.cli.agreeing import agreed
+from mlops_cli.cli.console import Line, one_line, out, print_json
 from mlops_cli.cli.trusting import require_confirmed
 from mlops_cli.cli.wiring import workbench
 from mlops_cli.core.errors import ExitCode, UserError
@@ -36,7 +35,8 @@ def clean(name: str, grace: float, dry_run: bool, json: bool) -> ExitCode:
         found = _read(bucket.ask(asked))
         done = False
         if found['items'] and not dry_run:
-            _agreed(name, found, json)
+            question = f'Remove {plural(len(found["items"]), "thing")} from {name}'
+            agreed(question, _lines(name, found), f'mlops gc --host {name} --yes', json)
             found = _read(bucket.ask({**asked, 'dry_run': False}))
             done = True
     finally:
@@ -63,7 +63,8 @@ def _read(answer: dict[str, Any]) -> dict[str, Any]:
     counts = {kind: kept[kind] for kind in KINDS if isinstance(kept, dict) and isinstance(kept.get(kind), int)}
     running = answer.get('running')
     jobs = running if isinstance(running, int) else 0
-    return {'items': items, 'kept': counts, 'running': jobs, 'others': bool(answer.get('others'))}
+    return {'items': items, 'kept': counts, 'running': jobs, 'others': bool(answer.get('others')),
+            'remote': bool(answer.get('remote'))}
 
 
 def _lines(name: str, found: dict[str, Any]) -> list[str]:
@@ -78,24 +79,11 @@ def _lines(name: str, found: dict[str, Any]) -> list[str]:
             size = show_size(sum(item['bytes'] for item in mine))
             lines.append(f'  {words:<12}  {len(mine):>4}  {size:>7}  the last used {last}')
     if found['kept']:
-        lines.append(f'  kept          {", ".join(f"{count} {KINDS[kind]}" for kind, count in found["kept"].items())}')
+        lines.append(f'  kept          {", ".join(plural(count, kind, KINDS[kind]) for kind, count in found["kept"].items())}')
     if found['running'] or found['others']:
-        why = plural(found['running'], 'job') + ' run there' if found['running'] else 'somebody else is connected'
+        runs = 'runs' if found['running'] == 1 else 'run'
+        why = f'{plural(found["running"], "job")} {runs} there' if found['running'] else 'somebody else is connected'
         lines.append(f'  not looked at caches and contents, while {why}')
+    elif found['remote']:
+        lines.append('  not looked at contents: the folder is a remote or a cache, too')
     return [one_line(line) for line in lines]
-
-
-def _agreed(name: str, found: dict[str, Any], json: bool) -> None:
-    """Returns if the answer is yes.  Raises UserError (exit 5)."""
-    if context.current.yes:
-        return
-    question = f'Remove {plural(len(found["items"]), "thing")} from {name}'
-    for line in _lines(name, found) if not json else ():
-        say(line)
-    if not json and terminal(sys.stdin) and terminal(sys.stderr):
-        sys.stderr.write(f'{question}? [y/N] ')
-        sys.stderr.flush()
-        if sys.stdin.readline().strip().lower() in ('y', 'yes'):
-            return
-        raise UserError('nothing was changed', exit_code=ExitCode.REFUSED, hint='--dry-run tells what could go')
-    raise UserError(question, exit_code=ExitCode.REFUSED, hint=f'to do it without being asked: mlops gc --host {name} --yes')

@@ -5,8 +5,8 @@ from __future__ import annotations
 from typing import Any
 
 from mlops_cli.records.model_files import Model
+from mlops_cli.records.model_standing import USE_CASE, aliases_of, doubled, label, tag_value, tags
 from mlops_cli.records.models import Fact, Version
-from mlops_cli.registry.standing import USE_CASE, aliases_of, doubled, label, tag_value, tags
 from mlops_cli.usage.cost import Cost
 
 

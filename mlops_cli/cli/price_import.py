@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import io
 import os
+import stat
 import sys
 import time
 import zipfile
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from typing import Any
 
 from mlops_cli.cli.console import Line, one_line, out, out_lines, print_json, say, width
 from mlops_cli.cli.screens.cost_prices import words
@@ -23,7 +25,7 @@ from mlops_cli.fsio.paths import Root
 from mlops_cli.records import config_edit
 from mlops_cli.records.config import PRICES, of_file, read_config_file
 from mlops_cli.records.files import prepare_folders
-from mlops_cli.usage.catalogue import Catalogue, Listed, NoCatalogue, chosen, merged, names, read_catalogue
+from mlops_cli.usage.catalogue import Catalogue, Listed, NoCatalogue, chosen, filled, merged, names, read_catalogue
 from mlops_cli.usage.prices import Price, check_name, read_prices
 from mlops_cli.yamlfile import read
 
@@ -45,6 +47,17 @@ class Wish:
     dry_run: bool = False
 
 
+@dataclass(frozen=True, slots=True)
+class Taken:
+    """``price``: as it is written; ``left``: which amounts of before count no more."""
+
+    name: str
+    how: str
+    listed: Listed
+    price: Mapping[str, Any]
+    left: Sequence[str]
+
+
 def take_prices(root: Root, wish: Wish, json: bool) -> int:
     """Raises UserError for a list that is none, or where too much or nothing fits; OSError."""
     today = iso(time.time())[:10]
@@ -55,8 +68,7 @@ def take_prices(root: Root, wish: Wish, json: bool) -> int:
         say(Line(f'note: {plural(len(found.wrong) - 3, "more row")} left out, too', 'note:'))
     wanted = _wanted(chosen(found.listed, wish.types, wish.locations), wish)
     if wish.dry_run:
-        before = read_config_file(root, layout.CONFIG) or b''
-        done = {name: (listed, merged(_prices(before, name), listed.price)[1]) for name, listed in wanted.items()}
+        _, done = _added(read_config_file(root, layout.CONFIG) or b'', wanted)
     else:
         prepare_folders(root)
         with LockFile(layout.LOCKS, root=root) as locks, locks.holding('config', timeout=WAIT_SECONDS):
@@ -72,7 +84,10 @@ def take_prices(root: Root, wish: Wish, json: bool) -> int:
 
 def _read(file: str, today: str) -> Catalogue:
     try:
-        if os.path.getsize(file) > SIZE_LIMIT:
+        facts = os.stat(file)
+        if not stat.S_ISREG(facts.st_mode):  # which might never end
+            raise UserError(f'{file} is no regular file', hint='name a CSV, or a zip with one')
+        if facts.st_size > SIZE_LIMIT:
             raise UserError(f'{file} has more than {SIZE_LIMIT >> 20} MiB', hint='cut it down to what is needed')
         with open(file, 'rb') as opened:
             data = opened.read(SIZE_LIMIT + 1)
@@ -96,20 +111,22 @@ def _unpacked(file: str, data: bytes) -> bytes:
                 raise UserError(f'{file} holds {plural(len(tables), "table")}, or too large a one', hint='name a CSV')
             with archive.open(tables[0]) as opened:
                 return opened.read(SIZE_LIMIT + 1)
-    except (zipfile.BadZipFile, NotImplementedError, RuntimeError, EOFError, OSError) as error:
+    except UserError:
+        raise
+    except Exception as error:  # each way of packing has errors of its own
         raise UserError(f'{file} is a damaged archive: {error}', hint='fetch it again') from error
 
 
-def _wanted(found: Sequence[Listed], wish: Wish) -> dict[str, Listed]:
+def _wanted(found: Sequence[Listed], wish: Wish) -> dict[str, list[Listed]]:
     if not found:
         raise UserError(f'nothing in {wish.file} fits', hint='--type and --location take globs, such as p5.*')
     if wish.name:
-        if len(found) != 1:
+        if len({(one.type, one.location) for one in found}) != 1:
             some = ', '.join(f'{one.type} {one.location}' for one in found[:4])
             hint = f'say which with --type and --location: {some}, ...'
             raise UserError(f'--as names one, and {len(found):,} fit', hint=hint)
         try:
-            return {check_name(wish.name): found[0]}
+            return {check_name(wish.name): [*found]}
         except ValueError as error:
             hint = 'the name of a host, or what a GPU calls itself'
             raise UserError(f'--as {wish.name[:80]!r} {error}', hint=hint) from error
@@ -119,13 +136,23 @@ def _wanted(found: Sequence[Listed], wish: Wish) -> dict[str, Listed]:
     return names(found)
 
 
-def _added(data: bytes, wanted: dict[str, Listed]) -> tuple[bytes, dict[str, tuple[Listed, str]]]:
-    done = {}
-    for name, listed in wanted.items():
-        rows, how = merged(_prices(data, name), listed.price)
-        data = config_edit.with_value(data, layout.CONFIG, (PRICES, name), rows)
-        done[name] = listed, how
+def _added(data: bytes, wanted: dict[str, list[Listed]]) -> tuple[bytes, list[Taken]]:
+    done = []
+    currency = _currency(data)
+    for name, many in wanted.items():
+        for listed in many:
+            before = _prices(data, name)
+            price, left = filled(before, listed.price, currency)
+            rows, how = merged(before, price)
+            data = config_edit.with_value(data, layout.CONFIG, (PRICES, name), rows)
+            done.append(Taken(name, how, listed, price, left))
     return data, done
+
+
+def _currency(data: bytes) -> str:
+    value = read(data, layout.CONFIG).value
+    found = value.get('currency') if isinstance(value, dict) else None
+    return found if isinstance(found, str) else 'USD'
 
 
 def _prices(data: bytes, name: str) -> Sequence[Price]:
@@ -139,16 +166,20 @@ def _prices(data: bytes, name: str) -> Sequence[Price]:
         raise UserError(f'{layout.CONFIG}: {PRICES}.{name} {error}', hint='mend it first') from error
 
 
-def _tell(done: dict[str, tuple[Listed, str]], dry_run: bool, json: bool) -> None:
+def _tell(done: Sequence[Taken], dry_run: bool, json: bool) -> None:
+    for one in done:
+        if one.left:
+            was = f'{one.name}: {", ".join(one.left)} of before count no more from {one.price.get("from")} on'
+            say(Line(f'note: {one_line(was)}: they are in another currency', 'note:'))
     if json:
-        rows = [{'name': name, 'how': how, 'type': listed.type, 'location': listed.location or None,
-                 'price': dict(listed.price)}
-                for name, (listed, how) in done.items()]  # fmt: skip
+        rows = [{'name': one.name, 'how': one.how, 'type': one.listed.type, 'location': one.listed.location or None,
+                 'price': dict(one.price)}
+                for one in done]  # fmt: skip
         print_json({'schema': 'mlops/cost-prices-import/v1', 'written': not dry_run, 'file': layout.CONFIG, 'rows': rows})
         return
     head = (Column('HOW'), Column('OF', least=12), Column('PRICE', least=20))
-    shown = [(how, one_line(name), words(read_prices(dict(listed.price)).periods[0], str(listed.price.get('currency', ''))))
-             for name, (listed, how) in list(done.items())[:SHOWN]]  # fmt: skip
+    shown = [(one.how, one_line(one.name), words(read_prices(dict(one.price)).periods[0], str(one.price.get('currency', ''))))
+             for one in done[:SHOWN]]  # fmt: skip
     out_lines([Line(text) for text in table(head, shown, width(sys.stdout))])
     if len(done) > SHOWN:
         out(Line(f'  and {len(done) - SHOWN:,} more'))

@@ -8,6 +8,7 @@ from mlops_cli.cli.console import Line, one_line, say
 from mlops_cli.cli.routing import Routing, depot_or
 from mlops_cli.cli.sharing import Sharing
 from mlops_cli.cli.transferring import Transfer, depot_of
+from mlops_cli.cli.unsent import note_there
 from mlops_cli.cli.wiring import workbench, writing
 from mlops_cli.core.units import plural, show_seconds, show_size
 from mlops_cli.run.checkout import Targets
@@ -22,15 +23,18 @@ def pull_first() -> None:
         moving = Transfer('fetching', 'fetched', name, depot)
         with moving as told:
             tracked = tracked_here(bench)
-            transfer.fetch(bench.store, depot, tracked.items(), told)
             absent = {path: ref for path, ref in tracked.items() if bench.root.stat(path) is None}
-            there = {path: ref for path, ref in absent.items() if not bench.store.missing([ref])}
-            placed = Placing(bench).these(Targets(there)).placed if there else ()
-            present = outputs_here(bench, depot)
-            for other, part in Routing(bench, name, False).split(present.wanted.items()):
+            with bench.store.awaited(bench.root, absent):
+                transfer.fetch(bench.store, depot, tracked.items(), told)
+                there = {path: ref for path, ref in absent.items() if not bench.store.missing([ref])}
+                placed = Placing(bench).these(Targets(there)).placed if there else ()
+            present, routes = outputs_here(bench, depot), Routing(bench, name, False)
+            for other, part in routes.split(present.wanted.items()):
                 with depot_or(bench, other, name, depot) as away:
                     transfer.fetch(bench.store, away, part, told)
             Sharing(bench, depot).bring(present.steps)
+            if told.objects:  # else nobody was asked for anything
+                note_there(bench, routes, depot, {**tracked, **present.wanted})
     if told.objects and not context.current.quiet:
         said = f'{plural(told.objects, "object")}, {show_size(told.size)} in {show_seconds(moving.seconds)}'
         say(Line(f'  fetched   {said} from {name}', 'done'))

@@ -2,15 +2,14 @@
 
 from __future__ import annotations
 
-import sys
 from typing import Any
 
-from mlops_cli.cli import context
-from mlops_cli.cli.console import Line, out, print_json, say, terminal
+from mlops_cli.cli.agreeing import agreed
+from mlops_cli.cli.console import Line, out, print_json
 from mlops_cli.cli.progress import Progress
 from mlops_cli.cli.transferring import depot_of
 from mlops_cli.cli.wiring import workbench, writing
-from mlops_cli.core.errors import ExitCode, UserError
+from mlops_cli.core.errors import ExitCode
 from mlops_cli.core.units import plural, show_seconds, show_size
 from mlops_cli.run import remote_cleaning
 from mlops_cli.run.remote_cleaning import Outlook
@@ -35,7 +34,7 @@ def clean(remote: str, grace: float, dry_run: bool, json: bool) -> ExitCode:
         if dry_run or not (outlook.plan.values or going):
             return _end(json, lines, outlook, going, None, marked=False)
         question = f'Delete {plural(going, "value")}' if going else f'Mark {plural(len(outlook.plan.values), "value")}'
-        _agreed(question, lines, name, json)
+        agreed(question, lines, f'mlops gc --remote {name} --yes', json)
         done = None
         if going:
             with Progress(lambda: f'  cleaning  {counts[1]:,} {counts[0]}') as progress:
@@ -72,21 +71,6 @@ def _lines(outlook: Outlook, name: str, going: int) -> list[str]:
         lines.append(f'  marked    {len(outlook.marked[1]):,}{when}')
     return lines
 
-
-def _agreed(question: str, lines: list[str], name: str, json: bool) -> None:
-    """Returns if the answer is yes.  Raises UserError (exit 5)."""
-    if context.current.yes:
-        return
-    if not json:
-        for line in lines:
-            say(line)
-    if not json and terminal(sys.stdin) and terminal(sys.stderr):
-        sys.stderr.write(f'{question}? [y/N] ')
-        sys.stderr.flush()
-        if sys.stdin.readline().strip().lower() in ('y', 'yes'):
-            return
-        raise UserError('nothing was changed', exit_code=ExitCode.REFUSED, hint='--dry-run tells what could go')
-    raise UserError(question, exit_code=ExitCode.REFUSED, hint=f'to do it without being asked: mlops gc --remote {name} --yes')
 
 
 def _end(json: bool, lines: list[str], outlook: Outlook, going: int, done: Plan | None, *, marked: bool) -> ExitCode:

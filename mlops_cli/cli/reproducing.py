@@ -27,7 +27,7 @@ from mlops_cli.experiments.reproduce.judge import judge
 from mlops_cli.experiments.reproduce.model import Judged, Verdict
 from mlops_cli.experiments.reproduce.place import Bring, Laid, apart, inputs, laid_out, place
 from mlops_cli.plan.sentences import NOT_DETERMINISTIC
-from mlops_cli.registry import names
+from mlops_cli.records import model_names as names
 from mlops_cli.run.elsewhere import take_entry
 from mlops_cli.run.report import Report
 from mlops_cli.run.request import Request
@@ -94,14 +94,22 @@ def reproduce(wishes: Wishes, *, silent: bool) -> Reproduced:
 
 def _wanted(bench: Workbench, word: str) -> Wanted:
     try:
-        return wanted(bench, word)
+        found = wanted(bench, word)
+        if names.is_name(bench.root, word):  # whoever may push a tag does not decide what a model's name means
+            other = f'{word.partition("@")[0]}@DIGEST' if '@' in word else f'{word}@latest'
+            raise UserError(
+                f'{word} may be a model, or {found.label}',
+                hint=f'of the model: {other}; of git: such as refs/tags/{word}, or the commit',
+                exit_code=ExitCode.REFUSED,
+            )
+        return found
     except UserError as error:
         if 'is no run and no revision' not in error.message:
             raise
         if not names.is_name(bench.root, word):
             raise UserError(error.message, hint=f'{error.hint}, or a model (mlops models list)') from error
-        found = names.resolve(bench.root, word)
-        return wanted_model(bench, found.version, found.shown)
+        named = names.resolve(bench.root, word)
+        return wanted_model(bench, named.version, named.shown)
 
 
 def _is_known(laid: Laid, name: str) -> bool:

@@ -21,6 +21,7 @@ from mlops_cli.run.workbench import Workbench
 if TYPE_CHECKING:
     from mlops_cli.run.choosing import Told
     from mlops_cli.run.expense import Outlay
+    from mlops_cli.run.unpulled import Unpulled
 
 
 def show_plan(plan: Plan, bench: Workbench, routes: Routes, jobs: int = 0, outlay: Outlay | None = None) -> None:
@@ -38,6 +39,7 @@ def show_plan(plan: Plan, bench: Workbench, routes: Routes, jobs: int = 0, outla
         by_host(bench, plan, routes),
         _costs(outlay),
         choices(bench, plan, routes),
+        _unpulled(bench, plan),
     )
     lines = plan_lines(plan, view)
     keep(bench, plan, 'plan', lines)
@@ -53,6 +55,14 @@ def choices(bench: Workbench, plan: Plan, routes: Routes) -> list[Told]:
     if error := unplaced(bench, plan, routes):
         raise error
     return chosen_hosts(bench, plan, routes)
+
+
+def _unpulled(bench: Workbench, plan: Plan) -> Unpulled | None:
+    if not bench.config.remotes:
+        return None
+    from mlops_cli.run.unpulled import unpulled
+
+    return unpulled(bench, plan)
 
 
 def _costs(outlay: Outlay | None) -> list[str]:

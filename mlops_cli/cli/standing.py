@@ -30,6 +30,7 @@ if TYPE_CHECKING:
     from mlops_cli.records.history import Problem
     from mlops_cli.records.runs import Run
     from mlops_cli.run.killed import Killed
+    from mlops_cli.run.unpulled import Unpulled
     from mlops_cli.run.workbench import Workbench
 
 NOT_HERE = 'not here'
@@ -59,7 +60,8 @@ class Standing:
     it may be.  ``cosmetic``: code that was edited and means the same.
     ``unknown_code``: those of the plan's notes that are about code which could not be followed.
     ``died``: runs of which nothing is undone yet.  ``unread``: records of runs after the last one that cannot be read.
-    ``unsent``: (remote, results, tracked data) that it is not known to hold, and outputs that are to stay here."""
+    ``unsent``: (remote, results, tracked data) that it is not known to hold, and outputs that are to stay here.
+    ``folder``: the project's, where the user does not stand in it."""
 
     now: float
     branch: str | None = None
@@ -76,6 +78,8 @@ class Standing:
     unsaved: Collection[str] | None = None
     unread: int = 0
     unsent: tuple[str, int, tuple[str, ...], tuple[str, ...]] | None = None
+    unpulled: Unpulled | None = None
+    folder: str = ''
 
 
 def in_git(bench: Workbench) -> tuple[git.Head | None, tuple[str, ...]]:
@@ -114,7 +118,7 @@ def _holders(bench: Workbench, stages: Iterable[str]) -> Iterator[tuple[str, Hol
 def _work(bench: Workbench, run: live.Live, doing: live.Doing) -> Working:
     from mlops_cli.run.logs import last_line
 
-    said = _progress(bench, doing) or last_line(bench.root, doing.log)
+    said = f'waits: {doing.waits}' if doing.waits else _progress(bench, doing) or last_line(bench.root, doing.log)
     return Working(doing.stage, doing.since, run.host, run.pid, said, run.short)
 
 

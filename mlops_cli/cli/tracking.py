@@ -8,7 +8,7 @@ from collections.abc import Iterable, Sequence
 from typing import Annotated
 
 from mlops_cli import git
-from mlops_cli.cli import options
+from mlops_cli.cli import context, options
 from mlops_cli.cli.console import Line, one_line, out, say
 from mlops_cli.core.classes import replace
 from mlops_cli.core.errors import UserError
@@ -80,5 +80,9 @@ def keep(bench: Workbench, written: Sequence[data.Record], changed: bool) -> Non
         records = [data.record_path(path) for path in paths] if len(paths) <= SHOWN else ['.mlops/data']
         files = [*records, *(['.gitignore', '.gitattributes'] if ignored else [])]
         folders = '-r ' if any(one.ref.kind == 'tree' for one in both) else ''
-        gone = f'git rm {folders}--cached {" ".join(shlex.quote(one.path) for one in both)} && ' if both else ''
-        out(f'Keep it: {gone}git add {" ".join(map(shlex.quote, files))} && git commit')
+        keeping = context.keep_it(bench.root.path, ' '.join(map(shlex.quote, files)))
+        if both:
+            gone = f'rm {folders}--cached {" ".join(shlex.quote(one.path) for one in both)}'
+            typed = context.typed('git', context.elsewhere(bench.root.path))
+            keeping = keeping.replace('Keep it: ', f'Keep it: {typed} {gone} && ', 1)
+        out(keeping)

@@ -31,8 +31,10 @@ def require_confirmed(root: Root, setting: Setting, *, yes: bool = False) -> Non
                 exit_code=ExitCode.REFUSED,
                 hint=f'if that is right: mlops config confirm {setting.name} --yes',
             )
+        from mlops_cli.cli.agreeing import asked
+
         say(Line(f'{setting.where}: {said}', ''))
-        if not _asked("It came with git. Send this project's data there, from this clone? [y/N] "):
+        if not asked("It came with git. Send this project's data there, from this clone?"):
             raise UserError(f'{setting.name} is not confirmed', exit_code=ExitCode.REFUSED, hint='nothing was sent or changed')
     trust.confirm(root, subject, time.time())
 
@@ -50,13 +52,8 @@ def require_source(root: Root, path: str, place: str) -> None:
                 exit_code=ExitCode.REFUSED,
                 hint=f'if that is right: mlops --yes update {shlex.quote(path)}',
             )
-        if not _asked(f'{said}. That came with git. Fetch from there, in this clone? [y/N] '):
+        from mlops_cli.cli.agreeing import asked
+
+        if not asked(f'{said}. That came with git. Fetch from there, in this clone?'):
             raise UserError(f'{one_line(place)} is not confirmed', exit_code=ExitCode.REFUSED, hint='nothing was fetched')
     trust.confirm(root, subject, time.time())
-
-
-def _asked(question: str) -> bool:
-    """Whether the answer is yes; no answer is no."""
-    sys.stderr.write(question)
-    sys.stderr.flush()
-    return sys.stdin.readline().strip().lower() in ('y', 'yes')

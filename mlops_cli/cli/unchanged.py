@@ -34,7 +34,8 @@ def cosmetic(bench: Workbench, plan: Plan) -> list[str]:
 def note(paths: list[str]) -> str:
     """``src/model.py changed since, but not in meaning (comments, formatting)``; nothing without a path."""
     names = ', '.join(some(list(map(one_line, paths)), SHOWN))
-    return f'{names} changed since, but not in meaning (comments, formatting)' if paths else ''
+    what = 'outputs, text' if all(path.endswith('.ipynb') for path in paths) else 'comments, formatting'
+    return f'{names} changed since, but not in meaning ({what})' if paths else ''
 
 
 def _code(bench: Workbench, plan: Plan) -> Iterator[tuple[str, str, Digest]]:

@@ -97,5 +97,5 @@ def _used(bench: Workbench) -> tuple[list[str], dict[str, int]]:
 
 def _settings(stage: Stage) -> Iterator[str]:
     yield from (ref.file for ref in stage.params)
-    if stage.environment is not None:
+    if stage.environment is not None and stage.environment.path:
         yield stage.environment.path

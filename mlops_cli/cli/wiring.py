@@ -128,6 +128,8 @@ def project_relative(root: str, word: str) -> str:
     from mlops_cli.core.paths import check_path
 
     path = os.path.relpath(os.path.join(os.getcwd(), word), root).replace(os.sep, '/')
+    if path.split('/')[0] == '..':
+        raise UserError(f'{word} is outside of the project', hint=f'paths are inside the project, {root}')
     try:
         return check_path(path)
     except ValueError as error:

@@ -72,6 +72,16 @@ class StageWaiting:
 
 
 @dataclass(frozen=True, slots=True)
+class StageQueued:
+    """It was handed over to where it is to run, and does not run yet (nor, where its cluster took its node away, any more).
+    ``reason``: why, for people; '' once it runs.  ``seconds`` waited so far."""
+
+    stage: str
+    reason: str
+    seconds: float
+
+
+@dataclass(frozen=True, slots=True)
 class StageRetried:
     """An attempt failed, and another one follows; ``most``: attempts there can be."""
 
@@ -143,13 +153,14 @@ class RunEnded:
     exit_code: int = 0
 
 
-StageEvent = StageStarted | StageProgress | StageWaiting | StageRetried | StageEnded
+StageEvent = StageStarted | StageProgress | StageWaiting | StageQueued | StageRetried | StageEnded
 Event = RunStarted | StageEvent | Note | RunStopping | RunFailed | RunEnded
 NAMES: dict[type, str] = {
     RunStarted: 'run-started',
     StageStarted: 'stage-started',
     StageProgress: 'stage-progress',
     StageWaiting: 'stage-waiting',
+    StageQueued: 'stage-queued',
     StageRetried: 'stage-retried',
     StageEnded: 'stage-ended',
     Note: 'note',
@@ -159,7 +170,9 @@ NAMES: dict[type, str] = {
 }
 _FIELDS = {kind: cast(Any, kind).__match_args__ for kind in NAMES}
 _KINDS = {name: kind for kind, name in NAMES.items()}
-_TEXTS = frozenset(('run', 'pipeline', 'stage', 'log', 'progress', 'holder', 'state', 'message', 'hint', 'text', 'ended'))
+_TEXTS = frozenset(
+    ('run', 'pipeline', 'stage', 'log', 'progress', 'holder', 'reason', 'state', 'message', 'hint', 'text', 'ended')
+)
 _LISTS = frozenset(('stages', 'tail', 'notes', 'hosts'))
 _MAYBE = frozenset(('low', 'high', 'typical_seconds', 'exit_code', 'done', 'total'))
 

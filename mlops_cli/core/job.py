@@ -60,10 +60,12 @@ class Lasting:
 
 @dataclass(frozen=True, slots=True)
 class Lock:
-    """What an environment is made from.  ``files``: name -> content, the lock file first; names without folders."""
+    """What an environment is made from.  ``files``: name -> content, the lock file first; names without folders.  ``image``: of
+    the containers, in place of files."""
 
     kind: str
-    files: tuple[tuple[str, ObjectRef], ...]
+    files: tuple[tuple[str, ObjectRef], ...] = ()
+    image: str = ''
 
 
 @dataclass(frozen=True, slots=True)
@@ -80,7 +82,8 @@ class Job:
     the same, so that what one has begun another may go on to wait for.  ``cpus``, ``memory_bytes``, ``gpus``: that it gets of a
     host, of each GPU all or so much memory; here ``cards`` were handed out already, and ``held`` are the files to be locked
     (shared) as long as anything of it lives.  ``checkpoint``, ``caches``: of a host; here they are links in the folder.
-    ``lock``: of the environment that a host makes for it."""
+    ``lock``: of the environment that a host makes for it.  ``progress``: path of the file in which it says how far it is, to be
+    had in the folder while it runs."""
 
     attempt: str
     stage: str
@@ -106,6 +109,7 @@ class Job:
     cards: tuple[str, ...] = ()
     held: tuple[str, ...] = ()
     lock: Lock | None = None
+    progress: str = ''
 
 
 Ending = Literal['exited', 'timeout', 'cancelled', 'lost', 'not-started']

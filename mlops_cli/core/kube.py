@@ -25,7 +25,7 @@ _VALUE = pattern(r'(?:[A-Za-z0-9](?:[A-Za-z0-9_.-]{0,61}[A-Za-z0-9])?)?')
 _FOLDER = pattern(r'[A-Za-z0-9_.@+=,-]+(?:/[A-Za-z0-9_.@+=,-]+)*')
 # Neither what gives a pod more than its user has, nor what lets it out of its container: they may come with a branch.
 WORDS = {
-    'image': pattern(r'[A-Za-z0-9][A-Za-z0-9._:/@-]{0,254}'), 'user': pattern(r'\d{1,10}|any'),
+    'image': pattern(r'[A-Za-z0-9][A-Za-z0-9._:/@-]{0,254}'), 'user': pattern(r'[1-9][0-9]{0,9}|any'),
     'gpu': _KEY, 'pull-secret': _NAME,
     'service-account': _NAME, 'priority-class': _NAME, 'runtime-class': _NAME, 'queue': _NAME,
     'node-selector': pattern(r'[A-Za-z0-9./_-]{1,317}=[A-Za-z0-9_.-]{0,63}'),

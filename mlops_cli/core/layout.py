@@ -23,12 +23,14 @@ GITIGNORE_TEXT = '/cache/\n/local/\n/config.local.yaml\n'
 CACHE = '.mlops/cache'
 OBJECTS = 'objects-v1'  # these are relative to the cache folder, which config.local may move
 RESULTS = 'results-v1'
+DISCOVERED = 'discovered-v1'  # a name for each key of which some result holds discovered inputs
+REMOTE_GC = 'gc-v1'  # of a remote only
 TEMPORARY = 'tmp'
 CACHE_LOCKS = 'locks-v1'
 TRASH = 'trash'
 ROOTS = 'roots'
 PROJECTS = 'roots/projects'
-CACHE_PARTS = (OBJECTS, RESULTS, TEMPORARY, CACHE_LOCKS, TRASH, ROOTS)
+CACHE_PARTS = (OBJECTS, RESULTS, DISCOVERED, TEMPORARY, CACHE_LOCKS, TRASH, ROOTS)
 
 # Ignored, this worktree's own.
 CONFIG_LOCAL = '.mlops/config.local.yaml'

@@ -14,6 +14,7 @@ from mlops_cli.core.patterns import pattern
 
 # Most paths: nothing in them can be special, so one match settles it.
 _PLAIN = re.compile(r'[A-Za-z0-9_+=,@%-][A-Za-z0-9_.+=,@%-]{0,200}(?:/[A-Za-z0-9_+=,@%-][A-Za-z0-9_.+=,@%-]{0,200}){0,15}\Z')
+_ONE_WORD = pattern(r'[A-Za-z0-9_./+=,@%:][A-Za-z0-9_./+=,@%:~-]*\Z')  # a pin's name has a ~, which is special only in front
 _CONTROL = pattern('[\x00-\x1f\x7f-\x9f\u2028\u2029]')
 _PATTERN = pattern(r'[*?\[]')
 _SET = pattern(r'\[!?\]?[^\]]*\]')
@@ -33,6 +34,15 @@ def check_path(text: str) -> str:
     if any(part == '..' for part in text.split('/')):
         raise ValueError('contains ".."')
     return join_path('.', text)
+
+
+def shell_word(path: str) -> str:
+    """A path as a person types it behind a command: quoted where a shell would read more into it, and never an option."""
+    if _ONE_WORD.match(path):
+        return path
+    import shlex  # for few
+
+    return shlex.quote(f'./{path}' if path.startswith('-') else path)
 
 
 def join_path(folder: str, text: str) -> str:

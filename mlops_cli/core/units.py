@@ -20,6 +20,19 @@ def parse_size(text: str | int | float) -> int:
     return round(float(number) * float(base) ** _STEPS.index(prefix.replace('K', 'k') or ' '))
 
 
+LEAST_MEMORY = 1 << 20  # bytes: of less somebody forgot the unit
+
+
+def forgotten_unit(name: str, text: str | int | float) -> tuple[str, str] | None:
+    """Of an amount of memory that can only be meant otherwise, what is wrong and a hint.  Raises ValueError as parse_size."""
+    size = parse_size(text)
+    if size >= LEAST_MEMORY:
+        return None
+    written = str(text)[:40]
+    hint = f'did you mean {written}GiB?' if written.isdigit() and size else 'write it with its unit, such as 8GiB'
+    return f'{name} of {size} bytes, which is too little for anything', hint
+
+
 def parse_duration(text: str | int | float) -> float:
     """Seconds: ``90``, ``90s``, ``1h30m``, ``2d``.  Raises ValueError."""
     import re

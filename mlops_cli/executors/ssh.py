@@ -10,6 +10,7 @@ import queue
 import threading
 import time
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from typing import Any
 
 from mlops_cli.core.canonical import canonical_bytes
@@ -20,6 +21,8 @@ from mlops_cli.core.job import COST_SUFFIX, Job, Outcome, Usage
 from mlops_cli.core.refs import ObjectRef
 from mlops_cli.executors.base import Handle
 from mlops_cli.fsio import ops
+from mlops_cli.fsio.atomic import write_file
+from mlops_cli.fsio.paths import Root
 from mlops_cli.job import environments, lasting
 from mlops_cli.job.hosted import JOBS, LOG, OUTCOME, SPEC, from_json
 from mlops_cli.store import frames
@@ -36,6 +39,9 @@ PATIENCE_SECONDS = 900.0  # without a connection, before a job is given up here;
 PAUSE_SECONDS = 2.0  # before the host is tried again
 LEASE_SECONDS = 86400.0  # without anybody asking for it, after which a job ends by itself
 LOG_PART = 1 << 20  # bytes
+WORDS = 200  # characters of why a job waits
+PROGRESS_SECONDS = 0.9  # between two looks at how far one is
+PROGRESS_MOST, PROGRESS_HEAD = 1 << 15, 1 << 13  # bytes of a long file in which it says that: of its end, of its beginning
 CLOSE_SECONDS = 30.0
 SERIES_SECONDS = 1.0  # that a job took which may have been looked at twice
 END_PAUSE_SECONDS = 0.3  # before one that is ending is asked for again
@@ -56,6 +62,7 @@ def bucket_of(url: str, python: str = '', submit: Sequence[str] = ()) -> FarBuck
 
 
 NOTHING = Usage(0.0, 0.0)
+SENDING = 'what it needs is on its way'
 ENDING = 'ending'  # why a job cannot begin yet
 
 
@@ -84,6 +91,26 @@ class Under:
     seconds: float = 0.0  # that it took there
     spent: int = 0  # bytes in which it says there what it spent
     goes_on: bool = False  # there, as far as anybody knows
+    waits: str = ''  # for what, where it does not run yet
+    waiting_since: float = 0.0  # of time.monotonic()
+    waited: float = 0.0  # seconds, in all before that
+    progress: tuple[int, int] = (-1, -1)  # bytes and time of change of what says how far it is there, when that was brought
+    looked: float = 0.0  # when that was
+
+    def wait(self, reason: str) -> None:
+        """From now on; '': it runs."""
+        now = time.monotonic()
+        if self.waits and not reason:
+            self.waited += now - self.waiting_since
+        elif reason and not self.waits:
+            self.waiting_since = now
+        self.waits = reason
+
+    def ran(self) -> float:
+        """Seconds, as far as that is known here."""
+        now = time.monotonic()
+        waited = self.waited + (now - self.waiting_since if self.waits else 0.0)
+        return max(0.0, now - self.since - waited)
     told: Told = field(default_factory=Told)
 
 
@@ -114,6 +141,10 @@ class Ssh:
             self._facts = self._bucket.ask(question(self._path, self._submit))
         return self._facts
 
+    def waits_for(self) -> str:
+        """For what the first contact waits, in another thread; '' where that is not known."""
+        return self._bucket.waits_for
+
     # As every executor
 
     def submit(self, job: Job) -> Handle:
@@ -121,6 +152,7 @@ class Ssh:
             raise ValueError(f'attempt {job.attempt} runs already, or has no command')
         os.close(ops.open_append(job.log))  # also of one that says nothing
         under = Under(job, name_of(job), time.monotonic())
+        under.wait(SENDING)
         with self._changed:
             self._under[job.attempt] = under
         if not self._threads:
@@ -142,6 +174,13 @@ class Ssh:
         except queue.Empty:
             return found
 
+    def waiting(self) -> dict[Handle, tuple[str, float]]:
+        """Of those that do not run yet: for what they wait, and for how many seconds so far."""
+        now = time.monotonic()
+        with self._changed:
+            return {handle: (under.waits, under.waited + now - under.waiting_since)
+                    for handle, under in self._under.items() if under.waits}
+
     def cancel(self, handle: Handle, *, force: bool = False) -> None:
         under = self._under.get(handle)
         if under is None or under.wish == 'force':
@@ -152,6 +191,7 @@ class Ssh:
 
     def collect(self, handle: Handle) -> tuple[tuple[str, ObjectRef], ...] | None:
         under = self._over.pop(handle)
+        self._drop_progress(under)
         if under.goes_on:
             return ()
         if under.seconds > SERIES_SECONDS:
@@ -201,10 +241,12 @@ class Ssh:
                 if under.wish:
                     raise Cancelled
                 if why := self._send(depot, under):
+                    under.wait('for an earlier one that is still ending there' if why == ENDING else why)
                     self._later(under, why)
                     continue
                 with self._changed:
                     under.begun = True
+                    under.wait('')
                     self._changed.notify_all()
                 self._ask_to_end(under)
             except Cancelled:
@@ -291,6 +333,9 @@ class Ssh:
         if not isinstance(state, dict):
             raise Unreachable(self._url, 'it says nothing of its jobs', 'is that host what you take it for?')
         self._bring_log(under, state.get('log'))
+        under.wait(_printable(state.get('waits')))
+        if state.get('state') == 'running':
+            self._bring_progress(under, state.get('progress'))
         if state.get('state') == 'over':
             data = self._bucket.get(f'{JOBS}/{under.name}/{OUTCOME}')
             try:
@@ -321,6 +366,31 @@ class Ssh:
                 under.log += len(data)
         finally:
             os.close(fd)
+
+    def _bring_progress(self, under: Under, told: Any) -> None:
+        """What says how far it is, to where it would say so here; of a long file its end."""
+        now = time.monotonic()
+        if not under.job.progress or now - under.looked < PROGRESS_SECONDS or not _is_file(told):
+            return
+        where, size, changed = told
+        if (size, changed) == under.progress:
+            return
+        under.looked, under.progress = now, (size, changed)
+        try:
+            data = self._bucket.get(where, max(0, size - PROGRESS_MOST), size)
+            if size > PROGRESS_MOST:
+                first = self._bucket.get(where, 0, PROGRESS_HEAD).partition(b'\n')[0]  # the names of a table's columns
+                data = first + b'\n' + data.partition(b'\n')[2]
+            with Root(under.job.folder) as root:
+                write_file(root, under.job.progress, data, 0o600, durable=False)
+        except (UserError, OSError, Absent):
+            return
+
+    def _drop_progress(self, under: Under) -> None:
+        """What was brought while it ran is not what it made."""
+        if under.progress != (-1, -1):
+            with suppress(UserError, OSError), Root(under.job.folder) as root:
+                root.unlink(under.job.progress)
 
     def _bring_beside(self, under: Under, suffix: str, most: int | None = None) -> None:
         """What lies beside its log, such as what it consumed over time, if that was written; else the sum has to do."""
@@ -362,12 +432,25 @@ def specification(job: Job, lease_seconds: float, path: str = '', submit: Sequen
         'checkpoint': lasting.to_json(job.checkpoint) if job.checkpoint is not None else None,
         'caches': [lasting.to_json(one) for one in job.caches],
         'lock': environments.to_json(job.lock) if job.lock is not None else None,
+        'progress': job.progress,
         'path': path, 'gpus': job.gpus, 'cpus': job.cpus, 'memory_bytes': job.memory_bytes, 'submit': [*submit],
     }  # fmt: skip
 
 
 def _waited(under: Under) -> Usage:
-    return Usage(time.monotonic() - under.since, 0.0)
+    """Of one of which only this is known: not the time in which it waited."""
+    return Usage(under.ran(), 0.0)
+
+
+def _printable(text: Any) -> str:
+    """What a host says, for people."""
+    return ''.join(character if character.isprintable() else '?' for character in text[:WORDS]) if isinstance(text, str) else ''
+
+
+def _is_file(told: Any) -> bool:
+    """``[path, bytes, time of change]``, of what may be brought."""
+    return (isinstance(told, list) and [type(part) for part in told] == [str, int, int] and told[1] > 0
+            and told[0].startswith(f'{JOBS}/'))
 
 
 def _not_started(under: Under, error: Exception) -> Outcome:

@@ -94,6 +94,7 @@ def _shared(
 ) -> None:
     """A line of a machine is shared by the runs that were on it, by how long; the rest is idle."""
     length = max(line.end - line.start, 1.0)
+    line = replace(line, end=line.start + length)  # one of a moment, too
     parts = [(one, (min(one.end, line.end) - max(one.start, line.start)) * one.share) for one in _during(busy, line)]
     parts = [(one, seconds) for one, seconds in parts if seconds > 0]
     whole = sum(seconds for _, seconds in parts)
@@ -152,9 +153,10 @@ def _price(found: Billed, by: str, places: Mapping[str, Sequence[Busy]]) -> None
         for one in busy:
             inside = min(one.end, found.end) - max(one.start, found.start)
             name = _named(by, one.run, place, None)
-            if inside > 0 and name in found.rows and (by != 'host' or name == place):
+            row = found.rows.get(name)
+            if inside > 0 and row is not None and one.run.id in row.runs and (by != 'host' or name == place):
                 for currency, amount in one.priced.items():
-                    _add(found.rows[name].priced, currency, amount * inside / (one.end - one.start))
+                    _add(row.priced, currency, amount * inside / (one.end - one.start))
 
 
 def _named(by: str, run: Run, place: str, line: BillLine | None) -> str:

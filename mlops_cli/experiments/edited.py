@@ -9,7 +9,7 @@ from mlops_cli.core.digest import Digest
 from mlops_cli.core.errors import UserError
 from mlops_cli.core.refs import ObjectRef
 from mlops_cli.experiments.model import Point, StagePoint
-from mlops_cli.fingerprint.pyast import meaning
+from mlops_cli.fingerprint.parsing import SOURCES
 from mlops_cli.git import commits
 from mlops_cli.records.runs import Run
 from mlops_cli.run.workbench import Workbench
@@ -53,16 +53,18 @@ def edited(bench: Workbench, run: Run, point: Point) -> tuple[str, ...] | None:
 def same_meaning(bench: Workbench, commit: str, code: Mapping[str, Digest]) -> frozenset[str]:
     """Python files that a commit has with other bytes, but as they were when they went into a key: their comments or their
     formatting differ.  ``code``: path -> what the key says of it."""
-    paths = [path for path in code if path.endswith('.py')][:FILES]
+    paths = [path for path in code if path.endswith(SOURCES)][:FILES]
     blobs = commits.blobs(bench.root.path, commit, paths) if paths else None
     if not blobs:
         return frozenset()
+    from mlops_cli.fingerprint.sources import meaning_of  # for edited files only
+
     with commits.reading(bench.root.path) as read:
         sources = {path: read(blobs[path], SOURCE_LIMIT) for path in paths if path in blobs}
     return frozenset(
         path
         for path, source in sources.items()
-        if source is not None and any(meaning(source, docstrings=kept) == code[path] for kept in (True, False))
+        if source is not None and any(meaning_of(path, source, docstrings=kept) == code[path] for kept in (True, False))
     )
 
 

@@ -26,6 +26,7 @@ from mlops_cli.experiments.lineage_model import (
 )
 from mlops_cli.experiments.lineage_records import SMALL, Records
 from mlops_cli.experiments.model import Point, StagePoint
+from mlops_cli.fingerprint.parsing import SOURCES
 from mlops_cli.records.lineage import Role
 
 READ = ('data', 'code', 'environment')  # entries that hold contents
@@ -143,7 +144,7 @@ def _now(records: Records, made: Made, entry: Entry, path: str) -> str:
         return 'gone'
     if ref.identity == entry.digest:
         return 'same'
-    if entry.kind == 'code' and path.endswith('.py'):
+    if entry.kind == 'code' and path.endswith(SOURCES):
         stage = records.bench.pipeline.stages.get(made.stage)
         if stage is not None and records.bench.describer.code_meaning(stage, path, ref) == entry.digest:
             return 'same'

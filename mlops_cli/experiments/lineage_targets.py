@@ -23,7 +23,7 @@ from mlops_cli.experiments.lineage_model import Content, Made, Target
 from mlops_cli.experiments.lineage_records import Records
 from mlops_cli.experiments.model import WORKSPACE, Point
 from mlops_cli.fingerprint.params import MISSING
-from mlops_cli.fingerprint.pyast import meaning
+from mlops_cli.fingerprint.parsing import SOURCES
 from mlops_cli.fingerprint.stage import read_file
 from mlops_cli.pipeline.used import used_by
 from mlops_cli.records.lineage import RecordName, Role
@@ -105,7 +105,7 @@ class Targets:
 
         near = [name for name in get_close_matches(word, paths, 3) if name != word][:2]
         hint = f'did you mean {" or ".join(near)}?' if near else (
-            'name a file or folder, here or elsewhere, a stage, a run, FILE:KEY of a parameter, or blake3:DIGEST; '
+            'name a file or folder, here or elsewhere, a stage, a run, a model, FILE:KEY of a parameter, or blake3:DIGEST; '
             'of another state with POINT: in front, as HEAD~1:FILE'
         )  # fmt: skip
         return UserError(f'{word[:200]!r} is no file, stage, run, parameter or digest that is known here', hint=hint)
@@ -379,7 +379,7 @@ class Targets:
         """Whatever it is, by its content."""
         from mlops_cli.fingerprint.outside import hashed
 
-        ref = hashed(full)
+        ref = hashed(full, project=self.bench.root.path)
         makers = self.records.makers('', ref.digest, deep=True)
         if not makers:
             makers = self.records.makers('', ref.identity, deep=True)
@@ -455,10 +455,12 @@ class Targets:
         if not self.records.index.has(path, 'code'):
             return ()
         digests = {ref.identity}
-        if path.endswith('.py') and ref.kind != 'tree' and self.bench.root.exists(path):
+        if path.endswith(SOURCES) and ref.kind != 'tree' and self.bench.root.exists(path):
+            from mlops_cli.fingerprint.sources import meaning_of
+
             source = read_file(self.bench.workspace, path)
             if digest_of(source) == ref.digest:
-                digests |= {found for kept in (True, False) if (found := meaning(source, docstrings=kept)) is not None}
+                digests |= {found for kept in (True, False) if (found := meaning_of(path, source, docstrings=kept)) is not None}
         return tuple(('code', path, digest) for digest in sorted(digests))
 
 

@@ -7,8 +7,10 @@ from __future__ import annotations
 import math
 import time
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from functools import partial
 from itertools import islice
 from statistics import median
+from typing import Any
 
 from mlops_cli.core.classes import dataclass, field
 from mlops_cli.core.clock import from_iso, iso
@@ -92,14 +94,14 @@ def machine_advice(bench: Workbench, names: Sequence[str], now: float | None = N
     for stage, samples in _samples(bench, names).items():
         declared = bench.pipeline.stages[next(name for name in names if name.partition('@')[0] == stage)]
         judges: list[Callable[[Sequence[Sample]], Hint]] = [
-            lambda some, of=stage: _machine(of, some, ground),  # type: ignore[misc]
-            lambda some, of=stage, keeps=bool(declared.checkpoint): _spot(of, some, ground, keeps),  # type: ignore[misc]
+            partial(_machine, stage, ground=ground),
+            partial(_spot, stage, ground=ground, keeps=bool(declared.checkpoint)),
         ]
         if declared.resources.gpus:
-            cpus = declared.resources.cpus
-            shares = declared.resources.gpu_memory_bytes is not None
-            judges.append(lambda some, of=stage, shares=shares: _idle(of, some, ground, shares))  # type: ignore[misc]
-            judges.append(lambda some, of=stage, cpus=cpus: _input(of, some, cpus))  # type: ignore[misc]
+            judges += [
+                partial(_idle, stage, ground=ground, shares=declared.resources.gpu_memory_bytes is not None),
+                partial(_input, stage, cpus=declared.resources.cpus),
+            ]
         found += [judged(samples, judge) for judge in judges]
     return [*found, *_commitments(bench, ground, now)]
 
@@ -194,8 +196,8 @@ def _machine(stage: str, samples: Sequence[Sample], ground: Ground) -> Hint:
     here = ground.here(place)
     now = here.name if here is not None else place.name
 
-    def said(wanted: str, why: str, **more: object) -> Hint:
-        return Hint('machine', stage, now, wanted, len(samples), why, used=_used(need), **more)  # type: ignore[arg-type]
+    def said(wanted: str, why: str, **more: Any) -> Hint:
+        return Hint('machine', stage, now, wanted, len(samples), why, used=_used(need), **more)
 
     if why := _why_not(samples):
         return said('', why)
@@ -223,8 +225,8 @@ def _spot(stage: str, samples: Sequence[Sample], ground: Ground, keeps: bool) ->
     now = here.name if here is not None else samples[0].place.name
     middle = median(one.seconds for one in samples)
 
-    def said(wanted: str, why: str, **more: object) -> Hint:
-        return Hint('spot', stage, now, wanted, len(samples), why, used={'seconds': middle}, **more)  # type: ignore[arg-type]
+    def said(wanted: str, why: str, **more: Any) -> Hint:
+        return Hint('spot', stage, now, wanted, len(samples), why, used={'seconds': middle}, **more)
 
     if why := _why_not(samples):
         return said('', why)
@@ -246,8 +248,8 @@ def _idle(stage: str, samples: Sequence[Sample], ground: Ground, shares: bool) -
     place, need = samples[0].place, _need(samples)
     now = f'{place.gpus} {place.model or "GPU"}'
 
-    def said(wanted: str, why: str, **more: object) -> Hint:
-        return Hint('gpu', stage, now, wanted, len(known), why, used=_used(need), **more)  # type: ignore[arg-type]
+    def said(wanted: str, why: str, **more: Any) -> Hint:
+        return Hint('gpu', stage, now, wanted, len(known), why, used=_used(need), **more)
 
     if why := _why_not(samples):
         return said('', why)
@@ -270,8 +272,8 @@ def _idle(stage: str, samples: Sequence[Sample], ground: Ground, shares: bool) -
 def _input(stage: str, samples: Sequence[Sample], cpus: float) -> Hint:
     known = [one for one in samples if one.busy is not None]
 
-    def said(wanted: str, why: str, **more: object) -> Hint:
-        return Hint('input', stage, f'{cpus:g} processors', wanted, len(known), why, **more)  # type: ignore[arg-type]
+    def said(wanted: str, why: str, **more: Any) -> Hint:
+        return Hint('input', stage, f'{cpus:g} processors', wanted, len(known), why, **more)
 
     if why := _why_not(samples):
         return said('', why)

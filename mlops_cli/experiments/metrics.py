@@ -207,14 +207,14 @@ def _files(point: Point, wanted: Wanted) -> Iterator[tuple[str, str, Metric]]:
     for name, stage in point.pipeline.stages.items():
         if point.kind == 'run' and name not in point.stages:
             continue
-        for output in stage.outputs:
-            if output.role == 'metric' and wanted(name, output.path):
+        for output in stage.read_as('metric'):
+            if wanted(name, output.path):
                 yield name, output.path, output.metric or Metric()
 
 
 def declared_stages(pipeline: Pipeline) -> tuple[str, ...]:
     """The stages with metrics."""
-    return tuple(name for name, stage in pipeline.stages.items() if any(one.role == 'metric' for one in stage.outputs))
+    return tuple(name for name, stage in pipeline.stages.items() if any(stage.read_as('metric')))
 
 
 def _numbers(point: Point, stage: str, file: str) -> dict[str, float | int]:

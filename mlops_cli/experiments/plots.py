@@ -97,7 +97,12 @@ def _listed(bench: Workbench, point: Point, choice: Choice) -> Iterator[tuple[st
             if output.role == 'plot' and whole and output.path not in inside:
                 yield name, output.path, output.plot
             for path in inside:
-                yield name, path, output.plot
+                if all(one.role != 'plot' or one.path != path for one in stage.reads):
+                    yield name, path, output.plot
+        for one in stage.reads:
+            named = one.path in choice.paths
+            if one.role == 'plot' and (named or (whole and choice.paths.isdisjoint(ancestors(one.path)))):
+                yield name, one.path, one.plot
     for path in sorted(asked) if point.kind == 'workspace' else ():
         if bench.root.exists(path):
             yield '', path, {}

@@ -28,6 +28,7 @@ from mlops_cli.plan.planner import make_plan
 from mlops_cli.records import metrics
 from mlops_cli.records.files import read_small
 from mlops_cli.records.runs import Run, StageRun, is_last
+from mlops_cli.run.late_metrics import with_late_metrics
 from mlops_cli.run.outlook import facts_of
 from mlops_cli.run.workbench import Workbench
 from mlops_cli.store import manifests
@@ -93,12 +94,11 @@ def _held_metrics(bench: Workbench, stage: str, point: StagePoint) -> tuple[Metr
     """The numbers, and of each file without any why it was refused."""
     found: list[tuple[str, str, float | int]] = []
     refused: dict[str, str] = {}
-    for output in bench.pipeline.stages[stage].outputs:
-        if output.role != 'metric':
-            continue
+    for output in bench.pipeline.stages[stage].read_as('metric'):
         held = bench.workspace.ref(output.path, ignore=False)
-        if held is None or held == point.outputs.get(output.path):
-            found += [metric for metric in point.metrics if metric[0] == output.path]
+        known = [metric for metric in point.metrics if metric[0] == output.path]
+        if held is None or (known and held == point.outputs.get(output.path)):
+            found += known
         elif held.kind != 'tree' and held.size <= metrics.LIMIT:
             try:
                 numbers = metrics.scalars(read_small(bench.root, output.path, metrics.LIMIT), output.path)
@@ -171,7 +171,8 @@ def recorded(bench: Workbench, point: StagePoint, outs8: str) -> StagePoint:
         found |= {'manifest': pin.manifest, 'outputs': dict(pin.outputs), 'metrics': tuple(sorted(pin.metrics))}
     if entry is not None:
         found |= _of_result(bench, entry, found)
-    return StagePoint(**found)
+    one = StagePoint(**found)
+    return replace(one, metrics=with_late_metrics(bench, one.stage, one.outputs, one.metrics))
 
 
 def _of_result(bench: Workbench, entry: ResultEntry, found: Mapping[str, object]) -> dict[str, object]:

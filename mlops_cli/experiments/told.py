@@ -72,7 +72,8 @@ def tell(bench: Workbench, run: Run) -> Told:
 
 
 def _stage(bench: Workbench, run: Run, one: StageRun, point: StagePoint, earlier: Earlier | None) -> StageTold:
-    stored = not bench.store.missing(point.outputs.values()) if one.outs8 and point.outputs else False if one.outs8 else None
+    known = point.manifest is not None or bool(point.outputs)  # a gate that ended well made nothing that could be gone
+    stored = known and not bench.store.missing(point.outputs.values()) if one.outs8 else None
     log = 'here' if logs_of(bench.root, run.id, one.name) else ''
     if not log and one.state == 'done' and any(_log_is_here(bench, point)):
         log = 'stored'

@@ -12,6 +12,7 @@ from mlops_cli.fingerprint.commands import Program, Reading, read_command
 from mlops_cli.fingerprint.importcache import ImportCache
 from mlops_cli.fingerprint.interpreter import READ_LIMIT, read_start
 from mlops_cli.fingerprint.launchers import OPAQUE
+from mlops_cli.fingerprint.parsing import NOTEBOOK, runs_notebooks
 from mlops_cli.fingerprint.pyfacts import Facts
 from mlops_cli.fingerprint.search import PRELOADED, Closure, Search
 from mlops_cli.pipeline.spec import Command
@@ -92,8 +93,10 @@ class _Finder:
         self.plain = plain
         self.sum = _Sum()
         self.searches: list[Search] = []
+        self.runs_notebooks = False
 
     def found(self, command: Command) -> Found:
+        self.runs_notebooks = runs_notebooks(*command.words)
         reading = read_command(command, self.wdir, self.root, self.environ, self.cache, self.console_script)
         self.words(reading)
         if reading.only_words and self.sum == _NO_SUM:
@@ -127,10 +130,10 @@ class _Finder:
             if rel is not None and not self.covered(rel):
                 self.sum.files.add(rel)
 
-    def word_file(self, path: str) -> str | None:
+    def word_file(self, path: str, inputs: bool = False) -> str | None:
         """The path from the root of a regular file that a word names and no stage makes; else None."""
         shown = self.shown(path)
-        if self.plain(shown) or self.is_made(shown):
+        if (self.plain(shown) and not inputs) or self.is_made(shown):
             return None
         real, status, is_link = self.folders.look(path)
         if status is None:
@@ -152,11 +155,14 @@ class _Finder:
 
     def script_word(self, path: str, program: Program) -> None:
         """A Python source that is given to a program: it runs it, or loads it by its path."""
-        rel = self.word_file(path)
-        if rel is None or self.covered(rel):
+        is_notebook = path.endswith(NOTEBOOK)
+        rel = self.word_file(path, inputs=is_notebook)
+        if rel is None or (self.covered(rel) and not is_notebook) or (is_notebook and not self.runs_notebooks):
             return
         file = f'{self.root}/{rel}'
         self.follow(program, os.path.dirname(file), lambda search: search.closure(search.script(file)))
+        if is_notebook and program.cwd != os.path.dirname(file):  # papermill's kernels start in the folder of the command
+            self.follow(program, program.cwd, lambda search: search.closure(search.script(file)))
 
     # Programs
 

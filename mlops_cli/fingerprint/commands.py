@@ -27,6 +27,7 @@ from mlops_cli.fingerprint.launchers import (
 )
 from mlops_cli.fingerprint.managers import MANAGERS, managed
 from mlops_cli.fingerprint.named import joined, named
+from mlops_cli.fingerprint.parsing import SOURCES
 from mlops_cli.fingerprint.shell import DEPTH, ShellError, Simple, Word, constant, parse, plain_words
 from mlops_cli.fingerprint.shellscripts import scan
 from mlops_cli.fingerprint.shellstate import State, value_of
@@ -276,10 +277,10 @@ class _Reader:
     def python_words(self, words: Sequence[Word], state: State, program: Program | None = None) -> None:
         """Python sources among the words of a program that may load them."""
         for word in words:
-            if word.raw.rstrip('\'"').endswith('.py'):
+            if word.raw.rstrip('\'"').endswith(SOURCES):
                 program = program or Program('script', '', state.cwd or self.root, (), self.quiet_interpreter(state))
                 for path in self.candidates(word, state):
-                    if path.endswith('.py'):
+                    if path.endswith(SOURCES):
                         self.reading.scripts[path, program] = None
 
     # Programs with words of their own

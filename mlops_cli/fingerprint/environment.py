@@ -37,7 +37,7 @@ def variables(environment: Environment | None, root: str, environ: Mapping[str, 
     """The variables of a stage's command: with the ``.venv`` beside its lock file first on PATH, if that is there.
 
     ``root``: absolute path of the project."""
-    if environment is None:
+    if environment is None or environment.image:
         return environ
     home = os.path.join(root, os.path.dirname(environment.path), '.venv')
     if not os.path.exists(noted(os.path.join(home, 'bin', 'python'))):

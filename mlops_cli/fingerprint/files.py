@@ -20,7 +20,6 @@ from mlops_cli.core.states import pack
 from mlops_cli.fingerprint.ignore import ALWAYS, Ignore
 from mlops_cli.fingerprint.index import Index
 from mlops_cli.fingerprint.scan import Scan
-from mlops_cli.fingerprint.unread import reading
 from mlops_cli.fsio.paths import FolderEntry, Root
 from mlops_cli.fsio.reading import Nearby
 from mlops_cli.store.ingest import hash_open_file, special_file
@@ -223,6 +222,8 @@ class Workspace:
         return ref
 
     def _folder(self, rel: str, ignore: bool, nodes: dict[Digest, bytes] | None) -> ObjectRef:
+        from mlops_cli.fingerprint.unread import reading  # where no folder is looked at, nothing of it is loaded
+
         if rel in self._active:
             raise UserError(f'{rel} contains itself by a symbolic link', exit_code=ExitCode.REFUSED,
                             hint='remove the link, or name it in .mlopsignore')

@@ -8,10 +8,11 @@ import time
 from collections.abc import Mapping
 from typing import Any
 
+from mlops_cli.core.classes import replace
 from mlops_cli.fingerprint import interpreter as interpreters
 from mlops_cli.fingerprint.folders import Folders
 from mlops_cli.fingerprint.interpreter import Interpreter
-from mlops_cli.fingerprint.parsing import SOURCE_LIMIT
+from mlops_cli.fingerprint.parsing import NOTEBOOK, SOURCE_LIMIT
 from mlops_cli.fingerprint.pyfacts import Facts
 
 READ_LIMIT = 64 << 20  # bytes of a Python source
@@ -87,11 +88,26 @@ class ImportCache:
                 return Facts(problem=f'it is larger than {READ_LIMIT >> 20} MiB')
             now = time.time_ns()
             source = stream.read(READ_LIMIT)
-            facts = facts_of(source) if len(source) <= SOURCE_LIMIT else facts_of_large(source)
+            if path.endswith(NOTEBOOK):
+                facts = _facts_of_notebook(source)
+            else:
+                facts = facts_of(source) if len(source) <= SOURCE_LIMIT else facts_of_large(source)
         self.parsed += 1
         if status.st_ctime_ns + _SETTLED_NS < now:
             self._facts[path] = (_signature(status), facts)
         return facts
+
+
+def _facts_of_notebook(data: bytes) -> Facts:
+    from mlops_cli.fingerprint.notebook import python_of
+    from mlops_cli.fingerprint.pyimports import facts_of
+
+    try:
+        text, unseen = python_of(data)
+    except ValueError as error:
+        return Facts(problem=str(error))
+    found = facts_of(text)
+    return replace(found, dynamic=(*found.dynamic, *unseen))
 
 
 def _signature(status: os.stat_result) -> Signature:

@@ -19,6 +19,6 @@ def named(text: str, folder: str) -> list[str]:
 
 def joined(folder: str, path: str) -> str:
     """An absolute path without ``.``, ``..`` and doubled slashes."""
-    if path[0] in './' or path[-1] == '/' or '/.' in path or '//' in path:
+    if not path or path[0] in './' or path[-1] == '/' or '/.' in path or '//' in path:
         return os.path.normpath(os.path.join(folder, path))
     return f'{folder}/{path}'

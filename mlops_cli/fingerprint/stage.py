@@ -26,7 +26,7 @@ from mlops_cli.fingerprint.holes import Hole as Hole
 from mlops_cli.fingerprint.holes import Reader
 from mlops_cli.fingerprint.holes import fill as fill_entries
 from mlops_cli.fingerprint.params import MISSING, Params
-from mlops_cli.fingerprint.parsing import SOURCE_LIMIT
+from mlops_cli.fingerprint.parsing import NOTEBOOK, SOURCE_LIMIT, runs_notebooks
 from mlops_cli.fingerprint.pyast import meaning
 from mlops_cli.fingerprint.tracked import Recorded, Tracked
 from mlops_cli.pipeline.spec import Dep, ParamRef, Pipeline, Stage
@@ -77,9 +77,11 @@ class Describer:
         tracked: Mapping[str, ObjectRef],
         in_git: Callable[[str], tuple[str, ...]],
         read: Reader,
+        model: Callable[[str], tuple[Any, Mapping[str, Any]]] = lambda _: (None, {}),
     ) -> None:
         """``tracked``: tracked data by path.  ``in_git``: folder -> files below it that git tracks.  ``read``: bytes of a tree
-        node in the store; raises MissingObject, Damaged."""
+        node in the store; raises MissingObject, Damaged.  ``model``: of a ``NAME@ALIAS`` what counts, None where there is
+        none, and what is told of it."""
         self.pipeline = pipeline
         self.workspace = workspace
         self.params = params
@@ -92,8 +94,24 @@ class Describer:
         around = {path.rpartition('/')[0] for path in self.makers}
         self._folders = {above for folder in around if folder for above in (folder, *_parents(folder))}
         self._folders |= {'.'} if self.makers else set()
-        self._meanings: dict[tuple[Digest, bool], Digest | None] = {}
+        self._meanings: dict[tuple[Digest, bool, bool], Digest | None] = {}
+        self._model = model
+        self._models: dict[str, tuple[Any, Mapping[str, Any]]] = {}
         self.asked_git = False  # whether any stage depends on what git tracks
+
+    @property
+    def shared_folders(self) -> frozenset[str]:
+        """Folders that stages write into; as a dependency such a one means the outputs and the tracked files in it."""
+        return frozenset(self._folders)
+
+    @cached_property
+    def made_below(self) -> dict[str, list[str]]:
+        """Folder that stages write into -> the outputs in it, in the order of the pipeline."""
+        found: dict[str, list[str]] = {folder: [] for folder in self._folders}
+        for path in self.makers:
+            for folder in (*_parents(path), '.'):
+                found[folder].append(path)
+        return found
 
     @cached_property
     def imports(self) -> ImportCache:
@@ -129,14 +147,33 @@ class Describer:
                 name, value = _parameter_name(ref), self.params.value(ref.file, ref.key)
                 yield absent_entry('param', name) if value is MISSING else value_entry('param', name, value)
 
+    def models_of(self, stage: Stage) -> dict[str, tuple[Any, Mapping[str, Any]]]:
+        """Of each registered model that the stage's gates compare with, what counts and what is told, as of the first time that
+        it was asked for."""
+        if not any('@' in word for word in stage.command.words):
+            return {}
+        from mlops_cli.fingerprint.gated import models_in  # few commands name any
+
+        names = models_in(stage.command)
+        for name in names:
+            if name not in self._models:
+                self._models[name] = self._model(name)
+        return {name: self._models[name] for name in names}
+
     def code_meaning(self, stage: Stage, path: str, ref: ObjectRef) -> Digest | None:
         """What counts of a code file where that is not its bytes; None where it is, or where it cannot be parsed."""
         if not _has_meaning(stage, path, ref):
             return None
         docstrings = stage.code.docstrings
-        known = (ref.digest, docstrings)
+        known = (ref.digest, docstrings, path.endswith(NOTEBOOK))
         if known not in self._meanings:
-            self._meanings[known] = meaning(read_file(self.workspace, path), docstrings=docstrings)
+            source = read_file(self.workspace, path)
+            if path.endswith(NOTEBOOK):
+                from mlops_cli.fingerprint import notebook  # few projects have one
+
+                self._meanings[known] = notebook.meaning(source, docstrings=docstrings)
+            else:
+                self._meanings[known] = meaning(source, docstrings=docstrings)
         return self._meanings[known]
 
 
@@ -201,9 +238,8 @@ class _Walk:
         """A folder that stages write into means their outputs plus what is tracked there; the rest is nobody's input, nor is
         what mlops itself writes at the top."""
         self.put(value_entry('data', f'{folder}/', {'folder': 'outputs and tracked files'}))
-        for path, maker in self.shared.makers.items():
-            if inside(path, folder):
-                self.hole(Hole(path, maker, path))
+        for path in self.shared.made_below[folder]:
+            self.hole(Hole(path, self.shared.makers[path], path))
         tracked = [path for path in self.shared.tracked.records if inside(path, folder)]
         self.shared.asked_git = True
         for path in (*self.shared.in_git(folder), *tracked):
@@ -284,10 +320,19 @@ class _Walk:
             )
             self.unknown = self.found.unknown
             paths |= dict.fromkeys(path for path in self.found.files if not made(path))
+            paths |= dict.fromkeys(self._notebooks())
         for declared in spec.paths:
             paths |= dict.fromkeys(path for path in self._expand(declared) if not self.shared.maker_of(path))
         for path in paths:
             self._code_entry(path)
+
+    def _notebooks(self) -> Iterator[str]:
+        """Those under deps that the command names and runs: they count as code, once."""
+        if runs_notebooks(*self.stage.command.words):
+            text = ' '.join(self.stage.command.words)
+            for kind, name in self.entries:
+                if kind == 'data' and name.endswith(NOTEBOOK) and name.rpartition('/')[2] in text:
+                    yield name
 
     def _covered(self, path: str) -> bool:
         """An input already, by its own name or that of a folder around it, or a file whose parameters are declared; or what
@@ -329,7 +374,7 @@ class _Walk:
         self.inputs[path] = ref
         self.code_bytes[path] = ref.identity
         digest = self.shared.code_meaning(self.stage, path, ref)
-        if digest is None and _has_meaning(self.stage, path, ref):
+        if digest is None and path.endswith('.py') and _has_meaning(self.stage, path, ref):
             why = 'that this interpreter cannot parse' if ref.size <= SOURCE_LIMIT else f'of more than {SOURCE_LIMIT >> 20} MiB'
             self.unknown = (*self.unknown, f'{path} is Python {why}: its bytes count')
         self.put(Entry('code', path, digest or ref.identity))
@@ -350,7 +395,12 @@ class _Walk:
             self.put(absent_entry('environment', name) if value is None else value_entry('environment', name, value))
         for name in self.stage.secrets:
             self.put(value_entry('environment', f'secret:{name}', True))
-        if lock := self.stage.environment:
+        for name, (value, _) in self.shared.models_of(self.stage).items():
+            shown = f'model:{name}'
+            self.put(absent_entry('environment', shown) if value is None else value_entry('environment', shown, value))
+        if (lock := self.stage.environment) and lock.image:
+            self.put(value_entry('environment', lock.kind, lock.image))
+        elif lock:
             self._lock_file(lock.path, f'{lock.kind}:{lock.path}')
 
     def _lock_file(self, path: str, name: str) -> None:
@@ -393,7 +443,9 @@ def _output_value(persist: bool) -> Entry:
 
 
 def _has_meaning(stage: Stage, path: str, ref: ObjectRef) -> bool:
-    return path.endswith('.py') and stage.code.mode == 'meaning' and ref.kind != 'tree'
+    if stage.code.mode != 'meaning' or ref.kind == 'tree':
+        return False
+    return path.endswith('.py') or (path.endswith(NOTEBOOK) and runs_notebooks(*stage.command.words))
 
 
 def fill(draft: Draft, made: Mapping[str, ObjectRef], read: Reader) -> Manifest:

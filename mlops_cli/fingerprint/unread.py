@@ -4,7 +4,6 @@ Only takes time from whoever looks at the folder: a record counts if it is of th
 from __future__ import annotations
 
 import os
-from collections import deque
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
@@ -12,6 +11,7 @@ from mlops_cli.core.errors import UserError
 from mlops_cli.fingerprint.ignore import Ignore
 from mlops_cli.fingerprint.index import Index
 from mlops_cli.fsio.paths import Root
+from mlops_cli.store.ahead import Ahead
 from mlops_cli.store.tree import DEPTH_LIMIT
 
 Read = Callable[[str], dict[str, bytes]]
@@ -51,43 +51,17 @@ def reading(root: Root, rel: str, ignore: Ignore | None, index: Index) -> Iterat
         yield None
 
 
-class Unread:
+class Unread(Ahead):
     """The folders of which the index has no file, those in a folder before it, in the order in which a scan settles them."""
 
     def __init__(self, root: Root, rel: str, ignore: Ignore | None, index: Index) -> None:
+        super().__init__()
         self._root, self._ignore, self._index = root, ignore, index
         self._walk = self._below(rel, 0)
-        self._found: set[str] = set()
-        self._passed: set[str] = set()
-        self._ready: deque[tuple[str, list[str]]] = deque()
 
-    def __iter__(self) -> Iterator[tuple[str, list[str]]]:
-        while self._ready or self._step():
-            if self._ready:
-                yield self._ready.popleft()
-
-    def enough(self, count: int) -> bool:
-        """Whether they have so many files."""
-        while (few := sum(len(names) for _, names in self._ready) < count) and self._step():
-            pass
-        return not few
-
-    def has(self, folder: str) -> bool:
-        """Whether a folder is one of them; each can be asked for once."""
-        while folder not in self._passed and self._step():
-            pass
-        return folder in self._found
-
-    def _step(self) -> bool:
+    def step(self) -> tuple[str, list[str], bool] | None:
         found = next(self._walk, None)
-        if found is None:
-            return False
-        folder, names = found
-        self._passed.add(folder)
-        if names and not self._index.folder(folder):
-            self._found.add(folder)
-            self._ready.append(found)
-        return True
+        return (*found, bool(found[1]) and not self._index.folder(found[0])) if found is not None else None
 
     def _below(self, rel: str, depth: int) -> Iterator[tuple[str, list[str]]]:
         """Each folder with the names of the files in it that count.  What cannot be listed is left to the scan."""

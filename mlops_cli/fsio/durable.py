@@ -16,7 +16,7 @@ from typing import Literal
 
 from mlops_cli.core.classes import dataclass, field
 from mlops_cli.core.errors import UserError
-from mlops_cli.fsio import naming, ops, syncing
+from mlops_cli.fsio import filesystem, naming, ops, syncing
 from mlops_cli.fsio.naming import Folders
 from mlops_cli.fsio.paths import Root
 
@@ -77,7 +77,7 @@ class Batch:
         self._pending: dict[str, _Item] = {}
         self._oldest = 0.0
         self._open = 0
-        self._most_open = max(64, min(_MOST_OPEN, os.sysconf('SC_OPEN_MAX') // 3))
+        self._most_open = max(64, min(_MOST_OPEN, _free_descriptors() // 3))
         self._unsettled: dict[int, int] = {}  # device -> the folder of its newest name, which no fsync has covered yet
         self._error: BaseException | None = None
 
@@ -312,3 +312,11 @@ def _drop(item: _Item) -> None:
     folder, name = os.path.split(item.temporary)
     with suppress(OSError, UserError), Folders() as folders:
         ops.unlink(name, dir_fd=folders.open(item.root, folder))
+
+
+def _free_descriptors() -> int:
+    """How many more this process may open."""
+    used = 0
+    with suppress(OSError):
+        used = len(os.listdir(filesystem.DESCRIPTORS))
+    return os.sysconf('SC_OPEN_MAX') - used

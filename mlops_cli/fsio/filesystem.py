@@ -5,12 +5,15 @@ Read from /proc only, and taken for the weakest kind wherever /proc does not say
 from __future__ import annotations
 
 import os
+import sys
 from functools import cache
 
 from mlops_cli.core.classes import dataclass
 
 _NETWORK = frozenset(('nfs', 'nfs4', 'cifs', 'smb3', 'smbfs', '9p', 'afs', 'ceph', 'glusterfs', 'lustre', 'gpfs', 'beegfs',
                       'fuse.sshfs', 'fuse.glusterfs', 'fuse.s3fs', 'fuse.rclone', 'fuse.gcsfuse', 'ncpfs', 'orangefs'))
+# Under which an open file is opened again by its number; macOS has no /proc.
+DESCRIPTORS = '/proc/self/fd' if sys.platform.startswith('linux') else '/dev/fd'
 _IN_MEMORY = frozenset(('tmpfs', 'ramfs'))
 
 

@@ -5,11 +5,11 @@ import os
 from functools import lru_cache
 
 
-def find_program(name: str) -> str | None:
-    """Its absolute path, of the folders of PATH; None if there is none.
+def find_program(name: str, path: str | None = None) -> str | None:
+    """Its absolute path, of the folders of PATH, or of ``path``; None if there is none.
 
     Relative folders of PATH are passed over: they would be folders of the project, whose files others may have written."""
-    return _find(name, os.environ.get('PATH', os.defpath))
+    return _find(name, os.environ.get('PATH', os.defpath) if path is None else path)
 
 
 @lru_cache(maxsize=16)

@@ -1,13 +1,13 @@
 """The door to git.  Where git is missing, refuses the repository, or there is none, the answers are those of a folder outside
 any repository.  Nothing that a repository brings along is executed (program.py).
 
-What reads whole commits is not loaded from here: :mod:`mlops_cli.git.commits`, :mod:`mlops_cli.git.exporting`."""
+What reads whole commits is not loaded from here: :mod:`mlops_cli.git.commits`, :mod:`mlops_cli.git.exporting`,
+:mod:`mlops_cli.git.trunk`."""
 
 from mlops_cli.git.files import changed, ignored, lacking, last_committed, tracked
 from mlops_cli.git.program import ask
 from mlops_cli.git.repository import (
     Head,
-    default_branch,
     has_repository,
     head,
     references,
@@ -15,7 +15,7 @@ from mlops_cli.git.repository import (
     setting,
     tips,
     top,
-    user_name,
+    user,
     worktrees,
 )
 
@@ -23,7 +23,6 @@ __all__ = [
     'Head',
     'ask',
     'changed',
-    'default_branch',
     'has_repository',
     'head',
     'ignored',
@@ -35,6 +34,6 @@ __all__ = [
     'tips',
     'top',
     'tracked',
-    'user_name',
+    'user',
     'worktrees',
 ]

@@ -45,6 +45,13 @@ def blobs(folder: str, commit: str, paths: Sequence[str] = ()) -> dict[str, str]
     return {entry.path: entry.blob for entry in entries if entry.mode.startswith('100')}
 
 
+def entry_at(folder: str, commit: str, path: str) -> Entry | None:
+    """What lies at a path below ``folder`` in a commit: a file, a link (mode 120000), a folder (040000), a submodule (160000);
+    None for nothing."""
+    rows = (run(folder, ['--literal-pathspecs', 'ls-tree', '-z', commit, '--', path]) or b'').split(b'\0')[:-1]
+    return next((entry for entry in map(entry_of, rows) if entry.path == path), None)
+
+
 def names_at(folder: str, commits: Sequence[str], path: str) -> set[str]:
     """The names of what a folder, ``path`` below ``folder``, holds in any of these commits.  Asks git once for all of them, and
     once more for each state that differs."""
@@ -84,7 +91,9 @@ class Blobs:
         self._process: subprocess.Popen[bytes] | None = None
 
     def __enter__(self) -> Blobs:
-        program = find_program('git') or 'git'
+        program = find_program('git')
+        if program is None:
+            raise FileNotFoundError('git is not installed')
         arguments, pipe = [program, *SAFE, 'cat-file', '--batch'], subprocess.PIPE
         self._process = subprocess.Popen(
             arguments, cwd=self._folder, env=environment(), stdin=pipe, stdout=pipe, stderr=subprocess.DEVNULL
@@ -150,6 +159,8 @@ def describe(folder: str, commit: str) -> Described | None:
     Not for hot paths: GitPython takes a tenth of a second to import."""
     if not re.fullmatch(r'[0-9a-f]{40}|[0-9a-f]{64}', commit) or run(folder, ['cat-file', '-e', commit]) is None:
         return None
+    # Else it takes the first of PATH, in whose relative folders strangers may have put one.
+    os.environ.setdefault('GIT_PYTHON_GIT_EXECUTABLE', find_program('git') or 'git')
     from git import GitError, Repo
 
     try:

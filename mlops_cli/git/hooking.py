@@ -9,6 +9,7 @@ from collections.abc import Mapping, Sequence
 
 from mlops_cli.core.classes import dataclass
 from mlops_cli.core.errors import UserError
+from mlops_cli.git.commits import blobs, reading
 from mlops_cli.git.program import environment, run
 
 OWN_SCOPES = (b'local', b'worktree')
@@ -31,16 +32,19 @@ def place(folder: str) -> Place:
     if found is None:
         raise UserError('this is not the worktree of a git repository, so it has no hooks', hint='git init')
     top, common, prefix = os.fsdecode(found).split('\n')[:3]
-    usual = os.path.join(os.path.normpath(os.path.join(folder, common)), 'hooks')
+    common = os.path.normpath(os.path.join(folder, common))
+    usual = os.path.join(common, 'hooks')
     settings = run(folder, ['config', '-z', '--show-scope', '--type=path', '--get-all', 'core.hooksPath'], accept=(0, 1)) or b''
     fields = settings.split(b'\0')
     own = [(scope, path) for scope, path in zip(fields[::2], fields[1::2], strict=False) if scope != b'command']
-    if not own:
-        return Place(usual, top, prefix.rstrip('/'))
-    scope, path = own[-1]
-    chosen = os.path.normpath(os.path.join(top, os.fsdecode(path)))
-    shared = '' if scope in OWN_SCOPES else f'core.hooksPath of the {os.fsdecode(scope)} settings is {chosen}'
-    return Place(chosen, top, prefix.rstrip('/'), shared)
+    scope, path = own[-1] if own else (OWN_SCOPES[0], b'')
+    chosen = os.path.normpath(os.path.join(top, os.fsdecode(path))) if own else usual
+    if scope not in OWN_SCOPES:
+        return Place(chosen, top, prefix.rstrip('/'), f'core.hooksPath of the {os.fsdecode(scope)} settings is {chosen}')
+    # Settings and links of a repository that somebody else put together may lead anywhere.
+    real = os.path.realpath(chosen)
+    inside = any(os.path.commonpath([real, os.path.realpath(one)]) == os.path.realpath(one) for one in (top, common))
+    return Place(chosen, top, prefix.rstrip('/'), '' if inside else f'they are in {real}, outside of it')
 
 
 def _with_index(environ: Mapping[str, str]) -> dict[str, str]:
@@ -100,6 +104,16 @@ def brought_along(folder: str, commits: Sequence[str], remote: str, paths: Seque
     arguments = ['log', '--format=', '--name-only', '-z', '--relative', '--no-renames', '--diff-filter=AM', *commits]
     found = run(folder, [*arguments, '--not', known, '--', *paths]) or b''
     return tuple(sorted({os.fsdecode(path) for path in found.split(b'\0') if path}))
+
+
+def held_by(folder: str, commits: Sequence[str], paths: Sequence[str], limit: int) -> dict[str, list[bytes]]:
+    """Path -> what these commits have there; of larger files nothing, and of those that none has no entry."""
+    found: dict[str, dict[str, None]] = {}
+    for commit in commits if paths else ():
+        for path, blob in (blobs(folder, commit, paths) or {}).items():
+            found.setdefault(path, {})[blob] = None
+    with reading(folder) as read:
+        return {path: [data for blob in those if (data := read(blob, limit)) is not None] for path, those in found.items()}
 
 
 def merge_base(folder: str, one: str, two: str) -> str:

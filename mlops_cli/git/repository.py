@@ -37,9 +37,12 @@ def head(folder: str) -> Head | None:
     return Head(commit, name.strip().removeprefix('refs/heads/') if name.startswith('refs/heads/') else '')
 
 
-def user_name(folder: str) -> str:
-    """The ``user.name`` that commits made here would carry; empty where none is set, or there is no git."""
-    return setting(folder, 'user.name')
+def user(folder: str) -> tuple[str, str]:
+    """``user.name`` and ``user.email``, asked at once; empty where one is not set, or there is no git."""
+    said = run(folder, ['config', '-z', '--get-regexp', r'^user\.(name|email)$'], accept=(0, 1)) or b''
+    pairs = (entry.decode(errors='replace').partition('\n') for entry in said.split(b'\0'))
+    found = {key.lower(): value.strip() for key, _, value in pairs}
+    return found.get('user.name', ''), found.get('user.email', '')
 
 
 def setting(folder: str, name: str) -> str:
@@ -58,18 +61,6 @@ def tips(folder: str, most: int = 1000) -> tuple[str, ...]:
         if kind == 'commit' or peeled:
             found[peeled or name] = None
     return tuple(found)
-
-
-def default_branch(folder: str) -> str:
-    """The commit of the branch that a team merges into: what the remote calls its head, else its main or master, and without a
-    remote the main or master here.  Empty where there is none of them."""
-    said = run(folder, ['symbolic-ref', '-q', 'refs/remotes/origin/HEAD'], accept=(0, 1)) or b''
-    names = [said.decode(errors='replace').strip()]
-    names += [f'refs/{place}/{name}' for place in ('remotes/origin', 'heads') for name in ('main', 'master')]
-    for name in filter(None, names):
-        if found := run(folder, ['rev-parse', '--verify', '-q', '--end-of-options', f'{name}^{{commit}}'], accept=(0, 1)):
-            return found.decode().strip()
-    return ''
 
 
 def top(folder: str) -> str | None:

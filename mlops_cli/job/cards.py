@@ -2,7 +2,6 @@
 from __future__ import annotations
 
 import os
-import shutil
 import threading
 import time
 from collections.abc import Callable, Iterable, Mapping, Sequence
@@ -11,6 +10,7 @@ from functools import lru_cache
 
 from mlops_cli.core.classes import replace
 from mlops_cli.core.errors import UserError
+from mlops_cli.fsio.programs import find_program
 from mlops_cli.usage import gpu
 from mlops_cli.usage.gpu import Card
 
@@ -27,6 +27,22 @@ def listed(environ: Mapping[str, str] = os.environ, folder: str = FOLDER) -> lis
     """What the driver says of them; none where there is none.  Raises UserError where it is not well.  ``folder``: of the
     driver's module."""
     return visible(_all(folder), environ.get(VISIBLE), _part)
+
+
+def seen(environ: Mapping[str, str], asked: int) -> tuple[str, ...]:
+    """What the cards are called that somebody else gave a job which asked for so many: those that CUDA_VISIBLE_DEVICES names,
+    or all where there are just as many, as in a pod.  None of a driver that is not well."""
+    found: list[Card] = []
+
+    def look() -> None:
+        with suppress(UserError):
+            found.extend(listed(environ))
+
+    looking = threading.Thread(target=look, name='gpu-list', daemon=True)
+    looking.start()
+    looking.join(PATIENCE_SECONDS)
+    names = tuple(card.uuid for card in found) if not looking.is_alive() else ()
+    return names if environ.get(VISIBLE) or len(names) == asked else ()
 
 
 def counted(folder: str, environ: Mapping[str, str] = os.environ) -> int:
@@ -98,8 +114,8 @@ def _uuid_in(path: str) -> str:
 
 
 def _told_by_program() -> list[Card]:
-    """What nvidia-smi says, for who has no pynvml."""
-    program = shutil.which('nvidia-smi')
+    """What nvidia-smi says, where its library cannot be asked."""
+    program = find_program('nvidia-smi')
     if program is None:
         return []
     words = [program, f'--query-gpu={",".join(FIELDS)}', '--format=csv,noheader,nounits']

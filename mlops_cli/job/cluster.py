@@ -51,8 +51,9 @@ _PROGRAM = 'import sys; sys.path[:0] = sys.argv[4:]; from mlops_cli.job.node imp
 
 def serve(source: BinaryIO, target: BinaryIO, folder: str, engine: Engine) -> int:
     """As far.serve of a host."""
-    folder = os.path.expanduser(folder)
-    os.makedirs(folder, mode=0o700, exist_ok=True)
+    folder = far.made(target, folder)
+    if not folder:
+        return 1
     return far.serve(source, target, folder, {**Cluster(folder, engine).requests(), **engine.requests()})
 
 
@@ -73,6 +74,7 @@ class Handed:
     again: int = 0
     missed: float = 0.0
     ended: float = 0.0  # when the engine was last asked to end it
+    waits: str = ''  # why, where its engine has not begun it
 
 
 class Cluster(Jobs):
@@ -145,6 +147,7 @@ class Cluster(Jobs):
         if secret:
             write_file(self._root, f'{place}/{SECRETS}', json.dumps(secret).encode(), 0o600)
         write_file(self._root, f'{place}/{TOLD}', json.dumps(told).encode(), 0o600)
+        self._says_progress(place, told)
         self._handed[place] = self._known_of(told)
         self._handed[place].tried = False
 
@@ -226,7 +229,11 @@ class Cluster(Jobs):
             return {'state': 'over', 'log': self._log_size(place)}
         try:
             state = self._judged(place)
-            return {'state': state, 'log': self._log_size(place) if state == 'over' else size}
+            if state == 'over':
+                return {'state': state, 'log': self._log_size(place)}
+            handed = self._known(place)
+            waits = {'waits': handed.waits} if handed.waits else self._waits(place)
+            return {'state': state, 'log': size, **waits, **self._progress(place, project_name(handed.token))}
         except FileNotFoundError:
             return {'state': 'unknown', 'log': size}
 
@@ -247,6 +254,7 @@ class Cluster(Jobs):
         if row is None or not row.active:
             return self._missing(place, handed, row, view)
         handed.missed = 0.0
+        handed.waits = f'{self._engine.title}: {row.waits}' if row.waits else ''
         if handed.number != row.number:
             self._numbered(place, handed, row.number)
         if row.hopeless:

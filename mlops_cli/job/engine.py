@@ -6,6 +6,7 @@ from __future__ import annotations
 import re
 import threading
 import time
+from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any, NamedTuple
 
@@ -15,6 +16,7 @@ from mlops_cli.core.job import Ending
 LOOK_SECONDS = 1.5  # between two questions to an engine, however many jobs and who asks
 SILENT_SECONDS = 5.0  # before one that did not answer is asked again
 _PLAIN = re.compile(r'[^A-Za-z0-9_.=+-]')
+_TOKEN = re.compile(r'[0-9a-f]{16}')
 
 
 class Silent(Exception):
@@ -31,13 +33,14 @@ class Refused(Exception):
 
 class Row(NamedTuple):
     """A job as its engine has it.  ``state``: in the engine's words.  ``active``: whether it waits or runs.  ``hopeless``: why
-    it would wait for ever, '' where it would not."""
+    it would wait for ever, '' where it would not; ``waits``: why it waits, '' where it runs."""
 
     number: int
     state: str
     name: str
     active: bool
     hopeless: str = ''
+    waits: str = ''
 
 
 class View(NamedTuple):
@@ -63,6 +66,12 @@ def job_name(stage: str, token: str) -> str:
     return f'{_PLAIN.sub("_", stage)[:60]}.{token}'
 
 
+def number_of(name: str) -> int:
+    """As which the far end knows a job of :func:`job_name`: its token's; 0 for one of somebody else's."""
+    token = name.rpartition('.')[2]
+    return int(token, 16) if _TOKEN.fullmatch(token) else 0
+
+
 @dataclass(frozen=True)
 class Handing:
     """A job to be handed in.  ``folder``: of the host; ``output``: absolute path of the file that takes what the engine and our
@@ -86,7 +95,7 @@ class Verdict:
     quotes: bool = False
 
 
-class Engine:
+class Engine(ABC):
     """One of a cluster; any thread may ask.  All raise Silent where it does not answer, UserError where it cannot be asked."""
 
     title = ''
@@ -97,21 +106,21 @@ class Engine:
         self._view: View | None = None
         self._silent_since = self._silent_at = 0.0
 
+    @abstractmethod
     def use(self, asked: Mapping[str, Any]) -> None:
         """What the host's settings say of it: ``path``, ``submit``."""
-        raise NotImplementedError
 
     def requests(self) -> Mapping[str, Callable[[Mapping[str, Any]], Mapping[str, Any]]]:
         """What else can be asked over the connection, by its name: for one that has to ask back."""
         return {}
 
+    @abstractmethod
     def facts(self, submit: Sequence[str]) -> dict[str, Any]:
         """What jobs of a host may get.  Raises Unreachable in place of Silent."""
-        raise NotImplementedError
 
+    @abstractmethod
     def check(self, submit: Sequence[str]) -> None:
         """Whether a job of nothing could run.  Raises Unreachable with what mends it."""
-        raise NotImplementedError
 
     def view(self) -> View:
         """Not older than a moment."""
@@ -129,9 +138,9 @@ class Engine:
                     raise
             return self._view
 
+    @abstractmethod
     def looked(self) -> View:
         """A new view."""
-        raise NotImplementedError
 
     def silent_seconds(self) -> float:
         """For how long it has not answered."""
@@ -142,21 +151,21 @@ class Engine:
         with self._lock:
             self._view = None
 
+    @abstractmethod
     def submit(self, handing: Handing) -> int:
         """The job's number.  Silent: nobody knows whether it was taken.  Raises Refused."""
-        raise NotImplementedError
 
     def accounted(self, _number: int) -> Row | None:
         """Of a job that no view has any more, what accounts know of it, if there are any."""
         return None
 
+    @abstractmethod
     def end(self, number: int) -> None:
         """Takes it out of the queue, or ends it where it runs."""
-        raise NotImplementedError
 
-    def wake(self, number: int) -> None:
+    def wake(self, number: int) -> None:  # noqa: B027
         """Makes the process on the node look whether it is still wanted; it does so by itself now and then."""
 
+    @abstractmethod
     def verdict(self, number: int, state: str, said: str) -> Verdict:
         """``state``: in which the engine has ended it, '' where it has no more of it.  ``said``: what was said on the node."""
-        raise NotImplementedError

@@ -5,6 +5,7 @@ from __future__ import annotations
 import importlib.util
 import json
 import os
+import re
 import shutil
 import signal
 import subprocess
@@ -32,6 +33,8 @@ from mlops_cli.store.local import LocalStore
 from mlops_cli.store.transfer import Told, fetch
 
 FOLDER = 'environments-v1'
+CONTAINER = 'container'  # the kind that is no folder but an image
+IMAGE = re.compile(r'[A-Za-z0-9][A-Za-z0-9._/:@+-]{0,254}')
 CACHE = 'cache'  # the host's own store
 WHEELS = 'wheels-v1'  # what was sent ahead, for a host that reaches no index
 MADE, LOCKED, LOG, SOURCE = '.json', '.lock', '.log', '.src'  # beside an environment, behind its name
@@ -62,11 +65,16 @@ class Ready:
 
 
 def to_json(lock: Lock) -> dict[str, Any]:
-    return {'kind': lock.kind, 'files': [[name, *ref.to_json()] for name, ref in lock.files]}
+    image = {'image': lock.image} if lock.image else {}
+    return {'kind': lock.kind, 'files': [[name, *ref.to_json()] for name, ref in lock.files], **image}
 
 
 def from_json(found: Mapping[str, Any]) -> Lock:
     """Raises ValueError, KeyError, TypeError for what is none: it comes from elsewhere."""
+    if found['kind'] == CONTAINER:
+        if not isinstance(found['image'], str) or not IMAGE.fullmatch(found['image']):
+            raise ValueError('no image')
+        return Lock(CONTAINER, image=found['image'])
     files = tuple((str(name), ObjectRef.from_json(ref)) for name, *ref in found['files'])
     if found['kind'] not in ('venv', 'uv') or not files or any('/' in name or name in ('', '.', '..') for name, _ in files):
         raise ValueError('no lock file')
@@ -226,9 +234,10 @@ class Maker:
     def _pip(self, requirements: str, *words: str) -> None:
         hint = 'has Python there venv (Debian: apt install python3-venv)? mlops hosts add --python names another one'
         its_own = importlib.util.find_spec('ensurepip') is not None  # which Debian and its like have in a package apart
-        self._run([sys.executable, '-m', 'venv', *([] if its_own else ['--without-pip']), self._folder], hint)
+        self._run([sys.executable, '-P', '-m', 'venv', *([] if its_own else ['--without-pip']), self._folder], hint)
         python = f'{self._folder}/bin/python'
-        start = [python, '-m', 'pip'] if its_own else [sys.executable, '-m', 'pip', '--python', python]
+        # -P: modules of ours and of nobody's lock file, which lies in the folder where they start.
+        start = [python, '-P', '-m', 'pip'] if its_own else [sys.executable, '-P', '-m', 'pip', '--python', python]
         pip = [*start, 'install', '--disable-pip-version-check', '--no-input', '--quiet']
         hint = 'does it reach an index of packages? mlops hosts setup sends them ahead'
         self._run([*pip, *words, '-r', requirements], hint)
@@ -265,7 +274,7 @@ class Maker:
                 process.wait()
         if process.returncode:
             said = self._last_words()
-            name = os.path.basename(words[2] if words[1] == '-m' else words[0])
+            name = os.path.basename(words[words.index('-m') + 1] if '-m' in words else words[0])
             raise NotMade(f'its environment cannot be made: {name} ended with {process.returncode}{said}', hint=hint)
 
     def _last_words(self) -> str:

@@ -6,6 +6,7 @@ import os
 import platform
 import re
 import shutil
+import stat
 import subprocess
 import sys
 import time
@@ -21,19 +22,37 @@ from mlops_cli.fsio.atomic import read_file, write_file
 from mlops_cli.fsio.locks import is_locked, try_lock
 from mlops_cli.fsio.paths import Root
 from mlops_cli.job import cards, clearing, environments, lasting
-from mlops_cli.job.hosted import ALIVE, CANCEL, FORCE, JOBS, LEASE, LOG, OUTCOME, PROJECT, SAID, SPEC, STARTED, touch
+from mlops_cli.job.hosted import (
+    ALIVE,
+    CANCEL,
+    FORCE,
+    JOBS,
+    LEASE,
+    LOG,
+    OUTCOME,
+    PROGRESS,
+    PROJECT,
+    SAID,
+    SPEC,
+    STARTED,
+    WAITS,
+    touch,
+)
 from mlops_cli.store import far
 from mlops_cli.usage.series import SUFFIX
 
 SPEC_MOST = 64 << 20  # bytes
 OUTCOME_MOST = 16 << 20
+TEXT_MOST = 1 << 14
+PROGRESS_SECONDS = 1.0  # between two words on how far a job is, if nothing else is new
 WAIT_MOST = 20.0  # seconds in which an answer may be waited for
 LOOK_SECONDS = 0.02  # between two looks, at first; then longer
 LOOK_LONGEST = 0.2
 RENEW_SECONDS = 10.0  # a folder may be on a server that many jobs ask
 END_SECONDS = 5.0
 KEPT_SECONDS = 14 * 86400.0  # what is over is gone then
-LEFT = (OUTCOME, CANCEL, LOG, f'{LOG}{SUFFIX}', f'{LOG}{COST_SUFFIX}')  # of a job that failed, when it is done anew
+# Of a job that failed, when it is done anew.
+LEFT = (OUTCOME, CANCEL, WAITS, PROGRESS, LOG, f'{LOG}{SUFFIX}', f'{LOG}{COST_SUFFIX}')
 _JOB = re.compile(r'[0-9a-f]{32}')
 _PROGRAM = 'import sys; sys.path[:0] = sys.argv[3:]; from mlops_cli.job.hosted import main; main(sys.argv[1], sys.argv[2])'
 _MAKER = 'import sys; sys.path[:0] = sys.argv[3:]; from mlops_cli.job.environments import main; main(sys.argv[1], sys.argv[2])'
@@ -45,9 +64,8 @@ CLEAR_SECONDS = 60.0  # that somebody may be alone there
 
 def serve(source: BinaryIO, target: BinaryIO, folder: str) -> int:
     """As far.serve, with jobs.  ``folder``: of the host, made if there is none."""
-    folder = os.path.expanduser(folder)
-    os.makedirs(folder, mode=0o700, exist_ok=True)
-    return far.serve(source, target, folder, Jobs(folder).requests())
+    folder = far.made(target, folder)
+    return far.serve(source, target, folder, Jobs(folder).requests()) if folder else 1
 
 
 class Jobs:
@@ -59,6 +77,9 @@ class Jobs:
         self._root = Root(folder)
         self._swept = False
         self._renewed: dict[str, float] = {}  # place -> when its lease was, of time.monotonic()
+        self._progresses: dict[str, str] = {}  # place -> path, as far as it was looked for
+        self._told_progress: tuple[float, dict[str, Any]] = (0.0, {})  # when, and what it was
+        self._told_waiting: dict[str, str] = {}  # of the last look
         self._connected = -1
         if type(self) is Jobs:
             self._connected = self._root.open(CONNECTED, os.O_RDWR | os.O_CREAT, 0o600)
@@ -116,6 +137,7 @@ class Jobs:
             write_file(self._root, f'{place}/{STARTED}', by.encode(), 0o600)
             spec = json.loads(read_file(self._root, f'{place}/{SPEC}', SPEC_MOST))
             spec['environment'] = asked.get('environment')
+            self._says_progress(place, spec)
             self._spawn(place, alive, json.dumps(spec).encode())
             self._root.unlink(f'{place}/{SPEC}')
         finally:
@@ -158,7 +180,8 @@ class Jobs:
         if not asked.get('dry_run'):
             self._spawn_apart(_REMOVER, ['-'], (), subprocess.DEVNULL, b'')
         rows = [[item.kind, item.path, item.size, item.used] for item in items]
-        return {'items': rows, 'kept': work.kept, 'running': running, 'others': others}
+        return {'items': rows, 'kept': work.kept, 'running': running, 'others': others,
+                'remote': work.is_remote}
 
     def _prepared(self, asked: Mapping[str, Any]) -> str:
         """The folder of a job that is to begin."""
@@ -219,7 +242,11 @@ class Jobs:
         while True:
             found = {job: self._state(place) for job, place in places.items()}
             news = any(state['state'] != 'running' or state['log'] > wanted[job] for job, state in found.items())
+            news |= self._told_waiting != (waiting := {job: state['waits'] for job, state in found.items() if 'waits' in state})
+            far_on = {job: state['progress'] for job, state in found.items() if 'progress' in state}
+            news |= far_on != self._told_progress[1] and time.monotonic() - self._told_progress[0] >= PROGRESS_SECONDS
             if news or time.monotonic() >= until:
+                self._told_waiting, self._told_progress = waiting, (time.monotonic(), far_on)
                 return {'jobs': found}
             time.sleep(pause)
             pause = min(self.look_longest, pause * 1.3)
@@ -237,10 +264,36 @@ class Jobs:
         if self._root.stat(f'{place}/{OUTCOME}') is not None:
             return {'state': 'over', 'log': size}
         if lives:
-            return {'state': 'running', 'log': size}
+            return {'state': 'running', 'log': size, **self._waits(place), **self._progress(place, PROJECT)}
         if self._root.stat(f'{place}/{STARTED}') is None:
             return {'state': 'unknown', 'log': size}
         return {'state': 'lost', 'log': size, 'said': self._last_words(place)}
+
+    def _waits(self, place: str) -> dict[str, str]:
+        """For what it waits that was begun, and does not run yet."""
+        with suppress(OSError, UserError):
+            return {'waits': read_file(self._root, f'{place}/{WAITS}', TEXT_MOST).decode(errors='replace')}
+        return {}
+
+    def _says_progress(self, place: str, spec: Mapping[str, Any]) -> None:
+        """Where the job will say how far it is, for who looks at it later."""
+        self._progresses[place] = path = str(spec.get('progress') or '')
+        if path:
+            write_file(self._root, f'{place}/{PROGRESS}', os.fsencode(path), 0o600, durable=False)
+
+    def _progress(self, place: str, project: str) -> dict[str, Any]:
+        """The file in which it says how far it is, if that is there: where, how long, changed when."""
+        try:
+            if place not in self._progresses:
+                self._progresses[place] = os.fsdecode(read_file(self._root, f'{place}/{PROGRESS}', TEXT_MOST))
+            path = self._progresses[place]
+            facts = self._root.stat(f'{place}/{project}/{path}') if path else None
+        except (OSError, UserError):
+            self._progresses.setdefault(place, '')
+            return {}
+        if facts is None or not stat.S_ISREG(facts.st_mode):
+            return {}
+        return {'progress': [f'{place}/{project}/{path}', facts.st_size, facts.st_mtime_ns]}
 
     def _last_words(self, place: str) -> str:
         lines = self._said(place).strip().splitlines()

@@ -4,6 +4,7 @@ The pod has no rights in its cluster.  What is to be done there is asked of the 
 do it, and who makes of it nothing but jobs of this host."""
 from __future__ import annotations
 
+import secrets
 import threading
 import time
 from collections.abc import Callable, Mapping, Sequence
@@ -11,7 +12,7 @@ from typing import Any, BinaryIO
 
 from mlops_cli.core.job import Ending
 from mlops_cli.job import cluster
-from mlops_cli.job.engine import Engine, Handing, Refused, Row, Silent, Verdict, View
+from mlops_cli.job.engine import Engine, Handing, Refused, Row, Silent, Verdict, View, number_of
 from mlops_cli.job.hosted import PLACE, STAGE
 from mlops_cli.store import far
 from mlops_cli.store.bucket import Unreachable
@@ -40,15 +41,6 @@ def serve(source: BinaryIO, target: BinaryIO, folder: str) -> int:
     return cluster.serve(source, target, folder, KubeEngine())
 
 
-def number_of(name: str) -> int:
-    """As which the far end knows a job: of the token at the end of its name; 0 for one of somebody else's."""
-    token = name.rpartition('.')[2]
-    try:
-        return int(token, 16) if len(token) == 16 else 0
-    except ValueError:
-        return 0
-
-
 class KubeEngine(Engine):
     title = 'Kubernetes'
     hint = HINT
@@ -59,7 +51,7 @@ class KubeEngine(Engine):
         self._wanted: list[dict[str, Any]] = []
         self._done: dict[int, Mapping[str, Any]] = {}
         self._awaited: set[int] = set()
-        self._last = 0
+        self._last = secrets.randbits(48)  # what the client has done for an earlier far end is for none of ours
         self._said: dict[int, str] = {}
 
     # The client's side of it
@@ -111,16 +103,23 @@ class KubeEngine(Engine):
     def _told(self, do: str) -> dict[str, Any]:
         try:
             found = self._ask(do).get('facts')
-        except Silent as error:
+        except (Silent, Refused) as error:
             raise Unreachable(self.title, f'it does not answer: {error}', HINT) from error
         return found if isinstance(found, dict) else {}
 
     def looked(self) -> View:
         taken = time.monotonic()
         rows = {}
-        for row in self._ask('rows').get('rows') or ():
+        try:
+            found = self._ask('rows')
+        except Refused as error:  # of what is to be handed in alone
+            raise Silent(str(error)) from error
+        if not isinstance(found.get('rows'), list):
+            raise Silent('mlops here does not say which jobs there are')
+        for row in found['rows']:
             if number := number_of(str(row['name'])):
-                rows[number] = Row(number, str(row['state']), str(row['name']), bool(row['active']), str(row['hopeless']))
+                state, name, hopeless, waits = (str(row.get(key) or '') for key in ('state', 'name', 'hopeless', 'waits'))
+                rows[number] = Row(number, state, name, bool(row['active']), hopeless, waits)
                 self._said[number] = str(row['said'])
         return View(taken, rows)
 

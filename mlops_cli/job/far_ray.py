@@ -10,27 +10,20 @@ from collections.abc import Mapping, Sequence
 from typing import Any, BinaryIO
 
 from mlops_cli.job import cluster
-from mlops_cli.job.engine import Engine, Handing, Refused, Row, Silent, Verdict, View
+from mlops_cli.job.engine import Engine, Handing, Refused, Row, Silent, Verdict, View, number_of
 from mlops_cli.job.hosted import PLACE, STAGE
 from mlops_cli.job.node import NUMBER_VARIABLE
 from mlops_cli.job.ray import HINT, Ray
 from mlops_cli.store.bucket import Unreachable
 
 ACTIVE = ('PENDING', 'RUNNING')
+WORDS = 200  # characters of what it says of a job
 OVER = ('SUCCEEDED', 'FAILED', 'STOPPED')
 
 
 def serve(source: BinaryIO, target: BinaryIO, folder: str) -> int:
     """As far.serve of a host."""
     return cluster.serve(source, target, folder, RayEngine())
-
-
-def number_of(name: str) -> int:
-    """As which the far end knows it: of the token at the end of its name; 0 for one of somebody else's."""
-    try:
-        return int(name.rpartition('.')[2], 16) if len(name.rpartition('.')[2]) == 16 else 0
-    except ValueError:
-        return 0
 
 
 class RayEngine(Engine):
@@ -70,8 +63,9 @@ class RayEngine(Engine):
             name = job.get('submission_id')
             if isinstance(name, str) and (number := number_of(name)):
                 state = str(job.get('status'))
-                rows[number] = Row(number, state, name, state not in OVER)
-                self._messages[number] = str(job.get('message') or '')
+                self._messages[number] = message = str(job.get('message') or '')
+                waits = ' '.join(message.split())[:WORDS] or 'it has not begun it' if state == 'PENDING' else ''
+                rows[number] = Row(number, state, name, state not in OVER, waits=waits)
         return View(taken, rows)
 
     def submit(self, handing: Handing) -> int:
@@ -90,7 +84,7 @@ class RayEngine(Engine):
         entry = f'cd {shlex.quote(handing.folder)} && exec {words} >> {shlex.quote(handing.output)} 2>&1 < /dev/null'
         answer = self._ray.ask('/api/jobs/', {'entrypoint': entry, 'submission_id': handing.name, **asked})
         if isinstance(answer, str) and f'submission_id {handing.name} already exists' not in answer:
-            raise Refused(answer.splitlines()[-1][:300], False)
+            raise Refused((answer.splitlines() or ['it refuses, and does not say why'])[-1][:300], False)
         return number
 
     def end(self, number: int) -> None:

@@ -10,7 +10,7 @@ import sys
 import time
 from collections.abc import Callable, Mapping
 from contextlib import AbstractContextManager, nullcontext, suppress
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from mlops_cli.core.classes import replace
 from mlops_cli.core.errors import UserError
@@ -20,7 +20,7 @@ from mlops_cli.fsio import ops
 from mlops_cli.fsio.atomic import write_file
 from mlops_cli.fsio.durable import Batch
 from mlops_cli.fsio.paths import Root
-from mlops_cli.job import desk, environments, lasting, room
+from mlops_cli.job import cards, containers, desk, environments, lasting, room
 from mlops_cli.job.cards import VISIBLE
 from mlops_cli.job.client import Started, Supervisor
 from mlops_cli.job.environments import CACHE
@@ -30,10 +30,15 @@ from mlops_cli.store.local import LocalStore
 from mlops_cli.store.objects import Damaged, MissingObject
 from mlops_cli.store.transfer import Told, fetch, push
 
+if TYPE_CHECKING:
+    from mlops_cli.job.measured import Measured
+
 JOBS = 'jobs-v1'
-SPEC, STARTED, ALIVE, LOG, LEASE, CANCEL, OUTCOME, PROJECT, SAID = (
-    'spec.json', 'started', 'alive', 'log', 'lease', 'cancel', 'outcome.json', 'project', 'said'
+SPEC, STARTED, ALIVE, LOG, LEASE, CANCEL, OUTCOME, PROJECT, SAID, WAITS, PROGRESS = (
+    'spec.json', 'started', 'alive', 'log', 'lease', 'cancel', 'outcome.json', 'project', 'said', 'waits', 'progress'
 )  # fmt: skip
+ATTEMPT = 'MLOPS_ATTEMPT'  # what the supervisor adds
+OWN = (COST, 'MLOPS_CHECKPOINT_DIR')
 TICK = 0.1  # seconds between looks at whether it is still wanted
 FORCE = b'force'
 FULL_BYTES = 1 << 20  # less room than that is none
@@ -131,6 +136,7 @@ class Hosted:
         self._project = root.full(self._inside)
         self._lease = float(spec['lease_seconds'])
         self._expired = False
+        self._waits = ''
 
     def run(self) -> dict[str, Any]:
         """Its outcome, as it is written.  Raises what ends it before it began."""
@@ -183,29 +189,64 @@ class Hosted:
     def _carried_out(self, job: Job, held: Batched) -> Outcome:
         """With what it asks for of the host, as long as it runs.  Raises Unwanted."""
         with self._environment(held) as made, self._room() as files, self._cards() as given:
-            variables = made.variables(job.environment) if made is not None else dict(job.environment)
+            self._goes_on()
+            variables = made.variables(job.environment) if isinstance(made, environments.Ready) else dict(job.environment)
             if given.names:
                 variables[VISIBLE] = ','.join(given.names)
-            files = (*files, *given.files, *(made.files if made is not None else ()))
-            return self._watched(replace(job, environment=variables, cards=given.names, held=files))
+            files = (*files, *given.files, *(made.files if isinstance(made, environments.Ready) else ()))
+            if isinstance(made, containers.Container):
+                into = {*self._spec['environment'], *OWN, *([VISIBLE] if given.names else [])} & {*variables, ATTEMPT}
+                directory = os.path.normpath(os.path.join(job.folder, job.directory))
+                job = replace(job, processes=made.processes(job.processes, directory, into, given.names))
+            names = given.names or (self._engines_cards(variables) if self._ended is not None else ())
+            return self._watched(replace(job, environment=variables, cards=names, held=files))
 
-    def _environment(self, held: Batched) -> AbstractContextManager[environments.Ready | None]:
+    def _environment(self, held: Batched) -> AbstractContextManager[environments.Ready | containers.Container | None]:
         if not (found := self._spec.get('lock')):
             return nullcontext()
         lock = environments.from_json(found)
-        return environments.ready(self._root, held.store, held.depot, lock, self._unwanted, str(self._spec['path']))
+        if lock.image:
+            folders = [self._place, *(lasting.CHECKPOINTS, lasting.CACHES)]
+            there = [self._root.full(folder) for folder in folders if self._root.stat(folder) is not None]
+            return containers.ready(self._root, lock.image, self._place.rpartition('/')[2], there,
+                                    self._waiting('for its image'), str(self._spec['path']))
+        return environments.ready(self._root, held.store, held.depot, lock, self._waiting('for its environment to be made'),
+                                  str(self._spec['path']))
 
     def _room(self) -> AbstractContextManager[tuple[str, ...]]:
         """Processors and memory; on a cluster who hands the job in has seen to that."""
         wanted = room.Share(float(self._spec.get('cpus') or 1), int(self._spec.get('memory_bytes') or 0))
         counts = self._ended is None and wanted.is_large
         place = desk.own_folder(otherwise=self._root.path) if counts else Root(self._root.path)
-        return room.held(place, wanted if counts else room.Share(0), self._unwanted)
+        return room.held(place, wanted if counts else room.Share(0), self._waiting('for processors or memory that others have'))
 
     def _cards(self) -> AbstractContextManager[desk.Held]:
         memory = self._spec.get('gpu_memory_bytes')
         place = desk.own_folder(otherwise=self._root.path)
-        return desk.held(place, int(self._spec['gpus']), None if memory is None else int(memory), self._unwanted)
+        unwanted = self._waiting('for GPUs that others have')
+        return desk.held(place, int(self._spec['gpus']), None if memory is None else int(memory), unwanted)
+
+    def _waiting(self, reason: str) -> Callable[[], bytes | None]:
+        """As :meth:`_unwanted`, for who asks only while he waits: who looks from outside is told for what."""
+        def unwanted() -> bytes | None:
+            if self._waits != reason:
+                self._waits = reason
+                with suppress(OSError, UserError):
+                    write_file(self._root, f'{self._place}/{WAITS}', reason.encode(), 0o600, durable=False)
+            return self._unwanted()
+
+        return unwanted
+
+    def _goes_on(self) -> None:
+        if self._waits:
+            self._waits = ''
+            with suppress(OSError, UserError):
+                self._root.unlink(f'{self._place}/{WAITS}')
+
+    def _engines_cards(self, variables: Mapping[str, str]) -> tuple[str, ...]:
+        """Those that a cluster gave the job, to be measured."""
+        asked = int(self._spec.get('asked_gpus') or 0)
+        return cards.seen(variables, asked) if asked or variables.get(VISIBLE) else ()
 
     def _job(self) -> Job:
         spec = self._spec
@@ -245,13 +286,14 @@ class Hosted:
 
     def _watched(self, job: Job) -> Outcome:
         supervisor = Supervisor.start(None if self._ended else self._root.full(f'{self._place}/{ALIVE}-stages'))
+        measured = _measured(job)
         asked = b''
         try:
             supervisor.submit(job)
             while True:
                 for event in supervisor.events(TICK):
                     if not isinstance(event, Started):
-                        return event
+                        return measured.ended(event) if measured is not None else event
                 wish = self._unwanted()
                 if wish is not None and wish != asked:
                     asked = wish
@@ -287,6 +329,17 @@ class Hosted:
             message = f'its outputs could not be kept on the host: {_said(error)}'
             return replace(outcome, ending='lost', message=message, details={**outcome.details, 'code': code}), ()
         return outcome, tuple(made)
+
+
+def _measured(job: Job) -> Measured | None:
+    """What looks at its GPUs from now on."""
+    if not job.cards:
+        return None
+    from mlops_cli.job.measured import Measured
+
+    found = Measured()
+    found.begin(job)
+    return found
 
 
 class Batched:

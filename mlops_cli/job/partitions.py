@@ -8,10 +8,10 @@ from typing import Any
 from mlops_cli.core.classes import dataclass
 from mlops_cli.core.near import did_you_mean
 from mlops_cli.job.engine import Refused, Silent
-from mlops_cli.job.slurm import CONTROLLER_HINT, Slurm, said, tested
+from mlops_cli.job.slurm import CONTROLLER_HINT, Slurm, is_number, said, tested
 from mlops_cli.store.bucket import Unreachable
 
-_GPUS = re.compile(r'(?:^|,)gpu(?::[^:,()]+)?:(\d+)')
+_GPUS = re.compile(r'(?:^|,)gpu(?::[^:,()]+)?:([0-9]{1,9})(?![0-9])')
 UNUSABLE = ('down', 'drain', 'fail', 'maint', 'unknown', 'planned_down', 'power', 'no_respond')
 
 
@@ -55,7 +55,7 @@ def partitions(slurm: Slurm) -> dict[str, Partition]:
 
 def _number(text: str) -> int:
     digits = text.rstrip('+')
-    return int(digits) if digits.isdigit() else 0
+    return int(digits) if is_number(digits) else 0
 
 
 def chosen(known: Mapping[str, Partition], submit: Sequence[str]) -> list[Partition]:

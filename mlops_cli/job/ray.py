@@ -1,7 +1,9 @@
 """The door to Ray: its Jobs API on the machine of its head.  Knows nothing of stages and folders."""
 from __future__ import annotations
 
+import http.client
 import json
+import math
 import urllib.error
 import urllib.request
 from collections.abc import Mapping
@@ -12,6 +14,8 @@ from mlops_cli.job.engine import Silent
 PORT = 8265  # of its dashboard
 SECONDS = 20.0  # for an answer
 ANSWER_MOST = 64 << 20  # bytes
+NODES_MOST = 100_000
+MOST = 1 << 62  # of anything that a node has
 HINT = 'is Ray up there? ray status tells; the port in the url is that of its dashboard'
 
 
@@ -32,7 +36,7 @@ class Ray:
                 return json.loads(answer.read(ANSWER_MOST))
         except urllib.error.HTTPError as error:
             return error.read(10_000).decode(errors='replace').strip() or f'status {error.code}'
-        except (OSError, ValueError) as error:
+        except (OSError, ValueError, RecursionError, http.client.HTTPException) as error:
             why = getattr(error, 'reason', error)
             raise Silent(f'its dashboard at 127.0.0.1:{self.port} does not answer ({why})') from error
 
@@ -53,6 +57,14 @@ class Ray:
         found = self.ask('/api/cluster_status')
         try:
             kinds = found['data']['clusterStatus']['loadMetricsReport']['nodeTypes']
-            return [resources for resources, count in kinds for _ in range(int(count))]
-        except (KeyError, TypeError, ValueError):
+            return [_resources(each) for each, count in kinds for _ in range(min(int(count), NODES_MOST))][:NODES_MOST]
+        except (KeyError, TypeError, ValueError, AttributeError, OverflowError):
             return []
+
+
+def _resources(found: Mapping[str, Any]) -> Mapping[str, Any]:
+    """What is a number of something."""
+    return {
+        name: value for name, value in found.items()
+        if isinstance(value, int | float) and not isinstance(value, bool) and 0 <= value < MOST and math.isfinite(value)
+    }  # fmt: skip

@@ -21,10 +21,16 @@ PLACES = ('/usr/local/bin', '/opt/slurm/bin', '/usr/local/slurm/bin', '/usr/slur
 # Of our environment, what its programs and the job get.  Nothing else of who logged in goes into Slurm's spool.
 KEPT = ('PATH', 'HOME', 'USER', 'LOGNAME', 'SHELL', 'LANG', 'LC_ALL', 'LC_CTYPE', 'TZ', 'LD_LIBRARY_PATH')
 KNOWS = ('SLURM_CONF',)  # for its programs: which cluster it is
+DIGITS = 18  # of a number
 OWN_MEGABYTES = 128  # for the processes that see to a stage
 OWN_SECONDS = 900.0  # beside a stage's timeout: for what it needs to come, and what it makes to go
 ACTIVE = frozenset({'PENDING', 'RUNNING', 'SUSPENDED', 'COMPLETING', 'CONFIGURING', 'RESIZING', 'REQUEUED', 'REQUEUE_FED',
                     'REQUEUE_HOLD', 'SIGNALING', 'SPECIAL_EXIT', 'STAGE_OUT', 'STOPPED', 'RESV_DEL_HOLD'})  # fmt: skip
+WAITING = frozenset({'PENDING', 'CONFIGURING', 'REQUEUED', 'REQUEUE_FED', 'REQUEUE_HOLD', 'SPECIAL_EXIT', 'SUSPENDED',
+                     'RESV_DEL_HOLD'})  # fmt: skip
+# Of Slurm's reasons those that who knows no Slurm meets first; '' is of one that is about to begin.
+WHY = {'None': 'it is about to begin it', 'Resources': 'others have what it asks for (Resources)',
+       'Priority': 'others are before it (Priority)', 'BeginTime': 'it is begun again in a moment (BeginTime)'}  # fmt: skip
 # Reasons for which a job that waits would wait for ever.
 HOPELESS = ('launch failed requeued held', 'BadConstraints', 'DependencyNeverSatisfied', 'InvalidAccount', 'InvalidQOS',
             'AccountNotAllowed', 'QOSNotAllowed', 'PartitionTimeLimit', 'PartitionNodeLimit', 'JobHeldAdmin')  # fmt: skip
@@ -78,10 +84,11 @@ class Slurm:
         rows = {}
         for line in done.stdout.splitlines():
             number, *rest = line.split('|', 3)
-            if number.isdigit() and len(rest) == 3:
+            if is_number(number) and len(rest) == 3:
                 state, reason, name = rest
                 hopeless = reason if state == 'PENDING' and reason in HOPELESS else ''
-                rows[int(number)] = Row(int(number), state, name, state in ACTIVE, hopeless)
+                waits = reason if state in WAITING else ''
+                rows[int(number)] = Row(int(number), state, name, state in ACTIVE, hopeless, WHY.get(waits, waits))
         return rows
 
     def since(self) -> str:
@@ -113,7 +120,7 @@ class Slurm:
         """The number of the job.  Raises Silent where nobody knows whether it was taken, Refused, UserError."""
         done = self.ask('sbatch', '--parsable', *words, given=script)
         number = done.stdout.strip().partition(';')[0]
-        if done.returncode == 0 and number.isdigit():
+        if done.returncode == 0 and is_number(number):
             return int(number)
         text = said(done) or f'sbatch ended with {done.returncode}'
         if done.returncode == 0 or any(part in done.stderr for part in _PASSING):
@@ -127,6 +134,11 @@ class Slurm:
     def wake(self, number: int) -> None:
         """A signal that does nothing by itself to the process that sees to the job.  Raises Silent, UserError."""
         self.ask('scancel', '--batch', '--signal=URG', str(number))
+
+
+def is_number(text: str) -> bool:
+    """Whether it is one as Slurm writes them: there are other digits, of which some are no number to Python."""
+    return text.isascii() and text.isdigit() and len(text) <= DIGITS
 
 
 def said(done: subprocess.CompletedProcess[str]) -> str:

@@ -29,6 +29,7 @@ PASSING = (429, 500, 502, 503, 504)
 # kubectl may not outlive us, however we end: then the pipe that this reads is at its end.
 KEEPER = '"$@" </dev/null & child=$!; exec >/dev/null 2>&1; read -r _; kill $child'
 KUBECTL_HINT = 'install kubectl, and put it on the PATH: https://kubernetes.io/docs/tasks/tools'
+SOCKET_MOST = 100  # bytes of a path: 104 are what macOS has
 ERROR_MOST = 300  # characters of what a server says
 
 
@@ -80,6 +81,15 @@ class _Connection(http.client.HTTPConnection):
         self.sock.connect(self._path)
 
 
+def _folder() -> str:
+    """For a socket, whose path may be no longer than some hundred bytes."""
+    found = tempfile.mkdtemp(prefix='mlops-')
+    if len(os.fsencode(f'{found}/api')) > SOCKET_MOST:
+        os.rmdir(found)
+        found = tempfile.mkdtemp(prefix='mlops-', dir='/tmp')
+    return found
+
+
 class Api:
     """``where``: the host's address, for errors.  Any thread may ask."""
 
@@ -102,6 +112,7 @@ class Api:
             self._session = None
         if self._folder:
             shutil.rmtree(self._folder, ignore_errors=True)
+            self._folder = ''
 
     def ask(self, method: str, path: str, body: Mapping[str, Any] | None = None, **query: str) -> dict[str, Any]:
         """The answer.  Raises Silent, Status, Unreachable."""
@@ -121,7 +132,7 @@ class Api:
     def _read(self, code: int, text: bytes) -> dict[str, Any]:
         try:
             found = json.loads(text)
-        except ValueError:
+        except (ValueError, RecursionError):
             found = None
         said = found.get('message') if isinstance(found, dict) else text.decode(errors='replace').strip()
         message = printable(str(said or f'status {code}'))
@@ -154,17 +165,24 @@ class Api:
             if self._session is not None and self._session.process.poll() is None and os.path.exists(f'{self._folder}/api'):
                 return f'{self._folder}/api'
             self._end()
-            self._folder = tempfile.mkdtemp(prefix='mlops-')
+            self._folder = _folder()
             words = kubectl(self.where, self.context, 'proxy', f'--unix-socket={self._folder}/api')
             self._session = ssh.Session(['/bin/sh', '-c', KEEPER, 'sh', *words])
             until = time.monotonic() + START_SECONDS
-            while not self._listens():
-                source = self._session.source
-                ended = bool(select.select([source], [], [], 0.02)[0]) and not os.read(source, 1 << 12)
-                if ended or time.monotonic() > until:
-                    said = self._session.said
-                    self._end()
-                    raise Unreachable(self.where, *explained(said if ended or said else 'it does not begin'))
+            try:
+                while not self._listens():
+                    source = self._session.source
+                    ended = bool(select.select([source], [], [], 0.02)[0]) and not os.read(source, 1 << 12)
+                    if ended or time.monotonic() > until:
+                        said = self._session.said
+                        raise Unreachable(self.where, *explained(said if ended or said else 'it does not begin'))
+            except OSError as error:
+                self._end()
+                hint = 'does kubectl proxy work here?'
+                raise Unreachable(self.where, f'kubectl proxy cannot be asked: {error}', hint) from error
+            except BaseException:
+                self._end()
+                raise
             return f'{self._folder}/api'
 
     def _listens(self) -> bool:

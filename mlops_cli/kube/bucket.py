@@ -12,7 +12,7 @@ from mlops_cli.core.errors import UserError
 from mlops_cli.core.kube import read_url, read_words
 from mlops_cli.core.patterns import pattern
 from mlops_cli.kube import checks, manifests
-from mlops_cli.kube.api import Api, Silent, explained, kubectl, printable
+from mlops_cli.kube.api import Api, Silent, Status, explained, kubectl, printable
 from mlops_cli.kube.cluster import Cluster, Refused
 from mlops_cli.store.bucket import Unreachable
 from mlops_cli.store.far import BACK
@@ -72,7 +72,7 @@ class KubeBucket(FarBucket):
     def _session(self) -> ssh.Session:
         try:
             cluster = self.cluster()
-            pod = cluster.gateway()
+            pod = cluster.gateway(self._waits)
         except Silent as error:
             if self._was_connected:
                 raise Lost(f'Kubernetes does not answer: {error}') from error
@@ -84,6 +84,11 @@ class KubeBucket(FarBucket):
             return _Session(kubectl(self.where, self._place.context, *words, 'sh', '-c', COMMAND))
         except OSError as error:
             raise Unreachable(self.where, f'kubectl does not start: {error.strerror}', 'does kubectl work here?') from error
+
+    def _waits(self, said: str) -> None:
+        if self._closed:
+            raise Unreachable(self.where, 'it is not wanted any more', '')
+        self.waits_for = f'its gateway comes up{f": {said}" if said else ""}'
 
     def _connected(self) -> Line:
         line = super()._connected()
@@ -125,7 +130,7 @@ class KubeBucket(FarBucket):
             return {'number': number, 'unreachable': error.problem, 'hint': error.hint}
         except Refused as error:
             return {'number': number, 'refused': str(error), 'lacking': error.lacking}
-        except (KeyError, TypeError, ValueError, AttributeError) as error:
+        except (KeyError, TypeError, ValueError, AttributeError, OverflowError, Status) as error:
             return {'number': number, 'silent': f'what came cannot be read ({type(error).__name__})'}
 
     def _create(self, asked: Mapping[str, Any]) -> Mapping[str, Any]:

@@ -8,6 +8,7 @@ from typing import Any
 
 from mlops_cli.kube.api import START_SECONDS, Status, explained, kubectl, printable
 from mlops_cli.kube.cluster import Cluster
+from mlops_cli.kube.states import part
 from mlops_cli.store.bucket import Unreachable
 
 # What is done with the user's rights: verb, group, resource, subresource.
@@ -15,6 +16,7 @@ NEEDED = (
     *((verb, 'batch', 'jobs', '') for verb in ('get', 'list', 'create', 'delete')),
     ('get', '', 'pods', ''), ('list', '', 'pods', ''), ('create', '', 'pods', 'exec'),
 )  # fmt: skip
+MOST = float(1 << 62)
 SHARED = ('ReadWriteMany',)
 _UNITS = {'Ki': 1 << 10, 'Mi': 1 << 20, 'Gi': 1 << 30, 'Ti': 1 << 40, 'k': 10**3, 'M': 10**6, 'G': 10**9, 'T': 10**12}
 
@@ -35,22 +37,22 @@ def namespace_of(where: str, context: str) -> str:
 
 def quantity(text: object) -> float:
     """As Kubernetes writes them: 500m, 16Gi; 0 for what is none."""
-    found = str(text)
+    found, factor = str(text), 1.0
+    for unit, size in (*_UNITS.items(), ('m', 0.001)):
+        if found.endswith(unit):
+            found, factor = found[:-len(unit)], size
+            break
     try:
-        if found.endswith('m'):
-            return float(found[:-1]) / 1000
-        for unit, size in _UNITS.items():
-            if found.endswith(unit):
-                return float(found[:-len(unit)]) * size
-        return float(found)
+        number = float(found) * factor
     except ValueError:
         return 0.0
+    return number if 0 <= number < MOST else 0.0
 
 
 def facts(cluster: Cluster) -> dict[str, Any]:
     """What jobs may get, as far as the user may look.  Raises Silent, Unreachable."""
     nodes = cluster.nodes()
-    there = [node.get('status', {}).get('allocatable', {}) for node in nodes or () if not _is_closed(node)]
+    there = [part(node, 'status', 'allocatable') for node in nodes or () if not _is_closed(node)]
     found: dict[str, Any] = {
         'name': cluster.api.context or 'kubectl', 'cpus': None, 'memory_bytes': None, 'gpus': [],
         'kubernetes': {'version': cluster.version(), 'namespace': cluster.namespace, 'nodes': None, 'gpus': None},
@@ -63,7 +65,7 @@ def facts(cluster: Cluster) -> dict[str, Any]:
 
 
 def _is_closed(node: Mapping[str, Any]) -> bool:
-    return bool(node.get('spec', {}).get('unschedulable'))
+    return bool(part(node, 'spec').get('unschedulable'))
 
 
 def check(cluster: Cluster) -> dict[str, Any]:
@@ -83,7 +85,12 @@ def _may(cluster: Cluster, verb: str, group: str, resource: str, sub: str) -> bo
         answer = cluster.api.ask('POST', '/apis/authorization.k8s.io/v1/selfsubjectaccessreviews', review)
     except Status:
         return True  # one may not even ask; what is done tells
-    return bool(answer.get('status', {}).get('allowed'))
+    return bool(part(answer, 'status').get('allowed'))
+
+
+def _modes(claim: Mapping[str, Any]) -> list[str]:
+    found = part(claim, 'status').get('accessModes') or part(claim, 'spec').get('accessModes')
+    return [str(mode) for mode in found] if isinstance(found, list) else []
 
 
 def _check_claim(cluster: Cluster) -> None:
@@ -91,7 +98,7 @@ def _check_claim(cluster: Cluster) -> None:
     if claim is None:
         return
     nodes = cluster.nodes()
-    modes = [str(mode) for mode in claim.get('status', {}).get('accessModes') or claim.get('spec', {}).get('accessModes') or ()]
+    modes = _modes(claim)
     if any(mode in SHARED for mode in modes) or cluster.words.on_one_node or (nodes is not None and len(nodes) == 1):
         return
     where = f'{len(nodes)} nodes' if nodes is not None else 'several nodes'

@@ -2,13 +2,14 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 from mlops_cli.core.kube import Place, Words
 from mlops_cli.kube import manifests, states
 from mlops_cli.kube.api import Api, Status, printable
 from mlops_cli.kube.manifests import Asked
+from mlops_cli.kube.states import part, parts
 from mlops_cli.store.bucket import Unreachable
 
 GATE_SECONDS = 600.0  # for a gateway to come up: its image may be large
@@ -65,7 +66,7 @@ class Cluster:
             self._check_namespace()
             hint = f'kubectl get pvc -n {self.namespace} shows those there are; it is the third part of the address'
             raise self._wrong(f'there is no PersistentVolumeClaim {name} in namespace {self.namespace}', hint)
-        if found.get('status', {}).get('phase') == 'Lost':
+        if part(found, 'status').get('phase') == 'Lost':
             raise self._wrong(f'the volume of its claim {name} is lost', f'kubectl describe pvc {name} -n {self.namespace}')
         return found
 
@@ -79,8 +80,9 @@ class Cluster:
 
     # The gateway
 
-    def gateway(self) -> str:
-        """The name of a pod in which a line to the claim can be started; begun where there is none."""
+    def gateway(self, waits: Callable[[str], object] = str) -> str:
+        """The name of a pod in which a line to the claim can be started; begun where there is none.  ``waits``: called often
+        with what it waits for, to raise where it is not wanted any more."""
         made = manifests.gateway(self._place, self.words)
         name = made['metadata']['name']
         until = time.monotonic() + GATE_SECONDS
@@ -88,6 +90,7 @@ class Cluster:
         looked = False
         why = ''
         while time.monotonic() < until:
+            waits(why)
             try:
                 job = self.api.get(f'{self._batch}/jobs/{name}')
             except Status as status:
@@ -98,7 +101,7 @@ class Cluster:
                     self.claim()
                 own = self._begun(made) or own
                 continue
-            uid = str(job['metadata'].get('uid'))
+            uid = str(part(job, 'metadata').get('uid'))
             pod = self._pod_of(name, uid)
             if states.is_over(job):
                 if uid == own:
@@ -106,10 +109,10 @@ class Cluster:
                     raise self._wrong(f'its gateway ended at once: {found.state} {printable(found.said)}'.rstrip(), IMAGE_HINT)
                 self._cleared(name, uid)
             elif pod is not None and states.is_ready(pod):
-                return str(pod['metadata']['name'])
+                return str(part(pod, 'metadata').get('name'))
             elif pod is not None:
                 why = self._waits(pod)
-            elif states.age(job['metadata'].get('creationTimestamp')) > EVENT_SECONDS and (event := self.event(name)):
+            elif states.age(part(job, 'metadata').get('creationTimestamp')) > EVENT_SECONDS and (event := self.event(name)):
                 raise self._wrong(f'its gateway gets no pod: {event}', f'kubectl describe job {name} -n {self.namespace}')
             time.sleep(PAUSE)
         hint = f'{NODE_HINT}; kubectl describe job {name} -n {self.namespace} tells more'
@@ -127,7 +130,7 @@ class Cluster:
     def _begun(self, made: Mapping[str, Any]) -> str:
         """The uid; '' where somebody else was faster."""
         try:
-            return str(self.api.ask('POST', f'{self._batch}/jobs', made)['metadata'].get('uid'))
+            return str(part(self.api.ask('POST', f'{self._batch}/jobs', made), 'metadata').get('uid'))
         except Status as status:
             if status.code == 409:
                 return ''
@@ -148,10 +151,9 @@ class Cluster:
     def _listed(self, what: str, selector: str) -> list[Mapping[str, Any]]:
         path = f'{self._batch}/jobs' if what == 'jobs' else f'{self._core}/{what}'
         try:
-            found = self.api.ask('GET', path, labelSelector=selector).get('items')
+            return parts(self.api.ask('GET', path, labelSelector=selector), 'items')
         except Status as status:
             raise self.denied(f'list {"jobs.batch" if what == "jobs" else what}', status) from status
-        return [row for row in found if isinstance(row, dict)] if isinstance(found, list) else []
 
     # Jobs
 
@@ -162,27 +164,28 @@ class Cluster:
         pods = states.pods_of(self._listed('pods', selector))
         found = []
         for job in jobs:
-            name = str(job['metadata'].get('name'))
+            name = str(part(job, 'metadata').get('name'))
             state = states.of(job, pods.get(name))
             if not state.state and name in pods:
                 state = self._held(pods[name], state, states.HOMELESS_SECONDS)
-            elif not state.state and name not in pods and not job.get('spec', {}).get('suspend'):
+            elif not state.state and name not in pods and not part(job, 'spec').get('suspend'):
                 state = self._podless(job, name)
+            waits = '' if state.state else states.queued(pods.get(name), state.said)
             found.append({'name': states.name_of(job), 'state': state.state or 'Active', 'active': not state.state,
-                          'hopeless': printable(state.hopeless), 'said': printable(state.said)})  # fmt: skip
+                          'hopeless': printable(state.hopeless), 'said': printable(state.said), 'waits': printable(waits)})
         return found
 
     def _held(self, pod: Mapping[str, Any], state: states.State, seconds: float) -> states.State:
         """One whose node was found, and does not begin it, as for want of its volume."""
-        since = states.age(pod['metadata'].get('creationTimestamp'))
-        if state != states.State() or pod.get('status', {}).get('phase') != 'Pending' or since < EVENT_SECONDS:
+        since = states.age(part(pod, 'metadata').get('creationTimestamp'))
+        if state != states.State() or part(pod, 'status').get('phase') != 'Pending' or since < EVENT_SECONDS:
             return state
-        said = self.event(str(pod['metadata'].get('name')))
+        said = self.event(str(part(pod, 'metadata').get('name')))
         return states.State(hopeless=said if since > seconds else '', said=said)
 
     def _podless(self, job: Mapping[str, Any], name: str) -> states.State:
         """One for which no pod is made; what a quota keeps back may come some day."""
-        if states.age(job['metadata'].get('creationTimestamp')) < EVENT_SECONDS:
+        if states.age(part(job, 'metadata').get('creationTimestamp')) < EVENT_SECONDS:
             return states.State()
         said = self.event(name)
         return states.State(hopeless='' if 'exceeded quota' in said else said, said=said)
@@ -194,7 +197,7 @@ class Cluster:
             return found
         try:
             told = self.api.ask('GET', f'{self._core}/events', None, fieldSelector=f'involvedObject.name={name}')
-            rows = [row for row in told.get('items') or () if row.get('reason') in TELLING]
+            rows = [row for row in parts(told, 'items') if str(row.get('reason')) in TELLING]
             rows = [row for row in rows if states.age(_last(row)) < FRESH_SECONDS]
             found = printable(str(max(rows, key=_last).get('message') or '').rpartition('forbidden: ')[2]) if rows else ''
         except Status:
@@ -231,10 +234,9 @@ class Cluster:
     def nodes(self) -> Sequence[Mapping[str, Any]] | None:
         """None where one may not look."""
         try:
-            found = self.api.ask('GET', '/api/v1/nodes').get('items')
+            return parts(self.api.ask('GET', '/api/v1/nodes'), 'items')
         except Status:
             return None
-        return [node for node in found if isinstance(node, dict)] if isinstance(found, list) else None
 
     def version(self) -> str:
         try:

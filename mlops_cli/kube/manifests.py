@@ -128,11 +128,9 @@ def _job(name: str, labels: Mapping[str, str], notes: Mapping[str, str], spec: M
 def _pod(place: Place, words: Words, resources: Mapping[str, Any], end_seconds: int) -> dict[str, Any]:
     """What Pod Security calls restricted, without any right in the cluster."""
     user = None if words.user == ANY_USER else int(words.user)
-    security: dict[str, Any] = {'seccompProfile': {'type': 'RuntimeDefault'}}
+    security: dict[str, Any] = {'seccompProfile': {'type': 'RuntimeDefault'}, 'runAsNonRoot': True}
     if user is not None:
         security |= {'runAsUser': user, 'runAsGroup': user, 'fsGroup': user, 'fsGroupChangePolicy': 'OnRootMismatch'}
-    if user != 0:
-        security['runAsNonRoot'] = True
     container = {
         'name': CONTAINER, 'image': words.image, 'workingDir': '/', 'resources': dict(resources),
         # A user of whom the image knows nothing: what asks who that is gets an answer, and a home that can be written.

@@ -10,7 +10,7 @@ from mlops_cli.core.errors import UserError, Where
 from mlops_cli.core.near import did_you_mean
 from mlops_cli.core.paths import is_pattern, join_path, join_pattern
 from mlops_cli.core.scalars import kind
-from mlops_cli.core.units import parse_duration, parse_size
+from mlops_cli.core.units import forgotten_unit, parse_duration, parse_size
 from mlops_cli.pipeline import paramfile
 from mlops_cli.pipeline.expand import Instance
 from mlops_cli.pipeline.sources import Part, Path, Problems, Sources, with_vars
@@ -33,7 +33,7 @@ from mlops_cli.pipeline.template import Scope, TemplateError, render_argv, rende
 _CODE, _RESOURCES, _RETRY = Code(), Resources(), Retry()  # one for all stages that say nothing of it
 _NOTHING: Mapping[str, Any] = {}
 _OWN_WAY = ('cmd', 'argv', 'vars', 'matrix', 'wdir')  # keys whose templates are not simply replaced
-_PLOT_KEYS = ('x', 'y', 'x_label', 'y_label', 'title', 'kind', 'template', 'header')
+PLOT_KEYS = ('x', 'y', 'x_label', 'y_label', 'title', 'kind', 'template', 'header')
 PROGRESS_SUFFIXES = ('.jsonl', '.ndjson', '.csv', '.tsv')
 # Names that would silently be tokens.
 _RESOURCE_NAMES = {'cpu': 'cpus', 'core': 'cpus', 'cores': 'cpus', 'threads': 'cpus', 'mem': 'memory', 'ram': 'memory',
@@ -287,7 +287,7 @@ class Builder:
 
     def _plots(self, value: Any, path: Path) -> tuple[Output, ...]:
         return tuple(Output(text, 'plot', *_kept(more),
-                            plot={key: more[key] for key in _PLOT_KEYS if key in more}, where=where)
+                            plot={key: more[key] for key in PLOT_KEYS if key in more}, where=where)
                      for text, more, where in self._made(value, path))
 
     def _made(self, value: Any, path: Path) -> Iterator[tuple[str, Mapping[str, Any], Where]]:
@@ -320,14 +320,19 @@ class Builder:
 
     def _environment(self, value: Any, path: Path) -> Environment | None:
         name, written = next(iter(value.items()))
-        text = self._path(written, (*path, name), 'environment')
         where = self.part.where((*self.path, *path))
+        if name == 'container':
+            return Environment('container', '', where, written)
+        text = self._path(written, (*path, name), 'environment')
         return None if text is None else Environment('uv' if name == 'uv' else 'venv', text, where)
 
     def _resources(self, value: Any, path: Path) -> Resources:
         for name in value:
             if meant := _RESOURCE_NAMES.get(name.casefold()):
                 self.fail((*path, name), f'unknown resource "{name}"', f'did you mean {meant}?', key=True)
+        for name in ('memory', 'gpu_memory'):
+            if name in value and (wrong := forgotten_unit(name, value[name])) is not None:
+                self.fail((*path, name), *wrong)
         memory, share = (parse_size(value[name]) if name in value else None for name in ('memory', 'gpu_memory'))
         gpus = value.get('gpus', 0 if share is None else 1)
         tokens = {name: count for name, count in value.items() if name not in ('cpus', 'memory', 'gpus', 'gpu_memory')}

@@ -59,7 +59,7 @@ def _read(stage: Stage) -> Iterator[str]:
     for path in stage.code.paths:
         if not is_pattern(path):
             yield path
-    if stage.environment:
+    if stage.environment and stage.environment.path:
         yield stage.environment.path
 
 

@@ -224,6 +224,12 @@ def _assemble(files: list[_File], root: FilePath, sources: Sources, environ: Map
                 if stages.setdefault(stage.name, stage) is not stage and stage.name != group:
                     problems.add(f'stage {group} makes {stage.name}, which is there already', stage.where,
                                  f'the other one stands at {stages[stage.name].where}')
+    for file in files:
+        if 'metrics' not in file.document.value and 'plots' not in file.document.value:
+            continue
+        from mlops_cli.pipeline import tops  # few pipelines have them
+
+        tops.take(file.document, file.folder, stages, not broken, problems)
     _not_both(stages, problems)
     duplicates(places, problems)
     first = files[0].document.value if files else {}

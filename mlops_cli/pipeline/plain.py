@@ -33,7 +33,7 @@ Table = tuple[int, list[Column]]  # of objects of one class: how many, the value
 # Fields that hold other objects: one or none of a class, or several.
 _ONE: Mapping[str, type] = {'command': Command, 'code': Code, 'environment': Environment, 'resources': Resources,
                             'retry': Retry, 'model': Model, 'metric': Metric}
-_SEVERAL: Mapping[str, type] = {'deps': Dep, 'params': ParamRef, 'outputs': Output, 'used': Used}
+_SEVERAL: Mapping[str, type] = {'deps': Dep, 'params': ParamRef, 'outputs': Output, 'used': Used, 'reads': Output}
 
 
 def plain(pipeline: Pipeline) -> tuple[Any, ...]:

@@ -110,8 +110,6 @@ class Teller:
             hint = did_you_mean(key, known, what='keys here')
         if path == [] and key in _STAGE_KEYS:
             hint = f'indent it: {key} belongs to a stage, under stages:'
-            if key in ('metrics', 'plots') and isinstance(violation.instance, Mapping) and 'stages' in violation.instance:
-                hint = f'dvc.yaml has it here too; {key} belongs to a stage: list each file in the one that writes it'
         return self._error([*path, key], f'unknown key "{_short(key)}"', hint, key=True)
 
     def _name(self, path: Path, violation: Any) -> UserError:

@@ -4,7 +4,7 @@ All paths are relative to the project's root, POSIX, normalised, checked (no ``.
 """
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from functools import cached_property
 from typing import Any, Literal
 
@@ -89,11 +89,13 @@ class Code:
 
 @dataclass(frozen=True, slots=True)
 class Environment:
-    """``venv``: ``path`` is a requirements file (its bytes are in the key).  ``uv``: ``path`` is a uv.lock."""
+    """``venv``: ``path`` is a requirements file (its bytes are in the key).  ``uv``: ``path`` is a uv.lock.  ``container``:
+    ``image`` is that of the containers in which it runs, and there is no path."""
 
-    kind: Literal['venv', 'uv']
+    kind: Literal['venv', 'uv', 'container']
     path: str
     where: Where = NOWHERE
+    image: str = ''
 
 
 @dataclass(frozen=True, slots=True)
@@ -126,7 +128,8 @@ class Model:
 class Stage:
     """One instance: ``name`` is ``train@forest-1``, ``group`` is ``train``; without matrix or foreach both are equal.
     ``where``: the stage's key in the file.  ``places``: where its keys stand (``cmd``, ``outs``...), and entries of needs
-    (``needs.0``).  ``used``: parameters that its templates looked up, those of its matrix or foreach too."""
+    (``needs.0``).  ``used``: parameters that its templates looked up, those of its matrix or foreach too.  ``reads``: what the
+    top of the file says of its outputs, or of what lies in them."""
 
     name: str
     group: str
@@ -150,7 +153,7 @@ class Stage:
     checkpoint: str | None = None
     caches: tuple[str, ...] = ()
     progress: str | None = None  # a file that it appends to while it runs: how far it is
-    isolate: Literal['none', 'folder'] = 'none'
+    isolate: Literal['none', 'folder', 'sandbox', 'sandbox-with-network'] = 'none'
     host: str = ''  # where it runs, by the name that config gives it; empty, or local: here
     model: Model | None = None
     desc: str = ''
@@ -159,6 +162,11 @@ class Stage:
     where: Where = NOWHERE
     places: Mapping[str, Where] = field(default_factory=dict)
     used: tuple[Used, ...] = ()
+    reads: tuple[Output, ...] = ()
+
+    def read_as(self, role: Literal['metric', 'plot']) -> Iterator[Output]:
+        """The files that are read so: outputs, and those in outputs."""
+        return (one for one in (*self.outputs, *self.reads) if one.role == role)
 
 
 @dataclass(frozen=True)

@@ -58,6 +58,15 @@ class Computed:
 
 
 @dataclass(frozen=True, slots=True)
+class Seen:
+    """An input that nobody declares and that an audit saw.  ``now`` None: it is not here."""
+
+    path: str
+    before: Digest
+    now: Digest | None
+
+
+@dataclass(frozen=True, slots=True)
 class Placed:
     """What mlops itself last put into the workspace for a stage.  ``run``: the id of the run that made it, if known."""
 
@@ -82,6 +91,10 @@ def _unknown_maker(_key: Digest, _outs8: str) -> str:
     return ''
 
 
+def _nothing_seen(_key: Digest) -> tuple[Seen, ...]:
+    return ()
+
+
 def _perhaps(_outputs: frozenset[str]) -> bool:
     return True
 
@@ -96,7 +109,8 @@ class Facts:
     stage would be run under here, as results-v1 has it.  ``maker``: the id of the run that led from a key to the outputs with
     these eight digits, as far as run records tell.  ``placed``: what mlops last put into the
     workspace for a stage; where its inputs are known, ``history`` has it too.  ``restorable``: the store may have a result, of
-    whatever key, with outputs at exactly these paths; False is certain."""
+    whatever key, with outputs at exactly these paths; False is certain.
+    ``seen``: what an audit saw of the results of a key; pins and results are only those of which it is what it was."""
 
     pins: Callable[[Digest], tuple[Known, ...]]
     results: Callable[[Digest], tuple[Computed, ...]]
@@ -113,6 +127,7 @@ class Facts:
     maker: Callable[[Digest, str], str] = _unknown_maker
     placed: Callable[[str], Placed | None] = _nothing_placed
     restorable: Callable[[frozenset[str]], bool] = _perhaps
+    seen: Callable[[Digest], tuple[Seen, ...]] = _nothing_seen
 
 
 @dataclass(frozen=True, slots=True)

@@ -15,9 +15,10 @@ from mlops_cli.fingerprint.stage import Draft, fill
 from mlops_cli.plan.facts import Facts, Known, Wishes
 from mlops_cli.plan.known import known, looks_up
 from mlops_cli.plan.model import Plan, Reason, Step, Verdict
-from mlops_cli.plan.reasons import NEVER_RUN, nearest, reasons_for, static_reasons
+from mlops_cli.plan.reasons import NEVER_RUN, discovered_notes, discovered_reasons, nearest, reasons_for, static_reasons
 
 ABSENT = 'neither here nor in this cache'
+NOT_STORED = 'its recorded content is not in this cache'
 
 
 _NONE_SETTLED: Mapping[str, Step] = {}
@@ -112,7 +113,7 @@ def _lost(history: tuple[Known, ...], facts: Facts) -> tuple[Reason, ...]:
     """What is recorded of the outputs, and can be had nowhere."""
     gone = {path: facts.held(path) for old in history for path, ref in old.outputs if facts.held(path) != ref}
     return tuple(
-        Reason('output', path, detail=ABSENT if held is None else 'its recorded content is not in this cache')
+        Reason('output', path, detail=ABSENT if held is None else NOT_STORED)
         for path, held in gone.items()
     )
 
@@ -158,7 +159,7 @@ def decide(draft: Draft, made: Mapping[str, ObjectRef | None], facts: Facts, wis
         return _frozen(draft, manifest, facts, wishes)
     wished = _wished(draft, wishes)
     if not wished and (found := known(draft, manifest, facts, wishes)):
-        return found
+        return replace(found, notes=(*found.notes, *discovered_notes(facts.seen(manifest.digest))))
     if lost := tuple(path for path, ref in draft.tracked.items() if not facts.stored((ref,))):
         reasons = tuple(Reason('data', path, detail='tracked, but neither here nor in this cache') for path in lost)
         return Step(stage.name, Verdict.BLOCKED, reasons, notes=draft.unknown)
@@ -186,5 +187,5 @@ def _to_run(draft: Draft, manifest: Manifest, wished: tuple[Reason, ...], facts:
         old = nearest(manifest, history, facts.held)
         reasons = (NEVER_RUN,) if old is None else reasons_for(manifest, old, facts)
         if old is not None and not reasons:
-            reasons = _lost((old,), facts)
+            reasons = discovered_reasons(facts.seen(manifest.digest)) or _lost((old,), facts)
     return Step(stage.name, Verdict.RUN, reasons, (), manifest, notes=draft.unknown, estimate=facts.estimate(stage.name))

@@ -3,21 +3,22 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from typing import Any
 
 from mlops_cli.core.errors import UserError
 from mlops_cli.core.manifest import ABSENT, Change, Entry, Manifest
 from mlops_cli.core.refs import ObjectRef
-from mlops_cli.fingerprint.pyast import changed_parts
+from mlops_cli.fingerprint.parsing import SOURCES
 from mlops_cli.fingerprint.stage import Draft
-from mlops_cli.plan.facts import Facts, Known
+from mlops_cli.plan.facts import Facts, Known, Seen
 from mlops_cli.plan.model import Reason
 from mlops_cli.store.tree import diff
 
 NEVER_RUN = Reason('never-run', '', detail='never run')
 DEFAULT_PARAMS = 'params.yaml:'
 SHOWN = 60  # characters of a value
+FOUND = 'seen by an audit, and not declared'
 PARTS = 3  # changed functions named per file
 Held = Callable[[str], ObjectRef | None]
 
@@ -140,9 +141,11 @@ def _code(change: Change, old: Known, facts: Facts) -> Reason:
     if change.after is None or change.after.digest == ABSENT:
         return Reason('code', path, change.before.digest.short, None, 'gone')
     detail = 'changed'
-    if path.endswith('.py'):
+    if path.endswith(SOURCES):
+        from mlops_cli.fingerprint.sources import changed_parts
+
         before, after = facts.source(old.manifest.digest, path), facts.present(path)
-        if before is not None and after is not None and (parts := changed_parts(before, after)):
+        if before is not None and after is not None and (parts := changed_parts(path, before, after)):
             more = f' and {len(parts) - PARTS} more' if len(parts) > PARTS else ''
             detail = ', '.join(parts[:PARTS]) + more
     return Reason('code', path, change.before.digest.short, change.after.digest.short, detail)
@@ -172,3 +175,26 @@ def _files_changed(change: Change, facts: Facts) -> str:
     except (OSError, ValueError, KeyError, UserError):
         return ''
     return ', '.join(f'{count:,} {word}' for word, count in counts.items() if count)
+
+
+def discovered_reasons(seen: Iterable[Seen]) -> tuple[Reason, ...]:
+    """Of inputs that nobody declares, and that are not what they were."""
+    return tuple(
+        Reason(
+            'code' if one.path.endswith('.py') else 'data',
+            one.path,
+            one.before.short,
+            one.now.short if one.now is not None else None,
+            FOUND,
+        )
+        for one in seen
+        if one.now != one.before
+    )
+
+
+def discovered_notes(seen: Sequence[Seen]) -> tuple[str, ...]:
+    """What makes a stage depend on more than is declared."""
+    if not seen:
+        return ()
+    names = ', '.join(one.path for one in seen[:PARTS]) + (f' and {len(seen) - PARTS} more' if len(seen) > PARTS else '')
+    return (f'also depends on what an audit saw and nobody declares: {names}',)

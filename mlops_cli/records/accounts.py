@@ -13,6 +13,7 @@ from mlops_cli.usage.spending import ITEMS, Spent
 RAN = ('done', 'failed', 'interrupted')
 NAMES = ('places', 'gpu_shares', 'earlier', 'spent')
 MOST_GPUS = 10_000
+LEAST_SHARE = 0.0001
 TEXT = 200  # characters of a name
 
 
@@ -38,7 +39,7 @@ class Account:
     shares: Mapping[int, float] = field(default_factory=dict)
 
     def __bool__(self) -> bool:
-        return bool(self.places or self.earlier or self.spent)
+        return bool(self.places or self.earlier or self.spent or self.shares)
 
     def to_json(self) -> dict[str, Any]:
         """Only what there is; the stages of one place together."""
@@ -47,12 +48,15 @@ class Account:
             alike.setdefault(place, []).append(position)
         shared: dict[float, list[int]] = {}
         for position, share in sorted(self.shares.items()):
-            shared.setdefault(round(share, 4), []).append(position)
+            shared.setdefault(max(round(share, 4), LEAST_SHARE), []).append(position)
         found = {
-            'places': [[*place, positions] for place, positions in sorted(alike.items())],
+            'places': [
+                [host[:TEXT], min(gpus, MOST_GPUS), model[:TEXT], positions]
+                for (host, gpus, model), positions in sorted(alike.items())
+            ],
             'gpu_shares': [[share, positions] for share, positions in sorted(shared.items())],
             'earlier': [
-                [position, tries, round(seconds, 3), round(cpu, 3)]
+                [position, min(tries, MOST_GPUS), round(seconds, 3), round(cpu, 3)]
                 for position, (tries, seconds, cpu) in sorted(self.earlier.items())
             ],
             'spent': [[position, *one.to_json()] for position, many in sorted(self.spent.items()) for one in many],

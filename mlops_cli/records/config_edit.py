@@ -11,6 +11,8 @@ from mlops_cli.core.scalars import plain_scalar
 from mlops_cli.records.config import HOSTS, KNOWN, MODELS, NAMED, PRICES, REMOTES
 from mlops_cli.yamlfile import edit_value, read
 
+LINES = 50_000
+
 
 def path_of(name: str) -> tuple[str, ...]:
     """The keys that lead to a setting: ``cache.dir``, ``tokens.licence``, ``remotes.origin`` or ``remotes.origin.url``.
@@ -43,6 +45,8 @@ def value_of(text: str) -> Any:
 
 def with_value(data: bytes, file: str, path: tuple[str, ...], value: Any) -> bytes:
     """Raises UserErrors if the file is no YAML, UserError if the value has no place there."""
+    if data.count(b'\n') > LINES:  # each is known apart while something is changed between them
+        raise UserError(f'{file} has more than {LINES:,} lines', hint='change it by hand')
     return edit_value(data, path, value, file=file)
 
 

@@ -104,7 +104,7 @@ def read_remote(value: Any) -> Remote:
     """Raises ValueError."""
     found = _entry(value, {'url': str, 'desc': str, 'python': str, 'price': (int, float, str)}, 'url')
     python = found.get('python', '')
-    if python and not (INTERPRETER.fullmatch(python) and found['url'].startswith('ssh://')):
+    if _line(python, 'python') and not (INTERPRETER.fullmatch(python) and found['url'].startswith('ssh://')):
         raise ValueError('has a python that is not the path of one on a host of ssh://')
     try:
         price = read_price(found['price']) if 'price' in found else None
@@ -130,7 +130,7 @@ def read_host(value: Any) -> Host:
     path = _line(found.get('path', ''), 'path')
     if not all(one.startswith(('/', '~/')) for one in path.split(':') if path):
         raise ValueError('has a path that is not folders from / or ~/ on, with colons between')
-    url, python = _line(found['url'], 'url').rstrip('/'), found.get('python', '')
+    url, python = _line(found['url'], 'url').rstrip('/'), _line(found.get('python', ''), 'python')
     parts = _URL.fullmatch(url)
     if parts is None or parts['scheme'] not in ENGINES:
         raise ValueError('has a url that is not ssh://[user@]host[:port][/folder], slurm:// or ray:// with the same, or k8s://')
@@ -186,18 +186,21 @@ def _entry(value: Any, types: Mapping[str, type | tuple[type, ...]], required: s
 def _line(text: str, what: str) -> str:
     if any(ord(character) < 32 or ord(character) == 127 for character in text) or len(text) > _LONGEST:
         raise ValueError(f'has a {what} that is not one line of text')
+    if kind_of := looks_secret(text.removeprefix('k8s://')):  # its contexts may be like ml/host:6443/user@org
+        raise ValueError(f'has a {what} that holds {kind_of}: keep it out of files')
     return text
 
 
 def _url(text: str) -> str:
     """The address as it is; raises ValueError for what could be misread, or tells a secret to all who have the file."""
     _line(text, 'url')
-    if looks_secret(text):
-        raise ValueError(f'has a url that holds {looks_secret(text)}: keep it out of files')
     if text.startswith('/') and '..' not in text.split('/'):
         return text
     found = _URL.fullmatch(text)
-    if found is None or ' ' in text:
+    if found is not None and ' ' in text:
+        plain = ': name the folder by its path alone' if found['scheme'] == 'file' else ''
+        raise ValueError(f'has the url {text[:80]!r}, and a url has no spaces{plain}')
+    if found is None:
         raise ValueError(f'has the url {text[:80]!r}, which is neither SCHEME://... nor the absolute path of a folder')
     if found['scheme'] not in SCHEMES:
         known = did_you_mean(found['scheme'], SCHEMES, what='there are')

@@ -101,8 +101,14 @@ def read_small(root: Root, path: str, limit: int = LIMIT) -> bytes:
             f'larger than {_size(limit)}: not a record of ours',
             where=Where(path),
             exit_code=ExitCode.FAILED,
-            hint=f'look at it; if git has it, put it back with: git checkout -- {path}',
+            hint=f'look at it; if git has it, put it back with: git checkout -- {_word(path)}',
         ) from None
+
+
+def _word(path: str) -> str:
+    from mlops_cli.core.paths import shell_word  # for mistakes only
+
+    return shell_word(path)
 
 
 def _size(limit: int) -> str:
@@ -130,7 +136,7 @@ def damaged(what: str, problem: object, where: Where) -> UserError:
         f'damaged {what}: {problem}',
         where=where,
         exit_code=ExitCode.FAILED,
-        hint=f'put it back with: git checkout -- {where.file}',
+        hint=f'put it back with: git checkout -- {_word(where.file)}',
     )
 
 
@@ -151,7 +157,7 @@ def read_object(data: bytes, file: str, what: str, schema: str) -> dict[str, Any
                 f'two branches changed this {what}, and git left both in it',
                 where=Where(file, conflict, 1),
                 exit_code=ExitCode.FAILED,
-                hint=f'take one: git checkout --ours {file}, or --theirs',
+                hint=f'take one: git checkout --ours {_word(file)}, or --theirs',
             ) from error
         raise damaged(what, error.message, error.where or Where(file)) from error
     if not isinstance(found, dict):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterable
 
 from mlops_cli import git
@@ -10,7 +11,7 @@ from mlops_cli.core.patterns import pattern
 from mlops_cli.fsio.locks import LockFile
 from mlops_cli.fsio.paths import Root
 from mlops_cli.records.files import append_lines as append_lines  # init writes the attribute with it
-from mlops_cli.records.files import prepare_local
+from mlops_cli.records.files import prepare_local, read_small
 
 FILE = '.gitignore'
 ATTRIBUTES = '.gitignore merge=union'
@@ -28,7 +29,8 @@ def line_for(path: str) -> str:
 
 
 def cover(root: Root, outputs: Iterable[str]) -> tuple[str, ...]:
-    """Adds the lines that are missing; those added, sorted.  Nothing outside a git repository.
+    """Adds the lines that are missing; those added, sorted.  Outside a git repository only where there is
+    such a file already, as somebody means to make one.
 
     Raises OSError; UserError for a ``.gitignore`` that is a symbolic link."""
     paths = sorted(set(outputs))
@@ -47,5 +49,10 @@ def cover(root: Root, outputs: Iterable[str]) -> tuple[str, ...]:
 
 
 def _missing(root: Root, paths: list[str]) -> list[str]:
+    text = set(read_small(root, FILE).splitlines()) if root.stat(FILE) is not None else None
+    if text is not None:  # what has a line of its own needs no process
+        paths = [path for path in paths if os.fsencode(line_for(path)) not in text]
     covered = git.ignored(root.path, paths)
-    return [] if covered is None else [path for path in paths if path not in covered]
+    if covered is None:
+        return paths if text is not None else []
+    return [path for path in paths if path not in covered]

@@ -33,7 +33,7 @@ SIGNATURE = 4096
 ROWS = 5000  # of a list
 NUMBERS = 1_000_000
 NAME = pattern(r'[A-Za-z0-9_][A-Za-z0-9_.-]{0,99}')
-ALIAS = pattern(r'(?!v?[0-9]+\Z)(?!latest\Z)[a-z][a-z0-9._-]{0,39}')
+ALIAS = pattern(r'(?!v?[0-9]+(?:-[0-9a-f]{4,8})?\Z)(?!latest\Z)(?![0-9a-f]{8,}\Z)[a-z][a-z0-9._-]{0,39}')  # nor a digest
 TAG = pattern(r'[A-Za-z0-9][A-Za-z0-9._/-]{0,63}(?:=[A-Za-z0-9][A-Za-z0-9 ._/@+-]{0,127})?')
 _VERSION = pattern(r'v(?P<number>[1-9][0-9]{0,6})-(?P<digest8>[0-9a-f]{8})\.json')
 _FACT = pattern(r'[0-9]{8}T[0-9]{6}Z-(?P<digest16>[0-9a-f]{16})\.json')
@@ -113,6 +113,14 @@ class Version:
     def digest(self) -> Digest:
         """Stands for this version with all that is said in its file: what approvals and promotions name."""
         return digest_of(self.encoded)
+
+    @property
+    def numbers(self) -> dict[str, dict[str, float | int]]:
+        """Its metrics: file -> name -> number."""
+        found: dict[str, dict[str, float | int]] = {}
+        for file, name, number in self.metrics:
+            found.setdefault(file, {})[name] = number
+        return found
 
     @property
     def label(self) -> str:
@@ -218,7 +226,8 @@ def check_alias(alias: str) -> str:
     """Raises UserError."""
     if not ALIAS.fullmatch(alias):
         raise UserError(
-            f'{alias[:80]!r} is no alias', hint='such as prod or staging: small letters, digits, _, - and . ; no v1, no latest'
+            f'{alias[:80]!r} is no alias',
+            hint='such as prod or staging: small letters, digits, _, - and . ; no v1, no latest, nothing like a digest',
         )
     return alias
 
@@ -248,7 +257,8 @@ def is_version(name: str) -> bool:
 def number_in(name: str) -> int:
     """The number in the name of a version's file; 0 where it is none."""
     found = _VERSION.fullmatch(name)
-    return int(found['number']) if found else 0
+    number = int(found['number']) if found else 0
+    return number if number <= NUMBERS else 0
 
 
 # Reading

@@ -10,12 +10,13 @@ from mlops_cli.core.classes import dataclass
 from mlops_cli.core.errors import ExitCode, UserError
 from mlops_cli.fsio.paths import Root
 from mlops_cli.records.model_files import Model, Models, strangers
+from mlops_cli.records.model_names import Named
+from mlops_cli.records.model_standing import doubles, holders, label, require_plain
 from mlops_cli.records.models import Fact, Version, folder_of
-from mlops_cli.registry.names import Named
-from mlops_cli.registry.policy import Judgement, judge, policies_of
+from mlops_cli.registry.court import court_of
+from mlops_cli.registry.policy import Judgement
 from mlops_cli.registry.register import sha256_of
 from mlops_cli.registry.signing import Trunk
-from mlops_cli.registry.standing import chain, doubles, holders, label, require_plain
 from mlops_cli.run.workbench import Workbench
 
 
@@ -35,8 +36,7 @@ def require_held(root: Root, named: Named, now: float) -> Judgement:
     """That whoever holds the alias may, as the policies of today ask.  Raises UserError (exit 5, or 1 where only gates and
     checks fail): somebody may have written the promotion by hand."""
     assert named.promotion is not None
-    trunk = Trunk(root)
-    judgement, problems = held(root, named.model, named.promotion, trunk, now)
+    judgement, problems = court_of(root, named.model, Trunk(root), now).held(named.promotion)
     if problems:
         shown = label(named.model, named.version.digest)
         raise UserError(
@@ -49,34 +49,6 @@ def require_held(root: Root, named: Named, now: float) -> Judgement:
 
 def _only_gates(judgement: Judgement, problems: Sequence[str]) -> bool:
     return len(problems) == len(judgement.refusals) and all(one.code == ExitCode.FAILED for one in judgement.refusals)
-
-
-def held(root: Root, model: Model, promotion: Fact, trunk: Trunk, now: float) -> tuple[Judgement, list[str]]:
-    """(what the policies say of a promotion, why it does not stand)."""
-    assert promotion.version is not None
-    version, policies = model.versions[promotion.version], policies_of(root, trunk, model.name, promotion.alias)
-    rests_on = promotion
-    problems = []
-    if promotion.decision == 'rollback':
-        earlier = [
-            fact
-            for fact in chain(model, promotion)
-            if fact.version == promotion.version and fact.decision == 'promote'
-        ]
-        if earlier:
-            rests_on = earlier[0]
-        else:
-            problems.append('it says that it goes back to a version that never held the alias')
-    judgement = judge(model, version, promotion.alias, policies, trunk, now, past=rests_on)
-    problems += [one.text for one in judgement.refusals]
-    gone = [digest for digest in promotion.approvals if digest not in model.facts]
-    if gone:
-        problems.append(f'an approval that it rests on ({gone[0].short}) is gone')
-    if any(policy.signed for policy in policies) and (problem := trunk.problem(promotion)):
-        problems.append(f'the signature of the promotion does not count: {problem}')
-    elif promotion.signature and (problem := trunk.problem(promotion)):
-        problems.append(f'the promotion is signed, but: {problem}')
-    return judgement, problems
 
 
 def require_signed(root: Root, version: Version) -> str:
@@ -93,6 +65,34 @@ def require_signed(root: Root, version: Version) -> str:
     return f'signed by {version.who.shown}'
 
 
+def result_problem(bench: Workbench, version: Version) -> str:
+    """What a version says otherwise than the result that it names, as far as its pin is here; empty where nothing."""
+    _, key, outs8 = version.results[0]
+    said = {(file, name): number for file, name, number in version.metrics}
+    try:
+        pins = bench.pins.of_key(key)
+    except UserError as error:
+        return error.message
+    for pin in pins:
+        if pin.outs8 == outs8:
+            if dict(pin.outputs).get(version.path) != version.ref:
+                return f'its result has another {version.path}'
+            for file, name, number in pin.metrics:
+                if said.get((file, name), number) != number:
+                    return f'its result has {file}:{name} {number}, not {said[file, name]}'
+    return ''
+
+
+def require_result(bench: Workbench, version: Version) -> None:
+    """Raises UserError (exit 5): somebody wrote the version, or the pin, by hand."""
+    if problem := result_problem(bench, version):
+        raise UserError(
+            f'{version.name} {version.label} is not what it says: {problem}',
+            hint=f'git log -- {version.file} shows whose it is',
+            exit_code=ExitCode.REFUSED,
+        )
+
+
 def verify(bench: Workbench, models: Models, names: Sequence[str], now: float) -> Iterator[Finding]:
     """Every file, every reference, every signature, every content that is here."""
     chosen = {name: models.all[name] for name in names} if names else models.all
@@ -106,6 +106,8 @@ def verify(bench: Workbench, models: Models, names: Sequence[str], now: float) -
         yield from _signatures(model, trunk)
         yield from _aliases(bench.root, model, trunk, now)
         for version in model.numbered:
+            if problem := result_problem(bench, version):
+                yield Finding(model.name, version.file, problem)
             yield from _content(bench, version, f'{model.name}@{label(model, version.digest)}')
         for said in doubles(model):
             yield Finding(model.name, model.name, f'two branches gave one number: {said}', bad=False)
@@ -130,13 +132,14 @@ def _signatures(model: Model, trunk: Trunk) -> Iterator[Finding]:
 
 
 def _aliases(root: Root, model: Model, trunk: Trunk, now: float) -> Iterator[Finding]:
+    court = court_of(root, model, trunk, now)
     for alias, holder in holders(model).items():
         try:
             promotion = require_plain(model, holder)
         except UserError as error:
             yield Finding(model.name, f'{model.name}@{alias}', error.message)
             continue
-        _, problems = held(root, model, promotion, trunk, now)
+        _, problems = court.held(promotion)
         for problem in problems:
             yield Finding(model.name, f'{model.name}@{alias}', f'{label(model, promotion.version)} may not hold it: {problem}')
 

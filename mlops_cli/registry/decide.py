@@ -7,7 +7,7 @@ from contextlib import contextmanager
 
 from mlops_cli.core import layout
 from mlops_cli.core.classes import dataclass, replace
-from mlops_cli.core.clock import from_iso, iso
+from mlops_cli.core.clock import LATEST, from_iso, iso
 from mlops_cli.core.digest import Digest
 from mlops_cli.core.errors import ExitCode, UserError
 from mlops_cli.fsio.durable import Batch
@@ -15,12 +15,13 @@ from mlops_cli.fsio.locks import LockFile
 from mlops_cli.fsio.paths import Root
 from mlops_cli.records import models
 from mlops_cli.records.model_files import Model, Models, unreadable
+from mlops_cli.records.model_names import Named, find, resolve_in
+from mlops_cli.records.model_standing import chain, holders, label, require_plain, tags
 from mlops_cli.records.models import Fact, Person, Version
-from mlops_cli.registry.names import Named, find, resolve_in
-from mlops_cli.registry.policy import Judgement, is_author, judge, policies_of, refused
+from mlops_cli.registry.court import Court, court_of
+from mlops_cli.registry.policy import Judgement, is_author, policies_of, refused
 from mlops_cli.registry.register import LOCK
 from mlops_cli.registry.signing import Trunk
-from mlops_cli.registry.standing import chain, holders, label, require_plain, tags
 
 Sign = Callable[[bytes], str]
 
@@ -50,7 +51,7 @@ class Decided:
 @contextmanager
 def deciding(root: Root) -> Iterator[Models]:
     """One after the other within a worktree."""
-    with LockFile(layout.LOCKS, root=root, command='mlops models').holding(LOCK, timeout=60):
+    with LockFile(layout.LOCKS, root=root, command='mlops models') as locks, locks.holding(LOCK, timeout=60):
         yield Models(root)
 
 
@@ -61,7 +62,9 @@ def approve(root: Root, batch: Batch, text: str, alias: str, author: Author) -> 
         named = resolve_in(known, text)
         _require_whole(named.model)
         version, trunk = named.version, Trunk(root)
-        if is_author(version, author.who):
+        said = models.check_text(author.text)
+        fact = _signed(Fact('approval', version.name, version.digest, author.who, iso(author.now), alias, said), author)
+        if is_author(version, fact):
             raise UserError(
                 f'{author.who.shown} is an author of {named.shown}, and nobody approves their own work',
                 hint='ask somebody else to; who registered it and who trained it are its authors',
@@ -75,8 +78,6 @@ def approve(root: Root, batch: Batch, text: str, alias: str, author: Author) -> 
                     hint=f'the policy stands in {layout.CONFIG}',
                     exit_code=ExitCode.REFUSED,
                 )
-        said = models.check_text(author.text)
-        fact = _signed(Fact('approval', version.name, version.digest, author.who, iso(author.now), alias, said), author)
         if any(policy.signed for policy in policies) and (problem := trunk.problem(fact)):
             raise UserError(
                 f'{alias} asks for signed approvals, and this one would not count: {problem}',
@@ -85,7 +86,7 @@ def approve(root: Root, batch: Batch, text: str, alias: str, author: Author) -> 
             )
         path = known.add(fact, batch)
         batch.flush()
-        counted = judge(known.all[version.name], version, alias, policies, trunk, author.now)
+        counted = court_of(root, known.all[version.name], trunk, author.now).judge(version, alias)
     return Decided(named, fact, path, judgement=counted)
 
 
@@ -102,12 +103,13 @@ def promote(root: Root, batch: Batch, text: str, alias: str, author: Author) -> 
         tips = holder.tips if holder else ()
         before = model.versions.get(tips[-1].version) if tips and tips[-1].version else None
         trunk = Trunk(root)
-        judgement = judge(model, version, alias, policies_of(root, trunk, model.name, alias), trunk, author.now)
+        court = court_of(root, model, trunk, author.now)
+        judgement = court.judge(version, alias)
         if judgement.refusals:
             raise refused(model, version, alias, judgement)
-        if len(tips) == 1 and tips[0].version == version.digest:
+        if len(tips) == 1 and tips[0].version == version.digest and court.stands(tips[0]):
             return Decided(named, None, tips[0].file, before, judgement)
-        fact = _promotion(model, version, alias, 'promote', tips, judgement, author)
+        fact = _promotion(court, version, alias, 'promote', tips, judgement, author)
         _require_signed(fact, alias, judgement, trunk)
         path = known.add(fact, batch)
         batch.flush()
@@ -127,16 +129,19 @@ def rollback(root: Root, batch: Batch, name: str, alias: str, to: str, author: A
         if holder.problem is not None:
             raise holder.problem
         tip = require_plain(model, holder) if not to else holder.tips[-1]
-        past = chain(model, tip)
+        past = tuple(dict.fromkeys(fact for one in holder.tips for fact in chain(model, one)))
         target = _target(known, model, past, to, alias)
-        earlier = next(fact for fact in past if fact.version == target.digest and fact.decision == 'promote')
         trunk = Trunk(root)
-        judgement = judge(
-            model, target, alias, policies_of(root, trunk, model.name, alias), trunk, author.now, past=earlier
-        )
+        court = court_of(root, model, trunk, author.now)
+        earlier = court.earlier(holder.tips, target)
+        if earlier is None:
+            raise _no_way_back(model, target, alias, f'never held {alias} by a promotion')
+        judgement, problems = court.held(earlier)
         if judgement.refusals:
             raise refused(model, target, alias, judgement)
-        fact = _promotion(model, target, alias, 'rollback', holder.tips, judgement, author)
+        if problems:
+            raise _no_way_back(model, target, alias, f'held {alias} by a promotion that does not stand: {"; ".join(problems)}')
+        fact = _promotion(court, target, alias, 'rollback', holder.tips, judgement, author)
         _require_signed(fact, alias, judgement, trunk)
         path = known.add(fact, batch)
         batch.flush()
@@ -144,15 +149,21 @@ def rollback(root: Root, batch: Batch, name: str, alias: str, to: str, author: A
     return Decided(Named(model, target, alias, fact), fact, path, before, judgement)
 
 
+def _no_way_back(model: Model, target: Version, alias: str, why: str) -> UserError:
+    shown = label(model, target.digest)
+    return UserError(
+        f'{model.name} {shown} {why}, so this is no way back',
+        hint=f'mlops models promote {model.name}@{shown} {alias}',
+        exit_code=ExitCode.REFUSED if 'stand' in why else ExitCode.WRONG_INPUT,
+    )
+
+
 def _target(known: Models, model: Model, past: tuple[Fact, ...], to: str, alias: str) -> Version:
     promoted = [fact.version for fact in past if fact.decision == 'promote' and fact.version is not None]
     if to:
         target = resolve_in(known, f'{model.name}@{to.rpartition("@")[2]}').version
         if target.digest not in promoted:
-            raise UserError(
-                f'{model.name} {target.label} never held {alias}, so this is no way back',
-                hint=f'mlops models promote {model.name}@{label(model, target.digest)} {alias}',
-            )
+            raise _no_way_back(model, target, alias, f'never held {alias}')
         return target
     now = past[0].version
     held = _before(model, past)
@@ -192,7 +203,7 @@ def tag(
             gone = [one for one in have if '=' in one and one.partition('=')[0] in keys and one not in wanted]
         else:
             gone = []
-        when = _after(model, author.now)
+        when = _after(model, digest, {*gone, *change}, author.now)
         paths = []
         for one, away in [*((one, True) for one in gone), *((one, off) for one in change)]:
             paths.append(known.add(Fact('tag', model.name, digest, author.who, when, text=one, off=away), batch))
@@ -201,10 +212,19 @@ def tag(
     return (named.shown if named else model.name), now, paths
 
 
-def _after(model: Model, now: float) -> str:
-    """Later than what was said before, whatever the clocks of others said: of a tag the last word counts."""
-    last = [from_iso(fact.when) + 1 for fact in model.of_kind('tag')[-1:]]
-    return iso(max([now, *last]))
+def _after(model: Model, digest: Digest | None, words: set[str], now: float) -> str:
+    """Later than what was said of these tags before, whatever the clocks of others said: the last word counts.  Raises
+    UserError (exit 5) where nothing could be later."""
+    facts = [fact for fact in model.of_kind('tag') if fact.version == digest and fact.text in words]
+    last = max(facts, key=lambda fact: fact.when, default=None)
+    when = now if last is None else max(now, from_iso(last.when) + 1)
+    if last is not None and when > LATEST:
+        raise UserError(
+            f'the tag {last.text} was given on {last.when[:10]}, by its file, so nothing comes after it',
+            hint=f'if nobody means it: git rm {last.file}',
+            exit_code=ExitCode.REFUSED,
+        )
+    return iso(when)
 
 
 def note(root: Root, batch: Batch, text: str, author: Author) -> tuple[str, str]:
@@ -222,15 +242,15 @@ def note(root: Root, batch: Batch, text: str, author: Author) -> tuple[str, str]
 
 
 def _promotion(
-    model: Model, version: Version, alias: str, decision: str, tips: tuple[Fact, ...], judgement: Judgement, author: Author
+    court: Court, version: Version, alias: str, decision: str, tips: tuple[Fact, ...], judgement: Judgement, author: Author
 ) -> Fact:
     rests = tuple(sorted({one.digest for one in judgement.approvals}))
-    when = iso(max([author.now, *(from_iso(tip.when) + 1 for tip in tips)]))
+    when = iso(court.moment(version, tips, judgement))
     follows = tuple(sorted(tip.digest for tip in tips))
     gates = tuple(text[: models.TEXT] for text in judgement.gates)
     said = models.check_text(author.text)
     fact = Fact(
-        'promotion', model.name, version.digest, author.who, when, alias, said, decision, follows, rests, gates
+        'promotion', version.name, version.digest, author.who, when, alias, said, decision, follows, rests, gates
     )
     return _signed(fact, author)
 

@@ -14,6 +14,7 @@ from mlops_cli.run.workbench import Workbench
 
 def target_of(version: Version, folder: str) -> str:
     """Where the model will stand.  Raises UserError (exit 5) where something stands there already."""
+    folder = os.path.abspath(folder)
     path = os.path.join(folder, version.path.rpartition('/')[2])
     if os.path.lexists(path):
         raise UserError(
@@ -35,9 +36,22 @@ def place(bench: Workbench, version: Version, folder: str) -> str:
             hint=f'mlops models verify {version.name}',
             exit_code=ExitCode.FAILED,
         )
-    os.makedirs(os.path.dirname(os.path.abspath(folder)), exist_ok=True)
-    if not os.path.lexists(folder):
-        os.mkdir(folder, 0o700)  # nobody else can put something else there before it is loaded
-    with Root(folder) as root:
+    with _opened(bench.root, folder) as root:
         bench.store.materialise(version.ref, root, os.path.basename(path), links=('copy',))
     return path
+
+
+def _opened(project: Root, folder: str) -> Root:
+    """Made where it is absent, and then for nobody else: they could put something else there before it is loaded.  In the
+    project no link is followed, for a branch may have brought it."""
+    rel = os.path.relpath(os.path.abspath(folder), project.path)
+    if rel == '.' or rel.split(os.sep)[0] == os.pardir:
+        os.makedirs(os.path.dirname(os.path.abspath(folder)), exist_ok=True)
+        if not os.path.lexists(folder):
+            os.mkdir(folder, 0o700)
+        return Root(folder)
+    if project.stat(rel) is None:
+        if above := os.path.dirname(rel):
+            project.makedirs(above)
+        project.makedirs(rel, mode=0o700)
+    return Root.of(os.path.abspath(folder), project.open_dir(rel))

@@ -4,13 +4,14 @@ never unpickled."""
 from __future__ import annotations
 
 import io
+import itertools
 import json
+import re
 import zipfile
 from collections.abc import Callable
 from typing import Any
 
 from mlops_cli.core.classes import dataclass
-from mlops_cli.core.errors import UserError
 from mlops_cli.core.strictjson import read as read_json
 from mlops_cli.core.units import plural
 
@@ -18,8 +19,17 @@ HEAD = 64 << 10  # bytes that are looked at first
 HEADER = 8 << 20  # of a safetensors header
 WHOLE = 64 << 20  # of a zip archive that is opened
 SCHEMA = 4 << 20  # of skops's schema.json
-PICKLES = (b'\x80\x02', b'\x80\x03', b'\x80\x04', b'\x80\x05')
+ENTRIES = 20_000  # of an archive, each of which takes half a kilobyte to know
+PICKLES = (b'\x80\x01', b'\x80\x02', b'\x80\x03', b'\x80\x04', b'\x80\x05')
+PACKED = {
+    b'\x1f\x8b': 'gzip', b'BZh': 'bz2', b'\xfd7zXZ': 'xz', b']\0\0': 'lzma', b'\x04\x22M\x18': 'lz4', b'(\xb5/\xfd': 'zstd',
+}  # fmt: skip
 LOADING = 'loading it runs code that is in it: load it only if you trust who made it, or save it as safetensors, ONNX or skops'
+
+MAYBE = f'it may be a pickle, as joblib packs them: then {LOADING}'
+OPERATIONS = 100_000  # of a pickle
+RUNNING = ('GLOBAL', 'INST', 'STACK_GLOBAL', 'EXT1', 'EXT2', 'EXT4')  # what names something that is called
+NAMES = re.compile(r'[\w.]+ [\w.]+')
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,8 +58,8 @@ def header_of(size: int, read: Callable[[int], bytes]) -> Header | None:
             return Header('HDF5', {})
         if head[:4] == b'GGUF':
             return Header('GGUF', {})
-        return _safetensors(head, size, read) or _onnx(head)
-    except (ValueError, UserError, OSError, RecursionError, zipfile.BadZipFile, NotImplementedError, EOFError):
+        return _safetensors(head, size, read) or _packed(head) or _old(size, read) or _onnx(head)
+    except Exception:  # noqa: BLE001 -- each way of packing has errors of its own
         return None
 
 
@@ -74,19 +84,46 @@ def _safetensors(head: bytes, size: int, read: Callable[[int], bytes]) -> Header
 
 
 def _zip(data: bytes) -> Header:
+    if data.count(b'PK\x01\x02') > ENTRIES:
+        return Header('zip archive', {})
     with zipfile.ZipFile(io.BytesIO(data)) as archive:
         names = archive.namelist()
+        if any(name.rpartition('/')[2].lower().endswith(('.pkl', '.pickle')) for name in names):  # whatever else it is called
+            return Header('PyTorch archive' if any(name.endswith('data.pkl') for name in names) else 'zip archive', {}, LOADING)
         if 'schema.json' in names and archive.getinfo('schema.json').file_size <= SCHEMA:
             with archive.open('schema.json') as opened:
                 schema = read_json(opened.read(SCHEMA), 'schema.json')
             if isinstance(schema, dict) and '__class__' in schema:
                 kind = f'{str(schema.get("__module__", ""))[:80]}.{str(schema["__class__"])[:80]}'
                 return Header('skops', {'class': kind})
-        if any(name.endswith('data.pkl') for name in names):
-            return Header('PyTorch archive', {}, LOADING)
         if any(name.endswith('.npy') for name in names):
             return Header('NumPy archive', {'arrays': plural(len(names), 'array')})
     return Header('zip archive', {'entries': plural(len(names), 'entry', 'entries')})
+
+
+def _packed(head: bytes) -> Header | None:
+    """What joblib writes compressed, as is usual, is a pickle too; what else is in it, nobody knows without unpacking all."""
+    for mark, name in PACKED.items():
+        if head.startswith(mark):
+            return Header(f'packed by {name}', {}, MAYBE)
+    if head[:1] == b'\x78' and len(head) > 1 and (head[0] << 8 | head[1]) % 31 == 0:
+        return Header('packed by zlib', {}, MAYBE)
+    return None
+
+
+def _old(size: int, read: Callable[[int], bytes]) -> Header | None:
+    """A pickle of protocol 0 or 1, which has no mark: its operations are walked over, none of them is done."""
+    import pickletools
+
+    data, count, last = io.BytesIO(read(min(size, WHOLE))), 0, ''
+    try:
+        for operation, argument, _ in itertools.islice(pickletools.genops(data), OPERATIONS):
+            count, last = count + 1, operation.name
+            if last in RUNNING and (not isinstance(argument, str) or NAMES.fullmatch(argument)):
+                return Header('pickle', {}, LOADING)
+    except Exception:  # noqa: BLE001 -- it is something else
+        return None
+    return Header('pickle', {}, LOADING) if count == OPERATIONS or (last == 'STOP' and data.tell() == size) else None
 
 
 def _onnx(head: bytes) -> Header | None:

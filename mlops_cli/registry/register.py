@@ -27,6 +27,7 @@ from mlops_cli.records import models
 from mlops_cli.records.model_files import Models, unreadable
 from mlops_cli.records.models import Person, Version, number_in
 from mlops_cli.run.killed import refuse_pending
+from mlops_cli.run.late_metrics import with_late_metrics
 from mlops_cli.run.outlook import look
 from mlops_cli.run.workbench import Workbench
 from mlops_cli.store.objects import Damaged, MissingObject
@@ -37,6 +38,7 @@ LOCK = 'models'  # of one worktree: numbers are given one after the other
 ROWS = 500  # of each list in a version
 VALUE = 2000  # characters of a parameter, a command
 NAMED = 4  # stages in a sentence
+FAR = 10_000  # numbers by which another branch may be ahead
 RUNS = 100  # records in which a gate that failed is looked for
 
 
@@ -73,19 +75,20 @@ def chosen(bench: Workbench, word: str) -> Stage:
 
 
 def register(bench: Workbench, stage: Stage, who: Person, when: str, text: str, sign: Any = None) -> Registered:
-    """Writes a version of what the stage made; nothing where this very model is one already.  Durable when the batch is.
+    """Writes a version of what the stage made; nothing where one says all that of this very model already.  Durable when
+    the batch is.
 
     ``sign``: bytes -> a signature.  Raises UserError: something is out of date (5), a gate failed (1), the model is not in the
     cache (1)."""
     refuse_pending(bench.root, [output.path for output in stage.outputs])
     drafted = _draft(bench, stage, who, when, models.check_text(text))
-    with LockFile(layout.LOCKS, root=bench.root, command='mlops models register').holding(LOCK, timeout=60):
+    with LockFile(layout.LOCKS, root=bench.root, command='mlops models register') as locks, locks.holding(LOCK, timeout=60):
         known = Models(bench.root)
         model = known.all.get(drafted.name)
         if model is not None and model.problems:
             raise unreadable(model)
         for other in reversed(model.numbered if model else ()):
-            if other.ref == drafted.ref and other.results[0] == drafted.results[0]:
+            if _says_all(other, drafted) and (sign is None or other.signature):
                 return Registered(other, False, other.file)
         version = replace(drafted, number=next_number(bench, drafted.name, model.numbered if model else ()))
         if sign is not None:
@@ -95,12 +98,24 @@ def register(bench: Workbench, stage: Stage, who: Person, when: str, text: str, 
     return Registered(version, True, path)
 
 
+def _says_all(one: Version, drafted: Version) -> bool:
+    """Whether a version is the very same model, with all checks and metrics of today: policies ask for those."""
+    same = one.ref == drafted.ref and one.results[0] == drafted.results[0]
+    return same and set(drafted.checks) <= {*one.checks} and set(drafted.metrics) <= {*one.metrics}
+
+
 def next_number(bench: Workbench, name: str, here: Sequence[Version]) -> int:
-    """One more than any that this clone knows, also on other branches: fewer numbers are given twice."""
+    """One more than any that this clone knows, also on other branches: fewer numbers are given twice.  What lies far beyond
+    those that are here was given by nobody; if it was, the number is told apart by its digest."""
     folder = f'{models.folder_of(name)}/{models.VERSIONS}'
     numbers = [version.number for version in here]
+    highest = max(numbers, default=0)
     numbers += map(number_in, commits.names_at(bench.root.path, git.tips(bench.root.path), folder))
-    return max(numbers, default=0) + 1
+    number = max((one for one in numbers if one <= highest + FAR), default=0) + 1
+    if number > models.NUMBERS:
+        last = max(here, key=lambda one: one.number)
+        raise _refused(f'{name} has a {last.label}, and no number is left after it', f'if nobody means it: git rm {last.file}')
+    return number
 
 
 # What a version says
@@ -241,7 +256,7 @@ def _metrics(bench: Workbench, step: Step) -> tuple[tuple[str, str, float | int]
     assert step.manifest is not None
     for pin in bench.pins.of_key(step.manifest.digest):
         if dict(pin.outputs) == step.made:
-            return tuple(sorted(pin.metrics))
+            return with_late_metrics(bench, step.stage, step.made, pin.metrics)
     return ()
 
 
@@ -249,7 +264,7 @@ def _made(bench: Workbench, step: Step, entry: ResultEntry | None) -> dict[str, 
     """The run that trained it, as its record says; without one, as the cache notes it."""
     origin = entry.origin if entry else {}
     run_id = str(origin.get('run') or '') or step.run
-    found = {name: str(origin.get(name) or '') for name in ('who', 'host')}
+    found = {name: str(origin.get(name) or '') for name in ('who', 'email', 'host')}
     found |= {'run': run_id, 'when': entry.created if entry else ''}
     if run_id:
         with suppress(UserError, OSError):

@@ -4,6 +4,7 @@ Keys count only as ``.mlops/trust`` of the default branch lists them: who sends 
 
 from __future__ import annotations
 
+import base64
 import os
 from functools import cached_property
 
@@ -11,10 +12,10 @@ from mlops_cli import git, ssh
 from mlops_cli.core import layout
 from mlops_cli.core.errors import ExitCode, UserError
 from mlops_cli.fsio.paths import Root
-from mlops_cli.git import commits
+from mlops_cli.git import trunk
 from mlops_cli.records.config import of_file
 from mlops_cli.records.files import read_small
-from mlops_cli.records.models import Fact, Person, Version
+from mlops_cli.records.models import Fact, Version
 from mlops_cli.records.policies import ModelPolicies
 
 NAMESPACE = 'mlops-model'
@@ -23,14 +24,32 @@ LIMIT = 1 << 20
 
 class Trunk:
     """What the default branch says that may not come with any other: keys, policies.  Where there is no repository, or nothing
-    was committed to it yet, the folder itself."""
+    was committed to it yet, the folder itself.  What cannot be told or read is refused, never taken for nothing: everything
+    here raises UserError (exit 5) then."""
 
     def __init__(self, root: Root) -> None:
         self._root = root
 
     @cached_property
     def commit(self) -> str:
-        return git.default_branch(self._root.path)
+        """Empty where the folder itself counts."""
+        found = trunk.default_branch(self._root.path)
+        if found is None:
+            return ''
+        self._require_project(found)
+        return found.commit
+
+    def _require_project(self, found: trunk.Trunk) -> None:
+        """A branch that moves the project into another folder does not leave what counts for it behind."""
+        folder = self._root.path
+        if any(trunk.has(folder, found.commit, path) for path in (layout.ROOT, layout.PIPELINE_FILE)):
+            return
+        if others := trunk.elsewhere(folder, found.commit, (layout.CONFIG, layout.SIGNERS)):
+            raise UserError(
+                f'{found.name} has no project in this folder, but has {others[0]}: whose policies and keys count is not told',
+                hint=f'let {found.name} have the project here first, by a commit that does nothing else',
+                exit_code=ExitCode.REFUSED,
+            )
 
     def _read(self, path: str) -> bytes | None:
         if not self.commit:
@@ -38,11 +57,8 @@ class Trunk:
                 return read_small(self._root, path, LIMIT)
             except FileNotFoundError:
                 return None
-        found = commits.blobs(self._root.path, self.commit, [path]) or {}
-        if path not in found:
-            return None
-        with commits.reading(self._root.path) as read:
-            return read(found[path], LIMIT)
+        inside, _, name = path.rpartition('/')
+        return trunk.read(self._root.path, self.commit, inside, name, LIMIT)
 
     @cached_property
     def signers(self) -> bytes:
@@ -54,15 +70,24 @@ class Trunk:
         data = self._read(layout.CONFIG) if self.commit else None
         return policies_in(data) if data is not None else {}
 
+    def who_signed(self, data: bytes, signature: str) -> tuple[str, ...]:
+        """Those whose keys count and who signed these bytes.  Raises UserError where there is no ssh-keygen."""
+        try:
+            return ssh.signers_of(data, signature, NAMESPACE, self.signers)
+        except ssh.Missing:
+            raise _missing() from None
+
     def problem(self, one: Version | Fact) -> str:
         """Why a signature does not count; empty where it does.  Raises UserError where there is no ssh-keygen."""
         if not one.signature:
             return 'it is not signed'
+        if not one.who.email:
+            return 'it names no address, under which a key could be listed'
         if not self.signers.strip():
             where = 'the default branch' if self.commit else 'this project'
             return f'{where} lists no keys in {layout.SIGNERS}'
         try:
-            return ssh.signature_problem(one.signed_part, one.signature, identity(one.who), NAMESPACE, self.signers)
+            return ssh.signature_problem(one.signed_part, one.signature, one.who.email, NAMESPACE, self.signers)
         except ssh.Missing:
             raise _missing() from None
 
@@ -79,9 +104,14 @@ def policies_in(data: bytes) -> dict[str, ModelPolicies]:
     return {one.name.removeprefix(start): one.value for one in found if one.name.startswith(start)}
 
 
-def identity(who: Person) -> str:
-    """Under which a key is listed."""
-    return who.email or who.name
+def key_of(signature: str) -> bytes:
+    """The public key that a signature names, whether it is good or not; empty where it names none."""
+    try:
+        data = base64.b64decode(''.join(signature.split('\n')[1:]).partition('-----END')[0], validate=True)
+    except ValueError:
+        return b''
+    size = int.from_bytes(data[10:14], 'big')
+    return data[14 : 14 + size] if data[:6] == b'SSHSIG' and 0 < size <= len(data) - 14 else b''
 
 
 def signature_of(data: bytes, key: str, folder: str) -> str:

@@ -53,15 +53,24 @@ spellcheck="false">
 <span class="soft">Click one to see what is known of it, and all that it depends on.</span></div>"""
 
 
-def dag_page(drawing: Drawing, said: Iterable[str] = (), states: Mapping[str, str] | None = None) -> str:
-    """``said``: sentences below the title.  ``states``: what the words on the nodes mean, for a legend."""
-    head = [f'<h1>{escape(drawing.title)}</h1>', *(f'<p class="soft">{escape(text)}</p>' for text in said)]
+def dag_page(
+    drawing: Drawing,
+    said: Iterable[str] = (),
+    states: Mapping[str, str] | None = None,
+    *,
+    above: str = '',
+    below: str = '',
+) -> str:
+    """``said``: sentences below the title.  ``states``: what the words on the nodes mean, for a legend.  ``above``, ``below``
+    the picture: HTML that stands there as it is."""
+    sentences = [f'<p class="soft">{escape(text)}</p>' for text in said]
+    head = [f'<h1>{escape(drawing.title)}</h1>', *([above] if above else []), *sentences]
     used = {node.state for node in drawing.nodes}
     rows = [f'<li><b>{escape(word)}</b> <span class="soft">{escape(text)}</span></li>'
             for word, text in (states or {}).items() if word in used]  # fmt: skip
     legend = f'<ul class="legend">{"".join(rows)}</ul>' if rows else ''
     if not drawing.nodes:
-        return page(drawing.title, '\n'.join([*head, '<p>There is nothing to draw.</p>']))
+        return page(drawing.title, '\n'.join([*head, '<p>There is nothing to draw.</p>', below]))
     scene = (
         f'{TOOLS}\n<div id="scene"><div id="canvas">{dag_svg.svg(drawing)}</div>\n'
         '<aside id="panel" aria-live="polite"></aside></div>'
@@ -76,7 +85,8 @@ def dag_page(drawing: Drawing, said: Iterable[str] = (), states: Mapping[str, st
     details = [
         _article(node, number, reads.get(node.id, ()), read_by.get(node.id, ())) for number, node in enumerate(drawing.nodes)
     ]
-    body = [*head, legend, scene, f'<section id="details"><h2>Each of them</h2>{"".join(details)}</section>']
+    each = f'<section id="details"><h2>Each of them</h2>{"".join(details)}</section>'
+    body = [*head, legend, scene, *([below] if below else []), each]
     return page(drawing.title, '\n'.join(body), script=SCRIPT, style=STYLE)
 
 

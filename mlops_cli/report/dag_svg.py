@@ -28,20 +28,21 @@ STYLE = """
 .dag .wire{fill:none;stroke:var(--wire);stroke-width:1.4}
 .dag .tip{fill:var(--wire)}
 .dag .bar{stroke:none!important}
-.dag .fresh .bar,.dag .present .bar,.dag .same .bar{fill:var(--good)!important}
-.dag .fresh .note,.dag .present .note,.dag .same .note{fill:var(--good)}
+.dag .fresh .bar,.dag .present .bar,.dag .same .bar,.dag .declared .bar{fill:var(--good)!important}
+.dag .fresh .note,.dag .present .note,.dag .same .note,.dag .declared .note{fill:var(--good)}
 .dag .restore .bar{fill:var(--link)!important}
 .dag .restore .note{fill:var(--link)}
-.dag .run .bar,.dag .maybe .bar,.dag .past .bar,.dag .follows .bar{fill:var(--warn)!important}
-.dag .run .note,.dag .maybe .note,.dag .past .note,.dag .follows .note{fill:var(--warn)}
+.dag .run .bar,.dag .maybe .bar,.dag .past .bar,.dag .follows .bar,.dag .unseen .bar{fill:var(--warn)!important}
+.dag .run .note,.dag .maybe .note,.dag .past .note,.dag .follows .note,.dag .unseen .note{fill:var(--warn)}
 .dag .maybe .bar{opacity:.5}
-.dag .blocked .bar,.dag .diverged .bar,.dag .unstable .bar{fill:var(--bad)!important}
-.dag .blocked .note,.dag .diverged .note,.dag .unstable .note{fill:var(--bad)}
+.dag .blocked .bar,.dag .diverged .bar,.dag .unstable .bar,.dag .undeclared .bar{fill:var(--bad)!important}
+.dag .blocked .note,.dag .diverged .note,.dag .unstable .note,.dag .undeclared .note{fill:var(--bad)}
 """
 KINDS = frozenset({'stage', 'data', 'target', 'unknown'})
-STATES = frozenset(
-    {'fresh', 'restore', 'run', 'maybe', 'blocked', 'present', 'past', 'same', 'diverged', 'follows', 'unstable'}
-)
+STATES = frozenset([
+    'fresh', 'restore', 'run', 'maybe', 'blocked', 'present', 'past', 'same', 'diverged', 'follows', 'unstable', 'declared',
+    'undeclared', 'unseen',
+])  # fmt: skip
 
 
 def svg(drawing: Drawing, *, alone: bool = False) -> str:

@@ -25,6 +25,9 @@ _STATES = {
     'past': _WARN,
     'maybe': 'fill:#fffaf0,stroke:#8a5a00,color:#1b1f24,stroke-dasharray:4 3',
     'blocked': _BAD,
+    'declared': _GOOD,
+    'undeclared': _BAD,
+    'unseen': _WARN,
 }
 
 

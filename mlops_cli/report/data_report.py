@@ -7,12 +7,14 @@ from collections.abc import Mapping, Sequence
 
 from mlops_cli.core.classes import dataclass
 from mlops_cli.core.units import plural
+from mlops_cli.report.markdown import plain
 from mlops_cli.report.page import MADE, escape, page
 from mlops_cli.report.svg import STYLE, Axes, Group, bars, histogram
 
 MARK = '<!-- made by mlops -->'
 PICTURES = 200  # columns that are drawn
 BARS = 12
+LONGEST = 300  # characters of a cell: names of columns may be as long as a file
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,19 +31,11 @@ class Picture:
 
 
 def markdown(title: str, verdict: str, head: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
-    lines = [MARK, f'# {_cell(title)}', '', _cell(verdict), '']
+    lines = [MARK, f'# {plain(title)}', '', plain(verdict), '']
     if rows:
         lines += [f'| {" | ".join(head)} |', f'|{" --- |" * len(head)}']
-        lines += [f'| {" | ".join(map(_cell, row))} |' for row in rows]
+        lines += [f'| {" | ".join(plain(_short(cell)) for cell in row)} |' for row in rows]
     return '\n'.join(lines) + '\n'
-
-
-def _cell(text: str) -> str:
-    """Text that stays in its cell, and means nothing in Markdown or HTML."""
-    shown = escape(' '.join(text.split()))
-    for one in '\\`*_[]|~':
-        shown = shown.replace(one, f'&#{ord(one)};')
-    return shown
 
 
 def html(
@@ -50,7 +44,7 @@ def html(
     parts = [f'<h1>{escape(title)}</h1>', f'<p class="{"good" if passed else "bad"}">{escape(verdict)}</p>']
     if rows:
         top = ''.join(f'<th>{escape(one)}</th>' for one in head)
-        body = ''.join(f'<tr>{"".join(f"<td>{escape(cell)}</td>" for cell in row)}</tr>' for row in rows)
+        body = ''.join(f'<tr>{"".join(f"<td>{escape(_short(cell))}</td>" for cell in row)}</tr>' for row in rows)
         parts.append(f'<div class="scroll"><table><thead><tr>{top}</tr></thead><tbody>{body}</tbody></table></div>')
     shown = sorted(pictures, key=lambda one: not one.bad)[:PICTURES]
     if shown:
@@ -61,6 +55,10 @@ def html(
         parts.append(f'<p class="soft">{plural(len(pictures) - len(shown), "more column")} not drawn.</p>')
     style = STYLE + '.cards{display:grid;grid-template-columns:repeat(auto-fill,minmax(24rem,1fr));gap:1rem}'
     return page(title, '\n'.join(parts), style=style)
+
+
+def _short(text: str) -> str:
+    return text if len(text) <= LONGEST else f'{text[: LONGEST - 1]}…'
 
 
 def _figure(one: Picture) -> str:

@@ -33,7 +33,7 @@ def result_facts(made: Made, *, full: bool = False) -> Facts:
     if made.manifest is None:
         facts.append(('made of', ['not recorded here']))
     facts += [
-        ('command', [_command(entry) for entry in made.entries if entry.kind == 'command']),
+        ('command', [command_of(entry) for entry in made.entries if entry.kind == 'command']),
         ('code', [entry.name for entry in made.entries if entry.kind == 'code' and not is_data(entry)]),
         ('params', [_param(entry) for entry in made.entries if entry.kind == 'param']),
         ('the run used', _of_run(made)),
@@ -99,7 +99,7 @@ def _surroundings(made: Made) -> list[str]:
     return texts + [str(made.environment[name]) for name in ('platform', 'gpu_driver') if made.environment.get(name)]
 
 
-def _command(entry: Entry) -> str:
+def command_of(entry: Entry) -> str:
     try:
         found = json.loads(entry.value or '')
         text = found.get('cmd') or ' '.join(found.get('argv', ()))

@@ -12,18 +12,29 @@ from mlops_cli.core.patterns import pattern
 LONGEST = 120  # characters of one value
 REPLACED = '\ufffd'
 # What does not show, or turns around what does; as the terminal has it, and line ends as well.
-_HIDDEN = pattern(
+HIDDEN = pattern(
     '[\x00-\x1f\x7f-\x9f\u00ad\u034f\u061c\u115f\u1160\u17b4\u17b5\u180b-\u180f\u200b-\u200f\u2028-\u202e\u2060-\u206f'
     '\u3164\ufe00-\ufe0f\ufeff\uffa0\ufff0-\uffff\U0001bca0-\U0001bca3\U0001d173-\U0001d17a\U000e0000-\U000e0fff\ud800-\udfff]'
 )
+_ACTIVE = pattern(r'([\\`*_{}\[\]()<>#+!|~&])')
+_BEGINS = pattern(r'\A(?=[-=])|\A([0-9]+)(?=[.)](?:\s|\Z))')  # a list, a rule, a heading
+# What forges look for in the text that is left when no Markdown is: no backslash keeps it from them, but code does.
+_FOUND = pattern(r'(?i:[@#]|://|www\.|\bgh-[0-9])')
+_BLANK = pattern(r'[\t\r\n ]+')
 
 
 def foreign(value: object, most: int = LONGEST) -> str:
     """Anything, as code that means nothing but itself."""
-    text = _HIDDEN.sub(REPLACED, str(value))
+    text = HIDDEN.sub(REPLACED, str(value))
     if len(text) > most:
         text = text[: most - 1] + '\u2026'
     return f'<code>{"".join(map(_entity, text))}</code>'
+
+
+def plain(text: str) -> str:
+    """Text that is shown as it is, on one line: no markup, no link, no picture, no mention, no control character."""
+    text = HIDDEN.sub(REPLACED, _BLANK.sub(' ', text).strip())
+    return foreign(text, len(text)) if _FOUND.search(text) else _BEGINS.sub(r'\1\\', _ACTIVE.sub(r'\\\1', text))
 
 
 def _entity(character: str) -> str:

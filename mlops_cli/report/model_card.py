@@ -3,21 +3,19 @@ act on whoever shows the page."""
 
 from __future__ import annotations
 
-import re
 from collections.abc import Iterable, Sequence
 from typing import Any
 
 from mlops_cli.core.canonical import canonical
 from mlops_cli.core.units import show_money, show_number, show_seconds, show_size
 from mlops_cli.records.model_files import Model
+from mlops_cli.records.model_standing import aliases_of, approvals, holders, label, tags
 from mlops_cli.records.models import Version
 from mlops_cli.registry.headers import Header
-from mlops_cli.registry.standing import aliases_of, approvals, holders, label, tags
+from mlops_cli.report.markdown import plain
 from mlops_cli.usage.cost import Cost
 
 ROWS = 50
-_ACTIVE = re.compile(r'([\\`*_{}\[\]()<>#+!|~@&])')
-_CONTROL = re.compile('[\x00-\x1f\x7f-\x9f\u200b-\u200f\u2028-\u202e\u2060-\u206f\ufeff]')
 
 
 def markdown(model: Model, version: Version, cost: Cost | None, header: Header | None) -> str:
@@ -48,12 +46,6 @@ def markdown(model: Model, version: Version, cost: Cost | None, header: Header |
     notes = [fact for fact in model.of_kind('note') if fact.version in (None, version.digest)]
     lines += _section('Notes', ['when', 'by', 'note'], [(fact.when[:10], fact.who.name, fact.text) for fact in notes])
     return '\n'.join([*lines, ''])
-
-
-def plain(text: str) -> str:
-    """Text that is shown as it is: no markup, no link, no picture, no mention, no control character."""
-    text = _CONTROL.sub(' ', text)
-    return _ACTIVE.sub(r'\\\1', text).replace('://', '\\://')
 
 
 def _facts(model: Model, version: Version, cost: Cost | None, header: Header | None, marks: str) -> Iterable[tuple[str, str]]:

@@ -12,8 +12,9 @@ from html import escape as _escape
 
 from mlops_cli.core.patterns import pattern
 
-# What XML cannot hold, what turns text around, and what a file cannot be encoded with.
-_UNFIT = pattern('[\x00-\x08\x0b-\x1f\x7f-\x9f\u061c\u200e\u200f\u202a-\u202e\u2066-\u2069\ud800-\udfff\ufffe\uffff]')
+# What XML cannot hold, what turns text around or does not show, and what a file cannot be encoded with; joiners are letters.
+_UNFIT = pattern('[\x00-\x08\x0b-\x1f\x7f-\x9f\u00ad\u061c\u200b\u200e\u200f\u2028-\u202e\u2060-\u2069\ufeff\ud800-\udfff'
+                 '\ufffe\uffff\U000e0000-\U000e007f]')
 
 MADE = '<meta name="generator" content="mlops">'  # by which a page is known to be one of ours
 STYLE = """
@@ -57,7 +58,8 @@ footer{margin-top:3rem;padding-top:1rem;border-top:1px solid var(--line);color:v
 def escape(text: str) -> str:
     """Text for an element or a quoted attribute of HTML or SVG.
 
-    Quotes and brackets lose their meaning; control characters, lone surrogates and marks that turn text become U+FFFD."""
+    Quotes and brackets lose their meaning; control characters, lone surrogates, marks that turn text, and such as do not show,
+    become U+FFFD."""
     return _escape(_UNFIT.sub('\ufffd', text), quote=True)
 
 

@@ -32,6 +32,7 @@ from mlops_cli.records.pins import Pin
 from mlops_cli.run.heal import begin_writing
 from mlops_cli.run.killed import refuse_pending, touching
 from mlops_cli.run.outlook import look
+from mlops_cli.run.person import email
 from mlops_cli.run.placed import remember
 from mlops_cli.run.recover import Undone
 from mlops_cli.run.sources import keep_sources
@@ -321,8 +322,8 @@ def _numbers(bench: Workbench, name: str) -> tuple[Metrics, list[str]]:
     """The numbers in the stage's files of metrics as they lie there, and why some cannot be read."""
     numbers: list[tuple[str, str, float | int]] = []
     problems = []
-    for output in bench.pipeline.stages[name].outputs:
-        ref = bench.workspace.ref(output.path, ignore=False) if output.role == 'metric' else None
+    for output in bench.pipeline.stages[name].read_as('metric'):
+        ref = bench.workspace.ref(output.path, ignore=False)
         if ref is None or ref.kind == 'tree':
             continue
         try:
@@ -342,7 +343,9 @@ def _record(bench: Workbench, one: Proposal, author: Author, keeper: Keeper) -> 
     if not any(entry.outputs == one.outputs and not entry.suspect for entry in bench.results.lookup(key)):
         sources, manifest = keep_sources(keeper, bench.drafts[one.stage], one.manifest)
         said = {'who': author.who, 'when': iso(author.now), 'reason': author.reason, 'run': one.run}
-        origin = {'run': '', 'who': author.who, 'host': author.host, 'ci': bool(bench.environ.get('CI')), 'accepted': said}
+        ci = bool(bench.environ.get('CI'))
+        who = {'who': author.who, 'email': email(bench.root.path), 'host': author.host}
+        origin = {'run': '', **who, 'ci': ci, 'accepted': said}
         bench.results.put(
             ResultEntry(
                 key,

@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from mlops_cli.core import layout
-from mlops_cli.core.canonical import canonical_bytes
+from mlops_cli.core.canonical import canonical, canonical_bytes
 from mlops_cli.core.classes import dataclass, field
 from mlops_cli.core.digest import Digest, digest_of
 from mlops_cli.core.job import COST, COST_SUFFIX, Job, Lasting, Lock, Process
@@ -17,6 +17,7 @@ from mlops_cli.fingerprint.holes import parameter_in, part_of
 from mlops_cli.fingerprint.params import MISSING
 from mlops_cli.fingerprint.stage import Draft
 from mlops_cli.fingerprint.written import State, state_of
+from mlops_cli.fsio.atomic import write_file
 from mlops_cli.pipeline.spec import Command, Environment, ParamRef, Stage
 from mlops_cli.pipeline.template import parameter_variables
 from mlops_cli.plan.model import Step
@@ -86,8 +87,7 @@ def begin(session: Session, step: Step, draft: Draft, inputs: Mapping[str, Objec
     log = log_path(session.run, stage.name, number)
     session.logs.prepare()
     host = session.routes.of(stage)
-    isolated = bool(host) or session.trial or (session.isolate or stage.isolate) == 'folder'
-    own = f'{layout.WORK}/{identity}/project' if isolated else ''
+    own = f'{layout.WORK}/{identity}/project' if host or session.trial or isolation(session, stage) != 'none' else ''
     if not session.trial:
         check_room(session.root, [output.path for output in stage.outputs])
     if not own:
@@ -103,7 +103,7 @@ def begin(session: Session, step: Step, draft: Draft, inputs: Mapping[str, Objec
         else:
             _clear(session, identity, stage, before)
         seen = environment(session, stage, step.manifest.digest, inputs, grant, number, own, host)
-        seen |= {} if host else {COST: os.path.join(session.root.path, f'{log}{COST_SUFFIX}')}  # there its host says where
+        started = _started(session, identity, draft, own, seen, log, host)
     except BaseException:
         undo(session, identity, stage, step.manifest.digest, own, clear)
         raise
@@ -112,7 +112,7 @@ def begin(session: Session, step: Step, draft: Draft, inputs: Mapping[str, Objec
         stage=stage.name,
         folder=os.path.join(session.root.path, own) if own else session.root.path,
         directory=stage.wdir,
-        processes=processes(stage.command),
+        processes=started,
         environment=seen,
         log=os.path.join(session.root.path, log),
         outputs=tuple(output.path for output in stage.outputs),
@@ -123,6 +123,7 @@ def begin(session: Session, step: Step, draft: Draft, inputs: Mapping[str, Objec
         host=host,
         gpus=stage.resources.gpus if host else 0,
         checkpoint=checkpoint.known(session, step.manifest.digest, stage.checkpoint) if host and stage.checkpoint else None,
+        progress=stage.progress or '' if host else '',
         lock=_lock(session, stage.environment, own) if host and stage.environment else None,
         caches=tuple(Lasting(path, _cache(session, path)) for path in stage.caches) if host else (),
         cpus=stage.resources.cpus,
@@ -136,6 +137,32 @@ def begin(session: Session, step: Step, draft: Draft, inputs: Mapping[str, Objec
     with session.workspace.looking():
         states = {} if own else _states(session, draft, inputs)
     return Attempt(identity, number, step, draft, job, log, dict(inputs), before, own, states)
+
+
+def isolation(session: Session, stage: Stage) -> str:
+    return session.isolate or stage.isolate
+
+
+def _started(
+    session: Session, identity: str, draft: Draft, own: str, seen: dict[str, str], log: str, host: str
+) -> tuple[Process, ...]:
+    """The processes of the stage, as whoever looks on wants them.  On a ``host`` that says itself where costs go."""
+    if not host:
+        seen[COST] = os.path.join(session.root.path, f'{log}{COST_SUFFIX}')
+    wanted = processes(draft.stage.command)
+    kind = isolation(session, draft.stage)
+    if kind.startswith('sandbox'):
+        from mlops_cli.run import sandbox
+
+        if error := sandbox.refusal(draft.stage, session.isolate, host, seen):
+            raise error
+        write_file(session.root, f'{log}{COST_SUFFIX}', b'', durable=False)
+        places = (session.root.path, os.fspath(session.store.cache), os.path.join(session.root.path, own))
+        return sandbox.wrapped(wanted, kind, *places, draft.stage, seen)
+    if session.watch is None:
+        return wanted
+    there = os.path.normpath(os.path.join(session.root.path, own, draft.stage.wdir))
+    return session.watch.around(identity, draft, there, wanted, seen)
 
 
 def _lock(session: Session, environment: Environment, own: str) -> Lock:
@@ -282,6 +309,8 @@ def environment(
     else:
         found = dict(variables(stage.environment, session.root.path, session.environ))
     found |= parameter_variables(_parameters(session, stage, inputs))
+    if models := session.describer.models_of(stage):
+        found['MLOPS_MODELS'] = canonical({name: dict(told) for name, (_, told) in models.items()})
     found |= {'MLOPS_STAGE': stage.name, 'MLOPS_RUN': session.run, 'MLOPS_ATTEMPT_NUMBER': str(number)}
     if stage.resources.gpus and not host:
         found['CUDA_VISIBLE_DEVICES'] = ','.join(grant.gpus)

@@ -47,6 +47,12 @@ def refusal(stage: Stage, machine: Machine) -> UserError | None:
     """Why a stage can never run here, if so."""
     if error := tokens_lacking(stage, machine):
         return error
+    if stage.environment and stage.environment.image:
+        return UserError(
+            f'stage {stage.name} has environment: {{container: ...}}, which runs on hosts behind ssh alone',
+            where=stage.places.get('environment', stage.where),
+            hint='run it on one: host: NAME, or mlops run --host NAME (this machine may be one: ssh://localhost)',
+        )
     needs = stage.resources
     where = stage.places.get('resources', stage.where)
     if needs.gpus > machine.gpus:
@@ -65,6 +71,15 @@ def refusal(stage: Stage, machine: Machine) -> UserError | None:
             hint='lower resources.memory, or run it elsewhere',
         )
     return None
+
+
+def unsandboxed(environ: Mapping[str, str], stage: Stage, asked: str, host: str) -> UserError | None:
+    """Why a stage cannot have the sandbox that it is to run in, if so."""
+    if not (asked or stage.isolate).startswith('sandbox'):
+        return None
+    from mlops_cli.run.sandbox import refusal as refused
+
+    return refused(stage, asked, host, environ)
 
 
 def _small_cards(stage: Stage, machine: Machine) -> UserError | None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from typing import TYPE_CHECKING
 
+from mlops_cli.core.paths import shell_word
 from mlops_cli.core.patterns import pattern
 
 if TYPE_CHECKING:
@@ -66,12 +67,13 @@ def cause_of(ended: StageEnded) -> str:
 
 def advice(kind: str, subject: str, detail: str) -> str:
     """What to do about an input that is missing; ``kind``, ``subject`` and ``detail`` of the reason that tells of it."""
+    path = shell_word(subject)
     if 'not part of this run' in detail:
         return 'leave --only away, or run that stage first'
     if kind == 'output':
-        return f'restore it (mlops checkout {subject}), or let the stage run: take frozen away'
+        return f'restore it (mlops checkout {path}), or let the stage run: take frozen away'
     if 'neither here nor in this cache' in detail:
-        return f'bring it from a remote (mlops pull {subject}), or copy it here'
+        return f'bring it from a remote (mlops pull {path}), or copy it here'
     if kind == 'code':
         return 'put it back, or correct the command or code: of the stage'
-    return f'put it there (mlops checkout {subject} if it was tracked), or list it under the outs of the stage that makes it'
+    return f'put it there (mlops checkout {path} if it was tracked), or list it under the outs of the stage that makes it'

@@ -24,6 +24,7 @@ from mlops_cli.git import walking
 from mlops_cli.records import roots
 from mlops_cli.records.config import load_config
 from mlops_cli.records.roots import Found, Roots
+from mlops_cli.run.heal import opened_cache
 from mlops_cli.run.workbench import Workbench
 from mlops_cli.store import gc, trash, users
 from mlops_cli.store.gc import Plan, Swept
@@ -86,7 +87,7 @@ class Cleaning:
 
     def __init__(self, bench: Workbench, locks: LockFile, wish: Wish, tell: Tell = lambda _what, _count: None) -> None:
         self._bench, self._locks, self._wish, self._tell = bench, locks, wish, tell
-        self._cache = Root(bench.config.cache)
+        self._cache = opened_cache(bench)
 
     def __enter__(self) -> Cleaning:
         return self

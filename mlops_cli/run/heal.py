@@ -54,9 +54,9 @@ def begin_writing(
     Undoes what killed commands left in flight, writes the run records they could not write, removes their temporaries.
     Raises UserError, also while gc cleans up for longer than a minute, OSError."""
     prepare_folders(bench.root)
-    bench.store.prepare()
+    # By its folder, not by its path: a link could come in its place meanwhile.
     with (
-        LockFile(os.path.join(bench.config.cache, layout.CACHE_LOCKS), command=command) as locks,
+        LockFile(layout.CACHE_LOCKS, root=bench.store.root, command=command) as locks,
         _using(bench, locks, emit),
     ):
         _heal(bench, locks, emit, who, host, allowed, go_on)
@@ -81,10 +81,10 @@ def _heal(
             emit(Note(f'run {run.partition("-")[2]} was killed here; waiting until what it left running has ended'))
 
     recovered = _recover(bench, emit, who, host, waiting)
-    with Root(bench.config.cache) as cache:
-        for folder in (layout.TEMPORARY, layout.PROJECTS):
-            if cache.stat(folder) is not None:
-                sweep_temporaries(cache, owner_alive(locks), folder)
+    cache = bench.store.root
+    for folder in (layout.TEMPORARY, layout.PROJECTS):
+        if cache.stat(folder) is not None:
+            sweep_temporaries(cache, owner_alive(locks), folder)
     for one in recovered.undone:
         allowed(one)
 
@@ -95,11 +95,18 @@ def tidy(bench: Workbench) -> None:
     with suppress(OSError, UserError):
         if bench.root.stat(layout.LOCAL) is not None:
             sweep_temporaries(bench.root, rel=layout.LOCAL)
-    with suppress(OSError, UserError), Root(bench.config.cache) as cache:
+    with suppress(OSError, UserError), opened_cache(bench) as cache:
         if cache.stat(layout.TEMPORARY) is None or not any(owner_in(one.name) for one in cache.scandir(layout.TEMPORARY)):
             return
-        with LockFile(os.path.join(bench.config.cache, layout.CACHE_LOCKS)) as locks:
+        with LockFile(layout.CACHE_LOCKS, root=cache) as locks:
             sweep_temporaries(cache, owner_alive(locks), layout.TEMPORARY)
+
+
+def opened_cache(bench: Workbench) -> Root:
+    """Its folder, if it is there, which the caller closes; the project's own is not looked for behind a link.  Raises OSError,
+    UserError."""
+    own = os.path.join(bench.root.path, layout.CACHE)
+    return bench.root.sub(layout.CACHE) if bench.config.cache == own else Root(bench.config.cache)
 
 
 def heal_meanwhile(bench: Workbench, emit: Callable[[Event], None], who: Callable[[], str], host: str) -> None:
@@ -133,9 +140,8 @@ def _using(bench: Workbench, locks: LockFile, emit: Callable[[Event], None]) -> 
         emit(Note(f'waiting for {describe(holder)}, which cleans the cache up'))
 
     with ExitStack() as stack:
-        with Root(bench.config.cache) as cache, locks.holding(
-            'store', 'shared', WAIT_SECONDS, on_wait, noted=False  # for a moment only: who cleans up stays noted
-        ):
+        cache = bench.store.root
+        with locks.holding('store', 'shared', WAIT_SECONDS, on_wait, noted=False):  # for a moment: who cleans up stays noted
             hold_owner(locks)
             stack.callback(users.end, bench.config.cache, users.begin(cache))
             users.register(cache, bench.root.path, lambda: git.has_repository(bench.root.path))

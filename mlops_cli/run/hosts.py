@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import os
+import threading
 import time
 from collections.abc import Callable, Iterable, Mapping
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
+from mlops_cli.core.classes import dataclass
 from mlops_cli.core.errors import ExitCode, UserError
 from mlops_cli.core.job import Job, Outcome
 from mlops_cli.core.refs import ObjectRef
@@ -15,7 +17,7 @@ from mlops_cli.executors.base import Executor, Handle
 from mlops_cli.pipeline.spec import Stage
 from mlops_cli.plan.model import Plan
 from mlops_cli.run.capacity import Machine, tokens_lacking
-from mlops_cli.run.request import ANY, LOCAL, Routes, by_host, going_anywhere
+from mlops_cli.run.request import ANY, Routes, by_host, going_anywhere
 from mlops_cli.run.workbench import Workbench
 
 if TYPE_CHECKING:
@@ -23,6 +25,7 @@ if TYPE_CHECKING:
     from mlops_cli.records.destinations import Host
 
 CLUSTERS = {'slurm': 'Slurm', 'ray': 'Ray', 'kubernetes': 'Kubernetes'}  # of facts: what a cluster says of itself
+TELL_SECONDS = 2.0  # after which it is said that a host takes its time
 TURN = 0.05  # seconds that one of several executors is waited for
 
 
@@ -33,12 +36,11 @@ def refusal(stage: Stage, host: str, machine: Machine, routes: Routes) -> UserEr
         from mlops_cli.run.anywhere import refusal_of_all
 
         return refusal_of_all(stage, routes)
-    if stage.environment and routes.is_cluster(host):
-        return UserError(
-            f'stage {stage.name} has environment, which is not made on clusters yet, and is to run on {host}',
-            where=stage.places.get('environment', stage.where),
-            hint=f'run it here: host: {LOCAL}, or --host {LOCAL}; or make it there by hand: mlops hosts add --path',
-        )
+    if stage.environment and stage.environment.image and routes.is_cluster(host):
+        where = stage.places.get('environment', stage.where)
+        hint = 'take a host behind ssh; what runs containers on a cluster may stand in front of the command itself'
+        message = f'stage {stage.name} has environment: {{container: ...}}, which is not run on clusters yet ({host})'
+        return UserError(message, where=where, hint=hint)
     return tokens_lacking(stage, machine)
 
 
@@ -53,7 +55,16 @@ def known(bench: Workbench, name: str) -> Host:
     raise UserError(f'there is no host {name!r}', hint=hint)
 
 
-def opened(bench: Workbench, name: str) -> Ssh:
+@dataclass(frozen=True, slots=True)
+class Patience:
+    """While a host is reached, which may take minutes.  ``go_on``: called often, to raise where it is not wanted any more;
+    ``tell``: why it takes so long."""
+
+    go_on: Callable[[], None]
+    tell: Callable[[str], None]
+
+
+def opened(bench: Workbench, name: str, patience: Patience) -> Ssh:
     """The executor of a host, connected.  Raises UserError for one that nobody knows or has confirmed, Unreachable."""
     from mlops_cli.executors.ssh import Ssh
     from mlops_cli.records import sightings, trust
@@ -70,14 +81,39 @@ def opened(bench: Workbench, name: str) -> Ssh:
         )
     made = Ssh(name, host.place, bench.store, python=host.python, path=host.path, submit=host.words)
     try:
-        sightings.keep(bench.root, name, host.url, made.facts(), time.time())
+        sightings.keep(bench.root, name, host.url, _facts(made, patience), time.time())
     except BaseException:
         made.close()
         raise
     return made
 
 
-def acquaint(bench: Workbench, plan: Plan, routes: Routes) -> None:
+def _facts(made: Ssh, patience: Patience) -> Mapping[str, Any]:
+    """Of the first contact, in a thread: a run that is interrupted counts signals, which wake nobody who waits for a host."""
+    failed: list[BaseException] = []
+
+    def work() -> None:
+        try:
+            made.facts()
+        except BaseException as error:  # noqa: BLE001 - whoever waits raises it
+            failed.append(error)
+
+    thread = threading.Thread(target=work, name=f'reach {made.name}', daemon=True)
+    thread.start()
+    tell, told = time.monotonic() + TELL_SECONDS, ''
+    while thread.is_alive():
+        thread.join(TURN)
+        patience.go_on()
+        said = f'{made.name} is being reached{f": {waits}" if (waits := made.waits_for()) else ""}'
+        if said != told and time.monotonic() >= tell:
+            patience.tell(said)
+            tell, told = time.monotonic() + TELL_SECONDS, said
+    if failed:
+        raise failed[0]
+    return made.facts()
+
+
+def acquaint(bench: Workbench, plan: Plan, routes: Routes, patience: Patience) -> None:
     """Where stages may run on any host: those of which nothing is known here are asked what they have.  Who does not answer is
     left out.  Raises UserError."""
     if not going_anywhere(bench, plan, routes):
@@ -88,7 +124,7 @@ def acquaint(bench: Workbench, plan: Plan, routes: Routes) -> None:
         failed = {}
         for name in names:
             try:
-                opened(bench, name).close()
+                opened(bench, name, patience).close()
             except Unreachable as error:
                 failed[name] = error.problem
         routes.chooser.look_again()
@@ -96,13 +132,13 @@ def acquaint(bench: Workbench, plan: Plan, routes: Routes) -> None:
             routes.chooser.avoid(name, f'does not answer: {problem}')
 
 
-def routed(here: Executor, bench: Workbench, plan: Plan, routes: Routes, keep_going: bool) -> Executor:
+def routed(here: Executor, bench: Workbench, plan: Plan, routes: Routes, keep_going: bool, patience: Patience) -> Executor:
     """An executor for all stages of a plan.  The hosts of those that are to run are connected, so that one which cannot be
     is told before anything is touched.  ``keep_going``: stages for which there is none fail in their turn.  Raises UserError,
     Unreachable."""
     if not any(routes.named(bench.pipeline.stages[step.stage]) for step in plan.steps):
         return here
-    found = Routed(here, partial(opened, bench))
+    found = Routed(here, partial(opened, bench, patience=patience))
     try:
         while not _all_reached(found, bench, plan, routes, keep_going):
             pass
@@ -180,6 +216,10 @@ class Routed:
             if one not in found:
                 found.append(one)
         return found
+
+    def waiting(self) -> dict[Handle, tuple[str, float]]:
+        """As :meth:`Ssh.waiting`, of all hosts."""
+        return {handle: found for one in self.hosts.values() for handle, found in one.waiting().items()}
 
     def cancel(self, handle: Handle, *, force: bool = False) -> None:
         if (executor := self._of.get(handle)) is not None:

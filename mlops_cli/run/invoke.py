@@ -17,7 +17,7 @@ from mlops_cli.core.clock import iso, run_id
 from mlops_cli.core.digest import Digest
 from mlops_cli.core.errors import UserError, UserErrors
 from mlops_cli.core.events import Event, Note, RunEnded, RunStarted
-from mlops_cli.core.paths import inside
+from mlops_cli.core.paths import inside, shell_word
 from mlops_cli.core.refs import ObjectRef
 from mlops_cli.executors import all as executors
 from mlops_cli.fsio.journal import Journal
@@ -25,22 +25,22 @@ from mlops_cli.fsio.locks import LockFile
 from mlops_cli.pipeline.used import used_by
 from mlops_cli.plan.forecast import forecast
 from mlops_cli.plan.model import Plan, Step, Verdict
-from mlops_cli.records import data, gitignore
+from mlops_cli.records import gitignore
 from mlops_cli.records.runs import VALUE_BYTES, Run, StageRun
-from mlops_cli.run.capacity import Capacity, Machine, refusal
+from mlops_cli.run.capacity import Capacity, Machine, refusal, unsandboxed
 from mlops_cli.run.causes import advice
 from mlops_cli.run.heal import begin_writing, heal_meanwhile
-from mlops_cli.run.hosts import acquaint, routed, told_of
+from mlops_cli.run.hosts import Patience, acquaint, known, routed, told_of
 from mlops_cli.run.hosts import refusal as refused_there
 from mlops_cli.run.machine import available_for, desk
 from mlops_cli.run.outlook import Outlook, look
-from mlops_cli.run.person import who
+from mlops_cli.run.person import email, who
 from mlops_cli.run.recorder import Recorder, prune
-from mlops_cli.run.remarks import remarks
+from mlops_cli.run.remarks import remarks, worth_knowing
 from mlops_cli.run.report import Report as Report
 from mlops_cli.run.report import Settled, stopped_code
+from mlops_cli.run.request import ANY, LOCAL, Routes, by_host
 from mlops_cli.run.request import Request as Request
-from mlops_cli.run.request import Routes, by_host
 from mlops_cli.run.request import chosen as chosen
 from mlops_cli.run.request import wishes_of as wishes_of
 from mlops_cli.run.states import State
@@ -65,6 +65,7 @@ LATER = (
 # The same, but for a run of which it is known that it takes no longer than a minute: few of those need it.
 MUCH_LATER = ('mlops_cli.run.accounting',)
 SHORT_SECONDS = 60.0
+NAMED = 6  # paths in a command
 NOT_LOOKED_UP = (
     '--no-cache looks no result up, but the workspace holds the right outputs already, so nothing had to be looked up; '
     'to run the stages all the same: mlops run --force'
@@ -83,6 +84,7 @@ class Around:
     stopped_by: Callable[[], int]
     detached: bool
     routes: Routes
+    patience: Patience
 
 
 def execute(
@@ -97,18 +99,20 @@ def execute(
     stopped_by: Callable[[], int] = lambda: 0,
     detached: bool = False,
 ) -> Report:
-    """Runs it.  ``clock``: monotonic seconds.  ``interrupted``: how often it was asked to stop; ``stopped_by``: by which
-    signal, 0 for Ctrl-C's.
-    ``detached``: from its terminal.  Raises UserError before anything is touched, OSError when this machine fails."""
+    """``clock``: monotonic seconds.  ``interrupted``: how often it was asked to stop; ``stopped_by``: by which signal, 0 for
+    Ctrl-C's.  ``detached``: from its terminal.  Raises UserError before anything is touched, OSError."""
     chosen(bench, request)  # an unknown stage, or executor, is told before anything is touched
     if request.executor:
         executors.find(request.executor)
+    if request.host not in ('', LOCAL, ANY):
+        known(bench, request.host)
 
     def go_on() -> None:
         if interrupted():
             raise _stopped(stopped_by())
 
-    around = Around(emit, now, clock, random_bytes, interrupted, stopped_by, detached, Routes(bench, request.host))
+    routes, patience = Routes(bench, request.host), Patience(go_on, lambda text: emit(Note(text)))
+    around = Around(emit, now, clock, random_bytes, interrupted, stopped_by, detached, routes, patience)
     with begin_writing(bench, emit, lambda: who(bench.root.path), os.uname().nodename, go_on=go_on) as key_locks:
         return _execute(bench, request, key_locks, around)
 
@@ -117,7 +121,7 @@ def _execute(bench: Workbench, request: Request, key_locks: LockFile, around: Ar
     started, began = around.now(), around.clock()
     outlook = look(bench, chosen(bench, request), wishes_of(bench, request))
     available = available_for(bench, outlook.plan, around.routes, request.keep_going)
-    acquaint(bench, outlook.plan, around.routes)
+    acquaint(bench, outlook.plan, around.routes, around.patience)
     _refuse(bench, outlook.plan, request, around.routes, available)
     if bench.config.budgets and not request.over_budget:
         from mlops_cli.run.budget import refuse
@@ -129,12 +133,13 @@ def _execute(bench: Workbench, request: Request, key_locks: LockFile, around: Ar
         settled = {step.stage: Settled(step.stage, State.FRESH, 0.0, step.outputs) for step in outlook.plan.steps}
         for note in remarks('', settled, outlook.plan.by_name, bench.accepted.of_key, outlook.facts.maker):
             around.emit(note)
-        return Report(outlook.plan, settled, around.clock() - began)
+        lines = () if bench.overlay else _cover(bench, lambda text: around.emit(Note(text)), [*_to_ignore(bench, settled)])
+        return Report(outlook.plan, settled, around.clock() - began, ignored=lines)
     if around.interrupted():
         raise _stopped(around.stopped_by())
     local = executors.create(request.executor or executors.LOCAL, bench.root.full(layout.LOCAL))
     # What cannot be reached is told before anything is touched.
-    with closing(routed(local, bench, outlook.plan, around.routes, request.keep_going)) as executor:
+    with closing(routed(local, bench, outlook.plan, around.routes, request.keep_going, around.patience)) as executor:
         return _carried_out(bench, request, outlook, available, executor, key_locks, around, started, began)
 
 
@@ -146,9 +151,8 @@ def _carried_out(
     executor: Executor,
     key_locks: LockFile,
     around: Around,
-    started: float,
-    began: float,
-) -> Report:
+    started: float, began: float,
+) -> Report:  # fmt: skip
     identity = run_id(started, around.random_bytes)
     jobs = request.jobs or bench.config.jobs or os.cpu_count() or 1
     command = _without_secrets(bench, request.command)
@@ -163,7 +167,8 @@ def _carried_out(
         session = open_session(bench, identity, journal, request, key_locks, recorder.emit, around, executor)
         try:
             recorder.emit(_announcement(bench, outlook.plan, identity, jobs, around.routes, available))
-            _tell_of_data(bench, recorder.emit)
+            for text in worth_knowing(bench, outlook.plan, request):
+                recorder.emit(Note(text))
             for line in told_of(executor, bench, outlook.plan, around.routes):
                 recorder.emit(Note(line))
             capacity = Capacity(jobs, available, partial(desk, bench, available))
@@ -218,19 +223,6 @@ def _beginning(bench: Workbench, plan: Plan, identity: str, started: float, comm
     }
 
 
-def _tell_of_data(bench: Workbench, emit: Callable[[Event], None]) -> None:
-    """Data of another commit looks like data: say so before anything is computed from it."""
-    for path, recorded in data.tracked(bench.root).items():
-        here = bench.workspace.ref(path)
-        if here is not None and here.identity != recorded.identity:
-            emit(
-                Note(
-                    f'{path} is not what it was when it was added; stages use what is here '
-                    f'(mlops checkout {path} brings that back, mlops add {path} keeps this)'
-                )
-            )
-
-
 def _announcement(bench: Workbench, plan: Plan, identity: str, jobs: int, routes: Routes, available: Machine) -> RunStarted:
     stale = [step for step in plan.steps if step.verdict is not Verdict.FRESH]
     low, high = forecast(plan, jobs)
@@ -260,8 +252,8 @@ def _announcement(bench: Workbench, plan: Plan, identity: str, jobs: int, routes
 def _held(bench: Workbench, steps: Iterable[Step]) -> Iterable[tuple[str, ObjectRef]]:
     """What the workspace holds of the files of metrics, before stages make them anew."""
     for step in steps:
-        for output in bench.pipeline.stages[step.stage].outputs:
-            if output.role == 'metric' and (ref := bench.workspace.ref(output.path, ignore=False)) is not None:
+        for output in bench.pipeline.stages[step.stage].read_as('metric'):
+            if (ref := bench.workspace.ref(output.path, ignore=False)) is not None:
                 yield output.path, ref
 
 
@@ -276,8 +268,9 @@ def _refuse(bench: Workbench, plan: Plan, request: Request, routes: Routes, avai
         stage = bench.pipeline.stages[step.stage]
         runs = step.verdict is Verdict.RUN or (step.verdict is Verdict.MAYBE and step.certain)
         host = routes.of(stage)
-        if runs and (error := refused_there(stage, host, available, routes) if host else refusal(stage, available)):
-            errors.append(error)
+        if runs:
+            unfit = refused_there(stage, host, available, routes) if host else refusal(stage, available)
+            errors += filter(None, (unfit, unsandboxed(bench.environ, stage, request.isolate, host)))
         if step.verdict is Verdict.BLOCKED:
             errors += [
                 UserError(
@@ -327,6 +320,7 @@ def open_session(
         {
             'run': identity,
             'who': who(bench.root.path),
+            'email': email(bench.root.path),
             'host': os.uname().nodename,
             'ci': bool(bench.environ.get('CI')),
             **({'executor': request.executor} if request.executor not in ('', executors.LOCAL) else {}),
@@ -334,6 +328,7 @@ def open_session(
         bench.overlay,
         isolate=request.isolate,
         adopts=request.lookup,
+        watch=request.watch,
         heal=lambda: heal_meanwhile(bench, emit, lambda: who(bench.root.path), os.uname().nodename),
     )
 
@@ -406,9 +401,7 @@ def _record(
     if any(one.state not in (State.FRESH, State.SKIPPED) for one in settled.values()):
         record = bench.runs.add(run, bench.batch)
         session.tell_journal({'do': 'recorded'})
-    lines: tuple[str, ...] = ()
-    if not session.trial:
-        lines = _cover(bench, session, [*_to_ignore(bench, settled)])
+    lines = () if session.trial else _cover(bench, session.note, [*_to_ignore(bench, settled)])
     for note in remarks(session.run, settled, steps, bench.accepted.of_key, outlook.facts.maker):
         session.emit(note)
     pins = tuple(one.pin for one in settled.values() if one.pin)
@@ -442,15 +435,18 @@ def _versions() -> dict[str, str]:
     return {'python': platform.python_version(), 'platform': platform.platform()}
 
 
-def _cover(bench: Workbench, session: Session, paths: list[str]) -> tuple[str, ...]:
+def _cover(bench: Workbench, note: Callable[[str], object], paths: list[str]) -> tuple[str, ...]:
     """Lines for git to ignore.  Where they cannot be written the run still counts: a note says what to mend."""
     try:
         lines = gitignore.cover(bench.root, paths)
     except (UserError, OSError) as error:
-        session.note(f'git will see the outputs: {error}')
+        note(f'git will see the outputs: {error}')
         return ()
     if lines and (tracked := git.tracked(bench.root.path, paths)):
-        session.note(f'git tracks the output {tracked[0]}, so branches will conflict in it: git rm -r --cached {tracked[0]}')
+        held = [path for path in paths if any(inside(one, path) for one in tracked)]
+        words = ' '.join(map(shell_word, held[:NAMED]))
+        more = '   (mlops doctor names the others)' if len(held) > NAMED else ''
+        note(f'git tracks outputs, so branches will conflict in them: git rm -r --cached {words}{more}')
     return lines
 
 

@@ -13,7 +13,7 @@ from collections.abc import Iterable, Iterator, Mapping
 from typing import TYPE_CHECKING, Any
 
 from mlops_cli.core import layout
-from mlops_cli.core.classes import dataclass
+from mlops_cli.core.classes import dataclass, replace
 from mlops_cli.core.clock import check_moment
 from mlops_cli.core.errors import UserError
 from mlops_cli.core.patterns import pattern
@@ -24,13 +24,14 @@ if TYPE_CHECKING:  # and what reads a run is loaded where there is one
 
 FIRST_BYTES = 1 << 16  # of a run's file, for its first line
 MOST_BYTES = 256 << 20  # of a run's file that are read to tell what runs in it
-_STAGE = pattern(rb'^\{"event":"stage-(started|ended|retried)","at":([0-9.]+),"stage":("(?:[^"\\]|\\.)*")', re.MULTILINE)
+_STAGE = pattern(rb'^\{"event":"stage-(started|ended|retried|queued)","at":([0-9.]+),"stage":("(?:[^"\\]|\\.)*")', re.MULTILINE)
 _TOTAL = pattern(rb'"total":([0-9]+)')
 
 
 @dataclass(frozen=True, slots=True)
 class Doing:
-    """A stage that runs now.  ``since``: seconds since 1970."""
+    """A stage that runs now.  ``since``: seconds since 1970.  ``waits``: for what, where it was handed over and does not run
+    yet; ``since`` is when that began then."""
 
     stage: str
     since: float
@@ -38,6 +39,7 @@ class Doing:
     log: str = ''
     progress: str = ''
     typical: float | None = None
+    waits: str = ''
 
 
 @dataclass(frozen=True, slots=True)
@@ -143,6 +145,9 @@ def _live(run: str, header: Mapping[str, Any], rest: bytes) -> Live | None:
         stage = json.loads(found[3])
         if found[1] == b'started':
             doing[stage] = _doing(rest, found)
+        elif found[1] == b'queued':
+            if stage in doing:
+                doing[stage] = _queued(doing[stage], rest, found)
         else:
             doing.pop(stage, None)
             ended += found[1] == b'ended'
@@ -160,6 +165,17 @@ def _live(run: str, header: Mapping[str, Any], rest: bytes) -> Live | None:
         int(total[1]) if total else 0,
         tuple(doing.values()),
     )
+
+
+def _queued(one: Doing, data: bytes, found: re.Match[bytes]) -> Doing:
+    """As it is after it was said that it waits, or does so no more."""
+    from mlops_cli.core.events import StageQueued, event_of
+
+    line = data[found.start() : data.find(b'\n', found.start()) + 1]
+    event = event_of(json.loads(line)) if line else None
+    if not isinstance(event, StageQueued):
+        return one
+    return replace(one, waits=event.reason, since=check_moment(float(found[2]) - (event.seconds if event.reason else 0.0)))
 
 
 def _doing(data: bytes, found: re.Match[bytes]) -> Doing:

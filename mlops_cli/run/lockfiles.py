@@ -18,6 +18,8 @@ def lock_of(environment: Environment, root: Root, store: LocalStore, known: Know
     """The lock file, and of a project of uv what names it.  ``own``: the folder in which a stage has the first, '' for the
     project.  Raises UserError, OSError."""
     path = environment.path
+    if environment.image:
+        return Lock(environment.kind, image=environment.image)
     first = store.add_path(root, f'{own}/{path}' if own else path, known=known).ref
     files = [(os.path.basename(path), first)]
     beside = os.path.join(os.path.dirname(path), 'pyproject.toml')

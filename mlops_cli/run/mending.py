@@ -25,6 +25,7 @@ from mlops_cli.records import data
 from mlops_cli.records.config import load_config
 from mlops_cli.records.pins import Pin, is_pin
 from mlops_cli.records.pins import decode as decode_pin
+from mlops_cli.run.heal import opened_cache
 from mlops_cli.run.outlook import look
 from mlops_cli.run.workbench import Workbench, open_workbench
 from mlops_cli.store import manifests, users
@@ -49,7 +50,7 @@ class Users:
 def set_aside(bench: Workbench) -> dict[str, str]:
     """Name -> path in the cache of what was put aside before now: not all of it needs be damaged."""
     folder = f'{os.fspath(bench.store.cache)}/{QUARANTINE}'
-    with suppress(OSError, UserError), Root(bench.store.cache) as cache:
+    with suppress(OSError, UserError), opened_cache(bench) as cache:
         return {entry.name: f'{folder}/{entry.name}' for entry in cache.scandir(QUARANTINE)}
     return {}
 
@@ -338,7 +339,7 @@ def other_projects(bench: Workbench) -> tuple[str, ...]:
     if (top := git.top(bench.root.path)) is not None:
         below = os.path.relpath(os.path.realpath(bench.root.path), os.path.realpath(top))
         found |= dict.fromkeys(os.path.normpath(os.path.join(one, below)) for one in git.worktrees(bench.root.path))
-    with suppress(OSError, UserError), Root(bench.config.cache) as cache:
+    with suppress(OSError, UserError), opened_cache(bench) as cache:
         found |= dict.fromkeys(project.path for project in users.projects(cache))
     own = os.path.realpath(bench.root.path)
     return tuple(folder for folder in found if os.path.realpath(folder) != own and os.path.isdir(folder))

@@ -6,7 +6,7 @@ import os
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from functools import cache, cached_property, partial
 from itertools import islice
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from mlops_cli.core.classes import dataclass
 from mlops_cli.core.collector import without_collector
@@ -25,6 +25,9 @@ from mlops_cli.store.objects import Damaged, MissingObject
 from mlops_cli.store.results import ResultEntry
 from mlops_cli.store.tree import find
 
+if TYPE_CHECKING:
+    from mlops_cli.run.discovered import Discovered
+
 FEW = 300  # results in a cache that are worth reading to know that none of them is of use
 HISTORY_RUNS = 50  # run records read for estimates
 
@@ -41,12 +44,14 @@ class Outlook:
 def facts_of(bench: Workbench) -> Facts:
     """What the planner may ask, answered from the project.  Nothing is asked before the planner asks it."""
     history = _History(bench)
+    discovered = _discovered(bench)
     places: dict[str, Mapping[str, Any]] = {}
 
     def results(key: Digest) -> tuple[Computed, ...]:
         if bench.elsewhere is not None:
             bench.elsewhere.bring(key)
         entries = [entry for entry in bench.results.lookup(key) if not entry.suspect]
+        entries = [*discovered.counting(key, entries)] if discovered else entries
         entries.sort(key=lambda entry: (entry.created, entry.entry8))
         return tuple(map(_computed, entries))
 
@@ -77,7 +82,7 @@ def facts_of(bench: Workbench) -> Facts:
         return pins if found is None else (*pins, found)
 
     return Facts(
-        pins=bench.pins.of_key,
+        pins=(lambda key: discovered.counting(key, bench.pins.of_key(key))) if discovered else bench.pins.of_key,
         results=results,
         history=past,
         held=lambda path: bench.workspace.ref(path, ignore=False),
@@ -92,7 +97,17 @@ def facts_of(bench: Workbench) -> Facts:
         maker=history.maker,
         placed=lambda stage: placed(bench, stage),
         restorable=_Shelves(bench).restorable if bench.elsewhere is None else lambda _: True,
+        **({'seen': discovered.seen} if discovered else {}),
     )
+
+
+def _discovered(bench: Workbench) -> Discovered | None:
+    """What audits saw, where there was any."""
+    if not bench.results.discovered():
+        return None
+    from mlops_cli.run.discovered import Discovered
+
+    return Discovered(bench.results, bench.workspace)
 
 
 class _Shelves:

@@ -2,26 +2,20 @@
 
 from __future__ import annotations
 
-import os
-import shutil
-import subprocess
-import sys
-import tempfile
 import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping
 from typing import Any
 
 from mlops_cli.core.classes import dataclass
-from mlops_cli.core.errors import ExitCode, UserError
-from mlops_cli.core.refs import ObjectRef
+from mlops_cli.core.errors import UserError
 from mlops_cli.executors.ssh import bucket_of
-from mlops_cli.fsio.paths import Root
 from mlops_cli.job import environments
 from mlops_cli.pipeline.spec import Environment
 from mlops_cli.records import sightings
 from mlops_cli.records.destinations import Host
 from mlops_cli.run.hosts import summary
 from mlops_cli.run.lockfiles import lock_of
+from mlops_cli.run.packages import fetched
 from mlops_cli.run.request import ANY
 from mlops_cli.run.workbench import Workbench
 from mlops_cli.store.bucket import Unreachable
@@ -31,9 +25,7 @@ from mlops_cli.store.transfer import Told, push
 
 LOOK_SECONDS = 0.5  # between two questions whether it is made
 PATIENCE_SECONDS = 3600.0
-FETCH_SECONDS = 1800.0
 LITTLE = 1 << 30  # bytes of room with which work is likely to fail
-GLIBC_LEAST = 5  # of the versions 2.x for which packages are built
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,7 +52,7 @@ def prepare(bench: Workbench, name: str, host: Host, send: bool, go_on: Callable
         sightings.keep(bench.root, name, host.url, facts, time.time())
         yield Done('connection', 'there', f'{summary(facts)}, Python {facts.get("python")}')
         yield _folder(facts)
-        if not host.url.startswith('ssh://'):
+        if host.url.startswith('k8s://'):  # what is begun there ends with its gateway
             return
         for environment, stages in wanted(bench, name).items():
             yield _environment(bench, bucket, host, environment, tuple(stages), send, go_on)
@@ -79,7 +71,7 @@ def _folder(facts: Mapping[str, Any]) -> Done:
 def wanted(bench: Workbench, name: str) -> dict[Environment, list[str]]:
     """The environments of stages that go there, by what the pipeline says; where none does, of all: who prepares a host
     means to use it."""
-    having = [stage for stage in bench.pipeline.stages.values() if stage.environment is not None]
+    having = [stage for stage in bench.pipeline.stages.values() if stage.environment is not None and stage.environment.path]
     there = [stage for stage in having if stage.host in (name, ANY)] or having
     found: dict[tuple[str, str], tuple[Environment, list[str]]] = {}
     for stage in there:
@@ -106,7 +98,7 @@ def _environment(bench: Workbench, bucket: FarBucket, host: Host, environment: E
             state = _made(bucket, asked, go_on)
             if state.get('state') == 'whole':
                 return done('done', f'its environment was made in {time.monotonic() - began:.0f}s')
-        wheels, count = _fetched(bench, environment, state)
+        wheels, count = fetched(bench, environment, state)
         push(bench.store, Depot(bucket), [('', wheels)], Told())
         state = _made(bucket, {**asked, 'wheels': [*wheels.to_json()]}, go_on)
         if state.get('state') == 'whole':
@@ -127,72 +119,3 @@ def _made(bucket: FarBucket, asked: Mapping[str, Any], go_on: Callable[[], None]
         go_on()
         state = bucket.ask(asked)
     return state
-
-
-def _fetched(bench: Workbench, environment: Environment, there: Mapping[str, Any]) -> tuple[ObjectRef, int]:
-    """The packages for a host, as a folder in the store, and how many.  Raises UserError."""
-    with tempfile.TemporaryDirectory(prefix='mlops-packages-') as place:
-        os.mkdir(f'{place}/packages')
-        target = f'{place}/packages/{environments.REQUIREMENTS}'
-        source = bench.root.full(environment.path)
-        if environment.kind == 'uv':
-            program = shutil.which('uv', path=bench.environ.get('PATH'))
-            if program is None:
-                raise UserError('there is no uv on this machine, which says what is in its lock file', hint='pip install uv')
-            words = [program, 'export', '--frozen', '--no-emit-project', '--quiet', '--output-file', target]
-            _called(words, os.path.dirname(source), 'uv')
-        else:
-            shutil.copyfile(source, target)
-        words = [*_pip(bench), 'download', '--quiet', '--disable-pip-version-check', '--no-input', '--only-binary=:all:']
-        _called([*words, *platform_words(there), '--dest', f'{place}/packages', '-r', target], os.path.dirname(source), 'pip')
-        count = len(os.listdir(f'{place}/packages')) - 1
-        with Root(place) as root:
-            return bench.store.add_path(root, 'packages').ref, count
-
-
-def _pip(bench: Workbench) -> list[str]:
-    import importlib.util
-
-    if importlib.util.find_spec('pip') is not None:
-        return [sys.executable, '-m', 'pip']
-    if (program := shutil.which('pip', path=bench.environ.get('PATH'))) is not None:
-        return [program]
-    raise UserError('there is no pip on this machine to fetch packages with', hint=f'{sys.executable} -m ensurepip')
-
-
-def platform_words(there: Mapping[str, Any]) -> list[str]:
-    """For pip: which Python, machine and C library the host has.  Raises UserError for what is none."""
-    version = str(there.get('python', '')).split('.')
-    machine, libc = str(there.get('machine', '')), there.get('libc')
-    if len(version) < 2 or not all(part.isdigit() for part in version[:2]) or not machine.replace('_', '').isalnum():
-        raise UserError('the host does not say which Python it has', hint='mlops hosts check')
-    minor = str(libc[1]).partition('.')[2] if isinstance(libc, list) and len(libc) == 2 and libc[0] == 'glibc' else ''
-    tags = [f'manylinux_2_{number}_{machine}' for number in range(int(minor), GLIBC_LEAST - 1, -1)] if minor.isdigit() else []
-    tags += [f'{old}_{machine}' for old in ('manylinux2014', 'manylinux2010', 'manylinux1')] if minor.isdigit() else []
-    tags += [] if minor.isdigit() else [f'musllinux_1_{number}_{machine}' for number in (2, 1)]
-    found = ['--implementation', 'cp', '--python-version', '.'.join(version[:2])]
-    for abi in (f'cp{version[0]}{version[1]}', 'abi3', 'none'):
-        found += ['--abi', abi]
-    for tag in [*tags, f'linux_{machine}']:
-        found += ['--platform', tag]
-    return found
-
-
-def _called(words: Sequence[str], folder: str, name: str) -> None:
-    """Raises UserError with its last words."""
-    try:
-        done = subprocess.run(
-            words, cwd=folder, capture_output=True, text=True, errors='replace', timeout=FETCH_SECONDS, check=False,
-            stdin=subprocess.DEVNULL,
-        )  # fmt: skip
-    except (OSError, subprocess.TimeoutExpired) as error:
-        raise UserError(f'{name} does not answer: {error}') from error
-    if done.returncode:
-        lines = [line.strip() for line in (done.stderr + done.stdout).splitlines() if line.strip()]
-        errors = [line for line in lines if line.lower().startswith('error')]
-        said = (errors or lines or ['it said nothing'])[-1][:300]
-        raise UserError(
-            f'the packages cannot be fetched: {name} ended with {done.returncode}: {said}',
-            hint='does this machine reach an index of packages, and has it wheels for that host?',
-            exit_code=ExitCode.UNREACHABLE,
-        )

@@ -1,4 +1,5 @@
-"""How far a running stage is, by the file that it appends to: one JSON object, or one row of CSV, a line.
+"""How far a running stage is, by the file that it appends to: one JSON object, or one row of CSV, a line; and, where somebody
+else starts it, whether it runs already.
 
 Reads the file's end and changes nothing; what cannot be understood yet (half a line, a file that is not there) says nothing."""
 
@@ -9,16 +10,20 @@ import math
 import os
 import stat
 from collections.abc import Callable, Iterable, Iterator, Mapping
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from mlops_cli.core import delimited
 from mlops_cli.core.classes import dataclass, field
 from mlops_cli.core.errors import UserError
-from mlops_cli.core.events import Figure, StageProgress
+from mlops_cli.core.events import Figure, StageProgress, StageQueued
 from mlops_cli.core.scalars import is_finite
 from mlops_cli.fsio.paths import Root
 
+if TYPE_CHECKING:
+    from mlops_cli.executors.base import Executor, Handle
+
 Redact = Callable[[str], str]  # text without secrets
+Waiting = Callable[[], Mapping['Handle', tuple[str, float]]]  # handle -> for what, and seconds so far
 
 TAIL_BYTES = 1 << 16
 HEAD_BYTES = 1 << 13  # in which the names of a table's columns are looked for
@@ -29,6 +34,8 @@ WORD = 20  # characters
 DEPTH = 3  # of mappings in mappings
 COARSE = 0.02  # seconds by which the times of files may lag behind the clock
 PERIOD = 1.0  # seconds between two looks at one file
+QUEUE_PERIOD = 0.5  # seconds between two looks at what waits
+SOON = 1.0  # seconds of waiting that are worth no word
 # What counts, the coarsest first, and what may say how far that goes.
 COUNTERS: Mapping[str, tuple[str, ...]] = {
     'epoch': ('epochs', 'total_epochs', 'max_epochs', 'num_epochs', 'n_epochs'),
@@ -190,3 +197,67 @@ class Watch:
                 self._seen[stage] = one
                 found.append(one)
         return found
+
+
+def asked_of(executor: Executor) -> Waiting | None:
+    """How an executor is asked what waits; None for one that begins everything at once, or cannot tell."""
+    found: Waiting | None = getattr(executor, 'waiting', None)
+    return found
+
+
+class Queue:
+    """What waits, told when it changes.  ``waiting``: of the executor."""
+
+    def __init__(self, waiting: Waiting | None) -> None:
+        self._waiting = waiting
+        self._stages: dict[Handle, str] = {}
+        self._told: dict[Handle, tuple[str, float]] = {}
+        self._next = 0.0
+
+    def begin(self, handle: Handle, stage: str) -> None:
+        if self._waiting is not None:
+            self._stages[handle] = stage
+
+    def end(self, handle: Handle) -> None:
+        self._stages.pop(handle, None)
+        self._told.pop(handle, None)
+
+    def look(self, now: float) -> Iterator[StageQueued]:
+        """What is new.  ``now``: seconds on any clock that only goes forward."""
+        if self._waiting is None or not self._stages or now < self._next:
+            return
+        self._next = now + QUEUE_PERIOD
+        found = self._waiting()
+        for handle, stage in self._stages.items():
+            told = self._told.get(handle)
+            if handle in found:
+                reason, seconds = found[handle]
+                if seconds >= SOON and (told is None or told[0] != reason):
+                    yield StageQueued(stage, reason, seconds)
+                    told = found[handle]
+                if told is not None:
+                    self._told[handle] = told[0], seconds
+            elif told is not None:
+                del self._told[handle]
+                yield StageQueued(stage, '', told[1])
+
+
+class Watched:
+    """Both, of the stages of a run."""
+
+    def __init__(self, root: Root, redact: Redact, executor: Executor) -> None:
+        self._watch = Watch(root, redact)
+        self._queue = Queue(asked_of(executor))
+
+    def begin(self, handle: Handle, stage: str, path: str, at: float) -> None:
+        """``path``: of the file in which it says how far it is, '' if there is none; ``at``: seconds since 1970."""
+        self._watch.begin(stage, path, at)
+        self._queue.begin(handle, stage)
+
+    def end(self, handle: Handle, stage: str) -> None:
+        self._watch.end(stage)
+        self._queue.end(handle)
+
+    def look(self, now: float) -> Iterator[StageProgress | StageQueued]:
+        yield from self._queue.look(now)
+        yield from self._watch.look(now)

@@ -1,4 +1,5 @@
-"""What a run has to say of its results once it is over: those that differ from earlier ones, those that were made elsewhere."""
+"""What a run has to say: of its plan before it begins, what somebody might rather do first; of its results once it is over,
+those that differ from earlier ones, those that were made elsewhere."""
 
 from __future__ import annotations
 
@@ -8,18 +9,43 @@ from typing import Protocol
 from mlops_cli.core.classes import replace
 from mlops_cli.core.digest import Digest
 from mlops_cli.core.events import Note
+from mlops_cli.core.paths import shell_word
 from mlops_cli.core.refs import ObjectRef
 from mlops_cli.pipeline.spec import Stage
 from mlops_cli.plan.facts import Acceptance
 from mlops_cli.plan.known import Candidate, rival
-from mlops_cli.plan.model import Metrics, Rival, Step
+from mlops_cli.plan.model import Metrics, Plan, Rival, Step
 from mlops_cli.plan.sentences import Rivalry, blessing, made_under, rivalries, rivalry_of, run_name, some
+from mlops_cli.records import data
 from mlops_cli.records.metrics import recorded
 from mlops_cli.records.pins import Pin
+from mlops_cli.run.request import Request
 from mlops_cli.run.states import State
+from mlops_cli.run.workbench import Workbench
 from mlops_cli.store.results import ResultEntry
 
 NAMED = 4  # stages that share a remark and are named in it
+
+
+def worth_knowing(bench: Workbench, plan: Plan, request: Request) -> Iterator[str]:
+    yield from _of_data(bench)
+    if bench.config.remotes and not (request.pulled or bench.config.cache_remote):
+        from mlops_cli.run.unpulled import unpulled
+
+        if found := unpulled(bench, plan):
+            yield f'{found.sentence} (mlops run --pull brings what it has instead of making it again)'
+
+
+def _of_data(bench: Workbench) -> Iterator[str]:
+    """Data of another commit looks like data: say so before anything is computed from it."""
+    for path, then in data.tracked(bench.root).items():
+        here = bench.workspace.ref(path)
+        if here is not None and here.identity != then.identity:
+            word = shell_word(path)
+            yield (
+                f'{path} is not what it was when it was added; stages use what is here '
+                f'(mlops checkout {word} brings that back, mlops add {word} keeps this)'
+            )
 
 
 def rivals(

@@ -35,6 +35,8 @@ def report_document(report: Report) -> dict[str, Any]:
     missed = [name for name, one in report.settled.items() if one.state is State.SKIPPED]
     maybe = {step.stage for step in report.plan.steps if step.verdict is Verdict.MAYBE}
     rows = [(name, str(one.state), round(one.seconds, 3), one.exit_code, name in maybe) for name, one in report.settled.items()]
+    stale = {step.stage for step in report.plan.steps if step.verdict in (Verdict.RUN, Verdict.RESTORE)}
+    told = {name: _step(one, report.steps.get(name), name in stale) for name, one in report.settled.items()}
     run = report.run
     return {
         'pipeline': report.plan.pipeline,
@@ -47,7 +49,7 @@ def report_document(report: Report) -> dict[str, Any]:
         'command': list(run.command) if run else [],
         'set': [list(item) for item in run.overlay] if run else [],
         'edges': {name: list(report.plan.edges.get(name, ())) for name in (*failed, *missed)},
-        'steps': {name: step for name, one in report.settled.items() if (step := _step(one, report.steps.get(name)))},
+        'steps': {name: step for name, step in told.items() if step},
         'exit_code': int(report.exit_code),
         **_cost(report),
         **({'refused': report.refused} if report.refused else {}),
@@ -64,8 +66,10 @@ def _cost(report: Report) -> dict[str, Any]:
     return {'cost': amounts, 'cost_unknown': unknown}
 
 
-def _step(one: Settled, step: Step | None) -> dict[str, Any]:
-    """What was decided about a stage, as far as it is told in the end."""
+def _step(one: Settled, step: Step | None, stale: bool) -> dict[str, Any]:
+    """What was decided about a stage, as far as it is told in the end.  ``stale``: it was to run, or to be restored."""
+    if stale and one.state is State.FRESH:
+        return {'meanwhile': step.run if step is not None else ''}
     if step is not None and one.state is State.FAILED:
         return {'reasons': [list(_tuple(reason)) for reason in step.reasons]}
     if step is not None and one.state is State.RESTORED:
@@ -90,7 +94,7 @@ def report_of(run: str, document: Mapping[str, Any], ended: Mapping[str, StageEn
     settled = {row[0]: _settled(row, ended.get(row[0]), made.get(row[0], ())) for row in rows}
     plan = Plan(
         str(document['pipeline']),
-        tuple(Step(name, Verdict.MAYBE if maybe else Verdict.RUN) for name, *_, maybe in rows),
+        tuple(Step(row[0], _verdict(row, known)) for row in rows),
         {str(name): tuple(map(str, others)) for name, others in document['edges'].items()},
     )
     steps = {name: _step_of(name, step) for name, step in known.items()}
@@ -120,6 +124,14 @@ def report_of(run: str, document: Mapping[str, Any], ended: Mapping[str, StageEn
     )
 
 
+def _verdict(row: tuple[str, str, float, int | None, bool], known: Mapping[str, Mapping[str, Any]]) -> Verdict:
+    """What was planned for a stage."""
+    name, state, *_, maybe = row
+    if maybe:
+        return Verdict.MAYBE
+    return Verdict.FRESH if state == State.FRESH and 'meanwhile' not in known.get(name, ()) else Verdict.RUN
+
+
 def _costs_of(document: Mapping[str, Any]) -> dict[str, Cost]:
     """As many as it says are not known, with the sum of all in the first one."""
     if not isinstance(found := document.get('cost'), dict):
@@ -147,7 +159,7 @@ def _step_of(name: str, known: Mapping[str, Any]) -> Step:
         Verdict.RESTORE if 'origin' in known else Verdict.RUN,
         tuple(Reason(*_shaped(one, REASON)) for one in known.get('reasons', ())),
         origin=str(known.get('origin', '')),
-        run=str(known.get('run', '')),
+        run=str(known.get('run', known.get('meanwhile', ''))),
         rivals=tuple(Rival(*_shaped(one, RIVAL)) for one in known.get('rivals', ())),
         accepted=None if accepted is None else Blessing(*_shaped(accepted, BLESSING)),
         surroundings=tuple(Surrounding(*_shaped(one, SURROUNDING)) for one in known.get('surroundings', ())),

@@ -14,6 +14,7 @@ from mlops_cli.run.workbench import Workbench
 
 if TYPE_CHECKING:  # and needed where a stage may run on any host
     from mlops_cli.run.choosing import Chooser
+    from mlops_cli.run.watching import Watch
 
 LOCAL = 'local'  # as the name of a host: this machine
 ANY = 'any'  # the same: the cheapest of the settings that has what the stage asks for
@@ -23,7 +24,8 @@ ANY = 'any'  # the same: the cheapest of the settings that has what the stage as
 class Request:
     """What the user asked of ``run``.  ``jobs`` 0: as config says, else as many as processors.  ``executor``: the name of what
     starts the stages' processes, empty for this machine.  ``host``: where all stages run, whatever they say themselves; empty:
-    as they say.  ``over_budget``: budgets hold nothing up."""
+    as they say.  ``over_budget``: budgets hold nothing up.  ``watch``: what looks on while stages run.
+    ``pulled``: what the remote has was brought first."""
 
     stages: tuple[str, ...] = ()
     jobs: int = 0
@@ -38,6 +40,8 @@ class Request:
     executor: str = ''
     host: str = ''
     over_budget: bool = False
+    watch: Watch | None = None
+    pulled: bool = False
 
 
 def chosen(bench: Workbench, request: Request) -> tuple[str, ...]:

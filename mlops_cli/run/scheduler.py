@@ -30,7 +30,7 @@ from mlops_cli.run.claims import Claims
 from mlops_cli.run.hosts import refusal as refused_there
 from mlops_cli.run.place import place
 from mlops_cli.run.placed import remember
-from mlops_cli.run.progress import Watch
+from mlops_cli.run.progress import Watched
 from mlops_cli.run.report import Settled
 from mlops_cli.run.session import Session
 from mlops_cli.run.settle import Taken, Unwanted, bring, outputs_size, settle, take_in
@@ -102,7 +102,7 @@ class Scheduler:
         self.capacity, self.claims, self.options = capacity, claims, options
         self.plan = plan
         self.planned = plan.by_name
-        self.watch = Watch(session.root, session.redact)
+        self.watch = Watched(session.root, session.redact, session.executor)
         self.order: Sequence[str] = [step.stage for step in plan.steps]
         self.stages = {name: Progress(name, drafts) for name in self.order}
         self.after = {name: [other for other in plan.edges.get(name, ()) if other in self.stages] for name in self.order}
@@ -297,7 +297,7 @@ class Scheduler:
         self.running[attempt.id] = attempt
         stage = attempt.stage
         where = (f'{attempt.folder}/{stage.progress}' if attempt.folder else stage.progress) if stage.progress else ''
-        self.watch.begin(name, where, self.session.now())
+        self.watch.begin(attempt.id, name, where, self.session.now())
         self.session.emit(StageStarted(name, progress.tries, attempt.log, step.estimate.typical, where))
         self.handles[attempt.id] = self.session.executor.submit(attempt.job)
         return True
@@ -381,7 +381,7 @@ class Scheduler:
 
     def _ended(self, outcome: Outcome) -> None:
         attempt = self.running.pop(outcome.attempt)
-        self.watch.end(attempt.stage.name)
+        self.watch.end(attempt.id, attempt.stage.name)
         try:
             brought = self.session.executor.collect(self.handles.pop(outcome.attempt))
             bring(self.session, attempt, brought)

@@ -6,7 +6,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Collection, Iterable
+from collections.abc import Collection, Iterable, Mapping
 from contextlib import suppress
 
 from mlops_cli.core import layout
@@ -73,13 +73,41 @@ def pins_and_data(bench: Workbench, without: Collection[str] = (), only: Collect
     return found
 
 
+def unknown_names(bench: Workbench, sent: Sent, wanted: Mapping[str, ObjectRef]) -> dict[str, tuple[str, ...]]:
+    """Names of pins and tracked data that lead to just these contents and are not known to be there -> their paths.  A result
+    without outputs has no path: its pin is all that anybody needs of it.  Raises UserError."""
+    known = sent.names() or frozenset()
+    found: dict[str, tuple[str, ...]] = {}
+    for name in bench.pins.names():
+        if is_pin(name) and name not in known and (content := bench.pins.bytes_of(name)) is not None:
+            outputs = decode_pin(content, f'{layout.STAGES}/{name}').outputs
+            if all(wanted.get(path) == ref for path, ref in outputs):
+                found[name] = tuple(path for path, _ in outputs)
+    for path, ref in data.tracked(bench.root).items():
+        if wanted.get(path) == ref and name_of_data(path, ref) not in known:
+            found[name_of_data(path, ref)] = (path,)
+    return found
+
+
 def unsent(bench: Workbench, url: str) -> tuple[int, tuple[str, ...]]:
-    """(pins, tracked data) that are not known to be in a remote: at most what a push would look at.  Nothing where nothing is
-    known of the remote and nothing is here that could be sent.  Asks no network."""
+    """(pins, tracked data) that are not known to be in a remote: at most what a push would look at.  Pins whose outputs are
+    not here are no work for this clone.  Nothing where it has no cache and knows nothing of the remote.  Asks no network."""
     known = Sent(bench.root, url).names()
     if known is None:
         if not os.path.isdir(bench.store.objects):
             return 0, ()
         known = frozenset()
-    pins = sum(1 for name in bench.pins.names() if is_pin(name) and name not in known)
-    return pins, tuple(path for path, ref in data.tracked(bench.root).items() if name_of_data(path, ref) not in known)
+    pins = [name for name in bench.pins.names() if is_pin(name) and name not in known]
+    others = data.tracked(bench.root).items()
+    return _sendable(bench, pins), tuple(path for path, ref in others if name_of_data(path, ref) not in known)
+
+
+def _sendable(bench: Workbench, pins: Iterable[str]) -> int:
+    """How many of them this clone can send.  What has no outputs goes along with others, and is no reason to push by itself."""
+    whole, bare = 0, 0
+    for name in pins:
+        if (content := bench.pins.bytes_of(name)) is not None:
+            wanted = {ref.digest for _, ref in decode_pin(content, f'{layout.STAGES}/{name}').outputs}
+            whole += bool(wanted) and bench.store.has(wanted) == wanted
+            bare += not wanted
+    return whole + bare if whole else 0

@@ -32,13 +32,16 @@ from mlops_cli.store.results import Results
 
 if TYPE_CHECKING:
     from mlops_cli.records.accounts import Tally
+    from mlops_cli.run.discovered import Discovered
     from mlops_cli.run.request import Routes
+    from mlops_cli.run.watching import Watch
 
 
 @dataclass(frozen=True)
 class Session:
     """``run``: the id.  ``overlay``: (file, key) -> value of a trial, which leaves the workspace alone.
     ``isolate``: overrides the stages' own, unless empty.  ``adopts``: what another run has begun on a host counts.
+    ``watch``: what looks on while stages run.
     ``routes``: where stages go.  ``now``: seconds since 1970.  ``environ``: what stages inherit.
     ``redact``: takes secrets out of a text.  ``trees``: files -> the tree of them that is stored already.
     ``tallies``: stage -> what there is to say of it so that its cost can be told (accounting.py)."""
@@ -65,6 +68,7 @@ class Session:
     overlay: Mapping[tuple[str, str], Any] = field(default_factory=dict)
     isolate: str = ''
     adopts: bool = True
+    watch: Watch | None = None
     lock: threading.Lock = field(default_factory=threading.Lock)
     trees: dict[tuple[tuple[str, ObjectRef], ...], ObjectRef] = field(default_factory=dict)
     tallies: dict[str, Tally] = field(default_factory=dict)
@@ -92,6 +96,18 @@ class Session:
     @cached_property
     def in_flight(self) -> InFlight:
         return InFlight(self.root, self.run)
+
+    @cached_property
+    def _some_discovered(self) -> bool:
+        return bool(self.results.discovered())
+
+    def discovered(self) -> Discovered | None:
+        """What audits saw; None where there was none when it was first asked for, and nobody looks on now."""
+        if self.watch is None and not self._some_discovered:
+            return None
+        from mlops_cli.run.discovered import Discovered
+
+        return Discovered(self.results, self.workspace)
 
     def close(self) -> None:
         """Lets go of what it opened itself."""

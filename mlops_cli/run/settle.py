@@ -11,7 +11,7 @@ from typing import Any
 from mlops_cli.core import layout
 from mlops_cli.core.classes import dataclass, replace
 from mlops_cli.core.clock import iso
-from mlops_cli.core.digest import digest_of
+from mlops_cli.core.digest import Digest, digest_of
 from mlops_cli.core.errors import ExitCode, UserError
 from mlops_cli.core.events import StageEnded
 from mlops_cli.core.job import COST_SUFFIX, Outcome
@@ -38,6 +38,7 @@ from mlops_cli.store.ingest import Added
 from mlops_cli.store.local import LocalStore
 from mlops_cli.store.objects import Damaged, MissingObject
 from mlops_cli.store.results import ResultEntry
+from mlops_cli.store.tree import within
 from mlops_cli.usage.series import SIZE_LIMIT, SUFFIX
 
 TAIL_LINES = 20
@@ -123,11 +124,13 @@ def take_in(session: Session, attempt: Attempt, go_on: Callable[[], object] = la
             return Taken(error=machine_error(error, f'keep {output.path}'))
         all_added.append(added)
         found.append((output.path, added.ref))
-        if output.role == 'metric' and added.ref.kind != 'tree':
-            try:
-                numbers += [(output.path, name, value) for name, value in scalars(session.store, output.path, added.ref)]
-            except UserError as error:
-                notes.append(str(error))
+    for output in attempt.stage.read_as('metric'):
+        try:
+            ref = within(dict(found), output.path, session.store.read)
+            if ref is not None and ref.kind != 'tree':
+                numbers += [(output.path, name, value) for name, value in scalars(session.store, output.path, ref)]
+        except UserError as error:
+            notes.append(str(error))
     return Taken(tuple(sorted(found)), tuple(sorted(numbers)), tuple(notes), tuple(all_added))
 
 
@@ -202,7 +205,9 @@ def _what_failed(attempt: Attempt, outcome: Outcome) -> tuple[str, str]:
     if code > 128:
         return f'ended by signal {code - 128}', 'signal 9 is often the kernel, out of memory' if code == 137 else ''
     if code == 127 and attempt.job.host:
-        return 'exit 127', f'is that program on {attempt.job.host}? mlops hosts add --path says where programs are there'
+        host = attempt.job.host
+        hint = f'is that program on {host}? mlops hosts add {host} URL --path FOLDER says where (URL: mlops hosts list)'
+        return 'exit 127', hint
     return f'exit {code}', APART if attempt.folder else ''
 
 
@@ -263,8 +268,17 @@ def _entry(session: Session, attempt: Attempt, outcome: Outcome, taken: Taken, s
         origin=dict(session.origin),
         usage={**outcome.usage.to_json(), **_series(session, attempt), **({'spent': [*taken.spent]} if taken.spent else {})},
         code_bytes=tuple(sorted(attempt.draft.code.items())),
+        discovered=_discovered(session, attempt),
         suspect=suspect,
     )
+
+
+def _discovered(session: Session, attempt: Attempt) -> tuple[tuple[str, Digest], ...]:
+    """What it was seen to read and nobody declares; if nobody looked on, what an earlier attempt was seen to read."""
+    found = session.watch.discovered(attempt.id) if session.watch is not None else None
+    if found is None and (discovered := session.discovered()) is not None:
+        found = discovered.again(attempt.key)
+    return found or ()
 
 
 def _log(session: Session, attempt: Attempt) -> ObjectRef:
@@ -318,6 +332,8 @@ def _record(
     others: tuple[Rival, ...] = ()
     if not suspect:
         pins, entries = session.pins.of_key(attempt.key), session.results.lookup(attempt.key)
+        if (discovered := session.discovered()) is not None:
+            pins, entries = discovered.counting(attempt.key, pins), discovered.counting(attempt.key, entries)
         others = rivals(attempt.stage, taken.outputs, taken.numbers, pins, entries)
     pin = ''
     if not suspect and not session.trial:

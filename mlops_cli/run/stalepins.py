@@ -12,14 +12,13 @@ from mlops_cli import git
 from mlops_cli.core import layout
 from mlops_cli.core.classes import dataclass
 from mlops_cli.core.errors import ExitCode, UserError
-from mlops_cli.git.program import run
+from mlops_cli.git.trunk import default_branch
 from mlops_cli.plan.facts import Wishes
 from mlops_cli.plan.model import Step, Verdict
 from mlops_cli.records.pins import is_pin
 from mlops_cli.run.outlook import look
 from mlops_cli.run.workbench import Workbench
 
-USUAL = ('main', 'master', 'trunk')
 _KEY16 = slice(-len('0123456789abcdef-01234567.json'), -len('-01234567.json'))
 
 
@@ -68,12 +67,13 @@ def _refuse(bench: Workbench) -> None:
         raise UserError(
             'without git, pins that are removed are gone', hint='git init, and commit them', exit_code=ExitCode.REFUSED
         )
-    branch = default_branch(root)
-    if head.branch != branch:
+    trunk = default_branch(root)
+    if trunk is None or head.branch != trunk.name:
         where = f'this is {head.branch}' if head.branch else 'this is no branch at all'
+        branch = trunk.name if trunk else 'which is not known here'
         raise UserError(
-            f'pins are removed on the default branch only, {branch or "which is not known here"}; {where}',
-            hint=f'git switch {branch}' if branch else 'git remote set-head origin --auto',
+            f'pins are removed on the default branch only, {branch}; {where}',
+            hint=f'git switch {branch}' if trunk else 'git commit',
             exit_code=ExitCode.REFUSED,
         )
     if changed := git.changed(root, [layout.STAGES]):
@@ -81,20 +81,6 @@ def _refuse(bench: Workbench) -> None:
             f'{changed[0]} is not committed, so git could not bring it back', hint='git add .mlops/stages && git commit',
             exit_code=ExitCode.REFUSED,
         )
-
-
-def default_branch(folder: str) -> str:
-    """As the remote ``origin`` says, else the only branch there is, or the one with the usual name; empty if none is."""
-    said = run(folder, ['symbolic-ref', '-q', 'refs/remotes/origin/HEAD'], accept=(0, 1)) or b''
-    prefix = 'refs/remotes/origin/'
-    name = said.decode(errors='replace').strip()
-    if name.startswith(prefix):
-        return name.removeprefix(prefix)
-    listed = run(folder, ['for-each-ref', '--format=%(refname:lstrip=2)', 'refs/heads/']) or b''
-    branches = listed.decode(errors='replace').split()
-    if len(branches) == 1:
-        return branches[0]
-    return next((one for one in USUAL if one in branches), '')
 
 
 def remove(bench: Workbench, found: StalePins) -> tuple[str, ...]:

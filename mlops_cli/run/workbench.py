@@ -195,11 +195,18 @@ def open_workbench(
         tracked=data.tracked(root),
         in_git=in_git or partial(_tracked, path),
         read=store.read,
+        model=partial(_model, root),
     )
     pins, runs = Pins(root), Runs(root)
     known = [one for one in (settled(pins),) if one is not None]
     stores = store, results, pins, runs, batch
     return Workbench(root, config, pipeline, workspace, index, *stores, describer, environ, overlay, relearns, None, known)
+
+
+def _model(root: Root, name: str) -> tuple[Any, Mapping[str, Any]]:
+    from mlops_cli.run.named_models import told  # few stages name any
+
+    return told(root, name)
 
 
 def opened(path: str) -> Root:

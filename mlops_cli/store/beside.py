@@ -5,7 +5,7 @@ import threading
 from collections.abc import Callable
 from types import TracebackType
 
-from mlops_cli.fsio import ops
+from mlops_cli.fsio import ops, pieces
 
 WRITE_OUT = 32 << 20  # bytes after which the write-out of a new file is begun, so that little is left for its fsync
 
@@ -65,7 +65,7 @@ class Flowing:
 
     def write(self, part: bytes | memoryview) -> None:
         """Raises OSError."""
-        ops.write(self._fd, part)
+        pieces.write(self._fd, part)
         self._waiting += len(part)
         if self._waiting >= WRITE_OUT:
             self._waiting = 0

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple, Protocol, TypeVar
 
 from mlops_cli.core.errors import ExitCode, UserError
 from mlops_cli.core.layout import TEMPORARY
-from mlops_cli.fsio import ops
+from mlops_cli.fsio import ops, pieces
 from mlops_cli.fsio.naming import Folders, name_new
 from mlops_cli.fsio.paths import Root
 from mlops_cli.fsio.temporaries import new_name, sweep_temporaries
@@ -273,7 +273,7 @@ class New:
         return self
 
     def write(self, data: bytes) -> None:
-        ops.write(self._fd, data)
+        pieces.write(self._fd, data)
 
     def take_place(self) -> None:
         """Of whatever has the name."""

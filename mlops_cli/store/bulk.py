@@ -3,13 +3,13 @@ from __future__ import annotations
 
 import errno
 import os
-from collections import deque
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
 from typing import Any
 
 from mlops_cli.core.digest import digest_of
 from mlops_cli.fsio.paths import Root
+from mlops_cli.store.ahead import Ahead
 from mlops_cli.store.crew import ENOUGH, Crew, CrewLost, survey
 from mlops_cli.store.ingest import Added, GoOn, Ingest, Known, add_bytes, same_state
 from mlops_cli.store.shelf import Shelf
@@ -22,7 +22,7 @@ def add_folder(shelf: Shelf, root: Root, rel: str, fd: int, *, known: Known, ref
     folder.  The rest as LocalStore.add_path."""
     run = Ingest(shelf, known=known, reflink=reflink, sure=sure, go_on=go_on)
     unread = _Unread(root, rel, known)
-    if not unread.enough():
+    if not unread.enough(ENOUGH):
         return Added(run.folder(fd, rel), run.files, moment)
     os.close(fd)
     try:
@@ -95,45 +95,25 @@ class _Nodes:
             self.damaged.append(node)
 
 
-class _Unread:
-    """The folders from ``rel`` down whose files nobody knows, as far as a look at two of them tells, each with their names.
-    ``states``: of these folders, before they were listed."""
+class _Unread(Ahead):
+    """The folders from ``rel`` down whose files nobody knows, as far as a look at two of them tells.  ``states``: of these
+    folders, before they were listed."""
 
     def __init__(self, root: Root, rel: str, known: Known) -> None:
+        super().__init__()
         self.states: dict[str, os.stat_result] = {}
         self._known = known
         self._survey = survey(root, rel)
-        self._passed: set[str] = set()
-        self._ready: deque[tuple[str, list[str]]] = deque()
 
-    def __iter__(self) -> Iterator[tuple[str, list[str]]]:
-        while self._ready or self._step():
-            if self._ready:
-                yield self._ready.popleft()
-
-    def enough(self) -> bool:
-        """Whether there are so many that a crew is worth it."""
-        while (few := sum(len(names) for _, names in self._ready) < ENOUGH) and self._step():
-            pass
-        return not few
-
-    def has(self, folder: str) -> bool:
-        """Whether a folder is one of them; each can be asked for in its turn, as the survey goes."""
-        while folder not in self._passed and self._step():
-            pass
-        return folder in self.states
-
-    def _step(self) -> bool:
-        """Look at one more folder; False after the last."""
+    def step(self) -> tuple[str, list[str], bool] | None:
         found = next(self._survey, None)
         if found is None:
-            return False
+            return None
         folder, names, fd, facts = found
-        self._passed.add(folder)
-        if names and not any(self._is_known(fd, folder, name) for name in {names[0], names[-1]}):
+        wanted = bool(names) and not any(self._is_known(fd, folder, name) for name in {names[0], names[-1]})
+        if wanted:
             self.states[folder] = facts
-            self._ready.append((folder, names))
-        return True
+        return folder, names, wanted
 
     def _is_known(self, fd: int, folder: str, name: str) -> bool:
         try:

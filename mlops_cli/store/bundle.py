@@ -1,4 +1,5 @@
-"""What of us goes to a host: the files of core, fsio, store, usage and job, and BLAKE3, as one zip (docs/formats/ssh.md).
+"""What of us goes to a host: the files of core, fsio, store, usage and job, BLAKE3 and pynvml, as one zip
+(docs/formats/ssh.md).
 
 Named by what is in it, so that a host has each version once, and two versions of mlops do not meet."""
 from __future__ import annotations
@@ -38,7 +39,16 @@ def files(compiled: bool) -> dict[str, bytes]:
                 found[f'mlops_cli/{rel}'] = source(rel)
     if compiled:
         found |= _blake3()
-    return found
+    return found | _pynvml()
+
+
+def _pynvml() -> dict[str, bytes]:
+    """A module of its own in plain Python; it finds the driver over there."""
+    spec = importlib.util.find_spec('pynvml')
+    if spec is None or spec.origin is None or os.path.basename(spec.origin) != 'pynvml.py':
+        return {}
+    with open(spec.origin, 'rb') as file:
+        return {'pynvml.py': file.read()}
 
 
 def _blake3() -> dict[str, bytes]:

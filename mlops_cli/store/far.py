@@ -12,6 +12,7 @@ import sys
 import threading
 import time
 import traceback
+from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import suppress
@@ -62,6 +63,20 @@ def serve(source: BinaryIO, target: BinaryIO, folder: str, more: More | None = N
     finally:
         server.close()
     return 0
+
+
+def made(target: BinaryIO, folder: str) -> str:
+    """The folder that is to be served, absolute and there; '' where it cannot be, which is told."""
+    folder = os.path.expanduser(folder)
+    try:
+        os.makedirs(folder, mode=0o700, exist_ok=True)
+    except OSError as error:
+        hint = 'may you write there? the url can name another folder'
+        told = {'failed': f'its folder {folder} cannot be made: {error.strerror}', 'hint': hint}
+        target.write(json.dumps(told).encode() + b'\n')
+        target.flush()
+        return ''
+    return folder
 
 
 class _Server:
@@ -243,7 +258,7 @@ class Damaged(Exception):
         super().__init__('what came is not what was sent')
 
 
-class _Coming:
+class _Coming(ABC):
     """A value that is on its way here."""
 
     def __init__(self, size: int, seen: Hasher) -> None:
@@ -259,16 +274,17 @@ class _Coming:
     def _sound(self, check: bytes) -> bool:
         return self._came == self._size and frames.fits(check, self._seen)
 
+    @abstractmethod
     def take(self, data: bytes) -> None:
         """Raises OSError, Refused."""
-        raise NotImplementedError
 
+    @abstractmethod
     def end(self, check: bytes) -> bool:
         """Give it its name; False if it was to be a new one, and is not.  Raises Damaged, OSError."""
-        raise NotImplementedError
 
+    @abstractmethod
     def abandon(self) -> None:
-        raise NotImplementedError
+        """Nothing of it is left."""
 
 
 class _Whole(_Coming):

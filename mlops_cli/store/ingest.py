@@ -12,7 +12,7 @@ from mlops_cli.core.digest import Digest, digest_of, hasher
 from mlops_cli.core.errors import ExitCode, UserError
 from mlops_cli.core.refs import Kind, ObjectRef
 from mlops_cli.core.states import record_parts
-from mlops_cli.fsio import ops, temporaries
+from mlops_cli.fsio import ops, pieces, temporaries
 from mlops_cli.fsio.durable import OBJECTS, TREES
 from mlops_cli.fsio.paths import Root
 from mlops_cli.store import tree
@@ -132,7 +132,7 @@ def add_chunks(shelf: Shelf, chunks: Iterable[bytes]) -> ObjectRef:
         for chunk in chunks:
             level = level_of(chunk) if not size and chunk else level
             seen.update(chunk)
-            ops.write(fd, chunk)
+            pieces.write(fd, chunk)
             size += len(chunk)
         digest = Digest(seen.hexdigest())
         present = shelf.sound(digest, size) and shelf.freshen(digest)

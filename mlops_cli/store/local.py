@@ -5,6 +5,7 @@ import builtins
 import os
 import stat
 from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
 from mlops_cli.core.digest import Digest
@@ -152,6 +153,21 @@ class LocalStore(Shelf):
                           go_on=go_on)
 
     # Out of the store
+
+    @contextmanager
+    def awaited(self, root: Root, paths: Iterable[str]) -> Iterator[None]:
+        """Within, large files that come for these paths, which a workspace waits for, are written there at once, to get their
+        names when they are placed.  Where links are made in place of copies nothing is."""
+        if next((way for way in self.links if way != 'reflink'), 'copy') != 'copy':
+            yield
+            return
+        from mlops_cli.store.twins import Twins  # most commands bring nothing
+
+        with Twins(root, frozenset(paths)) as self.twins:
+            try:
+                yield
+            finally:
+                self.twins = None
 
     def materialise(self, ref: ObjectRef, root: Root, rel: str, *, links: Sequence[LinkMode] | None = None,
                     replace: bool = False, read_only: bool = False) -> Added:

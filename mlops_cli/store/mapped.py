@@ -16,13 +16,12 @@ from mlops_cli.core.states import pack
 from mlops_cli.fsio import filesystem
 
 MAPPED = 256 << 20  # bytes from which another process pays: making one takes as long as hashing a tenth of that
-_DESCRIPTORS = '/proc/self/fd' if sys.platform.startswith('linux') else '/dev/fd'
 _CODE = f"""\
 import os, sys
 fd, sys.path = int(sys.argv[1]), sys.argv[2:]
 from mlops_cli.core.digest import digest_of_file
 size = os.fstat(fd).st_size
-print(digest_of_file(f'{_DESCRIPTORS}/{{fd}}', threads=-1), size, os.fstat(fd).st_size)
+print(digest_of_file(f'{filesystem.DESCRIPTORS}/{{fd}}', threads=-1), size, os.fstat(fd).st_size)
 """
 
 

@@ -13,7 +13,7 @@ from mlops_cli.core.digest import Digest
 from mlops_cli.core.errors import ExitCode, UserError
 from mlops_cli.core.refs import ObjectRef
 from mlops_cli.core.states import make_record, pack
-from mlops_cli.fsio import ops, removal, temporaries
+from mlops_cli.fsio import ops, pieces, removal, temporaries
 from mlops_cli.fsio.paths import Root
 from mlops_cli.fsio.reading import Nearby
 from mlops_cli.fsio.scratch import Scratch
@@ -214,6 +214,8 @@ class Materialise:
             if way == 'symlink' and ref.kind == 'file' and self._symlink(ref, folder, name):
                 self._told(1, ref.size)
                 return None
+            if way == 'copy' and self.shelf.twins and self.shelf.twins.give(ref.digest, self._mode[ref.kind], folder, name):
+                break
             if way in ('reflink', 'copy') and self._copy(ref, folder, name, reflink=way == 'reflink'):
                 break
         self._told(1, ref.size)
@@ -296,7 +298,7 @@ def _copied(source: int, target: int, size: int, step: Callable[[], object]) -> 
 
         if (found := copy_hashed(source, target, size, step)) is not None:
             return found[0]
-    return hash_rest(source, size, lambda part: ops.write(target, part))[0]
+    return hash_rest(source, size, lambda part: pieces.write(target, part))[0]
 
 
 def _exists(name: str, folder: int) -> bool:

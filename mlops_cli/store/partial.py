@@ -8,16 +8,21 @@ from __future__ import annotations
 import errno
 import os
 import stat
-from collections.abc import Callable, Generator, Iterable
-from contextlib import closing, suppress
+from collections.abc import Callable, Generator, Iterable, Iterator
+from contextlib import closing, contextmanager, suppress
+from typing import TYPE_CHECKING
 
-from mlops_cli.core.digest import Digest, Hasher, hasher
+from mlops_cli.core.digest import Digest, Hasher, digest_of, hasher
 from mlops_cli.core.layout import TEMPORARY
+from mlops_cli.core.refs import ObjectRef
 from mlops_cli.fsio import locks, ops, temporaries
 from mlops_cli.store import ingest
 from mlops_cli.store.beside import Flowing
 from mlops_cli.store.local import LocalStore
 from mlops_cli.store.objects import Damaged
+
+if TYPE_CHECKING:
+    from mlops_cli.store.twins import Twins
 
 LARGE = 64 << 20  # bytes from which on it is worth it
 _BLOCK = 1 << 20
@@ -30,34 +35,62 @@ def name_of(digest: Digest) -> str:
     return f'{temporaries.BEGUN}{digest.hex}'
 
 
-def bring(store: LocalStore, digest: Digest, size: int, rest: Rest, came: Callable[[int], object]) -> None:
+def bring(store: LocalStore, digest: Digest, size: int, rest: Rest, came: Callable[[int], object],
+          wanted: bool = False) -> None:  # fmt: skip
     """Stores an object of so many bytes; it gets its name with the batch.  ``rest``: what follows on so many bytes of it.
-    ``came``: told of bytes as they are there.
+    ``came``: told of bytes as they are there.  ``wanted``: by the workspace, of which the store's twins know.
 
     Raises Damaged and, of the disk here, OSError, after which the next call begins anew; what ``rest`` raises, after which it
     goes on."""
-    path = f'{TEMPORARY}/{name_of(digest)}'
-    fd = _opened(store, path)
+    fd = _opened(store, path := f'{TEMPORARY}/{name_of(digest)}')
     if fd is None:  # somebody else is bringing it, or began it
         store.put([(digest, _told(rest(0), came))])
         return
+    _finish(store, fd, path, size, rest, came, digest, store.twins if wanted else None)
+
+
+def gather(store: LocalStore, source: str, size: int, rest: Rest, came: Callable[[int], object]) -> ObjectRef:
+    """Stores so many bytes of which nobody says beforehand what they hash to; else as :func:`bring`.  ``source``: says which
+    they are, and never stands for others.  Nothing could tell a beginning that a power cut left torn, so that none outlives the
+    machine's start.
+
+    Raises what ``rest`` raises, OSError."""
+    label = digest_of(f'{temporaries.boot()}\n{size}\n{source}'.encode())
+    fd = _opened(store, path := f'{TEMPORARY}/{name_of(label)}')
+    if fd is None:
+        return store.add_chunks(_told(rest(0), came))
+    return ObjectRef(_finish(store, fd, path, size, rest, came), size, 'file')
+
+
+def _finish(store: LocalStore, fd: int, path: str, size: int, rest: Rest, came: Callable[[int], object],
+            wanted: Digest | None = None, twins: Twins | None = None) -> Digest:  # fmt: skip
+    """The object that the beginning in ``path`` and its rest are.  Raises Damaged if that is not the one that is wanted."""
+    twin = None
     try:
         seen, done = _begun(fd, size)
         came(done)
-        flowing = Flowing(fd)
-        with closing(rest(done)) as chunks:
+        twin = twins.begin(wanted, size, fd) if twins is not None and wanted is not None and not done else None
+        with _writing(fd, twin is not None and store.batch.durability != 'none') as write, closing(rest(done)) as chunks:
             for chunk in chunks:
-                seen.update(chunk)
-                flowing.write(chunk)
-                came(len(chunk))
-        if seen.hexdigest() != digest.hex:
-            raise Damaged(digest, f'its bytes hash to {seen.hexdigest()[:8]}...', 'what was sent')
+                part = memoryview(chunk)
+                if twin is not None:
+                    twin.write(part)
+                write(part)
+                seen.update(part)
+                came(len(part))
+        digest = Digest(seen.hexdigest())
+        if wanted is not None and digest != wanted:
+            raise Damaged(wanted, f'its bytes hash to {digest.hex[:8]}...', 'what was sent')
         with ops.Naming(fd):
             level = ingest.level_of(os.pread(fd, _BLOCK, 0))
         present = store.sound(digest) and store.freshen(digest)
         own = f'{TEMPORARY}/{temporaries.new_name()}'
         ops.rename(path, own, src_dir_fd=store.root.fd, dst_dir_fd=store.root.fd)  # nobody else goes on with it from here
+        if twin is not None:
+            twin.keep()
     except BaseException as error:
+        if twin is not None:
+            twin.drop()
         if isinstance(error, (Damaged, OSError)):  # it would keep the room that a full disk lacks, or be unreadable each time
             store.drop(path)
         os.close(fd)
@@ -67,6 +100,20 @@ def bring(store: LocalStore, digest: Digest, size: int, rest: Rest, came: Callab
         store.drop(own)
     else:
         store.adopt(digest, fd, own, level)
+    return digest
+
+
+@contextmanager
+def _writing(fd: int, straight: bool) -> Iterator[Callable[[memoryview], object]]:
+    """``straight``: past memory, where that can be.  What has come is there at the end, also after an error."""
+    if straight:
+        from mlops_cli.store.straight import Straight  # nothing is brought twice without
+
+        with Straight(fd) as out:
+            if out.on:
+                yield out.write
+                return
+    yield Flowing(fd).write
 
 
 def _opened(store: LocalStore, path: str) -> int | None:

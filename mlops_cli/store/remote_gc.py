@@ -15,7 +15,7 @@ from mlops_cli.core.canonical import canonical_bytes
 from mlops_cli.core.classes import dataclass, field
 from mlops_cli.core.digest import Digest
 from mlops_cli.core.errors import ExitCode, UserError
-from mlops_cli.core.layout import OBJECTS, RESULTS
+from mlops_cli.core.layout import OBJECTS, REMOTE_GC, RESULTS
 from mlops_cli.core.refs import ObjectRef
 from mlops_cli.store import tree
 from mlops_cli.store.bucket import Absent, Bucket, Listed, Unreachable
@@ -24,7 +24,7 @@ from mlops_cli.store.local import LocalStore
 from mlops_cli.store.objects import Damaged, MissingObject
 from mlops_cli.store.packs import Index, Packing, name_bytes
 
-GC = 'gc-v1'
+GC = REMOTE_GC
 DAY = 86_400.0
 GRACE = 30 * DAY
 WAIT = DAY  # between mark and deletion

@@ -18,10 +18,10 @@ from mlops_cli.core.canonical import canonical_bytes, document
 from mlops_cli.core.classes import dataclass, field
 from mlops_cli.core.digest import Digest, digest_of
 from mlops_cli.core.errors import UserError
-from mlops_cli.core.layout import RESULTS, TEMPORARY
+from mlops_cli.core.layout import DISCOVERED, RESULTS, TEMPORARY
 from mlops_cli.core.refs import ObjectRef
 from mlops_cli.fsio import ops, temporaries
-from mlops_cli.fsio.atomic import read_file
+from mlops_cli.fsio.atomic import read_file, write_file
 from mlops_cli.fsio.durable import RESULTS as LEVEL
 from mlops_cli.fsio.durable import Batch
 from mlops_cli.fsio.paths import Root
@@ -288,17 +288,28 @@ class Results:
                 if time.time() - facts.st_mtime > FRESH_SECONDS:
                     ops.utime(_path(name), dir_fd=self._root.fd)
 
+    def discovered(self) -> frozenset[str]:
+        """Hex digits of the keys of which some result may hold discovered inputs."""
+        try:
+            return frozenset(os.listdir(f'{self._folder[: -len(RESULTS)]}{DISCOVERED}'))
+        except OSError:
+            return frozenset()
+
     def put(self, entry: ResultEntry) -> None:
-        """Keep an entry; one with the same key and outputs that is there already stays.  Raises OSError."""
+        """Keep an entry; one with the same key, outputs and discovered inputs that is there already stays.  Raises OSError."""
         name = entry.file_name
         with self._lock:
             if name in self._pending.get(entry.key, {}):
                 return
             if self._has(name):
-                if self._read(name) is not None:
+                known = self._read(name)
+                if known is not None and known.discovered == entry.discovered:
                     self.freshen(entry.key)
                     return
-                self.set_aside(_path(name))
+                if known is None:
+                    self.set_aside(_path(name))
+            if entry.discovered:
+                write_file(self._root, f'{DISCOVERED}/{entry.key.hex}', b'', durable=False)
             self._pending.setdefault(entry.key, {})[name] = entry
         temporary = f'{TEMPORARY}/{temporaries.new_name()}'
         try:

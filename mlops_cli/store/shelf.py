@@ -27,6 +27,7 @@ from mlops_cli.store.objects import Damaged, MissingObject
 
 if TYPE_CHECKING:
     from mlops_cli.store.trash import Trash
+    from mlops_cli.store.twins import Twins
 
 LARGE = 8 << 20  # bytes from which hashing pays for threads
 BLOCK = 8 << 20  # bytes read at a time from large files
@@ -91,6 +92,7 @@ class Shelf:
         self.objects = os.path.abspath(os.path.join(cache, OBJECTS))
         self.batch = batch
         self.verified = verified
+        self.twins: Twins | None = None  # of what comes for a workspace
         self._place = Place(cache, OBJECTS, durable=batch.durability != 'none')
         self._lock = threading.Lock()
         self._pending: dict[Digest, str] = {}

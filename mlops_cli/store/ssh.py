@@ -11,6 +11,7 @@ import random
 import sys
 import threading
 import time
+from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from typing import Any, TypeVar
 
@@ -34,7 +35,7 @@ _URL = pattern(r'(?P<scheme>ssh|slurm|ray)://(?P<host>[^/:]*|(?:[^/@]*@)?\[[^/\]
 _T = TypeVar('_T')
 
 
-class FarBucket:
+class FarBucket(ABC):
     """``where``: its address, for errors; ``folder``, ``python``: over there, '' for the newest of the usual names; ``serve``:
     the module that answers there, where :meth:`ask` is used, '' for a bucket alone; ``reach``: what ssh is told, for hints."""
 
@@ -44,9 +45,14 @@ class FarBucket:
         self._lock = threading.Lock()
         self._closed = self._was_connected = False
         self._first_tries = 0
+        self._opening: ssh.Session | None = None
+        self.waits_for = ''  # what a connection that is made waits for, where that is known
 
     def close(self) -> None:
+        """Also while another thread connects, for which it would wait otherwise."""
         self._closed = True
+        if (opening := self._opening) is not None:
+            opening.process.kill()
         with self._lock:
             if self._line is not None:
                 self._line.close()
@@ -61,19 +67,24 @@ class FarBucket:
                 if self._line is not None:
                     self._line.close()
                 try:
-                    self._line = Line(self._session(), self._reach, self._folder, self._python, self._serve)
+                    self._opening = self._session()
+                    if self._closed:
+                        self._opening.process.kill()
+                    self._line = Line(self._opening, self._reach, self._folder, self._python, self._serve)
                 except Refusal as refusal:
                     # Cut off in the middle of it, a first connection is tried again, too: hosts do that to many at once.
                     self._first_tries += 1
                     if refusal.passing and (self._was_connected or (refusal.gone and self._first_tries < FIRST_TRIES)):
                         raise Lost(refusal.problem) from refusal
                     raise Unreachable(self.where, refusal.problem, refusal.hint) from refusal
+                finally:
+                    self._opening = None
                 self._was_connected = True
             return self._line
 
+    @abstractmethod
     def _session(self) -> ssh.Session:
         """A new one with a shell over there that has been told COMMAND.  Raises Unreachable, Lost."""
-        raise NotImplementedError
 
     def _do(self, work: Callable[[Line], _T]) -> _T:
         """``work`` on the connection; again on a new one where it was lost.  Raises Unreachable, Absent."""

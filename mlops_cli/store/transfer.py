@@ -278,7 +278,7 @@ def _bring_some(local: LocalStore, depot: Depot, lacking: list[Digest], sizes: d
     asked = [digest for digest in lacking if digest not in absent]
     for left in reversed(range(READS)):
         damaged = []
-        for digest, store in _arriving(local, depot, asked, sizes, told):
+        for digest, store in _arriving(local, depot, asked, sizes, owner, told):
             try:
                 store()
             except (Damaged, MissingObject):
@@ -296,13 +296,14 @@ def _bring_some(local: LocalStore, depot: Depot, lacking: list[Digest], sizes: d
             return
 
 
-def _arriving(local: LocalStore, depot: Depot, asked: list[Digest], sizes: dict[Digest, int],
+def _arriving(local: LocalStore, depot: Depot, asked: list[Digest], sizes: dict[Digest, int], owner: dict[Digest, str],
               told: Told) -> Iterator[tuple[Digest, Callable[[], object]]]:
     """Each with what stores it."""
+    awaited = local.twins.names if local.twins is not None else ()
     large = [digest for digest in asked if sizes[digest] >= partial.LARGE]
     for digest in large:
         rest, came = functools.partial(depot.rest, digest, sizes[digest]), functools.partial(told.moved, 0)
-        yield digest, functools.partial(partial.bring, local, digest, sizes[digest], rest, came)
+        yield digest, functools.partial(partial.bring, local, digest, sizes[digest], rest, came, owner[digest] in awaited)
     for digest, chunks in depot.get([digest for digest in asked if sizes[digest] < partial.LARGE]):
         yield digest, functools.partial(local.put, [(digest, _counted(chunks, told))])
 

@@ -16,7 +16,7 @@ from typing import Any, Literal, NamedTuple, NoReturn
 from mlops_cli.core.classes import dataclass
 from mlops_cli.core.digest import ALGORITHM, Digest, digest_of
 from mlops_cli.core.errors import ExitCode, UserError
-from mlops_cli.core.paths import check_component
+from mlops_cli.core.paths import ancestors, check_component
 from mlops_cli.core.patterns import pattern
 from mlops_cli.core.refs import ObjectRef
 
@@ -315,6 +315,12 @@ def find(ref: ObjectRef, subpath: str, read: Read) -> ObjectRef | None:
             return None
         ref = entry.ref
     return ref
+
+
+def within(outputs: Mapping[str, ObjectRef], path: str, read: Read) -> ObjectRef | None:
+    """What lies at a path that is an output, or in one that is a folder; None where nothing does."""
+    made = next((one for one in (path, *ancestors(path)) if one in outputs), None)
+    return None if made is None else find(outputs[made], path[len(made) + 1 :], read)
 
 
 def diff(old: ObjectRef | None, new: ObjectRef | None, read: Read) -> Iterator[tuple[str, TreeEntry | None, TreeEntry | None]]:

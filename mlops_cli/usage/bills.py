@@ -12,9 +12,12 @@ from functools import lru_cache
 from typing import Any
 
 from mlops_cli.core.classes import dataclass
+from mlops_cli.core.clock import LATEST
 from mlops_cli.core.patterns import pattern
 
 HOUR = 3600.0
+DAY = 24 * HOUR
+EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 MOST = 1e12
 _CAPITAL = pattern(r'(?<=[a-z0-9])(?=[A-Z])')
 _CURRENCY = pattern(r'[A-Z]{3}')
@@ -90,6 +93,7 @@ def _aws(row: Row, keys: Sequence[str]) -> BillLine | None:
 
 
 def _databricks(row: Row, keys: Sequence[str]) -> BillLine | None:
+    row = {_plain(name): value for name, value in row.items()}
     quantity = _number(row.get('usage_quantity'))
     if quantity is None:
         return None
@@ -151,9 +155,13 @@ def _currency(value: Any) -> str:
 def moment(value: Any) -> float:
     """Seconds since 1970, as such a number says, or a text; without a zone it is UTC.  Raises ValueError."""
     if isinstance(value, int | float) and not isinstance(value, bool):
-        return float(value)
-    if not isinstance(value, datetime):
-        text = re.sub(r'\s*(?:UTC|GMT)\Z', '', str(value).strip())
-        value = datetime.fromisoformat(text)
-    found: datetime = value if value.tzinfo is not None else value.replace(tzinfo=UTC)
-    return found.timestamp()
+        seconds = float(value)
+    else:
+        if not isinstance(value, datetime):
+            text = re.sub(r'\s*(?:UTC|GMT)\Z', '', str(value).strip())
+            value = datetime.fromisoformat(text)
+        found: datetime = value if value.tzinfo is not None else value.replace(tzinfo=UTC)
+        seconds = (found - EPOCH).total_seconds()
+    if not 0 <= seconds <= LATEST - DAY:  # an hour more of it is a time, too
+        raise ValueError('a time that is none')
+    return seconds

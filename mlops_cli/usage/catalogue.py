@@ -13,6 +13,9 @@ from mlops_cli.usage.prices import ITEMS, SIZES, TEXTS, Price, check_name, read_
 
 GPUHUNT = ('instance_name', 'location', 'price', 'cpu', 'memory', 'gpu_count', 'gpu_name', 'gpu_memory', 'spot')
 OWN = (*ITEMS, *SIZES, *TEXTS)
+NO_MONEY = ('watts', 'gpu_watts', 'co2')
+APART = ('gpu_hour', 'cpu_hour', 'gib_hour')
+BESIDE = (*NO_MONEY, *APART, 'kwh', 'committed_hour', 'unit')  # what lists do not say of what they name
 LONGEST = 1 << 20  # characters of a cell
 
 
@@ -66,12 +69,16 @@ def _rows(rows: csv.DictReader[str], wrong: list[tuple[int, str]]) -> Iterator[t
 
 
 def _gpuhunt(rows: csv.DictReader[str], source: str, today: str) -> Catalogue:
-    """An instance has a row for each location, on demand and as spot; of several (zones) the cheapest counts."""
-    found: dict[tuple[str, str], dict[str, Any]] = {}
+    """An instance has a row for each location, on demand and as spot; of several (zones) the cheapest counts.  One to which
+    GPUs can be added has rows for each kind and number of them: as many offers."""
+    found: dict[tuple[str, str, str, str], dict[str, Any]] = {}
+    kinds: dict[str, set[tuple[str, str]]] = {}
     wrong: list[tuple[int, str]] = []
     for line, row in _rows(rows, wrong):
         try:
             name, location = row['instance_name'], row['location']
+            if not location.isprintable():
+                raise ValueError('a location that is no line')
             price, gpus = float(row['price']), int(row['gpu_count'])
             spot = {'true': True, 'false': False}[row['spot'].lower()]
             item = 'spot_hour' if spot else 'hour'
@@ -83,17 +90,22 @@ def _gpuhunt(rows: csv.DictReader[str], source: str, today: str) -> Catalogue:
         except (KeyError, ValueError) as error:
             wrong.append((line, f'is no offer: {str(error)[:80]}'))
             continue
-        known = found.setdefault((name, location), {'from': today, **sizes})
+        kind = f'{gpus}x{row["gpu_name"]}' if gpus else '', str(sizes.get('gpu_memory', ''))
+        kinds.setdefault(name, set()).add(kind)
+        known = found.setdefault((name, location, *kind), {'from': today, **sizes})
         known[item] = min(price, known.get(item, price))
-    listed = [
-        Listed(name, location, {**known, 'source': f'{source}, {location}'[:200], 'checked': today, 'currency': 'USD'})
-        for (name, location), known in sorted(found.items())
-    ]
+    listed = []
+    for (name, location, gpu, memory), known in sorted(found.items()):
+        several = len({one for one in kinds[name] if one[0] == gpu}) > 1
+        type_ = ' '.join([name, *([gpu] if gpu and len(kinds[name]) > 1 else []), *([memory] if several and memory else [])])
+        about = {'source': f'{source}, {location}'[:200], 'checked': today, 'currency': 'USD'}
+        listed.append(Listed(type_, location, {**known, **about}))
     return Catalogue(listed, wrong)
 
 
 def _own(rows: csv.DictReader[str], source: str, today: str) -> Catalogue:
     listed: list[Listed] = []
+    days: set[tuple[str, str]] = set()
     wrong: list[tuple[int, str]] = []
     for line, row in _rows(rows, wrong):
         try:
@@ -101,9 +113,12 @@ def _own(rows: csv.DictReader[str], source: str, today: str) -> Catalogue:
             price |= {name: float(price[name]) for name in (*ITEMS, 'cpus', 'gpus') if name in price}
             price = {'from': today, 'source': source, 'checked': today} | price
             _checked(price, row['name'])
+            if (row['name'], price['from']) in days:
+                raise ValueError(f'is a second price from {price["from"]} on')
         except (KeyError, ValueError) as error:
             wrong.append((line, str(error)[:80]))
             continue
+        days.add((row['name'], price['from']))
         listed.append(Listed(row['name'], '', price))
     return Catalogue(listed, wrong)
 
@@ -122,19 +137,44 @@ def chosen(found: Iterable[Listed], types: Sequence[str], locations: Sequence[st
     return [one for one in found if fits(one.type, types) and fits(one.location, locations)]
 
 
-def names(found: Sequence[Listed]) -> dict[str, Listed]:
-    """What each is to be called: its type, with the location where there are several."""
-    count: dict[str, int] = {}
+def names(found: Sequence[Listed]) -> dict[str, list[Listed]]:
+    """What each is to be called: its type, with the location where there are several.  Of one there may be several prices, of
+    different days."""
+    places: dict[str, set[str]] = {}
     for one in found:
-        count[one.type] = count.get(one.type, 0) + 1
-    return {one.type if count[one.type] == 1 else f'{one.type} {one.location}'.strip(): one for one in found}
+        places.setdefault(one.type, set()).add(one.location)
+    named: dict[str, list[Listed]] = {}
+    for one in found:
+        name = one.type if len(places[one.type]) == 1 else f'{one.type} {one.location}'.strip()
+        named.setdefault(name, []).append(one)
+    return named
+
+
+def filled(before: Sequence[Price], new: Mapping[str, Any], currency: str) -> tuple[dict[str, Any], tuple[str, ...]]:
+    """A price with what such a list does not say and the one that counts on its day does; and which amounts of that are left
+    out, as they are in another currency.  ``currency``: of those that name none."""
+    price = read_prices(dict(new)).periods[0]
+    counts = _counting(before, price)
+    if counts is None:
+        return dict(new), ()
+    lacking = {name: amount for name, amount in counts.amounts.items() if name in BESIDE and name not in price.amounts}
+    if 'hour' in price.amounts and 'hour' not in counts.amounts:  # which stands for what was counted apart before
+        lacking = {name: amount for name, amount in lacking.items() if name not in APART}
+    same = (price.currency or currency) == (counts.currency or currency)
+    left = tuple(name for name in lacking if not same and name not in NO_MONEY)
+    own = {name: value for name, value in counts.to_json().items() if name in (*SIZES, 'gpu')}
+    return {**own, **new, **{name: amount for name, amount in lacking.items() if name not in left}}, left
+
+
+def _counting(before: Sequence[Price], price: Price) -> Price | None:
+    return next((one for one in reversed(before) if one.begins <= price.begins), None)
 
 
 def merged(before: Sequence[Price], new: Mapping[str, Any]) -> tuple[list[dict[str, Any]], str]:
     """The prices of a name with one more, earlier ones kept; and whether it is ``new``, ``changed`` or ``checked`` (the same as
     before, seen again).  ``before``: the earliest first."""
     price = read_prices(dict(new)).periods[0]
-    counts = next((one for one in reversed(before) if one.begins <= price.begins), None)
+    counts = _counting(before, price)
     if counts is not None and _said(counts) == _said(price):
         return [{**one.to_json(), **({'checked': price.checked} if one is counts else {})} for one in before], 'checked'
     kept = [one.to_json() for one in before if one.begins != price.begins]

@@ -1,5 +1,5 @@
-"""What NVIDIA's driver tells of GPUs, by its own Python binding (pynvml, in the extra ``gpu``).  Values out, no state but the
-driver's; whoever asks has to bear that an answer takes long, or never comes."""
+"""What NVIDIA's driver tells of GPUs, by its own Python binding, pynvml, which goes to hosts with us.  Values out, no state
+but the driver's; whoever asks has to bear that an answer takes long, or never comes."""
 from __future__ import annotations
 
 from collections.abc import Callable

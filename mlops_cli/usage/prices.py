@@ -3,7 +3,6 @@
 Values in, values out; knows neither runs nor settings."""
 from __future__ import annotations
 
-import math
 from collections.abc import Iterator, Mapping
 from datetime import date
 from typing import Any
@@ -12,7 +11,8 @@ from mlops_cli.core.classes import dataclass, field
 from mlops_cli.core.near import did_you_mean
 from mlops_cli.core.patterns import pattern
 from mlops_cli.core.scalars import kind
-from mlops_cli.core.units import parse_size
+from mlops_cli.core.secrets import looks_secret
+from mlops_cli.core.units import forgotten_unit, parse_size
 
 HERE = 'here'  # the machine that a run was started on, where it has no entry of its own
 # Item -> of what.  MONEY and OFFERED are money, two are watts, the last two of a kilowatt-hour.
@@ -140,7 +140,7 @@ def _price(value: Any, inside: tuple[int, ...]) -> Price:
 
 
 def _amount(name: str, value: Any, inside: tuple[int, ...]) -> float:
-    if isinstance(value, bool) or not isinstance(value, int | float) or not math.isfinite(value) or not 0 <= value < MOST:
+    if isinstance(value, bool) or not isinstance(value, int | float) or not 0 <= value < MOST:
         raise Misplaced(f'has a {name} that is no number from 0 on', *inside, name)
     return float(value)
 
@@ -154,12 +154,16 @@ def _size(name: str, value: Any, inside: tuple[int, ...]) -> float:
         found = -1.0
     if not 0 < found < MOST**2:
         raise Misplaced(f'has a {name} that is no size such as 32GiB', *inside, name)
+    if (wrong := forgotten_unit(name, value)) is not None:
+        raise Misplaced(f'has a {wrong[0]} ({wrong[1]})', *inside, name)
     return found
 
 
 def _check_text(name: str, value: Any, inside: tuple[int, ...]) -> None:
     if not isinstance(value, str) or not value.isprintable() or not value or len(value) > _LONGEST:
         raise Misplaced(f'has a {name} that is not one line of text', *inside, name)
+    if kind_of := looks_secret(value):
+        raise Misplaced(f'has a {name} that holds {kind_of}: keep it out of files', *inside, name)
     if name == 'currency' and not _CURRENCY.fullmatch(value):
         raise Misplaced('has a currency that is not three capital letters', *inside, name)
     if name in ('from', 'checked') and not is_day(value):
@@ -235,7 +239,7 @@ class Book:
         lacking = ''
         if not amounts.keys() & {*MONEY, 'kwh'}:  # watts alone say what it draws, not what it costs
             lacking = f'what {place.name or "the machine"} cost'
-        elif place.gpus and not amounts.keys() & {'hour', 'gpu_hour', 'gpu_watts'}:
+        elif place.gpus and not (amounts.keys() & {'hour', 'gpu_hour'} or {'gpu_watts', 'kwh'} <= amounts.keys()):
             lacking = f'what {place.model or "its GPUs"} cost'
         return Rate(amounts, currencies, tuple(found), max(one.begins for one in found.values()), lacking)
 

@@ -117,7 +117,7 @@ def together(many: Iterable[Spent]) -> tuple[Spent, ...]:
     for one in rows[ITEMS:]:
         alone = Spent(REST, '', None if one.amount is not None else 1, one.amount, one.currency)
         rest[one.currency] = _sum(rest[one.currency], alone) if one.currency in rest else alone
-    return (*rows[:ITEMS], *rest.values())
+    return (*rows[:ITEMS], *[*rest.values()][:ITEMS])  # of currencies, too, nobody spends so many
 
 
 def _sum(one: Spent, two: Spent) -> Spent:

@@ -31,6 +31,15 @@ def test_reports(project: Project) -> None:
     assert 'is there already' in project.mlops(*words, '-o', 'b.md', code=5).err
 
 
+def test_long_names_are_short_in_reports(project: Project) -> None:
+    name = 'z' * 3000
+    project.write('t.csv', f'{name}\n1\n')
+    project.write('c.yaml', f'version: 1\ncolumns:\n  ? {name}\n  : {{type: integer, max: 0}}\n')
+    said = project.mlops('check', 'data', 't.csv', '-c', 'c.yaml', '-o', 'a.html', '-o', 'a.md', code=1)
+    assert max(map(len, said.out.splitlines())) < 200
+    assert 'z' * 301 not in project.read('a.html') + project.read('a.md') and 'z' * 200 in project.read('a.md')
+
+
 def test_a_contract_is_written_once(project: Project) -> None:
     assert 'Wrote new.yaml' in project.mlops('check', 'data', 't.csv', '-c', 'new.yaml', '--init').out
     project.mlops('check', 'data', 't.csv', '-c', 'new.yaml')

@@ -8,6 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from mlops_cli.checks.gate import evaluate, read_metrics
+from mlops_cli.checks.sources import Sources, matched
 from mlops_cli.core.errors import UserError
 
 FILES: dict[str, Any] = {
@@ -88,7 +89,7 @@ def test_the_line_for_people() -> None:
     ('best.json:n / 0 > 1', 'cannot be computed: division by zero', '', 2), ('9**9**9**9 > 1', 'cannot be computed', '', 2),
     ('"a" * 10000000000 == "b"', 'cannot be computed', '', 2), ('best.json:layers * 100000000 == 1', 'cannot be computed', '',
                                                                 2),
-    ('open("x")', 'there is no function open, only abs, len', '', 2), ('__import__("os")', 'no function', '', 2),
+    ('open("x")', 'there is no function open, only above, abs, below, len', '', 2), ('__import__("os")', 'no function', '', 2),
     ('best.json:name.upper() == "X"', 'has no name.upper', '', 2), ('"a".upper() == "A"', 'Call has no place', '', 2),
     ('(lambda: 1)() == 1', 'a key is missing', '', 2), ('[1 for x in [1]]', 'no place', '', 2), ('f"{1}" == "1"', 'no place',
                                                                                                  '', 2),
@@ -150,3 +151,48 @@ def test_the_library_is_only_loaded_when_needed() -> None:
 
     code = 'import sys, mlops_cli.checks.gate; sys.exit("simpleeval" in sys.modules)'
     assert subprocess.run([sys.executable, '-c', code], timeout=60, check=False).returncode == 0
+
+
+SEEDS: dict[str, Any] = {f'out/seed={seed}/m.json': {'acc': 0.9 + seed / 1000, 'x': {'y': seed}} for seed in (1, 2, 10)}
+SEEDS['out/a-3.json'] = {'acc': 1}
+
+
+def of_seeds(file: str, _quoted: bool) -> Sources | None:
+    return matched(file, SEEDS, SEEDS.__getitem__) if '*' in file else None
+
+
+@pytest.mark.parametrize(('expression', 'values'), [
+    ('mean(out/*/m.json:acc) > 0.9', {'out/*/m.json:acc': [0.901, 0.902, 0.91]}),
+    ('max(out/seed=*/m.json:x.y) == 10', None),  # = compares, outside of quotes
+    ('max("out/seed=*/m.json":x.y) == 10', {'"out/seed=*/m.json":x.y': [1, 2, 10]}),
+    ('above(out/*/m.json:acc, 0.8)', {'out/*/m.json:acc': [0.901, 0.902, 0.91]}),
+    ('len(out/*/m.json:acc) * len(out/*/m.json:acc) == 9', {'out/*/m.json:acc': [0.901, 0.902, 0.91]}),
+    ('mean(out/a-*.json:acc) == 1', {'out/a-*.json:acc': [1]}),
+    ('2*a.json:x == 2', {'a.json:x': 1.0}), ('a.json:x*2 == 2', {'a.json:x': 1.0}),
+    ('a.json:x*b.json:x > 1', {'a.json:x': 1.0, 'b.json:x': 1.0005}), ('2 * a.json:x ** 2 == 2', {'a.json:x': 1.0}),
+])  # fmt: skip
+def test_patterns_of_files(expression: str, values: dict[str, Any] | None) -> None:
+    if values is None:
+        with pytest.raises(UserError):
+            evaluate(expression, read, of_seeds)
+        return
+    found = evaluate(expression, read, of_seeds)
+    assert found.passed and dict(found.values) == values
+
+
+def test_several_values_are_told_by_their_mean_and_ends() -> None:
+    found = evaluate('lower(out/*/m.json:acc) > 0.95', read, of_seeds)
+    assert not found.passed and '(mean 0.904333 of 3, 0.901 to 0.91)' in found.text
+
+
+@pytest.mark.parametrize(('expression', 'said'), [
+    ('mean(out/*/m.json:none) > 1', 'out/seed=1/m.json has no none'),
+    ('mean(out/*/m.json:x) > 1', 'is a mapping'),
+    ('above(a.json:x, b.json:x)', 'two single values have no spread'),
+    ('out/*/m.json:acc > 0.9', 'cannot be computed'),
+    ('std(out/a-*.json:acc) > 0', '2 are needed'),
+])
+def test_what_is_wrong_with_several_is_told(expression: str, said: str) -> None:
+    with pytest.raises(UserError) as error:
+        evaluate(expression, read, of_seeds)
+    assert said in error.value.message

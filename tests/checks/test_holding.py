@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from mlops_cli.checks import checking, contract, holding, holding_sql, profile
+from mlops_cli.checks import checking, contract, holding, holding_sql, profile, sql_table, tables
 from mlops_cli.core.errors import UserError, UserErrors
 
 NOW = 1_800_000_000.0  # January 2027
@@ -50,7 +50,7 @@ def broken(found: holding.Held) -> dict[tuple[str, str], int]:
 @pytest.mark.skipif(find_spec('duckdb') is None, reason='needs duckdb')
 def test_both_ways_say_the_same(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     chance = random.Random(7)
-    monkeypatch.setattr(holding_sql, 'SMALL', 0)
+    monkeypatch.setattr(sql_table, 'SMALL', 0)
     names = ['id', 'x', 'c', 'when', 'day', 'b']
     for number in range(4):
         rows = [[chance.choice(TEXTS) for _ in names] for _ in range(200)]
@@ -111,6 +111,26 @@ def test_a_table_without_rows_or_columns(tmp_path: Path) -> None:
         checked(tmp_path / 'c.csv', text)
 
 
+def test_rows_hidden_behind_blank_lines_are_read(tmp_path: Path) -> None:
+    path = tmp_path / 't.csv'
+    path.write_text('id,x\n1,1\n' + '\n' * 3 * tables.PIECE + '2,-500\n1,oops\n' + '\n' * 3 * tables.PIECE)
+    text = 'version: 1\nunique: [id]\ncolumns: {x: {type: integer, min: 0}}\n'
+    assert broken(checked(path, text)) == {('x', 'type'): 1, ('x', 'min'): 1, ('id', 'unique'): 1}
+
+
+@pytest.mark.parametrize('small', [0, sql_table.SMALL])
+def test_cells_beyond_the_header_hide_nothing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, small: int) -> None:
+    monkeypatch.setattr(sql_table, 'SMALL', small)
+    path = tmp_path / 't.csv'
+    text = 'version: 1\nextra_columns: false\ncolumns: {id: {type: integer}, age: {type: integer, min: 0}}\n'
+    path.write_text('id,age\n1,30\n\n2,31,junk,-7\n')
+    with pytest.raises(UserError, match='row 2 has 4 cells under 2 names') as caught:
+        checked(path, text)
+    assert caught.value.exit_code == 1
+    path.write_text('id,age\n1,30,,\n2\n')  # as spreadsheets write it
+    assert not checked(path, text).broken
+
+
 def test_many_columns_and_huge_cells(tmp_path: Path) -> None:
     path = tmp_path / 'wide.csv'
     path.write_text(','.join(f'c{at}' for at in range(2000)) + '\n' + ','.join(['1'] * 1999) + ',' + 'z' * 2_000_000 + '\n')
@@ -151,8 +171,10 @@ def test_the_schema_agrees() -> None:
 
 def test_a_contract_made_from_a_table_holds(tmp_path: Path) -> None:
     path = tmp_path / 't.csv'
-    rows = [f'{at},{at / 7},{"ab"[at % 2]},2024-01-{at % 28 + 1:02},{"" if at % 9 else "x"},1' for at in range(100)]
-    path.write_text('id,"x: {#",c,day,few,\x1b[31m\n' + '\n'.join(rows) + '\n')
+    tail = '1,{},2'
+    rows = [f'{at},{at / 7},{"ab"[at % 2]},2024-01-{at % 28 + 1:02},{"" if at % 9 else "x"},{tail.format("👍👎"[at % 2])}'
+            for at in range(100)]  # fmt: skip
+    path.write_text(f'id,"x: {{#",c,day,few,\x1b[31m,😀,{"z" * 3000}\n' + '\n'.join(rows) + '\n')
     count, profiles = profile.of(str(path), opened, lambda _: None)
     text = profile.as_contract(profiles, count)
     assert not checked(path, text).broken
@@ -163,5 +185,8 @@ def test_a_contract_made_from_a_table_holds(tmp_path: Path) -> None:
         'string',
         'date',
         'string',
-    ]  # and nothing of the last
+        'string',
+        'integer',
+    ]  # and nothing of the one with an escape in its name
+    assert columns['😀'].values == {'👍', '👎'}
     assert columns['c'].values == {'a', 'b'} and columns['few'].nulls == 0.88

@@ -6,6 +6,7 @@ import itertools
 import random
 import re
 import time
+import tracemalloc
 
 import pytest
 
@@ -59,3 +60,20 @@ def test_nothing_takes_for_ever(text: str) -> None:
 def test_what_is_no_pattern(text: str) -> None:
     with pytest.raises(ValueError):
         Linear(text)
+
+
+@pytest.mark.parametrize('text', ['((){999}){999}', '(((|){99}){99}){99}', '((((){999}){999}){999}){999}'])
+def test_repetitions_of_nothing(text: str) -> None:
+    start = time.perf_counter()
+    with pytest.raises(ValueError, match='repetitions'):
+        Linear(text)
+    assert time.perf_counter() - start < 2
+
+
+def test_what_is_remembered_is_bounded() -> None:
+    found, chance = Linear('(a|b)*a(a|b){230}'), random.Random(1)
+    tracemalloc.start()
+    assert found.matches(''.join(chance.choice('ab') for _ in range(15_000))) in (True, False)
+    most = tracemalloc.get_traced_memory()[1]
+    tracemalloc.stop()
+    assert most < 100 << 20

@@ -22,6 +22,7 @@ from mlops_cli.ci.comment import markdown, marker
 from mlops_cli.ci.platform import base_of, place_of, upsert
 from mlops_cli.ci.workflows import Wanted, workflow
 from mlops_cli.core.errors import UserError
+from mlops_cli.records.models import Fact, Person
 from mlops_cli.report.markdown import foreign
 from tests.support.project import Project
 
@@ -83,6 +84,21 @@ def test_a_report_of_another_form_is_shown_as_far_as_it_goes(value: Any) -> None
     assert markdown({'schema': 'mlops/ci-report/v1', 'run': value, 'metrics': value, 'gates': value}).startswith('<!-- ')
 
 
+def test_a_file_of_unknown_size_is_not_an_empty_row() -> None:
+    """A dependency that git tracks."""
+    row = {'path': 'params.json', 'size_before': None, 'size_after': None, 'files': None}
+    text = html.unescape(markdown({'schema': 'mlops/ci-report/v1', 'data': [row]}))
+    assert '| <code>params.json</code> |  | changed |' in text
+
+
+def test_a_refusal_is_not_hidden_behind_approvals() -> None:
+    one = {'model': 'digits', 'version': 'v1', 'alias': 'prod', 'needed': 1, 'approved': ['Ben'], 'approvers': []}
+    text = markdown({'schema': 'mlops/ci-report/v1', 'approvals': [one | {'refusals': ['gate FAILED', 'bad signature']}]})
+    assert '1 of 1' in text and '**refused**' in text and 'gate FAILED' in text and 'bad signature' in text
+    text = markdown({'schema': 'mlops/ci-report/v1', 'approvals': [one | {'refusals': []}]})
+    assert '1 of 1' in text and 'refused' not in text
+
+
 def test_no_comment_is_too_long() -> None:
     rows = [{'name': 'x' * 500, 'stage': '@' * 500, 'verdict': 'worse', 'before': 1.0, 'after': 2.0} for _ in range(5000)]
     text = markdown({'project': '@' * 9000, 'before': '', 'metrics': rows, 'params': rows, 'stages': rows, 'run': None})
@@ -125,10 +141,24 @@ def test_a_pull_request_of_github(project: Project, tmp_path: Path) -> None:
     assert again.out == done.out, 'another job, which has no project, says the same'
 
 
+def test_policies_that_cannot_be_read_are_told(project: Project) -> None:
+    project.git('switch', '-q', 'main')
+    project.write('.mlops/config.yaml', 'models: {digits: {prod: {aprovals: 1}}}\n')
+    project.commit('a mistake')
+    project.git('update-ref', 'refs/remotes/origin/main', 'HEAD')
+    project.git('switch', '-q', 'better')
+    assert project.mlops('ci', 'report', '--base', 'main', '--json').json['approvals'] == [], 'there is no model'
+    fact = Fact('tag', 'digits', None, Person('Ada'), '2026-11-20T10:00:00Z', text='x')
+    project.write(fact.file, fact.encoded)
+    (row,) = project.mlops('ci', 'report', '--base', 'main', '--json').json['approvals']
+    assert row['model'] == '' and 'aprovals' in row['refusals'][0]
+
+
 def test_what_is_no_report(project: Project) -> None:
     for text in ('[', '{}', '7', '{"schema": "mlops/ci-report/v2"}'):
         project.write('report.json', text)
-        assert 'report.json' in project.mlops('ci', 'report', '--from', 'report.json', code=2).err
+        said = project.mlops('ci', 'report', '--from', 'report.json', code=2).err
+        assert 'report.json' in said and 'hint:' in said
     assert 'nothing.json' in project.mlops('ci', 'report', '--from', 'nothing.json', code=2).err
     assert 'no job of GitHub or GitLab' in project.mlops('ci', 'report', '--post', code=2).err
 
@@ -142,6 +172,7 @@ class Forge(HTTPServer):
         self.theirs: set[int] = set()
         self.seen: list[tuple[str, str, str]] = []
         self.leads_to = ''
+        self.knows_me = True
 
     @property
     def url(self) -> str:
@@ -154,6 +185,9 @@ class Handler(BaseHTTPRequestHandler):
     def log_message(self, *_: Any) -> None:
         pass
 
+    def who(self, number: int) -> dict[str, Any]:
+        return {'id': 4, 'type': 'User'} if number in self.server.theirs else {'id': 9, 'type': 'Bot'}
+
     def handle_one(self) -> None:
         forge = self.server
         token = self.headers.get('Authorization') or self.headers.get('PRIVATE-TOKEN') or ''
@@ -165,19 +199,21 @@ class Handler(BaseHTTPRequestHandler):
             self.end_headers()
             return
         status, answer = 200, None
-        if self.command == 'GET':
+        if self.command == 'GET' and self.path == '/user':
+            status, answer = (200, {'id': 9}) if forge.knows_me else (403, {})
+        elif self.command == 'GET':
             page = int(self.path.rpartition('page=')[2])
-            every = [{'id': number, 'body': text} for number, text in forge.comments.items()]
+            every = [
+                {'id': number, 'body': text, 'user': (who := self.who(number)), 'author': who}
+                for number, text in forge.comments.items()
+            ]
             answer = every[(page - 1) * 100 : page * 100]
         elif self.command == 'POST':
             forge.comments[len(forge.comments) + 1] = body['body']
             status, answer = 201, {}
         else:
-            number = int(self.path.rpartition('/')[2])
-            if number in forge.theirs:
-                status = 403
-            else:
-                forge.comments[number] = body['body']
+            number = int(self.path.rpartition('/')[2])  # who may write comments may change those of others
+            forge.comments[number] = body['body']
             answer = {}
         data = json.dumps(answer).encode()
         self.send_response(status)
@@ -211,8 +247,9 @@ def environ_of(kind: str, forge: Forge, tmp_path: Path) -> dict[str, str]:
     }  # fmt: skip
 
 
-@pytest.mark.parametrize('kind', ['github', 'gitlab'])
-def test_there_is_one_comment(kind: str, forge: Forge, tmp_path: Path) -> None:
+@pytest.mark.parametrize(('kind', 'knows_me'), [('github', True), ('github', False), ('gitlab', True)])
+def test_there_is_one_comment(kind: str, knows_me: bool, forge: Forge, tmp_path: Path) -> None:
+    forge.knows_me = knows_me
     place = place_of(environ_of(kind, forge, tmp_path))
     forge.comments = {number: f'comment {number}' for number in range(1, 151)}
     forge.comments[3] = '<!-- mark --> of somebody else'
@@ -225,8 +262,10 @@ def test_there_is_one_comment(kind: str, forge: Forge, tmp_path: Path) -> None:
 
 def test_the_whole_way(project: Project, forge: Forge, tmp_path: Path) -> None:
     environ = {**environ_of('github', forge, tmp_path), 'GITHUB_BASE_REF': 'main'}
+    environ |= {'GITHUB_STEP_SUMMARY': str(tmp_path / 'summary.md')}
     project.mlops('ci', 'report', '--post', environ=environ)
     project.mlops('ci', 'report', '--post', environ=environ)
+    assert not (tmp_path / 'summary.md').exists(), 'the job that prints it shows it'
     assert list(forge.comments) == [1] and 'accuracy' in forge.comments[1]
 
 

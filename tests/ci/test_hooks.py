@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import resource
 import shlex
+import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -106,6 +107,25 @@ def test_records_that_are_not_in_the_commit_are_told(project: Project) -> None:
     assert git(project, 'commit', '-qm', 'with it').code == 0
 
 
+def test_what_is_named_works_from_the_top_of_the_repository(tmp_path: Path) -> None:
+    top = Project(tmp_path / 'top')
+    top.init_git()
+    top.write("the team/pipeline.yaml", PIPELINE)
+    top.write('the team/params.yaml', 'rate: 1\n')
+    top.write('the team/data.txt', 'x\n')
+    top.mlops('run', '-q', cwd='the team')
+    top.commit('start')
+    top.mlops('hooks', 'install', cwd='the team')
+    top.write('the team/params.yaml', 'rate: 2\n')
+    top.mlops('run', '-q', cwd='the team')
+    top.git('add', 'the team/params.yaml')
+    done = git(top, 'commit', '-qm', 'without the pin')
+    command = f"git -C {shlex.quote(str(top.path / 'the team'))} add .mlops"
+    assert done.code == 1 and f'{command}\n' in done.err
+    subprocess.run(['sh', '-c', command], cwd=top.path, env=top.environ, check=True)
+    assert git(top, 'commit', '-qm', 'with it').code == 0
+
+
 def test_a_commit_of_one_file_is_seen_as_it_is(project: Project) -> None:
     """Git gives such a commit an index of its own."""
     project.mlops('hooks', 'install')
@@ -145,6 +165,41 @@ def test_what_was_not_sent_is_not_pushed(project: Project, tmp_path: Path) -> No
     assert git(project, 'push', '-q', 'origin', 'main').err == ''
     git(project, 'push', '-q', 'origin', 'main:side')
     assert git(project, 'push', '-q', 'origin', ':side').err == '', 'a ref that is deleted has no commits'
+    project.git('switch', '-q', '-c', 'feat')
+    project.write('data.txt', 'of a branch\n')
+    project.mlops('add', 'data.txt')
+    project.mlops('run', '-q')
+    project.commit('more results')
+    project.git('switch', '-q', 'main')
+    done = git(project, 'push', '-q', 'origin', 'feat')
+    assert done.code == 1 and 'data.txt, train: what' in done.err, 'whatever is checked out'
+    assert done.err.count('--no-verify') == 1
+
+
+def test_models_are_looked_after_too(project: Project, tmp_path: Path) -> None:
+    text = (project.path / 'pipeline.yaml').read_text()
+    project.write('pipeline.yaml', text.replace('  train:\n', '  train:\n    model: {name: digits, path: model.txt}\n', 1))
+    project.mlops('run', '-q')
+    project.mlops('remote', 'add', 'origin', str(tmp_path / 'store'))
+    project.commit('remote')
+    project.mlops('push', '-q')
+    project.mlops('hooks', 'install')
+    subprocess.run(['git', 'init', '-q', '--bare', str(tmp_path / 'bare.git')], check=True)
+    git(project, 'remote', 'add', 'origin', str(tmp_path / 'bare.git'))
+    assert git(project, 'push', '-q', 'origin', 'main').code == 0
+    project.mlops('models', 'register')
+    project.write('README', 'x\n')
+    project.git('add', 'README')
+    done = git(project, 'commit', '-q', '-m', 'without it')
+    assert done.code == 1 and 'models (model digits' in done.err
+    project.commit('with it')
+    assert git(project, 'push', '-q', 'origin', 'main').code == 0, 'its result is there'
+    for path in (project.path / '.mlops/local/remotes').rglob('sent-v1'):
+        path.write_text('mlops sent-v1\n')
+    project.write('README', 'y\n')
+    project.git('update-ref', '-d', 'refs/remotes/origin/main')
+    done = git(project, 'push', '-q', 'origin', 'main:again')
+    assert done.code == 1 and 'model digits' in done.err
 
 
 def test_hooks_that_were_there_are_called_first_and_come_back_as_they_were(project: Project) -> None:
@@ -296,3 +351,50 @@ def test_hooks_with_nothing_to_say_are_quick_among_a_thousand_stages(tmp_path: P
     }
     assert all(seconds < budget for seconds in took.values()), (took, unit)
     print({name: round(seconds, 3) for name, seconds in took.items()}, round(unit, 3))
+
+
+@pytest.mark.parametrize('line', ["# project: '", '# project: ', '# project: a\x0bb', "mlops='", 'mlops=', '# project: \x85'])
+def test_a_hook_that_is_not_as_we_write_it(project: Project, line: str) -> None:
+    """Where hooks are tracked, a branch brings them."""
+    project.git('config', 'core.hooksPath', 'hooks')
+    ours = script('pre-commit', ['sub', 'a\x0bb'], '/usr/bin/mlops', False).decode()
+    before = '\n'.join([*ours.split('\n')[:3], line, *(one for one in ours.split('\n')[3:] if not one.startswith('mlops='))])
+    project.write('hooks/pre-commit', before)
+    project.mlops('hooks', 'install')
+    project.mlops('hooks', 'install')
+    project.mlops('hooks', 'uninstall')
+    project.write('hooks/pre-commit', before)
+    project.mlops('hooks', 'uninstall')
+
+
+def test_a_project_whose_name_breaks_lines_for_python(tmp_path: Path) -> None:
+    top = Project(tmp_path / 'top')
+    top.init_git()
+    inner = Project(top.path / 'a\x0b\x85\u2028b')
+    inner.write('pipeline.yaml', PIPELINE)
+    top.write('pipeline.yaml', PIPELINE)
+    inner.mlops('hooks', 'install')
+    top.mlops('hooks', 'install')
+    inner.mlops('hooks', 'install')
+    inner.mlops('hooks', 'uninstall')
+    assert b'# project: .' in (top.path / '.git/hooks/pre-commit').read_bytes()
+    top.mlops('hooks', 'uninstall')
+    assert not (top.path / '.git/hooks/pre-commit').exists()
+
+
+@pytest.mark.parametrize('how', ['a link', 'a setting', 'a link in a setting'])
+def test_hooks_outside_of_the_repository_are_left_alone(project: Project, tmp_path: Path, how: str) -> None:
+    outside = tmp_path / 'outside'
+    outside.mkdir()
+    if how == 'a setting':
+        project.git('config', 'core.hooksPath', str(outside))
+    else:
+        link = project.path / ('.git/hooks' if how == 'a link' else 'hooks')
+        shutil.rmtree(link, ignore_errors=True)
+        link.symlink_to(outside)
+        if how != 'a link':
+            project.git('config', 'core.hooksPath', 'hooks')
+    (outside / 'pre-commit').write_bytes(script('pre-commit', [''], '/usr/bin/mlops', False))
+    assert 'outside' in project.mlops('hooks', 'install', code=5).err
+    project.mlops('hooks', 'uninstall')
+    assert [one.name for one in outside.iterdir()] == ['pre-commit']

@@ -11,6 +11,7 @@ from functools import cache
 from pathlib import Path
 from typing import Any
 
+import pytest
 import typer
 
 from mlops_cli.cli import manual
@@ -146,6 +147,12 @@ def data_has_a_contract(project: Project) -> None:
     project.write('data/train.contract.yaml', 'version: 1\ncolumns:\n  label: {type: integer, max: 9}\n')
 
 
+def data_has_a_baseline(project: Project) -> None:
+    project.write('data/train.csv', 'x,y\n' + ''.join(f'{at % 9},{at % 2}\n' for at in range(90)))
+    project.write('data/new.csv', 'x,y\n' + ''.join(f'{at % 9},{at % 2}\n' for at in range(60)))
+    project.mlops('check', 'drift', 'data/train.csv', '--baseline', 'data/train.baseline.json', '--init')
+
+
 def predictions_are_fair(project: Project) -> None:
     project.write('data/predictions.csv', 'label,prediction,sex\n1,1,f\n0,0,f\n1,1,m\n0,0,m\n')
 
@@ -157,6 +164,31 @@ def a_model_is_registered(project: Project) -> None:
 def a_model_is_in_use(project: Project) -> None:
     a_model_is_registered(project)
     project.mlops('models', 'promote', 'digits@v1', 'prod')
+
+
+def a_person_can_sign(project: Project) -> None:
+    a_model_is_in_use(project)
+    key = project.path.parent / 'key'
+    if not key.exists():
+        subprocess.run(['ssh-keygen', '-q', '-t', 'ed25519', '-N', '', '-f', str(key)], check=True)
+    project.git('config', 'user.signingKey', str(key))
+    public = ' '.join(key.with_suffix('.pub').read_text().split()[:2])
+    project.write('.mlops/trust', f'ada@example.org {public}\n')
+    project.commit('trust')
+
+
+def a_statement_was_signed(project: Project) -> None:
+    a_person_can_sign(project)
+    project.mlops('lineage', 'export', 'digits@prod', '--sign', '-o', 'digits.intoto.json')
+    project.mlops('models', 'get', 'digits@prod', 'serving')
+
+
+def a_key_is_there(project: Project) -> None:
+    why = "no model-signing (pip install 'mlops-cli[sign]')"
+    pytest.importorskip('model_signing.signing', reason=why, exc_type=ImportError)
+    a_model_is_registered(project)
+    made = ['openssl', 'ecparam', '-name', 'prime256v1', '-genkey', '-noout', '-out', 'key.pem']
+    subprocess.run(made, cwd=project.path, check=True)
 
 
 def somebody_else_registered_a_model(project: Project) -> None:
@@ -187,11 +219,16 @@ BEFORE: dict[tuple[str, ...], Callable[[Project], str | None]] = {
     ('update',): data_was_imported,
     ('check', 'overlap'): data_was_split,
     ('check', 'data'): data_has_a_contract,
+    ('check', 'drift'): data_has_a_baseline,
     ('check', 'fairness'): predictions_are_fair,
     ('fetch',): all_is_in_a_remote,
     ('pull',): all_is_in_a_remote,
     ('storage', 'duplicates'): all_is_in_a_remote,
     **{('models', name): a_model_is_registered for name in ('list', 'show', 'card', 'get', 'verify', 'promote', 'tag', 'note')},
+    ('lineage', 'upstream'): a_model_is_in_use,
+    ('lineage', 'export'): a_person_can_sign,
+    ('lineage', 'verify'): a_statement_was_signed,
+    ('models', 'sign'): a_key_is_there,
     ('models', 'approve'): somebody_else_registered_a_model,
     ('models', 'diff'): a_model_is_in_use,
     ('models', 'history'): a_model_is_in_use,

@@ -109,7 +109,7 @@ def test_parameters_with_their_present_values(project: Project) -> None:
 
 def test_options_and_their_choices(project: Project) -> None:
     assert words(project, 'mlops run --iso') == ['--isolate']
-    assert words(project, 'mlops run --isolate ') == ['none', 'folder']
+    assert words(project, 'mlops run --isolate ') == ['none', 'folder', 'sandbox', 'sandbox-with-network']
     assert words(project, 'mlops run --isolate=f') == ['--isolate=folder']
     assert '-j' not in words(project, 'mlops run -') and words(project, 'mlops run -j') == ['-j']
     assert words(project, 'mlops run -- -') == []

@@ -201,7 +201,7 @@ def test_schemas_are_schemas(file: Path) -> None:
 def test_every_schema_is_of_something_and_in_the_list() -> None:
     listed = (SCHEMAS / 'README.md').read_text()
     names = ('error', 'gc-host', 'gc-remote', 'runs-usage', 'run-events', 'run-plan', 'cost-bill', 'cost-prices-import',
-             'data-contract')
+             'data-contract', 'drift-baseline')
     others = {f'{name}.v1.json' for name in names}
     for file in FILES:
         assert file.name in others or file in {schema_file(path) for path in REPORTING}, f'{file.name} is of no command'

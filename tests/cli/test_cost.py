@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 import csv
+import gzip
+import io
 import json
 import re
+import zipfile
 from pathlib import Path
 
 import pytest
@@ -358,14 +361,26 @@ def test_prices_are_taken_out_of_a_list(project: Project) -> None:
         (('--import', 'aws.csv', '--type', 'x*', '--as', ' '), 'is no name'),
         (('--import', 'pipeline.yaml'), 'has neither the columns'),
         (('--import', 'bad.zip'), 'damaged archive'),
+        (('--import', 'torn.zip'), 'damaged archive'),
+        (('--import', '/dev/zero'), 'no regular file'),
         (('--type', 'x'), 'are of --import'),
     ],
 )
 def test_what_cannot_be_taken_changes_nothing(project: Project, words: tuple[str, ...], said: str) -> None:
     project.write('aws.csv', CATALOGUE)
     project.write('bad.zip', 'PK\x03\x04nonsense')
+    project.write('torn.zip', _torn())
     assert said in project.mlops('cost', 'prices', *words, code=2).err
     assert not project.exists('.mlops/config.yaml')
+
+
+def _torn() -> bytes:
+    """An archive whose content is not what its own way of packing makes."""
+    made = io.BytesIO()
+    with zipfile.ZipFile(made, 'w', zipfile.ZIP_DEFLATED) as archive:
+        archive.writestr('aws.csv', CATALOGUE)
+    at = 30 + len('aws.csv')  # behind its header
+    return made.getvalue()[:at] + b'\xff' * 20 + made.getvalue()[at + 20:]
 
 
 # Bills
@@ -392,6 +407,13 @@ def billed(project: Project) -> Project:
             '4,2026-10-01T00:00:00Z,2026-10-02T00:00:00Z,USD,', 'much,2026-10-01T00:00:00Z,,USD,']  # fmt: skip
     project.write('bill.csv', '\n'.join([BILL_HEAD, *rows]) + '\n')
     return project
+
+
+def test_a_bill_whose_packing_is_damaged(billed: Project) -> None:
+    packed = gzip.compress((billed.path / 'bill.csv').read_bytes() * 100, mtime=0)
+    billed.write('bill.csv.gz', packed[:30] + b'\xff' * 40 + packed[70:])
+    assert 'no CSV that can be read' in billed.mlops('cost', 'report', '--bill', 'bill.csv.gz', code=2).err
+    assert 'no regular file' in billed.mlops('cost', 'report', '--bill', '/dev/zero', code=2).err
 
 
 def test_a_bill_is_held_against_the_runs(billed: Project) -> None:

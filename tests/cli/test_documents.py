@@ -13,7 +13,7 @@ from mlops_cli.cli.documents import (
     working_document,
 )
 from mlops_cli.cli.standing import Working
-from mlops_cli.core.events import Note, RunEnded, RunStarted, StageStarted, StageWaiting, event_document
+from mlops_cli.core.events import Note, RunEnded, RunStarted, StageQueued, StageStarted, StageWaiting, event_document
 from mlops_cli.run.invoke import Report
 from tests.cli.values import DEPTH, NAMES, NOW, RUN, TRAIN, blocked_plan, ended, mixed_plan, plan, ref, report, settled, step
 
@@ -89,6 +89,7 @@ def test_events() -> None:
         'run-started': RunStarted(RUN, 'digits', 8, 0, 4),
         'stage-started': StageStarted('a', 1, 'log', None),
         'stage-waiting': StageWaiting('a', 'x', 1.0),
+        'stage-queued': StageQueued('a', 'Slurm: x', 1.0),
         'stage-ended': ended('a', outputs=(('d', ref('d')),), metrics=(('m', 'n', 1),), usage={'cpu_seconds': 1}),
         'note': Note('text', 'a'),
         'run-ended': RunEnded(RUN, 'done', 1.0),

@@ -11,11 +11,13 @@ from typing import Any
 
 import pytest
 
-from mlops_cli.cli import failures
+from mlops_cli.cli import context, failures
 from mlops_cli.core import layout
+from mlops_cli.core.errors import UserError, UserErrors
 from tests.support.project import Project
 
 TOKEN = 'tr0ub4dor-and-3-more-words'
+DEPLOY = 'ghp_' + 'aB3dE5gH7jK9' * 3
 
 
 @pytest.fixture
@@ -59,6 +61,23 @@ def test_no_secret_is_in_it(capsys: Any, here: Project, monkeypatch: pytest.Monk
     for secret in (TOKEN, aws, 'hunter2x'):
         assert secret not in text and secret not in said
     assert '[secret: HF_TOKEN]' in text and '[secret: HF_TOKEN]' in said
+
+
+@pytest.mark.parametrize('as_json', [False, True])
+def test_no_secret_is_in_an_error(capsys: Any, here: Project, monkeypatch: pytest.MonkeyPatch, as_json: bool) -> None:
+    """What somebody typed may be quoted, and the log of a CI keeps it."""
+    monkeypatch.setenv('DB_PASSWORD', 'correct-Horse-battery-9')
+    monkeypatch.setattr(context.current, 'json', as_json)
+    key = 'AKIAIOSFODNN7EXAMPLE'
+
+    def call() -> None:
+        raise UserErrors([UserError(f'no {DEPLOY} here', hint=f'say {key}'), UserError('no correct-Horse-battery-9')])
+
+    assert failures.guarded(call, []) == 2
+    said = capsys.readouterr()
+    for secret in (DEPLOY, key, 'correct-Horse-battery-9'):
+        assert secret not in said.out + said.err
+    assert '[secret: DB_PASSWORD]' in said.out + said.err
 
 
 def test_it_is_written_through_no_link(capsys: Any, here: Project) -> None:

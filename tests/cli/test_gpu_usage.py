@@ -5,12 +5,15 @@ import json
 import subprocess
 import sys
 import time
+from pathlib import Path
 
 import pytest
 from jsonschema import validate
 
 from tests.cli.contract import SCHEMAS
 from tests.servers.nvml import Nvml
+from tests.servers.slurm import Slurm
+from tests.servers.sshd import running
 from tests.support.project import Project
 
 WORK = """\
@@ -130,4 +133,40 @@ def test_where_there_is_only_nvidia_smi_nothing_is_measured_and_all_is_well(proj
     usage, rows, columns = used(project)
     assert len(columns) == 5 == len(rows[0]) and not [name for name in usage if name.startswith('gpu')]
     said = ' '.join(project.mlops('doctor', code=None).out.split())
-    assert 'what work does with GPUs is not measured: ' in said and "fix: pip install 'mlops-cli[gpu]'" in said
+    assert 'what work does with GPUs is not measured: ' in said and "fix: does the linker find the driver?" in said
+
+
+def measured_elsewhere(project: Project, nvml: Nvml, host: str) -> None:
+    """A stage of three seconds, with a GPU of that host's at a steady load."""
+    nvml.draw([(200.0, 0.0)])
+    nvml.draw([(50.0, 0.0)], card=1)
+    lay(project, 3.0, '{gpus: 2}', f', deps: [work.py], host: {host}')
+    project.mlops('run')
+    usage, rows, columns = used(project)
+    begin, end = map(float, project.read('out.txt').split())
+    assert usage['gpus'] == 2 and usage['gpu_memory_peak_bytes'] == 6 * GIB
+    assert usage['gpu_energy_joules'] == pytest.approx(250 * (end - begin), rel=0.1)
+    assert usage['gpu_seconds'] == pytest.approx(2 * 0.4 * (end - begin), rel=0.2)
+    assert len(columns) == 13 and len(rows) >= 3
+    assert rows[1][5:8] == [0.4, 3 * GIB, 200.0] and rows[1][9:12] == [0.4, 3 * GIB, 50.0]
+    assert 'GPU 0 ' in project.mlops('runs', 'show', '--usage').out
+
+
+def test_what_a_host_has_is_measured_there(project: Project, nvml: Nvml, tmp_path_factory: pytest.TempPathFactory) -> None:
+    folder = tmp_path_factory.mktemp('sshd')
+    there = f'SetEnv HOME={folder / "home"} XDG_CACHE_HOME= LD_LIBRARY_PATH={nvml.environ["LD_LIBRARY_PATH"]}'
+    with running(folder, there) as host:
+        project.environ |= {'LD_LIBRARY_PATH': '', **host.environ}  # none of them are here
+        lay(project, 3.0)
+        project.mlops('hosts', 'add', 'far', host.url(folder / 'far'))
+        (row,) = project.mlops('hosts', 'check', 'far', '--json').json['rows']
+        assert [card['memory_bytes'] for card in row['facts']['gpus']] == [16 * GIB] * 2, 'by its driver alone'
+        measured_elsewhere(project, nvml, 'far')
+
+
+@pytest.mark.full
+def test_what_a_node_of_slurm_has_is_measured_there(project: Project, nvml: Nvml, slurm: Slurm, tmp_path: Path) -> None:
+    project.environ |= {**slurm.environ, 'LD_LIBRARY_PATH': nvml.environ['LD_LIBRARY_PATH']}
+    lay(project, 3.0)
+    project.mlops('hosts', 'add', 'cluster', f'slurm://{tmp_path}/far')
+    measured_elsewhere(project, nvml, 'cluster')

@@ -15,6 +15,7 @@ from pathlib import Path
 
 import pytest
 
+from tests.servers.slurm import Slurm
 from tests.servers.sshd import Sshd
 from tests.support.project import Project
 
@@ -161,6 +162,7 @@ def without_index(project: Project, tmp_path: Path, sshd: Sshd) -> Iterator[Proj
     config.unlink()
 
 
+@pytest.mark.full
 def test_setup_makes_what_is_needed_ahead_of_packages_from_here(without_index: Project, tmp_path: Path) -> None:
     project = without_index
     told = ' '.join(project.mlops('run', code=4).out.split())
@@ -215,3 +217,33 @@ def test_a_python_without_ensurepip_as_debian_has_it_does(project: Project, tmp_
     project.mlops('hosts', 'add', 'gpu1', sshd.url(tmp_path / 'far'), '--python', str(python))
     project.mlops('run')
     assert project.read('out.txt').startswith('1.0 ')
+
+
+@pytest.mark.full
+def test_nodes_of_a_cluster_make_it_once_and_setup_makes_it_ahead(project: Project, tmp_path: Path, slurm: Slurm) -> None:
+    project.environ.update(slurm.environ)
+    project.mlops('hosts', 'remove', 'gpu1')
+    project.mlops('hosts', 'add', 'gpu1', f'slurm://{tmp_path}/far')
+    stage = PIPELINE.partition('  train:')[2]
+    stages = [f'  t{n}:{stage.replace("out.txt", f"out-{n}.txt")}' for n in range(3)]
+    project.write('pipeline.yaml', 'stages:\n' + ''.join(stages))
+    project.mlops('run', '-j', '3', '--events', 'events.jsonl')
+    said = {project.read(f'out-{n}.txt') for n in range(3)}
+    assert len(said) == 1 and said.pop().startswith('1.0 ')
+    (one,) = made(tmp_path)
+    begun = (tmp_path / 'far/environments-v1' / one.stem / 'pyvenv.cfg').stat().st_mtime_ns
+    assert begun < one.stat().st_mtime_ns
+    waited = [json.loads(line) for line in (project.path / 'events.jsonl').read_text().splitlines()]
+    reasons = {event['reason'] for event in waited if event['event'] == 'stage-queued'}
+    assert 'for its environment to be made' in reasons, reasons
+    project.write('requirements.txt', requirements(tmp_path / 'wheels', '2.0'))
+    rows = project.mlops('hosts', 'setup', 'gpu1', '--json').json
+    assert 'its environment was made' in json.dumps(rows), rows
+    assert len(made(tmp_path)) == 2
+    project.mlops('run')
+    assert project.read('out-0.txt').startswith('2.0 ')
+    assert len(made(tmp_path)) == 2
+    project.write('requirements.txt', requirements(tmp_path / 'wheels', '3.0'))
+    failed = project.mlops('run', code=4)
+    assert 'its environment cannot be made' in ' '.join((failed.out + failed.err).split())
+    assert len(made(tmp_path)) == 2

@@ -233,6 +233,8 @@ def test_pull_destroys_nothing(tmp_path: Path) -> None:
         (('remote', 'add', 'a b', 's3://b'), 'is no name', 'such as'),
         (('remote', 'add', 'o', 'ftp://host/x'), 'ftp://', 'such as'),
         (('remote', 'add', 'o', 's3://key:aSecretOf40CharactersAsAwsGivesThemOut00@b/x'), '', 'such as'),
+        (('remote', 'add', 'o', 'file:///my store'), 'no spaces', 'such as'),
+        (('remote', 'add', 'o', 'file:///my%20store'), 'no %-signs are read', 'by its path alone'),
         (('remote', 'remove', 'o'), 'there is no remote', 'mlops remote list'),
     ],
 )

@@ -100,4 +100,55 @@ def test_a_fresh_clone_is_told_to_pull_and_then_owes_nothing(project: Project, t
     said = two.mlops('status').out
     assert 'mlops pull' in said and 'Not pushed' not in said
     two.mlops('--yes', 'pull')
-    assert 'Not pushed' not in two.mlops('status').out.replace('Not pushed        1 result', '')
+    assert 'Not pushed' not in two.mlops('status').out
+
+
+@pytest.mark.parametrize('bring', [('pull',), ('fetch',), ('run', '--pull')])
+def test_who_brings_results_to_a_clone_owes_none(project: Project, tmp_path: Path, bring: tuple[str, ...]) -> None:
+    project.mlops('push')
+    two = clone(project, tmp_path / 'two')
+    two.mlops('--yes', *bring)
+    assert 'Not pushed' not in two.mlops('status').out
+
+
+def test_a_clone_owes_nothing_of_which_it_lacks_the_outputs(project: Project, tmp_path: Path) -> None:
+    project.mlops('push')
+    two = clone(project, tmp_path / 'two')
+    two.write('more.txt', 'more')
+    two.mlops('add', 'more.txt')
+    found = two.mlops('status', '--json').json['not_pushed']
+    assert (found['results'], found['data']) == (0, ['more.txt'])
+
+
+def test_what_was_made_here_is_not_taken_for_sent_by_a_pull(project: Project) -> None:
+    project.mlops('push')
+    project.write('pipeline.yaml', PIPELINE.replace('echo large', 'echo larger'))
+    project.mlops('run', '-q')
+    assert project.mlops('status', '--json').json['not_pushed']['results'] == 2
+    project.mlops('pull')
+    assert project.mlops('status', '--json').json['not_pushed']['results'] == 2, 'nothing travelled'
+    project.mlops('push')
+    assert project.mlops('status', '--json').json['not_pushed']['results'] == 0
+
+
+def test_a_clone_is_told_what_a_pull_may_spare_it(project: Project, tmp_path: Path) -> None:
+    project.mlops('push')
+    two = clone(project, tmp_path / 'two')
+    words = 'outputs of plain, large, last are recorded, but not here; the remote origin may have them'
+    status = ' '.join(two.mlops('status').out.split())
+    assert 'Not pulled outputs of plain, large, last; the remote origin may have them (mlops pull)' in status
+    assert f'{words[:1].upper()}{words[1:]} (mlops pull).' in ' '.join(two.mlops('plan').out.split())
+    assert f'mlops pull {words}' in ' '.join(two.mlops().out.split())
+    said = two.mlops('run', '--only', 'plain').err
+    assert 'note: outputs of plain are recorded' in said and 'mlops run --pull' in said
+    said = two.mlops('--yes', 'run', '--pull').err
+    assert 'may have' not in said, 'it was asked'
+    assert 'may have' not in two.mlops('status').out
+
+
+def test_without_a_remote_there_is_nothing_to_pull_from(project: Project, tmp_path: Path) -> None:
+    project.mlops('remote', 'remove', 'origin')
+    two = clone(project, tmp_path / 'two')
+    two.write('pipeline.yaml', PIPELINE.replace(', outs: [{large.txt: {remote: archive}}]', ', outs: [large.txt]'))
+    two.mlops('remote', 'remove', 'archive')
+    assert 'may have' not in two.mlops('status').out + two.mlops('plan').out + two.mlops('run', '--only', 'plain').err

@@ -6,7 +6,7 @@ import pytest
 
 from mlops_cli.cli.console import cells
 from mlops_cli.cli.screens.run_board import BAR, Board, bar
-from mlops_cli.core.events import Note, RunStarted, StageProgress, StageRetried, StageStarted, StageWaiting
+from mlops_cli.core.events import Note, RunStarted, StageProgress, StageQueued, StageRetried, StageStarted, StageWaiting
 from tests.cli.values import RUN, ended
 
 
@@ -106,3 +106,17 @@ def test_what_comes_out_fresh_waits_no_more() -> None:
 @pytest.mark.parametrize('share', [-1.0, 0.0, 0.5, 0.99, 1.0, 25.0])
 def test_a_bar_is_never_full_before_the_end(share: float) -> None:
     assert len(bar(share)) == BAR + 2 and '.' in bar(share)
+
+
+def test_what_waits_where_it_was_handed_to_does_not_run() -> None:
+    now = board(3)
+    for name in 'ab':
+        now.listen(StageStarted(name, 1, 'l', 30.0), 0.0)
+    now.listen(StageQueued('a', 'Slurm: others are before it\x1b[0m', 5.0), 5.0)
+    assert [one.stage for one in now.long_ones(9.0)] == ['b']
+    lines = [line.text for line in now.lines(10.0, 80, 20, {})]
+    assert lines[0].split() == ['waiting', 'a', '0:10', 'Slurm:', 'others', 'are', 'before', 'it\ufffd[0m'], lines
+    assert lines[1].split()[:2] == ['running', 'b'] and lines[2] == '  0 of 3 done, 1 running, 2 waiting'
+    assert now.heartbeat(60.0).startswith('running b 1m') and '; waiting a 1m (Slurm: others' in now.heartbeat(60.0)
+    now.listen(StageQueued('a', '', 65.0), 65.0)
+    assert now.lines(70.0, 80, 20, {})[0].text.split()[:3] == ['running', 'a', '0:05']

@@ -184,6 +184,14 @@ def test_show_what_was_edited_and_what_is_gone(mlops: Mlops, three: list[str], p
     assert 'this cache does not have all that train made' in said and 'mlops runs keep' not in said
 
 
+def test_a_stage_without_outputs_is_not_gone(mlops: Mlops, project: Project) -> None:
+    project.write('pipeline.yaml', 'stages:\n  good:\n    cmd: "true"\n')
+    mlops('run', '-q')
+    said = mlops('runs', 'show').out
+    assert 'this cache does not have' not in said and 'mlops runs keep' in said
+    assert mlops('runs', 'show', '--json').json['stages'][0]['stored'] is True
+
+
 def test_diff(mlops: Mlops, three: list[str], project: Project) -> None:
     first, trial, _ = three
     lines = mlops('runs', 'diff', first, trial).lines

@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.cli.test_hosts import TRAIN, made, pins, started, wait_for
+from tests.cli.test_hosts import TRAIN, cut_often, made, pins, started, wait_for
 from tests.servers.slurm import Slurm
 from tests.servers.sshd import Sshd
 from tests.support.gpus import two_at_a_time
@@ -170,6 +170,7 @@ def test_what_waits_is_taken_out_of_the_queue(project: Project, tmp_path: Path, 
     assert not (tmp_path / 'ran').exists()
 
 
+@pytest.mark.full
 def test_what_somebody_cancels_in_slurm_is_not_the_stages_failure(project: Project, tmp_path: Path, slurm: Slurm) -> None:
     begun = tmp_path / 'begun'
     project.write('train.sh', f'touch {begun}; test -e {begun}.2 || sleep 60; {TRAIN}')
@@ -235,3 +236,20 @@ def test_a_machine_without_slurm(project: Project, tmp_path: Path) -> None:
         refused = project.mlops(*words, code=4)
         assert 'there is no sinfo' in refused.out + refused.err and 'mlops hosts add --path' in refused.out + refused.err
     assert not project.exists('table')
+
+
+@pytest.mark.full
+def test_cuts_and_kills_leave_one_job_each_behind_ssh(
+    project: Project, tmp_path: Path, slurm: Slurm, tmp_path_factory: pytest.TempPathFactory
+) -> None:
+    from tests.servers.sshd import running
+
+    folder = tmp_path_factory.mktemp('sshd')
+    with running(folder, f'SetEnv HOME={folder}/home XDG_CACHE_HOME= SLURM_CONF={slurm.environ["SLURM_CONF"]}') as login:
+        project.environ.update(login.environ)
+        del project.environ['SLURM_CONF']
+        project.mlops('hosts', 'add', 'behind', login.url(tmp_path / 'behind').replace('ssh://', 'slurm://'))
+        cuts = cut_often(project, tmp_path, 'behind', 5, 8)
+    assert min(cuts.values()) >= 5
+    names = [name.partition('.')[0] for _, _, name in slurm.jobs() if name.startswith(('s0.', 's1.', 's2.', 's3.', 's4.'))]
+    assert sorted(names) == [f's{number}' for number in range(5)], 'one job of Slurm for each'

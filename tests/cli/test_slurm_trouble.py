@@ -77,7 +77,7 @@ def test_a_time_limit_of_slurms(project: Project, tmp_path: Path) -> None:
     assert 'Slurm ended it at its time limit' in failed.out and '--time' in failed.out
 
 
-@pytest.mark.parametrize('secret', [False, True])
+@pytest.mark.parametrize('secret', [False, pytest.param(True, marks=pytest.mark.full)])
 def test_what_is_preempted_is_begun_anew(project: Project, tmp_path: Path, slurm: Slurm, secret: bool) -> None:
     begun, gate = tmp_path / 'begun', tmp_path / 'gate'
     project.environ['API_TOKEN'] = 'hunter2-hunter2-hunter2'
@@ -103,6 +103,7 @@ def test_what_is_preempted_is_begun_anew(project: Project, tmp_path: Path, slurm
     assert begun.read_text() == 'x\nx\n' and project.read('o') == '1\n'
 
 
+@pytest.mark.full
 def test_what_is_not_to_be_requeued_is_not(project: Project, tmp_path: Path, slurm: Slurm) -> None:
     """As the host's own words for sbatch say; and the record says why it came to nothing."""
     begun = tmp_path / 'begun'
@@ -117,6 +118,7 @@ def test_what_is_not_to_be_requeued_is_not(project: Project, tmp_path: Path, slu
     assert begun.read_text() == 'x\n'
 
 
+@pytest.mark.full
 def test_what_is_preempted_goes_on_from_its_checkpoint(project: Project, tmp_path: Path, slurm: Slurm) -> None:
     """Also where an earlier run has left one, which is known here."""
     begun, gate = tmp_path / 'begun', tmp_path / 'gate'
@@ -150,6 +152,7 @@ def test_what_is_handed_in_is_done_once(project: Project, tmp_path: Path, slurm:
     assert len(slurm.jobs()) - before == (2 if how == 'it is handed in twice' else 1)
 
 
+@pytest.mark.full
 def test_a_node_without_that_python(project: Project, tmp_path: Path) -> None:
     python = tmp_path / 'python3'
     python.symlink_to(sys.executable)
@@ -162,6 +165,7 @@ def test_a_node_without_that_python(project: Project, tmp_path: Path) -> None:
     assert 'in Slurm it is failed' in said and 'python3: not found' in said
 
 
+@pytest.mark.full
 def test_the_controller_is_gone(tmp_path: Path, own: Slurm) -> None:
     project = made(tmp_path, own)
     begun, gate = tmp_path / 'begun', tmp_path / 'gate'

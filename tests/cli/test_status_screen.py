@@ -58,6 +58,30 @@ def test_a_page_with_every_section(pinned, columns: int) -> None:
     assert all(cells(line) <= columns for line in text)
 
 
+def test_commands_take_paths_with_spaces_as_one_word() -> None:
+    steps = [step('prepare', 'fresh', changed_by_hand=('my out.csv',))]
+    text = '\n'.join(
+        line.text
+        for line in page(
+            plan(*steps),
+            120,
+            uncommitted=Uncommitted(('.mlops/stages/a.json',), ('tr ain.py',), ('raw [1].csv',)),
+            data={'da ta/x': '1 new', "it's": 'not here'},
+            old={'o ld': 'added 40 days ago, max_age 30d'},
+        )
+    )
+    for command in (
+        "git add .mlops 'tr ain.py'",
+        "mlops add 'raw [1].csv'",
+        "mlops add 'da ta/x'",
+        "mlops checkout 'da ta/x'",
+        "mlops checkout 'it'\"'\"'s'",
+        "mlops add 'o ld'",
+        "mlops checkout --force 'my out.csv'",
+    ):
+        assert f'{command})' in text, text
+
+
 def test_nothing_to_say(pinned) -> None:
     pinned('status-fresh', page(plan(*(step(name, 'fresh') for name in ('prepare', *TRAIN)))))
 

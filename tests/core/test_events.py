@@ -20,6 +20,7 @@ from mlops_cli.core.events import (
     RunStopping,
     StageEnded,
     StageProgress,
+    StageQueued,
     StageRetried,
     StageStarted,
     StageWaiting,
@@ -36,6 +37,8 @@ EVENTS: list[Event] = [
     StageStarted('a', 2, 'log', 1.5, 'p.jsonl'),
     StageProgress('a', (('epoch', 7), ('loss', 0.5), ('phase', 'warm')), 7.0, 40.0),
     StageWaiting('a', 'mlops run', 1.0),
+    StageQueued('a', 'Resources', 12.5),
+    StageQueued('a', '', 13.0),
     StageRetried('a', 1, 3, 2.0, 1, 'exit 1'),
     StageEnded('a', 'fresh', 0.0),
     StageEnded(

@@ -1,11 +1,13 @@
 """Which paths people may write, and what becomes of them."""
 from __future__ import annotations
 
+import shlex
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from mlops_cli.core.paths import Pattern, ancestors, check_path, inside, is_pattern, join_path, join_pattern
+from mlops_cli.core.paths import Pattern, ancestors, check_path, inside, is_pattern, join_path, join_pattern, shell_word
 
 
 @pytest.mark.parametrize(('text', 'path'), [
@@ -137,3 +139,24 @@ def test_inside_and_ancestors() -> None:
     assert not inside('ab', 'a')
     assert list(ancestors('a/b/c')) == ['a/b', 'a']
     assert list(ancestors('a')) == []
+
+
+@pytest.mark.parametrize(('path', 'typed'), [
+    ('a/b-1.csv', 'a/b-1.csv'),
+    ('.gitignore', '.gitignore'),
+    ('.mlops/stages/train~0a.json', '.mlops/stages/train~0a.json'),
+    ('~/x', "'~/x'"),
+    ('tr ain.py', "'tr ain.py'"),
+    ('-rf', './-rf'),
+    ('x [1].csv', "'x [1].csv'"),
+    ('ü.csv', "'ü.csv'"),
+    ('a;reboot', "'a;reboot'"),
+])
+def test_a_path_behind_a_command_is_one_word(path: str, typed: str) -> None:
+    assert shell_word(path) == typed
+
+
+@given(st.text(st.characters(blacklist_characters='\0', blacklist_categories=('Cs',)), min_size=1))
+def test_a_shell_reads_the_path_that_was_meant(path: str) -> None:
+    (word,) = shlex.split(shell_word(path))
+    assert word == (f'./{path}' if path.startswith('-') else path)

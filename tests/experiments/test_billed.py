@@ -126,3 +126,30 @@ def test_the_parts_are_the_whole(ran: list[tuple[int, float, str]], lines: list[
         each = [max(0.0, min(start + one.seconds, T0 + (hour + 1) * HOUR) - max(start, T0 + hour * HOUR)) for one, start in on]
         slow += amount * min(1.0, sum(each) / HOUR)
     assert parts[0] == pytest.approx(slow, abs=1e-3)
+
+
+def test_columns_of_databricks_in_capitals() -> None:
+    row = {'USAGE_START_TIME': '2026-10-01T00:00:00Z', 'SKU_NAME': 'JOBS', 'USAGE_QUANTITY': '4', 'LIST_COST': '3',
+           'CUSTOM_TAGS': '{"mlops": "gpu1"}'}  # fmt: skip
+    found = read(row, 'mlops')  # type: ignore[arg-type]
+    assert found == BillLine(T0, T0 + HOUR, ('gpu1',), 3.0, 'USD', 4.0, 'JOBS')
+
+
+@pytest.mark.parametrize('by', ['user', 'host', 'month', 'branch'])
+def test_only_runs_that_the_bill_explains_are_priced(by: str) -> None:
+    ran = [run(0, 1), run(0, 1, number=1)]
+    found = billed([line(0, 2.2, ran[0].id)], ran, BOOK, by)
+    alone = billed([line(0, 2.2, ran[0].id)], ran[:1], BOOK, by)
+    assert [row.priced for row in found.rows.values()] == [row.priced for row in alone.rows.values()]
+    assert all(len(row.runs) == 1 for row in found.rows.values())
+
+
+def test_an_amount_of_a_moment_is_of_who_was_there() -> None:
+    found = billed([line(0.5, 4.0, 'gpu1', hours=0)], [run(0, 1)], BOOK, 'host')
+    assert found.runs == {'USD': 4.0} and found.idle == {'USD': 0.0}
+
+
+@pytest.mark.parametrize('when', ['9999-12-31T23:30:00', '0001-01-01T00:00:00+12:00', '1969-12-31', -1.0, 1e12, float('nan')])
+def test_a_time_that_is_none_is_told(when: object) -> None:
+    with pytest.raises(ValueError, match='a time that is none'):
+        moment(when)

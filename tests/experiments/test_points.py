@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 import sqlite3
 from collections.abc import Iterator
 from pathlib import Path
@@ -218,4 +219,35 @@ def test_a_project_in_a_folder_of_its_repository(sums: Project) -> None:
     sums.commit('both')
     bench = inner.open()
     assert ACCURACY in find_point(bench, 'HEAD').stages['train'].metrics
+    bench.close()
+
+
+LATE = 'stages:\n  train:\n    cmd: cat in > m.json; echo x > model\n    deps: [in]\n    outs: [model, m.json]\n'
+DECLARED = LATE.replace('[model, m.json]', '[model]\n    metrics: [m.json]')
+
+
+def late(project: Project) -> Project:
+    """Ran before its metrics were declared."""
+    project.write('pipeline.yaml', LATE)
+    project.write('in', '{"accuracy": 0.5}')
+    project.run()
+    project.commit('first')
+    project.write('pipeline.yaml', DECLARED)
+    project.commit('a metric')
+    return project
+
+
+def test_metrics_that_were_declared_after_they_were_made(project: Project) -> None:
+    """Nothing runs again for the word: the numbers are read from what is stored, of every state that has the file."""
+    bench = late(project).open()
+    for word in ('workspace', 'HEAD', 'last'):
+        assert find_point(bench, word).stages['train'].metrics == (('m.json', 'accuracy', 0.5),), word
+    bench.close()
+
+
+def test_a_clone_reads_late_metrics_off_the_workspace(project: Project) -> None:
+    shutil.rmtree(late(project).path / '.mlops/cache')
+    bench = project.open()
+    assert find_point(bench, 'workspace').stages['train'].metrics == (('m.json', 'accuracy', 0.5),)
+    assert find_point(bench, 'HEAD').stages['train'].metrics == ()
     bench.close()

@@ -9,6 +9,7 @@ import os
 import shutil
 import stat
 import subprocess
+from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -88,7 +89,7 @@ class Seen:
         return found
 
 
-class Side:
+class Side(ABC):
     """A tool and where it keeps things.  ``cache``: its folder, inside the project or beside it."""
 
     records = ('.gitignore', '.gitattributes')
@@ -102,8 +103,9 @@ class Side:
     def roots(self) -> list[Path]:
         return [one for one in (self.project, self.folder / 'w') if (one / '.git').exists()]
 
+    @abstractmethod
     def caches(self) -> list[Path]:
-        raise NotImplementedError
+        """That hold what outputs hold."""
 
     def kept(self, root: Path) -> list[Path]:
         return []
@@ -111,17 +113,17 @@ class Side:
     def aside(self, root: Path) -> list[Path]:
         return []
 
+    @abstractmethod
     def objects(self, cache: Path) -> Iterator[tuple[str, bool, str]]:
         """(name, whether its bytes are those that it names, digest)."""
-        raise NotImplementedError
 
     def is_record(self, rel: str) -> bool:
         """Whether a file of a work tree is the tool's own to write."""
         return rel.rpartition('/')[2] in self.records
 
+    @abstractmethod
     def record_of(self, path: str) -> str:
         """The file that says which content tracked data has."""
-        raise NotImplementedError
 
     def record_at(self, root: Path, path: str, revision: str = '') -> bytes:
         """What it says, in a revision or now; nothing where there is none."""
@@ -134,9 +136,9 @@ class Side:
         """The tool's own, for a command as mlops calls it."""
         return words
 
+    @abstractmethod
     def lay(self) -> None:
         """Makes the project, with one run and a second revision; raises AssertionError."""
-        raise NotImplementedError
 
     def see(self) -> Seen:
         seen = Seen([])

@@ -27,6 +27,7 @@ from mlops_cli.fsio import journal
 from mlops_cli.pipeline import load, paramfile, script, template
 from mlops_cli.records import accepted, data, kept, metrics, pins, runs
 from mlops_cli.store import results, tree
+from tests.faults import readers
 
 SLOW = 2.0  # seconds for one input of some kilobytes
 LARGEST = 20_000  # bytes
@@ -103,6 +104,7 @@ TARGETS: Mapping[str, Callable[[bytes], object]] = {
     'plots.json': lambda value: plots_read.read_table(value, 'p.json'),
     'plots.jsonl': lambda value: plots_read.read_table(value, 'p.jsonl'),
     'code': lambda value: (pyast.meaning(value), pyast.parts(value)),
+    **readers.TARGETS,
 }
 DECLARED = (UserError, ValueError)
 
@@ -145,6 +147,7 @@ SEEDS: Mapping[str, tuple[bytes, ...]] = {
     (b'import os\n@d\nclass A(B):\n  """d"""\n  async def f(self, *, a: int = 1) -> None:\n'
     b'    return [x for x in y if (z := x)]\n'),
              b'match x:\n  case {"a": [1, *_]} | C(d=2): pass\nx = f"{a!r:>{b}}"\n'),
+    **readers.SEEDS,
 }  # fmt: skip
 TOKENS = [
     b'', b'{', b'}', b'[', b']', b',', b':', b'"', b"'", b'\\', b'\n', b'\r\n', b' ', b'\t', b'-', b'?', b'&a', b'*a', b'!!x',
@@ -154,6 +157,7 @@ TOKENS = [
     '\ufeff'.encode(), '\u2028'.encode(), 'é'.encode(), '🎉'.encode(), b'\\ud800', b'\\u0000', b'[' * 100, b'(' * 300,
     b'{' * 100, b'"a":', b'blake3:' + b'c' * 64, b'mlops/run/v1', b'file', b'tree',
     b'if', b'do', b'esac', b'<<E\n', b'$((', b'))', b'[[', b'=', b'**', b'*', b'[!', b'lambda ', b'f"{', b':=', b'    ', b'"""',
+    *readers.TOKENS,
 ]  # fmt: skip
 
 

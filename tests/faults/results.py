@@ -5,7 +5,8 @@ from __future__ import annotations
 import hashlib
 import json
 import os
-from collections.abc import Iterable
+from collections import Counter
+from collections.abc import Iterable, Mapping
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 
@@ -58,6 +59,17 @@ class Tried:
         return any(one.bad for one in self.verdicts.values())
 
 
+def _mended(whole: Tried, again: Mapping[str, Tried]) -> Tried:
+    """With what was bad in it as it was when it was tried again.  The commit says how much of it is of another one."""
+    newer = {case: again[case] for case, one in whole.verdicts.items() if one.bad and case in again}
+    if not newer:
+        return whole
+    counts = Counter(one.commit for one in newer.values())
+    said = ', '.join(f'{count} again of {commit}' for commit, count in counts.items())
+    verdicts = whole.verdicts | {case: one.verdicts[case] for case, one in newer.items()}
+    return Tried(verdicts, whole.cases, f'{whole.commit} ({said})')
+
+
 class Changed(Exception):
     """The code is another than when it was begun with: what was tried is neither of the one nor of the other."""
 
@@ -90,16 +102,22 @@ class Results:
         return self._versions(row, tool, full).get(version, Tried())
 
     def newest(self, row: Row, tool: Tool, full: bool) -> Tried:
-        """Of the version that was tried last; of an older one that was tried to its end, as long as of the newer ones only a
-        part was, and nothing bad came of that."""
+        """Of the version that was tried last; of an older one that was tried to its end, or of which more was, as long as of
+        the newer ones only a part was, and nothing bad came of that.  What was bad in it and then tried again on a newer one
+        counts as it did there."""
         found = Tried()
+        again: dict[str, Tried] = {}  # by case, of the newest version that tried it
         for one in reversed(self._versions(row, tool, full).values()):
+            this = _mended(one, again)
             if one.complete:
-                return one
-            if not found.verdicts:
-                found = one
-            if one.bad:
+                return this
+            if this.bad and found.verdicts:
                 break
+            if len(this.verdicts) > len(found.verdicts):
+                found = this
+            if this.bad:
+                break
+            again = dict.fromkeys(one.verdicts, one) | again
         return found
 
     def _versions(self, row: Row, tool: Tool, full: bool) -> dict[str, Tried]:

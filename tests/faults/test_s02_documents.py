@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.faults import fuzzing
+from tests.faults import fuzzing, readers
 from tests.faults.base import Setting, Trial
 from tests.faults.documents import encoded, mutations
 from tests.faults.hostile import Ended, command, judge, judge_cost
@@ -25,7 +25,8 @@ def test_no_document_brings_a_command_down(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize('target', fuzzing.TARGETS)
 def test_no_reader_raises_what_it_does_not_declare(target: str) -> None:
-    assert fuzzing.fuzz(target, 1, 0, 15) >= 25
+    number = 5 if target in readers.TARGETS else 15  # these are many
+    assert fuzzing.fuzz(target, 1, 0, number) >= number * 5 // 3
 
 
 @pytest.mark.parametrize(

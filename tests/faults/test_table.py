@@ -56,12 +56,14 @@ def test_a_line_that_a_kill_cut_off_is_passed_over(tmp_path: Path) -> None:
 class TestNewest:
     """Which counts are shown where the code, or how it is tried, has changed since."""
 
-    def add(self, folder: Path, monkeypatch: pytest.MonkeyPatch, version: str, *cases: str, bad: bool = False) -> None:
+    def add(
+        self, folder: Path, monkeypatch: pytest.MonkeyPatch, version: str, *cases: str, bad: bool = False, of: int = 2
+    ) -> None:
         monkeypatch.setattr(results, 'version_of', lambda *_: version)
         monkeypatch.setattr(results, 'commit_of', lambda _: f'commit of {version}')
         kept = Results(folder)
         for case in cases:
-            kept.add(ROW, mlops(), True, case, Verdict(1, {'lost': 1} if bad else {}), 2)
+            kept.add(ROW, mlops(), True, case, Verdict(1, {'lost': 1} if bad else {}), of)
 
     def shown(self, folder: Path) -> tuple[str, int]:
         found = Results(folder).newest(ROW, mlops(), True)
@@ -84,6 +86,32 @@ class TestNewest:
         self.add(tmp_path, monkeypatch, '1', 'a', 'b')
         self.add(tmp_path, monkeypatch, '2', 'a', bad=True)
         assert self.shown(tmp_path) == ('commit of 2', 1)
+
+    def test_what_was_bad_and_is_mended_counts_as_it_was_tried_again(
+        self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        self.add(tmp_path, monkeypatch, '1', 'a')
+        self.add(tmp_path, monkeypatch, '1', 'b', bad=True)
+        assert Results(tmp_path).newest(ROW, mlops(), True).bad
+        self.add(tmp_path, monkeypatch, '2', 'b')
+        found = Results(tmp_path).newest(ROW, mlops(), True)
+        assert not found.bad
+        assert found.commit == 'commit of 1 (1 again of commit of 2)'
+        self.add(tmp_path, monkeypatch, '3', 'b', bad=True)
+        assert self.shown(tmp_path) == ('commit of 3', 1)
+
+    def test_the_largest_part_where_none_was_tried_to_its_end(self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+        self.add(tmp_path, monkeypatch, '1', 'a', bad=True, of=9)
+        self.add(tmp_path, monkeypatch, '2', 'a', of=9)
+        self.add(tmp_path, monkeypatch, '2', 'b', bad=True, of=9)
+        self.add(tmp_path, monkeypatch, '3', 'c', of=9)
+        assert self.shown(tmp_path) == ('commit of 3', 1)  # of 2 something is bad, of which nobody knows better
+        self.add(tmp_path, monkeypatch, '3', 'b', of=9)
+        assert self.shown(tmp_path) == ('commit of 3', 2)
+        self.add(tmp_path, monkeypatch, '4', 'd', of=9)
+        assert self.shown(tmp_path) == ('commit of 3', 2)
+        self.add(tmp_path, monkeypatch, '4', 'e', bad=True, of=9)
+        assert self.shown(tmp_path) == ('commit of 4', 2)
 
 
 class TestStanding:

@@ -2,6 +2,7 @@
 from __future__ import annotations
 
 import os
+import shlex
 from pathlib import Path
 
 import pytest
@@ -192,6 +193,26 @@ def test_what_cannot_be_followed_is_said(shared: Layout, command: str, said: str
     found = shared.find(command)
     assert list(found.files) == sorted(files)
     assert len(found.unknown) <= 2 and said in ' | '.join(found.unknown)
+
+
+@pytest.mark.parametrize('words', [
+    'python train.py conf.yaml', 'python -m digits.model x', 'python -c pass x', 'python -W ignore -m coverage run -a train.py',
+    'env -u X A=1 python train.py', 'cd scripts; python eval.py', 'sh -c "python train.py"', 'bash -euo pipefail run.sh x',
+    '. run.sh', 'eval python train.py', 'A= python train.py', 'torchrun --nproc_per_node 2 train.py', 'export A=1 B=2',
+    'accelerate launch -m digits.model', 'find . -name x -exec python train.py {} +', 'xargs -n 1 python train.py',
+    'timeout 5 nice -n 3 python train.py', 'papermill a.ipynb b.ipynb', 'jupyter nbconvert --execute a.ipynb',
+    'cat < conf.yaml > o', 'digits-train --fast', 'scripts/eval.py x',
+])  # fmt: skip
+def test_any_word_may_be_empty(shared: Layout, words: str) -> None:
+    """Then it is found out what that runs, as far as that can be; which must not end as a fault of ours."""
+    split = shlex.split(words.replace(';', ' ; '))
+    for number in range(len(split)):
+        argv = [*split[:number], '', *split[number + 1 :]]
+        quoted = ' '.join(word if word in (';', '<', '>') else shlex.quote(word) for word in argv)
+        shared.find(quoted)
+        shared.find(f'{words} {shlex.quote("")}')
+        if argv != ['']:
+            shared.find(*argv, argv=True)
 
 
 def test_a_script_outside_the_project_is_not_followed(layout: Layout, tmp_path: Path) -> None:

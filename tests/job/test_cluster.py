@@ -6,7 +6,7 @@ import json
 import os
 import subprocess
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -38,6 +38,12 @@ class Processes(Engine):
         self.forgotten: set[int] = set()
 
     def use(self, asked: Mapping[str, Any]) -> None:
+        pass
+
+    def facts(self, submit: Sequence[str]) -> dict[str, Any]:
+        return {}
+
+    def check(self, submit: Sequence[str]) -> None:
         pass
 
     def looked(self) -> View:

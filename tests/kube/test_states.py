@@ -8,7 +8,8 @@ from typing import Any
 
 import pytest
 
-from mlops_cli.job.far_kube import ENDINGS, KubeEngine, number_of
+from mlops_cli.job.engine import number_of
+from mlops_cli.job.far_kube import ENDINGS, KubeEngine
 from mlops_cli.kube import states
 
 NOW = 1.8e9  # for all: what is listed here is made long before its turn comes
@@ -84,6 +85,23 @@ def test_what_would_wait_for_ever(its: dict[str, Any], hopeless: bool) -> None:
     assert (found.state, bool(found.hopeless)) == ('', hopeless)
 
 
+def placed(its: dict[str, Any]) -> dict[str, Any]:
+    its['status']['conditions'].append({'type': 'PodScheduled', 'status': 'True'})
+    return its
+
+
+@pytest.mark.parametrize(('its', 'why'), [
+    (None, 'its pod is not made yet'), (pod('Pending'), 'its pod has no node yet'),
+    (pod('Pending', scheduled='0/3 nodes are available: 3 Insufficient cpu.'), '0/3 nodes are available: 3 Insufficient cpu.'),
+    (pod('Pending', state=waits('ImagePullBackOff')), 'ImagePullBackOff: so'),
+    (placed(pod('Pending', state=waits('ContainerCreating'))), 'its node makes its container (ContainerCreating)'),
+    (placed(pod('Pending')), 'its node makes its container'), (pod('Running', state={'running': {}}), ''),
+    ({'status': {'phase': 'Pending', 'containerStatuses': [3, {'state': 'x'}]}}, 'its pod has no node yet'),
+])  # fmt: skip
+def test_why_a_job_does_not_run(its: dict[str, Any] | None, why: str) -> None:
+    assert states.queued(its, states.of(job(), its).said) == why
+
+
 def test_the_youngest_pod_counts() -> None:
     times = {'b': '2', 'a': '1'}.items()
     rows = [{'metadata': {'name': name, 'creationTimestamp': at, 'labels': {'job-name': 'j'}}} for name, at in times]
@@ -93,6 +111,7 @@ def test_the_youngest_pod_counts() -> None:
 def test_names_that_are_not_ours() -> None:
     assert number_of('train.00000000000000ff') == 255
     assert [number_of(name) for name in ('', 'train', 'train.ff', 'x.zzzzzzzzzzzzzzzz')] == [0, 0, 0, 0]
+    assert [number_of(name) for name in ('x.0x00000000000000', 'x.+000000000000001', 'x.0_0_0_0_0_0_0_0_')] == [0, 0, 0]
 
 
 def test_who_is_asked_back_and_answers_nothing_of_use() -> None:

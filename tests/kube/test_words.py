@@ -48,7 +48,8 @@ def test_words() -> None:
     ('image', 'lacks ='),
     ('imge=a', 'did you mean image?'),
     ('image=-a', 'is no image'),
-    ('image=a image=b', 'twice'), ('user=root', 'is no user'), ('node-selector=a', 'is no node-selector'),
+    ('image=a image=b', 'twice'), ('user=root', 'is no user'), ('user=0', 'is no user'),
+    ('user=00', 'is no user'), ('user=\u0661', 'is no user'), ('node-selector=a', 'is no node-selector'),
     ('toleration=a:Never', 'NoSchedule'), ('node-selector=/a=b', 'KEY=VALUE'), ('pull-secret=A', 'is no pull-secret'),
 ])  # fmt: skip
 def test_words_that_are_none(text: str, told: str) -> None:

@@ -95,7 +95,7 @@ retry: {max: 3, causes: [network, oom]}
     assert found.environment == Environment('uv', 'uv.lock', Where('pipeline.yaml', 18, 18)) and found.progress == 'log.jsonl'
     assert found.resources == Resources(0.5, 2 << 30, 1, {'licence': 2})
     assert found.retry == Retry(3, ('network', 'oom'))
-    assert stage(tmp_path, 'cmd: x\nretry: 2\nresources: {memory: 1000}').retry == Retry(2)
+    assert stage(tmp_path, 'cmd: x\nretry: 2\nresources: {memory: 2000000}').retry == Retry(2)
 
 
 @pytest.mark.parametrize(('written', 'command'), [
@@ -350,3 +350,17 @@ def test_a_thousand_stages_are_loaded_fast(tmp_path: Path) -> None:
         yaml.load(text, yaml.SafeLoader)
         library.append(time.process_time() - begin)
     assert min(ours) < 3 * min(library)  # which reads it and checks nothing
+
+
+@pytest.mark.parametrize(('written', 'size', 'hint'), [
+    ('gpu_memory: 24', '24 bytes', 'did you mean 24GiB?'), ('memory: 16', '16 bytes', 'did you mean 16GiB?'),
+    ('gpu_memory: "24"', '24 bytes', 'did you mean 24GiB?'),
+    ('gpu_memory: 24k', '24576 bytes', 'write it with its unit, such as 8GiB'),
+    ('memory: 0GiB', '0 bytes', 'write it with its unit, such as 8GiB'),
+])  # fmt: skip
+def test_memory_without_its_unit_is_refused(tmp_path: Path, written: str, size: str, hint: str) -> None:
+    with pytest.raises(UserErrors) as caught:
+        stage(tmp_path, f'cmd: x\nresources: {{{written}}}')
+    (problem,) = caught.value.errors
+    assert f'memory of {size}, which is too little for anything' in problem.message and problem.hint == hint
+    assert problem.where == Where('pipeline.yaml', 4, 19 + written.index(':'))

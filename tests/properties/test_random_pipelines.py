@@ -17,7 +17,7 @@ from hypothesis import strategies as st
 from tests.properties.model import TEXTS, WORDS, StageModel, World, with_salt, worlds
 from tests.support.project import Project
 
-QUICK, FULL = 300, 5000
+QUICK, FULL = 120, 5000
 
 STEPS = st.lists(
     st.one_of(

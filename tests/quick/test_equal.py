@@ -112,7 +112,7 @@ def test_some_states_of_a_large_project(tmp_path: Path, careful: Served, seed: i
     world = World(tmp_path, careful, seed)
     world.every = True
     world.build()
-    wander(world, 25)
+    wander(world, 14)
 
 
 @pytest.mark.parametrize('seed', [3])
@@ -120,7 +120,7 @@ def test_some_edits(tmp_path: Path, served: Served, seed: int) -> None:
     """Where only some stages are looked at again, the long way says what it says when all are."""
     world = World(tmp_path, served, seed)
     world.build()
-    wander_by_edits(world, 40)
+    wander_by_edits(world, 24)
     assert world.settled > world.states // 3
 
 

@@ -18,7 +18,7 @@ from mlops_cli.records.accounts import NAMES, Account
 from mlops_cli.records.costs import works
 from mlops_cli.records.runs import Run, StageRun, decode, fitted
 from mlops_cli.usage.prices import Place
-from mlops_cli.usage.spending import Spent
+from mlops_cli.usage.spending import Spent, together
 
 PAGE = Path(__file__).resolve().parents[2] / 'docs' / 'formats' / 'runs.md'
 PAID = Spent('tokens', '1k', 1500.0, 0.195, 'USD')
@@ -64,6 +64,15 @@ def test_a_run_with_nothing_to_say_has_none_of_it() -> None:
     plain = replace(RUN, account=None)
     assert not json.loads(plain.encode()).keys() & set(NAMES)
     assert decode(plain.encode(), layout.run_record(RUN.id)).account is None
+
+
+def test_what_a_run_wrote_is_read_again_however_odd() -> None:
+    many = together(Spent('x', '', None, 1.0, f'A{chr(65 + n // 26)}{chr(65 + n % 26)}') for n in range(300))
+    places = {0: ('g' * 300, 20_000, 'L' * 300), 1: ('', 1, 'L4')}
+    odd = Account(places, {0: (20_000, 1.0, 1.0)}, {0: many}, {1: 4e-5, 0: 0.99999})
+    found = decode(replace(RUN, account=odd).encode(), layout.run_record(RUN.id)).account
+    assert found is not None and found.shares == {1: 0.0001, 0: 1.0} and found.earlier[0][0] == 10_000
+    assert found.places == {0: ('g' * 200, 10_000, 'L' * 200), 1: ('', 1, 'L4')} and len(found.spent[0]) == 40
 
 
 def test_each_is_on_the_page() -> None:

@@ -84,3 +84,8 @@ def test_words_of_the_command_line_as_values() -> None:
     for text in ('[a', '9' * 30):
         with pytest.raises(UserError):
             value_of(text)
+
+
+def test_a_file_of_very_many_lines_is_not_taken_apart() -> None:
+    with pytest.raises(UserError, match='more than 50,000 lines'):
+        with_value(b'#\n' * 60_000, 'config.yaml', ('jobs',), 2)

@@ -6,13 +6,15 @@ import pytest
 
 from mlops_cli.records.destinations import Host, Remote, check_name, read_host, read_remote
 
+SECRET = 'ghp_' + 'aB3dE5gH7jK9' * 3
+
 
 @pytest.mark.parametrize(
     'url',
     [
         's3://bucket', 's3://bucket/a/b', 'gs://bucket/x', 'az://container', 'ssh://ada@gpu1:2222/srv/x', 'ssh://gpu1/srv',
         'ssh://gpu1/~/store', 'ssh://[::1]:22/x',
-        'https://example.org/x?y=1', 'file:///srv/cache', '/srv/cache', 's3://bücket/ä',
+        'https://example.org/x?y=1', 'file:///srv/cache', 'file:///srv/a%20b', '/srv/my cache', '/srv/a%20b', '/srv/cache', 's3://bücket/ä',
     ],
 )  # fmt: skip
 def test_addresses(url: str) -> None:
@@ -23,11 +25,12 @@ def test_addresses(url: str) -> None:
     ('url', 'problem'),
     [
         ('', 'neither'), ('bucket', 'neither'), ('relative/path', 'neither'), ('-x', 'neither'), ('s3://', 'without a host'),
-        ('s3:///x', 'without a host'), ('ftp://x/y', 'ftp'), ('http://x/y', 'http'), ('s3://a b', 'neither'),
+        ('s3:///x', 'without a host'), ('ftp://x/y', 'ftp'), ('http://x/y', 'http'), ('s3://a b', 'no spaces'),
         ('s3://a\nb', 'one line'), ('s3://a\x1b', 'one line'), ('ssh://-oProxyCommand=x/y', 'without a host'),
         ('ssh://ada@-o/x', 'without a host'), ('ssh://a;b/x', '[user@]host'), ('file://host/x', 'file:///'),
         ('s3://key:secretsecret@bucket/x', 'a password in a URL'), ('https://ada:hunter2x@h/x', 'a password'),
         ('/a/../b', 'neither'), ('ssh://gpu1', 'without a folder'), ('ssh://gpu1//', 'without a folder'),
+        ('file:///my store', 'no spaces: name the folder by its path alone'),
         ('s3://' + 'x' * 3000, 'one line'), ('ext::sh -c x', 'neither'),
     ],
 )  # fmt: skip
@@ -101,3 +104,15 @@ def test_what_sbatch_is_not_told(submit: str) -> None:
         read_host({'url': 'slurm://login/f', 'submit': submit})
     with pytest.raises(ValueError, match='only hosts with slurm'):
         read_host({'url': 'ssh://login/f', 'submit': '--partition=gpu'})
+
+
+@pytest.mark.parametrize('entry', [
+    {'url': 's3://b/p', 'desc': SECRET}, {'url': 'ssh://h/x', 'python': f'/usr/{SECRET}'},
+    {'url': 'ssh://h/x', 'path': f'/{SECRET}'},
+    {'url': 'slurm://h/x', 'submit': f'--account={SECRET}'}, {'url': f'ssh://h/{SECRET}'},
+    {'url': 'k8s:////claim', 'submit': f'image=x:{SECRET}'},
+])  # fmt: skip
+def test_what_holds_a_secret_is_refused_and_not_said(entry: dict[str, str]) -> None:
+    with pytest.raises(ValueError, match='GitHub token') as raised:
+        (read_remote if entry['url'].startswith('s3') else read_host)(entry)
+    assert SECRET not in str(raised.value)

@@ -267,7 +267,7 @@ def test_an_output_behind_a_link_does_not_keep_others_from_being_covered(project
         assert cover(root, ['a', 'sub/out', 'b', 'link/out', 'c']) == ('/a', '/b', '/c', '/sub/out')
 
 
-def test_one_process_when_all_is_covered_and_few_when_not(
+def test_no_process_when_all_is_covered_and_few_when_not(
     project: Project, root: Root, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     started: list[list[str]] = []
@@ -282,9 +282,10 @@ def test_one_process_when_all_is_covered_and_few_when_not(
     assert len(cover(root, outputs)) == 1000
     assert len(started) <= 2
     started.clear()
+    assert cover(root, outputs) == () and cover(root, []) == ()
+    assert started == [], 'each has a line of its own'
+    (project.path / '.gitignore').write_text('models/\n')
     assert cover(root, outputs) == ()
-    assert len(started) == 1
-    assert cover(root, []) == ()
     assert len(started) == 1
 
 
@@ -298,3 +299,12 @@ def test_two_commands_at_once_lose_no_line(project: Project) -> None:
     assert sorted(project.read('.gitignore').split()) == sorted(
         f'/{which}-{number}' for which in range(3) for number in range(8)
     )
+
+
+def test_outside_git_only_where_somebody_means_to_use_it(tmp_path: Path) -> None:
+    with Root(str(tmp_path)) as root:
+        assert cover(root, ['a b', 'c']) == () and not (tmp_path / '.gitignore').exists()
+        (tmp_path / '.gitignore').write_text('.venv/\n/c\n')
+        assert cover(root, ['a b', 'c']) == ('/a\\ b',)
+        assert cover(root, ['a b', 'c']) == ()
+    assert (tmp_path / '.gitignore').read_text() == '.venv/\n/c\n/a\\ b\n'

@@ -2,10 +2,15 @@
 
 from __future__ import annotations
 
+import bz2
+import gzip
 import io
 import json
+import lzma
+import os
 import pickle
 import zipfile
+import zlib
 
 import pytest
 
@@ -44,6 +49,40 @@ def test_what_they_say() -> None:
     assert found is not None and found.format == 'pickle' and 'runs code' in found.warning
 
 
+class Evil:
+    def __reduce__(self) -> tuple[object, tuple[str]]:
+        return os.system, ('touch /nowhere/evil',)
+
+
+@pytest.mark.parametrize('protocol', range(6))
+@pytest.mark.parametrize('value', [Evil(), {'a': [1.5, 'x']}, [Evil()], (1, 2), 'text', {}], ids=range(6))
+def test_no_pickle_goes_without_a_warning(protocol: int, value: object) -> None:
+    data = pickle.dumps(value, protocol)
+    found = header(data)
+    assert found is not None and found.format == 'pickle' and 'runs code' in found.warning
+    for packed in (zlib.compress(data), zlib.compress(data, 9), gzip.compress(data), bz2.compress(data), lzma.compress(data)):
+        found = header(packed)
+        assert found is not None and 'may be a pickle' in found.warning
+
+
+@pytest.mark.parametrize('start', [b'N0', b'I1\n0', b'\x80\x00', b'(0', b'N0' * 60_000, b')0'])
+def test_a_pickle_that_begins_otherwise(start: bytes) -> None:
+    found = header(start + b"cos\nsystem\n(S'x'\ntR." + b'whatever')
+    assert found is not None and 'runs code' in found.warning
+
+
+def test_an_archive_with_a_pickle_is_not_called_safe() -> None:
+    schema = json.dumps({'__class__': 'LogisticRegression', '__module__': 'sklearn'}).encode()
+    found = header(archive(schema_json=schema, archive__data_pkl=b'x'))
+    assert found is not None and 'runs code' in found.warning and 'skops' not in found.summary
+
+
+def test_a_text_is_no_pickle() -> None:
+    for data in (b'(see the note)\n', b'could be\nanything\n', b'Kx', b'IF x\nprint', b'{"a": 1}', b'[1, 2]', b'x,y\n1,2\n'):
+        found = header(data)
+        assert found is None or not found.warning, data
+
+
 def test_what_skops_writes_is_read() -> None:
     skops = pytest.importorskip('skops.io')
     numpy = pytest.importorskip('numpy')
@@ -66,3 +105,24 @@ def test_what_skops_writes_is_read() -> None:
 def test_what_is_broken_says_nothing_and_breaks_nothing(data: bytes) -> None:
     found = header(data)
     assert found is None or found.summary
+
+
+@pytest.mark.parametrize('kind', [zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED, zipfile.ZIP_BZIP2, zipfile.ZIP_LZMA])
+def test_archives_with_a_byte_that_is_wrong(kind: int) -> None:
+    made = io.BytesIO()
+    with zipfile.ZipFile(made, 'w', kind) as one:
+        one.writestr('schema.json', json.dumps({'__class__': 'Pipeline', '__module__': 'sklearn.pipeline'}))
+    for place in range(4, len(made.getvalue())):
+        for byte in (0, 1, 255):
+            data = bytearray(made.getvalue())
+            data[place] = byte
+            found = header(bytes(data))
+            assert found is None or found.summary
+
+
+def test_an_archive_of_very_many_entries_is_not_opened() -> None:
+    entry = b'PK\x01\x02' + bytes(24) + (1).to_bytes(2, 'little') + bytes(16) + b'x'
+    count = 200_000
+    end = b'PK\x05\x06' + bytes(8) + (len(entry) * count).to_bytes(4, 'little') + (4).to_bytes(4, 'little') + bytes(2)
+    found = header(b'PK\x03\x04' + entry * count + end)
+    assert found is not None and found.summary == 'zip archive'

@@ -4,11 +4,17 @@ from __future__ import annotations
 
 import json
 import re
+import shutil
 import subprocess
+import time
+from dataclasses import replace
 
+from mlops_cli.core.clock import LATEST, iso
 from mlops_cli.core.digest import digest_of
 from mlops_cli.fsio.paths import Root
-from mlops_cli.registry.names import resolve
+from mlops_cli.records.model_files import Models
+from mlops_cli.records.model_names import resolve
+from mlops_cli.records.models import Fact
 from tests.registry.conftest import Person
 
 POLICY = """\
@@ -32,6 +38,17 @@ def sync(person: Person) -> None:
 def with_policy(person: Person, text: str = POLICY) -> None:
     config = person.path / '.mlops/config.yaml'
     config.write_text(config.read_text() + text)
+
+
+def test_a_version_has_the_numbers_of_metrics_that_were_declared_later(ada: Person) -> None:
+    text = (ada.path / 'pipeline.yaml').read_text()
+    metrics = 'metrics: [{best.json: {primary: accuracy, goals: {accuracy: max}}}]'
+    ada.write('pipeline.yaml', text.replace(f'[best.bin]\n    {metrics}', '[best.bin, best.json]'))
+    ada.write('train.sh', 'echo other >> best.bin\n' + (ada.path / 'train.sh').read_text())
+    ada.do('run', '-q')
+    ada.write('pipeline.yaml', text)
+    assert 'Nothing to do' in ada.do('run').out
+    assert 'accuracy 0.9' in ada.models('register').out
 
 
 def test_two_branches_register_merge_promote_and_roll_back(ada: Person, ben: Person) -> None:
@@ -77,6 +94,14 @@ def test_two_branches_register_merge_promote_and_roll_back(ada: Person, ben: Per
     assert got['alias'] == '' and oct((ben.path / 'there').stat().st_mode)[-3:] == '700'
     assert ben.models('get', 'digits@prod', 'prod', '--json').json['id'] == ids['Ben']
     assert 'is there already' in ben.models('get', 'digits@prod', 'prod', code=5).err
+    (ben.path.parent / 'elsewhere').mkdir()
+    (ben.path / 'linked').symlink_to(ben.path.parent / 'elsewhere')  # as a branch may bring it
+    for folder in ('linked', 'linked/deep'):
+        ben.models('get', 'digits@prod', folder, code=5)
+    assert not list((ben.path.parent / 'elsewhere').iterdir())
+    placed = ben.models('get', 'digits@prod', '../elsewhere/deep', '--json').json['path']
+    assert '..' not in placed and placed.startswith(str(ben.path.parent / 'elsewhere/deep'))
+    assert (ben.path.parent / 'elsewhere/deep/best.bin').exists()
 
     rolled = ben.models('rollback', 'digits', 'prod', '-m', 'latency doubled').out
     assert 'rolled back to digits v1' in rolled
@@ -143,9 +168,59 @@ def test_two_branches_promote_and_somebody_decides(ada: Person) -> None:
     refused = ada.models('get', 'digits@prod', 'there', code=5).err
     assert 'v1 by Ada' in refused and 'v2 by Ada' in refused and not ada.exists('there')
     assert ada.models('verify', code=1).out
+    for to in ('v1', 'v2'):  # whoever's clock was ahead
+        ada.models('rollback', 'digits', 'prod', '--to', to)
+        shutil.rmtree(ada.path / '.mlops/models/digits/aliases/prod')
+        ada.git('checkout', '-q', '--', '.')
     ada.models('promote', 'digits@v2', 'prod')
     assert ada.models('get', 'digits@prod', 'there', '--json').json['version'] == 'v2'
     assert 'sound' in ada.models('verify').out
+
+
+def test_promoted_anew_where_it_no_longer_stands(ada: Person, ben: Person) -> None:
+    ada.models('register')
+    ada.models('promote', 'digits@v1', 'prod')
+    with_policy(ada, 'models: {digits: {prod: {approvals: 1}}}\n')
+    sync(ada)
+    sync(ben)
+    assert 'promote it again' in ben.models('get', 'digits@prod', 'there', code=5).err
+    time.sleep(1.0)  # what is of the same second is not after it
+    ben.models('approve', 'digits@v1', 'prod')
+    assert 'from after the promotion' in ben.models('get', 'digits@prod', 'there', code=5).err
+    assert 'promoted digits v1' in ben.models('promote', 'digits@v1', 'prod').out
+    assert 'unchanged' in ben.models('promote', 'digits@v1', 'prod').out
+    assert 'sound' in ben.models('verify').out
+
+
+def test_a_rollback_by_hand_is_no_way_back(ada: Person) -> None:
+    """To a version that nobody ever promoted."""
+    ada.models('register')
+    ada.train(91)
+    ada.models('register')
+    ada.models('promote', 'digits@v1', 'canary')
+    with Root(str(ada.path)) as root:
+        model = Models(root).all['digits']
+    (first,) = model.of_kind('promotion')
+    other = next(one for one in model.numbered if one.number == 2)
+    by_hand = replace(first, version=other.digest, decision='rollback')
+    behind = replace(first, follows=(by_hand.digest,))
+    (ada.path / first.file).unlink()
+    for one in (by_hand, behind):
+        ada.write(one.file, one.encoded)
+    assert 'by a promotion' in ada.models('rollback', 'digits', 'canary', code=2).err
+
+
+def test_a_check_that_was_added_later_can_count(ada: Person) -> None:
+    with_policy(ada, 'models: {digits: {prod: {checks: [sane]}}}\n')
+    ada.models('register')
+    assert 'unchanged' in ada.models('register').out
+    assert 'sane had not passed' in ada.models('promote', 'digits', 'prod', code=1).err
+    text = (ada.path / 'pipeline.yaml').read_text()
+    ada.write('pipeline.yaml', f'{text}  sane:\n    cmd: mlops gate "best.json:accuracy < 1"\n    deps: [best.json]\n')
+    ada.do('run', '-q')
+    assert 'digits v2' in ada.models('register').out
+    assert 'unchanged' in ada.models('register').out
+    ada.models('promote', 'digits', 'prod')
 
 
 def test_tags_notes_and_groups(ada: Person) -> None:
@@ -255,6 +330,24 @@ def test_keys_and_policies_count_as_the_shared_branch_has_them(ada: Person, ben:
     ada.models('promote', 'digits', 'prod', '--sign')
     assert ada.models('get', 'digits@prod', 'there', '--json').json['signed'] is True
     assert 'cannot sign' in ada.models('promote', 'digits', 'x', '--key', 'nowhere', code=2).err
+
+
+def test_names_and_numbers_that_somebody_pushed(ada: Person) -> None:
+    """A branch of theirs stops nobody from registering; a tag does not take the place of a model."""
+    ada.git('switch', '-q', '-c', 'side')
+    for name in ('v1000000-9cc492e4.json', 'v9999999-9cc492e4.json'):
+        ada.write(f'.mlops/models/digits/versions/{name}', 'x')
+    ada.commit('far')
+    ada.git('tag', 'digits@v1')
+    ada.git('switch', '-q', 'main')
+    assert 'digits v1' in ada.models('register').out
+    assert 'may be a model' in ada.do('reproduce', 'digits@v1', code=5).err
+    with Root(str(ada.path)) as root:
+        (one,) = Models(root).all['digits'].numbered
+    late = Fact('tag', 'digits', None, one.who, iso(LATEST), text='paper')
+    ada.write(late.file, late.encoded)
+    ada.models('tag', 'digits', 'baseline')
+    assert f'git rm {late.file}' in ada.models('tag', 'digits', 'paper', '--remove', code=5).err
 
 
 def test_a_number_that_another_branch_has_is_not_given_again(ada: Person, ben: Person) -> None:

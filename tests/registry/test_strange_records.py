@@ -16,11 +16,11 @@ from mlops_cli.core.digest import digest_of
 from mlops_cli.core.errors import UserError
 from mlops_cli.fsio.paths import Root
 from mlops_cli.records.model_files import Model
+from mlops_cli.records.model_names import resolve_in
 from mlops_cli.records.models import Fact, Version, decode, folder_of
 from mlops_cli.records.policies import Policy
 from mlops_cli.registry.comparing import compare
-from mlops_cli.registry.names import resolve_in
-from mlops_cli.registry.policy import judge
+from mlops_cli.registry.court import Court
 from mlops_cli.registry.signing import Trunk
 from mlops_cli.report.model_card import markdown
 from tests.registry.test_policy import BEN, Known, approval, promotion, version
@@ -61,7 +61,10 @@ def look_at(model: Model, of: Version) -> None:
     json.dumps(model_documents.show(model, of, None, 'EUR', {}))
     with Root('/') as root:
         policy = Policy(gates=('best.json:accuracy >= @prod/best.json:accuracy',), approvals=1, expires_seconds=5.0)
-        judge(model, of, 'prod', (policy,), Trunk(root), NOW)
+        court = Court(model, Trunk(root), lambda _: (policy,), NOW)
+        court.judge(of, 'prod')
+        for fact in model.of_kind('promotion'):
+            court.stands(fact)
     for word in ('digits', 'digits@prod', 'digits@v1', f'digits@{of.id}'):
         with suppress(UserError):
             resolve_in(Known(*model.versions.values(), *model.facts.values()), word)  # type: ignore[arg-type]

@@ -225,19 +225,26 @@ def _no_policy_on_a_branch(forger: Forger) -> None:
     forger.commit('who needs policies')
 
 
-def _version_by_hand(**changes: object) -> Tamper:
-    """Of a version that decode would not accept, its file and what refers to it by its digest."""
+def _path_by_hand(place: str) -> Tamper:
+    """Signed, approved and promoted as it must be, by people who were deceived: the path alone is wrong."""
 
     def tamper(forger: Forger) -> None:
         path, version = forger.version()
-        document = {**version.content, **changes}
-        from mlops_cli.core.canonical import document as encoded
-
-        data = encoded(document)
-        path.unlink()
-        path.with_name(f'v1-{digest_of(data).hex[:8]}.json').write_bytes(data)
-        found, promotion = forger.promotion
-        forger.put(replace(promotion, version=digest_of(data)), found)
+        wrong = forger.signed(replace(version, path=place, signature=''), 'ada')
+        forger.put(wrong, path)
+        path, approval = forger.approval
+        agreed = forger.signed(replace(approval, version=wrong.digest, signature=''), 'ben')
+        forger.put(agreed, path)
+        path, promotion = forger.promotion
+        promotion = replace(promotion, version=wrong.digest, approvals=(agreed.digest,), signature='')
+        forger.put(forger.signed(promotion, 'ada'), path)
+        shutil.rmtree(forger.path / '.mlops/models/digits/aliases/staging')
+        for path in (forger.path / '.mlops/models/digits/approvals').iterdir():
+            one = forger.read_of(path)
+            if isinstance(one, Fact) and one.alias == 'staging':
+                path.unlink()
+        for path in (forger.path / '.mlops/stages').iterdir():  # with what says that the result has another path
+            path.unlink()
 
     return tamper
 
@@ -252,6 +259,20 @@ def _of_another_model(forger: Forger) -> None:
     folder = forger.path / '.mlops/models/faces/versions'
     folder.mkdir(parents=True)
     shutil.move(forger.version()[0], folder)
+
+
+def _own_approval_by_another_name(forger: Forger) -> None:
+    path, approval = forger.approval
+    forger.put(forger.signed(replace(approval, who=Person('ada@example.org')), 'ada'), path)
+
+
+def _own_approval_with_the_same_key(forger: Forger) -> None:
+    """Whose key is listed for two."""
+    trust = forger.path / '.mlops/trust'
+    forger.write('.mlops/trust', trust.read_text().replace('ada@example.org ', 'ada@example.org,cleo@example.org '))
+    forger.commit('a key for two')
+    path, approval = forger.approval
+    forger.put(forger.signed(replace(approval, who=Person('Cleo', 'cleo@example.org')), 'ada'), path)
 
 
 CASES: dict[str, Tamper] = {
@@ -280,14 +301,16 @@ CASES: dict[str, Tamper] = {
     'version: signature emptied in place': lambda forger: forger.edit(
         forger.version()[0], json.dumps(forger.version()[1].signature), '""'
     ),
-    'version: a path out of the project': _version_by_hand(path='../../evil'),
-    'version: a path into .git': _version_by_hand(path='.git/hooks/pre-commit'),
-    'version: an absolute path': _version_by_hand(path='/etc/cron.d/evil'),
+    'version: a path out of the project': _path_by_hand('../../evil'),
+    'version: a path into .git': _path_by_hand('.git/hooks/pre-commit'),
+    'version: an absolute path': _path_by_hand('/etc/cron.d/evil'),
     'approval: a word': _in_place('approval', 'Ben', 'Bob'),
     'approval: gone': lambda forger: forger.approval[0].unlink(),
     'approval: of somebody else': _renamed('approval', who=Person('Cleo', 'cleo@example.org')),
     'approval: unsigned': _renamed('approval', signature=''),
     'approval: of the author': _own_approval,
+    'approval: of the author by another name': _own_approval_by_another_name,
+    'approval: of the author with the same key': _own_approval_with_the_same_key,
     'approval: a link': lambda forger: linked(forger.approval[0], elsewhere(forger)),
     'alias: another version, in place': lambda forger: forger.edit(
         forger.promotion[0], forger.version()[1].digest.hex, forger.version(2)[1].digest.hex
@@ -315,9 +338,24 @@ def test_untouched_it_is_handed_out(forger: Forger) -> None:
     assert len(CASES) >= 30
 
 
+def test_a_version_by_hand_is_not_what_its_result_is(forger: Forger) -> None:
+    _, version = forger.version()
+    evil = replace(version, number=3, ref=forger.stored(b'evil'), sha256=hashlib.sha256(b'evil').hexdigest(), signature='')
+    forger.put(evil)
+    better = replace(version, number=4, metrics=tuple((file, name, 0.99) for file, name, _ in version.metrics), signature='')
+    forger.put(better)
+    said = forger.models('verify', code=1).out
+    assert 'its result has another best.bin' in said and 'not 0.99' in said
+    for name in ('v3', 'v4'):
+        assert 'is not what it says' in forger.models('promote', f'digits@{name}', 'canary', code=5).err
+        assert 'is not what it says' in forger.models('get', f'digits@{name}', 'there', code=5).err
+    assert 'by hand' in forger.do('reproduce', 'digits@v3', code=1).err and not forger.exists('there')
+
+
 QUICK = (
     'object: a bit', 'version: a metric', 'version: signature taken away', 'version: a path into .git', 'approval: gone',
-    'approval: of the author', 'alias: another version, renamed', 'alias: its folder is a link', 'all of it, unsigned',
+    'approval: of the author', 'approval: of the author with the same key',
+    'alias: another version, renamed', 'alias: its folder is a link', 'all of it, unsigned',
     'all of it, and the key in the trust of a branch',
 )  # fmt: skip
 UNSEEN = ('alias: gone', 'object: gone', 'object: a link')  # which git tells, or a remote mends

@@ -11,6 +11,7 @@ from typing import Any
 import pytest
 
 from mlops_cli.cli.documents import run_document
+from mlops_cli.cli.screens.run_lines import made_meanwhile
 from mlops_cli.core import layout
 from mlops_cli.core.digest import digest_of
 from mlops_cli.core.errors import ExitCode, UserError
@@ -207,6 +208,18 @@ def test_what_is_told_of_results_comes_back_too() -> None:
     found = report_of(RUN, document, {'a': one, 'b': two}, 0.0)
     assert found.steps['a'] == step and found.settled == settled
     assert run_document(found)['stages'] == run_document(report)['stages']
+
+
+def test_what_was_fresh_all_along_was_not_made_meanwhile() -> None:
+    verdicts = {'fresh': Verdict.FRESH, 'meanwhile': Verdict.RUN, 'same': Verdict.MAYBE}
+    plan = Plan('p', tuple(Step(name, verdict) for name, verdict in verdicts.items()))
+    settled = {name: Settled(name, State.FRESH, 0.0) for name in verdicts}
+    other = '20261120T101522Z-3hsrbtbk'
+    report = Report(plan, settled, 1.0, steps={name: Step(name, Verdict.FRESH, run=other) for name in verdicts})
+    found = report_of(RUN, json.loads(json.dumps(report_document(report))), {}, 0.0)
+    assert {step.stage: step.verdict for step in found.plan.steps} == verdicts
+    for one in (report, found):
+        assert [line.text for line in made_meanwhile(one, {}, 80)] == ['  fresh     meanwhile: made meanwhile by run 3hsrbtbk']
 
 
 def test_a_run_that_goes_on_tells_what_it_is_doing(project: Project) -> None:

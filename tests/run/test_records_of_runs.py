@@ -6,6 +6,7 @@ import os
 import subprocess
 import sys
 import time
+from pathlib import Path
 
 from mlops_cli.core.events import Event, Note
 from tests.support.project import Project
@@ -153,6 +154,26 @@ def test_nothing_to_do_names_no_trial(project: Project) -> None:
     assert run is not None and trial is not None
     said = project.mlops('run').out
     assert f'run {run.short}' in said and trial.short not in said
+
+
+def test_nothing_to_do_still_keeps_outputs_out_of_a_repository_that_came_later(tmp_path: Path) -> None:
+    project = Project(tmp_path / 'late')
+    project.write('pipeline.yaml', 'stages:\n  a:\n    cmd: echo 1 > a.txt; echo 2 > "b c"\n    outs: [a.txt, b c]\n')
+    assert project.run().ignored == ()
+    project.init_git()
+    said = project.mlops('run')
+    assert 'Nothing to do' in said.out and 'Keep it: git add .gitattributes .gitignore' in said.out
+    assert project.read('.gitignore').splitlines() == ['/a.txt', '/b\\ c']
+    project.write('.gitignore', '')
+    project.git('add', '-A')
+    assert "git rm -r --cached a.txt 'b c'" in project.mlops('run').err
+
+
+def test_an_unknown_host_is_told_also_where_nothing_would_go_there(project: Project) -> None:
+    project.write('pipeline.yaml', 'stages:\n  a:\n    cmd: echo 1 > a.txt\n    outs: [a.txt]\n')
+    project.mlops('run', '-q', '--host', 'local')
+    assert "there is no host 'gpu1'" in project.mlops('run', '--host', 'gpu1', code=2).err
+    assert 'Nothing to do' in project.mlops('run', '--host', 'any').out
 
 
 def test_fresh_stages_are_named_in_the_record(project: Project) -> None:

@@ -1,6 +1,6 @@
 /* A libnvidia-ml.so.1 for machines without a GPU, so that NVIDIA's own Python binding is what the tests go through.
  *
- * Every call reads the file $STAND_IN_NVML: lines "key value", "key.N value" for card N alone.  It may change at any time.
+ * Every call reads the file $STAND_IN_NVML, or STATE where that is not set: lines "key value", "key.N value" for card N alone.  It may change at any time.
  *
  *   count 2              cards                         init 9        what nvmlInit answers
  *   name, mem_total, mem_used (bytes), util (percent)  fail 999      what every question about a card answers
@@ -27,7 +27,7 @@ static Card cards[MOST];
 static int text(const char *key, int card, char *into)
 {
     const char *path = getenv("STAND_IN_NVML");
-    FILE *file = path ? fopen(path, "r") : NULL;
+    FILE *file = fopen(path ? path : STATE, "r");
     char line[LONG], own[64];
     int found = 0;
     if (!file)
@@ -94,6 +94,16 @@ static int asked(Card *card)
 }
 
 #define ASK(card) do { int answer = asked(card); if (answer) return answer; } while (0)
+
+const char *nvmlErrorString(int answer)
+{
+    switch (answer) {
+    case 9: return "Driver Not Loaded";
+    case 15: return "GPU is lost";
+    case 18: return "RM has detected an NVML/RM version mismatch.";
+    default: return "Unknown Error";
+    }
+}
 
 int nvmlInitWithFlags(unsigned int flags)
 {

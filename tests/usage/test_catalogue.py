@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from mlops_cli.usage.catalogue import NoCatalogue, chosen, merged, names, read_catalogue
+from mlops_cli.usage.catalogue import NoCatalogue, chosen, filled, merged, names, read_catalogue
 from mlops_cli.usage.prices import read_prices
 
 HEAD = (
@@ -73,3 +73,52 @@ def test_earlier_prices_stay() -> None:
     assert merged((), {'from': TODAY, 'hour': 1.0}) == ([{'from': TODAY, 'hour': 1.0}], 'new')
     assert merged(before, {'from': '2026-06-01', 'hour': 9.0})[0][-1] == {'from': '2026-06-01', 'hour': 9.0}
     assert merged(before, {'from': TODAY, 'hour': 2.0, 'currency': 'EUR'})[1] == 'changed'
+
+
+@pytest.mark.parametrize('count', ['9' * 400, '1e400', '-1', 'nan', ''])
+def test_a_row_with_a_number_that_is_none_is_left_out(count: str) -> None:
+    head = 'instance_name,location,price,cpu,memory,gpu_count,gpu_name,gpu_memory,spot\n'
+    found = read_catalogue([head, f'a,b,1,1,1,{count},g,1,true\n'], 'aws.csv', TODAY)
+    assert not found.listed and [line for line, _ in found.wrong] == [2]
+
+
+def test_gpus_that_can_be_added_are_offers_of_their_own() -> None:
+    text = HEAD + (
+        'n1,east,0.38,8,30,0,,,False,,,,x86,{}\nn1,east,0.73,8,30,1,T4,16,False,,,,x86,{}\n'
+        'n1,east,5.38,8,30,4,V100,16,False,,,,x86,{}\nn1,east,1.2,8,30,4,V100,16,True,,,,x86,{}\n'
+        'a2,east,3,8,30,1,A100,40,False,,,,x86,{}\na2,east,4,8,30,1,A100,80,False,,,,x86,{}\n'
+    )
+    found = read_catalogue(lines(text), 'gcp.csv', TODAY).listed
+    assert {one.type: (one.price['hour'], one.price.get('gpu')) for one in found} == {
+        'n1': (0.38, None), 'n1 1xT4': (0.73, 'T4'), 'n1 4xV100': (5.38, 'V100'),
+        'a2 1xA100 40GiB': (3.0, 'A100'), 'a2 1xA100 80GiB': (4.0, 'A100'),
+    }  # fmt: skip
+    assert next(one for one in found if one.type == 'n1 4xV100').price['spot_hour'] == 1.2
+
+
+def test_several_prices_of_one_name_are_all_taken() -> None:
+    text = 'name,hour,from\nvm,1.9,2026-01-01\nvm,2.1,2026-07-01\nvm,3,2026-07-01\n'
+    found = read_catalogue(lines(text), 'own.csv', TODAY)
+    assert [line for line, _ in found.wrong] == [4] and 'second price' in found.wrong[0][1]
+    ((name, many),) = names(found.listed).items()
+    assert name == 'vm' and [one.price['hour'] for one in many] == [1.9, 2.1]
+
+
+def test_what_a_list_does_not_say_is_kept() -> None:
+    before = read_prices({'hour': 40.5, 'watts': 700, 'kwh': 0.3, 'co2': 0.4, 'committed_hour': 30, 'currency': 'USD'}).periods
+    price, left = filled(before, {'from': TODAY, 'hour': 40.5, 'currency': 'USD', 'checked': TODAY}, 'USD')
+    assert not left and merged(before, price)[1] == 'checked'
+    assert {price[name] for name in ('watts', 'kwh', 'co2', 'committed_hour')} == {700.0, 0.3, 0.4, 30.0}
+    price, left = filled(before, {'from': TODAY, 'hour': 38.0, 'currency': 'EUR'}, 'USD')
+    assert set(left) == {'kwh', 'committed_hour'} and price['watts'] == 700.0 and price['co2'] == 0.4 and 'kwh' not in price
+    plain = read_prices({'hour': 1, 'kwh': 1, 'watts': 1}).periods
+    assert filled(plain, {'hour': 1.0, 'currency': 'USD'}, 'EUR')[1] == ('kwh',)
+    apart = read_prices({'cpu_hour': 0.1, 'gpu_hour': 1, 'watts': 5}).periods
+    assert filled(apart, {'hour': 3.0}, 'USD')[0] == {'hour': 3.0, 'watts': 5.0}  # else it would be counted twice
+    assert filled((), {'hour': 3.0}, 'USD') == ({'hour': 3.0}, ())
+
+
+@pytest.mark.parametrize('location', ['ea\nst', 'ea\x1b[31mst'])
+def test_a_location_that_is_no_line_is_left_out(location: str) -> None:
+    found = read_catalogue(lines(HEAD + f'a,"{location}",1,1,1,0,,,False,,,,x86,{{}}\n'), 'x.csv', TODAY)
+    assert not found.listed and 'a location that is no line' in found.wrong[0][1]

@@ -130,3 +130,24 @@ def test_a_price_that_nobody_looked_at_is_stale() -> None:
 
 def test_an_empty_book_is_none() -> None:
     assert not Book() and Book({'here': Prices((Price('', {'hour': 1.0}),))})
+
+
+def test_a_source_that_holds_a_secret_is_refused_and_not_said() -> None:
+    secret = 'ghp_' + 'aB3dE5gH7jK9' * 3
+    with pytest.raises(ValueError, match='GitHub token') as raised:
+        read_prices({'hour': 1, 'source': f'offer {secret}'})
+    assert secret not in str(raised.value)
+
+
+def test_a_size_without_its_unit_is_refused() -> None:
+    for size in (24, '24'):
+        with pytest.raises(Misplaced, match=r'has a gpu_memory of 24 bytes, which .* \(did you mean 24GiB\?\)'):
+            read_prices({'hour': 1.0, 'gpu_memory': size})
+
+
+def test_watts_alone_are_no_price_of_a_gpu() -> None:
+    entries = {'vm': {'cpu_hour': 0.01}, 'L4': {'gpu_watts': 300}}
+    place = Place('here', 'vm', 1, 'L4')
+    rates = [Book({name: read_prices(value) for name, value in {**entries, **more}.items()}).rate(place, '2026-11-20')
+             for more in ({}, {'vm': {'cpu_hour': 0.01, 'kwh': 0.3, 'watts': 100}})]  # fmt: skip
+    assert [rate.lacking for rate in rates if rate is not None] == ['what L4 cost', '']

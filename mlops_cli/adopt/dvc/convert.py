@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import Any
 
 from mlops_cli.adopt.dvc import emit, kept
 from mlops_cli.adopt.dvc.agreement import unsaid
@@ -11,6 +10,7 @@ from mlops_cli.adopt.dvc.context import has_reference
 from mlops_cli.adopt.dvc.plain import Names, entry_of
 from mlops_cli.adopt.dvc.project import Project
 from mlops_cli.adopt.dvc.stages import File, Stage
+from mlops_cli.adopt.dvc.tops import tops_of
 from mlops_cli.adopt.templates import SCHEMA_LINE
 from mlops_cli.core.classes import dataclass, field
 from mlops_cli.core.errors import UserError
@@ -57,6 +57,8 @@ def convert(project: Project, name: str) -> Converted:
               for number, (row, lines) in enumerate(zip(rows, plain, strict=True))]  # fmt: skip
     top = project.files[0] if project.files and project.files[0].folder == '.' else None
     head = [SCHEMA_LINE.strip(), *(kept.header(top) if top else []), 'version: 1', f'name: {emit.scalar(name)}']
+    tops = tops_of(project.files)
+    head += emit.block(tops.lines(), 0)
     templates = any(row.how != 'written out' for row in rows)
     lines = [*head, *(kept.vars_lines(top) if top and templates else []), *_stages(blocks)]
     straight = [*head, *_stages(plain)]
@@ -64,7 +66,7 @@ def convert(project: Project, name: str) -> Converted:
         lines = straight
         for row in rows:
             row.how = 'written out'
-    return Converted('\n'.join([*lines, '']), ours, rows, _top_level(project.files))
+    return Converted('\n'.join([*lines, '']), ours, rows, [*tops.check, *_artifacts(project.files)])
 
 
 def _stages(blocks: Sequence[Sequence[str]]) -> list[str]:
@@ -114,17 +116,6 @@ def _written_out(row: Row, unread: Mapping[str, str], needs: Mapping[str, list[s
     return lines
 
 
-def _top_level(files: Sequence[File]) -> list[str]:
-    notes: list[str] = []
-    for file in files:
-        for key in ('params', 'metrics', 'plots', 'datasets'):
-            if value := file.data.get(key):
-                notes.append(f'{file.file}: {key} at its top have no place in pipeline.yaml: {_brief(value)}')
-        for name, said in file.artifacts.items():
-            notes.append(f'{file.file}: the artifact {name} ({said.get("path")}) is not registered')
-    return notes
-
-
-def _brief(value: Any) -> str:
-    text = ', '.join(str(next(iter(one), one)) if isinstance(one, dict) else str(one) for one in value)
-    return text if len(text) < 80 else f'{text[:79]}…'
+def _artifacts(files: Sequence[File]) -> list[str]:
+    return [f'{file.file}: the artifact {name} ({said.get("path")}) is not registered'
+            for file in files for name, said in file.artifacts.items()]  # fmt: skip

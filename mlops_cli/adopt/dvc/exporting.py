@@ -11,6 +11,7 @@ import shlex
 from collections.abc import Callable, Mapping
 from typing import Any
 
+from mlops_cli import git
 from mlops_cli.adopt.dvc import emit
 from mlops_cli.adopt.dvc.hashes import Hashes
 from mlops_cli.adopt.dvc.plain import escaped
@@ -64,9 +65,11 @@ class Exporter:
                 self.made.contents += [output.path for output in stage.outputs if output.cache]
         self._data()
         if entries:
-            self.made.files['dvc.yaml'] = '\n'.join(['stages:', *entries, ''])
+            self.made.files['dvc.yaml'] = '\n'.join([*emit.block(self._tops(), 0), 'stages:', *entries, ''])
         if locks:
             self.made.files['dvc.lock'] = '\n'.join(["schema: '2.0'", 'stages:', *locks, ''])
+        for path in sorted(git.ignored(self.bench.root.path, self.made.files) or ()):
+            self.note(path, 'a .gitignore hides it, and DVC reads no such file: take the line out')
         return self.made
 
     def note(self, about: str, text: str) -> None:
@@ -105,6 +108,23 @@ class Exporter:
             self.note(stage.name, 'it has neither dependencies nor outputs, so DVC runs it each time')
         return entry
 
+    def _tops(self) -> dict[str, Any]:
+        """What the top of pipeline.yaml says of the outputs of stages."""
+        reads = [one for stage in self.bench.pipeline.stages.values() for one in stage.reads]
+        metrics = [escaped(one.path) for one in reads if one.role == 'metric']
+        plots: list[Any] = []
+        for number, one in enumerate(one for one in reads if one.role == 'plot'):
+            settings = {key: escaped(value) if isinstance(value, str) else value
+                        for key, value in one.plot.items() if key not in ('kind', 'header')}  # fmt: skip
+            if not settings:
+                plots.append(escaped(one.path))
+            elif any(one.path in two for two in plots):  # one name for each chart
+                y = {escaped(one.path): settings.pop('y', None)}
+                plots.append({f'{escaped(str(settings.get("title") or one.path))} {number}': {**settings, 'y': y}})
+            else:
+                plots.append({escaped(one.path): settings})
+        return {key: value for key, value in (('metrics', metrics), ('plots', plots)) if value}
+
     def _command(self, stage: Stage) -> Any:
         if stage.command.kind == 'argv':
             return escaped(shlex.join(stage.command.words))
@@ -129,7 +149,7 @@ class Exporter:
         inside = {output.path for output in stage.outputs}
         code = [path for path in self.bench.drafts[stage.name].code if not _covered(path, found)]
         found |= dict.fromkeys(path for path in code if path not in inside)
-        if stage.environment is not None:
+        if stage.environment is not None and stage.environment.path:
             found[stage.environment.path] = None
         if '.' in found:
             self.note(stage.name, 'it depends on all of the project, which changes with each command of DVC')

@@ -106,5 +106,5 @@ def _meant(stage: Stage) -> tuple[Any, ...]:
         stage.name, stage.group, stage.command, stage.wdir, {(dep.kind, dep.value) for dep in stage.deps}, {*stage.needs},
         {(ref.file, ref.key) for ref in stage.params}, stage.frozen, stage.always_changed, stage.desc.strip(), dict(stage.meta),
         {(out.path, out.role, out.cache, out.persist, out.push, out.remote, out.desc, repr(sorted(out.plot.items())))
-         for out in stage.outputs},
+         for out in (*stage.outputs, *stage.reads)},
     )  # fmt: skip

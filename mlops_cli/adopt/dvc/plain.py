@@ -5,6 +5,7 @@ from __future__ import annotations
 import posixpath
 import re
 from collections.abc import Mapping, Sequence
+from itertools import chain, count
 from typing import Any
 
 from mlops_cli.adopt.dvc.schema import PLOT
@@ -44,7 +45,7 @@ class Names:
         if stage.key == stage.written:
             return group
         key = _safe(stage.key[len(stage.written) + 1 :], _UNSAFE_KEY)
-        candidates = [f'{group}@{key}', *(f'{group}@{key}-{number}' for number in range(2, 10_000))]
+        candidates = chain((f'{group}@{key}',), (f'{group}@{key}-{number}' for number in count(2)))
         chosen = next(name for name in candidates if self._taken.get(name.casefold(), stage.name) == stage.name)
         self._taken[chosen.casefold()] = stage.name
         return chosen

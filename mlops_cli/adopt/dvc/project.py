@@ -7,6 +7,7 @@ from __future__ import annotations
 import os
 import posixpath
 from collections.abc import Iterator, Mapping
+from contextlib import suppress
 from typing import Any
 
 from mlops_cli import git
@@ -211,5 +212,15 @@ class _Reader:
         artifacts = resolver.top('artifacts') or {}
         return File(path, folder, data, loaded.text, tuple(stages), locks,
                     {name: tuple(some) for name, some in groups.items()}, artifacts,
+                    _tops(resolver),
                     {name: (where.line - 1, where.column - 1) for name in groups
                      if (where := loaded.where('stages', name)).line})
+
+
+def _tops(resolver: Resolver) -> dict[str, Any]:
+    """What is only shown, which DVC resolves when it is: a mistake there keeps nothing from being taken over."""
+    found = {}
+    for key in ('metrics', 'plots', 'params'):
+        with suppress(UserError):
+            found[key] = resolver.top(key)
+    return found

@@ -30,6 +30,7 @@ def check(loaded: Loaded) -> dict[str, Any]:
     for name in ('params', 'metrics'):
         one.listed(value, name, (), (str,))
     one.listed(value, 'plots', (), (str, dict))
+    one.listed(value, 'datasets', (), (dict,))
     artifacts = one.mapping(value, 'artifacts', ())
     for name, said in artifacts.items():
         if not isinstance(said, dict) or not isinstance(said.get('path'), str):

@@ -125,7 +125,7 @@ class Locked:
 @dataclass(frozen=True)
 class File:
     """One dvc.yaml.  ``data``: as it was read, for what is kept as it stands.  ``stages_at``:
-    entry -> (line, column) of its key, from 0."""
+    entry -> (line, column) of its key, from 0.  ``tops``: metrics, plots and params at its top, resolved."""
 
     file: str
     folder: str
@@ -135,4 +135,5 @@ class File:
     locks: Mapping[str, Locked]
     groups: Mapping[str, tuple[Stage, ...]]
     artifacts: Mapping[str, Any] = field(default_factory=dict)
+    tops: Mapping[str, Any] = field(default_factory=dict)
     stages_at: Mapping[str, tuple[int, int]] = field(default_factory=dict)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Mapping
 from typing import Any
 
@@ -60,6 +61,7 @@ class Judge:
             known = lock.outs.get(path or out.path.written)
             if path is None:
                 unseen.append(out.path.written)
+                reasons += _gone(out.path)
             elif known is None or not known.value:
                 reasons.append(f'{path}: nothing is recorded of it')
             elif not (found := self._hash(path, known.name, reasons)):
@@ -77,6 +79,7 @@ class Judge:
             known = lock.deps.get(path or dep.written)
             if path is None:
                 unseen.append(dep.written)
+                reasons += _gone(dep)
             elif known is None or not known.value:
                 reasons.append(f'{path}: nothing is recorded of it')
             elif not (found := self._hash(path, known.name, reasons)):
@@ -140,3 +143,8 @@ class Judge:
             except UserError as error:
                 raise UserError(f'{file}: {error.message}', where=error.where, hint=error.hint) from None
         return self._params[file]
+
+
+def _gone(path: Path) -> list[str]:
+    """Whether what lies outside the project is still there; what it holds is not looked at."""
+    return [] if not path.far.startswith('/') or os.path.lexists(path.far) else [f'{path.written} is missing']

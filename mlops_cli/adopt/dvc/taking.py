@@ -30,6 +30,7 @@ from mlops_cli.run.sources import keep_sources
 from mlops_cli.run.workbench import Workbench
 from mlops_cli.store.objects import Damaged, MissingObject
 from mlops_cli.store.results import ResultEntry, outputs_digest
+from mlops_cli.store.tree import within
 
 REASON = 'adopted from DVC: dvc.lock records this result of this state'
 
@@ -241,11 +242,11 @@ def _recorded(project: Project, locks: Mapping[str, Locked | None]) -> dict[str,
 def _numbers(bench: Workbench, ours: str, outputs: Mapping[str, ObjectRef]) -> tuple[tuple[str, str, float | int], ...]:
     """The numbers in the files of metrics, as far as they can be read."""
     found: list[tuple[str, str, float | int]] = []
-    for output in bench.pipeline.stages[ours].outputs:
-        ref = outputs.get(output.path)
-        if output.role != 'metric' or ref is None or ref.kind == 'tree' or ref.size > metrics.LIMIT:
-            continue
+    for output in bench.pipeline.stages[ours].read_as('metric'):
         try:
+            ref = within(outputs, output.path, bench.store.read)
+            if ref is None or ref.kind == 'tree' or ref.size > metrics.LIMIT:
+                continue
             here = bench.workspace.ref(output.path, ignore=False) == ref
             content = read_file(bench.workspace, output.path) if here else bench.store.read(ref.digest)
             found += [(output.path, name, value) for name, value in metrics.scalars(content, output.path)]

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import datetime
 import re
+from bisect import bisect_right
 from collections.abc import Callable, Hashable
 from typing import Any
 
@@ -21,6 +22,7 @@ DEPTH_LIMIT = 64
 _SHIFT = Where.SHIFT
 _TAG = 'tag:yaml.org,2002:'
 _MERGE = object()
+_END = (1 << 62, 0)
 
 _BOOL = re.compile(r'true|True|TRUE|false|False|FALSE')
 _NULL = re.compile(r'~|null|Null|NULL|')
@@ -63,6 +65,7 @@ def read(data: bytes, file: str, *, places: bool = True) -> Loaded:
     reader = _Reader(file, places)
     try:
         value = reader.document(text.encode())
+        reader.check_tabs(text)
     except RecursionError:
         raise UserError(f'more than {DEPTH_LIMIT} lists and mappings inside each other', where=Where(file)) from None
     return Loaded(file, value, text, reader.places)
@@ -84,6 +87,9 @@ class _Reader:
         self.anchors: dict[str, _Anchored | None] = {}
         self.nodes = self.expanded = 0
         self.broken = syntax_error()
+        self.nested: list[bool] = []  # of the lists and mappings that are open: whether they stand in brackets
+        self.opened = (0, 0)
+        self.free: list[tuple[tuple[int, int], tuple[int, int]]] = []  # where a tab may stand: from, to
 
     def fail(self, event: Any, message: str, hint: str = '') -> UserError:
         mark = event.start_mark
@@ -107,11 +113,38 @@ class _Reader:
 
     def next(self) -> Any:
         try:
-            return next(self.events, None)
+            event = next(self.events, None)
+            self.note_free(event, type(event).__name__)
+            return event
         except self.broken as error:
             mark = getattr(error, 'problem_mark', None) or getattr(error, 'context_mark', None)
             where = Where(self.file, mark.line + 1, mark.column + 1) if mark else Where(self.file)
             raise UserError(f'not YAML: {getattr(error, "problem", None) or error}'[:300], where=where) from None
+
+    def note_free(self, event: Any, name: str) -> None:
+        if name == 'ScalarEvent':
+            if event.style and not any(self.nested):
+                self.free.append((_at(event.start_mark), _at(event.end_mark)))
+        elif name in ('SequenceStartEvent', 'MappingStartEvent'):
+            if event.flow_style and not any(self.nested):
+                self.opened = _at(event.start_mark)
+            self.nested.append(bool(event.flow_style))
+        elif name in ('SequenceEndEvent', 'MappingEndEvent') and self.nested.pop() and not any(self.nested):
+            self.free.append((self.opened, _at(event.end_mark)))
+
+    def check_tabs(self, text: str) -> None:
+        """DVC's library takes no tab between words: only in quotes, in brackets, in blocks of text and in comments."""
+        for number, line in enumerate(text.split('\n') if '\t' in text else ()):
+            for column, sign in enumerate(line if '\t' in line else ''):
+                before = bisect_right(self.free, ((number, column), _END)) - 1
+                if sign not in '\t#' or (before >= 0 and (number, column) < self.free[before][1]):
+                    continue
+                if sign == '\t':
+                    where = Where(self.file, number + 1, column + 1)
+                    raise UserError('a tab between words, which DVC does not read', where=where,
+                                    hint='write spaces, or nothing at the end of a line')
+                if not column or line[column - 1] == ' ':
+                    break
 
     def value(self, event: Any, path: tuple[Hashable, ...], depth: int) -> Any:
         self.nodes += 1
@@ -285,3 +318,7 @@ def _time(found: re.Match[str]) -> datetime.datetime:
     hours, _, minutes = zone[1:].partition(':')
     shift = datetime.timedelta(hours=int(hours), minutes=int(minutes or 0))
     return made - shift if zone[0] == '+' else made + shift
+
+
+def _at(mark: Any) -> tuple[int, int]:
+    return mark.line, mark.column

@@ -17,6 +17,18 @@ _PLAIN = re.compile(r'[A-Za-z/][A-Za-z0-9/_.@-]*')  # what needs no quotes, unle
 _WORDS = frozenset({'true', 'false', 'null', 'yes', 'no', 'on', 'off', 'y', 'n'})
 
 
+def _quoted(item: Any) -> str:
+    """As JSON has it, but for characters that YAML writes in another way: those beyond U+FFFF are no pairs there."""
+    if not isinstance(item, str):
+        return json.dumps(item)
+    return f'"{"".join(map(_escaped, item))}"'
+
+
+def _escaped(one: str) -> str:
+    code = ord(one)
+    return f'\\U{code:08x}' if code > 0xFFFF else '\\x7f' if code == 0x7F else json.dumps(one)[1:-1]
+
+
 def text(name: str, tasks: Sequence[Task], image: str, claim: str) -> str:
     """The file.  ``name``: of the pipeline.  ``image``: with what the stages need, and mlops; ``claim``: of the volume with the
     project."""
@@ -69,4 +81,4 @@ def _yaml(value: Any) -> Iterator[str]:
                 yield from (f'  {line}' for line in lines)
         else:
             plain = isinstance(item, str) and _PLAIN.fullmatch(item) and item.lower() not in _WORDS
-            yield f'{start} {item if plain else json.dumps(item)}'
+            yield f'{start} {item if plain else _quoted(item)}'

@@ -190,7 +190,7 @@ def _sizes(bench: Workbench, stage: Stage) -> Iterator[tuple[str, int]]:
 
 
 def _environments(bench: Workbench, stage: Stage) -> Iterator[tuple[str, str]]:
-    if stage.environment is not None:
+    if stage.environment is not None and stage.environment.path:
         folder = os.path.join(os.path.dirname(stage.environment.path), '.venv')
         if not os.path.exists(os.path.join(bench.root.full(folder), 'bin', 'python')):
             yield stage.environment.path, folder

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from mlops_cli.checks.doctor.facts import Facts, Finding, Level
+from mlops_cli.core.paths import shell_word
 from mlops_cli.core.units import plural, show_size
 
 OLDEST = (2, 31)  # earlier ones do not let settings be passed by the environment, by which filters are switched off
@@ -52,19 +53,20 @@ def head(facts: Facts) -> Iterator[Finding]:
 def ours(facts: Facts) -> Iterator[Finding]:
     if found := facts.git.tracked_ours:
         text = f'git tracks {_some(found)}, which only this machine may write: who committed it can mislead mlops here'
-        yield Finding('ours-in-git', 'wrong', text, f'git rm -r --cached {found[0]}, and ask who committed it')
+        yield Finding('ours-in-git', 'wrong', text, f'git rm -r --cached {shell_word(found[0])}, and ask who committed it')
 
 
 def conflicts(facts: Facts) -> Iterator[Finding]:
     if found := facts.git.conflicts:
         text = f'{plural(len(found), "record")} in .mlops left in conflict by a merge: {_some(found)}'
-        yield Finding('conflicts', 'wrong', text, f'take one: git checkout --ours {found[0]}, or --theirs; then git add')
+        fix = f'take one: git checkout --ours {shell_word(found[0])}, or --theirs; then git add'
+        yield Finding('conflicts', 'wrong', text, fix)
 
 
 def outputs(facts: Facts) -> Iterator[Finding]:
     for path, (stage, size) in sorted(facts.git.tracked_outputs.items())[:20]:
         text = f'git tracks {path}, an output of {stage} that the cache keeps ({show_size(size)})'
-        fix = f'git rm -r --cached {path}; or cache: false, if git shall keep it'
+        fix = f'git rm -r --cached {shell_word(path)}; or cache: false, if git shall keep it'
         yield Finding('outputs-in-git', 'wrong' if size >= BIG_FILE else 'note', text, fix)
 
 
@@ -77,7 +79,7 @@ def ignored(facts: Facts) -> Iterator[Finding]:
 def big(facts: Facts) -> Iterator[Finding]:
     for path, size in sorted(facts.git.big_untracked.items(), key=lambda one: -one[1])[:5]:
         text = f'{path} has {show_size(size)} and is neither tracked, an output nor ignored: git add -A would take it'
-        yield Finding('big-files', 'wrong', text, f'mlops add {path}, or a line in .gitignore')
+        yield Finding('big-files', 'wrong', text, f'mlops add {shell_word(path)}, or a line in .gitignore')
 
 
 def _some(paths: tuple[str, ...]) -> str:

@@ -38,7 +38,7 @@ def machine(facts: Facts) -> Iterator[Finding]:
             yield Finding('machine', 'note', stage.refused.message, stage.refused.hint, str(stage.refused.where or ''))
     for why, stages in _together((stage.unmeasured, stage.name) for stage in facts.stages if stage.unmeasured):
         text = f'what {_names(stages)} {"does" if len(stages) == 1 else "do"} with GPUs is not measured: {why}'
-        yield Finding('machine', 'note', text, "pip install 'mlops-cli[gpu]'")
+        yield Finding('machine', 'note', text, 'does the linker find the driver? ldconfig -p | grep libnvidia-ml')
 
 
 def code(facts: Facts) -> Iterator[Finding]:

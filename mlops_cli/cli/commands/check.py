@@ -10,7 +10,7 @@ from typing import Annotated
 from mlops_cli.checks import overlap as check
 from mlops_cli.cli import exits, options
 from mlops_cli.cli.console import Line, one_line, out, print_json
-from mlops_cli.cli.data_checks import opened
+from mlops_cli.cli.data_checks import commits_of, opened
 from mlops_cli.cli.finding import find_project
 from mlops_cli.cli.folder import Folder
 from mlops_cli.cli.opening import open_named
@@ -19,19 +19,20 @@ from mlops_cli.core.errors import ExitCode, UserError
 from mlops_cli.core.units import plural
 from mlops_cli.fsio.paths import Root
 
-app = Folder('Checks of data, for stages and CI: data, fairness, overlap.')
+app = Folder('Checks of data, for stages and CI: data, drift, fairness, overlap.')
 Output = Annotated[
     list[str] | None,
     options.Option('--output', '-o', metavar='FILE', help='A report: .html, .md or .json. May be repeated.'),
 ]
+TABLE = 'A table: CSV, TSV, JSON lines or parquet. As it was: PATH@REV.'
 Known = Callable[[str, os.stat_result], str | None]
 
 
-@app.command('data', epilog=exits.line(ExitCode.REFUSED, failed='it does not hold'))
+@app.command('data', epilog=exits.line(ExitCode.UNREACHABLE, ExitCode.REFUSED, failed='it does not hold'))
 def data(
-    path: Annotated[str, options.Argument(metavar='PATH', help='A table: CSV, TSV, JSON lines or parquet.')],
+    path: Annotated[str, options.Argument(metavar='PATH', help=TABLE)],
     contract: Annotated[
-        str, options.Option('--contract', '-c', metavar='FILE', help='What it must hold. Default: contract.yaml.')
+        str, options.Option('--contract', '-c', metavar='FILE', help='What it must hold, or FILE@REV. Default: contract.yaml.')
     ] = '',
     init: Annotated[bool, options.Option('--init', help='Write the contract from the table as it is.')] = False,
     output: Output = None,
@@ -49,9 +50,61 @@ def data(
     return contracts.check(path, contract, output or (), json)
 
 
-@app.command('fairness', epilog=exits.line(ExitCode.REFUSED, failed='a limit is passed'))
+@app.command('drift', epilog=exits.line(ExitCode.UNREACHABLE, ExitCode.REFUSED, failed='it has drifted'))
+def drift(
+    path: Annotated[str, options.Argument(metavar='PATH', help=TABLE)],
+    baseline: Annotated[
+        str,
+        options.Option(
+            '--baseline', '-b', metavar='FILE', help='A baseline, or another table; or FILE@REV. Default: baseline.json.'
+        ),
+    ] = '',
+    init: Annotated[bool, options.Option('--init', help='Write the baseline from the table as it is.')] = False,
+    contract: Annotated[
+        str | None, options.Option('--contract', '-c', metavar='FILE', help='Whose limits of drift count, or FILE@REV.')
+    ] = None,
+    target: Annotated[
+        str, options.Option('--target', '-t', metavar='COLUMN', help='What a model predicts: label shift is told apart.')
+    ] = '',
+    column: Annotated[
+        list[str] | None, options.Option('--column', metavar='COLUMN', help='Only this one. May be repeated.')
+    ] = None,
+    ignore: Annotated[
+        list[str] | None, options.Option('--ignore', metavar='COLUMN', help='Not this one. May be repeated.')
+    ] = None,
+    max_psi: Annotated[
+        float | None, options.Option('--max-psi', metavar='X', help='The largest population stability index. Default: 0.2.')
+    ] = None,
+    max_ks: Annotated[
+        float | None, options.Option('--max-ks', metavar='X', help='The largest Kolmogorov-Smirnov distance. Default: any.')
+    ] = None,
+    alpha: Annotated[
+        float | None,
+        options.Option('--alpha', metavar='X', help='What chance brings about as often as this is no drift. Default: 0.05.'),
+    ] = None,
+    correction: Annotated[
+        str, options.Option('--correction', metavar='NAME', help='Of p values of many columns: holm or none. Default: holm.')
+    ] = '',
+    output: Output = None,
+    json: options.Json = False,
+) -> int:
+    """Whether the columns of a table are distributed as in a baseline kept in git, or another table: exit 1 if not.
+
+    Example:  mlops check drift data/new.csv --baseline data/train.baseline.json
+    """
+    from mlops_cli.cli import drift as screen
+
+    limits = screen.limits(max_psi, max_ks, alpha, correction)
+    held_to = screen.held_to(contract, limits, (tuple(column or ()), tuple(ignore or ())))
+    baseline = baseline or 'baseline.json'
+    if init:
+        return screen.init(path, baseline, held_to, output or (), json)
+    return screen.check(path, baseline, target, held_to, output or (), json)
+
+
+@app.command('fairness', epilog=exits.line(ExitCode.UNREACHABLE, ExitCode.REFUSED, failed='a limit is passed'))
 def fairness(
-    path: Annotated[str, options.Argument(metavar='PATH', help='A table of predictions.')],
+    path: Annotated[str, options.Argument(metavar='PATH', help='A table of predictions, or PATH@REV.')],
     label: Annotated[str, options.Option('--label', '-l', metavar='COLUMN', help='What is true. Default: label.')] = '',
     prediction: Annotated[
         str, options.Option('--prediction', '-p', metavar='COLUMN', help='What was predicted. Default: prediction.')
@@ -93,7 +146,7 @@ def fairness(
     return screen.check(path, columns, positive, score, limits, output or (), json)
 
 
-@app.command('overlap', epilog=exits.line(ExitCode.REFUSED, failed='they overlap'))
+@app.command('overlap', epilog=exits.line(ExitCode.UNREACHABLE, ExitCode.REFUSED, failed='they overlap'))
 def overlap(
     a: Annotated[str, options.Argument(metavar='PATH', help='A table or a folder, such as the training data.')],
     b: Annotated[str, options.Argument(metavar='PATH', help='Another, such as the test data.')],
@@ -135,7 +188,8 @@ def overlap(
         names = ('by', 'keys', 'a', 'b', 'of_a', 'of_b', 'without_a', 'without_b')
         examples = [{'key': one, 'a': in_a, 'b': in_b} for one, in_a, in_b in found.examples]
         counts = {name: getattr(found, name) for name in names}
-        print_json({'schema': 'mlops/check-overlap/v1', 'passed': not found.keys, **counts, 'examples': examples})
+        passed, commits = not found.keys, commits_of(a, b)
+        print_json({'schema': 'mlops/check-overlap/v1', 'passed': passed, **counts, 'examples': examples, 'commits': commits})
     else:
         _tell(found, a, b, noun)
     return ExitCode.FAILED if found.keys else ExitCode.DONE

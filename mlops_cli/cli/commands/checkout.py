@@ -142,10 +142,11 @@ def _from_source(bench: Workbench, paths: Sequence[str]) -> str:
 def _refuse_loss(lost: Mapping[str, str], force: bool) -> None:
     if lost and not force:
         what = '; '.join(f'{path} ({what})' for path, what in sorted(lost.items())[:5])
+        words = ' '.join(map(shlex.quote, sorted(lost)[:5]))
         raise UserError(
             f'not saved anywhere, so left alone: {what}',
             exit_code=ExitCode.REFUSED,
-            hint='mlops checkout --force keeps them under .mlops/local/rescue first',
+            hint=f'mlops checkout --force {words} keeps what is there under .mlops/local/rescue first',
         )
 
 

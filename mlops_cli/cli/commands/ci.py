@@ -53,7 +53,7 @@ def init(
         print_json({'schema': 'mlops/ci-init/v1', 'service': service, 'path': path, 'state': state})
     elif not context.current.quiet:
         out(Line(f'  {state:<9} {path}', state))
-        out(f'Keep it: git add {path} && git commit')
+        out(context.keep_it(root.path, path))
     return ExitCode.DONE
 
 
@@ -98,7 +98,8 @@ def report(
     if not json and not post:
         for line in text.rstrip('\n').split('\n'):
             out(line)
-    if summary := os.environ.get('GITHUB_STEP_SUMMARY'):
+    summary = os.environ.get('GITHUB_STEP_SUMMARY')
+    if summary and not json and not post:  # of the steps of a workflow one shows it
         _summarise(summary, text)
     if post:
         from mlops_cli.ci.platform import place_of, upsert
@@ -127,7 +128,10 @@ def _read(path: str) -> dict[str, Any]:
             data = file.read(LIMIT + 1)
     except OSError as error:
         raise UserError(f'{one_line(path)}: {error.strerror}', hint=hint) from error
-    found = read(data, path) if len(data) <= LIMIT else None
+    try:
+        found = read(data, path) if len(data) <= LIMIT else None
+    except UserError as error:
+        raise UserError(error.message, where=error.where, hint=error.hint or hint) from error
     if not isinstance(found, dict) or found.get('schema') != SCHEMA:
         raise UserError(f'{one_line(path)} is no report', hint=hint)
     return found

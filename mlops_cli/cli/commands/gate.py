@@ -6,28 +6,37 @@ import os
 import stat
 from typing import Annotated, Any
 
-from mlops_cli.checks.gate import evaluate, read_metrics
+from mlops_cli.checks.gate import PASSED, GateResult, evaluate, read_metrics
 from mlops_cli.cli import exits, options
 from mlops_cli.cli.console import out, print_json
+from mlops_cli.cli.gate_sources import NobodyYet, beyond
 from mlops_cli.cli.opening import open_named
 from mlops_cli.core.errors import ExitCode, UserError
 
 LIMIT = 16 << 20
 
-EXITS = exits.line(ExitCode.REFUSED, failed='the gate does not hold')
+EXITS = exits.line(ExitCode.UNREACHABLE, ExitCode.REFUSED, failed='the gate does not hold')
 
 
 def command(
     expression: Annotated[
         str, options.Argument(metavar='EXPR', help='Such as "best.json:accuracy >= 0.95 and best.json:loss < 0.3".')
     ],
+    first: Annotated[
+        bool, options.Option('--first', help='Holds where nobody has yet held an alias that it compares with.')
+    ] = False,
     json: options.Json = False,
 ) -> int:
     """An expression over metrics files that must hold: exit 0 if it does, 1 if not.  Also as the command of a stage.
 
     Example:  mlops gate "best.json:accuracy >= 0.95"
     """
-    result = evaluate(expression, _read)
+    try:
+        result = evaluate(expression, _read, lambda file, quoted: beyond(file, quoted, _read, LIMIT))
+    except NobodyYet as nobody:
+        if not first:
+            raise
+        result = GateResult(True, expression, (), f'{PASSED} {" ".join(expression.split())} ({nobody.message})')
     if json:
         print_json(
             {

@@ -6,6 +6,7 @@ import sys
 from typing import TYPE_CHECKING, Annotated
 
 from mlops_cli.cli import context, exits, options
+from mlops_cli.cli.agreeing import asked
 from mlops_cli.cli.console import Line, out, print_json, say, terminal
 from mlops_cli.core.errors import ExitCode, UserError
 
@@ -128,7 +129,7 @@ def _clean(bench: Workbench, locks: LockFile, wish: Wish, dry_run: bool, json: b
                 out(line)
             if not _worth(outlook):
                 return ExitCode.DONE
-            if not _agreed(screen.question(outlook)):
+            if not asked(screen.question(outlook)):
                 out('Nothing was moved.')
                 return ExitCode.DONE
             with Progress(watched.line) as watched.progress:
@@ -183,12 +184,6 @@ def _waiting(holder: Holder | None, _seconds: float) -> None:
     say(Line(f'note: waiting for {describe(holder)}, which begins to use the cache', 'note:'))
 
 
-def _agreed(question: str) -> bool:
-    sys.stderr.write(f'{question} [y/N] ')
-    sys.stderr.flush()
-    return sys.stdin.readline().strip().lower() in ('y', 'yes')
-
-
 def _undo(bench: Workbench, locks: LockFile, dry_run: bool, json: bool) -> int:
     from mlops_cli.cli.screens import gc as screen
     from mlops_cli.run import cleaning
@@ -218,7 +213,7 @@ def _pins(bench: Workbench, dry_run: bool, json: bool) -> int:
             raise UserError(
                 question.removesuffix('?'), exit_code=ExitCode.REFUSED, hint=f'{UNASKED}: mlops gc --pins --yes'
             )
-        if not _agreed(question):
+        if not asked(question):
             out('Nothing was removed.')
             return ExitCode.DONE
     removed = () if dry_run else stalepins.remove(bench, found)

@@ -7,9 +7,10 @@ import time
 from collections.abc import Sequence
 from typing import Annotated, Any
 
-from mlops_cli.cli import exits, options
+from mlops_cli.cli import context, exits, options
 from mlops_cli.cli.commands.hosts_setup import setup
 from mlops_cli.cli.console import Line, one_line, out, out_lines, print_json
+from mlops_cli.cli.finding import project_folder
 from mlops_cli.cli.folder import Folder
 from mlops_cli.cli.screens.hosts import Listed, list_document, list_lines
 from mlops_cli.cli.setting_files import file_for, write_setting
@@ -76,7 +77,7 @@ def add(
         print_json({'schema': 'mlops/hosts-add/v1', 'name': name, 'url': found.url, 'file': file})
         return 0
     out(Line(f'  added     {name}, {one_line(found.url)}', 'done'))
-    keep = '' if local else f'Keep it: git add {file} && git commit.  '
+    keep = '' if local else f'{context.keep_it(project_folder(), file)}.  '
     out(f'{keep}Can it be used? mlops hosts check {name}')
     return 0
 

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Annotated
 from mlops_cli.cli import exits, options
 from mlops_cli.cli.console import Line, out_lines, print_json, width
 from mlops_cli.cli.folder import Folder
+from mlops_cli.cli.lineage_words import meant
 from mlops_cli.cli.screens.lineage import downstream_lines, upstream_lines
 from mlops_cli.cli.wiring import workbench
 from mlops_cli.core.errors import ExitCode
@@ -26,7 +27,9 @@ if TYPE_CHECKING:
     from mlops_cli.experiments.lineage_diff import LineageDiff
     from mlops_cli.report.dag import Drawing
 
-app = Folder('Where something came from, and what was made from it: upstream, downstream, diff.', otherwise='upstream')
+app = Folder(
+    'Where something came from, and what was made from it: upstream, downstream, diff, export, verify.', otherwise='upstream'
+)
 
 
 class Format(StrEnum):
@@ -38,7 +41,12 @@ class Format(StrEnum):
     JSON = 'json'
 
 
-TARGET = 'A file or folder, here or elsewhere; a stage; FILE:KEY; a run; blake3:DIGEST. As it was elsewhere: POINT:TARGET.'
+class Standard(StrEnum):
+    PROVENANCE = 'provenance'
+    OPENLINEAGE = 'openlineage'
+
+
+TARGET = 'A file or folder, here or elsewhere; a stage; FILE:KEY; a run; a model; blake3:DIGEST. As it was: POINT:TARGET.'
 Target = Annotated[str, options.Argument(metavar='TARGET', help=TARGET)]
 Depth = Annotated[int | None, options.Option('--depth', metavar='N', min=1, help='So many results deep. Default: all the way.')]
 Full = Annotated[bool, options.Option('--full', help='Every file, value and instance; nothing folded.')]
@@ -67,10 +75,10 @@ def upstream(
 ) -> int:
     """Everything that something came from: stages, runs, code, parameters, data, environment.
 
-    Example:  mlops lineage upstream models/best.skops
+    Example:  mlops lineage upstream digits@prod
     """
     with _records() as (records, targets):
-        found = with_edits(records, walk_up(records, targets.find(target), depth))
+        found = with_edits(records, walk_up(records, meant(records, targets, target), depth))
     _show(
         Format.JSON if json else form,
         [found.target.title, *found.target.said],
@@ -95,8 +103,9 @@ def downstream(
     Example:  mlops lineage downstream params.yaml:train.rate
     """
     with _records() as (records, targets):
-        meant = targets.find(target)
-        found = with_presence(walk_down(records, whatever(meant) if every else meant, depth), targets.is_present)
+        found_target = meant(records, targets, target)
+        wanted = whatever(found_target) if every else found_target
+        found = with_presence(walk_down(records, wanted, depth), targets.is_present)
     _show(
         Format.JSON if json else form,
         [found.target.title, *found.target.said],
@@ -123,7 +132,7 @@ def diff(
     from mlops_cli.experiments.lineage_diff import compare
 
     with _records() as (records, targets):
-        one, two = (walk_up(records, targets.find_any(word)) for word in (before, after))
+        one, two = (walk_up(records, meant(records, targets, word, whole=True)) for word in (before, after))
         found = compare(records, one, two)
     _show(
         Format.JSON if json else form,
@@ -137,6 +146,63 @@ def diff(
         lambda: diff_lines(found, width(sys.stdout), full=full),
     )
     return ExitCode.DONE if found.before.found and found.after.found else ExitCode.FAILED
+
+
+@app.command('export', epilog=exits.line(ExitCode.UNREACHABLE, failed='nothing recorded made it'))
+def export(
+    target: Target,
+    form: Annotated[
+        Standard,
+        options.Option(
+            '--format', help='provenance: an in-toto statement with SLSA provenance; openlineage: a JSON event a line.'
+        ),
+    ] = Standard.PROVENANCE,
+    output: Annotated[
+        str,
+        options.Option(
+            '--output', '-o', metavar='FILE', help='Where to write it. Default: standard output.', show_default=False
+        ),
+    ] = '',
+    sign: Annotated[
+        bool, options.Option('--sign', help='Sign provenance with the key that git signs with (user.signingKey).')
+    ] = False,
+    key: Annotated[str, options.Option('--key', metavar='FILE', help='Sign provenance with this ssh key.')] = '',
+    namespace: Annotated[
+        str,
+        options.Option(
+            '--namespace', metavar='TEXT', help='Of OpenLineage. Default: the address of origin.', show_default=False
+        ),
+    ] = '',
+    send: Annotated[str, options.Option('--send', metavar='URL', help='Post the events of OpenLineage there, too.')] = '',
+    json: options.Json = False,
+) -> int:
+    """Hand what is recorded of an output, a model or a run to other tools: OpenLineage, in-toto, SLSA.
+
+    Example:  mlops lineage export digits@prod --sign -o digits.intoto.json
+    """
+    from mlops_cli.cli.lineage_export import Choice, write
+
+    with _records() as (records, targets):
+        found = with_edits(records, walk_up(records, meant(records, targets, target)))
+        return write(records, found, Choice(str(form), output, sign, key, namespace, send, json))
+
+
+@app.command('verify', epilog=exits.line(failed='the signature or the bytes are not as it says'))
+def verify(
+    file: Annotated[str, options.Argument(metavar='FILE', help='As export wrote it.')],
+    path: Annotated[
+        str, options.Argument(metavar='[PATH]', help='What it is about. Default: the path that it names.', show_default=False)
+    ] = '',
+    unsigned: Annotated[bool, options.Option('--unsigned', help='Take a statement that nobody signed.')] = False,
+    json: options.Json = False,
+) -> int:
+    """Check a signed statement about where something came from: whose signature it is, and that the bytes are these.
+
+    Example:  mlops lineage verify digits.intoto.json serving/best.skops
+    """
+    from mlops_cli.cli.lineage_verify import verify as check
+
+    return check(file, path, unsigned, json)
 
 
 def _show(

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from mlops_cli.cli.commands import models_decide, models_look, models_take
+from mlops_cli.cli.commands import models_decide, models_look, models_sign, models_take
 from mlops_cli.cli.folder import Folder
 
 app = Folder(
@@ -12,4 +12,5 @@ app = Folder(
 models_take.register_commands(app)
 models_look.register_commands(app)
 models_decide.register_commands(app)
+models_sign.register_commands(app)
 app.alone = models_look.list_all

@@ -24,7 +24,7 @@ def register_commands(app: Folder) -> None:
     app.command('approve', epilog=exits.line(ExitCode.REFUSED, failed='what is recorded is damaged'))(approve)
     app.command('promote', epilog=exits.line(ExitCode.REFUSED, failed='a gate or a check fails'))(promote)
     app.command('rollback', epilog=exits.line(ExitCode.REFUSED, failed='a gate or a check fails'))(rollback)
-    app.command('tag', epilog=exits.line(failed='what is recorded is damaged'))(tag)
+    app.command('tag', epilog=exits.line(ExitCode.REFUSED, failed='what is recorded is damaged'))(tag)
     app.command('note', epilog=exits.line(failed='what is recorded is damaged'))(note)
 
 
@@ -33,10 +33,18 @@ def _doing(work: Callable[[Workbench, Author], Any], message: str, sign: bool = 
     from mlops_cli.registry.decide import Author
 
     with workbench(tolerant=True) as bench, writing(bench, 'mlops models'):
-        author = Author(person(bench.root), time.time(), message, signer(bench.root, sign, key))
+        author = Author(person(bench.root), time.time(), bench.redact(message), signer(bench.root, sign, key))
         found = work(bench, author)
         bench.batch.close()
     return found
+
+
+def _sound(bench: Workbench, model: str) -> None:
+    """Raises UserError where a version is not what its result is."""
+    from mlops_cli.records.model_names import resolve
+    from mlops_cli.registry.checking import require_result
+
+    require_result(bench, resolve(bench.root, model).version)
 
 
 def approve(
@@ -48,9 +56,11 @@ def approve(
     """
     from mlops_cli.registry import decide
 
-    done: Decided = _doing(
-        lambda bench, author: decide.approve(bench.root, bench.batch, model, alias, author), message, sign, key
-    )
+    def work(bench: Workbench, author: Author) -> Decided:
+        _sound(bench, model)
+        return decide.approve(bench.root, bench.batch, model, alias, author)
+
+    done: Decided = _doing(work, message, sign, key)
     version, judged = done.named.version, done.judgement
     assert done.fact is not None and judged is not None
     have, needed = len(judged.approvals), judged.needed
@@ -65,6 +75,9 @@ def approve(
     count = f'{have} of {needed}' if needed else f'{have}, none is needed'
     out(Line(f'  done      approved {done.named.shown} for {alias} as {one_line(done.fact.who.shown)}{signed}', 'done'))
     out(f'            approvals that count: {count}')
+    if judged.refusals:
+        lacks = '; '.join(one_line(one.text) for one in judged.refusals)
+        out(f'            not {alias} yet: {lacks}')
     keep_line()
     return 0
 
@@ -78,9 +91,11 @@ def promote(
     """
     from mlops_cli.registry import decide
 
-    done: Decided = _doing(
-        lambda bench, author: decide.promote(bench.root, bench.batch, model, alias, author), message, sign, key
-    )
+    def work(bench: Workbench, author: Author) -> Decided:
+        _sound(bench, model)
+        return decide.promote(bench.root, bench.batch, model, alias, author)
+
+    done: Decided = _doing(work, message, sign, key)
     return _tell('promote', 'promoted', done, alias, json)
 
 
@@ -146,7 +161,9 @@ def tag(
     """
     from mlops_cli.registry import decide
 
-    about, now, paths = _doing(lambda bench, author: decide.tag(bench.root, bench.batch, model, tags, remove, author), '')
+    about, now, paths = _doing(
+        lambda bench, author: decide.tag(bench.root, bench.batch, model, list(map(bench.redact, tags)), remove, author), ''
+    )
     if json:
         print_json({'schema': 'mlops/models-tag/v1', 'about': about, 'tags': list(now), 'files': paths})
         return 0
@@ -167,10 +184,12 @@ def note(
     """
     from mlops_cli.registry import decide
 
-    about, path = _doing(lambda bench, author: decide.note(bench.root, bench.batch, model, author), text)
+    about, path, said = _doing(
+        lambda bench, author: (*decide.note(bench.root, bench.batch, model, author), author.text), text
+    )
     if json:
         print_json({'schema': 'mlops/models-note/v1', 'about': about, 'file': path})
         return 0
-    out(Line(f'  done      {about}: {one_line(text)[:200]}', 'done'))
+    out(Line(f'  done      {about}: {one_line(said)[:200]}', 'done'))
     keep_line()
     return 0

@@ -64,7 +64,7 @@ def list_models(
     """
     from mlops_cli.cli.model_documents import row
     from mlops_cli.cli.screens.models import list_lines, warning_lines
-    from mlops_cli.registry.names import find
+    from mlops_cli.records.model_names import find
 
     with _opened() as (models, _):
         chosen = [find(models, name.partition('@')[0]) for name in dict.fromkeys(names or ())] or list(models.all.values())
@@ -96,7 +96,7 @@ def list_models(
 
 def _use_case(model: Recorded) -> tuple[str, str]:
     """Models of one use case beside each other, those of none last."""
-    from mlops_cli.registry.standing import USE_CASE, tag_value, tags
+    from mlops_cli.records.model_standing import USE_CASE, tag_value, tags
 
     return tag_value(tags(model, None), USE_CASE) or chr(0x10FFFF), model.name
 
@@ -115,7 +115,7 @@ def _uses(version: Version, path: str) -> bool:
 
 def _versions(model: Recorded, every: bool) -> list[Version]:
     """Newest first."""
-    from mlops_cli.registry.standing import holders
+    from mlops_cli.records.model_standing import holders
 
     found = list(reversed(model.numbered))
     if every or not found:
@@ -125,7 +125,7 @@ def _versions(model: Recorded, every: bool) -> list[Version]:
 
 
 def _tags(model: Recorded, version: Version) -> tuple[str, ...]:
-    from mlops_cli.registry.standing import tags
+    from mlops_cli.records.model_standing import tags
 
     return (*tags(model, None), *tags(model, version.digest))
 
@@ -138,7 +138,7 @@ def show(model: Model, json: options.Json = False) -> int:
     from mlops_cli.cli import model_documents
     from mlops_cli.cli.console import Line
     from mlops_cli.cli.screens.models import show_lines, warning_lines
-    from mlops_cli.registry.names import resolve_in
+    from mlops_cli.records.model_names import resolve_in
 
     with _opened() as (models, config):
         named = resolve_in(models, model)
@@ -209,8 +209,8 @@ def diff(
     Example:  mlops models diff digits@prod digits@latest
     """
     from mlops_cli.cli.screens.models import diff_lines
+    from mlops_cli.records.model_names import resolve_in
     from mlops_cli.registry.comparing import compare
-    from mlops_cli.registry.names import resolve_in
 
     with _opened() as (models, _):
         one = resolve_in(models, before).version
@@ -236,8 +236,8 @@ def history(
     """
     from mlops_cli.cli.model_documents import fact_row
     from mlops_cli.cli.screens.models import history_lines, warning_lines
+    from mlops_cli.records.model_names import find, resolve_in
     from mlops_cli.records.models import Version
-    from mlops_cli.registry.names import find, resolve_in
 
     with _opened() as (models, _):
         recorded = find(models, model.partition('@')[0])
@@ -264,7 +264,7 @@ def card(model: Model, json: options.Json = False) -> int:
 
     Example:  mlops models card digits@v1 > MODEL_CARD.md
     """
-    from mlops_cli.registry.names import resolve_in
+    from mlops_cli.records.model_names import resolve_in
     from mlops_cli.report.model_card import markdown
 
     with _opened() as (models, config):

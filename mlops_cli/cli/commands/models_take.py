@@ -7,8 +7,9 @@ import sys
 import time
 from typing import TYPE_CHECKING, Annotated, Any
 
-from mlops_cli.cli import exits, options
+from mlops_cli.cli import context, exits, options
 from mlops_cli.cli.console import Line, one_line, out, out_lines, print_json, say, width
+from mlops_cli.cli.finding import project_folder
 from mlops_cli.cli.folder import Folder
 from mlops_cli.cli.transferring import RemoteName
 from mlops_cli.core import layout
@@ -32,17 +33,15 @@ Key = Annotated[str, options.Option('--key', metavar='FILE', help='Sign it with 
 def register_commands(app: Folder) -> None:
     app.command('register', epilog=exits.line(ExitCode.REFUSED, failed='a gate had failed'))(register)
     app.command('get', epilog=exits.line(ExitCode.REFUSED, ExitCode.UNREACHABLE, failed='it is damaged, or a gate fails'))(get)
-    app.command('verify', epilog=exits.line(failed='something is damaged, or against the policy'))(verify)
+    app.command('verify', epilog=exits.line(ExitCode.REFUSED, failed='something is damaged, or against the policy'))(verify)
 
 
 def person(root: Root) -> Person:
     """Who acts, as git's settings have it."""
-    from mlops_cli import git
     from mlops_cli.records.models import Person
-    from mlops_cli.run.person import who
+    from mlops_cli.run.person import email, who
 
-    email = ''.join(one for one in git.setting(root.path, 'user.email') if one.isprintable())
-    return Person(who(root.path), email[:200], os.uname().nodename[:100])
+    return Person(who(root.path), email(root.path), os.uname().nodename[:100])
 
 
 def signer(root: Root, sign: bool, key: str) -> Callable[[bytes], str] | None:
@@ -58,7 +57,7 @@ def keep_line() -> None:
     from mlops_cli import git
 
     if git.top('.') is not None:
-        out(f'Keep it: git add {layout.ROOT} && git commit')
+        out(context.keep_it(project_folder(), layout.ROOT))
 
 
 def register(
@@ -88,7 +87,7 @@ def register(
         stage = chosen(bench, name)
         with writing(bench, 'mlops models register'):
             who = person(bench.root)
-            done = write(bench, stage, who, iso(time.time()), message, signer(bench.root, sign, key))
+            done = write(bench, stage, who, iso(time.time()), bench.redact(message), signer(bench.root, sign, key))
             bench.batch.close()
         version = done.version
         model = Models(bench.root).all[version.name]
@@ -124,9 +123,9 @@ def get(
     Example:  mlops models get digits@v1 serving
     """
     from mlops_cli.cli.wiring import workbench, writing
-    from mlops_cli.registry.checking import require_held, require_signed
+    from mlops_cli.records.model_names import resolve
+    from mlops_cli.registry.checking import require_held, require_result, require_signed
     from mlops_cli.registry.getting import place, target_of
-    from mlops_cli.registry.names import resolve
 
     here = os.getcwd()
     with workbench(tolerant=True) as bench:
@@ -137,6 +136,7 @@ def get(
         if named.promotion is not None:
             require_held(bench.root, named, time.time())
         signed = require_signed(bench.root, version)
+        require_result(bench, version)
         folder = os.path.join(here, folder)
         target_of(version, folder)
         with writing(bench, 'mlops models get'):
@@ -185,18 +185,40 @@ def _bring(bench: Workbench, version: Version, remote: str) -> None:
 
 
 def verify(
-    names: Annotated[list[str] | None, options.Argument(metavar='[MODEL]...', help='Models. Default: all.')] = None,
+    names: Annotated[
+        list[str] | None, options.Argument(metavar='[MODEL]...', help='Models; with --signature one, or a path. Default: all.')
+    ] = None,
+    signature: Annotated[
+        str,
+        options.Option('--signature', metavar='FILE', help='Check this signature, of models sign or another tool of OMS.'),
+    ] = '',
+    public_key: Annotated[str, options.Option('--public-key', metavar='FILE', help='Whose it has to be, as PEM.')] = '',
+    chain: Annotated[
+        list[str] | None, options.Option('--chain', metavar='FILE', help='A certificate that is trusted. May be repeated.')
+    ] = None,
+    ignore: Annotated[
+        list[str] | None, options.Option('--ignore', metavar='PATH', help='In the model, and no part of it. May be repeated.')
+    ] = None,
+    ignore_unsigned: Annotated[bool, options.Option('--ignore-unsigned', help='Let files be that nobody signed.')] = False,
     json: options.Json = False,
 ) -> int:
     """Check every file about models, what they refer to, signatures, policies, and the bytes of those that are here.
 
     Example:  mlops models verify
     """
+    if signature:
+        from mlops_cli.cli.commands.models_sign import verify as check
+
+        if len(names or ()) != 1:
+            raise UserError('a signature is of one model', hint='mlops models verify NAME@v3 --signature FILE')
+        return check((names or [''])[0], signature, public_key, chain or (), ignore or (), ignore_unsigned, json)
+    if public_key or chain or ignore or ignore_unsigned:
+        raise UserError('--public-key, --chain and --ignore are of a signature', hint='--signature FILE')
     from mlops_cli.cli.screens.models import finding_lines
     from mlops_cli.cli.wiring import workbench
     from mlops_cli.records.model_files import Models
+    from mlops_cli.records.model_names import find
     from mlops_cli.registry.checking import verify as look
-    from mlops_cli.registry.names import find
 
     with workbench(tolerant=True) as bench:
         models = Models(bench.root)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import sys
 from typing import Annotated
 
@@ -11,7 +12,7 @@ from mlops_cli.cli.console import out_lines, print_json, width
 from mlops_cli.cli.routing import Routing, depot_or
 from mlops_cli.cli.sharing import Sharing
 from mlops_cli.cli.transferring import Paths, RemoteName, Transfer, depot_of, named
-from mlops_cli.cli.unsent import note_sent
+from mlops_cli.cli.unsent import note_there
 from mlops_cli.cli.wiring import workbench, writing
 from mlops_cli.core.errors import ExitCode
 from mlops_cli.run.checkout import Outcome, Targets
@@ -43,11 +44,13 @@ def command(
         placing = checkout.Placing(bench, force)
 
         def bring(targets: Targets) -> Outcome | None:
-            with moving as told:
-                for other, part in routes.split(targets.wanted.items()):
-                    with depot_or(bench, other, name, depot) as there:
-                        transfer.fetch(bench.store, there, part, told)
-            return None if told.missing else placing.these(routes.there(targets))
+            absent = [path for path in targets.wanted if not os.path.lexists(bench.root.full(path))]
+            with bench.store.awaited(bench.root, absent):
+                with moving as told:
+                    for other, part in routes.split(targets.wanted.items()):
+                        with depot_or(bench, other, name, depot) as there:
+                            transfer.fetch(bench.store, there, part, told)
+                return None if told.missing else placing.these(routes.there(targets))
 
         # Tracked data first: which outputs belong to the present state follows from it.
         every = [Targets(tracked_here(bench, words))]
@@ -56,7 +59,8 @@ def command(
             every.append(outputs_here(bench, depot, words))
             done.append(bring(every[1]))
             Sharing(bench, depot).bring(every[1].steps)
-        note_sent(bench, name, [path for one in every for path in one.wanted], moving.told.missing.values())
+        if moving.told.objects:  # else nobody was asked for anything
+            note_there(bench, routes, depot, {path: ref for one in every for path, ref in one.wanted.items()})
         targets, outcome = checkout.both(every, [one for one in done if one is not None])
         if json:
             document = moving.document('mlops/pull/v1') | routes.document()

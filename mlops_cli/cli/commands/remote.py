@@ -6,12 +6,14 @@ import os
 import time
 from typing import Annotated, Any
 
-from mlops_cli.cli import exits, options
+from mlops_cli.cli import context, exits, options
 from mlops_cli.cli.console import Line, one_line, out, out_lines, print_json
+from mlops_cli.cli.finding import project_folder
 from mlops_cli.cli.folder import Folder
 from mlops_cli.cli.setting_files import file_for, write_setting
 from mlops_cli.cli.wiring import open_project
 from mlops_cli.core.errors import ExitCode, UserError
+from mlops_cli.core.patterns import pattern
 from mlops_cli.fsio.paths import Root
 from mlops_cli.records import trust
 from mlops_cli.records.config import Setting, load_origins, load_settings
@@ -19,6 +21,7 @@ from mlops_cli.records.destinations import Remote, check_name, read_remote
 
 app = Folder('Remotes, which hold contents beside this machine: list (also without a command), add, remove.', helps=False)
 
+_PERCENT = pattern(r'%[0-9A-Fa-f]{2}')
 Name = Annotated[str, options.Argument(metavar='REMOTE', help='Its name, such as origin, which is the usual one.')]
 Local = Annotated[bool, options.Option('--local', help='In .mlops/config.local.yaml: yours, here.')]
 
@@ -40,6 +43,8 @@ def add(
     Example:  mlops remote add origin s3://team-data/digits
     """
     url = url if '://' in url else os.path.abspath(os.path.expanduser(url))
+    if url.startswith('file://') and _PERCENT.search(url):  # one folder here, and another for every other program
+        raise UserError(f'{name}: no %-signs are read in {url[:80]}', hint='name the folder by its path alone')
     try:
         found = read_remote({'url': url})
         check_name(name)
@@ -65,7 +70,7 @@ def add(
         print_json({'schema': 'mlops/remote-add/v1', 'name': name, 'url': found.url, 'file': file})
         return 0
     out(Line(f'  added     {name}, {one_line(found.url)}', 'done'))
-    out(f'Keep it: git add {file} && git commit' if not local else 'It is yours, here. To send what is recorded: mlops push')
+    out(context.keep_it(project_folder(), file) if not local else 'It is yours, here. To send what is recorded: mlops push')
     return 0
 
 

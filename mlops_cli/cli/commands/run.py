@@ -52,6 +52,8 @@ Host = Annotated[
 class Isolate(StrEnum):
     NONE = 'none'
     FOLDER = 'folder'
+    SANDBOX = 'sandbox'
+    SANDBOX_WITH_NETWORK = 'sandbox-with-network'
 
 
 def command(
@@ -68,7 +70,7 @@ def command(
     downstream: Annotated[bool, options.Option('--downstream', help='Also what depends on the named stages.')] = False,
     only: Annotated[bool, options.Option('--only', help='Just the named stages, not what they need.')] = False,
     isolate: Annotated[
-        Isolate | None, options.Option(help='Run stages in the workspace, or each in a folder of its own.')
+        Isolate | None, options.Option(help='Run stages in the workspace, each in a folder of its own, or in a sandbox.')
     ] = None,
     executor: Annotated[
         str,
@@ -106,7 +108,7 @@ def command(
         over_budget,
     )
     if pull:
-        _pull()
+        request = _pulled(request)
     if dry_run:
         return _dry_run(request, assignments or (), json=json)
     if detached:
@@ -116,10 +118,11 @@ def command(
     return perform_request(request, assignments or (), events, json=json)
 
 
-def _pull() -> None:
+def _pulled(request: Request) -> Request:
     from mlops_cli.cli.pulling import pull_first
 
     pull_first()
+    return replace(request, pulled=True)
 
 
 def _dry_run(request: Request, assignments: Sequence[str], *, json: bool) -> int:

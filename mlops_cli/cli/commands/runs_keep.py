@@ -5,7 +5,7 @@ from __future__ import annotations
 import time
 from typing import TYPE_CHECKING, Annotated, Any
 
-from mlops_cli.cli import exits, options
+from mlops_cli.cli import context, exits, options
 from mlops_cli.cli.console import Line, one_line, out, print_json
 from mlops_cli.core import layout
 from mlops_cli.core.units import plural, show_size
@@ -39,7 +39,7 @@ def command(
     for row in rows:
         out(_line(row))
     if any(row['changed'] for row in rows) and _in_git():
-        out(f'Keep it: git add {layout.ROOT} && git commit')
+        out(context.keep_it(bench.root.path, layout.ROOT))
     return 0
 
 
@@ -52,7 +52,7 @@ def _kept(bench: Workbench, found: list[Run], reason: str) -> list[dict[str, Any
     held = [holding(bench, run) for run in found]  # all of them, before anything is written
     kept, rows = Kept(bench.root), []
     for one in held:
-        paths = keep(kept, bench.batch, one.run, reason.strip(), who(bench.root.path), iso(time.time()))
+        paths = keep(kept, bench.batch, one.run, bench.redact(reason.strip()), who(bench.root.path), iso(time.time()))
         said = [keep.reason for keep in kept.of(one.run.id) if keep.reason]
         facts = {'stages': len(one.stages), 'bytes': one.size, 'reason': said[-1] if said else ''}
         rows.append({'run': one.run.short, 'id': one.run.id, 'kept': True, 'changed': bool(paths), **facts})

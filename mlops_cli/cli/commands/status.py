@@ -25,6 +25,7 @@ from mlops_cli.run.request import Request, chosen, wishes_of
 
 if TYPE_CHECKING:
     from mlops_cli.plan.model import Plan
+    from mlops_cli.run.unpulled import Unpulled
     from mlops_cli.run.workbench import Workbench
 
 EXITS = exits.line(ExitCode.OUT_OF_DATE)
@@ -73,6 +74,14 @@ def _unsent(bench: Workbench) -> tuple[str, int, tuple[str, ...], tuple[str, ...
     return unsent_here(bench)
 
 
+def may_be_pulled(bench: Workbench, plan: Plan) -> Unpulled | None:
+    if not bench.config.remotes:
+        return None
+    from mlops_cli.run.unpulled import unpulled
+
+    return unpulled(bench, plan)
+
+
 def _no_git(bench: Workbench) -> str:
     from mlops_cli.records.repository import access
 
@@ -114,6 +123,8 @@ def _show(bench: Workbench, request: Request) -> Plan:
         unsaved=unsaved_outputs(bench, plan),
         unread=len(problems),
         unsent=_unsent(bench),
+        unpulled=may_be_pulled(bench, plan),
+        folder=context.elsewhere(bench.root.path),
     )
     tell_problems(problems)
     columns, everything = width(sys.stdout), context.current.verbose

@@ -186,7 +186,7 @@ def model_names(incomplete: str) -> Offers:
     from mlops_cli.core.units import plural
     from mlops_cli.fsio.paths import Root
     from mlops_cli.records.model_files import Models
-    from mlops_cli.registry.standing import holders, label
+    from mlops_cli.records.model_standing import holders, label
 
     found: dict[str, str] = {}
     if folder := _folder():
@@ -205,7 +205,7 @@ def model_aliases(incomplete: str) -> Offers:
     """Aliases that some model has."""
     from mlops_cli.fsio.paths import Root
     from mlops_cli.records.model_files import Models
-    from mlops_cli.registry.standing import holders
+    from mlops_cli.records.model_standing import holders
 
     found: dict[str, str] = {}
     if folder := _folder():
@@ -259,7 +259,7 @@ def _metric_names(folder: str, pipeline: Any) -> list[str]:
     from mlops_cli.records.files import read_small
     from mlops_cli.records.metrics import LIMIT, scalars
 
-    files = {one.path: one.metric for stage in pipeline.stages.values() for one in stage.outputs if one.role == 'metric'}
+    files = {one.path: one.metric for stage in pipeline.stages.values() for one in stage.read_as('metric')}
     declared = [metric for metric in files.values() if metric is not None]
     found = dict.fromkeys([metric.primary for metric in declared if metric.primary])
     found |= dict.fromkeys(name for metric in declared for name in metric.goals)
@@ -278,6 +278,10 @@ def connections(incomplete: str) -> Offers:
 def shared(incomplete: str) -> Offers:
     """By what files are compared."""
     return _beginning(incomplete, ((name, '') for name in ('content', 'name', 'stem')))
+
+
+def corrections(incomplete: str) -> Offers:
+    return _beginning(incomplete, ((name, '') for name in ('holm', 'none')))
 
 
 # A parameter's metavar says what it takes, and so what Tab offers: no command does anything for it.
@@ -321,6 +325,7 @@ BY_PLACE: Mapping[str, Callable[[str], Offers]] = {
     'config confirm NAME': settings,
     'runs list --sort': columns,
     'import --connection': connections,
+    'check drift --correction': corrections,
     'check overlap --by': shared,
     'runs list --columns': columns,
 }
@@ -390,8 +395,7 @@ def _of_role(role: str, incomplete: str) -> Offers:
     made = (
         (output.path, f'made by {stage.name}')
         for stage in pipeline.stages.values()
-        for output in stage.outputs
-        if output.role == role
+        for output in stage.read_as(role)
     )
     return _beginning(incomplete, _from_here(made))
 

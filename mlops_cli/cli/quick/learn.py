@@ -93,6 +93,8 @@ def keep(bench: Workbench, plan: Plan, command: str, lines: Sequence[Line]) -> N
         return
     if bench.settled is not None:
         return  # not all that this follows from was looked at
+    if context.current.started_in != os.path.realpath(os.getcwd()):
+        return  # -C, which no kept answer knows
     if context.current.quiet or context.current.json or any(step.verdict is not Verdict.FRESH for step in plan.steps):
         return
     if len(plan.steps) < len(bench.pipeline.stages):

@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import shlex
 from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING
 
 from mlops_cli.adopt.surroundings import Surroundings
 from mlops_cli.cli.console import Line, cells, clip, one_line, pad
+from mlops_cli.cli.context import typed
 from mlops_cli.cli.going_on import died_lines
 from mlops_cli.cli.standing import NO_WAY_BACK, NOT_HERE, NOWHERE, Working, ended_at
 from mlops_cli.cli.uncommitted import NOTHING, Uncommitted
@@ -17,6 +19,9 @@ from mlops_cli.plan.model import Plan, Verdict
 from mlops_cli.records.runs import Run
 from mlops_cli.run.killed import Killed
 
+if TYPE_CHECKING:
+    from mlops_cli.run.unpulled import Unpulled
+
 ALL = 'mlops -h lists all commands.'
 WIDEST = 44  # columns of a command that still stand side by side with what it is for
 
@@ -25,7 +30,8 @@ WIDEST = 44  # columns of a command that still stand side by side with what it i
 class Here:
     """``branch`` None where git has no answer, for the reason ``no_git``; empty on no branch.  ``data``: tracked paths that are
     not as their records say, and how they differ.  ``died``: runs of which nothing is undone yet.  ``unread``: records of
-    runs after the last one that cannot be read."""
+    runs after the last one that cannot be read.  ``unpulled``: what a remote may have.
+    ``folder``: the project's, where the user does not stand in it."""
 
     now: float
     plan: Plan
@@ -37,6 +43,8 @@ class Here:
     data: Mapping[str, str] = field(default_factory=dict)
     died: tuple[Killed, ...] = ()
     unread: int = 0
+    unpulled: Unpulled | None = None
+    folder: str = ''
 
 
 def outside_lines(folder: str, here: Surroundings, bare: bool, columns: int) -> list[Line]:
@@ -111,6 +119,8 @@ def _stale(here: Here) -> list[tuple[str, str]]:
     steps = []
     if blocked := count(Verdict.BLOCKED):
         steps.append(('mlops status', f'{plural(blocked, "stage")} cannot run: something is missing'))
+    if here.unpulled is not None:
+        steps.append(('mlops pull', one_line(here.unpulled.sentence)))
     stale, restore = count(Verdict.RUN, Verdict.MAYBE), count(Verdict.RESTORE)
     if here.last is None and not here.unread and stale == len(here.plan.steps):
         steps.append(('mlops run', f'run {"it" if stale == 1 else "all of it"}'))
@@ -122,18 +132,18 @@ def _stale(here: Here) -> list[tuple[str, str]]:
     if by_hand := [path for step in here.plan.steps for path in step.changed_by_hand]:
         steps.append(('mlops status', f'{plural(len(by_hand), "output")} changed by hand'))
     if here.data:
-        steps.append(_data(*next(iter(here.data.items()))))
+        steps.append(_data(*next(iter(here.data.items())), one_line(typed('mlops', here.folder))))
     return list(dict(steps).items())
 
 
-def _data(name: str, text: str) -> tuple[str, str]:
+def _data(name: str, text: str, mlops: str) -> tuple[str, str]:
     path = one_line(shlex.quote(name))
     if text.startswith(NOWHERE):
         return 'mlops status', f'{one_line(name)} is {one_line(text)}'
     if text == NOT_HERE:
-        return f'mlops checkout {path}', 'tracked data is not here: bring it back'
-    back = '' if text.endswith(NO_WAY_BACK) else f'; or back: mlops checkout {path}'
-    return f'mlops add {path}', f'tracked data changed: keep it{back}'
+        return f'{mlops} checkout {path}', 'tracked data is not here: bring it back'
+    back = '' if text.endswith(NO_WAY_BACK) else f'; or back: {mlops} checkout {path}'
+    return f'{mlops} add {path}', f'tracked data changed: keep it{back}'
 
 
 def _unsaved(here: Here) -> list[tuple[str, str]]:
@@ -147,7 +157,8 @@ def _unsaved(here: Here) -> list[tuple[str, str]]:
     adding = ' '.join(one_line(shlex.quote(path)) for path in lacking.to_add)
     what = [plural(len(lacking.records), 'record')] if lacking.records else []
     what += [plural(len(lacking.files), 'file')] if lacking.files else []
-    return [(f'git add {adding} && git commit', f'{" and ".join(what)} not committed')]
+    git = one_line(typed('git', here.folder))
+    return [(f'{git} add {adding} && {git} commit', f'{" and ".join(what)} not committed')]
 
 
 def _steps(steps: Sequence[tuple[str, str]], columns: int) -> list[Line]:

@@ -11,9 +11,9 @@ from mlops_cli.cli.tables import Column, table
 from mlops_cli.core.clock import from_iso
 from mlops_cli.core.units import ago, plural, show_both, show_money, show_number, show_seconds, show_size
 from mlops_cli.records.model_files import Model
+from mlops_cli.records.model_standing import USE_CASE, aliases_of, doubles, holders, label, tag_value, tags
 from mlops_cli.records.models import Fact, Version
 from mlops_cli.registry.headers import Header
-from mlops_cli.registry.standing import USE_CASE, aliases_of, doubles, holders, label, tag_value, tags
 from mlops_cli.usage.cost import Cost
 
 METRICS = 4  # columns of numbers

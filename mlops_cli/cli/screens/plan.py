@@ -17,6 +17,7 @@ from mlops_cli.run.request import ANY
 
 if TYPE_CHECKING:
     from mlops_cli.run.choosing import Told
+    from mlops_cli.run.unpulled import Unpulled
 
 WHAT = 8  # columns
 TIME = 12
@@ -30,7 +31,7 @@ class View:
     """How to show it.  ``jobs``: stages at once; ``machine``: where, in words; ``everything``: nothing folded or left out;
     ``unknown_code``: those of the plan's notes that are about code which could not be followed.  ``hosts``: by name, the stages
     that would run there.  ``costs``: sentences about what it will cost.  ``choices``: of hosts, for stages that
-    may run on any."""
+    may run on any.  ``unpulled``: what a remote may have."""
 
     groups: Groups
     columns: int
@@ -41,6 +42,7 @@ class View:
     hosts: Mapping[str, Sequence[str]] = field(default_factory=dict)
     costs: Sequence[str] = ()
     choices: Sequence[Told] = ()
+    unpulled: Unpulled | None = None
 
 
 def plan_lines(plan: Plan, view: View) -> list[Line]:
@@ -142,6 +144,9 @@ def summary_lines(plan: Plan, view: View) -> list[Line]:
     if runs:
         lines.append(Line(expected(plan, view)))
         lines += [Line(line) for text in view.costs for line in wrap(text, view.columns)]
+    if view.unpulled is not None:
+        text = one_line(view.unpulled.sentence)
+        lines += map(Line, wrap(f'{text[:1].upper()}{text[1:]} (mlops pull).', view.columns))
     saved = sum(step.estimate.typical or 0 for step in plan.steps if step.verdict is Verdict.RESTORE)
     if saved >= 1:
         lines.append(Line(f'The cache saves {show_seconds(saved)}.'))

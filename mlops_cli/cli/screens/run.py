@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import sys
 import threading
 import time
@@ -19,7 +18,17 @@ from mlops_cli.cli.screens import run_lines
 from mlops_cli.cli.screens.run_board import Board
 from mlops_cli.cli.words import FOLD, Groups, command_line, fold, made, shown_metrics, some
 from mlops_cli.core.errors import UserError
-from mlops_cli.core.events import Event, Note, RunStarted, RunStopping, StageEnded, StageRetried, StageStarted, StageWaiting
+from mlops_cli.core.events import (
+    Event,
+    Note,
+    RunStarted,
+    RunStopping,
+    StageEnded,
+    StageQueued,
+    StageRetried,
+    StageStarted,
+    StageWaiting,
+)
 from mlops_cli.core.refs import ObjectRef
 from mlops_cli.core.units import plural, show_seconds
 from mlops_cli.pipeline.spec import Command, Stage
@@ -93,6 +102,8 @@ class RunScreen:
                 case StageStarted() if self.verbose:
                     command = command_line(self._stage(event.stage).command)
                     self._tell(Line(f'  {"started":<9} {one_line(event.stage)}  {command}'))
+                case StageQueued() if self.verbose and self.moving is None:
+                    self._tell(run_lines.queued(event))
                 case StageEnded():
                     self._ended(event)
                 case StageWaiting():
@@ -332,6 +343,8 @@ class RunScreen:
         if not self.quiet and (text := unchanged.note(unchanged.cosmetic(self.bench, report.plan))):
             self._tell(Line(f'note: {text}', 'note:'))
         keep(self.bench, report.plan, 'run', [Line(run_lines.up_to_date(len(report.settled), open_moment(), last))])
+        if report.ignored:
+            self._what_next(report)
 
     def _what_next(self, report: Report) -> None:
         if report.ended == 'interrupted':
@@ -361,4 +374,4 @@ def to_keep(bench: Workbench) -> Uncommitted:
 
 def _elsewhere(bench: Workbench) -> str:
     """The project's folder, where the user does not stand in it."""
-    return '' if context.current.started_in == os.path.realpath(bench.root.path) else bench.root.path
+    return context.elsewhere(bench.root.path)

@@ -7,7 +7,16 @@ from collections.abc import Mapping
 from mlops_cli.cli.console import Line, cells, clip, one_line, pad, plain
 from mlops_cli.cli.words import clock, minutes, progress_words, remaining
 from mlops_cli.core.classes import dataclass, field, replace
-from mlops_cli.core.events import Event, RunStarted, StageEnded, StageProgress, StageRetried, StageStarted, StageWaiting
+from mlops_cli.core.events import (
+    Event,
+    RunStarted,
+    StageEnded,
+    StageProgress,
+    StageQueued,
+    StageRetried,
+    StageStarted,
+    StageWaiting,
+)
 from mlops_cli.core.units import show_seconds
 from mlops_cli.run.states import State
 
@@ -19,7 +28,8 @@ NAMES = 28  # columns for names, at most
 @dataclass(frozen=True, slots=True)
 class Running:
     """``since``: on the screen's clock.  ``typical``: seconds it took before.  ``log``: project-relative path.
-    ``progress``: how far it says it is, since ``told``; ``first``: (when, how far) it was when that was first seen."""
+    ``progress``: how far it says it is, since ``told``; ``first``: (when, how far) it was when that was first seen.
+    ``queued``: why it does not run yet, where it was handed over; ``since`` is when that began then."""
 
     stage: str
     since: float
@@ -28,6 +38,7 @@ class Running:
     progress: StageProgress | None = None
     told: float = 0.0
     first: tuple[float, float] | None = None
+    queued: str = ''
 
     def whole(self) -> float | None:
         """Seconds it will have taken in the end, by its progress or else by its history; None where neither tells."""
@@ -60,6 +71,10 @@ class Board:
                 if (one := self.running.get(event.stage)) is not None:
                     first = one.first or (None if event.done is None else (now, event.done))
                     self.running[event.stage] = replace(one, progress=event, told=now, first=first)
+            case StageQueued():
+                if (one := self.running.get(event.stage)) is not None:
+                    since = now - event.seconds if event.reason else now
+                    self.running[event.stage] = replace(one, since=since, queued=event.reason)
             case StageRetried():
                 self.running.pop(event.stage, None)
             case StageWaiting():
@@ -74,7 +89,7 @@ class Board:
 
     def long_ones(self, now: float) -> list[Running]:
         """Those that run for a while, so that what they print is worth reading."""
-        return [one for one in self.running.values() if now - one.since >= LONG]
+        return [one for one in self.running.values() if now - one.since >= LONG and not one.queued]
 
     def lines(self, now: float, columns: int, rows: int, last: Mapping[str, str], names: int = 0) -> list[Line]:
         """The moving part.  ``rows``: lines there is room for; ``last``: stage -> the last line it printed; ``names``: columns
@@ -91,6 +106,9 @@ class Board:
 
     def _line(self, one: Running, now: float, columns: int, names: int, said: str) -> Line:
         passed, whole = now - one.since, one.whole()
+        if one.queued:
+            text = f'  {"waiting":<9} {pad(clip(one_line(one.stage), names), names)} {clock(passed):>7}  {one_line(one.queued)}'
+            return Line(clip(text, columns))
         text = f'  {"running":<9} {pad(clip(one_line(one.stage), names), names)} {clock(passed):>7}'
         said = '  '.join(progress_words(one.progress)) if one.progress else one_line(plain(said)).strip()
         if whole is not None and whole >= 1:
@@ -104,22 +122,29 @@ class Board:
 
     def counts(self) -> str:
         """``2 of 8 done, 2 running, 4 waiting``."""
-        left = max(0, self.total - self.ended - len(self.running))
+        running = sum(not one.queued for one in self.running.values())
+        left = max(0, self.total - self.ended - running)
         parts = [f'{self.ended - self.failed:,} of {self.total:,} done']
         parts += [f'{self.failed} failed'] if self.failed else []
-        parts += [f'{len(self.running)} running'] if self.running else []
+        parts += [f'{running} running'] if running else []
         parts += [f'{left:,} waiting'] if left else []
         return '  ' + ', '.join(parts)
 
     def heartbeat(self, now: float) -> str:
         """``running train@x 12m of ~20m, train@y 3m; 2 of 8 done``: for logs, where nothing can move."""
-        texts = [self._heard(one, now) for one in list(self.running.values())[:4]]
-        more = f' and {len(self.running) - 4} more' if len(self.running) > 4 else ''
-        return f'running {", ".join(texts)}{more};{self.counts()[1:]}' if texts else ''
-
+        running = [one for one in self.running.values() if not one.queued]
+        queued = [one for one in self.running.values() if one.queued]
+        parts = []
+        for word, ones in (('running', running), ('waiting', queued)):
+            if ones:
+                more = f' and {len(ones) - 4} more' if len(ones) > 4 else ''
+                parts.append(f'{word} {", ".join(self._heard(one, now) for one in ones[:4])}{more}')
+        return f'{"; ".join(parts)};{self.counts()[1:]}' if parts else ''
 
     @staticmethod
     def _heard(one: Running, now: float) -> str:
+        if one.queued:
+            return f'{one_line(one.stage)} {minutes(now - one.since)} ({one_line(one.queued)})'
         whole = one.whole()
         about = f' of ~{show_seconds(whole)}' if whole is not None and whole >= 60 else ''
         said = f' ({", ".join(progress_words(one.progress)[:3])})' if one.progress else ''

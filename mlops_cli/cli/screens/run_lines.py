@@ -7,7 +7,7 @@ from collections.abc import Iterable, Mapping, Sequence
 
 from mlops_cli.cli.console import Line, cells, clip, one_line, pad, wrap
 from mlops_cli.cli.words import Groups, fitting, fold, some
-from mlops_cli.core.events import RunStarted, StageEnded, StageWaiting
+from mlops_cli.core.events import RunStarted, StageEnded, StageQueued, StageWaiting
 from mlops_cli.core.units import plural, show_joules, show_seconds, show_size
 from mlops_cli.plan.model import Verdict
 from mlops_cli.plan.sentences import run_name
@@ -74,6 +74,13 @@ def waiting(event: StageWaiting) -> Line:
     so_far = f', {show_seconds(event.seconds)} so far' if event.seconds >= 1 else ''
     text = f'{one_line(event.stage)}: waits for {one_line(event.holder)}{so_far}'
     return Line(f'  {"waiting":<9} {text}', 'waiting')
+
+
+def queued(event: StageQueued) -> Line:
+    """A stage that was handed over and does not run yet, or begins to now."""
+    if event.reason:
+        return Line(f'  {"waiting":<9} {one_line(event.stage)}: {one_line(event.reason)}', 'waiting')
+    return Line(f'  {"started":<9} {one_line(event.stage)} after {show_seconds(event.seconds)} in which it waited', 'started')
 
 
 def restored_group(text: str, saved: float, columns: int | None) -> Line:

@@ -44,7 +44,7 @@ def live_lines(runs: Sequence[Live], now: float, columns: int) -> list[Line]:
             one.short,
             ago(max(0.0, now - one.since)),
             f'{one.ended:,} of {one.total:,}',
-            ', '.join(some([one_line(doing.stage) for doing in one.stages], NAMES)),
+            ', '.join(some([one_line(doing.stage) + (' (waiting)' if doing.waits else '') for doing in one.stages], NAMES)),
             value(' '.join(one.command)),
             one_line(f'{one.who}, {one.host}'.strip(', ')),
         ]

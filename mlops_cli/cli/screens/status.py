@@ -6,6 +6,7 @@ import time
 from collections.abc import Iterable, Sequence
 
 from mlops_cli.cli.console import Line, cells, clip, one_line, pad, plain, wrap
+from mlops_cli.cli.context import typed
 from mlops_cli.cli.going_on import died_lines
 from mlops_cli.cli.narrow import narrowed
 from mlops_cli.cli.quick.form import open_moment
@@ -13,6 +14,7 @@ from mlops_cli.cli.rows import Row, notes, rows
 from mlops_cli.cli.standing import IN_PLACE, NO_WAY_BACK, NOT_HERE, NOWHERE, Standing, Working, ended_at
 from mlops_cli.cli.unchanged import note
 from mlops_cli.cli.words import Groups, ago, fold, some
+from mlops_cli.core.paths import shell_word
 from mlops_cli.core.units import plural, show_seconds
 from mlops_cli.plan.model import Plan, Step, Verdict
 
@@ -49,6 +51,7 @@ def status_lines(plan: Plan, standing: Standing, groups: Groups, columns: int, *
     page.by_hand(standing)
     page.notes(standing)
     page.uncommitted(standing)
+    page.unpulled(standing)
     page.unsent(standing)
     page.cosmetic(standing)
     return narrowed(page.lines, columns, whole=everything)
@@ -161,40 +164,41 @@ class _Page:
         for one in standing.running[:MOST_ROWS]:
             self.beside(f'  {one_line(one.stage)}', [_doing(one, standing.now)])
         if standing.running:
-            self.put(f'{" " * self.indent}(mlops logs {one_line(standing.running[0].stage)} --follow)')
+            self.put(f'{" " * self.indent}(mlops logs {one_line(shell_word(standing.running[0].stage))} --follow)')
         for run in dict.fromkeys(one.run for one in standing.running if one.run):
             self.put(f'{" " * self.indent}(mlops runs attach {one_line(run)})')
 
     def data(self, standing: Standing) -> None:
         changes, old = standing.data or {}, standing.old or {}
+        mlops = one_line(typed('mlops', standing.folder))
         if changes or old:
             self.put('')
             self.put('Data')
         for path, text in list(changes.items())[:MOST_ROWS]:
-            name = one_line(path)
-            steps = [f'(keep: mlops add {name})', f'(go back: mlops checkout {name})']
+            word = one_line(shell_word(path))
+            steps = [f'(keep: {mlops} add {word})', f'(go back: {mlops} checkout {word})']
             if text == NOT_HERE:
-                steps = [f'(mlops checkout {name})']
+                steps = [f'({mlops} checkout {word})']
             elif text.startswith(NOWHERE):
                 steps = []
             elif text.endswith(IN_PLACE):
-                steps = [f'(keep: mlops import --in-place {name})']
+                steps = [f'(keep: {mlops} import --in-place {word})']
             elif text.endswith(NO_WAY_BACK):
                 steps = steps[:1]
-            self.beside(f'  {name}', [one_line(text), *steps])
+            self.beside(f'  {one_line(path)}', [one_line(text), *steps])
         for path, text in list(old.items())[:MOST_ROWS]:
-            name = one_line(path)
             command = 'add' if text.startswith('added') else 'update'
-            self.beside(f'  {name}', [one_line(text), f'(mlops {command} {name})'])
+            self.beside(f'  {one_line(path)}', [one_line(text), f'({mlops} {command} {one_line(shell_word(path))})'])
 
     def by_hand(self, standing: Standing) -> None:
         changed = [(path, step.stage) for step in self.plan.steps for path in step.changed_by_hand]
         if changed:
             self.put('')
             self.put('Changed by hand')
+        mlops = one_line(typed('mlops', standing.folder))
         for path, stage in changed[:MOST_ROWS]:
             force = '--force ' if standing.unsaved is None or path in standing.unsaved else ''
-            texts = [f'not what {one_line(stage)} made', f'(mlops checkout {force}{one_line(path)})']
+            texts = [f'not what {one_line(stage)} made', f'({mlops} checkout {force}{one_line(shell_word(path))})']
             self.beside(f'  {one_line(path)}', texts)
 
     def notes(self, standing: Standing) -> None:
@@ -219,15 +223,23 @@ class _Page:
         if parts or lacking.data or lacking.ignored:
             self.put('')
         if parts:
-            adding = ' '.join(map(one_line, lacking.to_add))
-            self.beside('Not committed', [', '.join(parts), f'(git add {adding})'])
+            adding = ' '.join(one_line(shell_word(path)) for path in lacking.to_add)
+            self.beside('Not committed', [', '.join(parts), f'({one_line(typed("git", standing.folder))} add {adding})'])
         if lacking.data:
             names = ', '.join(some(list(map(one_line, lacking.data)), NAMED))
-            tracking = ' '.join(map(one_line, lacking.data[:NAMED]))
-            self.beside('Nowhere but here', [f'{names}: stages read it, nobody tracks it', f'(mlops add {tracking})'])
+            tracking = ' '.join(one_line(shell_word(path)) for path in lacking.data[:NAMED])
+            mlops = one_line(typed('mlops', standing.folder))
+            self.beside('Nowhere but here', [f'{names}: stages read it, nobody tracks it', f'({mlops} add {tracking})'])
         if lacking.ignored:
             names = ', '.join(some(list(map(one_line, lacking.ignored)), NAMED))
             self.beside('Ignored by git', [f'{names}: stages use it, and a clone will lack it', '(.gitignore)'])
+
+    def unpulled(self, standing: Standing) -> None:
+        """What a remote may have of what would run."""
+        if standing.unpulled is not None:
+            self.put('')
+            text = f'{one_line(standing.unpulled.outputs)}; {one_line(standing.unpulled.where)} may have them'
+            self.beside('Not pulled', [text, '(mlops pull)'])
 
     def unsent(self, standing: Standing) -> None:
         """What the remote is not known to hold."""

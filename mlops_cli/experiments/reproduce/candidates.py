@@ -125,8 +125,17 @@ def expected(bench: Workbench, what: Wanted) -> Mapping[str, StagePoint]:
     for name, key, outs8 in what.rows or ():
         point = known.get(name)
         found[name] = point if point is not None and point.key == key else recorded(bench, StagePoint(name, 'done', key), outs8)
-    if what.model is not None and what.rows and not found[what.rows[0][0]].outputs:
-        own = what.rows[0][0]  # the file says what it was, whatever became of pins and cache
+    own = what.rows[0][0] if what.rows else ''
+    if what.model is not None and own and found[own].outputs:
+        path, ref = what.model
+        if found[own].outputs.get(path) != ref:
+            raise UserError(
+                f'{what.label} is not what its result has at {path}: somebody changed one of them by hand',
+                hint='mlops models verify; git log -- .mlops/models shows who',
+                exit_code=ExitCode.FAILED,
+            )
+    elif what.model is not None and own:
+        # The file says what it was, whatever became of pins and cache.
         found[own] = replace(found[own], outputs=dict([what.model]))
     return found
 

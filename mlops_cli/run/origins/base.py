@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Generator, Iterable, Iterator, Mapping
 from typing import Protocol
 
 from mlops_cli.core.classes import dataclass, field
 from mlops_cli.core.errors import ExitCode, UserError
 from mlops_cli.core.refs import ObjectRef
 from mlops_cli.core.units import show_size
-from mlops_cli.store import tree
+from mlops_cli.store import partial, tree
 from mlops_cli.store.local import LocalStore
 
 SPARE = 256 << 20  # bytes of the cache's disk that are left alone
@@ -93,6 +93,13 @@ class Into:
     def file(self, chunks: Iterable[bytes]) -> ObjectRef:
         """One file, as it comes."""
         ref = self.store.add_chunks(self._counted(chunks))
+        self._done()
+        return ref
+
+    def large(self, source: str, size: int, rest: Callable[[int], Generator[bytes, None, None]]) -> ObjectRef:
+        """One file of so many bytes, gone on with where an earlier command was broken off.  ``source``: says which state of
+        which file it is.  ``rest``: what follows on so many bytes of it."""
+        ref = partial.gather(self.store, source, size, rest, self._count)
         self._done()
         return ref
 

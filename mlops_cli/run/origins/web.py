@@ -1,5 +1,6 @@
 """A file that a web server serves.  Certificates are checked, redirects go to the web alone and never from https to http, no
-address of a cloud's metadata service is asked, no credentials are sent; what breaks off goes on where it was."""
+address of a cloud's metadata service is asked, no credentials are sent; what breaks off goes on where it was, in the next
+command too where the file is large and the server names its state."""
 
 from __future__ import annotations
 
@@ -10,7 +11,7 @@ import ssl
 import time
 import urllib.error
 import urllib.request
-from collections.abc import Iterator, Mapping
+from collections.abc import Generator, Iterator, Mapping
 from typing import Any
 from urllib.parse import urlsplit
 
@@ -18,6 +19,7 @@ from mlops_cli import __version__
 from mlops_cli.core.errors import ExitCode, UserError
 from mlops_cli.records.origin import HTTP, SAID
 from mlops_cli.run.origins.base import Brought, Into, Seen, Unreached
+from mlops_cli.store import partial
 
 TRIES = 5
 CHUNK = 1 << 20
@@ -52,11 +54,21 @@ class WebOrigin:
         said = _said(answer)
         if (length := _length(answer)) > 0:
             into.expect(length)
-        return Brought(into.file(self._body(answer, said)), said)
+        tag = said.get('etag', '')
+        if length < partial.LARGE or not tag or tag.startswith('W/'):  # nothing would tell another state of it from this one
+            return Brought(into.file(self._body(answer, said, length)), said)
+        return Brought(into.large(f'{self.url}\n{tag}', length, lambda done: self._from(answer, said, length, done)), said)
 
-    def _body(self, answer: Any, said: Mapping[str, str]) -> Iterator[bytes]:
+    def _from(self, answer: Any, said: Mapping[str, str], length: int, done: int) -> Generator[bytes, None, None]:
+        """What follows on so many bytes that an earlier command brought.  ``answer``: with all of it."""
+        if done:
+            answer.close()
+        if done < length:
+            yield from self._body(self._rest(done, length, said) if done else answer, said, length, done)
+
+    def _body(self, answer: Any, said: Mapping[str, str], length: int, done: int = 0) -> Iterator[bytes]:
         """All of it; asked for again from where it broke off, as long as it is the same."""
-        done, length, left = 0, _length(answer), TRIES
+        left = TRIES
         while True:
             problem = 'it broke off'
             try:

@@ -198,6 +198,53 @@ def test_an_output_that_is_a_link_to_elsewhere_counts_as_none(dvc: Dvc, tmp_path
     assert dvc.project.verdicts() == {'head': 'run'}
 
 
+def test_what_the_top_of_a_dvc_yaml_reads_is_read_here_and_given_back(dvc: Dvc) -> None:
+    oid = dvc.folder({'m.json': b'{"loss": 0.5}', 'plots/l.tsv': b'step\tloss\n1\t2\n'})
+    dvc.project.write('dvc.yaml', """\
+metrics: ['${d}/m.json', far.json]
+plots:
+- ${d}/plots
+- Losses: {x: step, y: {log/plots/l.tsv: loss, out.csv: v}, template: linear}
+params: [log/params.yaml]
+vars: [{d: log}]
+stages:
+  head:
+    cmd: tail -${lines} data/raw.csv > out.csv
+    deps: [data/raw.csv]
+    params: [lines]
+    outs: [out.csv, log]
+""")
+    dvc.project.write('dvc.lock', dvc.project.read('dvc.lock') + f'    - {{path: log, hash: md5, md5: {oid}}}\n')
+    done = dvc.project.mlops('adopt', 'dvc', '--json').json
+    assert done['stages'][0]['adopted'] and done['stages'][0]['how'] == 'as it stands'
+    assert [one.partition(': ')[2] for one in done['check']] == [
+        'metrics at its top of what no stage makes have no place in pipeline.yaml: far.json',
+        'Losses draws 2 files in one chart: here each has its own',
+        'params at its top have no place in pipeline.yaml: log/params.yaml']
+    dvc.project.mlops('checkout')
+    rows = dvc.project.mlops('metrics', 'show', '--json').json['rows']
+    assert [(one['file'], one['value']) for one in rows] == [('log/m.json', 0.5)]
+    assert 'Losses' in dvc.project.mlops('plots', 'show').out
+    for name in ('dvc.yaml', 'dvc.lock', 'data/raw.csv.dvc'):
+        (dvc.project.path / name).unlink()
+    dvc.project.write('.gitignore', 'dvc.lock\n')
+    assert 'dvc.lock: a .gitignore hides it' in dvc.project.mlops('export', 'dvc').out
+    given = yaml12.read(dvc.project.read('dvc.yaml').encode(), 'dvc.yaml').value
+    assert given['metrics'] == ['log/m.json'] and given['plots'][0] == 'log/plots'
+    assert given['plots'][1]['log/plots/l.tsv'] == {'x': 'step', 'y': 'loss', 'title': 'Losses', 'template': 'linear'}
+
+
+def test_what_lay_outside_the_project_and_is_gone_leaves_its_stage_stale(dvc: Dvc, tmp_path: Path) -> None:
+    far = tmp_path / 'far.csv'
+    dvc.project.write('dvc.yaml', dvc.project.read('dvc.yaml').replace('deps: [data/raw.csv]', f'deps: [data/raw.csv, {far}]'))
+    far.write_text('far\n')
+    assert dvc.project.mlops('adopt', 'dvc', '--json').json['stages'][0]['adopted']
+    far.unlink()
+    (dvc.project.path / 'pipeline.yaml').unlink()
+    found = dvc.project.mlops('adopt', 'dvc', '--json').json['stages'][0]
+    assert not found['adopted'] and found['reasons'] == [f'{far} is missing']
+
+
 def test_what_only_a_remote_has_is_fetched_where_that_is_asked_for(dvc: Dvc, tmp_path: Path) -> None:
     project, remote = dvc.project, tmp_path / 'remote'
     oid = dvc.folder({'a.txt': b'a', 'b/c.txt': b'c' * 9_000_000})

@@ -47,6 +47,21 @@ def test_mistakes_have_a_place(text: str, line: int, said: str) -> None:
     assert caught.value.where is not None and caught.value.where.line == line
 
 
+@pytest.mark.parametrize('text', [
+    'a: b\t\n', 'a: b\t# c\n', 'a:\tb\n', 'a: b\n \t\n', 'a: b\tc\n', 'a: "b"\t\n', 'a:\n- x #\t\n- y\t\n'
+])  # fmt: skip
+def test_a_tab_between_words_is_refused_as_by_dvc(text: str) -> None:
+    with pytest.raises(UserError, match='a tab between words'):
+        read(text.encode(), 'f.yaml')
+
+
+@pytest.mark.parametrize('text', [
+    'a: [x,\ty, "\t"]\n', 'a: b #\tc\n', 'a: "b\tc"\n', 'a: |\n  x\ty\n  \tz\n', 'a: "b\n\tc" # #\t\n'
+])  # fmt: skip
+def test_a_tab_where_dvc_takes_one(text: str) -> None:
+    assert read(text.encode(), 'f.yaml').value
+
+
 def test_a_bomb_of_aliases_is_refused() -> None:
     lines = ['a0: &a0 [1,1,1,1,1,1,1,1,1,1]'] + [f'a{n}: &a{n} [{",".join([f"*a{n - 1}"] * 10)}]' for n in range(1, 10)]
     with pytest.raises(UserError, match='aliases repeat'):

@@ -58,3 +58,12 @@ def test_what_the_files_say(pipeline: Pipeline) -> None:
     assert templates['stage-train-a-b']['container']['resources'] == {
         'requests': {'cpu': '1500m', 'memory': '2147483648'}, 'limits': {'memory': '2147483648', 'nvidia.com/gpu': '2'},
     }  # fmt: skip
+
+
+@pytest.mark.parametrize('text', ['\U0010ffff', '\U0001f389 x', '\x7f', '\x85', '\\ud83d\\ude00', '"', "'", '\\',
+    'a: b', '- x', '\n', '', '#', '{x}', '*x', '&x', '!x', '\u2028', '\ufeff', '1', 'null', '~', ' x'])
+def test_a_workflow_means_what_was_said(pipeline: Pipeline, text: str) -> None:
+    """YAML has no pairs of surrogates, as JSON has."""
+    spec = yaml.safe_load(argo.text(text, tasks(pipeline, list(pipeline.stages), {}, label), text, text))['spec']
+    assert spec['templates'][1]['container']['image'] == text
+    assert spec['volumes'][0]['persistentVolumeClaim'] == {'claimName': text}

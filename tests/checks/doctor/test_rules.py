@@ -110,7 +110,7 @@ CASES: list[tuple[dict[str, Any], str, str, str]] = [  # (facts, check, level, a
     (stage(locks=(('uv.lock', '.venv'),)), 'environments', 'note', 'uv sync'),
     (stage(locks=(('requirements.txt', '.venv'),)), 'environments', 'note', 'pip install -r requirements.txt'),
     (stage(refused=UserError('needs 9 GPUs', hint='x')), 'machine', 'note', 'needs 9 GPUs'),
-    (stage(unmeasured='pynvml is not installed'), 'machine', 'note', 'GPUs is not measured: pynvml is not installed'),
+    (stage(unmeasured='there is no driver'), 'machine', 'note', 'GPUs is not measured: there is no driver'),
     (stage(unknown=('m.py:3: a name made at run time',)), 'code', 'note', 'not known in full: m.py:3'),
     (stage(named=('data/raw',)), 'declared', 'note', 'deps: [data/raw]'),
     (stage(around=(('data', 'data/made', 'make'),)), 'overlaps', 'note', 'deps: [data/made]'),

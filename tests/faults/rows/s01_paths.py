@@ -25,6 +25,7 @@ from mlops_cli.core.refs import ObjectRef
 from mlops_cli.records import data as data_records
 from mlops_cli.records import pins, runs
 from mlops_cli.store import results, tree
+from tests.faults import later_places
 from tests.faults.base import Bad, Row, Setting, Trial, Verdict
 from tests.faults.hostile import PIPELINE, Ended, Watch, World, command, in_yaml, judge, judge_around, single, worlds
 from tests.faults.tools import git
@@ -298,7 +299,7 @@ PIPELINE_FIELDS: Mapping[str, Field] = {
     'vars': _stage(vars='[%s]'), 'isolated': _stage(isolate='folder', deps='[%s]', outs='[x.txt]'),
     'top params': _top('params: %s\n'),
     'top vars': _top('vars: [%s]\n'), 'include': _top('include: [%s]\n'), 'parameter': _by_parameter, 'item': _by_item,
-    'included': _included,
+    'included': _included, **later_places.OF_PIPELINES,
 }  # fmt: skip
 OTHER_FIELDS: Mapping[str, Field] = {
     'python script': _program("python '%s'"), 'shell script': _program("sh '%s'"), 'sourced': _program(". '%s'"),
@@ -308,7 +309,7 @@ OTHER_FIELDS: Mapping[str, Field] = {
     'journal outputs': _journal('outputs'), 'journal links': _journal('links'), 'journal attempt': _journal('attempt'),
     'journal run': _journal('run'), 'journal stage': _journal('stage'), 'live': _live, 'config': _config('.mlops/config.yaml'),
     'local config': _config('.mlops/config.local.yaml'), 'accepted': _accepted, 'kept': _kept, 'ignore': _ignore,
-    'argument': _argument,
+    'argument': _argument, **later_places.FIELDS,
 }  # fmt: skip
 FIELDS = {**PIPELINE_FIELDS, **OTHER_FIELDS}
 
@@ -335,13 +336,13 @@ REFUSED: Words = (('status',), ('plan', '-v'), ('graph',), ('doctor',), ('checko
 
 
 def _commands(
-    setting: Setting, world: World, what: str, further: Words, refused: bool, share: int
+    setting: Setting, world: World, what: str, further: Words, refused: bool, share: int, alone: bool
 ) -> Iterator[tuple[str, ...]]:
-    """``refused``: the pipeline cannot be loaded, which is the same for most."""
+    """``refused``: the pipeline cannot be loaded, which is the same for most.  ``alone``: no others than the further ones."""
     first = zlib.crc32(what.encode(errors='surrogateescape'))
     every = (*READS, *WRITES, *_of_gc())
     some = [words for number, words in enumerate(every) if words in ALWAYS or (number + first) % share == 0]
-    for words in (*(FAST if not setting.full else REFUSED if refused else some), *further):
+    for words in (*(() if alone else FAST if not setting.full else REFUSED if refused else some), *further):
         yield tuple(world.trial if word == '{trial}' else word for word in words)
 
 
@@ -354,7 +355,7 @@ def _of_gc() -> Words:
 
 def _attempt(
     setting: Setting, trial: Trial, world: World, what: str, further: Words = (), *, refused: bool = False,
-    share: int = SHARE,
+    share: int = SHARE, alone: bool = False,
 ) -> list[Ended]:
     """All the commands, one after the other, in one world.  Of code that a link leads to, names are listed, as Python would
     to import it: so it is known that it lies outside, and not followed.  And who runs it runs it.
@@ -366,7 +367,7 @@ def _attempt(
     ended = []
     with single(trial) as found:
         with Watch(world.outside) as watch:
-            for words in _commands(setting, world, what, further, refused, share):
+            for words in _commands(setting, world, what, further, refused, share, alone):
                 if is_program and words[0] in RUNS_CODE:
                     continue  # that is what the person's own command reads
                 watch.seen()
@@ -424,6 +425,7 @@ PLACES = {
         'cache/tmp/quarantine')},
     'folders of objects': '.mlops/cache/objects-v1/%', 'folders of results': '.mlops/cache/results-v1/%',
     'mlops': '.mlops', 'data record': '.mlops/data/data/raw.json', 'folder of records': '.mlops/data/data',
+    **{name: path for name, (path, _) in later_places.PLACES.items()},
 }  # fmt: skip
 LAYOUT = """\
 include: [sub/pipeline.yaml]
@@ -491,7 +493,8 @@ KINDS: Mapping[str, Callable[[World, Path], None]] = {
     'FIFO': _fifo,
     'socket': _socket, 'device': _device, 'hard link': _hard_link, 'file': _file, 'folder': _folder,
 }  # fmt: skip
-OF_GIT = ('gitignore', 'gitignore below')  # git reads these, and waits for a pipe as long as there is one
+# Git reads these, and waits for a pipe as long as there is one: 'git status' itself does.
+OF_GIT = ('gitignore', 'gitignore below', '.gitignore')
 WAITING = ('FIFO', 'device', 'link to /dev/zero', 'link to /proc')
 FAST_LAYOUTS = (('dep parent', 'link to a folder outside'), ('local/journal', 'link to another project'), ('params', 'FIFO'),
                 ('local', 'link to a folder outside'))  # fmt: skip
@@ -499,7 +502,9 @@ FAST_LAYOUTS = (('dep parent', 'link to a folder outside'), ('local/journal', 'l
 
 def _lay(world: World, place: str, kind: str, *, committed: bool) -> None:
     """What a branch brings in place of what was there; ``committed``, or unpacked from an archive."""
-    if place not in ('pipeline', 'mlops'):
+    if place in later_places.PLACES:
+        later_places.prepare(world)
+    elif place not in ('pipeline', 'mlops'):
         world.write('pipeline.yaml', LAYOUT)
     for rel, text in {'x.py': 'import pkg\n', 'pkg/__init__.py': 'x = 1\n', 'sub/pipeline.yaml': 'stages: {s: {cmd: "true"}}\n',
                       'requirements.txt': 'a==1\n'}.items():  # fmt: skip
@@ -525,7 +530,9 @@ def _of_layout(setting: Setting, place: str, kind: str) -> Verdict:
             continue  # git brings none of these
         world = next(fresh)
         _lay(world, place, kind, committed=committed)
-        _attempt(setting, trial, world, f'{kind} at {PLACES[place]}{", committed" if committed else ""}')
+        _, further = later_places.PLACES.get(place, ('', ()))
+        what = f'{kind} at {PLACES[place]}{", committed" if committed else ""}'
+        _attempt(setting, trial, world, what, further, alone=bool(further))
     fresh.close()  # type: ignore[attr-defined]
     return trial.verdict()
 

@@ -12,116 +12,33 @@ import subprocess
 import sys
 import zlib
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
-from typing import Any
 
-from mlops_cli.core.digest import digest_of
 from tests.faults import documents
 from tests.faults.base import Bad, Row, Setting, Trial, Verdict
 from tests.faults.documents import MIB, kinds, mutations
 from tests.faults.hostile import PIPELINE, PWNED, Ended, World, command, judge, judge_cost, single, worlds
+from tests.faults.loaders import LATER
+from tests.faults.loading import (
+    RUN,
+    Loader,
+    Words,
+    as_object,
+    at,
+    canonical_document,
+    journal_lines,
+    latest,
+    named_by_content,
+    no_output,
+    no_pins,
+    pin_lines,
+    plain_lines,
+    tree_lines,
+    uses,
+)
 from tests.faults.results import default_folder
 from tests.faults.tools import REPOSITORY
-
-Words = Sequence[Sequence[str]]
-RUN = '20261120T101522Z-7k2m9q4c'
-
-
-def _latest(folder: str, pattern: str) -> Callable[[World], str]:
-    """The file that the template has there."""
-
-    def find(world: World) -> str:
-        paths = sorted((world.project / folder).rglob(pattern))
-        return str(paths[-1].relative_to(world.project))
-
-    return find
-
-
-def _at(path: str) -> Callable[[World], str]:
-    return lambda _: path
-
-
-def _same(_: World, rel: str, _data: bytes) -> str:
-    return rel
-
-
-def _named_by_content(_: World, rel: str, data: bytes) -> str:
-    """The last eight digits of a name are those of what is in it: an attacker sees to that."""
-    return f'{rel[: -len("01234567.json")]}{digest_of(data.replace(b"%b" % bytes((13, 10)), bytes((10,)))).hex[:8]}.json'
-
-
-def _object(world: World, rel: str, data: bytes) -> str:
-    """As the content of the folder that a data record names."""
-    found = digest_of(data)
-    record = {'schema': 'mlops/data/v1', 'path': 'data/raw', 'ref': ['tree', str(found), 4]}
-    world.write('.mlops/data/data/raw.json', json.dumps(record, indent=1))
-    return f'.mlops/cache/objects-v1/{found.hex[:2]}/{found.hex[2:]}'
-
-
-def _nothing(world: World) -> None:
-    return None
-
-
-def _uses(text: str) -> Callable[[World], None]:
-    """A pipeline that reads the file."""
-
-    def prepare(world: World) -> None:
-        world.write('pipeline.yaml', text)
-
-    return prepare
-
-
-def _no_pins(world: World) -> None:
-    for path in (world.project / '.mlops/stages').iterdir():
-        path.unlink()
-    (world.project / 'data/used.txt').unlink()
-
-
-def _no_output(world: World) -> None:
-    (world.project / 'data/used.txt').unlink()
-
-
-def _lines(values: Any) -> bytes:
-    """A journal, each line with its CRC."""
-    texts = [json.dumps(one).encode() for one in (values if isinstance(values, list) else [values])]
-    return b''.join(b'%08x %s\n' % (zlib.crc32(text), text) for text in texts)
-
-
-def _plain_lines(values: Any) -> bytes:
-    return b''.join(json.dumps(one).encode() + b'\n' for one in (values if isinstance(values, list) else [values]))
-
-
-def _pin_lines(values: Any) -> bytes:
-    from mlops_cli.core.canonical import canonical
-
-    rows = values if isinstance(values, list) else [values]
-    return ('[\n' + ',\n'.join(canonical(row) for row in rows) + '\n]\n').encode('utf-8', 'surrogatepass')
-
-
-def _tree_lines(values: Any) -> bytes:
-    rows = values if isinstance(values, list) else [values]
-    return b'mlops tree-v1\n' + b''.join(json.dumps(row, separators=(',', ':')).encode() + b'\n' for row in rows)
-
-
-@dataclass(frozen=True, slots=True)
-class Loader:
-    """A file that is read.
-
-    ``place``: where it is; ``kind``: of its documents; ``commands``: that read it.  ``person``: wrote it.  ``valid``: one that
-    is right, for systematic changes; None: what the template has there.  ``written``: a changed one as bytes.  ``renamed``:
-    where a document has to stand to be read.  ``prepare``: makes the project read it."""
-
-    place: Callable[[World], str]
-    kind: str
-    commands: Words
-    person: bool = True
-    valid: Any = None
-    written: Callable[[Any], bytes] | None = None
-    renamed: Callable[[World, str, bytes], str] = _same
-    prepare: Callable[[World], None] = _nothing
-
 
 RICH = {
     'version': 1, 'name': 'n', 'desc': 'd', 'params': 'params.yaml', 'vars': [{'w': 1}], 'include': ['sub/pipeline.yaml'],
@@ -187,76 +104,69 @@ VENV_STAGE = PIPELINE + '  env: {cmd: "true", environment: {%s: %s}, outs: [c.tx
 SHOWN = PIPELINE.replace('p.csv]', 'p.csv, q.tsv, r.json, s.jsonl]').replace('m.json]', 'm.json, n.yaml, o.toml]')
 
 LOADERS: Mapping[str, Loader] = {
-    'pipeline': Loader(_at('pipeline.yaml'), 'yaml', (('status',), ('run',), ('graph', '--outs'), ('doctor',)), valid=RICH),
-    'included': Loader(_at('sub/pipeline.yaml'), 'yaml', STATUS, prepare=_uses(f'include: [sub/pipeline.yaml]\n{PIPELINE}')),
-    'params.yaml': Loader(_at('params.yaml'), 'yaml', (*STATUS, ('run', '--set', 'lr=2'), ('plan', '--set', 'lr=2')),
+    'pipeline': Loader(at('pipeline.yaml'), 'yaml', (('status',), ('run',), ('graph', '--outs'), ('doctor',)), valid=RICH),
+    'included': Loader(at('sub/pipeline.yaml'), 'yaml', STATUS, prepare=uses(f'include: [sub/pipeline.yaml]\n{PIPELINE}')),
+    'params.yaml': Loader(at('params.yaml'), 'yaml', (*STATUS, ('run', '--set', 'lr=2'), ('plan', '--set', 'lr=2')),
     valid={'lr': 1, 'a': {'b': [1, 'x']}}),
-    'params.json': Loader(_at('params.json'), 'json', (*STATUS, ('run', '--set', 'params.json:lr=2')), valid={'lr': 1,
+    'params.json': Loader(at('params.json'), 'json', (*STATUS, ('run', '--set', 'params.json:lr=2')), valid={'lr': 1,
     'a': {'b': [1, 'x']}},
-                          prepare=_uses(PIPELINE.replace('[lr]', '[{params.json: [lr]}]'))),
-    'params.toml': Loader(_at('params.toml'), 'toml', (*STATUS, ('run', '--set', 'params.toml:lr=2')),
-    prepare=_uses(PIPELINE.replace('[lr]', '[{params.toml: [lr]}]'))),
-    'vars': Loader(_at('v.yaml'), 'yaml', STATUS, prepare=_uses(f'vars: [v.yaml]\n{PIPELINE}')),
-    'config': Loader(_at('.mlops/config.yaml'), 'yaml', (*STATUS, ('config',), ('config', 'set', 'jobs', '2')), valid={
+                          prepare=uses(PIPELINE.replace('[lr]', '[{params.json: [lr]}]'))),
+    'params.toml': Loader(at('params.toml'), 'toml', (*STATUS, ('run', '--set', 'params.toml:lr=2')),
+    prepare=uses(PIPELINE.replace('[lr]', '[{params.toml: [lr]}]'))),
+    'vars': Loader(at('v.yaml'), 'yaml', STATUS, prepare=uses(f'vars: [v.yaml]\n{PIPELINE}')),
+    'config': Loader(at('.mlops/config.yaml'), 'yaml', (*STATUS, ('config',), ('config', 'set', 'jobs', '2')), valid={
         'jobs': 2, 'tokens': {'seat': 1}, 'remotes': {'r': {'url': 's3://b/p', 'desc': 'd'}},
         'hosts': {'h': {'url': 'ssh://a@b/c', 'python': 'p', 'path': '/q'}}}),
-    'local config': Loader(_at('.mlops/config.local.yaml'), 'yaml', (*STATUS, ('config', '-v')), valid={
+    'local config': Loader(at('.mlops/config.local.yaml'), 'yaml', (*STATUS, ('config', '-v')), valid={
         'cache': {'dir': '.mlops/cache', 'links': ['copy']}, 'durability': 'batch', 'jobs': 1}),
-    'own config': Loader(_at('../project-home/.config/mlops/config.yaml'), 'yaml', (('status',), ('config',)),
+    'own config': Loader(at('../project-home/.config/mlops/config.yaml'), 'yaml', (('status',), ('config',)),
     valid={'jobs': 1}),
-    'metrics JSON': Loader(_at('m.json'), 'json', METRICS, valid={'acc': 0.5, 'a': {'b': [1, 2.5, 'x', None, True]}}),
-    'metrics YAML': Loader(_at('n.yaml'), 'yaml', METRICS, prepare=_uses(SHOWN)),
-    'metrics TOML': Loader(_at('o.toml'), 'toml', METRICS, prepare=_uses(SHOWN)),
-    'plots CSV': Loader(_at('p.csv'), 'table', PLOTS),
-    'plots TSV': Loader(_at('q.tsv'), 'table', PLOTS, prepare=_uses(SHOWN)),
-    'plots JSON': Loader(_at('r.json'), 'json', PLOTS, valid=[{'x': 1, 'y': 2.5}, {'x': 2, 'y': None}], prepare=_uses(SHOWN)),
-    'plots lines': Loader(_at('s.jsonl'), 'lines', PLOTS, prepare=_uses(SHOWN)),
-    'ignore': Loader(_at('.mlopsignore'), 'patterns', (('status',), ('add', 'data/raw'), ('run',))),
-    'requirements': Loader(_at('requirements.txt'), 'lines', STATUS, prepare=_uses(VENV_STAGE % ('venv', 'requirements.txt'))),
-    'uv.lock': Loader(_at('uv.lock'), 'toml', STATUS, prepare=_uses(VENV_STAGE % ('uv', 'uv.lock'))),
-    'gitignore': Loader(_at('.gitignore'), 'lines', (('run', '--force'), ('add', 'data/raw'))),  # patterns are git's to read
-    'Python': Loader(_at('x.py'), 'code', (('status',), ('explain', 'code'), ('run', 'make')), prepare=_uses(CODE_STAGE)),
-    'shell': Loader(_at('y.sh'), 'binary', (('status',), ('explain', 'shell')), prepare=_uses(CODE_STAGE)),
-    'data record': Loader(_at('.mlops/data/data/raw.json'), 'json', (('status',), ('checkout',), ('lineage', 'upstream',
+    'metrics JSON': Loader(at('m.json'), 'json', METRICS, valid={'acc': 0.5, 'a': {'b': [1, 2.5, 'x', None, True]}}),
+    'metrics YAML': Loader(at('n.yaml'), 'yaml', METRICS, prepare=uses(SHOWN)),
+    'metrics TOML': Loader(at('o.toml'), 'toml', METRICS, prepare=uses(SHOWN)),
+    'plots CSV': Loader(at('p.csv'), 'table', PLOTS),
+    'plots TSV': Loader(at('q.tsv'), 'table', PLOTS, prepare=uses(SHOWN)),
+    'plots JSON': Loader(at('r.json'), 'json', PLOTS, valid=[{'x': 1, 'y': 2.5}, {'x': 2, 'y': None}], prepare=uses(SHOWN)),
+    'plots lines': Loader(at('s.jsonl'), 'lines', PLOTS, prepare=uses(SHOWN)),
+    'ignore': Loader(at('.mlopsignore'), 'patterns', (('status',), ('add', 'data/raw'), ('run',))),
+    'requirements': Loader(at('requirements.txt'), 'lines', STATUS, prepare=uses(VENV_STAGE % ('venv', 'requirements.txt'))),
+    'uv.lock': Loader(at('uv.lock'), 'toml', STATUS, prepare=uses(VENV_STAGE % ('uv', 'uv.lock'))),
+    'gitignore': Loader(at('.gitignore'), 'lines', (('run', '--force'), ('add', 'data/raw'))),  # patterns are git's to read
+    'Python': Loader(at('x.py'), 'code', (('status',), ('explain', 'code'), ('run', 'make')), prepare=uses(CODE_STAGE)),
+    'shell': Loader(at('y.sh'), 'binary', (('status',), ('explain', 'shell')), prepare=uses(CODE_STAGE)),
+    'data record': Loader(at('.mlops/data/data/raw.json'), 'json', (('status',), ('checkout',), ('lineage', 'upstream',
     'data/raw'), ('run',), ('add', 'data/raw'), ('doctor',)), False),
-    'pin': Loader(_latest('.mlops/stages', 'use~*.json'), 'json', PINS, False, written=_pin_lines, renamed=_named_by_content,
-    prepare=_no_output),
-    'pin of metrics': Loader(_latest('.mlops/stages', 'make~*.json'), 'json', PINS, False, written=_pin_lines,
-    renamed=_named_by_content),
-    'run record': Loader(_latest('.mlops/runs', '*.json'), 'json', RUNS, False),
-    'kept': Loader(_latest('.mlops/kept', '*.json'), 'json', (('runs', 'list'), ('runs', 'show'), ('runs', 'keep', 'last'),
+    'pin': Loader(latest('.mlops/stages', 'use~*.json'), 'json', PINS, False, written=pin_lines, renamed=named_by_content,
+    prepare=no_output),
+    'pin of metrics': Loader(latest('.mlops/stages', 'make~*.json'), 'json', PINS, False, written=pin_lines,
+    renamed=named_by_content),
+    'run record': Loader(latest('.mlops/runs', '*.json'), 'json', RUNS, False),
+    'kept': Loader(latest('.mlops/kept', '*.json'), 'json', (('runs', 'list'), ('runs', 'show'), ('runs', 'keep', 'last'),
     ('status',), ('verify',)), False),
-    'accepted': Loader(_latest('.mlops/accepted', '*.json'), 'json', (('status',), ('plan', '-v'), ('explain', 'make'),
+    'accepted': Loader(latest('.mlops/accepted', '*.json'), 'json', (('status',), ('plan', '-v'), ('explain', 'make'),
     ('runs', 'show'), ('run',)), False,
-                       written=lambda value: _canonical(value), renamed=_named_by_content),
-    'result': Loader(_latest('.mlops/cache/results-v1', '*.json'), 'json', PINS, False, prepare=_no_pins),
-    'tree': Loader(_at('tree'), 'binary', STORE, False, valid=[['f', 'file', 'blake3:' + 'a' * 64, 4], ['l', 'link', 'f']],
-    written=_tree_lines, renamed=_object),
-    'trust': Loader(_at('.mlops/local/trust.json'), 'json', (('config',), ('status',), ('config', 'confirm', 'remotes.r',
+                       written=canonical_document, renamed=named_by_content),
+    'result': Loader(latest('.mlops/cache/results-v1', '*.json'), 'json', PINS, False, prepare=no_pins),
+    'tree': Loader(at('tree'), 'binary', STORE, False, valid=[['f', 'file', 'blake3:' + 'a' * 64, 4], ['l', 'link', 'f']],
+    written=tree_lines, renamed=as_object),
+    'trust': Loader(at('.mlops/local/trust.json'), 'json', (('config',), ('status',), ('config', 'confirm', 'remotes.r',
     '--yes')), False, valid={
         'schema': 'mlops/trust/v1', 'entries': {'remote.r': {'digest': 'a' * 64, 'leads_to': 's3://b',
         'confirmed': '2026-11-21T03:30:00Z'}}},
         prepare=lambda world: (world.write('.mlops/config.yaml', 'remotes: {r: {url: "s3://b/p"}}\n'), None)[1]),
-    'journal': Loader(_at(f'.mlops/local/journal/{RUN}.jsonl'), 'binary', LIVE, False, valid=JOURNAL_RECORDS, written=_lines),
-    'live': Loader(_at(f'.mlops/local/live/{RUN}/events.jsonl'), 'lines', LIVE, False, valid=LIVE_EVENTS, written=_plain_lines),
-    'progress': Loader(_at('log.jsonl'), 'lines', (('run', '--force', 'make'),),
-    prepare=_uses(PIPELINE.replace('    deps: [in.txt,', '    progress: log.jsonl\n    deps: [in.txt,'))),
-    **{name: Loader(_at(f'.mlops/local/{name}'), 'binary', KEPT_STATES, False) for name in ('answers-v1', 'pipeline-v1',
+    'journal': Loader(at(f'.mlops/local/journal/{RUN}.jsonl'), 'binary', LIVE, False, valid=JOURNAL_RECORDS,
+        written=journal_lines),
+    'live': Loader(at(f'.mlops/local/live/{RUN}/events.jsonl'), 'lines', LIVE, False, valid=LIVE_EVENTS, written=plain_lines),
+    'progress': Loader(at('log.jsonl'), 'lines', (('run', '--force', 'make'),),
+    prepare=uses(PIPELINE.replace('    deps: [in.txt,', '    progress: log.jsonl\n    deps: [in.txt,'))),
+    **{name: Loader(at(f'.mlops/local/{name}'), 'binary', KEPT_STATES, False) for name in ('answers-v1', 'pipeline-v1',
     'index-v1.sqlite', 'index-v1.sqlite-wal', 'locks-v1')},
-    'gitignore of ours': Loader(_at('.mlops/.gitignore'), 'binary', (('status',), ('run', '--force')), False),
-    'object': Loader(_latest('.mlops/cache/objects-v1', '*'), 'binary', (('verify',), ('checkout',), ('run', '--force')),
+    'gitignore of ours': Loader(at('.mlops/.gitignore'), 'binary', (('status',), ('run', '--force')), False),
+    'object': Loader(latest('.mlops/cache/objects-v1', '*'), 'binary', (('verify',), ('checkout',), ('run', '--force')),
     False),
-    'cache locks': Loader(_at('.mlops/cache/locks-v1'), 'binary', (('run', '--force'), ('verify',)), False),
+    'cache locks': Loader(at('.mlops/cache/locks-v1'), 'binary', (('run', '--force'), ('verify',)), False),
+    **LATER,
 }  # fmt: skip
-
-
-def _canonical(value: Any) -> bytes:
-    from mlops_cli.core.canonical import document
-
-    try:
-        return document(value)
-    except (TypeError, ValueError, AttributeError, OverflowError):
-        return documents.encoded(value)
 
 
 # What a document says when there is no line to be told.
@@ -410,12 +320,12 @@ def _judge_words(trial: Trial, ended: Ended, loader: Loader, rel: str, what: str
         return
     file = os.path.basename(rel)
     about = f'{what}: {" ".join(ended.words)}: {said[-300:]!r}'
-    if loader.person and ended.words[0] == 'status':
+    if loader.person and ended.words[0] in ('status', 'check'):
         if file not in said:
             trial.bad(Bad.WRONG, f'it does not say which file: {about}')
         elif not re.search(r'\w:\d+', said) and not NO_LINE.search(said):
             trial.bad(Bad.WRONG, f'it does not say which line: {about}')
-    elif not loader.person and 'hint:' not in said:
+    elif loader.person is False and 'hint:' not in said:
         trial.bad(Bad.WRONG, f'it does not say what to do: {about}')
 
 

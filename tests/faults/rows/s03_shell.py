@@ -14,7 +14,10 @@ from collections.abc import Callable, Mapping, Sequence
 from functools import cache
 from pathlib import Path
 
+import yaml
+
 from mlops_cli.pipeline.template import Scope, TemplateError, render_command
+from tests.faults import handing
 from tests.faults.alone import alone
 from tests.faults.base import Bad, Row, Setting, Trial, Verdict
 from tests.faults.hostile import PWNED, Ended, command, in_yaml, judge, single
@@ -215,6 +218,14 @@ WORDS: Sequence[Sequence[str]] = (
     ('accept', 'plain', '--reason', '@'), ('config', 'set', 'cache.dir', '@', '--local'), ('config', 'get', '@'), ('init',
     '--script', '@'),
     ('plots', 'show', '@'), ('run', '--events', '@'),
+    ('models', 'show', '@'), ('models', 'note', 'm', '@'), ('models', 'tag', 'm', '@'), ('models', 'promote', 'm', '@'),
+    ('models', 'register', '-m', '@'), ('models', 'get', 'm', '@'), ('models', 'register', '--key', '@'),
+    ('hosts', 'add', '@', 'ssh://h/x'), ('hosts', 'add', 'h', '@'), ('hosts', 'add', 'h', 'ssh://h/@'),
+    ('hosts', 'add', 'h', 'slurm://h/x', '--submit', '--partition=@'), ('hosts', 'add', 'h', 'ssh://h/x', '--python', '@'),
+    ('hosts', 'add', 'h', 'ssh://h/x', '--path', '/@'), ('hosts', 'add', 'h', 'k8s:////c', '--submit', 'image=@'),
+    ('cost', 'prices', '--import', '@'), ('cost', 'report', '--bill', '@'), ('check', 'data', '@'),
+    ('ci', 'report', '--base', '@'),
+    ('export', 'snakemake', '-o', '@'), ('export', 'argo', '--image', '@'), ('reproduce', '@'), ('hooks', 'run', '@'),
 )  # fmt: skip
 
 
@@ -301,6 +312,27 @@ def words(setting: Setting, trial: Trial, value: str) -> None:
             _pwned(one, setting.folder, what)
 
 
+def exported(setting: Setting, trial: Trial, value: str) -> None:
+    """As the names of a pipeline, an image and a volume in what is written for other engines: each is what it was meant as."""
+    project = _project(setting.folder, value, "name: @\nstages:\n  one: {desc: @, cmd: 'true', outs: [o.txt]}\n")
+    environ = setting.tool.environment(setting.folder / 'home')
+    for engine, file in (('snakemake', 'Snakefile'), ('airflow', 'airflow_dag.py'), ('argo', 'workflow.yaml')):
+        more = ('--image', value, '--claim', value) if engine == 'argo' else ()
+        ended = command(project, environ, 'export', engine, '-o', file, *more)
+        what = f'export {engine}: {value[:60]!r}'
+        with single(trial) as one:
+            judge(one, ended, what)
+            if ended.code == 0:
+                one_file = (project / file).read_text()
+                if engine == 'airflow':
+                    compile(one_file, file, 'exec')
+                if engine == 'argo':
+                    steps = yaml.safe_load(one_file)['spec']
+                    image, claim = steps['templates'][1]['container']['image'], steps['volumes'][0]['persistentVolumeClaim']
+                    if image != value or claim != {'claimName': value}:
+                        one.bad(Bad.CORRUPT, f'{what}: {image!r}, {claim!r}')
+
+
 BRANCHES = ('$(@)', '`@`', ';@', '|@', '&@', '&&@', "'$(@)'", '"$(@)"', '-x', '--upload-pack=@', '(@)', '{@}', '@{1}x', '!@',
     '#@', '$HOME', '<@', '>@', '%s', 'é',
             '数', '--', "'", '"', 'a=b', ',', '--exec=@', '$@', 'refs/heads/$(@)', '@@')  # fmt: skip
@@ -369,7 +401,7 @@ def cases(setting: Setting) -> Sequence[str]:
     if not setting.full:
         return ['fast']
     batches = range(-(-len(texts()) // PER_CASE))
-    kinds = ('quoting', 'program', 'words') + (('bash',) if _can_bash() else ())
+    kinds = ('quoting', 'program', 'words', 'handed') + (('bash',) if _can_bash() else ())
     return [*(f'{kind} {number}' for kind in kinds for number in batches),
         *(f'branch {number}' for number in range(len(BRANCHES)))]
 
@@ -400,6 +432,11 @@ def attempt(setting: Setting, case: str) -> Verdict:
             quoting(setting.folder / 'here', value, trial)
         elif kind == 'words':
             words(setting, trial, value)
+        elif kind == 'handed':
+            if _is_possible(value):
+                handing.handed(setting.folder / 'here', value, trial, SHELLS)
+                handing.hooked(setting.folder / 'hooked', value, trial, SHELLS)
+                exported(setting, trial, value)
         else:
             for group in GROUPS:
                 through(setting, trial, value, group)

@@ -22,6 +22,7 @@ stages:
     params: [rate]
     outs: [out.txt]
     metrics: [m.json]
+    model: {name: m, path: out.txt}
   two:
     cmd: python src/two.py
     deps: [out.txt]
@@ -59,6 +60,18 @@ MLOPS_COMMANDS: tuple[tuple[str, ...], ...] = (
     ('-C', 'sub', 'status'),
     ('-C', 'bare.git', 'status'),
 )
+# Beside those above, where all is tried: none of these may run anything of the project or of its repository's settings.
+MORE = """\
+models list; models show m; models history m; models card m; models verify; models get m taken; models diff m@v1 m@v2
+models register m --sign; models note m x; models tag m x; models promote m prod; models approve m prod; hosts list; remote list
+cost report; cost report --html c.html; cost prices -v; cost advise; storage show; data list; data show data; ci report
+ci report --base HEAD~1; ci init github; ci init gitlab; hooks install; hooks run pre-commit
+hooks run post-checkout HEAD HEAD 1; hooks uninstall; check data table.csv; check data table.csv -c new.yaml --init
+check fairness table.csv --group sex
+check overlap table.csv table.csv; export snakemake; export airflow; export argo --image x; runs show latest --usage
+reproduce HEAD~9; hosts check
+"""
+LATER = tuple(tuple(line.split()) for line in MORE.replace('\n', ';').split(';') if line.strip())
 DVC_COMMANDS: tuple[tuple[str, ...], ...] = (
     ('status',),
     ('dag',),
@@ -173,11 +186,30 @@ def _gitfile(folder: Path, bait: str) -> None:
 
 def _programs(folder: Path, bait: str) -> None:
     """Programs of known names, for who has relative folders on PATH."""
-    for name in ('git', 'sh', 'python', 'python3', 'dot', 'less', 'nvidia-smi', 'uv', 'ssh', 'strace', 'pager', 'xdg-open'):
+    for name in FOUND:
         for at in (folder, folder / 'bin'):
             at.mkdir(exist_ok=True)
             (at / name).write_text(f'#!/bin/sh\n{bait}\n')
             (at / name).chmod(0o755)
+
+
+def _hooked(folder: Path, bait: str) -> None:
+    """Hooks as we write them, and as they stood before, with something else to start."""
+    from mlops_cli.ci import hooks
+
+    (folder / 'hooks').mkdir(exist_ok=True)
+    git(folder, 'config', 'core.hooksPath', 'hooks')
+    for name in hooks.HOOKS:
+        ours = hooks.script(name, ['', f'$({bait})', f"'; {bait}; '"], f'/bin/sh -c {bait!r}', True)
+        for at, data in ((name, ours), (f'{name}{hooks.BEFORE}', f'#!/bin/sh\n{bait}\n'.encode())):
+            (folder / 'hooks' / at).write_bytes(data)
+            (folder / 'hooks' / at).chmod(0o755)
+
+
+FOUND = (
+    'git', 'sh', 'python', 'python3', 'dot', 'less', 'nvidia-smi', 'uv', 'ssh', 'strace', 'pager', 'xdg-open', 'ssh-keygen',
+    'ssh-add', 'kubectl', 'sbatch', 'squeue', 'sinfo', 'ray', 'podman', 'docker', 'uname', 'hostname',
+)  # fmt: skip
 
 
 def _modules(folder: Path, bait: str) -> None:
@@ -228,6 +260,11 @@ TRAPS: Mapping[str, Callable[[Path, str], None]] = {
     ),
     'askpass': _config(core__askPass='BAIT', credential__helper='!BAIT', remote__origin__url='https://nowhere.invalid/x'),
     'gpg': _config(gpg__program='BAIT', log__showSignature='true', commit__gpgSign='true'),
+    'signing': _config(
+        gpg__format='ssh', gpg__ssh__program='BAIT', gpg__ssh__defaultKeyCommand='BAIT', user__signingKey='BAIT',
+        commit__gpgSign='true', gpg__ssh__allowedSignersFile='BAIT'
+    ),
+    'hooks of ours': _hooked,
     'promisor': _promisor,
     'bare': _bare,
     'include': _included,
@@ -252,7 +289,8 @@ def prepare(tool: Tool, folder: Path) -> None:
     """A project with two commits, its outputs in the cache."""
     folder.mkdir(parents=True)
     git(folder, 'init', '-q', '-b', 'main')
-    for name, text in {'data/in.txt': 'in\n', 'params.yaml': 'rate: 1\n', 'src/two.py': '', 'sub/x': ''}.items():
+    for name, text in {'data/in.txt': 'in\n', 'params.yaml': 'rate: 1\n', 'src/two.py': '', 'sub/x': '',
+        'table.csv': 'label,prediction,sex\n1,1,f\n0,1,m\n', 'contract.yaml': 'version: 1\n'}.items():
         (folder / name).parent.mkdir(exist_ok=True)
         (folder / name).write_text(text)
     name, text = ('pipeline.yaml', PIPELINE) if tool.name == 'mlops' else ('dvc.yaml', DVC)
@@ -260,11 +298,15 @@ def prepare(tool: Tool, folder: Path) -> None:
     if tool.name == 'dvc':
         tool.do(folder, 'init', '-q', code=0)
     tool.do(folder, *(('run', 'one') if tool.name == 'mlops' else ('repro', 'one')), code=0)
-    git(folder, 'add', '-A', '-f', 'src', 'sub', 'params.yaml', '*.yaml', *(('.mlops/stages',) if tool.name == 'mlops' else ()))
+    own = ('.mlops/stages',) if tool.name == 'mlops' else ()
+    git(folder, 'add', '-A', '-f', 'src', 'sub', 'params.yaml', '*.yaml', 'table.csv', *own)
     git(folder, 'commit', '-q', '-m', 'one')
     (folder / 'params.yaml').write_text('rate: 2\n')
     tool.do(folder, *(('run', 'one') if tool.name == 'mlops' else ('repro', 'one')), code=0)
     git(folder, 'add', '-u')
+    if tool.name == 'mlops':
+        tool.do(folder, 'models', 'register', code=0)
+        git(folder, 'add', '.mlops/models', '.mlops/stages')
     git(folder, 'commit', '-q', '-m', 'two')
     (folder / 'params.yaml').write_text('rate: 3\n')
 
@@ -274,7 +316,8 @@ def run(setting: Setting, case: str) -> Verdict:
     ready = setting.folder / 'ready'
     prepare(setting.tool, ready)
     words = MLOPS_COMMANDS if setting.tool.name == 'mlops' else DVC_COMMANDS
-    for number, command in enumerate(words if setting.full else words[::4]):
+    words = words[::4] if not setting.full else (*words, *LATER) if setting.tool.name == 'mlops' else words
+    for number, command in enumerate(words):
         folder = setting.folder / f'{number}'
         start(['cp', '-a', str(ready), str(folder)], setting.folder, os.environ, code=0)
         canary = setting.folder / f'canary-{number}'
@@ -303,7 +346,7 @@ ROWS = (
     Row(
         'S4',
         'repositories with hooks, drivers, monitors, programs and modules laid out as traps, looked at',
-        f'{len(TRAPS)} traps, {len(MLOPS_COMMANDS)} commands each',
+        f'{len(TRAPS)} traps, {len(MLOPS_COMMANDS) + len(LATER)} commands each',
         cases,
         run,
         ('mlops', 'dvc'),

@@ -39,9 +39,15 @@ KINDS: Mapping[str, Callable[[random.Random], str]] = {
 OF_A_KIND = 5
 SAYINGS = (
     'stdout', 'stderr', 'no line end', 'in pieces', 'both streams in turn', 'traceback', 'base64', 'in base64', 'url', 'json',
-    'python', 'in a long line', 'progress', 'metric',
+    'python', 'in a long line', 'progress', 'metric', 'cost',
 )  # fmt: skip
-TYPED = ('--set', 'accept', 'params', 'killed')
+Words = Sequence[tuple[str, ...]]
+LATER: Words = (
+    ('models', 'register'), ('models', 'show', 'm', '--json'), ('models', 'card', 'm'), ('cost', 'report'),
+    ('cost', 'report', '--html', 'cost.html'), ('runs', 'show', 'latest', '--usage', '--html', 'usage.html'), ('ci', 'report'),
+    ('ci', 'report', '--json'), ('export', 'airflow'), ('export', 'argo', '--image', 'x'), ('reproduce', 'last'),
+)  # fmt: skip
+TYPED = ('--set', 'accept', 'params', 'killed', 'models', 'keep', 'hosts', 'prices')
 SAY = r'''
 import base64, json, os, sys, time, urllib.parse
 how, names = sys.argv[1], sys.argv[2:]
@@ -69,6 +75,9 @@ for name in names:
     elif how == 'progress':
         with open('progress.jsonl', 'a') as file: file.write(json.dumps({'step': 1, 'of': 9, 'word': s}) + '\n')
         time.sleep(0.02)
+    elif how == 'cost' and len(s) <= 60:
+        with open(os.environ['MLOPS_COST'], 'a') as file:
+            file.write(json.dumps({'item': s, 'unit': 'x ' + s[:57], 'quantity': 1}) + '\n')
     elif how == 'metric': pass
 open('out.txt', 'w').write('made')
 more = {os.environ[n]: os.environ[n] for n in names} if how == 'metric' else {}
@@ -120,7 +129,8 @@ def run(setting: Setting, case: str) -> Verdict:
     elif what == 'typed':
         _typed(setting.tool, setting.folder / 'project', how, trial)
     else:
-        (_said_to_dvc if setting.tool.name == 'dvc' else _said)(setting.tool, setting.folder / 'project', how, trial)
+        told = _said_to_dvc if setting.tool.name == 'dvc' else _said
+        told(setting.tool, setting.folder / 'project', how, trial, LATER if setting.full else ())
     return trial.verdict()
 
 
@@ -132,7 +142,7 @@ def _project(folder: Path, pipeline: object, file: str = 'pipeline.yaml') -> Non
     (folder / file).write_text(json.dumps(pipeline))
 
 
-def _said(tool: Tool, folder: Path, how: str, trial: Trial) -> None:
+def _said(tool: Tool, folder: Path, how: str, trial: Trial, later: Words) -> None:
     """One stage for all of them, so that each stands in the records of one run."""
     known = secrets()
     stage = {
@@ -142,6 +152,7 @@ def _said(tool: Tool, folder: Path, how: str, trial: Trial) -> None:
         'outs': ['out.txt'],
         'metrics': ['metrics.json'],
         'progress': 'progress.jsonl',
+        'model': {'name': 'm', 'path': 'out.txt'},
     }
     _project(folder, {'version': 1, 'stages': {'say': stage}})
     done = [tool.do(folder, 'run', '--events', 'events.jsonl', environ=known)]
@@ -150,12 +161,12 @@ def _said(tool: Tool, folder: Path, how: str, trial: Trial) -> None:
         ('status', '--json'), ('explain', 'say', '--json'), ('metrics', 'show', '--json'), ('doctor',), ('config', 'list'),
         ('lineage', 'upstream', 'out.txt', '--json'),
     )  # fmt: skip
-    done += [tool.do(folder, *words, environ=known) for words in commands]
+    done += [tool.do(folder, *words, environ=known) for words in (*commands, *later)]
     if how == 'metric':  # what a stage writes into its own outputs is its own; numbers alone are taken from there
         own = {folder / 'metrics.json', *_with(folder, (folder / 'metrics.json').read_bytes())}
     else:
-        own = {folder / 'progress.jsonl'}
-    if how not in ('progress', 'metric') and '[secret: ' not in done[1].out:
+        own = {folder / 'progress.jsonl', *folder.glob('.mlops/local/logs/*/say.log.cost')}
+    if how not in ('progress', 'metric', 'cost') and '[secret: ' not in done[1].out:
         trial.bad(Bad.WRONG, f'{how}: the log names no secret: nothing was tried')
     judge(trial, folder, done, known, how, own)
 
@@ -164,12 +175,44 @@ def _with(folder: Path, content: bytes) -> set[Path]:
     return {path for path in folder.glob('.mlops/cache/objects-v1/*/*') if path.read_bytes() == content}
 
 
-def _said_to_dvc(tool: Tool, folder: Path, how: str, trial: Trial) -> None:
+def _said_to_dvc(tool: Tool, folder: Path, how: str, trial: Trial, _: Words) -> None:
     known = secrets()
     _project(folder, {'stages': {'say': {'cmd': f'python3 say.py {how} {" ".join(known)}', 'outs': ['out.txt']}}}, 'dvc.yaml')
     tool.do(folder, 'init', '-q')
     done = [tool.do(folder, 'repro', environ=known), tool.do(folder, 'status', environ=known)]
     judge(trial, folder, done, known, how, set())
+
+
+def _decided(tool: Tool, folder: Path, value: str) -> list[Done]:
+    """In what is said about models."""
+    stage = {'cmd': 'echo 1 > out.txt', 'outs': ['out.txt'], 'model': {'name': 'm', 'path': 'out.txt'}}
+    (folder / 'pipeline.yaml').write_text(json.dumps({'version': 1, 'stages': {'make': stage}}))
+    tool.do(folder, 'run', code=0)
+    said = f'because of {value}'
+    done = [tool.do(folder, 'models', 'register', '-m', said), tool.do(folder, 'models', 'tag', 'm', value)]
+    done += [tool.do(folder, 'models', 'promote', 'm', 'prod', '-m', said), tool.do(folder, 'models', 'note', 'm', said)]
+    git(folder, 'config', 'user.name', 'Ben')
+    git(folder, 'config', 'user.email', 'ben@example.org')
+    done += [tool.do(folder, 'models', 'approve', 'm', 'prod', '-m', said)]
+    return done + [tool.do(folder, 'models', *words) for words in (('history', 'm'), ('card', 'm'), ('show', 'm', '--json'))]
+
+
+def _settled(tool: Tool, folder: Path, how: str, value: str) -> list[Done]:
+    """In settings that git tracks."""
+    if how == 'hosts':
+        return [
+            tool.do(folder, 'hosts', 'add', 'a', 'ssh://h/x', '--path', f'/{value}'),
+            tool.do(folder, 'hosts', 'add', 'b', 'slurm://h/x', '--submit', f'--account={value}'),
+            tool.do(folder, 'hosts', 'add', 'c', 'k8s:////claim', '--submit', f'image=x:{value}'),
+            tool.do(folder, 'hosts', 'add', 'd', f'ssh://h/{value}'),
+            tool.do(folder, 'config', 'set', 'hosts.e', json.dumps({'url': 'ssh://h/x', 'desc': value}), '--project'),
+            tool.do(folder, 'config', 'set', 'remotes.f', json.dumps({'url': 's3://b/p', 'desc': value}), '--project'),
+            tool.do(folder, 'remote', 'add', 'g', f's3://b/{value}'),
+        ]  # fmt: skip
+    (folder / 'list.csv').write_text(f'name,hour,source\ngpu1,1,{json.dumps(value)}\n')
+    price = json.dumps({'hour': 1, 'source': value})
+    return [tool.do(folder, 'config', 'set', 'prices.here', price, '--project'),
+        tool.do(folder, 'cost', 'prices', '--import', 'list.csv'), tool.do(folder, 'cost', 'prices', '-v')]
 
 
 def _typed(tool: Tool, folder: Path, how: str, trial: Trial) -> None:
@@ -194,6 +237,13 @@ def _typed(tool: Tool, folder: Path, how: str, trial: Trial) -> None:
             other = {**copy, 'cmd': 'echo 1 > out.txt'}
             (at / 'pipeline.yaml').write_text(json.dumps({'version': 1, 'stages': {'copy': other}}))
             done = [tool.do(at, 'accept', 'copy', '--reason', f'because of {value}'), tool.do(at, 'plan', '--json')]
+        elif how == 'models':
+            done = _decided(tool, at, value)
+        elif how == 'keep':
+            tool.do(at, 'run', code=0)
+            done = [tool.do(at, 'runs', 'keep', 'last', '--reason', value), tool.do(at, 'runs', 'list')]
+        elif how in ('hosts', 'prices'):
+            done, own = _settled(tool, at, how, value), {at / 'list.csv'}
         else:
             done = [_killed(tool, at, name, value), tool.do(at, 'status'), tool.do(at, 'runs', 'list', '--json')]
         judge(trial, at, done, {name: value}, f'typed as {how}', own)
@@ -274,7 +324,7 @@ ROWS = (
     Row(
         'S5',
         'secrets that stages say and people type; text that holds none',
-        '60 secrets said in 14 ways, 35 typed in 4 places; then every file and all output is searched',
+        f'60 secrets said in {len(SAYINGS)} ways, 35 typed in {len(TYPED)} places; then every file and all output is searched',
         cases,
         run,
         ('mlops', 'dvc'),

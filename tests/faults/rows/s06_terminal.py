@@ -11,7 +11,10 @@ import re
 from collections.abc import Sequence
 from pathlib import Path
 
+from tests.faults import shown_world
 from tests.faults.base import Bad, Row, Setting, Trial, Verdict
+from tests.faults.hostile import command
+from tests.faults.shown import acting, scripted
 from tests.faults.tools import Done, Tool, git
 
 # C0 but tab and line feed, C1, directional overrides and isolates, zero-width characters, tags.
@@ -78,7 +81,33 @@ def run(setting: Setting, case: str) -> Verdict:
                 judge(trial, done, text, bool(environ))
         if not seen and not names:  # a name may be refused without being said
             trial.bad(Bad.WRONG, f'{text!r} was printed nowhere: nothing was tried')
+    if setting.full and setting.tool.name == 'mlops':
+        _later(setting, trial, text)
     return trial.verdict()
+
+
+def _later(setting: Setting, trial: Trial, text: str) -> None:
+    """In what is shown of models, costs, hosts, checks and of a pull request, also as Markdown and as pages."""
+    folder = setting.folder / 'later'
+    for words in shown_world.make(setting.tool, folder, text, _for_yaml(text)):
+        summary = setting.folder / 'summary.md'
+        for environ in ({}, {'GITHUB_ACTIONS': 'true', 'CI': 'true', 'GITHUB_STEP_SUMMARY': str(summary)}):
+            ended = command(folder, setting.tool.environment(Path(f'{folder}-home'), environ), *words, timeout=60)
+            done = Done((*setting.tool.start, *words), ended.code, ended.out, ended.err, ended.seconds)
+            trial.tried += 1
+            judge(trial, done, text, bool(environ))
+            pages = {'what it printed': done.out} if words[:2] in MARKDOWN and '--json' not in words and not done.code else {}
+            pages |= {path.name: path.read_text() for path in (summary, *folder.glob('*.md')) if path.exists()}
+            drawn = {path.name: path.read_text() for path in (*folder.glob('*.html'), *folder.glob('drawn/*'))}
+            for judged, found in ((acting, pages), (scripted, drawn)):
+                for name, page in found.items():
+                    if wrong := judged(page):
+                        trial.bad(Bad.ESCAPED, f'{name} of {" ".join(words)} with {text!r}: {", ".join(wrong[:3])[:300]}')
+            for path in (summary, *folder.glob('*.md'), *folder.glob('*.html'), *folder.glob('drawn/*')):
+                path.unlink(missing_ok=True)
+
+
+MARKDOWN = (('models', 'card'), ('ci', 'report'))
 
 
 def judge(trial: Trial, done: Done, text: str, in_ci: bool) -> None:
@@ -203,7 +232,7 @@ ROWS = (
     Row(
         'S6',
         'text that acts on a terminal, misleads a reader or commands a CI, in every field that is printed',
-        '200 strings, 43 commands each, plain and in a CI log',
+        f'200 strings, {43 + len(shown_world.commands("x"))} commands each, plain and in a CI log, as Markdown and as pages',
         cases,
         run,
         ('mlops', 'dvc'),

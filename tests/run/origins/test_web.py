@@ -55,6 +55,46 @@ def test_what_breaks_off_goes_on(web: Web, into: Into, ranges: bool, monkeypatch
     assert web.statuses == ([200, 206, 206] if ranges else [200, 200, 200])
 
 
+class Stopped(BaseException):
+    """The command ends here, whatever it would do yet."""
+
+
+def stopped_at(into: Into, size: int) -> Into:
+    def step() -> None:
+        if one.size >= size:
+            raise Stopped
+
+    one = Into(into.store, into._cache, step)
+    return one
+
+
+@pytest.mark.parametrize('ranges', [True, False])
+def test_the_next_command_goes_on(web: Web, into: Into, ranges: bool, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(module.partial, 'LARGE', 1_000_000)
+    web.files['/large'], web.ranges = LARGE, ranges
+    for size in (2_000_000, 4_000_000):
+        with pytest.raises(Stopped):
+            brought(web, stopped_at(into, size), '/large')
+    found = brought(web, into, '/large')
+    assert found is not None and into.store.read(found.ref.digest) == LARGE and into.size == len(LARGE)
+    assert web.statuses == ([200, 200, 206, 200, 206] if ranges else [200] * 5)
+    rest = web.asked[-1][1]
+    assert int(rest['Range'].strip('bytes=-')) >= 4_000_000 and rest['If-Range'] == found.pins['etag']
+    assert not [name for name in os.listdir(into.store.root.full('tmp')) if name.startswith('begun-')]
+
+
+@pytest.mark.parametrize('tags', [True, False])
+def test_what_is_another_state_begins_anew(web: Web, into: Into, tags: bool, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(module.partial, 'LARGE', 1_000_000)
+    web.files['/large'], web.tags = LARGE, tags
+    with pytest.raises(Stopped):
+        brought(web, stopped_at(into, 2_000_000), '/large')
+    web.files['/large'] = LARGE[::-1]
+    found = brought(web, into, '/large')
+    assert found is not None and into.store.read(found.ref.digest) == LARGE[::-1]
+    assert web.statuses == [200, 200]
+
+
 def test_what_changes_meanwhile_is_not_mixed(web: Web, into: Into, monkeypatch: pytest.MonkeyPatch) -> None:
     web.files['/large'], web.breaks = LARGE, [2_000_000]
 

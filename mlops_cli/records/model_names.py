@@ -9,8 +9,8 @@ from mlops_cli.core.near import did_you_mean
 from mlops_cli.core.patterns import pattern
 from mlops_cli.fsio.paths import Root
 from mlops_cli.records.model_files import Model, Models, unreadable
+from mlops_cli.records.model_standing import holders, label, require_plain
 from mlops_cli.records.models import ALIAS, NAME, Fact, Version
-from mlops_cli.registry.standing import holders, label, require_plain
 
 LATEST = 'latest'
 _NUMBER = pattern(r'v?(?P<number>[1-9][0-9]{0,6})(?:-(?P<digest8>[0-9a-f]{4,8}))?')
@@ -60,11 +60,13 @@ def resolve_in(models: Models, text: str) -> Named:
         return _numbered(model, int(number['number']), number['digest8'] or '')
     if which == LATEST:
         _require_whole(model)
+        if not model.versions:  # what is said about them is all that came
+            raise UserError(f'no version of the model {model.name} is registered here', hint='mlops models register')
         return _numbered(model, max(version.number for version in model.versions.values()), '')
-    if which in holders(model) or (ALIAS.fullmatch(which) and not digest):
-        return _aliased(model, which)
-    if digest:
+    if digest:  # before aliases, so that none takes the place of what a pin by digest means
         return _by_digest(model, digest['hex'])
+    if ALIAS.fullmatch(which):
+        return _aliased(model, which)
     raise _unknown(model, which)
 
 

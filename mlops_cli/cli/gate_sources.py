@@ -1,0 +1,108 @@
+"""What a gate reads that is not one file here: patterns of files, registered models, files of a git revision."""
+
+from __future__ import annotations
+
+import glob
+import json
+import os
+from collections.abc import Callable, Iterable, Mapping
+from itertools import islice
+from typing import Any
+
+from mlops_cli.checks.gate import read_metrics
+from mlops_cli.checks.sources import Source, Sources, matched, of_metrics
+from mlops_cli.checks.tables import at_revision
+from mlops_cli.core.errors import ExitCode, UserError
+from mlops_cli.core.patterns import pattern
+from mlops_cli.fingerprint.gated import MODEL
+
+MOST = 10_000  # files of a pattern
+_MODEL = pattern(rf'{MODEL}/(?P<file>.+)')
+
+
+class NobodyYet(UserError):
+    """Nobody holds an alias that a gate compares with."""
+
+
+def beyond(file: str, quoted: bool, read: Callable[[str], Any], limit: int) -> Sources | None:
+    """Of the file of a ``FILE:KEY``; None where it is one file here.  ``read``: a file here -> its values.
+
+    Raises UserError."""
+    if not quoted and at_revision(file)[1]:
+        return Sources((Source('', file, _of_revision(file, limit)),), many=False)
+    if not quoted and (found := _MODEL.fullmatch(file)):
+        return _of_model(found['model'], _metrics_of(found['model']), found['file'])
+    if '*' not in file or (quoted and os.path.lexists(file)):
+        return None
+    names = [*islice(glob.iglob(glob.escape(file).replace('[*]', '*')), MOST + 1)]
+    if not names:
+        raise UserError(f'no file is called {file}', hint=f'looked in {os.getcwd()}')
+    if len(names) > MOST:
+        raise UserError(f'more than {MOST:,} files are called {file}', hint='name fewer of them')
+    return matched(file, names, read)
+
+
+def _of_model(name: str, metrics: Mapping[str, Any], file: str) -> Sources:
+    found = of_metrics(file, metrics, f'{name}/')
+    if not found.all:
+        raise UserError(f'{name} was registered without metrics of {file}', hint=f'there are those of: {_listed(metrics)}')
+    return found
+
+
+def _metrics_of(name: str) -> Mapping[str, Any]:
+    """File -> its numbers.  Raises NobodyYet, UserError."""
+    if 'MLOPS_STAGE' in os.environ:
+        return _as_told(name)
+    from mlops_cli.cli.finding import find_project  # no gate needs a project that names no model
+    from mlops_cli.fsio.paths import Root
+    from mlops_cli.run import named_models
+
+    folder = find_project(os.getcwd())
+    if not folder:
+        raise UserError(f'{name}: there is no project here, whose models it could be', hint='mlops -C DIR gate ...')
+    with Root(folder) as root:
+        _, told = named_models.told(root, name)
+    return _checked(name, told)
+
+
+def _as_told(name: str) -> Mapping[str, Any]:
+    """In a stage: who holds an alias then is part of what the stage depends on, and is not asked anew."""
+    try:
+        known = json.loads(os.environ.get('MLOPS_MODELS') or '{}')
+    except ValueError:
+        known = {}
+    told = known.get(name) if isinstance(known, dict) else None
+    if not isinstance(told, dict):
+        raise UserError(
+            f'the command of this stage does not name {name}, so that the stage would not run again when that changes',
+            hint=f'write mlops gate "... {name}/FILE:KEY" in its cmd, not in a script',
+        )
+    return _checked(name, told)
+
+
+def _checked(name: str, told: Mapping[str, Any]) -> Mapping[str, Any]:
+    if 'absent' in told:
+        problem, hint = str(told['absent']), str(told.get('hint'))
+        if hint.startswith('did you mean'):  # a slip of the pen must not pass for one that nobody holds yet
+            raise UserError(problem, hint=hint)
+        raise NobodyYet(problem, exit_code=ExitCode.FAILED, hint='where that is right: mlops gate --first EXPR')
+    if 'problem' in told:
+        raise UserError(f'{name}: {told["problem"]}', exit_code=ExitCode(told.get('exit', ExitCode.FAILED)))
+    found = told.get('metrics')
+    return found if isinstance(found, dict) else {}
+
+
+def _of_revision(file: str, limit: int) -> Any:
+    if 'MLOPS_STAGE' in os.environ:
+        raise UserError(
+            f'{file}: what a revision has is no input of a stage, which would not run again when it moves',
+            hint='compare with revisions in a CI step, or with a registered model here',
+        )
+    from mlops_cli.cli import revised  # few gates name a revision
+
+    with open(revised.opened(file), 'rb') as opened:
+        return read_metrics(opened.read(limit + 1), at_revision(file)[0])
+
+
+def _listed(names: Iterable[str]) -> str:
+    return ', '.join(sorted(names)[:5]) or 'none'

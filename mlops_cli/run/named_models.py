@@ -1,0 +1,21 @@
+"""What a stage is told of the registered models that its gates name: the version that counts for its key, and no other."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from mlops_cli.core.errors import ExitCode, UserError
+from mlops_cli.fsio.paths import Root
+from mlops_cli.records.model_names import resolve
+
+
+def told(root: Root, name: str) -> tuple[Any, dict[str, Any]]:
+    """(what of it counts, None where there is none; what the stage's gates are told) of ``NAME@ALIAS``.  What is in doubt is
+    told as well: it ends a gate, and not the command that plans."""
+    try:
+        named = resolve(root, name)
+    except UserError as error:
+        if error.exit_code == ExitCode.WRONG_INPUT:
+            return None, {'absent': error.message, 'hint': error.hint or ''}
+        return {'problem': error.message}, {'problem': error.message, 'exit': int(error.exit_code)}
+    return f'v{named.version.number} {named.version.digest}', {'version': named.shown, 'metrics': named.version.numbers}

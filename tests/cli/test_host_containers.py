@@ -1,0 +1,143 @@
+"""Stages in containers on a host, by a real podman behind a real sshd."""
+
+from __future__ import annotations
+
+import os
+import resource
+import shutil
+import signal
+import subprocess
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from tests.cli.test_hosts import started, wait_for
+from tests.servers import podman as server
+from tests.servers.podman import IMAGE, Podman
+from tests.servers.slurm import Slurm
+from tests.servers.sshd import running
+from tests.support.project import Project
+
+pytestmark = pytest.mark.full
+
+
+@pytest.fixture(scope='module')
+def podman(tmp_path_factory: pytest.TempPathFactory) -> Podman:
+    return server.made(tmp_path_factory.mktemp('podman'))
+
+
+@pytest.fixture
+def project(tmp_path: Path, podman: Podman, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Project]:
+    folder = tmp_path_factory.mktemp('sshd')
+    there = f'SetEnv HOME={folder / "home"} XDG_CACHE_HOME= PATH={podman.bin}:{os.environ.get("PATH", os.defpath)}'
+    with running(folder, there) as host:
+        found = Project(tmp_path / 'one')
+        found.init_git()
+        found.environ.update(host.environ)
+        found.write('pipeline.yaml', 'stages: {}\n')
+        found.mlops('hosts', 'add', 'far', host.url(tmp_path / 'far'))
+        yield found
+        assert podman.asked('ps', '--all', '--quiet') == '', 'nothing is left'
+
+
+def lay(project: Project, cmd: str, more: str = '', image: str = IMAGE) -> None:
+    stage = f'    cmd: {cmd}\n    host: far\n    environment: {{container: "{image}"}}\n{more}'
+    project.write('pipeline.yaml', f'stages:\n  s:\n{stage}')
+
+
+def words(text: str) -> str:
+    return ' '.join(text.split())
+
+
+def test_it_runs_in_the_image_with_what_the_stage_declares_and_nothing_else(project: Project) -> None:
+    project.write('in put.txt', 'data\n')
+    project.write('params.yaml', 'rate: 0.5\n')
+    project.environ |= {'TOKEN': 'sesame-open-17', 'PLAIN': 'a "b" $c', 'OTHER': 'x'}
+    project.write('look.sh', 'cat "in put.txt"; echo "$PLAIN|$OTHER|$MLOPS_STAGE"; echo "$TOKEN"\n'
+                             'test -e /usr/bin/git && echo git; echo made > "$1"; echo + >> "$MLOPS_CHECKPOINT_DIR/n"\n')
+    cmd = '["mkdir -p out", "sh look.sh out/made.txt", "echo rate ${rate}"]'
+    more = '    deps: [in put.txt, look.sh]\n    outs: [out/made.txt]\n    env: [PLAIN]\n'
+    more += '    secrets: [TOKEN]\n    params: [rate]\n    checkpoint: state\n'
+    lay(project, cmd, more)
+    project.mlops('run')
+    assert project.read('out/made.txt') == 'made\n'
+    said = project.mlops('logs', 's').out
+    assert 'data\na "b" $c||s\n' in said and 'sesame' not in said and 'rate 0.5' in said and 'git' not in said
+    assert 'Nothing to do' in project.mlops('run').out
+    lay(project, cmd, more, image='localhost/tiny:2')
+    (step,) = project.mlops('plan', '--json').json['stages']
+    assert [reason['subject'] for reason in step['reasons']] == ['container'], 'another image is another key'
+
+
+def test_what_it_uses_is_measured_and_its_exit_code_is_the_stages(project: Project) -> None:
+    loop = 'i=0; while test $i -lt 2000000; do i=$((i + 1)); done; exit 7'
+    lay(project, f"'{loop}'")
+    before = resource.getrusage(resource.RUSAGE_CHILDREN).ru_utime
+    subprocess.run(['/bin/sh', '-c', loop], check=False)
+    here = resource.getrusage(resource.RUSAGE_CHILDREN).ru_utime - before
+    failed = project.mlops('run', code=1)
+    assert 'exit 7' in failed.out
+    (row,) = project.mlops('runs', 'show', '--json').json['stages']
+    assert row['usage']['cpu_seconds'] > 0.7 * here > 0.3, row
+
+
+def test_ctrl_c_ends_what_runs_in_it(project: Project, tmp_path: Path) -> None:
+    lay(project, "'trap \"\" TERM; echo begun; while :; do sleep 0.1; date; done'", '    grace: 1s\n')
+    run = started(project, 'run')
+    wait_for(lambda: 'begun' in project.mlops('logs', 's', code=None).out)
+    run.send_signal(signal.SIGINT)
+    begin = time.monotonic()
+    assert run.wait(60) == 130 and time.monotonic() - begin < 20
+    assert not [pid for pid in os.listdir('/proc') if pid.isdigit() and str(tmp_path / 'far/jobs-v1').encode() in _cwd(pid)]
+
+
+def test_what_is_killed_there_leaves_nothing_that_runs(project: Project, podman: Podman, tmp_path: Path) -> None:
+    gate = tmp_path / 'far/gate'
+    lay(project, f"'echo begun; test -e {gate} || exec sleep 4242; echo 1 > o'", '    outs: [o]\n')
+    run = started(project, 'run')
+    wait_for(lambda: 'begun' in project.mlops('logs', 's', code=None).out)
+    wait_for(lambda: bool(_sleeping()))
+    there = subprocess.run(['pgrep', '-f', f'hosted.*{tmp_path}/far'], capture_output=True, text=True, check=True)
+    for word in there.stdout.split():  # as where memory ran out
+        os.kill(int(word), signal.SIGKILL)
+    assert run.wait(60) == 4
+    wait_for(lambda: not _sleeping())
+    lay(project, '"echo 1 > o"', '    outs: [o]\n')
+    project.mlops('run')
+    for one in podman.asked('ps', '--all', '--quiet').split():  # podman's own note of it, until the same job is begun again
+        podman.asked('rm', '--force', one)
+
+
+def _sleeping() -> list[str]:
+    return subprocess.run(['pgrep', '-f', '^sleep 4242$'], capture_output=True, text=True, check=False).stdout.split()
+
+
+def _cwd(pid: str) -> bytes:
+    try:
+        return os.readlink(os.fsencode(f'/proc/{pid}/cwd'))
+    except OSError:
+        return b''
+
+
+def test_what_is_not_there_is_said(project: Project, slurm: Slurm, tmp_path: Path) -> None:
+    lay(project, '"true"', image='localhost:1/nothing/here:1')
+    failed = project.mlops('run', code=4)
+    assert 'its image cannot be had: podman ended with' in words(failed.out) and 'podman pull localhost:1' in words(failed.out)
+    assert 'which runs on hosts behind ssh alone' in words(project.mlops('run', '--host', 'local', code=2).err)
+    project.environ.update(slurm.environ)
+    project.mlops('hosts', 'add', 'cluster', f'slurm://{tmp_path}/cluster')
+    assert 'is not run on clusters yet' in words(project.mlops('run', '--host', 'cluster', code=2).err)
+    lay(project, '"true"', image='--privileged')
+    assert 'has to be the name of an image' in words(project.mlops('status', code=2).err)
+    lay(project, '"true"')
+    (tmp_path / 'bin').mkdir()
+    for name in ('sh', 'python3', 'env', 'uname', 'mkdir', 'cat'):
+        os.symlink(str(shutil.which(name)), tmp_path / 'bin' / name)
+    folder = tmp_path / 'without'
+    folder.mkdir()
+    with running(folder, f'SetEnv HOME={folder / "home"} XDG_CACHE_HOME= PATH={tmp_path / "bin"}') as host:
+        project.environ.update(host.environ)
+        project.mlops('hosts', 'add', 'without', host.url(tmp_path / 'far'))
+        assert 'there is no podman there' in words(project.mlops('run', '--host', 'without', code=4).out)

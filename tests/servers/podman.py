@@ -1,0 +1,84 @@
+"""A real podman with a storage of its own, and a small image made of this machine's own shell.
+
+Installs nothing: without podman, or where it cannot run, what needs it is skipped with the reason."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import subprocess
+import tarfile
+from dataclasses import dataclass
+from pathlib import Path
+
+import pytest
+
+IMAGE = 'localhost/tiny:1'
+PROGRAMS = ('sh', 'cat', 'sleep', 'mkdir', 'touch', 'env', 'date', 'dd')
+CONFIG = """\
+[engine]
+runtime = "runc"
+cgroup_manager = "cgroupfs"
+events_logger = "file"
+[containers]
+default_ulimits = ["nofile=1024:1024", "nproc=1024:1024"]
+"""
+
+
+@dataclass(frozen=True)
+class Podman:
+    """``bin``: for the front of PATH."""
+
+    folder: Path
+    bin: Path
+
+    def asked(self, *words: str) -> str:
+        return subprocess.run([self.bin / 'podman', *words], capture_output=True, text=True, check=True).stdout
+
+
+def made(folder: Path) -> Podman:
+    """Raises pytest.skip."""
+    program = shutil.which('podman')
+    if program is None or shutil.which('runc') is None or os.getuid():
+        pytest.skip('needs podman and runc, and root: apt-get install --no-install-recommends podman runc')
+    (folder / 'containers.conf').write_text(CONFIG)
+    programs = folder / 'bin'
+    programs.mkdir()
+    places = f'--root {folder}/storage --runroot {folder}/run --storage-driver vfs'
+    start = f'export CONTAINERS_CONF={folder}/containers.conf\nexec {program} {places} "$@"\n'
+    (programs / 'podman').write_text(f'#!/bin/sh\n{start}')
+    (programs / 'podman').chmod(0o755)
+    found = Podman(folder, programs)
+    with tarfile.open(folder / 'image.tar', 'w') as into:
+        for path in sorted(_needed()):
+            into.add(os.path.realpath(path), path.lstrip('/'))
+        for name in ('tmp', 'proc', 'dev', 'etc'):
+            into.addfile(_folder(name))
+    words = [programs / 'podman', 'import', folder / 'image.tar', IMAGE]
+    done = subprocess.run(words, capture_output=True, text=True, check=False)
+    tried = done if done.returncode else subprocess.run(
+        [programs / 'podman', 'run', '--rm', '--network=host', '--log-driver=none', IMAGE, '/bin/sh', '-c', 'true'],
+        capture_output=True, text=True, check=False,
+    )  # fmt: skip
+    if tried.returncode:
+        pytest.skip(f'podman cannot run here: {tried.stderr.strip()[-300:]}')
+    return found
+
+
+def _folder(name: str) -> tarfile.TarInfo:
+    info = tarfile.TarInfo(name)
+    info.type, info.mode = tarfile.DIRTYPE, 0o777
+    return info
+
+
+def _needed() -> set[str]:
+    """Programs, and the libraries that they are linked to."""
+    found: set[str] = set()
+    for name in PROGRAMS:
+        program = shutil.which(name, path='/bin:/usr/bin')
+        assert program is not None
+        found.add(f'/bin/{name}')
+        for word in subprocess.run(['ldd', program], capture_output=True, text=True, check=True).stdout.split():
+            if word.startswith('/'):
+                found.add(word)
+    return found
