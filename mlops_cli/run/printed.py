@@ -98,6 +98,10 @@ class Story:
         found = self.attempts.get(stage, {}).get(number, Attempt(number))
         return replace(found, state='killed') if found.state == 'running' and not self.going_on else found
 
+    def has_log(self, stage: str, number: int) -> bool:
+        """Whether what an attempt prints has its file here; it comes a moment after the event that the attempt began."""
+        return number in self.attempts.get(stage, {}) and len(logs_of(self.bench.root, self.run, stage)) >= number
+
     def is_over(self, stage: str) -> bool:
         """Whether nothing more comes of a stage in this run."""
         return stage in self.ended or not self.going_on
@@ -187,6 +191,6 @@ def awaited(stories: Stories, runs: Iterable[str], stage: str) -> str | None:
     """The newest of the runs that is still to come to the stage."""
     for run in sorted(runs, reverse=True):
         story = stories.of(run)
-        if stage in story.stages and not story.attempts.get(stage) and not story.is_over(stage):
+        if stage in story.stages and not story.has_log(stage, 1) and not story.is_over(stage):
             return run
     return None

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import re
+import signal
 import subprocess
 import sys
 import time
@@ -122,6 +123,34 @@ def test_following_goes_on_with_the_next_attempt(stand: Stand) -> None:
     assert rows == [(1, 'failed', 1, ['try 1']), (2, 'failed', 1, ['try 2']), (3, 'done', 0, ['try 3'])]
 
 
+def test_following_waits_for_a_log_that_comes_after_the_word_that_its_attempt_began(stand: Stand) -> None:
+    wait = 'touch "$MARKS/at-$M"; while [ ! -e "$MARKS/$M" ]; do sleep 0.02; done'
+    cmd = f'M=$MLOPS_ATTEMPT_NUMBER; echo try $M; {wait}; test $M = 2'
+    lay(stand.project, {'one': {'cmd': cmd, 'retry': 1}})
+    run = stand.start('run')
+    stand.at('1')
+    (first,) = (stand.project.path / '.mlops/local/logs').glob('*/one.log')
+    second = first.with_name('one.2.log')
+    aside = stand.marks / 'aside'
+    first.rename(aside)
+    following = stand.start('logs', 'one', '--follow')
+    assert following.stderr is not None and 'waiting for one' in following.stderr.readline()
+    aside.rename(first)
+    assert following.stdout is not None and following.stdout.readline() == 'try 1\n'
+    following.send_signal(signal.SIGSTOP)
+    stand.go('1')
+    stand.at('2')
+    second.rename(aside)
+    following.send_signal(signal.SIGCONT)
+    time.sleep(1)
+    assert following.poll() is None
+    aside.rename(second)
+    stand.go('2')
+    out, err = following.communicate(timeout=60)
+    run.communicate(timeout=60)
+    assert (following.returncode, [line for line in out.splitlines() if line.startswith('try')]) == (0, ['try 2']), err
+
+
 def test_following_what_is_still_to_run_waits_for_it(stand: Stand) -> None:
     lay(
         stand.project,
@@ -134,9 +163,7 @@ def test_following_what_is_still_to_run_waits_for_it(stand: Stand) -> None:
     run = stand.start('run')
     stand.at('a')
     following = stand.start('logs', 'two', '--follow')
-    assert following.stderr is not None and re.fullmatch(
-        r'waiting for two to begin in run \w+\n', following.stderr.readline()
-    )
+    assert following.stderr is not None and re.fullmatch(r'waiting for two to begin in run \w+\n', following.stderr.readline())
     stand.go('a')
     assert following.communicate(timeout=60)[0] == 'two says\n'
     stand.go('b')

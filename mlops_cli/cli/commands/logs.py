@@ -86,13 +86,14 @@ def _wait(bench: Workbench, stories: Stories, names: Sequence[str], run: str) ->
         return '', True
     say(Line(f'waiting for {one_line(name)} to begin in run {found.partition("-")[2]}', 'waiting'))
     story = stories.of(found)
-    while not story.attempts.get(name) and not story.is_over(name):
+    while not story.has_log(name, 1) and not story.is_over(name):
         time.sleep(PAUSE)
         story.look()
-    if not story.attempts.get(name):
+    printed = story.has_log(name, 1)
+    if not printed:
         state = story.ended[name].state if name in story.ended else 'not run: the run is over'
         say(Line(f'{one_line(name)} was {one_line(state)}, so it printed nothing'))
-    return found, bool(story.attempts.get(name))
+    return found, printed
 
 
 def _nothing(bench: Workbench, names: tuple[str, ...], run: str) -> UserError:
@@ -175,13 +176,13 @@ class _Printer:
         """Prints what is new; what is to be followed from here."""
         log = tail.log
         number = log.attempt.number
-        latest = max(story.attempts.get(log.stage, {}), default=number)
-        over = story.is_over(log.stage) or latest > number
+        is_further = story.has_log(log.stage, number + 1)
+        over = story.is_over(log.stage) or is_further
         if tail.has_more(whole=over):
             if self.last != log.place:
                 self._heading(log)
             self._copy(tail.file, 0, hold=not over)
-        if latest > number:
+        if is_further:
             further = log_file(self.bench, story, log.stage, number + 1)
             self.several = True  # from here on the lines are of several attempts
             self._heading(further)
