@@ -50,6 +50,13 @@ class Listed(NamedTuple):
     changed: float
 
 
+Sure = Callable[[], object]
+
+
+def at_once() -> None:
+    """Nothing needs to be waited for before a value has its name."""
+
+
 class Bucket(Protocol):
     """Keys are relative POSIX paths.  Every method may be called from several threads; each raises Unreachable.
 
@@ -72,8 +79,11 @@ class Bucket(Protocol):
     def put_new(self, key: str, data: bytes) -> bool:
         """Store a value unless there is one; whether it did.  Of several at once, one does."""
 
-    def put_file(self, key: str, fd: int, size: int, sent: Callable[[int], object]) -> None:
-        """Store what a descriptor holds, read with pread.  ``sent``: told bytes as they are done."""
+    def put_file(self, key: str, fd: int, size: int, sent: Callable[[int], object], sure: Sure = at_once) -> None:
+        """Store what a descriptor holds, read with pread.  ``sent``: told bytes as they are done.
+
+        ``sure``: called before the value has its name, maybe after its bytes were sent; what it raises ends it, and nothing was
+        stored."""
 
     def delete(self, keys: Iterable[str]) -> None:
         """Those that are not there do no harm."""
@@ -214,12 +224,13 @@ class FolderBucket:
 
         return self._guarded(work)
 
-    def put_file(self, key: str, fd: int, size: int, sent: Callable[[int], object]) -> None:
+    def put_file(self, key: str, fd: int, size: int, sent: Callable[[int], object], sure: Sure = at_once) -> None:
         def work() -> None:
             with self.new(key) as new:
                 for start in range(0, size, BLOCK):
                     new.write(data := read_range(fd, start, min(start + BLOCK, size)))
                     sent(len(data))
+                sure()
                 new.take_place()
 
         self._guarded(work)

@@ -13,7 +13,7 @@ from typing import Protocol
 
 from mlops_cli.core.digest import Digest, digest_of
 from mlops_cli.core.layout import OBJECTS
-from mlops_cli.store.bucket import BLOCK, Absent, Bucket, side_by_side
+from mlops_cli.store.bucket import BLOCK, Absent, Bucket, Sure, at_once, side_by_side
 from mlops_cli.store.objects import Chunks, Damaged, MissingObject, checked
 from mlops_cli.store.packs import SMALL, Index, MalformedPack, Packed, Packing, name_bytes, spans
 
@@ -253,9 +253,11 @@ class Depot:
         if self._indexes is not None:
             self._indexes[name] = Index(name, index)
 
-    def put_large(self, digest: Digest, fd: int, size: int, sent: Callable[[int], object] = lambda _: None) -> None:
-        """Send what a descriptor holds, which hashes to the digest.  May be called from several threads."""
-        self.bucket.put_file(object_key(digest), fd, size, sent)
+    def put_large(self, digest: Digest, fd: int, size: int, sent: Callable[[int], object] = lambda _: None,
+                  sure: Sure = at_once) -> None:
+        """Send what a descriptor holds, which hashes to the digest; or so ``sure`` says, as that of a Bucket.  May be called
+        from several threads."""
+        self.bucket.put_file(object_key(digest), fd, size, sent, sure)
         self._large[digest] = size
 
     # Looking after it

@@ -13,7 +13,7 @@ from datetime import UTC, datetime
 from typing import Any, TypeVar
 
 from mlops_cli.core.errors import ExitCode, UserError
-from mlops_cli.store.bucket import BLOCK, Absent, Listed, Unreachable, read_range, side_by_side
+from mlops_cli.store.bucket import BLOCK, Absent, Listed, Sure, Unreachable, at_once, read_range, side_by_side
 
 # scheme -> (what fsspec needs for it, what we call that)
 LIBRARIES: Mapping[str, tuple[str, str]] = {
@@ -135,7 +135,9 @@ class FsspecBucket:
             return False
         return True
 
-    def put_file(self, key: str, fd: int, size: int, sent: Callable[[int], object]) -> None:
+    def put_file(self, key: str, fd: int, size: int, sent: Callable[[int], object], sure: Sure = at_once) -> None:
+        sure()
+
         def parts() -> Iterator[bytes]:
             for start in range(0, size, BLOCK):
                 yield (data := read_range(fd, start, min(start + BLOCK, size)))

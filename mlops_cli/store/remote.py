@@ -9,7 +9,18 @@ from contextlib import closing, suppress
 from typing import Any
 
 from mlops_cli.core.errors import ExitCode, UserError
-from mlops_cli.store.bucket import AT_ONCE, Absent, Bucket, FolderBucket, Listed, Unreachable, read_range, side_by_side
+from mlops_cli.store.bucket import (
+    AT_ONCE,
+    Absent,
+    Bucket,
+    FolderBucket,
+    Listed,
+    Sure,
+    Unreachable,
+    at_once,
+    read_range,
+    side_by_side,
+)
 from mlops_cli.store.s3 import HINTS, MOST_PARTS, NETWORK, PART, PlainBucket
 from mlops_cli.store.s3_settings import plain_settings
 
@@ -178,8 +189,9 @@ class S3Bucket:
                     return False
         return False
 
-    def put_file(self, key: str, fd: int, size: int, sent: Callable[[int], object]) -> None:
+    def put_file(self, key: str, fd: int, size: int, sent: Callable[[int], object], sure: Sure = at_once) -> None:
         if size <= PART:
+            sure()
             data = read_range(fd, 0, size)
             self.put(key, data)
             sent(size)
@@ -198,6 +210,7 @@ class S3Bucket:
         try:
             with closing(side_by_side(part, range(-(-size // length)), 4)) as parts:
                 every = [*parts]
+            sure()
             self._call('complete_multipart_upload', UploadId=upload, MultipartUpload={'Parts': every}, **where)
         except BaseException:
             with suppress(Unreachable):  # what went wrong first is told

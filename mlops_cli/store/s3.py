@@ -12,8 +12,8 @@ from datetime import datetime
 from typing import Any
 from urllib.parse import unquote
 
-from mlops_cli.store.bucket import Absent, Listed, Unreachable, read_range, side_by_side
-from mlops_cli.store.s3_http import Answer, Client, NoAnswer, Refused
+from mlops_cli.store.bucket import Absent, Listed, Sure, Unreachable, at_once, read_range, side_by_side
+from mlops_cli.store.s3_http import CHECKSUM, Answer, Client, NoAnswer, Refused
 from mlops_cli.store.s3_settings import Settings
 
 PART = 16 << 20  # bytes of a part of a large value, at least: S3 takes 10,000 of them
@@ -119,8 +119,9 @@ class PlainBucket:
 
     # A large one
 
-    def put_file(self, key: str, fd: int, size: int, sent: Callable[[int], object]) -> None:
+    def put_file(self, key: str, fd: int, size: int, sent: Callable[[int], object], sure: Sure = at_once) -> None:
         if size <= PART:
+            sure()
             self.put(key, read_range(fd, 0, size))
             sent(size)
             return
@@ -136,7 +137,7 @@ class PlainBucket:
             tag = there.get(number + 1, '')
             if not tag or tag.strip('"') != hashlib.md5(data, usedforsecurity=False).hexdigest():
                 query = {'partNumber': str(number + 1), 'uploadId': upload}
-                tag = self._asked('PUT', key, query, headers={'x-amz-checksum-sha256': sum_}, body=data).headers.get('etag', '')
+                tag = self._asked('PUT', key, query, headers={CHECKSUM: sum_}, body=data).headers.get('etag', '')
             sent(len(data))
             return (f'<Part><PartNumber>{number + 1}</PartNumber><ETag>{_escaped(tag)}</ETag>'
                     f'<ChecksumSHA256>{sum_}</ChecksumSHA256></Part>')
@@ -144,6 +145,11 @@ class PlainBucket:
         try:
             with closing(side_by_side(part, range(-(-size // length)), PARTS_AT_ONCE)) as parts:
                 every = ''.join(parts)
+            try:
+                sure()
+            except Exception:
+                self._abort(key, upload)
+                raise
             self._complete(key, upload, every, size)
         except Unreachable as error:
             if isinstance(error.__cause__, NoAnswer):
@@ -220,7 +226,7 @@ class PlainBucket:
         body = f'<Delete xmlns="http://s3.amazonaws.com/doc/2006-03-01/">{rows}<Quiet>true</Quiet></Delete>'.encode()
         sums = {
             'content-md5': base64.b64encode(hashlib.md5(body, usedforsecurity=False).digest()).decode(),
-            'x-amz-checksum-sha256': base64.b64encode(hashlib.sha256(body).digest()).decode(),
+            CHECKSUM: base64.b64encode(hashlib.sha256(body).digest()).decode(),
         }
         done = _xml(self._asked('POST', None, {'delete': ''}, headers=sums, body=body).body)
         for error in done.iterfind('{*}Error'):

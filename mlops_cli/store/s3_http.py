@@ -30,7 +30,8 @@ PASSING = frozenset((
     'IncompleteBody', 'OperationAborted', 'ConditionalRequestConflict',
 ))  # fmt: skip
 ERROR_LIMIT = 1 << 20  # bytes of an answer that says what is wrong
-_NOTHING = hashlib.sha256(b'').hexdigest()
+CHECKSUM = 'x-amz-checksum-sha256'
+_NOTHING = hashlib.sha256(b'').digest()
 _MOVED = (301, 307, 400)
 _REGION = 'x-amz-bucket-region'
 
@@ -72,14 +73,18 @@ class Client:
 
     def ask(self, method: str, key: str, query: Mapping[str, str] | None = None, headers: Mapping[str, str] | None = None,
             body: bytes = b'', limit: int | None = None) -> Answer:
-        """One request; ``key`` '' is the bucket itself.  ``limit``: bytes that an answer has at most.
+        """One request; ``key`` '' is the bucket itself.  ``headers``: a checksum among them is believed, as hashing a part of a
+        large value takes as long as sending it.  ``limit``: bytes that an answer has at most.
 
         Raises Refused, NoAnswer."""
-        digest = hashlib.sha256(body)
         extra = dict(headers or {})
-        if body and 'x-amz-checksum-sha256' not in extra and method == 'PUT':
-            extra['x-amz-checksum-sha256'] = base64.b64encode(digest.digest()).decode()
-        hexed = digest.hexdigest() if body else _NOTHING
+        if (known := extra.get(CHECKSUM)) is not None:
+            digest = base64.b64decode(known)
+        else:
+            digest = hashlib.sha256(body).digest() if body else _NOTHING
+            if body and method == 'PUT':
+                extra[CHECKSUM] = base64.b64encode(digest).decode()
+        hexed = digest.hex()
         moved = False
         for tried in range(1, TRIES + 1):
             last = tried == TRIES

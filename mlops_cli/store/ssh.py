@@ -19,7 +19,7 @@ from mlops_cli import ssh
 from mlops_cli.core.errors import ExitCode, UserError
 from mlops_cli.core.patterns import INTERPRETER, pattern
 from mlops_cli.store import frames
-from mlops_cli.store.bucket import BLOCK, Listed, Unreachable, read_range
+from mlops_cli.store.bucket import BLOCK, Listed, Sure, Unreachable, at_once, read_range
 from mlops_cli.store.ssh_line import COMMAND, Failed, Line, Lost, Refusal, rows
 
 FIRST_TRIES = 3  # to have a connection that is begun, and cut off before the far end speaks
@@ -168,7 +168,8 @@ class FarBucket(ABC):
             call.send(frames.end(call.number, seen))
             return bool(call.facts()['stored'])
 
-    def put_file(self, key: str, fd: int, size: int, sent: Callable[[int], object]) -> None:
+    def put_file(self, key: str, fd: int, size: int, sent: Callable[[int], object], sure: Sure = at_once) -> None:
+        sure()
         if size <= BLOCK:
             self.put(key, read_range(fd, 0, size))
             sent(size)

@@ -25,6 +25,7 @@ from mlops_cli.store.shelf import hash_rest
 
 PACKS_AT_ONCE = 2  # on their way: each is some 32 MiB of memory, and another one is being filled
 LARGE_AT_ONCE = 4
+MEANWHILE = 32 << 20  # bytes of an object from which it is hashed while it is sent
 NODE_GROUP = 4096  # nodes of folders that are asked for together
 NODE_LIMIT = 256 << 20  # bytes of a node: a folder of two million files
 
@@ -180,12 +181,12 @@ def _send_large(local: Sender, depot: Depot, digest: Digest, lost: set[Digest], 
         lost.add(digest)
         return
     try:
-        found, size = hash_rest(fd, facts.st_size)
-        if found != digest:
-            local.quarantine(digest, f'its {size} bytes hash to {found.short}...')
+        sure = _hashed(local, digest, fd, facts.st_size)
+        try:
+            depot.put_large(digest, fd, facts.st_size, lambda count: told.moved(0, count), sure)
+        except Damaged:
             lost.add(digest)
             return
-        depot.put_large(digest, fd, size, lambda count: told.moved(0, count))
         if local.rewritten(fd, facts):  # what was sent may be something else
             depot.bucket.delete([object_key(digest)])
             depot.forget_large(digest)
@@ -194,6 +195,31 @@ def _send_large(local: Sender, depot: Depot, digest: Digest, lost: set[Digest], 
         told.moved(1, 0)
     finally:
         os.close(fd)
+
+
+def _hashed(local: Sender, digest: Digest, fd: int, size: int) -> Callable[[], None]:
+    """What waits until an object is hashed, a large one meanwhile; it raises Damaged, and the object is put aside then."""
+    found: Future[tuple[Digest, int]] = Future()
+
+    def work(own: int) -> None:
+        try:
+            found.set_result(hash_rest(own, size))
+        except BaseException as error:  # noqa: BLE001 -- raised by who waits
+            found.set_exception(error)
+        finally:
+            os.close(own)
+
+    def wait() -> None:
+        seen, count = found.result()
+        if (seen, count) != (digest, size):
+            raise local.quarantine(digest, f'its {count} bytes hash to {seen.short}...')
+
+    own = os.dup(fd)  # that stays open where sending it is given up
+    if size < MEANWHILE:
+        work(own)
+    else:
+        threading.Thread(target=work, args=(own,), daemon=True).start()
+    return wait
 
 
 def fetch(local: LocalStore, depot: Depot, wanted: Iterable[tuple[str, ObjectRef]], told: Told) -> None:

@@ -122,6 +122,27 @@ def test_a_file(bucket: Bucket, tmp_path: Path, data: bytes) -> None:
     assert bucket.get('a/large') == data
 
 
+@pytest.mark.parametrize('data', [b'small', LARGE], ids=['small', 'large'])
+def test_a_file_of_which_nobody_is_sure_in_the_end_is_not_stored(bucket: Bucket, tmp_path: Path, data: bytes) -> None:
+    path = tmp_path / 'file'
+    path.write_bytes(data)
+    bucket.put('a/there', b'before')
+    asked = []
+
+    def sure() -> None:
+        asked.append(bucket.size('a/new'))
+        raise KeyError('not that')
+
+    with path.open('rb') as file:
+        for key in ('a/new', 'a/there'):
+            with pytest.raises(KeyError, match='not that'):
+                bucket.put_file(key, file.fileno(), len(data), lambda _: None, sure)
+        assert asked == [None, None] and bucket.get('a/there') == b'before'
+        assert keys(bucket, 'a') == ['a/there']
+        bucket.put_file('a/new', file.fileno(), len(data), lambda _: None)
+    assert bucket.get('a/new') == data
+
+
 def test_delete(bucket: Bucket) -> None:
     every = [f'a/{number}' for number in range(12)]
     for key in every:

@@ -103,7 +103,7 @@ def test_the_signature_of_the_manual(monkeypatch: pytest.MonkeyPatch) -> None:
     """The example GET Object of AWS's page about Signature Version 4."""
     monkeypatch.setattr(s3_http.time, 'strftime', lambda *_: '20130524T000000Z')
     made = Settings(True, 'examplebucket.s3.amazonaws.com', '', 'us-east-1', *KEYS.values(), '')
-    headers = Client(made)._signed('GET', '/test.txt', '', {'range': 'bytes=0-9'}, s3_http._NOTHING)
+    headers = Client(made)._signed('GET', '/test.txt', '', {'range': 'bytes=0-9'}, s3_http._NOTHING.hex())
     assert headers['Authorization'].endswith('Signature=f0e8bdb87c964420e857bd35b5d6ed310bd44f0170aba48dd91039c6036bdb41')
 
 

@@ -12,7 +12,7 @@ from mlops_cli.core.digest import Digest, digest_of
 from mlops_cli.core.refs import ObjectRef
 from mlops_cli.fsio.durable import Batch
 from mlops_cli.store import packs, transfer, tree
-from mlops_cli.store.bucket import FolderBucket
+from mlops_cli.store.bucket import FolderBucket, Sure, at_once
 from mlops_cli.store.depot import Depot, object_key, pack_key
 from mlops_cli.store.local import LocalStore
 from mlops_cli.store.transfer import Told
@@ -116,9 +116,9 @@ class Cut(FolderBucket):
         self._count()
         super().put(key, data)
 
-    def put_file(self, key: str, fd: int, size: int, sent: Callable[[int], object]) -> None:
+    def put_file(self, key: str, fd: int, size: int, sent: Callable[[int], object], sure: Sure = at_once) -> None:
         self._count()
-        super().put_file(key, fd, size, sent)
+        super().put_file(key, fd, size, sent, sure)
 
 
 def test_a_push_that_is_cut_leaves_no_parent_without_children_and_the_next_one_ends_it(
@@ -194,6 +194,27 @@ def test_what_is_damaged_here_is_not_sent_nor_what_holds_it(tmp_path: Path) -> N
     transfer.push(one, remote, wanted.items(), told := Told())
     assert digest in told.missing and node not in remote.has([node, digest])
     assert not orphans(depot(tmp_path))
+
+
+@pytest.mark.parametrize(
+    'harm', [lambda data: data[:-1] + b'!', lambda data: data[:-4096], lambda data: data + b'x', lambda _: b'']
+)
+@pytest.mark.parametrize('meanwhile', [0, transfer.MEANWHILE])
+def test_a_large_one_that_is_damaged_here_has_no_name_there_and_is_put_aside(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, harm: Callable[[bytes], bytes], meanwhile: int
+) -> None:
+    monkeypatch.setattr(transfer, 'MEANWHILE', meanwhile)  # of 0 all are hashed while they are sent
+    one, remote = local(tmp_path / 'one'), depot(tmp_path)
+    data = random.Random(0).randbytes(packs.SMALL + 70_000)
+    ref, other = one.add_bytes(data), one.add_bytes(data + b'other')
+    one.batch.flush()
+    path = Path(one.objects) / ref.digest.hex[:2] / ref.digest.hex[2:]
+    path.chmod(0o644)
+    path.write_bytes(harm(data))
+    transfer.push(one, remote, [('bad', ref), ('good', other)], told := Told())
+    assert told.missing == {ref.digest: 'bad'} and told.objects == 1
+    assert {key for key, _, _ in remote.bucket.list('')} == {object_key(other.digest)}
+    assert not path.exists() and depot(tmp_path).has([ref.digest, other.digest]) == {other.digest}
 
 
 def test_a_pack_that_was_cut_short_counts_as_none_and_is_sent_again(
