@@ -44,8 +44,9 @@ _PRIVATE_KEY = 'a private key'
 _STARTS = (b'AKIA', b'ASIA', b'ghp_', b'gho_', b'ghu_', b'ghs_', b'ghr_', b'github_pat_', b'hf_', b'sk-', b'xox', b'eyJ',
            b'X-Amz-Signature=', b'://')
 _BEGIN = b'-----BEGIN '
-_KEY_HEAD = rb'-----BEGIN [A-Z0-9 ]{0,40}PRIVATE KEY-----(?:(?:\r?\n|\\n)[A-Za-z-]{1,30}: [^\n\\]{0,200})*+'
-_KEY_BODY = rb'(?:[A-Za-z0-9+/=]++|\\[nr]|[\r\n][ \t>|]*+)*+'
+# What repeats for good is atomic itself: before 3.11.5, as in Debian 12, Python matches it wrongly where it is not.
+_KEY_HEAD = rb'-----BEGIN [A-Z0-9 ]{0,40}PRIVATE KEY-----(?>(?:\r?\n|\\n)[A-Za-z-]{1,30}: [^\n\\]{0,200})*+'
+_KEY_BODY = rb'(?>[A-Za-z0-9+/=]++|\\[nr]|[\r\n][ \t>|]*+)*+'
 _KEY = _KEY_HEAD + _KEY_BODY + rb'(?:-----END [A-Z0-9 ]{0,40}PRIVATE KEY-----)?'
 _KIND_NAMES = (*_KINDS, _PRIVATE_KEY)
 _BLANKS = (b' ', b'\t', b'\n', b'\r', b'\x0b', b'\x0c')
