@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from mlops_cli.pipeline.spec import Environment
 
 DRIVER = '/proc/driver/nvidia/version'
+HOME_OF = {'venv': '.venv', 'uv': '.venv', 'conda': '.conda'}  # beside the file that pins what is in it
 HOMES = ('HOME', 'PYTHONUSERBASE', 'PYTHONNOUSERSITE')  # they say where a user's own packages are
 _DRIVER = pattern(r'\b\d+\.\d+(?:\.\d+)*\b')
 
@@ -34,16 +35,17 @@ def environment_of(found: Found | None, environ: Mapping[str, str]) -> dict[str,
 
 
 def variables(environment: Environment | None, root: str, environ: Mapping[str, str]) -> Mapping[str, str]:
-    """The variables of a stage's command: with the ``.venv`` beside its lock file first on PATH, if that is there.
+    """The variables of a stage's command: with the ``.venv`` beside its lock file first on PATH, if that is there; ``.conda``
+    beside one of conda's.
 
     ``root``: absolute path of the project."""
     if environment is None or environment.image:
         return environ
-    home = os.path.join(root, os.path.dirname(environment.path), '.venv')
-    if not os.path.exists(noted(os.path.join(home, 'bin', 'python'))):
+    home = os.path.join(root, os.path.dirname(environment.path), HOME_OF[environment.kind])
+    if not os.path.exists(noted(os.path.join(home, 'conda-meta' if environment.kind == 'conda' else 'bin/python'))):
         return environ
     path = os.path.join(home, 'bin') + os.pathsep + environ.get('PATH', os.defpath)
-    return {**environ, 'PATH': path, 'VIRTUAL_ENV': home}
+    return {**environ, 'PATH': path, 'CONDA_PREFIX' if environment.kind == 'conda' else 'VIRTUAL_ENV': home}
 
 
 @lru_cache(1)

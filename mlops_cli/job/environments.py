@@ -33,6 +33,8 @@ from mlops_cli.store.local import LocalStore
 from mlops_cli.store.transfer import Told, fetch
 
 FOLDER = 'environments-v1'
+ERROR = re.compile(r'error\b|[A-Z]\w+Error:', re.IGNORECASE)
+LOCKS = ('venv', 'uv', 'conda')
 CONTAINER = 'container'  # the kind that is no folder but an image
 IMAGE = re.compile(r'[A-Za-z0-9][A-Za-z0-9._/:@+-]{0,254}')
 CACHE = 'cache'  # the host's own store
@@ -41,6 +43,8 @@ MADE, LOCKED, LOG, SOURCE = '.json', '.lock', '.log', '.src'  # beside an enviro
 REQUIREMENTS = 'requirements.txt'  # in WHEELS: what stands there for the lock file
 FAILED = '.failed'  # beside it: why it could not be made, the last time that was asked for
 LEFT_OUT = ('PYTHONHOME', 'PYTHONPATH', 'VIRTUAL_ENV', 'UV_PROJECT_ENVIRONMENT')
+CONDA_PLACES = ('~/.local/bin', '~/bin', *(f'{where}/{name}/bin' for where in ('~', '/opt') for name in (
+    'micromamba', 'miniforge3', 'mambaforge', 'miniconda3', 'anaconda3', 'conda')))  # fmt: skip
 UV_PLACES = ('~/.local/bin', '~/.cargo/bin')  # where its installer puts it, which is often not on the path of ssh
 
 
@@ -56,11 +60,15 @@ class Ready:
     folder: str
     files: tuple[str, ...]
     seconds: float | None = None
+    kind: str = 'venv'
 
     def variables(self, environ: Mapping[str, str]) -> dict[str, str]:
         """With its programs first."""
         kept = {name: value for name, value in environ.items() if name != 'PYTHONHOME'}
         path = f'{self.folder}/bin{os.pathsep}{environ.get("PATH", os.defpath)}'
+        if self.kind == 'conda':
+            kept.pop('VIRTUAL_ENV', None)
+            return {**kept, 'PATH': path, 'CONDA_PREFIX': self.folder}
         return {**kept, 'PATH': path, 'VIRTUAL_ENV': self.folder}
 
 
@@ -76,14 +84,16 @@ def from_json(found: Mapping[str, Any]) -> Lock:
             raise ValueError('no image')
         return Lock(CONTAINER, image=found['image'])
     files = tuple((str(name), ObjectRef.from_json(ref)) for name, *ref in found['files'])
-    if found['kind'] not in ('venv', 'uv') or not files or any('/' in name or name in ('', '.', '..') for name, _ in files):
+    if found['kind'] not in LOCKS or not files or any('/' in name or name in ('', '.', '..') for name, _ in files):
         raise ValueError('no lock file')
     return Lock(str(found['kind']), files)
 
 
 def name_of(lock: Lock) -> str:
-    """The same for the same files, under the same Python: another one gets an environment of its own."""
+    """The same for the same files, under the same Python: another one gets an environment of its own.  conda brings its own."""
     python = [os.path.realpath(sys.executable), sys.version.split()[0], os.uname().machine]
+    if lock.kind == 'conda':
+        python = python[2:]
     what = [lock.kind, [[name, *ref.to_json()] for name, ref in lock.files], python]
     return digest_of(b'mlops environment-v1\n' + canonical_bytes(what)).hex[:32]
 
@@ -114,7 +124,7 @@ def ready(
                 time.sleep(TICK)
         with suppress(OSError):
             os.utime(root.full(f'{place}{MADE}'))  # when it was used last
-        yield Ready(root.full(place), (root.full(f'{place}{LOCKED}'),), seconds)
+        yield Ready(root.full(place), (root.full(f'{place}{LOCKED}'),), seconds, lock.kind)
     finally:
         os.close(fd)
 
@@ -223,12 +233,14 @@ class Maker:
             self._pip(f'{wheels}/{REQUIREMENTS}', '--no-index', '--find-links', wheels)
         elif self._lock.kind == 'uv':
             self._uv()
+        elif self._lock.kind == 'conda':
+            self._conda()
         else:
             self._pip(f'{self._source}/{self._lock.files[0][0]}')
         for rest in (f'{self._place}{SOURCE}', f'{WHEELS}/{os.path.basename(self._place)}'):
             self._root.remove_tree(rest)
         about = {'kind': self._lock.kind, 'files': [[name, str(ref.digest)] for name, ref in self._lock.files],
-                 'python': sys.version.split()[0], 'made': iso(began)}  # fmt: skip
+                 **({} if self._lock.kind == 'conda' else {'python': sys.version.split()[0]}), 'made': iso(began)}  # fmt: skip
         write_file(self._root, f'{self._place}{MADE}', json.dumps(about).encode(), 0o600)
 
     def _pip(self, requirements: str, *words: str) -> None:
@@ -242,9 +254,25 @@ class Maker:
         hint = 'does it reach an index of packages? mlops hosts setup sends them ahead'
         self._run([*pip, *words, '-r', requirements], hint)
 
+    def _conda(self) -> None:
+        """By micromamba where that is there, which is faster and has one command for all kinds of files."""
+        program = self._found('micromamba', CONDA_PLACES) or self._found('conda', CONDA_PLACES)
+        if program is None:
+            raise NotMade('there is neither micromamba nor conda there, which its environment is made with',
+                          hint='install one there; mlops hosts add --path names the folder where it lies')
+        file = f'{self._source}/{self._lock.files[0][0]}'
+        with open(file, 'rb') as text:
+            is_explicit = any(line.strip() == b'@EXPLICIT' for line in text)
+        words = ['create', '--yes'] if is_explicit or os.path.basename(program) == 'micromamba' else ['env', 'create']
+        hint = 'does it reach the channels that the file names?'
+        self._run([program, *words, '--quiet', '--prefix', self._folder, '--file', file], hint)
+
+    def _found(self, name: str, further: Sequence[str]) -> str | None:
+        places = [*self._environ.get('PATH', os.defpath).split(os.pathsep), *map(os.path.expanduser, further)]
+        return shutil.which(name, path=os.pathsep.join(places))
+
     def _uv(self) -> None:
-        places = [*self._environ.get('PATH', os.defpath).split(os.pathsep), *map(os.path.expanduser, UV_PLACES)]
-        program = shutil.which('uv', path=os.pathsep.join(places))
+        program = self._found('uv', UV_PLACES)
         if program is None:
             raise NotMade('there is no uv there, which its environment is made with',
                           hint='install it there, or have what is needed sent ahead: mlops hosts setup')
@@ -280,7 +308,7 @@ class Maker:
     def _last_words(self) -> str:
         with suppress(OSError), open(self._root.full(f'{self._place}{LOG}'), encoding='utf-8', errors='replace') as file:
             lines = [line.strip() for line in file.read()[-8192:].splitlines() if line.strip()]
-            errors = [line for line in lines if line.lower().startswith('error')]
+            errors = [at for at, line in enumerate(lines) if ERROR.match(line)]
             if lines:
-                return f': {(errors or lines)[-1][:300]}'
+                return f': {" ".join(lines[errors[-1] if errors else -1 :])[:300]}'  # of conda's it follows what it is about
         return ''

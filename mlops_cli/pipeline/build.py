@@ -324,7 +324,7 @@ class Builder:
         if name == 'container':
             return Environment('container', '', where, written)
         text = self._path(written, (*path, name), 'environment')
-        return None if text is None else Environment('uv' if name == 'uv' else 'venv', text, where)
+        return None if text is None else Environment(name, text, where)
 
     def _resources(self, value: Any, path: Path) -> Resources:
         for name in value:

@@ -25,7 +25,7 @@ _ELSEWHERE = {
     'retries': 'it is called retry here', 'cpu': 'resources: {cpus: ...}', 'cpus': 'resources: {cpus: ...}',
     'memory': 'resources: {memory: ...}', 'gpu': 'resources: {gpus: ...}', 'gpus': 'resources: {gpus: ...}',
     'gpu_memory': 'resources: {gpu_memory: ...}',
-    'threads': 'resources: {cpus: ...}', 'conda': 'environment: takes venv or uv',
+    'threads': 'resources: {cpus: ...}', 'conda': 'environment: {conda: environment.yml}',
     'lock': 'it is called mutex here', 'strategy': 'it is called matrix here', 'for': 'it is called foreach here',
     'datasets': 'data that no stage makes is tracked by mlops add',
     'push': 'it is a setting of an output: outs: [{PATH: {push: false}}]',

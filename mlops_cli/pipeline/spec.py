@@ -89,10 +89,11 @@ class Code:
 
 @dataclass(frozen=True, slots=True)
 class Environment:
-    """``venv``: ``path`` is a requirements file (its bytes are in the key).  ``uv``: ``path`` is a uv.lock.  ``container``:
-    ``image`` is that of the containers in which it runs, and there is no path."""
+    """``venv``: ``path`` is a requirements file (its bytes are in the key).  ``uv``: ``path`` is a uv.lock.  ``conda``:
+    ``path`` is an explicit list of conda's, or an environment.yml.  ``container``: ``image`` is that of the containers in which
+    it runs, and there is no path."""
 
-    kind: Literal['venv', 'uv', 'container']
+    kind: Literal['venv', 'uv', 'conda', 'container']
     path: str
     where: Where = NOWHERE
     image: str = ''

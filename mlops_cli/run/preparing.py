@@ -94,10 +94,12 @@ def _environment(bench: Workbench, bucket: FarBucket, host: Host, environment: E
         if state.get('state') == 'whole':
             return done('there', 'its environment is there')
         began = time.monotonic()
-        if not send:
+        if not send or environment.kind == 'conda':
             state = _made(bucket, asked, go_on)
             if state.get('state') == 'whole':
                 return done('done', f'its environment was made in {time.monotonic() - began:.0f}s')
+        if environment.kind == 'conda':
+            return done('wrong', str(state.get('message', 'it was not made'))[:500], str(state.get('hint', ''))[:300])
         wheels, count = fetched(bench, environment, state)
         push(bench.store, Depot(bucket), [('', wheels)], Told())
         state = _made(bucket, {**asked, 'wheels': [*wheels.to_json()]}, go_on)

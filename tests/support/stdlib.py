@@ -12,7 +12,7 @@ def standard_library() -> tuple[str, ...]:
     """Absolute paths of all its source files, sorted."""
     root = Path(sysconfig.get_path('stdlib'))
     found = sorted(str(path) for path in root.rglob('*.py') if 'site-packages' not in path.parts)
-    assert len(found) > 1000
+    assert len(found) > 400  # Debian leaves tests and more out
     return tuple(found)
 
 

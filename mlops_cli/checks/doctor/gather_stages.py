@@ -12,7 +12,7 @@ from mlops_cli.checks.doctor.gather_own import seen
 from mlops_cli.core.errors import UserError
 from mlops_cli.core.paths import ancestors, check_path, inside
 from mlops_cli.core.patterns import pattern
-from mlops_cli.fingerprint.environment import variables
+from mlops_cli.fingerprint.environment import HOME_OF, variables
 from mlops_cli.fingerprint.stage import Draft
 from mlops_cli.pipeline.spec import Stage
 from mlops_cli.run.capacity import Machine, refusal
@@ -191,8 +191,11 @@ def _sizes(bench: Workbench, stage: Stage) -> Iterator[tuple[str, int]]:
 
 def _environments(bench: Workbench, stage: Stage) -> Iterator[tuple[str, str]]:
     if stage.environment is not None and stage.environment.path:
-        folder = os.path.join(os.path.dirname(stage.environment.path), '.venv')
-        if not os.path.exists(os.path.join(bench.root.full(folder), 'bin', 'python')):
+        folder = os.path.join(os.path.dirname(stage.environment.path), HOME_OF[stage.environment.kind])
+        if stage.environment.kind == 'conda' and bench.environ.get('CONDA_PREFIX'):
+            return  # whoever has activated one means that
+        mark = 'conda-meta' if stage.environment.kind == 'conda' else 'bin/python'
+        if not os.path.exists(os.path.join(bench.root.full(folder), mark)):
             yield stage.environment.path, folder
 
 

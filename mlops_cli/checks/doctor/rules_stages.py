@@ -27,7 +27,11 @@ def programs(facts: Facts) -> Iterator[Finding]:
 def environments(facts: Facts) -> Iterator[Finding]:
     found = (((lock, folder), stage.name) for stage in facts.stages for lock, folder in stage.locks)
     for (lock, folder), stages in _together(found):
-        fix = 'uv sync' if lock.endswith('uv.lock') else f'python3 -m venv {folder} && {folder}/bin/pip install -r {lock}'
+        fix = f'python3 -m venv {folder} && {folder}/bin/pip install -r {lock}'
+        if lock.endswith('uv.lock'):
+            fix = 'uv sync'
+        elif folder.endswith('.conda'):
+            fix = f'conda env create -p {folder} -f {lock}, or activate the one that you have'
         text = f'{_names(stages)} name the environment of {lock}, and there is no {folder}'
         yield Finding('environments', 'note', text, fix, _where(facts, stages))
 

@@ -35,6 +35,8 @@ def message(event: StageEnded) -> str:
     if event.unreachable and cause == CAUSES['disk']:
         cause = 'the disk there is full'
     said = one_line(event.message)
+    if event.unreachable and cause == CAUSES['network'] and said.startswith('on the host: '):
+        cause = ''  # that it could be asked says that the network is there
     last = next((line for line in reversed(event.tail) if line.strip()), '')
     if not cause and last.startswith(gate.FAILED):
         return one_line(plain(last))

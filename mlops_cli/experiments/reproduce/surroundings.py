@@ -18,7 +18,7 @@ DROPPED = frozenset((
     'GIT_ALTERNATE_OBJECT_DIRECTORIES', 'GIT_GRAFT_FILE', 'GIT_SHALLOW_FILE', 'GIT_REPLACE_REF_BASE',
     'GIT_INTERNAL_SUPER_PREFIX', 'MLOPS_DIRECTORY', 'MLOPS_CACHE_DIR', 'MLOPS_CACHE_REMOTE', 'MLOPS_CACHE_TIER',
 ))  # fmt: skip
-VENVS = ('.venv', 'venv')
+VENVS = (('.venv', 'pyvenv.cfg'), ('venv', 'pyvenv.cfg'), ('.conda', 'conda-meta'))
 
 
 def variables(environ: Mapping[str, str], project: str, there: str, editable: Iterable[str] = ()) -> dict[str, str]:
@@ -57,9 +57,9 @@ def link_environments(project: Root, there: Root, pipeline: Pipeline) -> None:
         os.path.dirname(stage.environment.path) for stage in pipeline.stages.values() if stage.environment is not None
     }
     for folder in sorted(folders):
-        for name in VENVS:
+        for name, mark in VENVS:
             path = f'{folder}/{name}' if folder else name
-            if os.path.exists(project.full(f'{path}/pyvenv.cfg')) and not os.path.lexists(there.full(path)):
+            if os.path.exists(project.full(f'{path}/{mark}')) and not os.path.lexists(there.full(path)):
                 if folder:
                     there.makedirs(folder)
                 with there.parent(path) as (fd, link):
