@@ -156,7 +156,10 @@ def of_file(path: str, open_file: Callable[[], int], step: Callable[[], object] 
     try:
         if tables.suffix(path) in tables.PARQUET:
             return _parquet(fd, path)
-        return _rows(fd, path, step)
+        found = _rows(fd, path, step)
+        if not found.rows and tables.suffix(path) in tables.DELIMITED:
+            found.columns = [Column(name, False, 0).document() for name in tables.head(open_file(), path)]
+        return found
     except UserError as error:
         return Statistics('table', problem=f'{error}; {error.hint}' if error.hint else str(error))
 

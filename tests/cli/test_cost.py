@@ -141,7 +141,7 @@ def test_what_has_no_price_is_unknown(paid: Project) -> None:
     paid.write('.mlops/config.yaml', 'prices: {elsewhere: {hour: 1}}\n')
     assert 'Cost 0.25 USD and what is not known of 3 stages.' in paid.mlops('run').out
     out = paid.mlops('cost').out
-    assert re.search(r'note: nobody says what \S+ cost \(3 stages\)', out) and '?' in out
+    assert re.search(r'note: nobody says what \S+ cost \(3 stages\): mlops cost prices tells', out) and '?' in out
     rows = {row['stage']: row for row in paid.mlops('cost', 'report', '--json').json['rows']}
     assert rows['train']['amount'] is None and rows['train']['unknown'] == 2
     paid.write('.mlops/config.yaml', 'prices: {here: {hour: 3600}}\n')  # and once somebody says it, it counts

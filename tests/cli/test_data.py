@@ -196,3 +196,14 @@ def test_what_is_ignored_is_no_part_of_it(project: Project, tmp_path: Path, way:
     assert step['verdict'] == 'restore' and step['key'] == project.mlops('plan', '--json').json['stages'][0]['key']
     two.mlops('pull')
     assert not any(two.exists(junk) for junk in JUNK) and two.mlops('status', '--exit-code').code == 0
+
+
+def test_a_table_of_a_head_alone_has_its_columns(project: Project) -> None:
+    project.write('pipeline.yaml', 'stages: {}\n')
+    project.write('t.csv', 'id,name\n')
+    project.write('empty.csv', '')
+    project.mlops('add', 't.csv', 'empty.csv')
+    said = project.mlops('data', 'list').out
+    assert '0 rows x 2' in said and '0 rows x 0' in said
+    (found,) = project.mlops('data', 'show', 't.csv', '--json').json['rows']
+    assert [column['name'] for column in found['statistics']['columns']] == ['id', 'name']

@@ -61,7 +61,7 @@ def _below(ledger: Ledger) -> Iterator[Line]:
         reasons = sorted(ledger.why.items(), key=lambda item: (-item[1], item[0]))
         told = [f'{one_line(why)} ({plural(count, "stage")})' for why, count in reasons[:REASONS]]
         more = f', and {len(reasons) - REASONS} more' if len(reasons) > REASONS else ''
-        yield Line(f'note: nobody says {", ".join(told)}{more}', 'note:')
+        yield Line(f'note: nobody says {", ".join(told)}{more}: mlops cost prices tells what is known', 'note:')
 
 
 def report_rows(rows: Iterable[Row], by: str, currency: str) -> Iterator[dict[str, Any]]:
