@@ -22,7 +22,7 @@ from mlops_cli.store.depot import Depot
 from mlops_cli.store.results import ResultEntry
 from mlops_cli.store.shared_results import SharedResults
 
-BELIEVED = {'trusted': 'which all believe', 'pr': 'which this pull request believes', 'user': 'which you alone believe'}
+BELIEVED = {'trusted': 'which all use', 'pr': 'which this pull request uses', 'user': 'which you alone use'}
 
 
 def tiers_of(bench: Workbench) -> Tiers:
