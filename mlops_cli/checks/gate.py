@@ -11,10 +11,12 @@ import json
 import math
 import re
 import warnings
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
+from contextlib import suppress
 from typing import Any
 
-from mlops_cli.checks.sources import Beyond, Sources
+from mlops_cli.checks.arithmetic import CONSTANTS, Computer, Mistake, check, without
+from mlops_cli.checks.sources import Beyond, NobodyYet, Sources
 from mlops_cli.core import delimited, strictjson
 from mlops_cli.core.classes import dataclass, replace
 from mlops_cli.core.errors import ExitCode, UserError, Where
@@ -28,14 +30,9 @@ SIZE_LIMIT = 16 << 20  # bytes of a metrics file
 PASSED, FAILED = 'gate passed:', 'gate FAILED:'  # how what a gate says begins
 TEXT_LIMIT = 200  # characters of a text value that is shown
 
-_FUNCTIONS: dict[str, Callable[..., Any]] = {'min': min, 'max': max, 'abs': abs, 'round': round, 'len': len, 'sum': sum}
-_STATISTICS = ('mean', 'median', 'std', 'lower', 'upper', 'above', 'below')
-_NODES = (ast.Constant, ast.Name, ast.UnaryOp, ast.BinOp, ast.BoolOp, ast.Compare, ast.IfExp, ast.Call)
-_PARTS = (ast.Expression, ast.Load, ast.operator, ast.unaryop, ast.boolop, ast.cmpop)
 _WORDS = {'and', 'or', 'not', 'in', 'is', 'if', 'else'}
-_CONSTANTS = {'true': True, 'false': False, 'null': None}
 _QUOTED = r'"(?:[^"\\]|\\.)*"|\'(?:[^\'\\]|\\.)*\''
-_CHUNK = r'[^\s()<>=!,"\':*%+&|^~;-][^\s()<>=!,"\':*%+&|^~;]*'  # of a file name or key; a minus only inside
+_CHUNK = r'[^\s()<>=!,"\':*%+&|;-][^\s()<>=!,"\':*%+&|;]*'  # of a file name or key; a minus only inside
 _TOKEN = pattern(rf'(?P<quoted>{_QUOTED})|(?P<chunk>{_CHUNK})|(?P<other>\s+|.)', re.DOTALL)
 _KEY = pattern(f'{_QUOTED}|{_CHUNK}')
 
@@ -61,37 +58,66 @@ class _Reference:
     quoted: bool = False
 
 
-def evaluate(expression: str, read: Callable[[str], Any], beyond: Beyond = lambda _file, _quoted: None) -> GateResult:
+def evaluate(
+    expression: str, read: Callable[[str], Any], beyond: Beyond = lambda _file, _quoted: None, *, first: bool = False
+) -> GateResult:
     """Whether an expression holds.  ``read``: file name -> its plain values, raising UserError if it cannot.  ``beyond``: of a
-    name, and whether it stood in quotes, all that it stands for where that is not one file.
+    name, and whether it stood in quotes, all that it stands for where that is not one file.  ``first``: conditions that compare
+    with what nobody holds yet are left out, and the others have to hold.
 
     Raises UserError for a mistake in the expression, a missing key (with the near one), a value that is no number, text or
     boolean, a result that is neither true nor false; with exit code 1 for NaN and infinity, for then the metric itself is
-    broken."""
+    broken; NobodyYet."""
     if len(expression) > EXPRESSION_LIMIT:
         raise UserError(f'the gate has {len(expression):,} characters, more than {EXPRESSION_LIMIT:,}')
     references = _references(expression)
     files: dict[tuple[str, bool], Any] = {}
-    names: dict[str, Any] = dict(_CONSTANTS)
-    values: dict[str, Any] = {}
-    code, position = [], 0
+    names: dict[str, Any] = dict(CONSTANTS)
+    written: dict[str, str] = {}  # name in the code -> as it stands in the expression
+    absent: dict[str, str] = {}  # of those that nobody holds: what is said about it
+    code, position, prefix = [], 0, _unused(expression)
     for index, reference in enumerate(references):
-        known = reference.file, reference.quoted
-        if known not in files:
-            several = beyond(*known)
-            files[known] = (read(reference.file), None) if several is None else (None, several)
-        name = f'value_{index}_'
-        written = expression[reference.start:reference.end]
-        document, several = files[known]
-        names[name] = values[written] = _value(document, reference) if several is None else _values(several, reference)
+        name = f'{prefix}{index}_'
+        written[name] = expression[reference.start:reference.end]
+        try:
+            names[name] = _looked_up(reference, files, read, beyond)
+        except NobodyYet as nobody:
+            if not first:
+                raise
+            absent[name] = nobody.message
+            names[name] = None
         code += [expression[position:reference.start], f' {name} ']
         position = reference.end
-    passed = _holds(''.join([*code, expression[position:]]).replace('\n', ' ').strip(), expression, names)
-    return GateResult(passed, expression, tuple(values.items()), _text(expression, values, passed))
+    passed = _holds(''.join([*code, expression[position:]]).replace('\n', ' ').strip(), expression, names, written, absent)
+    values = {written[name]: names[name] for name in written if name not in absent}
+    return GateResult(passed, expression, tuple(values.items()), _text(expression, values, passed, absent))
 
 
-def _text(expression: str, values: dict[str, Any], passed: bool) -> str:
+def files_of(expression: str) -> tuple[str, ...]:
+    """The files of an expression's metrics, as they are called in it, each once.  Raises UserError."""
+    return tuple(dict.fromkeys(one.file for one in _references(expression[:EXPRESSION_LIMIT])))
+
+
+def _looked_up(reference: _Reference, files: dict[tuple[str, bool], Any], read: Callable[[str], Any], beyond: Beyond) -> Any:
+    known = reference.file, reference.quoted
+    if known not in files:
+        several = beyond(*known)
+        files[known] = (read(reference.file), None) if several is None else (None, several)
+    document, several = files[known]
+    return _value(document, reference) if several is None else _values(several, reference)
+
+
+def _unused(expression: str) -> str:
+    """How names begin that do not stand in an expression."""
+    prefix = 'value_'
+    while prefix in expression:
+        prefix += '_'
+    return prefix
+
+
+def _text(expression: str, values: dict[str, Any], passed: bool, absent: Mapping[str, str]) -> str:
     shown = [(f'{name} is ' if len(values) > 1 else '') + _shown(value, passed) for name, value in values.items()]
+    shown += dict.fromkeys(absent.values())
     # The verdict first: where a line is short of room, its end goes.
     return ' '.join(f'{PASSED if passed else FAILED} {expression} ({", ".join(shown)})'.split())
 
@@ -99,7 +125,8 @@ def _text(expression: str, values: dict[str, Any], passed: bool) -> str:
 def _shown(value: Any, passed: bool) -> str:
     """Numbers of a gate that failed in full: 0.949999999 is not 0.95."""
     if isinstance(value, list) and len(value) > 1 and all(type(one) in (int, float) for one in value):
-        return f'mean {math.fsum(value) / len(value):.6g} of {len(value)}, {min(value):.6g} to {max(value):.6g}'
+        with suppress(OverflowError):  # of numbers that are as large as can be
+            return f'mean {math.fsum(value) / len(value):.6g} of {len(value)}, {min(value):.6g} to {max(value):.6g}'
     return f'{value:.6g}' if isinstance(value, float) and passed else json.dumps(value, ensure_ascii=False)[:TEXT_LIMIT]
 
 
@@ -125,6 +152,8 @@ def _references(expression: str) -> list[_Reference]:
         elif token['quoted']:
             start, quoted = token.start(), True
         elif token['chunk'] and text not in _WORDS and text not in ('/', '//'):
+            if quoted and start is not None and text[0] == '@' and expression[token.start() - 1] in ('"', "'"):
+                raise _wrong(expression, token.start(), 'what is in quotes is a file here: no revision of it can be named')
             if start is None or quoted:
                 start, quoted = token.start(), False
         elif quoted or not text.isspace():
@@ -145,10 +174,10 @@ def _unquoted(text: str) -> str:
     return re.sub(r'\\(.)', r'\1', text[1:-1], flags=re.DOTALL) if text[:1] in ('"', "'") else text
 
 
-def _wrong(expression: str, offset: int | None, problem: str) -> UserError:
+def _wrong(expression: str, offset: int | None, problem: str, hint: str = '') -> UserError:
     place = '' if offset is None else f' at character {offset + 1}'
-    return UserError(f'gate {expression!r}: {problem}{place}',
-                     hint='such as "best.json:accuracy >= 0.95 and best.json:loss < 0.3"; blanks around operators')
+    usual = 'such as "best.json:accuracy >= 0.95 and best.json:loss < 0.3"; blanks around operators'
+    return UserError(f'gate {expression!r}: {problem}{place}', hint=hint or usual)
 
 
 def _value(document: Any, reference: _Reference) -> Any:
@@ -156,7 +185,7 @@ def _value(document: Any, reference: _Reference) -> Any:
     value = lookup(document, reference.key)
     if value is MISSING:
         hint = near_key(document, reference.key)
-        if re.search(r'.[-/+]', reference.key):
+        if re.search(r'.[-/+^]', reference.key):
             hint = f'{hint}; an operator needs blanks around it'.removeprefix('; ')
         raise UserError(f'{reference.file} has no {reference.key}', where=Where(reference.file), hint=hint)
     if isinstance(value, dict):
@@ -191,47 +220,52 @@ def _finite(value: Any, name: str) -> None:
                         hint='a training that diverges writes such values')
 
 
-def _holds(code: str, expression: str, names: dict[str, Any]) -> bool:
-    from simpleeval import InvalidExpression, SimpleEval
-
-    functions = dict(_FUNCTIONS)
-    if any(name in code for name in _STATISTICS):
-        from mlops_cli.checks import resampling
-
-        functions |= {name: getattr(resampling, name) for name in _STATISTICS}
-    evaluator = SimpleEval(names=names, functions=functions)
-    evaluator.nodes = {node: handler for node, handler in evaluator.nodes.items() if node in _NODES}
+def _holds(code: str, expression: str, names: dict[str, Any], written: dict[str, str], absent: Mapping[str, str]) -> bool:
+    for token in _TOKEN.finditer(code):
+        if token['chunk'] and '#' in token[0]:
+            raise _wrong(expression, None, 'there are no comments in a gate: what follows on # would not be looked at')
     try:
         with warnings.catch_warnings():
             warnings.simplefilter('ignore')  # what Python thinks of "\\d" or of 1 is 1 interests nobody here
             tree = ast.parse(code, mode='eval')
-        _check(tree, names, expression)
-        result = evaluator.eval(code, previously_parsed=tree.body)
+        _checked(tree, expression, names)
+        computer = Computer(names, written)
+        if absent:
+            return all(_verdict(computer.value(one), expression) for one in without(tree.body, set(absent)))
+        return _verdict(computer.value(tree.body), expression)
     except SyntaxError as error:
-        raise _wrong(expression, None, f'cannot be read: {error.msg}') from None
+        raise _wrong(expression, None, f'cannot be read: {error.msg}', _slip(code)) from None
     except (RecursionError, MemoryError):
         raise _wrong(expression, None, 'is nested too deeply') from None
-    except (InvalidExpression, ArithmeticError, TypeError, ValueError, LookupError) as error:
+    except Mistake as error:
+        raise _wrong(expression, None, f'cannot be computed: {error}', error.hint) from None
+    except (ArithmeticError, ValueError) as error:
         raise _wrong(expression, None, f'cannot be computed: {error}') from None
+
+
+def _checked(tree: ast.AST, expression: str, names: Mapping[str, Any]) -> None:
+    try:
+        check(tree, names)
+    except Mistake as error:
+        raise _wrong(expression, None, str(error), error.hint) from None
+
+
+def _verdict(result: Any, expression: str) -> bool:
     if not isinstance(result, bool):
         raise UserError(f'gate {expression!r} is {kind(result)}, neither true nor false',
                         hint=f'compare it with something: "{expression} >= ..."')
     return result
 
 
-def _check(tree: ast.AST, names: dict[str, Any], expression: str) -> None:
-    """Refuses all that is no arithmetic, comparison or logic, before anything is computed."""
-    called = set()
-    for node in ast.walk(tree):
-        if isinstance(node, ast.Call) and not node.keywords and isinstance(node.func, ast.Name):
-            called.add(node.func)
-            if node.func.id not in (*_FUNCTIONS, *_STATISTICS):
-                known = ', '.join(sorted((*_FUNCTIONS, *_STATISTICS)))
-                raise _wrong(expression, None, f'there is no function {node.func.id}, only {known}')
-        elif isinstance(node, ast.Call) or not isinstance(node, (*_NODES, *_PARTS)):
-            raise _wrong(expression, None, f'{type(node).__name__} has no place in a gate')
-        elif isinstance(node, ast.Name) and node not in called and node.id not in names:
-            raise UserError(f'gate {expression!r}: what is {node.id}?', hint=f'a metric is FILE:KEY, as best.json:{node.id}')
+_SLIPS = (('&&', 'write and, not &&'), ('||', 'write or, not ||'), ('=>', 'write >=, not =>'), ('=<', 'write <=, not =<'),
+          ('≥', 'write >=, not ≥'), ('≤', 'write <=, not ≤'), ('≠', 'write !=, not ≠'), ('%', 'write 0.95, not 95%'))
+
+
+def _slip(code: str) -> str:
+    for sign, hint in _SLIPS:
+        if sign in code:
+            return hint
+    return 'write ==, not =' if re.search(r'(?<![<>=!])=(?!=)', code) else ''
 
 
 # Metrics files
@@ -280,11 +314,10 @@ def _last_row(data: bytes, name: str) -> dict[str, Any]:
 
 
 def _cell(text: str, *, comma: bool) -> Any:
-    for number in (int, float):
-        try:
-            return number(text)
-        except ValueError:
-            continue
+    if text.isascii() and '_' not in text:  # Python takes 1_0 for 10
+        for number in (int, float):
+            with suppress(ValueError):
+                return number(text)
     if comma and (value := delimited.decimal(text)) is not None:
         return value
-    return _CONSTANTS.get(text.lower(), text) if text else None
+    return CONSTANTS.get(text.lower(), text) if text else None

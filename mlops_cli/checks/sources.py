@@ -7,6 +7,11 @@ from collections.abc import Callable, Iterable, Mapping
 from typing import Any
 
 from mlops_cli.core.classes import dataclass
+from mlops_cli.core.errors import UserError
+
+
+class NobodyYet(UserError):
+    """Nobody holds an alias that a gate compares with."""
 
 
 @dataclass(frozen=True)
@@ -32,7 +37,9 @@ Beyond = Callable[[str, bool], Sources | None]
 
 def matched(file: str, names: Iterable[str], read: Callable[[str], Any], shown: str = '') -> Sources:
     """Those of the names that a pattern matches, in their natural order.  ``read``: a name -> its values.  ``shown``: what to
-    put in front of a name in messages."""
+    put in front of a name in messages.  Raises UserError."""
+    if '**' in file:
+        raise UserError(f'{shown}{file}: ** stands for no more than *', hint='a * for each folder, as runs/*/*/metrics.json')
     apart = re.compile('([^/]*)'.join(map(re.escape, file.split('*'))))
     found = [(match, name) for name in names if (match := apart.fullmatch(name))]
     found.sort(key=lambda one: _natural(one[1]))

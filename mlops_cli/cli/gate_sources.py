@@ -10,18 +10,15 @@ from itertools import islice
 from typing import Any
 
 from mlops_cli.checks.gate import read_metrics
-from mlops_cli.checks.sources import Source, Sources, matched, of_metrics
-from mlops_cli.checks.tables import at_revision
+from mlops_cli.checks.sources import NobodyYet, Source, Sources, matched, of_metrics
+from mlops_cli.checks.tables import NAMED, at_revision
+from mlops_cli.cli.opening import is_object
 from mlops_cli.core.errors import ExitCode, UserError
 from mlops_cli.core.patterns import pattern
 from mlops_cli.fingerprint.gated import MODEL
 
 MOST = 10_000  # files of a pattern
 _MODEL = pattern(rf'{MODEL}/(?P<file>.+)')
-
-
-class NobodyYet(UserError):
-    """Nobody holds an alias that a gate compares with."""
 
 
 def beyond(file: str, quoted: bool, read: Callable[[str], Any], limit: int) -> Sources | None:
@@ -32,6 +29,8 @@ def beyond(file: str, quoted: bool, read: Callable[[str], Any], limit: int) -> S
         return Sources((Source('', file, _of_revision(file, limit)),), many=False)
     if not quoted and (found := _MODEL.fullmatch(file)):
         return _of_model(found['model'], _metrics_of(found['model']), found['file'])
+    if not quoted and '@' in file.rpartition('/')[2]:
+        _require_told_apart(file)
     if '*' not in file or (quoted and os.path.lexists(file)):
         return None
     names = [*islice(glob.iglob(glob.escape(file).replace('[*]', '*')), MOST + 1)]
@@ -39,7 +38,31 @@ def beyond(file: str, quoted: bool, read: Callable[[str], Any], limit: int) -> S
         raise UserError(f'no file is called {file}', hint=f'looked in {os.getcwd()}')
     if len(names) > MOST:
         raise UserError(f'more than {MOST:,} files are called {file}', hint='name fewer of them')
-    return matched(file, names, read)
+    return matched(file, _once(names), read)
+
+
+def _require_told_apart(file: str) -> None:
+    """Refuses what may be meant as a revision and would be read as a file: whoever sends a branch could put one there."""
+    if file.rpartition('.')[2].lower() not in NAMED:
+        raise UserError(
+            f'{file}: of a file whose name does not end with .json or the like no revision can be named',
+            hint=f'"{file}" in quotes is a file of that name here; revisions: FILE@REV of {", ".join(NAMED)}',
+        )
+
+
+def _once(names: Iterable[str]) -> list[str]:
+    """Each file by its own name where links lead to it, too: ``runs/latest`` is no further seed."""
+    here = os.path.realpath(os.getcwd())
+    found: dict[str, str] = {}
+    for name in sorted(names, key=lambda one: _place(one) != os.path.normpath(os.path.join(here, one))):
+        found.setdefault(_place(name), name)
+    return list(found.values())
+
+
+def _place(name: str) -> str:
+    """Where a file lies; two that are links to one object of a cache are two."""
+    real = os.path.realpath(name)
+    return os.path.join(os.path.realpath(os.path.dirname(name)), os.path.basename(name)) if is_object(real) else real
 
 
 def _of_model(name: str, metrics: Mapping[str, Any], file: str) -> Sources:
@@ -87,7 +110,8 @@ def _checked(name: str, told: Mapping[str, Any]) -> Mapping[str, Any]:
             raise UserError(problem, hint=hint)
         raise NobodyYet(problem, exit_code=ExitCode.FAILED, hint='where that is right: mlops gate --first EXPR')
     if 'problem' in told:
-        raise UserError(f'{name}: {told["problem"]}', exit_code=ExitCode(told.get('exit', ExitCode.FAILED)))
+        code = ExitCode(told.get('exit', ExitCode.FAILED))
+        raise UserError(f'{name}: {told["problem"]}', exit_code=code, hint=str(told.get('hint', '')))
     found = told.get('metrics')
     return found if isinstance(found, dict) else {}
 

@@ -14,6 +14,11 @@ from mlops_cli.fsio.paths import Root
 _OBJECT = pattern(rf'/{OBJECTS}/[0-9a-f]{{2}}/[0-9a-f]{{62}}\Z')
 
 
+def is_object(path: str) -> bool:
+    """Whether a path is that of an object of a cache."""
+    return _OBJECT.search(path) is not None
+
+
 def open_named(file: str) -> int:
     """A descriptor, without waiting for anybody.  What a name in the project leads to has to lie in it, or be an object of a
     cache: a branch may bring links.  Names that lead elsewhere by themselves are a person's own.  Raises OSError, UserError."""
@@ -26,7 +31,7 @@ def open_named(file: str) -> int:
     if inside(there, project):
         with Root(project) as root:
             return root.open(os.path.relpath(there, project), os.O_RDONLY)
-    if _OBJECT.search(there):
+    if is_object(there):
         return os.open(there, flags | os.O_NOFOLLOW)
     raise UserError(
         f'refused to read {file}: it is a symbolic link, or lies behind one, that leads out of the project',

@@ -47,6 +47,11 @@ def is_name(root: Root, text: str) -> bool:
     return NAME.fullmatch(name) is not None and name in Models(root).all
 
 
+def is_alias(which: str) -> bool:
+    """Whether what stands behind an ``@`` is an alias, or ``latest``: who holds it may change, and nobody may hold it yet."""
+    return not _NUMBER.fullmatch(which) and not _HEX.fullmatch(which)
+
+
 def resolve_in(models: Models, text: str) -> Named:
     """As :func:`resolve`."""
     name, _, which = text.partition('@')

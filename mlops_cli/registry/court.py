@@ -10,8 +10,8 @@ import re
 from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
-from mlops_cli.checks.gate import FAILED, PASSED, evaluate
-from mlops_cli.checks.sources import Sources, of_metrics
+from mlops_cli.checks.gate import FAILED, PASSED, evaluate, files_of
+from mlops_cli.checks.sources import NobodyYet, Sources, of_metrics
 from mlops_cli.core import layout
 from mlops_cli.core.clock import from_iso
 from mlops_cli.core.digest import Digest
@@ -187,11 +187,14 @@ class Court:
     # Gates
 
     def _gate(self, version: Version, alias: str, expression: str, past: Fact | None) -> tuple[bool, str]:
-        """(whether it holds, what is said about it).  Where nobody held the alias that it compares with, it holds.
+        """(whether it holds, what is said about it).  Where nobody held an alias, what it compares with that is left out.
 
         Who held another alias at the time of an earlier promotion is not recorded: then it has to say itself that the gate
         passed, and to hold against one of those who ever held that alias."""
-        names = dict.fromkeys(_HOLDERS.findall(expression))
+        try:
+            names = dict.fromkeys(found[1] for file in files_of(expression) if (found := _HOLDERS.match(file)))
+        except UserError as error:
+            return False, f'{FAILED} {expression} ({error.message})'
         others = [name for name in names if past is not None and name != alias]
         if past is not None and others and not any(text.startswith(f'{PASSED} {_plain(expression)}') for text in past.gates):
             return False, f'{FAILED} {expression} (the promotion does not say that it passed)'
@@ -201,11 +204,8 @@ class Court:
                 why = holder.problem.message if holder.problem else f'promotions to {name} follow each other in a circle'
                 return False, f'{FAILED} {expression} ({why})'
         known = {name: self._holders(name, alias, past) for name in names}
-        for name, found in known.items():
-            if not found:
-                return True, f'{PASSED} {expression} (nobody holds {name} yet)'
-        mine = [[(name, one) for one in known[name]] for name in names if name not in others]
-        theirs = [[(name, one) for one in known[name]] for name in others]
+        mine = [[(name, one) for one in known[name] or (None,)] for name in names if name not in others]
+        theirs = [[(name, one) for one in known[name] or (None,)] for name in others]
         last = (True, '')
         for fixed in itertools.islice(itertools.product(*mine), MOST):
             tried = itertools.islice(itertools.product(*theirs), MOST)
@@ -245,14 +245,19 @@ class Court:
         digests = dict.fromkeys(fact.version for fact in facts if fact.version is not None)
         return [self._model.versions[one] for one in digests if one in self._model.versions]
 
-    def _evaluated(self, version: Version, expression: str, against: dict[str, Version]) -> tuple[bool, str]:
+    def _evaluated(self, version: Version, expression: str, against: dict[str, Version | None]) -> tuple[bool, str]:
+        def held(name: str) -> Version:
+            if (found := against[name]) is None:
+                raise NobodyYet(f'nobody holds {name} yet')
+            return found
+
         def numbers(file: str) -> dict[str, Any]:
             of = version
             if file.startswith(HOLDER):
                 name, _, file = file.removeprefix(HOLDER).partition('/')
                 if name not in against:
                     raise UserError(f'{name[:40]} is no alias', hint='such as @prod/best.json:accuracy')
-                of = against[name]
+                of = held(name)
             return _numbers(of, file)
 
         def several(file: str, _quoted: bool) -> Sources | None:
@@ -261,15 +266,15 @@ class Court:
             name, _, inside = file.removeprefix(HOLDER).partition('/') if file.startswith(HOLDER) else ('', '', file)
             if name and name not in against:
                 return None
-            of, shown = (against[name], f'{HOLDER}{name}/') if name else (version, '')
+            of, shown = (held(name), f'{HOLDER}{name}/') if name else (version, '')
             found = of_metrics(inside, of.numbers, shown)
             return found if found.all else None  # then it is told as a file that has no metrics
 
         try:
-            result = evaluate(expression, numbers, several)
+            result = evaluate(expression, numbers, several, first=True)
         except UserError as error:
             return False, f'{FAILED} {expression} ({error.message})'
-        said = ', '.join(f'{name} was {label(self._model, one.digest)}' for name, one in against.items())
+        said = ', '.join(f'{name} was {label(self._model, one.digest)}' for name, one in against.items() if one)
         return result.passed, f'{result.text}; {said}' if said else result.text
 
     # Aliases before

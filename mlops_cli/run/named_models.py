@@ -6,7 +6,7 @@ from typing import Any
 
 from mlops_cli.core.errors import ExitCode, UserError
 from mlops_cli.fsio.paths import Root
-from mlops_cli.records.model_names import resolve
+from mlops_cli.records.model_names import is_alias, resolve
 
 
 def told(root: Root, name: str) -> tuple[Any, dict[str, Any]]:
@@ -15,7 +15,8 @@ def told(root: Root, name: str) -> tuple[Any, dict[str, Any]]:
     try:
         named = resolve(root, name)
     except UserError as error:
-        if error.exit_code == ExitCode.WRONG_INPUT:
+        if error.exit_code == ExitCode.WRONG_INPUT and is_alias(name.partition('@')[2]):
             return None, {'absent': error.message, 'hint': error.hint or ''}
-        return {'problem': error.message}, {'problem': error.message, 'exit': int(error.exit_code)}
+        said = {'problem': error.message, 'exit': int(error.exit_code), 'hint': error.hint or ''}
+        return {'problem': error.message}, said
     return f'v{named.version.number} {named.version.digest}', {'version': named.shown, 'metrics': named.version.numbers}

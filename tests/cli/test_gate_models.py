@@ -75,6 +75,34 @@ def test_a_revision(project: Project) -> None:
     assert 'what a revision has is no input of a stage' in failed.out + failed.err
 
 
+def test_a_revision_is_told_by_the_text_alone(project: Project) -> None:
+    project.write('best@HEAD', '{"acc": 0}')
+    refused = project.mlops('gate', 'best.json:acc >= best@HEAD:acc', code=2)
+    assert 'no revision can be named' in refused.err
+    project.mlops('gate', 'best.json:acc >= "best@HEAD":acc')  # in quotes it is the file
+    project.write('best.toml', 'acc = 0.5\n')
+    project.commit('toml')
+    project.write('best.toml@HEAD', '{"acc": 0}')
+    assert '(0.5)' in project.mlops('gate', 'best.toml@HEAD:acc > 0').out
+    for revision in ('HEAD~1', 'HEAD^', 'HEAD@{0}'):
+        project.mlops('gate', f'best.json:acc >= best.json@{revision}:acc')
+
+
+def test_a_link_to_a_seed_is_no_further_seed(project: Project) -> None:
+    (project.path / 'runs/latest').symlink_to('10')
+    (project.path / 'runs/first').symlink_to('1')
+    assert len(project.mlops('gate', '--json', 'mean(runs/*/m.json:acc) > 0').json['values']['runs/*/m.json:acc']) == 4
+
+
+def test_first_is_for_aliases(project: Project) -> None:
+    gate = 'best.json:acc >= 0.5 and best.json:acc >= digits@{}/best.json:acc'
+    assert project.mlops('gate', '--first', gate.format('prod')).out.startswith('gate passed')
+    for which in ('v3', 'deadbeef01'):
+        refused = project.mlops('gate', '--first', gate.format(which), code=2)
+        assert f'digits@{which}: no model' in refused.err
+    project.mlops('gate', '--first', gate.format('prod').replace('0.5', '0.99'), code=1)
+
+
 def test_who_holds_an_alias_is_part_of_the_key(project: Project) -> None:
     assert stale(project) == []
     refused = project.mlops('gate', 'best.json:acc >= digits@prod/best.json:acc', code=1)

@@ -13,7 +13,7 @@ import pytest
 from tests.support.project import Project
 
 NEVER = {  # whatever the command does, these are not needed for it
-    'networkx', 'rich', 'git', 'gitdb', 'psutil', 'pynvml', 'fsspec', 's3fs', 'asyncio', 'ruamel', 'simpleeval', 'numpy',
+    'networkx', 'rich', 'git', 'gitdb', 'psutil', 'pynvml', 'fsspec', 's3fs', 'asyncio', 'ruamel', 'numpy',
     'aiohttp', 'botocore', 'xml', 'http', 'multiprocessing', 'unittest', 'pydoc', 'mlops_cli.cli.console.moving',
 }  # fmt: skip
 RUNNING = {  # what only a stage that runs needs

@@ -250,7 +250,7 @@ def test_with_json_the_error_is_a_document(case: Case, here: Project, capsys: An
 # All is imported before the rights are given up: the interpreter may lie where nobody else may look.
 AS_NOBODY = """
 import codecs, importlib, os, pkgutil, sys
-import jsonschema_rs, networkx, ruamel.yaml, simpleeval, sqlite3, yaml
+import jsonschema_rs, networkx, ruamel.yaml, sqlite3, yaml
 import mlops_cli
 for module in pkgutil.walk_packages(mlops_cli.__path__, 'mlops_cli.'):
     if not module.name.endswith('__main__'):

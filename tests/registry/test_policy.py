@@ -175,6 +175,22 @@ def test_approvals_expire_and_only_some_people_count() -> None:
     assert 'not one of cleo@example.org' in asked(found, one, Policy(approvals=1, approvers=('cleo@example.org',)))[0][0]
 
 
+def test_where_nobody_holds_an_alias_the_rest_of_a_gate_counts() -> None:
+    one = replace(version(1, 0.7), metrics=(('best.json', 'accuracy', 0.7), ('best.json', 'recall@k/macro', 0.1)))
+    found = model(one)
+    for gate in (
+        'best.json:recall@k/macro >= 0.9',  # a key is no alias
+        'best.json:"recall@k/macro" >= 0.9',
+        'best.json:accuracy >= 0.9 and best.json:accuracy >= @prod/best.json:accuracy',
+        'other.json:accuracy >= @prod/other.json:accuracy',  # the version has nothing that could be compared
+        'digits@prod/best.json:accuracy > 0.5',  # what gates of stages write
+        'best.json:accuracy >= @prod/best.json:accuracy and (',
+    ):
+        assert 'gate FAILED' in asked(found, one, Policy(gates=(gate,)))[0][0], gate
+    for gate in ('best.json:accuracy >= 0.5 and best.json:accuracy >= @prod/best.json:accuracy', '@prod/x.json:y > 1'):
+        assert asked(found, one, Policy(gates=(gate,)))[0] == [], gate
+
+
 def test_gates_and_checks() -> None:
     one, two = version(1, 0.9), version(2, 0.89, checks=())
     found = model(one, two, promotion(one))

@@ -6,14 +6,16 @@ import os
 import stat
 from typing import Annotated, Any
 
-from mlops_cli.checks.gate import PASSED, GateResult, evaluate, read_metrics
+from mlops_cli.checks.gate import evaluate, read_metrics
 from mlops_cli.cli import exits, options
 from mlops_cli.cli.console import out, print_json
-from mlops_cli.cli.gate_sources import NobodyYet, beyond
+from mlops_cli.cli.gate_sources import beyond
 from mlops_cli.cli.opening import open_named
 from mlops_cli.core.errors import ExitCode, UserError
+from mlops_cli.core.patterns import pattern
 
 LIMIT = 16 << 20
+_PATTERN = pattern(r'[?\[\]{}]')
 
 EXITS = exits.line(ExitCode.UNREACHABLE, ExitCode.REFUSED, failed='the gate does not hold')
 
@@ -23,7 +25,7 @@ def command(
         str, options.Argument(metavar='EXPR', help='Such as "best.json:accuracy >= 0.95 and best.json:loss < 0.3".')
     ],
     first: Annotated[
-        bool, options.Option('--first', help='Holds where nobody has yet held an alias that it compares with.')
+        bool, options.Option('--first', help='Leave out the conditions that compare with an alias that nobody has held yet.')
     ] = False,
     json: options.Json = False,
 ) -> int:
@@ -31,12 +33,7 @@ def command(
 
     Example:  mlops gate "best.json:accuracy >= 0.95"
     """
-    try:
-        result = evaluate(expression, _read, lambda file, quoted: beyond(file, quoted, _read, LIMIT))
-    except NobodyYet as nobody:
-        if not first:
-            raise
-        result = GateResult(True, expression, (), f'{PASSED} {" ".join(expression.split())} ({nobody.message})')
+    result = evaluate(expression, _read, lambda file, quoted: beyond(file, quoted, _read, LIMIT), first=first)
     if json:
         print_json(
             {
@@ -66,7 +63,7 @@ def _read(file: str) -> Any:
             if os.path.isdir(os.path.dirname(file) or '.')
             else []
         )
-        raise UserError(
-            f'{file}: {error.strerror}', hint=f'there are {", ".join(beside[:5])}' if beside else f'looked in {os.getcwd()}'
-        ) from error
+        found = f'there are {", ".join(beside[:5])}' if beside else f'looked in {os.getcwd()}'
+        hint = f'{found}; of ? [ ] {{ }} * only * stands for anything' if _PATTERN.search(file) else found
+        raise UserError(f'{file}: {error.strerror}', hint=hint) from error
     return read_metrics(data, file)
