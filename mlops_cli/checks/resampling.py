@@ -2,8 +2,9 @@
 
 Intervals are percentile intervals made wider for few values, as in Hesterberg (2015), What Teachers Should Know About the
 Bootstrap, The American Statistician 69(4), section 4.4: plain ones are too narrow by sqrt((n - 1) / n) and know no t quantiles.
-Of fewer than ten values no drawing reaches far enough; the end by Student's t, or Welch's for two samples, counts where it
-is further out.  Of more than 10,000 the mean is as good as normal, and drawing would take minutes."""
+Of fewer than ten values no drawing reaches far enough, nor of any at a confidence that fewer than one of the samples lies
+beyond; the end by Student's t, or Welch's for two samples, counts where it is further out.  Of more than 2,000 the mean is as
+good as normal, and drawing would take minutes."""
 
 from __future__ import annotations
 
@@ -14,10 +15,11 @@ from collections.abc import Sequence
 
 RESAMPLES = 10_000
 FEWEST = 2_000  # of so many values that 10,000 would take long
-_WORK = 20_000_000  # values that are drawn at most
-_MANY = 10_000
+_WORK = 5_000_000  # values that are drawn at most
+_MANY = 2_000
 _SEED = 20150101
 _FEW = 10
+_SUREST = 0.999999  # confidence
 
 
 class Several(list[float]):
@@ -31,7 +33,7 @@ class Several(list[float]):
 
 def mean(values: Sequence[float]) -> float:
     """Raises ValueError of what is no list of numbers, as all of these."""
-    return statistics.fmean(_numbers(values, 1))
+    return _middle(_numbers(values, 1))
 
 
 def median(values: Sequence[float]) -> float:
@@ -76,34 +78,48 @@ def difference(one: Sequence[float] | float, other: Sequence[float] | float, sha
         there = dict(zip(other.names, second, strict=True))
         return _end([value - there[name] for name, value in zip(one.names, first, strict=True)], share)
     parts = [_variance(values) / len(values) for values in (first, second)]
+    middle, error = _middle(first) - _middle(second), math.sqrt(sum(parts))
+    if not error:
+        return middle
     if max(len(first), len(second)) > _MANY:
-        return mean(first) - mean(second) + statistics.NormalDist().inv_cdf(share) * math.sqrt(sum(parts))
+        return middle + statistics.NormalDist().inv_cdf(share) * error
     draw = random.Random(_SEED)
     count = _count(len(first) + len(second))
     means = sorted(_drawn(draw, first) - _drawn(draw, second) for _ in range(count))
-    found = _quantile(means, _wider(share, min(len(first), len(second))))
-    if min(len(first), len(second)) >= _FEW:
+    found, enough = _drawn_end(means, share, min(len(first), len(second)))
+    if enough:
         return found
     freedoms = (part * part / (len(values) - 1) for part, values in zip(parts, (first, second), strict=True))
     freedom = max(1, math.floor(sum(parts) ** 2 / total)) if (total := sum(freedoms)) else 1
-    return _further(found, mean(first) - mean(second), math.sqrt(sum(parts)), freedom, share)
+    return _further(found, middle, error, freedom, share)
 
 
 def _end(values: Sequence[float], share: float) -> float:
     error = math.sqrt(_variance(values) / len(values))
+    if not error:
+        return _middle(values)
     if len(values) > _MANY:
-        return mean(values) + statistics.NormalDist().inv_cdf(share) * error
+        return _middle(values) + statistics.NormalDist().inv_cdf(share) * error
     draw = random.Random(_SEED)
     means = sorted(_drawn(draw, values) for _ in range(_count(len(values))))
-    found = _quantile(means, _wider(share, len(values)))
-    if len(values) >= _FEW:
-        return found
-    return _further(found, mean(values), error, len(values) - 1, share)
+    found, enough = _drawn_end(means, share, len(values))
+    return found if enough else _further(found, _middle(values), error, len(values) - 1, share)
+
+
+def _drawn_end(means: Sequence[float], share: float, count: int) -> tuple[float, bool]:
+    """(the quantile of means of ``count`` values that were drawn, whether it can be believed)."""
+    wider = _wider(share, count)
+    return _quantile(means, wider), count >= _FEW and min(wider, 1 - wider) * len(means) >= 1
+
+
+def _middle(values: Sequence[float]) -> float:
+    """The mean, and of values that are all the same that value: their sum is rounded."""
+    return min(max(statistics.fmean(values), min(values)), max(values))
 
 
 def _variance(values: Sequence[float]) -> float:
     """Of a sample: a tenth of the time of the library's, whose sums are exact fractions."""
-    middle = statistics.fmean(values)
+    middle = _middle(values)
     return math.fsum((value - middle) ** 2 for value in values) / (len(values) - 1)
 
 
@@ -182,6 +198,6 @@ def _number(value: object) -> float:
 
 def _level(confidence: object) -> float:
     found = _number(confidence)
-    if not 0.5 <= found < 1:
-        raise ValueError('a confidence is at least 0.5 and less than 1, such as 0.95')
+    if not 0.5 <= found <= _SUREST:
+        raise ValueError(f'a confidence is at least 0.5 and at most {_SUREST}, such as 0.95')
     return found
