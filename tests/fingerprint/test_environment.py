@@ -54,8 +54,8 @@ def test_packages_of_the_users_own_count_as_python_counts_them(tmp_path: Path) -
 def test_it_is_read_once_for_all_stages_that_import_the_same() -> None:
     found = Found(python=sys.executable, distributions=('yaml', 'rich', 'numpy'))
     environment_of(found, {})
-    begin = time.perf_counter()
+    begin = time.process_time()
     for _ in range(1000):
         environment_of(found, {})
-    assert time.perf_counter() - begin < 1
+    assert time.process_time() - begin < 1
     assert environment._packages.cache_info().hits >= 1000

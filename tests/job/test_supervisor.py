@@ -232,10 +232,10 @@ def test_no_zombies_and_no_descriptors_are_left(scene):
 
 
 def test_started_comes_soon_for_long_jobs_and_with_the_outcome_for_short_ones(scene):
-    scene.supervisor.submit(scene.job('sleep 1'))
+    scene.supervisor.submit(scene.job('sleep 3'))
     begin = time.monotonic()
     pid = scene.started()
-    assert time.monotonic() - begin < 0.5
+    assert time.monotonic() - begin < 2
     assert cpu.session_of(pid) == pid
     scene.outcome()
     scene.supervisor.submit(scene.job('true'))

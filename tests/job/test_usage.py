@@ -41,6 +41,6 @@ def test_what_is_written_counts_where_it_reaches_a_disk(scene):
 
 
 def test_the_time_that_leftovers_take_to_end_is_not_the_stages(scene):
-    outcome, _ = scene.run('(trap "" TERM; while :; do sleep 0.05; done) & sleep 0.1')
+    outcome, _ = scene.run('(trap "" TERM; while :; do sleep 0.05; done) & sleep 0.1', grace_seconds=2)
     assert outcome.killed >= 1
-    assert outcome.usage.wall_seconds < 0.5
+    assert outcome.usage.wall_seconds < 1.5

@@ -299,8 +299,8 @@ def test_ten_thousand_pins_and_runs_answer_at_once(place: Place) -> None:
         place.add('make', made)
         place.add_run(number, StageRun('make', 'done', made.key, made.outs8, 1.0, 0))
     place.index(settled=True).with_name('in.txt')
-    begin = time.perf_counter()
+    begin = time.process_time()
     index = place.index(settled=True)
     found = index.with_digest(digest_of(b'made 5000').hex)
     assert len(found) == 1 and len(index.of_key(pin('read 500', 'made 5000').key.hex)) == 1
-    assert time.perf_counter() - begin < 0.1
+    assert time.process_time() - begin < 0.1

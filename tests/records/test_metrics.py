@@ -171,11 +171,11 @@ def test_another_format_says_which_there_are(file: str) -> None:
 
 
 def test_too_large_too_deep_too_many() -> None:
-    started = time.monotonic()
+    started = time.process_time()
     with pytest.raises(UserError, match='larger than 1 MiB') as raised:
         scalars(b'{"a": "' + b'x' * (10 << 20) + b'"}', 'm.json')
     assert raised.value.hint
-    assert time.monotonic() - started < 1
+    assert time.process_time() - started < 1
     for opening, closing in ((b'[', b']'), (b'{"a":', b'}')):
         with pytest.raises(UserError, match=f'more than {DEPTH}'):
             scalars(opening * (DEPTH + 1) + b'1' + closing * (DEPTH + 1), 'm.json')

@@ -516,7 +516,7 @@ def test_a_thousand_acceptances_do_not_slow_a_plan(made: Project) -> None:
     for number in range(1000):
         one.with_name(f'other~{number:016x}-01234567.json').write_text('never read')
     with opened(made) as bench:
-        begin = time.perf_counter()
+        begin = time.process_time()
         bench.accepted.of_key(bench.pins.of_stage('train')[0].key)
-        assert time.perf_counter() - begin < 0.2
+        assert time.process_time() - begin < 0.2
 
