@@ -53,7 +53,7 @@ def reason(one: Reason, *, whole: bool = False) -> str:
 
     ``whole``: all of a command."""
     if one.kind == 'never-run':
-        return 'never run'
+        return 'no result yet'  # which it may have been run for, and failed
     if one.kind == 'forced':
         return one.detail
     head = f'{kind_word(one.kind, one.subject)} {one_line(one.subject)}'.strip()

@@ -194,7 +194,7 @@ def test_a_comment_is_told_as_such(mlops: Mlops, project: Project) -> None:
 
 
 def test_explain_compares_with_what_is_here(mlops: Mlops, project: Project) -> None:
-    assert 'never run' in mlops('explain', 'prepare').out
+    assert 'no result yet' in mlops('explain', 'prepare').out
     mlops('run')
     fresh = mlops('explain', 'prepare')
     assert fresh.lines[0] == 'prepare: fresh, the workspace holds what this key led to'

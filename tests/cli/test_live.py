@@ -275,7 +275,7 @@ def test_the_screen_of_a_run_that_fails_and_its_code(stand: Stand) -> None:
         result = stand.attach(short, code=1)
         assert re.search(r'FAILED    slow +\S+  exit 3', result.out)
         assert 'slow failed: echo half' in result.out and '  | no luck' in result.out
-        assert '  ran because  never run' in result.out and 'skipped   last: it needs slow' in result.out
+        assert '  ran because  no result yet' in result.out and 'skipped   last: it needs slow' in result.out
         assert 'Fix, then: mlops run' in result.out
     assert stand.attach(short, '--json', code=1).json['ended'] == 'failed'
 

@@ -47,7 +47,7 @@ def test_no_text_names_a_command_that_does_not_exist() -> None:
         (Reason('output', 'm.bin', detail='changed by hand'), 'output m.bin: changed by hand'),
         (Reason('output', 'm.bin', None, '{"persist":false}'), 'output m.bin is newly declared'),
         (Reason('output', 'm.bin', '{"persist":false}', None), 'output m.bin is no longer declared'),
-        (Reason('never-run', '', detail='never run'), 'never run'),
+        (Reason('never-run', '', detail='never run'), 'no result yet'),
         (Reason('forced', '', detail='asked for with --force'), 'asked for with --force'),
         (Reason('environment', 'SEED', 'absent', '7'), 'environment SEED absent -> 7'),
         (Reason('command', '', 'a\nb', 'x' * 200), f'command a⏎b -> {"x" * 59}…'),
