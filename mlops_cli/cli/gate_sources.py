@@ -28,7 +28,7 @@ def beyond(file: str, quoted: bool, read: Callable[[str], Any], limit: int) -> S
     if not quoted and at_revision(file)[1]:
         return Sources((Source('', file, _of_revision(file, limit)),), many=False)
     if not quoted and (found := _MODEL.fullmatch(file)):
-        return _of_model(found['model'], _metrics_of(found['model']), found['file'])
+        return _of_model(found['model'], _told_of(found['model']), found['file'])
     if not quoted and '@' in file.rpartition('/')[2]:
         _require_told_apart(file)
     if '*' not in file or (quoted and os.path.lexists(file)):
@@ -65,15 +65,20 @@ def _place(name: str) -> str:
     return os.path.join(os.path.realpath(os.path.dirname(name)), os.path.basename(name)) if is_object(real) else real
 
 
-def _of_model(name: str, metrics: Mapping[str, Any], file: str) -> Sources:
+def _of_model(name: str, told: Mapping[str, Any], file: str) -> Sources:
+    metrics = told.get('metrics')
+    if not isinstance(metrics, Mapping):
+        metrics = {}
     found = of_metrics(file, metrics, f'{name}/')
     if not found.all:
-        raise UserError(f'{name} was registered without metrics of {file}', hint=f'there are those of: {_listed(metrics)}')
+        left_out = f'; {told["left_out"]} numbers were left out when it was registered' if told.get('left_out') else ''
+        hint = f'there are those of: {_listed(metrics)}{left_out}'
+        raise UserError(f'{name} was registered without metrics of {file}', hint=hint)
     return found
 
 
-def _metrics_of(name: str) -> Mapping[str, Any]:
-    """File -> its numbers.  Raises NobodyYet, UserError."""
+def _told_of(name: str) -> Mapping[str, Any]:
+    """What is told of a model, its metrics too.  Raises NobodyYet, UserError."""
     if 'MLOPS_STAGE' in os.environ:
         return _as_told(name)
     from mlops_cli.cli.finding import find_project  # no gate needs a project that names no model
@@ -112,8 +117,7 @@ def _checked(name: str, told: Mapping[str, Any]) -> Mapping[str, Any]:
     if 'problem' in told:
         code = ExitCode(told.get('exit', ExitCode.FAILED))
         raise UserError(f'{name}: {told["problem"]}', exit_code=code, hint=str(told.get('hint', '')))
-    found = told.get('metrics')
-    return found if isinstance(found, dict) else {}
+    return told
 
 
 def _of_revision(file: str, limit: int) -> Any:

@@ -310,7 +310,9 @@ def environment(
         found = dict(variables(stage.environment, session.root.path, session.environ))
     found |= parameter_variables(_parameters(session, stage, inputs))
     if models := session.describer.models_of(stage):
-        found['MLOPS_MODELS'] = canonical({name: dict(told) for name, (_, told) in models.items()})
+        from mlops_cli.fingerprint.gated import told_of  # few stages name any
+
+        found['MLOPS_MODELS'] = canonical({name: told_of(stage.command, name, told) for name, (_, told) in models.items()})
     found |= {'MLOPS_STAGE': stage.name, 'MLOPS_RUN': session.run, 'MLOPS_ATTEMPT_NUMBER': str(number)}
     if stage.resources.gpus and not host:
         found['CUDA_VISIBLE_DEVICES'] = ','.join(grant.gpus)

@@ -19,4 +19,7 @@ def told(root: Root, name: str) -> tuple[Any, dict[str, Any]]:
             return None, {'absent': error.message, 'hint': error.hint or ''}
         said = {'problem': error.message, 'exit': int(error.exit_code), 'hint': error.hint or ''}
         return {'problem': error.message}, said
-    return f'v{named.version.number} {named.version.digest}', {'version': named.shown, 'metrics': named.version.numbers}
+    said = {'version': named.shown, 'metrics': named.version.numbers}
+    if left_out := named.version.left_out.get('metrics'):
+        said['left_out'] = left_out
+    return f'v{named.version.number} {named.version.digest}', said

@@ -9,6 +9,8 @@ from pathlib import Path
 
 import pytest
 
+from mlops_cli.cli.gate_sources import beyond
+from mlops_cli.core.errors import UserError
 from tests.support.project import Project
 
 PIPELINE = """\
@@ -145,6 +147,36 @@ def test_a_stage_is_told_of_the_version_that_counts(project: Project, isolate: s
     project.mlops('models', 'promote', 'digits@v1', 'prod')
     words = ['--isolate', isolate] if isolate else []
     assert 'digits@prod/best.json:acc is 0.93' in project.mlops('run', *words).out
+
+
+def test_a_model_of_many_metrics_can_be_named(project: Project) -> None:
+    """One environment variable holds 128 KiB, and each of two models has more."""
+    names = {f'evaluation.{"x" * 180}.class{at:05}.recall': at / 500 for at in range(490)}
+    project.write('runs/3/m.json', json.dumps({'acc': 0.93, **names}))
+    project.write('pipeline.yaml', '''\
+stages:
+  best:
+    cmd: cp runs/3/m.json best.json; echo 1 > model.bin
+    deps: [runs/3/m.json]
+    outs: [model.bin]
+    metrics: [best.json]
+    model: {name: digits, path: model.bin}
+''')
+    project.mlops('run')
+    project.mlops('models', 'register', 'digits')
+    for alias in ('prod', 'staging'):
+        project.mlops('models', 'promote', 'digits@v1', alias)
+    gate = ' and '.join(f'best.json:acc >= digits@{alias}/best.json:acc' for alias in ('prod', 'staging'))
+    project.write('pipeline.yaml', f'{(project.path / "pipeline.yaml").read_text()}  gate:\n    cmd: mlops gate "{gate}"\n')
+    assert 'digits@staging/best.json:acc is 0.93' in project.mlops('run').out
+
+
+def test_what_was_left_out_of_a_version_is_told(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv('MLOPS_STAGE', 'gate')
+    monkeypatch.setenv('MLOPS_MODELS', json.dumps({'d@prod': {'metrics': {'a.json': {'x': 1}}, 'left_out': 495}}))
+    with pytest.raises(UserError) as error:
+        beyond('d@prod/b.json', False, lambda _: None, 1)
+    assert error.value.hint == 'there are those of: a.json; 495 numbers were left out when it was registered'
 
 
 def test_a_script_cannot_read_behind_the_keys_back(project: Project) -> None:
