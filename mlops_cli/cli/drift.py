@@ -60,12 +60,19 @@ class HeldTo:
     left_out: frozenset[str]
 
     def of(self, table: Table, file: str) -> Table:
-        """Of a baseline the columns that are to be compared.  Raises UserError for limits of a column that it does not have."""
-        for name in self.own:
+        """Of a baseline the columns that are to be compared.  Raises UserError for limits of a column that it does not have,
+        and for those that say nothing about it."""
+        for name, one in self.own.items():
             if name not in table.columns and name not in self.ignored and (not self.only or name in self.only):
                 raise UserError(
                     f'{self.contract} has limits of drift for a column {name!r}, which {file} does not have',
                     hint=did_you_mean(name, table.columns, what='there are'),
+                )
+            kind = table.columns[name].kind if name in table.columns else 'number'
+            if kind != 'number' and one.ks not in (None, self.limits.ks) and self._is_compared(name):
+                raise UserError(
+                    f'{self.contract} has max_ks for {name!r}, whose values in {file} are no numbers',
+                    hint='the distance of distributions is one of numbers: max_psi is of all columns',
                 )
         kept = {name: one for name, one in table.columns.items() if self._is_compared(name)}
         return replace(table, columns=kept)

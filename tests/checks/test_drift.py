@@ -223,6 +223,10 @@ def test_limits_of_a_contract(tmp_path: Path) -> None:
     said = project.mlops(*words, '-c', 'c.yaml', code=2).json
     assert "limits of drift for a column 'xx', which a.json does not have" in said['message']
     project.mlops(*words, '-c', 'c.yaml', '--ignore', 'xx')
+    project.write('c.yaml', 'version: 1\ncolumns: {c: {drift: {max_ks: 0.1}}}\n')
+    said = project.mlops(*words, '-c', 'c.yaml', code=2).json
+    assert "c.yaml has max_ks for 'c', whose values in a.json are no numbers" in said['message']
+    project.mlops(*words, '-c', 'c.yaml', '--ignore', 'c')
     project.write('c.yaml', 'version: 1\ncolumns: {x: {drift: {max_psi: 0.01}}, c: {drift: false}}\n')
     project.mlops('check', 'drift', 'a.csv', '-b', 'new.json', '--init', '-c', 'c.yaml')
     assert set(json.loads(project.read('new.json'))['columns']) == {'x', 'few', 'gap', 'odd', 'word'}
