@@ -43,6 +43,8 @@ def beyond(file: str, quoted: bool, read: Callable[[str], Any], limit: int) -> S
 
 def _require_told_apart(file: str) -> None:
     """Refuses what may be meant as a revision and would be read as a file: whoever sends a branch could put one there."""
+    if file.endswith('@'):  # of a variable that is not set
+        raise UserError(f'{file}: no revision stands behind the @', hint='such as best.json@origin/main')
     if file.rpartition('.')[2].lower() not in NAMED:
         raise UserError(
             f'{file}: of a file whose name does not end with .json or the like no revision can be named',

@@ -10,7 +10,7 @@ from mlops_cli.core.patterns import pattern
 from mlops_cli.pipeline.spec import Command
 
 MODEL = r'(?P<model>[A-Za-z0-9_][\w.-]{0,99}@[A-Za-z0-9][A-Za-z0-9._-]{0,99})'  # NAME@ALIAS, as it begins FILE:KEY
-_NAMED = pattern(rf'(?<![\w./@:-]){MODEL}/')
+_NAMED = pattern(rf'(?<![\w./@:]){MODEL}/')
 _GATE = pattern(r'\bgate\b')
 _BRACKET = pattern(r'\[([0-9]+)\]')
 _QUOTES = str.maketrans('', '', '"\'\\')

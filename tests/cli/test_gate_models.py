@@ -82,6 +82,9 @@ def test_a_revision_is_told_by_the_text_alone(project: Project) -> None:
     refused = project.mlops('gate', 'best.json:acc >= best@HEAD:acc', code=2)
     assert 'no revision can be named' in refused.err
     project.mlops('gate', 'best.json:acc >= "best@HEAD":acc')  # in quotes it is the file
+    project.write('best.json@', '{"acc": 0}')
+    refused = project.mlops('gate', 'best.json:acc >= best.json@:acc', code=2)  # of a variable that is not set
+    assert 'no revision stands behind the @' in refused.err
     project.write('best.toml', 'acc = 0.5\n')
     project.commit('toml')
     project.write('best.toml@HEAD', '{"acc": 0}')

@@ -25,6 +25,7 @@ def told(cmd: str) -> Any:
 @pytest.mark.parametrize(('cmd', 'names'), [
     ('mlops gate "best.json:loss > 1 or best.json:acc >= digits@prod/best.json:acc"', {'best.json': ['acc']}),
     ('mlops gate "mean(digits@prod/runs/*/m.json:f1) > 0"', {'runs/1/m.json': ['f1'], 'runs/2/m.json': ['f1']}),
+    ('mlops gate "best.json:x > -digits@prod/best.json:loss"', {'best.json': ['loss']}),  # what is subtracted
     ("mlops gate 'digits@prod/best.json:layers[0] == 64'", {'best.json': ['layers.0']}),
     ("mlops gate 'digits@prod/best.json:\"mAP@0.5:0.95\" > 0'", {'best.json': ['mAP@0.5:0.95']}),
     ('mlops gate "digits@prod/best.json:\\"mAP@0.5:0.95\\" > 0"', {'best.json': ['mAP@0.5:0.95']}),
