@@ -21,6 +21,8 @@ def placed_values(database: str) -> list[bytes]:
         facts = _facts(path)
         if facts is not None and not stat.S_ISREG(facts.st_mode):
             raise _unreadable(database, f'{os.path.basename(path)} is no regular file')
+        if facts is not None and facts.st_nlink > 1:  # what SQLite notes in it, even to read, would be noted elsewhere
+            raise _unreadable(database, f'{os.path.basename(path)} has another name')
     try:
         rows = _rows(database)
     except sqlite3.Error as error:

@@ -36,6 +36,12 @@ def local_path(root: Root, environ: Mapping[str, str], name: str) -> str:
     return os.path.join(cache, 'mlops', f'{project}-{name}')
 
 
+def remove(path: str) -> None:
+    """The names of a table's files, as far as they are there and may go."""
+    for suffix in SIDE_FILES:
+        ops.remove_quietly(f'{path}{suffix}')
+
+
 class Database:
     """``path``: the file; folders on the way are made.  ``statements``: one CREATE each, exactly as SQLite keeps them.
     ``version``: raise it when the meaning of a row changes.  ``warn``: told, once, if the tables cannot be kept.
@@ -94,9 +100,13 @@ class Database:
         return self._connection
 
     def _refuse_links(self) -> None:
+        """SQLite would write through them.  Of a file with another name this one goes: what is in it is made again."""
         for suffix in SIDE_FILES:
             with suppress(OSError):
-                if stat.S_ISLNK(os.lstat(self.path + suffix).st_mode):
+                facts = os.lstat(self.path + suffix)
+                if stat.S_ISREG(facts.st_mode) and facts.st_nlink > 1:
+                    remove(self.path)
+                if stat.S_ISLNK(facts.st_mode):
                     raise UserError(
                         f'{self.path}{suffix} is a symbolic link, through which mlops would write elsewhere',
                         exit_code=ExitCode.REFUSED,
@@ -139,5 +149,4 @@ class Database:
             self._warn(f'{self.path} cannot be used ({error}): what it would hold is read anew by each command')
         else:
             self._rebuilt = True
-            for suffix in SIDE_FILES:
-                ops.remove_quietly(self.path + suffix)
+            remove(self.path)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import stat
 from collections.abc import Callable, Collection, Iterator, Mapping
-from contextlib import ExitStack
+from contextlib import ExitStack, suppress
 from functools import cached_property, partial
 from typing import TYPE_CHECKING, Any
 
@@ -247,7 +247,8 @@ def _refuse_links(root: Root, cache: str) -> None:
     """What is written by any command must be in the project: a branch may bring links in its place.
 
     Raises UserError (exit 5)."""
-    ours = [layout.LOCAL, *(layout.INDEX + suffix for suffix in ('', '-wal', '-shm'))]
+    index = [layout.INDEX + suffix for suffix in ('', '-wal', '-shm')]
+    ours = [layout.LOCAL, *index]
     if cache == root.full(layout.CACHE):
         ours += [layout.CACHE, *(f'{layout.CACHE}/{name}' for name in layout.CACHE_PARTS)]
     for path in ours:
@@ -258,3 +259,7 @@ def _refuse_links(root: Root, cache: str) -> None:
                 exit_code=ExitCode.REFUSED,
                 hint=f'remove it; for a cache on another disk, write cache: {{dir: ...}} to {layout.CONFIG_LOCAL}',
             )
+        if path in index and status is not None and stat.S_ISREG(status.st_mode) and status.st_nlink > 1:
+            for name in index:  # SQLite would write into what has another name, too: it is made again
+                with suppress(OSError):
+                    root.unlink(name)

@@ -105,6 +105,29 @@ def test_no_command_writes_through_a_link_that_a_branch_brings(project: Project,
     assert name in RECORDS or not (tmp_path / 'ran').exists()
 
 
+TABLES = [f'.mlops/local/{name}{suffix}' for name in ('index-v1.sqlite', 'history-v1.sqlite') for suffix in ('', '-wal', '-shm')]
+
+
+@pytest.mark.parametrize('name', TABLES)
+def test_no_table_is_written_that_has_another_name_outside(project: Project, tmp_path: Path, name: str) -> None:
+    project.write('pipeline.yaml', 'stages:\n  a: {cmd: "cp in.txt a.txt", deps: [in.txt], outs: [a.txt]}\n')
+    project.write('in.txt', '1')
+    commands = (['run'], ['status'], ['runs', 'list'], ['lineage', 'upstream', 'a.txt'], ['add', 'in.txt'], ['gc', '--dry-run'])
+    for command in commands:
+        project.mlops(*command)
+    path = project.path / name
+    outside = tmp_path / 'outside'
+    outside.write_bytes(path.read_bytes() if path.exists() else b'secret\n' * 6000)
+    path.unlink(missing_ok=True)
+    path.hardlink_to(outside)
+    before = outside.read_bytes(), outside.stat().st_mtime_ns
+    project.write('in.txt', '2')
+    for command in commands:
+        project.mlops(*command)
+    assert (outside.read_bytes(), outside.stat().st_mtime_ns) == before
+    assert project.read('a.txt') == '2'
+
+
 def edited_while_running(project: Project, stages: str, edits: dict[str, str]) -> Report:
     """Runs; once a stage has started, makes the edits, then lets it go on."""
     project.write('pipeline.yaml', stages)
