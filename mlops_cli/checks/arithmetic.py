@@ -1,7 +1,7 @@
 """What the expression of a gate comes to: comparison, logic and arithmetic of numbers, texts, booleans and lists.
 
-Stricter than Python, which computes what nobody meant: a list times 100 is a hundred times as many values, true is at least
-0.95, and an infinite number passes half of all comparisons.  Nothing that an expression says takes long, or much memory."""
+Stricter than Python, for which a list times 100 is a hundred times as many values, true is at least 0.95, and an infinite
+number passes half of all comparisons.  Nothing that an expression says takes long, or much memory."""
 
 from __future__ import annotations
 
@@ -12,6 +12,7 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 BITS = 4096  # of whole numbers that are computed
+MOST = 100_000  # values of a list that is computed with
 DIGITS = 300  # that round() is asked for
 CONSTANTS = {'true': True, 'false': False, 'null': None}
 STATISTICS = ('mean', 'median', 'std', 'lower', 'upper', 'above', 'below')
@@ -92,11 +93,10 @@ class Computer:
             case ast.UnaryOp(op=ast.Not(), operand=operand):
                 return not self._truth(operand)
             case ast.UnaryOp(op=op, operand=operand):
-                return _SIGNS[type(op)](self._number(operand, '-'))
+                return _each(0, self._numbers(operand, '-'), lambda _, value: _SIGNS[type(op)](value))
             case ast.BinOp(left=left, op=op, right=right):
                 sign, apply = _ARITHMETIC[type(op)]
-                first, second = self._number(left, sign), self._number(right, sign)
-                return _finite(_power(first, second) if sign == '**' else apply(first, second))
+                return _each(self._numbers(left, sign), self._numbers(right, sign), _power if sign == '**' else apply)
             case ast.Compare(left=left, ops=ops, comparators=comparators):
                 return self._compared(left, ops, comparators)
             case ast.Call(func=ast.Name(id=name), args=args):
@@ -142,11 +142,15 @@ class Computer:
             raise Mistake(f'{self._said(node, value)}, neither true nor false', 'compare each of them with something')
         return value
 
-    def _number(self, node: ast.expr, sign: str) -> float:
+    def _numbers(self, node: ast.expr, sign: str) -> Any:
+        """A number, or a list of numbers."""
         value = self.value(node)
-        if _kind(value) != 'number':
-            raise Mistake(f'{self._said(node, value)}, and {sign} takes numbers', _reduced(value))
-        return value  # type: ignore[no-any-return]
+        if isinstance(value, list) and len(value) > MOST:
+            raise Mistake(f'{self._said(node, value)}, and {sign} takes lists of up to {MOST:,}')
+        for one in value if isinstance(value, list) else (value,):
+            if _kind(one) != 'number':
+                raise Mistake(f'{self._said(node, value)}, and {sign} takes numbers', _reduced(value))
+        return value
 
     def _said(self, node: ast.expr, value: Any) -> str:
         name = self._written.get(node.id) if isinstance(node, ast.Name) else None
@@ -168,6 +172,24 @@ def _described(value: Any) -> str:
         case 'number':
             return 'a number'
     return {True: 'true', False: 'false'}.get(value, 'null')
+
+
+def _each(first: Any, second: Any, apply: Callable[[Any, Any], Any]) -> Any:
+    """Of lists, of each of their values; of two only where they are of files of the same names, in the same order."""
+    if not isinstance(first, list) and not isinstance(second, list):
+        return _finite(apply(first, second))
+    if isinstance(first, list) and isinstance(second, list):
+        if getattr(first, 'names', ()) != getattr(second, 'names', None):
+            raise Mistake('two lists are computed with each other only where they are of files of the same names')
+        return _like(first, [_finite(apply(one, other)) for one, other in zip(first, second, strict=True)])
+    if isinstance(first, list):
+        return _like(first, [_finite(apply(one, second)) for one in first])
+    return _like(second, [_finite(apply(first, one)) for one in second])
+
+
+def _like(several: Any, values: list[Any]) -> Any:
+    """Values of the same files as others."""
+    return type(several)(values, several.names) if hasattr(several, 'names') else values
 
 
 def _reduced(value: Any) -> str:

@@ -205,8 +205,12 @@ def test_what_is_wrong_with_several_is_told(expression: str, said: str) -> None:
     ('best.json:n in best.json:n', 'best.json:n is a number, and "in" looks into lists and texts', ''),
     ('best.json:accuracy and best.json:ok', 'best.json:accuracy is a number, neither true nor false', 'compare each'),
     ('not best.json:accuracy', 'best.json:accuracy is a number, neither true nor false', ''),
-    ('above(out/*/m.json:acc * 100, 90)', 'out/*/m.json:acc is a list of 3, and * takes numbers', 'of a list take mean'),
-    ('above(out/*/m.json:acc + out/*/m.json:acc, 0.9)', 'is a list of 3, and + takes numbers', ''),
+    ('out/*/m.json:acc > 0.9', 'out/*/m.json:acc is a list of 3, and > compares numbers', 'of a list take mean'),
+    ('mean(best.json:layers + out/*/m.json:acc) > 0', 'only where they are of files of the same names', ''),
+    ('mean(best.json:layers + best.json:layers) > 0', 'only where they are of files of the same names', ''),
+    ('mean(out/*/m.json:acc / 0) > 0', 'division by zero', ''), ('mean(out/*/m.json:acc * 1e999) > 0', 'is inf', ''),
+    ('mean(10 ** (out/*/m.json:x.y * 1000)) > 0', 'a power has more than 4,096 bits', ''),
+    ('mean(out/*/m.json:acc * best.json:ok) > 0', 'best.json:ok is true, and * takes numbers', ''),
     ('out/*/m.json:acc != 0', 'out/*/m.json:acc is a list of 3, which is compared with a number', ''),
     ('best.json:accuracy > 0.9 # floor\n and best.json:loss < 0.1', 'there are no comments in a gate', ''),
     ('1 ^ 2 > 0', 'BitXor has no place', ''), ('best.json:n is 3', 'Is has no place', 'compare with =='),
@@ -225,6 +229,25 @@ def test_what_nobody_can_have_meant_is_refused(expression: str, said: str, hint:
         evaluate(expression, read, of_seeds)
     assert said in error.value.message and hint in error.value.hint
     assert error.value.exit_code == 2
+
+
+@pytest.mark.parametrize(('expression', 'passed'), [
+    ('len(out/*/m.json:acc * 100) == 3', True), ('max(out/*/m.json:acc * 100) == 91', True),
+    ('max(100 * -out/*/m.json:acc) < -90', True), ('min(1 - out/*/m.json:acc) > 0.08', True),
+    ('min(out/*/m.json:acc / out/*/m.json:x.y) < 0.1', True), ('sum(best.json:layers / 2) == 48', True),
+    ('above(out/*/m.json:acc, out/*/m.json:acc)', False),
+    ('above(out/*/m.json:acc + 0.001, out/*/m.json:acc)', True),  # in pairs still: not worse by more than that
+    ('above(out/*/m.json:acc * 100, 80)', True), ('above(out/*/m.json:acc * 100, 90)', False),
+])  # fmt: skip
+def test_of_lists_each_value_is_computed(expression: str, passed: bool) -> None:
+    assert evaluate(expression, read, of_seeds).passed is passed
+
+
+def test_long_lists_are_not_computed_with() -> None:
+    long = {'m.json': {'all': [1.0] * 100_001}}
+    with pytest.raises(UserError, match='is a list of 100,001, and \\* takes lists of up to 100,000'):
+        evaluate('mean(m.json:all * 2) > 0', long.__getitem__)
+    assert evaluate('mean(m.json:all) > 0', long.__getitem__).passed
 
 
 def test_values_as_large_as_can_be_are_shown() -> None:
