@@ -22,7 +22,12 @@ EXITS = exits.line(ExitCode.UNREACHABLE, ExitCode.REFUSED, failed='the gate does
 
 def command(
     expression: Annotated[
-        str, options.Argument(metavar='EXPR', help='Such as "best.json:accuracy >= 0.95 and best.json:loss < 0.3".')
+        str,
+        options.Argument(
+            metavar='EXPR',
+            help='Such as "best.json:accuracy >= 0.95 and best.json:loss < 0.3"; of several files'
+            ' "above(out/*/m.json:acc, 0.9)"; of elsewhere best.json@REV:acc, MODEL@ALIAS/best.json:acc.',
+        ),
     ],
     first: Annotated[
         bool, options.Option('--first', help='Leave out the conditions that compare with an alias that nobody has held yet.')
