@@ -105,7 +105,7 @@ def test_no_command_writes_through_a_link_that_a_branch_brings(project: Project,
     assert name in RECORDS or not (tmp_path / 'ran').exists()
 
 
-TABLES = [f'.mlops/local/{name}{suffix}' for name in ('index-v1.sqlite', 'history-v1.sqlite') for suffix in ('', '-wal', '-shm')]
+TABLES = [f'.mlops/local/{name}.sqlite{suffix}' for name in ('index-v1', 'history-v1') for suffix in ('', '-wal', '-shm')]
 
 
 @pytest.mark.parametrize('name', TABLES)
