@@ -99,6 +99,8 @@ def _usage(error: Any, arguments: Sequence[str]) -> int:
         near = did_you_mean(error.option_name, known)
         if near.startswith('did you mean'):
             hint = near
+        elif any(word.startswith(error.option_name) and ' ' in word for word in arguments):
+            hint = f'what begins with a minus and is no option stands behind --: {path} -- "..."'
         return _tell(UserError(f'{path} has no option {error.option_name}', hint=hint))
     if kind == 'MissingParameter' and error.param is not None:
         name = str(error.param.metavar or error.param.human_readable_name)

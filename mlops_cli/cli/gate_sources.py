@@ -18,6 +18,7 @@ from mlops_cli.core.patterns import pattern
 from mlops_cli.fingerprint.gated import MODEL
 
 MOST = 10_000  # files of a pattern
+TOGETHER = 128 << 20  # bytes of them
 _MODEL = pattern(rf'{MODEL}/(?P<file>.+)')
 
 
@@ -38,7 +39,12 @@ def beyond(file: str, quoted: bool, read: Callable[[str], Any], limit: int) -> S
         raise UserError(f'no file is called {file}', hint=f'looked in {os.getcwd()}')
     if len(names) > MOST:
         raise UserError(f'more than {MOST:,} files are called {file}', hint='name fewer of them')
-    return matched(file, _once(names), read)
+    names = _once(names)
+    size = sum(os.stat(name).st_size for name in names if os.path.exists(name))
+    if size > TOGETHER:
+        hint = 'metrics files are small: write the numbers to one, and the rest elsewhere'
+        raise UserError(f'the {len(names):,} files called {file} have {size:,} bytes, more than {TOGETHER:,}', hint=hint)
+    return matched(file, names, read)
 
 
 def _require_told_apart(file: str) -> None:

@@ -42,3 +42,10 @@ def test_links_within_the_project_and_to_the_cache_are_followed(project: Project
 def test_a_pipe_keeps_nobody_waiting(project: Project) -> None:
     os.mkfifo(project.path / 'm.json')
     assert 'not a regular file' in project.mlops('gate', 'm.json:acc > 0', code=5, timeout=60).err
+
+
+def test_a_gate_that_begins_with_a_minus(project: Project) -> None:
+    project.write('best.json', '{"loss": 0.2}')
+    refused = project.mlops('gate', '-best.json:loss > -1', code=2)
+    assert 'stands behind --: mlops gate -- "..."' in ' '.join(refused.err.split())
+    project.mlops('gate', '--', '-best.json:loss > -1')

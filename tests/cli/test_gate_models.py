@@ -99,6 +99,16 @@ def test_a_link_to_a_seed_is_no_further_seed(project: Project) -> None:
     assert len(project.mlops('gate', '--json', 'mean(runs/*/m.json:acc) > 0').json['values']['runs/*/m.json:acc']) == 4
 
 
+def test_many_large_files_are_not_held_at_once(project: Project) -> None:
+    for seed in range(9):
+        path = project.path / f'large/{seed}/m.json'
+        path.parent.mkdir(parents=True)
+        path.touch()
+        os.truncate(path, 15 << 20)
+    refused = project.mlops('gate', 'mean(large/*/m.json:acc) > 0', code=2)
+    assert 'the 9 files called large/*/m.json have 141,557,760 bytes, more than 134,217,728' in ' '.join(refused.err.split())
+
+
 def test_first_is_for_aliases(project: Project) -> None:
     gate = 'best.json:acc >= 0.5 and best.json:acc >= digits@{}/best.json:acc'
     assert project.mlops('gate', '--first', gate.format('prod')).out.startswith('gate passed')
