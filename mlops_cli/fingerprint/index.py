@@ -411,8 +411,9 @@ class Index:
         if self._connection is None:
             with suppress(OSError):
                 ensure_folder(os.path.dirname(self._database))
-            self._connection = connection = sqlite3.connect(self._database, timeout=_WAIT_SECONDS, check_same_thread=False)
-            wal.use(connection, _WAIT_SECONDS)
+            with wal.in_place(self._database):
+                self._connection = connection = sqlite3.connect(self._database, timeout=_WAIT_SECONDS, check_same_thread=False)
+                wal.use(connection, _WAIT_SECONDS)
             connection.execute('PRAGMA synchronous = OFF')  # every value carries its own check
             for table in _TABLES:
                 connection.execute(table)

@@ -95,8 +95,9 @@ class Database:
                 self._refuse_links()
                 with suppress(OSError):
                     os.makedirs(os.path.dirname(self.path), mode=0o700, exist_ok=True)
-                self._connection = sqlite3.connect(self.path, timeout=WAIT_SECONDS, check_same_thread=False)
-                self._prepare(self._connection)
+                with wal.in_place(self.path):
+                    self._connection = sqlite3.connect(self.path, timeout=WAIT_SECONDS, check_same_thread=False)
+                    self._prepare(self._connection)
         return self._connection
 
     def _refuse_links(self) -> None:
