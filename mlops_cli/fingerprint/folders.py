@@ -113,15 +113,20 @@ class Folders:
 
     def _is_environment(self, folder: str) -> bool:
         """Whether a folder strictly inside the root is, or lies in, what tools install: no code of the project's."""
-        if folder == self.root:
-            return False
-        found = self._environments.get(folder)
-        if found is None:
+        asked = []
+        found: bool | None = False
+        while folder != self.root:
+            if (found := self._environments.get(folder)) is not None:
+                break
+            asked.append(folder)
             parent, _, name = folder.rpartition('/')
             found = (name in _ENVIRONMENT_NAMES or os.path.lexists(noted(f'{folder}/pyvenv.cfg'))
-                     or os.path.lexists(noted(f'{folder}/conda-meta')) or self._is_environment(parent))
-            self._environments[folder] = found
-        return found
+                     or os.path.lexists(noted(f'{folder}/conda-meta')))
+            if found:
+                break
+            folder = parent
+        self._environments.update(dict.fromkeys(asked, bool(found)))
+        return bool(found)
 
 
 def _list(folder: str) -> Listing:

@@ -105,6 +105,12 @@ def test_no_command_writes_through_a_link_that_a_branch_brings(project: Project,
     assert name in RECORDS or not (tmp_path / 'ran').exists()
 
 
+def test_a_script_below_two_thousand_folders_is_no_bug(project: Project) -> None:
+    project.write('pipeline.yaml', f"stages:\n  a: {{cmd: python '{'a/' * 2048}x'}}\n")
+    assert 'no result yet' in project.mlops('status').out
+    project.mlops('plan', '-v')
+
+
 TABLES = [f'.mlops/local/{name}.sqlite{suffix}' for name in ('index-v1', 'history-v1') for suffix in ('', '-wal', '-shm')]
 
 
