@@ -207,7 +207,7 @@ stages:
 }  # fmt: skip
 TEMPLATES = ('items', 'keys', 'matrix', 'vars')
 """Groups whose values stand in the pipeline itself, where ``${x:-a}`` is a reference with a default, as it is meant."""
-DEFAULT = re.compile(r'\A\$\{x:-(.*)\}\Z', re.DOTALL)
+DEFAULT = re.compile(r'\$\{x:-(.*)\}', re.DOTALL)
 WORDS: Sequence[Sequence[str]] = (
     ('run', '@'), ('explain', '@'), ('logs', '@'), ('runs', 'show', '@'), ('runs', 'list', '--where', '@'), ('graph', '@'),
     ('checkout', '@'),
