@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from typing import Any
 
 from mlops_cli.core.document import LINE_END, Document
@@ -44,10 +45,25 @@ def value_of(text: str) -> Any:
 
 
 def with_value(data: bytes, file: str, path: tuple[str, ...], value: Any) -> bytes:
-    """Raises UserErrors if the file is no YAML, UserError if the value has no place there."""
+    """Raises UserErrors if the file is no YAML, UserError if the value has no place there, or is no text of a file."""
+    for text in _texts([*path, value]):
+        try:
+            text.encode()
+        except UnicodeEncodeError:  # a word of the command line may hold any bytes
+            raise UserError(f'{text[:80]!a} is not UTF-8, which {file} is', hint='name what has another name') from None
     if data.count(b'\n') > LINES:  # each is known apart while something is changed between them
         raise UserError(f'{file} has more than {LINES:,} lines', hint='change it by hand')
     return edit_value(data, path, value, file=file)
+
+
+def _texts(value: Any) -> Iterator[str]:
+    if isinstance(value, str):
+        yield value
+    elif isinstance(value, dict):
+        yield from _texts([*value, *value.values()])
+    elif isinstance(value, list | tuple):
+        for one in value:
+            yield from _texts(one)
 
 
 def without(data: bytes, file: str, path: tuple[str, ...]) -> bytes:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import pytest
 
 from mlops_cli.core.errors import UserError
@@ -89,3 +91,11 @@ def test_words_of_the_command_line_as_values() -> None:
 def test_a_file_of_very_many_lines_is_not_taken_apart() -> None:
     with pytest.raises(UserError, match='more than 50,000 lines'):
         with_value(b'#\n' * 60_000, 'config.yaml', ('jobs',), 2)
+
+
+@pytest.mark.parametrize('value', ['/x\udcff', ['a', '\udcff'], {'url': 's3://b/\udcc3'}, {'\udcff': 1}])
+def test_what_no_file_can_hold_is_refused(value: Any) -> None:
+    with pytest.raises(UserError, match='is not UTF-8, which config'):
+        with_value(b'jobs: 2\n', 'config.yaml', ('cache', 'dir'), value)
+    with pytest.raises(UserError, match='is not UTF-8'):
+        with_value(b'jobs: 2\n', 'config.yaml', ('tokens', '\udcff'), 3)
