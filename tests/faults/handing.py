@@ -52,6 +52,8 @@ def ways(program: Sequence[str], folder: str, output: str) -> dict[str, list[str
 def handed(folder: Path, value: str, trial: Trial, shells: Sequence[str]) -> None:
     """One value as a word of the program, as the folder that it works in and as the file that takes what it says."""
     stem = value.replace('/', '-')[:200].strip('\0') or 'x'
+    if stem in ('.', '..'):  # where others lie that it would be said to have made
+        stem = 'x'
     for where in ('word', 'folder', 'file'):
         work = folder / 'work' / (stem if where == 'folder' else where)
         try:
