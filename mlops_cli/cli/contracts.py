@@ -19,7 +19,7 @@ from mlops_cli.cli.data_checks import (
     write_new,
     write_reports,
 )
-from mlops_cli.cli.progress import Progress
+from mlops_cli.cli.progress import Reading
 from mlops_cli.cli.words import value
 from mlops_cli.core.errors import ExitCode, UserError
 from mlops_cli.core.units import plural
@@ -30,31 +30,12 @@ if TYPE_CHECKING:
 SCHEMA = 'mlops/check-data/v1'
 
 
-class _Reading:
-    """How far a table has been read, on the screen."""
-
-    def __init__(self, path: str) -> None:
-        self.rows = 0
-        self.progress = Progress(lambda: f'  reading {one_line(path)}: {plural(self.rows, "row")}')
-
-    def __enter__(self) -> _Reading:
-        self.progress.__enter__()
-        return self
-
-    def __exit__(self, *of: Any) -> None:
-        self.progress.__exit__(*of)
-
-    def step(self, rows: int) -> None:
-        self.rows = rows
-        self.progress.step()
-
-
 def check(path: str, file: str, outputs: Sequence[str], as_json: bool) -> int:
     """Raises UserError."""
     refuse_outputs(outputs)
     reading.refuse_no_table(path)
     contract = form.read(read_small(file, 'a contract; --init writes one'), file)
-    with _Reading(path) as screen:
+    with Reading(path) as screen:
         found = checking.check(contract, path, opened, time.time(), screen.step)
     document = _document(path, file, found)
     verdict = _verdict(path, file, found)
@@ -109,7 +90,7 @@ def _pictures(path: str, found: holding.Held) -> list[Picture]:
     from mlops_cli.checks import profile
     from mlops_cli.report.data_report import Picture
 
-    with _Reading(path) as screen:
+    with Reading(path) as screen:
         rows, profiles = profile.of(path, opened, screen.step)
     bad = {one.column for one in found.broken}
     pictures = []
@@ -132,7 +113,7 @@ def init(path: str, file: str, outputs: Sequence[str], as_json: bool) -> int:
     reading.refuse_no_table(path)
     if not reading.is_typed(path):
         reading.refuse_twins(path, reading.columns(path, opened))
-    with _Reading(path) as screen:
+    with Reading(path) as screen:
         rows, profiles = profile.of(path, opened, screen.step)
     text = profile.as_contract(profiles, rows)
     form.read(text.encode(), file)

@@ -12,7 +12,7 @@ from mlops_cli.checks.distribution import Table
 from mlops_cli.checks.significance import CORRECTIONS
 from mlops_cli.cli.console import Line, one_line, out, out_lines, print_json, width
 from mlops_cli.cli.data_checks import commit_lines, commits_of, opened, read_small, refuse_outputs, write_new, write_reports
-from mlops_cli.cli.progress import Progress
+from mlops_cli.cli.progress import Reading
 from mlops_cli.cli.tables import Column, table
 from mlops_cli.cli.words import some, value
 from mlops_cli.core.classes import dataclass, replace
@@ -26,25 +26,6 @@ if TYPE_CHECKING:
 SCHEMA = 'mlops/check-drift/v1'
 HEAD = ('column', 'verdict', 'PSI', 'KS', 'KS p', 'chi-square', 'chi-square p', 'corrected p', 'no value before', 'now')
 SHOWN = 15  # columns on the screen, of those that have not drifted
-
-
-class _Reading:
-    """How far a table has been read, on the screen."""
-
-    def __init__(self, path: str) -> None:
-        self.rows = 0
-        self.progress = Progress(lambda: f'  reading {one_line(path)}: {plural(self.rows, "row")}')
-
-    def __enter__(self) -> _Reading:
-        self.progress.__enter__()
-        return self
-
-    def __exit__(self, *of: Any) -> None:
-        self.progress.__exit__(*of)
-
-    def step(self, rows: int) -> None:
-        self.rows = rows
-        self.progress.step()
 
 
 @dataclass(frozen=True, slots=True)
@@ -116,7 +97,7 @@ def check(path: str, file: str, target: str, to: HeldTo, outputs: Sequence[str],
     before = _before(file, to)
     if target and target not in before.columns:
         raise UserError(f'{file} has no column {target!r}', hint=did_you_mean(target, before.columns, what='there are'))
-    with _Reading(path) as screen:
+    with Reading(path) as screen:
         now, names = drifting.measured(path, before.columns, opened, screen.step)
     exact = {}
     if tables.is_table(file):
@@ -142,7 +123,7 @@ def check(path: str, file: str, target: str, to: HeldTo, outputs: Sequence[str],
 
 def _before(file: str, to: HeldTo) -> Table:
     if tables.is_table(file):
-        with _Reading(file) as screen:
+        with Reading(file) as screen:
             return to.of(drifting.baseline(file, opened, screen.step, to.only, to.ignored), file)
     found = form.read(read_small(file, 'a baseline; --init writes one'), file)
     for name in to.only:
@@ -157,7 +138,7 @@ def init(path: str, file: str, to: HeldTo, outputs: Sequence[str], as_json: bool
         raise UserError('--output is of a check', hint='check first: without --init')
     if tables.is_table(file):
         raise UserError(f'--baseline {file} would be a table', hint='name a file for it, such as baseline.json')
-    with _Reading(path) as screen:
+    with Reading(path) as screen:
         found = to.of(drifting.baseline(path, opened, screen.step, to.only, to.ignored), path)
     write_new(file, form.document(found))
     texts = [name for name, one in found.columns.items() if one.kind == 'text']

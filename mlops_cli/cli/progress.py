@@ -6,10 +6,12 @@ import sys
 import time
 from collections.abc import Callable
 from types import TracebackType
+from typing import Any
 
 from mlops_cli.cli import context
 from mlops_cli.cli.console import clip, one_line, shows_marks, terminal, width
 from mlops_cli.cli.console.text import ascii_marks
+from mlops_cli.core.units import plural
 
 PATIENCE = 0.5  # seconds until it is worth saying anything
 PERIOD = 0.2  # seconds between two drawings
@@ -44,3 +46,22 @@ class Progress:
             self._drawn = True
         except OSError:  # the terminal is gone
             self._watched = self._drawn = False
+
+
+class Reading:
+    """How far a table has been read, on the screen."""
+
+    def __init__(self, path: str) -> None:
+        self.rows = 0
+        self.progress = Progress(lambda: f'  reading {one_line(path)}: {plural(self.rows, "row")}')
+
+    def __enter__(self) -> Reading:
+        self.progress.__enter__()
+        return self
+
+    def __exit__(self, *of: Any) -> None:
+        self.progress.__exit__(*of)
+
+    def step(self, rows: int) -> None:
+        self.rows = rows
+        self.progress.step()
