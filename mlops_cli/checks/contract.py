@@ -41,6 +41,7 @@ WRITTEN = {  # how a value of a type is written in a table of text
     'datetime': _DAY + _TIME,
 }
 _MATCHES = {name: pattern(text) for name, text in WRITTEN.items()}
+HAS = r'a pattern has characters, ., classes such as [a-z] and \d, groups, |, *, +, ? and {2,5}'
 
 
 def is_written(kind: str, text: str) -> bool:
@@ -184,7 +185,7 @@ class _Reader:
             try:
                 found.pattern = Linear(text)
             except ValueError as error:
-                self.fail((*path, 'pattern'), f'pattern: {error}', 'docs/howto/checks.md has what a pattern may hold')
+                self.fail((*path, 'pattern'), f'pattern: {error}', HAS)
         if 'max_age' in of:
             found.max_age = self.age(of, path, found)
         return found

@@ -33,6 +33,7 @@ SIZE_LIMIT = 256 << 20  # bytes of a list
 MOST = 100  # entries that are taken at once
 WAIT_SECONDS = 10.0
 SHOWN = 30
+GPUHUNT = 'python -m gpuhunt PROVIDER --output FILE writes a catalogue (pip install gpuhunt)'
 
 
 @dataclass(frozen=True, slots=True)
@@ -92,14 +93,13 @@ def _read(file: str, today: str) -> Catalogue:
         with open(file, 'rb') as opened:
             data = opened.read(SIZE_LIMIT + 1)
     except OSError as error:
-        hint = 'python -m gpuhunt PROVIDER --output FILE writes a catalogue (pip install gpuhunt)'
-        raise UserError(f'{file} cannot be read: {error.strerror}', hint=hint) from error
+        raise UserError(f'{file} cannot be read: {error.strerror}', hint=GPUHUNT) from error
     if data[:4] == b'PK\x03\x04':
         data = _unpacked(file, data)
     try:
         return read_catalogue(io.StringIO(data.decode('utf-8-sig', 'replace'), newline=''), os.path.basename(file)[:120], today)
     except NoCatalogue as error:
-        raise UserError(f'{file} {error}', hint='docs/howto/costs.md says which columns there are') from error
+        raise UserError(f'{file} {error}', hint=f'its first row is to name them; {GPUHUNT}') from error
 
 
 def _unpacked(file: str, data: bytes) -> bytes:

@@ -58,7 +58,7 @@ def chosen(bench: Workbench, word: str) -> Stage:
     if not having:
         raise UserError(
             'no stage of the pipeline names a model',
-            hint='write model: {name: NAME, path: OUTPUT} to the stage that makes it (docs/howto/models.md)',
+            hint='write model: {name: NAME, path: OUTPUT} to the stage that makes it',
         )
     found = [
         stage

@@ -125,7 +125,7 @@ def test_words_that_mean_nothing(mlops: Mlops, trained: Project, command: str) -
 @pytest.mark.parametrize('command', ['metrics', 'plots'])
 def test_where_there_is_nothing(mlops: Mlops, project: Project, command: str) -> None:
     project.write('pipeline.yaml', 'stages: {a: {cmd: "true", outs: [x]}}\n')
-    assert mlops(command, 'show').out.startswith(f'No {command}: no stage lists a file under {command}')
+    assert mlops(command, 'show').out.startswith(f'No {command}: no stage of pipeline.yaml lists a file under {command}')
     assert mlops(command, 'show', '--json').json['rows'] == []
     assert 'no commit yet' in mlops(command, 'diff', code=2).err
     assert mlops(command, 'diff', 'workspace', 'workspace').code == 0

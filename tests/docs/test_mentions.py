@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import ast
 import re
 import shlex
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -74,3 +76,23 @@ def test_what_pages_mention_exists(page: Path) -> None:
 )
 def test_the_test_finds_mistakes(mention: str, what: str) -> None:
     assert wrong(mention) == what
+
+
+def said(source: Path) -> Iterator[tuple[int, str]]:
+    """The texts of a module that are not documentation of itself."""
+    tree = ast.parse(source.read_text())
+    documents = {id(node.value) for node in ast.walk(tree) if isinstance(node, ast.Expr)}
+    for node in ast.walk(tree):
+        if isinstance(node, ast.Constant) and isinstance(node.value, str) and id(node) not in documents:
+            yield node.lineno, node.value
+
+
+def test_no_message_sends_a_person_to_a_page_that_is_not_installed() -> None:
+    """Who has the tool from a wheel has no docs folder: what a hint has to say, it says."""
+    found = [
+        f'{path.relative_to(ROOT)}:{line}'
+        for path in sorted((ROOT / 'mlops_cli').rglob('*.py'))
+        for line, text in said(path)
+        if re.search(r'\bdocs/[\w/-]+\.md(?! of mlops)', text) and 'Written by docs/generate.py' not in text
+    ]
+    assert found == []

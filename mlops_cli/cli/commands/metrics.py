@@ -23,7 +23,7 @@ from mlops_cli.plan.select import matching
 
 app = Folder('The numbers that stages wrote: show, diff.')
 
-NOTHING = 'No metrics: no stage lists a file under metrics (docs/pipeline.md#metrics)'
+NOTHING = 'No metrics: no stage of pipeline.yaml lists a file under metrics'
 
 Words = Annotated[
     list[str] | None,

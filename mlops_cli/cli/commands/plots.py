@@ -30,7 +30,7 @@ from mlops_cli.run.workbench import Workbench
 
 app = Folder('What stages drew, or what can be drawn from what they wrote: show, diff.')
 
-NOTHING = 'No plots: no stage lists a file under plots (docs/plots.md)'
+NOTHING = 'No plots: no stage of pipeline.yaml lists a file under plots'
 PAGE = f'{layout.LOCAL}/plots.html'  # what --open shows
 
 Open = Annotated[bool, options.Option('--open', help='Show the page in a browser.')]
