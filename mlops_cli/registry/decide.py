@@ -19,7 +19,7 @@ from mlops_cli.records.model_names import Named, find, resolve_in
 from mlops_cli.records.model_standing import chain, holders, label, require_plain, tags
 from mlops_cli.records.models import Fact, Person, Version
 from mlops_cli.registry.court import Court, court_of
-from mlops_cli.registry.policy import Judgement, is_author, policies_of, refused
+from mlops_cli.registry.policy import Judgement, is_author, near_alias, policies_of, refused
 from mlops_cli.registry.register import LOCK
 from mlops_cli.registry.signing import Trunk
 
@@ -38,14 +38,15 @@ class Author:
 
 @dataclass(frozen=True)
 class Decided:
-    """``fact`` None: nothing had to be done.  ``before``: the version that held the alias until now."""
+    """``fact`` None: nothing had to be done.  ``before``: the version that held the alias until now.
+    ``near``: an alias that was perhaps meant, where no policy asks anything of this one."""
 
     named: Named
     fact: Fact | None
     path: str = ''
     before: Version | None = None
     judgement: Judgement | None = None
-    notes: tuple[str, ...] = ()
+    near: str = ''
 
 
 @contextmanager
@@ -84,10 +85,11 @@ def approve(root: Root, batch: Batch, text: str, alias: str, author: Author) -> 
                 hint=f'--sign; your key has to stand in {layout.SIGNERS} of the default branch',
                 exit_code=ExitCode.REFUSED,
             )
+        near = '' if policies else near_alias(root, trunk, named.model, alias)
         path = known.add(fact, batch)
         batch.flush()
         counted = court_of(root, known.all[version.name], trunk, author.now).judge(version, alias)
-    return Decided(named, fact, path, judgement=counted)
+    return Decided(named, fact, path, judgement=counted, near=near)
 
 
 def promote(root: Root, batch: Batch, text: str, alias: str, author: Author) -> Decided:
@@ -109,11 +111,12 @@ def promote(root: Root, batch: Batch, text: str, alias: str, author: Author) -> 
             raise refused(model, version, alias, judgement)
         if len(tips) == 1 and tips[0].version == version.digest and court.stands(tips[0]):
             return Decided(named, None, tips[0].file, before, judgement)
+        near = '' if judgement.policies else near_alias(root, trunk, model, alias)
         fact = _promotion(court, version, alias, 'promote', tips, judgement, author)
         _require_signed(fact, alias, judgement, trunk)
         path = known.add(fact, batch)
         batch.flush()
-    return Decided(named, fact, path, before, judgement)
+    return Decided(named, fact, path, before, judgement, near)
 
 
 def rollback(root: Root, batch: Batch, name: str, alias: str, to: str, author: Author) -> Decided:

@@ -12,9 +12,9 @@ from mlops_cli.core.errors import ExitCode, UserError
 from mlops_cli.fsio.paths import Root
 from mlops_cli.records.files import read_small
 from mlops_cli.records.model_files import Model
-from mlops_cli.records.model_standing import label
+from mlops_cli.records.model_standing import holders, label
 from mlops_cli.records.models import Fact, Person, Version
-from mlops_cli.records.policies import Policy, policy_for
+from mlops_cli.records.policies import ModelPolicies, Policy, policy_for
 from mlops_cli.registry.signing import LIMIT, Trunk, key_of, policies_in
 
 HOLDER = '@'  # in front of a file of a gate: @prod/metrics.json is that of who holds prod
@@ -47,12 +47,24 @@ class Judgement:
 
 def policies_of(root: Root, trunk: Trunk, name: str, alias: str) -> tuple[Policy, ...]:
     """Each once; those that ask nothing are left out.  Raises UserError where one cannot be read."""
-    try:
-        here = policies_in(read_small(root, layout.CONFIG, LIMIT))
-    except FileNotFoundError:
-        here = {}
-    found = [policy_for(entries, name, alias) for entries in (here, trunk.policies)]
+    found = [policy_for(entries, name, alias) for entries in (_here(root), trunk.policies)]
     return tuple(policy for policy in dict.fromkeys(found) if policy != Policy())
+
+
+def near_alias(root: Root, trunk: Trunk, model: Model, alias: str) -> str:
+    """An alias that a policy names, or that a version of the model held, and that was perhaps meant; '' where there is none."""
+    from difflib import get_close_matches  # for mistakes only
+
+    entries = [*_here(root).values(), *trunk.policies.values()]
+    known = {one for entry in entries for one in entry.aliases if not set(one) & set('*?')} | {*holders(model)}
+    return next(iter(get_close_matches(alias, sorted(known - {alias}), n=1, cutoff=0.7)), '') if alias not in known else ''
+
+
+def _here(root: Root) -> dict[str, ModelPolicies]:
+    try:
+        return policies_in(read_small(root, layout.CONFIG, LIMIT))
+    except FileNotFoundError:
+        return {}
 
 
 # People

@@ -192,6 +192,19 @@ def test_promoted_anew_where_it_no_longer_stands(ada: Person, ben: Person) -> No
     assert 'sound' in ben.models('verify').out
 
 
+def test_an_alias_that_is_misspelt_is_told(ada: Person, ben: Person) -> None:
+    """Nobody asks anything of it, and so nothing else says that nothing came of it."""
+    with_policy(ada, 'models: {digits: {prod: {approvals: 1}, "canary-*": {approvals: 1}}}\n')
+    ada.models('register')
+    sync(ada)
+    sync(ben)
+    assert 'no policy asks anything of prdo: did you mean prod?\n' in ben.models('approve', 'digits@v1', 'prdo').out
+    assert 'of stagging (models: in .mlops/config.yaml)\n' in ben.models('promote', 'digits@v1', 'stagging').out
+    assert 'did you mean stagging?' in ben.models('promote', 'digits@v1', 'staging').out
+    assert 'did you mean' not in ben.models('promote', 'digits@v1', 'stagging').out  # that is one by now
+    assert 'no policy' not in ben.models('approve', 'digits@v1', 'prod').out
+
+
 def test_a_rollback_by_hand_is_no_way_back(ada: Person) -> None:
     """To a version that nobody ever promoted."""
     ada.models('register')

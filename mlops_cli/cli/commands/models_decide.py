@@ -78,6 +78,7 @@ def approve(
     if judged.refusals:
         lacks = '; '.join(one_line(one.text) for one in judged.refusals)
         out(f'            not {alias} yet: {lacks}')
+    _tell_unasked(done, alias)
     keep_line()
     return 0
 
@@ -143,10 +144,16 @@ def _tell(command: str, word: str, done: Decided, alias: str, json: bool) -> int
     for fact in judged.approvals:
         said = f': {one_line(fact.text)}' if fact.text else ''
         out(f'            approved by {one_line(fact.who.shown)}, {fact.when[:10]}{said}')
-    if not judged.policies and command == 'promote':
-        out(f'            no policy asks anything of {alias} (models: in .mlops/config.yaml)')
+    if command == 'promote':
+        _tell_unasked(done, alias)
     keep_line()
     return 0
+
+
+def _tell_unasked(done: Decided, alias: str) -> None:
+    if done.judgement is not None and not done.judgement.policies:
+        where = f': did you mean {done.near}?' if done.near else ' (models: in .mlops/config.yaml)'
+        out(f'            no policy asks anything of {alias}{where}')
 
 
 def tag(
