@@ -12,7 +12,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
@@ -125,8 +125,9 @@ def stand(project: Project, tmp_path: Path) -> Iterator[Stand]:
     for events in folder.glob('*/events.jsonl') if folder.exists() else ():
         found = re.match(rb'.*"pid":([0-9]+)', events.read_bytes())
         pid = int(found[1]) if found else os.getpid()
-        if pid != os.getpid() and alive(pid) and b'mlops' in Path(f'/proc/{pid}/cmdline').read_bytes():
-            os.kill(pid, signal.SIGTERM)
+        with suppress(FileNotFoundError, ProcessLookupError):  # it may end at any moment, as it was let go
+            if pid != os.getpid() and alive(pid) and b'mlops' in Path(f'/proc/{pid}/cmdline').read_bytes():
+                os.kill(pid, signal.SIGTERM)
 
 
 def test_a_run_goes_on_after_its_terminal_is_closed(stand: Stand) -> None:
@@ -418,6 +419,37 @@ def test_of_an_older_run_its_record_tells(stand: Stand) -> None:
     assert 'no run' in stand.attach('zzzz', code=2).err
 
 
+@pytest.mark.parametrize('how', ['done', 'given up'])
+def test_it_is_followed_until_no_command_takes_it_for_one_that_goes_on(stand: Stand, how: str) -> None:
+    """What it came to is told a moment before its process lets go of it."""
+    stand.go()
+    identity = stand.project.mlops('run', '--json').json['run']
+    lines = (stand.folder(identity.partition('-')[2]) / 'events.jsonl').read_text().replace(identity, FORGED).splitlines()
+    if how == 'given up':
+        failed = {'event': 'run-failed', 'at': 1.0, 'run': FORGED, 'message': 'no luck', 'hint': '', 'exit_code': 4}
+        lines = [*[line for line in lines if '"report"' not in line and '"run-ended"' not in line], json.dumps(failed)]
+    with journal(stand):
+        stand.project.write(f'.mlops/local/live/{FORGED}/events.jsonl', '\n'.join(lines) + '\n')
+        process = subprocess.Popen(
+            [sys.executable, '-m', 'mlops_cli', 'runs', 'attach', '7k2m'],
+            cwd=stand.project.path,
+            env=stand.project.environ,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            text=True,
+        )
+        assert process.stdout is not None
+        while 'last' not in process.stdout.readline():  # of stages the last to end
+            assert process.poll() is None
+        time.sleep(0.5)
+        assert process.poll() is None
+    out, err = process.communicate(timeout=60)
+    if how == 'done':
+        assert process.returncode == 0 and '4 done in ' in out
+    else:
+        assert process.returncode == 4 and 'was given up: no luck' in err
+
+
 def test_what_gave_a_run_up_is_told_with_its_code(stand: Stand) -> None:
     """It waits for a stage that another run has, and is not to wait long."""
     first = stand.detach()
@@ -488,10 +520,15 @@ def on_a_terminal(stand: Stand, *arguments: str, until: str, then: Callable[[int
 def test_ctrl_c_leaves_the_run_alone(stand: Stand, columns: int) -> None:
     short = stand.detach()
     code, text = on_a_terminal(
-        stand, 'runs', 'attach', until='running   slow', then=lambda fd: os.write(fd, b'\x03') and None, columns=columns
+        stand,
+        'runs',
+        'attach',
+        until='1 of 2 done, 1 running',  # the last of what is drawn: Ctrl-C throws away what the terminal has not shown yet
+        then=lambda fd: os.write(fd, b'\x03') and None,
+        columns=columns,
     )
     assert code == 130
-    assert '1 of 2 done, 1 running' in text
+    assert 'running   slow' in text
     assert f'Run {short} goes on without you.' in text and f'mlops runs cancel {short}' in text
     assert alive(stand.first(short)['pid']) and alive(stand.stage_pid(short))
     code, text = on_a_terminal(stand, 'runs', 'attach', until='running   slow', then=lambda _: stand.go(), columns=columns)
@@ -542,7 +579,7 @@ FORGED = '20261120T101522Z-7k2m9q4c'
 def journal(stand: Stand) -> Iterator[Journal]:
     """This process holds the run's journal."""
     folder = stand.project.path / '.mlops/local/journal'
-    folder.mkdir(parents=True)
+    folder.mkdir(parents=True, exist_ok=True)
     with Journal(str(folder), FORGED) as made:
         yield made
 

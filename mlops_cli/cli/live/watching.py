@@ -23,6 +23,7 @@ from mlops_cli.run.stopping import Target
 from mlops_cli.run.workbench import Workbench
 
 PAUSE = 0.1  # seconds between looks at a file that grows
+SOON = 0.01  # and at a run of which only its process has still to let go
 PATIENCE = 1.5  # seconds until it is told what a run waits for
 
 
@@ -48,26 +49,29 @@ def past_run(bench: Workbench, word: str) -> str | None:
 
 
 def follow(bench: Workbench, run: str, screen: RunScreen) -> Report:
-    """Shows a run until it has ended; what came of it.  Raises UserError for what gave it up, and if its process died."""
-    watch = Watch(bench.root, bench.redact)
+    """Shows a run until it has ended, by when no command takes it for one that goes on; what came of it.
+
+    Raises UserError for what gave it up, and if its process died."""
+    watch, failed = Watch(bench.root, bench.redact), None
     with Follower(bench.root, run) as follower:
         while True:
             going_on = is_going_on(bench.root, run)  # asked before it is read, so that the last lines are not missed
             for at, event in follower.poll():
-                _listen(event, at, screen, watch)
+                failed = _listen(event, at, screen, watch) or failed
             if follower.damaged:
                 say(Line(f'note: {plural(follower.damaged, "line")} of what this run wrote cannot be read', 'note:'))
                 follower.damaged = 0
-            if follower.report is not None:
-                return follower.report
             if not going_on:
-                raise died(bench, run, follower)
+                if failed is None and follower.report is not None:
+                    return follower.report
+                raise failed or died(bench, run, follower)
             for found in watch.look(time.monotonic()):
                 screen.listen(found)
-            time.sleep(PAUSE)
+            time.sleep(SOON if failed or follower.report else PAUSE)
 
 
-def _listen(event: Event, at: float, screen: RunScreen, watch: Watch) -> None:
+def _listen(event: Event, at: float, screen: RunScreen, watch: Watch) -> UserError | None:
+    """What gave the run up, if that is what is told."""
     screen.listen(event, max(0.0, time.time() - at))
     match event:
         case StageStarted():
@@ -76,9 +80,10 @@ def _listen(event: Event, at: float, screen: RunScreen, watch: Watch) -> None:
             watch.end(event.stage)
         case RunFailed():
             message = f'run {event.run.partition("-")[2]} was given up: {event.message}'
-            raise UserError(message, hint=event.hint, exit_code=exit_code(event.exit_code))
+            return UserError(message, hint=event.hint, exit_code=exit_code(event.exit_code))
         case _:
             pass
+    return None
 
 
 def exit_code(number: int) -> ExitCode:
