@@ -38,6 +38,10 @@ def main() -> None:
                 ahead.end()
     except KeyboardInterrupt:  # while it is still being loaded
         code = 130
+    except RuntimeError as error:  # the same, while a class was being made, as Python before 3.12 has it
+        if not isinstance(error.__cause__, KeyboardInterrupt):
+            raise
+        code = 130
     sys.exit(code)
 
 

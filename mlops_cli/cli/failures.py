@@ -45,12 +45,18 @@ def guarded(call: Callable[[], Any], arguments: Sequence[str]) -> int:
         hung_up()
         return 0
     except KeyboardInterrupt:
-        say(Line(ending.WORDS[ending.asked_by]))
-        return ExitCode.INTERRUPTED
+        return _interrupted()
     except ImportError as error:
         return _tell(_unloadable(error))
     except Exception as error:  # noqa: BLE001 -- whatever it is, it is a bug of ours: a log, an invitation, exit 70
+        if isinstance(error.__cause__, KeyboardInterrupt):  # while a class was being made, as Python before 3.12 has it
+            return _interrupted()
         return _usage(error, arguments) if _is_usage(error) else _crash(arguments)
+
+
+def _interrupted() -> ExitCode:
+    say(Line(ending.WORDS[ending.asked_by]))
+    return ExitCode.INTERRUPTED
 
 
 def _lost_output(error: OSError) -> bool:

@@ -251,13 +251,21 @@ def test_an_output_that_cannot_be_read_fails_its_stage_alone(project: Project, m
     assert {name: str(one.state) for name, one in report.settled.items()} == {'slow': 'done', 'bad': 'failed'}
 
 
-@pytest.mark.parametrize(('library', 'words'), [('blake3', ['status']), ('typer', ['config', 'list', '-C', '.'])])
-def test_ctrl_c_while_the_program_is_being_loaded_shows_no_traceback(tmp_path: Path, library: str, words: list[str]) -> None:
+HERE = 'raise KeyboardInterrupt\n'
+IN_A_CLASS = f'class Named:\n    def __set_name__(self, *_):\n        {HERE}class Holds:\n    named = Named()\n'
+
+
+@pytest.mark.parametrize('source', [HERE, IN_A_CLASS], ids=['anywhere', 'while a class is being made'])
+@pytest.mark.parametrize(
+    ('library', 'words'), [('threading', ['status']), ('blake3', ['status']), ('typer', ['config', 'list', '-C', '.'])]
+)
+def test_ctrl_c_while_the_program_is_being_loaded_shows_no_traceback(
+    tmp_path: Path, library: str, words: list[str], source: str
+) -> None:
     package = tmp_path / library
     package.mkdir()
-    (package / '__init__.py').write_text('raise KeyboardInterrupt')
-    source = str(Path(mlops_cli.__file__).parent.parent)
-    environ = {'PYTHONPATH': f'{tmp_path}:{source}', 'PATH': os.defpath}
+    (package / '__init__.py').write_text(source)
+    environ = {'PYTHONPATH': f'{tmp_path}:{Path(mlops_cli.__file__).parent.parent}', 'PATH': os.defpath}
     done = subprocess.run([sys.executable, '-m', 'mlops_cli', *words], env=environ, capture_output=True, check=False)
     assert (done.returncode, done.stdout, done.stderr.replace(b'interrupted\n', b'')) == (130, b'', b'')
 
