@@ -83,9 +83,9 @@ class Family:
         """Those that are surely of this attempt."""
         return [pid for pid, owners in self._orphans.items() if owners == {attempt}]
 
-    def strays(self) -> list[int]:
-        """Orphans of no live attempt."""
-        return [pid for pid, owners in self._orphans.items() if not owners]
+    def perhaps(self, attempt: str) -> list[int]:
+        """Those that may be of this attempt or of another: they hide, or were seen in the middle of an exec or of their end."""
+        return [pid for pid, owners in self._orphans.items() if attempt in owners and len(owners) > 1]
 
     def members(self, attempt: str, *, everywhere: bool = False) -> set[int]:
         """All living processes of an attempt.  ``everywhere``: also those that some daemon outside started with the

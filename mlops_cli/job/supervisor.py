@@ -218,12 +218,17 @@ class Supervisor:
         if attempt.phase == RUNNING:
             attempt.phase = LINGERING
             attempt.due = now + LINGER_SECONDS
-        if self.family.orphans(attempt.name):
+        if self.family.orphans(attempt.name) or self.is_unclear(attempt, now):
             return
         if attempt.ending == 'exited' or attempt.phase == LINGERING or not self.members(attempt):
             self.finish(attempt, now)
         else:  # some daemon's child; its end will not be told to us
             attempt.due = min(attempt.due, attempt.kill_at, now + FOREIGN_SECONDS)
+
+    def is_unclear(self, attempt: Attempt, now: float) -> bool:
+        """Whether something may be of the attempt of which that shows soon: after its exec, or in whom it leaves behind."""
+        perhaps = self.family.perhaps(attempt.name)
+        return bool(perhaps) and ((attempt.phase == LINGERING and now < attempt.due) or any(map(cpu.is_ending, perhaps)))
 
     def members(self, attempt: Attempt) -> set[int]:
         return self.family.members(attempt.name, everywhere=attempt.ending != 'exited')
@@ -238,6 +243,7 @@ class Supervisor:
         elif attempt.phase == LINGERING:
             attempt.killed |= self.members(attempt)
             self.ask(attempt, now, self.leftover_seconds)
+            self.settle(attempt, now)  # what was perhaps its own is another's
         elif now >= attempt.kill_at:
             self.kill(attempt, now)
         else:
@@ -265,7 +271,7 @@ class Supervisor:
             attempt.patience += min(now - attempt.looked, attempt.pause)
         attempt.phase = KILLING
         attempt.kill_at = attempt.looked = now
-        if not found and attempt.pid is None:
+        if not found and attempt.pid is None and not self.is_unclear(attempt, now):
             self.finish(attempt, now)
             return
         self.family.signal(attempt.name, SIGKILL, found)
@@ -274,7 +280,7 @@ class Supervisor:
         if attempt.patience > KILL_PATIENCE_SECONDS:
             attempt.release = None  # the alive lock must tell the truth
             attempt.held = []  # and so must those of its cards: they are closed when this process ends
-            attempt.message = f'could not be killed: {", ".join(map(str, sorted(found)))}'
+            attempt.message = f'could not be killed: {", ".join(map(str, sorted(found or self.family.perhaps(attempt.name))))}'
             self.finish(attempt, now)
 
     def finish(self, attempt: Attempt, now: float) -> None:

@@ -61,6 +61,14 @@ def session_of(pid: int) -> int | None:
     return row.session if row else None
 
 
+def is_ending(pid: int) -> bool:
+    """Whether a process has given its memory back and has its end before it, or has ended and was not waited for: what it was
+    started with can be read no more, and what it started may still be its child."""
+    text = _read(f'/proc/{pid}/stat') or b''
+    fields = text[text.rfind(b')') + 2:].split()
+    return len(fields) >= 22 and int(fields[17]) < 2 and (fields[0] in (b'Z', b'X') or int(fields[20]) == 0)
+
+
 def processes() -> dict[int, Row]:
     """All living processes of this machine that we may see, by pid; empty where there is no /proc."""
     try:
