@@ -20,7 +20,7 @@ from mlops_cli.fsio import ops
 from mlops_cli.fsio.atomic import write_file
 from mlops_cli.fsio.durable import Batch
 from mlops_cli.fsio.paths import Root
-from mlops_cli.job import cards, containers, desk, environments, lasting, room
+from mlops_cli.job import cards, desk, environments, lasting, room
 from mlops_cli.job.cards import VISIBLE
 from mlops_cli.job.client import Started, Supervisor
 from mlops_cli.job.environments import CACHE
@@ -31,6 +31,7 @@ from mlops_cli.store.objects import Damaged, MissingObject
 from mlops_cli.store.transfer import Told, fetch, push
 
 if TYPE_CHECKING:
+    from mlops_cli.job.container import Container
     from mlops_cli.job.measured import Measured
 
 JOBS = 'jobs-v1'
@@ -190,26 +191,32 @@ class Hosted:
         """With what it asks for of the host, as long as it runs.  Raises Unwanted."""
         with self._environment(held) as made, self._room() as files, self._cards() as given:
             self._goes_on()
-            variables = made.variables(job.environment) if isinstance(made, environments.Ready) else dict(job.environment)
+            ready, container = (made, None) if isinstance(made, environments.Ready) else (None, made)
+            variables = ready.variables(job.environment) if ready else dict(job.environment)
             if given.names:
                 variables[VISIBLE] = ','.join(given.names)
-            files = (*files, *given.files, *(made.files if isinstance(made, environments.Ready) else ()))
-            if isinstance(made, containers.Container):
+            files = (*files, *given.files, *(ready.files if ready else ()))
+            if container is not None:
                 into = {*self._spec['environment'], *OWN, *([VISIBLE] if given.names else [])} & {*variables, ATTEMPT}
                 directory = os.path.normpath(os.path.join(job.folder, job.directory))
-                job = replace(job, processes=made.processes(job.processes, directory, into, given.names))
+                job = replace(job, processes=container.processes(job.processes, directory, into, given.names))
             names = given.names or (self._engines_cards(variables) if self._ended is not None else ())
-            return self._watched(replace(job, environment=variables, cards=names, held=files))
+            gauge = container.gauge() if container is not None else None
+            with gauge or nullcontext():
+                outcome = self._watched(replace(job, environment=variables, cards=names, held=files))
+            return gauge.ended(job, outcome) if gauge is not None else outcome
 
-    def _environment(self, held: Batched) -> AbstractContextManager[environments.Ready | containers.Container | None]:
+    def _environment(self, held: Batched) -> AbstractContextManager[environments.Ready | Container | None]:
         if not (found := self._spec.get('lock')):
             return nullcontext()
         lock = environments.from_json(found)
         if lock.image:
+            from mlops_cli.job import containers
+
             folders = [self._place, *(lasting.CHECKPOINTS, lasting.CACHES)]
             there = [self._root.full(folder) for folder in folders if self._root.stat(folder) is not None]
             return containers.ready(self._root, lock.image, self._place.rpartition('/')[2], there,
-                                    self._waiting('for its image'), str(self._spec['path']))
+                                    self._waiting('for its image'), str(self._spec['path']), float(self._spec['grace_seconds']))
         return environments.ready(self._root, held.store, held.depot, lock, self._waiting('for its environment to be made'),
                                   str(self._spec['path']))
 

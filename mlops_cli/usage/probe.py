@@ -39,13 +39,23 @@ class Probe:
                moved: Callable[[int], tuple[int, int] | None] = cpu.moved_bytes,
                proportional: Callable[[int], int | None] = cpu.proportional_bytes,
                clock: Callable[[], float] = time.monotonic) -> None:
-        """Looks at the living processes of the attempt, ``seconds`` after it began.
+        """Looks at the living processes of the attempt, ``seconds`` after it began."""
+        self._packages.joules()
+        rows = {pid: table[pid] for pid in pids if pid in table}
+        resident = self.memory(rows, proportional=proportional, clock=clock)
+        known = [both for pid in rows if (both := moved(pid)) is not None]
+        read, written = self._io or (0, 0)
+        self.series.add(seconds, self.cpu_seconds + sum(row.ticks for row in rows.values()) / cpu.TICKS_PER_SECOND, resident,
+                        read + sum(one for one, _ in known) if known else None,
+                        written + sum(one for _, one in known) if known else None)
+
+    def memory(self, rows: Mapping[int, cpu.Row], *, proportional: Callable[[int], int | None] = cpu.proportional_bytes,
+               clock: Callable[[], float] = time.monotonic) -> int:
+        """Bytes that these processes hold now, noted for the peak.
 
         Resident sizes count a page once for each process that shares it (workers forked from a loader share nearly all), so
         where their sum would be a new peak, the proportional sizes are read; that is slow for large processes, so it is
         done rarely enough and in between their last ratio is used."""
-        self._packages.joules()
-        rows = {pid: table[pid] for pid in pids if pid in table}
         resident = sum(row.rss for row in rows.values())
         if len(rows) > 1 and resident > self._peak:
             begin = clock()
@@ -57,11 +67,7 @@ class Probe:
         if len(rows) > 1:
             resident = round(resident * self._share)
         self._peak = max(self._peak, resident)
-        known = [both for pid in rows if (both := moved(pid)) is not None]
-        read, written = self._io or (0, 0)
-        self.series.add(seconds, self.cpu_seconds + sum(row.ticks for row in rows.values()) / cpu.TICKS_PER_SECOND, resident,
-                        read + sum(one for one, _ in known) if known else None,
-                        written + sum(one for _, one in known) if known else None)
+        return resident
 
     def ended(self, usage: struct_rusage) -> None:
         """Adds a process of the attempt that was waited for; it includes those that it waited for itself."""

@@ -1,37 +1,54 @@
-"""Stages in containers on a host, by a real podman behind a real sshd."""
+"""Stages in containers on a host, by a real podman and a real docker behind a real sshd."""
 
 from __future__ import annotations
 
+import contextlib
 import os
 import resource
 import shutil
 import signal
 import subprocess
+import tempfile
 import time
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
+from mlops_cli.usage import cpu
 from tests.cli.test_hosts import started, wait_for
-from tests.servers import podman as server
-from tests.servers.podman import IMAGE, Podman
+from tests.servers import docker as docker_server
+from tests.servers import podman as podman_server
+from tests.servers.docker import Docker
+from tests.servers.podman import Podman
 from tests.servers.slurm import Slurm
 from tests.servers.sshd import running
+from tests.servers.tiny import IMAGE
 from tests.support.project import Project
 
 pytestmark = pytest.mark.full
 
 
-@pytest.fixture(scope='module')
-def podman(tmp_path_factory: pytest.TempPathFactory) -> Podman:
-    return server.made(tmp_path_factory.mktemp('podman'))
+Engine = Podman | Docker
+
+
+@pytest.fixture(scope='module', params=['podman', 'docker'])
+def engine(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Engine]:
+    folder = tmp_path_factory.mktemp(request.param)
+    if request.param == 'podman':
+        yield podman_server.made(folder)
+        return
+    with tempfile.TemporaryDirectory(prefix='dk-', dir='/tmp') as short, docker_server.running(folder, Path(short)) as found:
+        yield found
 
 
 @pytest.fixture
-def project(tmp_path: Path, podman: Podman, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Project]:
+def project(tmp_path: Path, engine: Engine, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Project]:
     folder = tmp_path_factory.mktemp('sshd')
-    there = f'SetEnv HOME={folder / "home"} XDG_CACHE_HOME= PATH={podman.bin}:{os.environ.get("PATH", os.defpath)}'
+    (tmp_path / 'programs').mkdir()
+    for name, place in programs().items():
+        (tmp_path / 'programs' / name).symlink_to(place)
+    there = f'SetEnv HOME={folder / "home"} XDG_CACHE_HOME= PATH={engine.bin}:{tmp_path / "programs"}'
     with running(folder, there) as host:
         found = Project(tmp_path / 'one')
         found.init_git()
@@ -39,7 +56,17 @@ def project(tmp_path: Path, podman: Podman, tmp_path_factory: pytest.TempPathFac
         found.write('pipeline.yaml', 'stages: {}\n')
         found.mlops('hosts', 'add', 'far', host.url(tmp_path / 'far'))
         yield found
-        assert podman.asked('ps', '--all', '--quiet') == '', 'nothing is left'
+        assert engine.asked('ps', '--all', '--quiet') == '', 'nothing is left'
+
+
+def programs() -> dict[str, str]:
+    """What is on PATH, but for what runs containers; name -> where."""
+    found: dict[str, str] = {}
+    for folder in os.environ.get('PATH', os.defpath).split(os.pathsep):
+        with contextlib.suppress(OSError):
+            for one in os.scandir(folder):
+                found.setdefault(one.name, one.path)
+    return {name: place for name, place in found.items() if name not in ('podman', 'docker', 'apptainer', 'singularity')}
 
 
 def lay(project: Project, cmd: str, more: str = '', image: str = IMAGE) -> None:
@@ -83,6 +110,24 @@ def test_what_it_uses_is_measured_and_its_exit_code_is_the_stages(project: Proje
     assert row['usage']['cpu_seconds'] > 0.7 * here > 0.3, row
 
 
+def test_memory_and_what_it_uses_over_time(project: Project) -> None:
+    lay(project, "'dd if=/dev/zero of=/dev/null bs=200M count=60; sleep 1.5'")
+    project.mlops('run')
+    (row,) = project.mlops('runs', 'show', '--json').json['stages']
+    assert 190 << 20 < row['usage']['memory_peak_bytes'] < 300 << 20, row
+    assert 'memory' in project.mlops('runs', 'show', '--usage').out
+
+
+@pytest.mark.parametrize('engine', ['docker'], indirect=True)  # podman is asked first anyway
+def test_the_one_that_has_the_image_is_taken(project: Project, tmp_path: Path) -> None:
+    """A host may have both; images are built in one of them."""
+    (tmp_path / 'programs/podman').write_text(f'#!/bin/sh\necho "$@" >> {tmp_path}/asked\nexit 1\n')
+    (tmp_path / 'programs/podman').chmod(0o755)
+    lay(project, "'echo 1'")
+    project.mlops('run')
+    assert (tmp_path / 'asked').read_text() == f'image exists {IMAGE}\n'
+
+
 def test_ctrl_c_ends_what_runs_in_it(project: Project, tmp_path: Path) -> None:
     lay(project, "'trap \"\" TERM; echo begun; while :; do sleep 0.1; date; done'", '    grace: 1s\n')
     run = started(project, 'run')
@@ -93,7 +138,7 @@ def test_ctrl_c_ends_what_runs_in_it(project: Project, tmp_path: Path) -> None:
     assert not [pid for pid in os.listdir('/proc') if pid.isdigit() and str(tmp_path / 'far/jobs-v1').encode() in _cwd(pid)]
 
 
-def test_what_is_killed_there_leaves_nothing_that_runs(project: Project, podman: Podman, tmp_path: Path) -> None:
+def test_what_is_killed_there_leaves_nothing_that_runs(project: Project, engine: Engine, tmp_path: Path) -> None:
     gate = tmp_path / 'far/gate'
     lay(project, f"'echo begun; test -e {gate} || exec sleep 4242; echo 1 > o'", '    outs: [o]\n')
     run = started(project, 'run')
@@ -106,8 +151,22 @@ def test_what_is_killed_there_leaves_nothing_that_runs(project: Project, podman:
     wait_for(lambda: not _sleeping())
     lay(project, '"echo 1 > o"', '    outs: [o]\n')
     project.mlops('run')
-    for one in podman.asked('ps', '--all', '--quiet').split():  # podman's own note of it, until the same job is begun again
-        podman.asked('rm', '--force', one)
+    for one in engine.asked('ps', '--all', '--quiet').split():  # podman's own note of it, until the same job is begun again
+        engine.asked('rm', '--force', one)
+
+
+@pytest.mark.parametrize('engine', ['docker'], indirect=True)  # whose containers are a daemon's
+def test_who_watches_over_a_container_ends_it_where_all_others_are_dead(project: Project, tmp_path: Path) -> None:
+    lay(project, "'trap \"\" TERM; echo begun; sleep 4242'", '    grace: 1s\n')
+    run = started(project, 'run')
+    wait_for(lambda: 'begun' in project.mlops('logs', 's', code=None).out and bool(_sleeping()))
+    there = subprocess.run(['pgrep', '-f', f'hosted.*{tmp_path}/far'], capture_output=True, text=True, check=True)
+    table = cpu.processes()
+    for pid in cpu.descendants(map(int, there.stdout.split()), table):
+        if b'read done' not in Path(f'/proc/{pid}/cmdline').read_bytes():
+            os.kill(pid, signal.SIGKILL)
+    wait_for(lambda: not _sleeping())
+    assert run.wait(60) == 4
 
 
 def _sleeping() -> list[str]:
@@ -121,10 +180,12 @@ def _cwd(pid: str) -> bytes:
         return b''
 
 
-def test_what_is_not_there_is_said(project: Project, slurm: Slurm, tmp_path: Path) -> None:
+def test_what_is_not_there_is_said(project: Project, engine: Engine, slurm: Slurm, tmp_path: Path) -> None:
     lay(project, '"true"', image='localhost:1/nothing/here:1')
     failed = project.mlops('run', code=4)
-    assert 'its image cannot be had: podman ended with' in words(failed.out) and 'podman pull localhost:1' in words(failed.out)
+    named = type(engine).__name__.lower()
+    said = words(failed.out)
+    assert f'its image cannot be had: {named} ended with' in said and f'there: {named} pull localhost:1' in said
     assert 'which runs on hosts behind ssh alone' in words(project.mlops('run', '--host', 'local', code=2).err)
     project.environ.update(slurm.environ)
     project.mlops('hosts', 'add', 'cluster', f'slurm://{tmp_path}/cluster')
@@ -140,4 +201,4 @@ def test_what_is_not_there_is_said(project: Project, slurm: Slurm, tmp_path: Pat
     with running(folder, f'SetEnv HOME={folder / "home"} XDG_CACHE_HOME= PATH={tmp_path / "bin"}') as host:
         project.environ.update(host.environ)
         project.mlops('hosts', 'add', 'without', host.url(tmp_path / 'far'))
-        assert 'there is no podman there' in words(project.mlops('run', '--host', 'without', code=4).out)
+        assert 'there is neither podman nor docker there' in words(project.mlops('run', '--host', 'without', code=4).out)

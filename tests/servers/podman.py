@@ -1,4 +1,4 @@
-"""A real podman with a storage of its own, and a small image made of this machine's own shell.
+"""A real podman with a storage of its own, and a small image.
 
 Installs nothing: without podman, or where it cannot run, what needs it is skipped with the reason."""
 
@@ -7,14 +7,13 @@ from __future__ import annotations
 import os
 import shutil
 import subprocess
-import tarfile
 from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
 
-IMAGE = 'localhost/tiny:1'
-PROGRAMS = ('sh', 'cat', 'sleep', 'mkdir', 'touch', 'env', 'date', 'dd')
+from tests.servers.tiny import IMAGE, lay
+
 CONFIG = """\
 [engine]
 runtime = "runc"
@@ -49,11 +48,7 @@ def made(folder: Path) -> Podman:
     (programs / 'podman').write_text(f'#!/bin/sh\n{start}')
     (programs / 'podman').chmod(0o755)
     found = Podman(folder, programs)
-    with tarfile.open(folder / 'image.tar', 'w') as into:
-        for path in sorted(_needed()):
-            into.add(os.path.realpath(path), path.lstrip('/'))
-        for name in ('tmp', 'proc', 'dev', 'etc'):
-            into.addfile(_folder(name))
+    lay(folder / 'image.tar')
     words = [programs / 'podman', 'import', folder / 'image.tar', IMAGE]
     done = subprocess.run(words, capture_output=True, text=True, check=False)
     tried = done if done.returncode else subprocess.run(
@@ -62,23 +57,4 @@ def made(folder: Path) -> Podman:
     )  # fmt: skip
     if tried.returncode:
         pytest.skip(f'podman cannot run here: {tried.stderr.strip()[-300:]}')
-    return found
-
-
-def _folder(name: str) -> tarfile.TarInfo:
-    info = tarfile.TarInfo(name)
-    info.type, info.mode = tarfile.DIRTYPE, 0o777
-    return info
-
-
-def _needed() -> set[str]:
-    """Programs, and the libraries that they are linked to."""
-    found: set[str] = set()
-    for name in PROGRAMS:
-        program = shutil.which(name, path='/bin:/usr/bin')
-        assert program is not None
-        found.add(f'/bin/{name}')
-        for word in subprocess.run(['ldd', program], capture_output=True, text=True, check=True).stdout.split():
-            if word.startswith('/'):
-                found.add(word)
     return found
