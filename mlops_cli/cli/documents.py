@@ -14,6 +14,7 @@ if TYPE_CHECKING:
     from mlops_cli.run.choosing import Told
     from mlops_cli.run.expense import Outlay
     from mlops_cli.run.report import Report, Settled
+    from mlops_cli.run.workbench import Workbench
 
 
 def reason_document(one: Reason) -> dict[str, Any]:
@@ -112,6 +113,16 @@ def plan_document(
             for one in choices
         ]
     return found if hosts is None else {**found, 'hosts': {name: [*stages] for name, stages in hosts.items()}}
+
+
+def unpulled_document(bench: Workbench, plan: Plan) -> dict[str, Any] | None:
+    """What a remote may have of what would run; None where there is nothing like that, as without remotes."""
+    if not bench.config.remotes:
+        return None
+    from mlops_cli.run.unpulled import unpulled
+
+    found = unpulled(bench, plan)
+    return None if found is None else {'remote': found.remote or None, 'stages': [*found.stages]}
 
 
 def working_document(one: Working) -> dict[str, Any]:

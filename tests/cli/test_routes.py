@@ -135,6 +135,9 @@ def test_a_clone_is_told_what_a_pull_may_spare_it(project: Project, tmp_path: Pa
     project.mlops('push')
     two = clone(project, tmp_path / 'two')
     words = 'outputs of plain, large, last are recorded, but not here; the remote origin may have them'
+    away = {'remote': 'origin', 'stages': ['plain', 'large', 'last']}
+    for asked in ('status', 'plan', 'run --dry-run'):
+        assert two.mlops(*asked.split(), '--json').json['not_pulled'] == away
     status = ' '.join(two.mlops('status').out.split())
     assert 'Not pulled outputs of plain, large, last; the remote origin may have them (mlops pull)' in status
     assert f'{words[:1].upper()}{words[1:]} (mlops pull).' in ' '.join(two.mlops('plan').out.split())
@@ -143,7 +146,7 @@ def test_a_clone_is_told_what_a_pull_may_spare_it(project: Project, tmp_path: Pa
     assert 'note: outputs of plain are recorded' in said and 'mlops run --pull' in said
     said = two.mlops('--yes', 'run', '--pull').err
     assert 'may have' not in said, 'it was asked'
-    assert 'may have' not in two.mlops('status').out
+    assert 'may have' not in two.mlops('status').out and two.mlops('status', '--json').json['not_pulled'] is None
 
 
 def test_without_a_remote_there_is_nothing_to_pull_from(project: Project, tmp_path: Path) -> None:

@@ -6,7 +6,7 @@ from typing import Annotated
 
 from mlops_cli.cli import exits, options
 from mlops_cli.cli.console import print_json
-from mlops_cli.cli.documents import plan_document
+from mlops_cli.cli.documents import plan_document, unpulled_document
 from mlops_cli.cli.showing import choices, expected_cost, refused, show_plan
 from mlops_cli.cli.wiring import output_words, workbench
 from mlops_cli.core.collector import without_collector
@@ -38,7 +38,8 @@ def command(
         routes = Routes(bench)
         cost = expected_cost(bench, plan, routes, jobs)
         if json:
-            print_json(plan_document(plan, 'plan', by_host(bench, plan, routes), cost, choices(bench, plan, routes)))
+            found = plan_document(plan, 'plan', by_host(bench, plan, routes), cost, choices(bench, plan, routes))
+            print_json({**found, 'not_pulled': unpulled_document(bench, plan)})
         else:
             show_plan(plan, bench, routes, jobs, cost)
     return ExitCode.REFUSED if refused(cost) else exits.of_plan(plan, exit_code, strict)

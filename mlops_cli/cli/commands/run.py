@@ -126,7 +126,7 @@ def _pulled(request: Request) -> Request:
 
 
 def _dry_run(request: Request, assignments: Sequence[str], *, json: bool) -> int:
-    from mlops_cli.cli.documents import plan_document
+    from mlops_cli.cli.documents import plan_document, unpulled_document
     from mlops_cli.cli.showing import choices, expected_cost, refused, show_plan
 
     if request.executor:
@@ -145,7 +145,8 @@ def _dry_run(request: Request, assignments: Sequence[str], *, json: bool) -> int
                 known(bench, name)
         cost = expected_cost(bench, plan, routes, request.jobs, request.executor, allowed=request.over_budget)
         if json:
-            print_json(plan_document(plan, 'run-plan', hosts, cost, choices(bench, plan, routes)))
+            found = plan_document(plan, 'run-plan', hosts, cost, choices(bench, plan, routes))
+            print_json({**found, 'not_pulled': unpulled_document(bench, plan)})
         else:
             show_plan(plan, bench, routes, request.jobs, cost)
     return ExitCode.REFUSED if refused(cost) else ExitCode.DONE

@@ -44,7 +44,7 @@ def command(
     with without_collector(), workbench(learns=True) as bench:
         request = Request(output_words(bench, stages or ()))
         if json:
-            from mlops_cli.cli.documents import plan_document, uncommitted_document, working_document
+            from mlops_cli.cli.documents import plan_document, uncommitted_document, unpulled_document, working_document
 
             with Beside(lambda: recorded(bench)) as asked:
                 plan = planned(bench, request)
@@ -56,6 +56,7 @@ def command(
                     'died': died_documents(killed(bench.root)),
                     'data': [one.document() for one in data_states(bench, time.time())],
                     'not_committed': uncommitted_document(missing),
+                    'not_pulled': unpulled_document(bench, plan),
                     'not_pushed': _unsent_document(_unsent(bench)),
                 }
             )
