@@ -28,7 +28,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True)
 class Limits:
-    """How much a file may hold.  ``size`` and ``scalar`` in bytes; ``expanded``: nodes that aliases repeat."""
+    """How much a file may hold.  ``size``, ``scalar``: bytes; ``expanded``: nodes that aliases repeat; ``not_finite``: NaN."""
 
     size: int = 1 << 20
     nodes: int = 100_000
@@ -37,6 +37,7 @@ class Limits:
     aliases: int = 50
     expanded: int = 100_000
     errors: int = 100
+    not_finite: bool = False
 
 
 ORDINARY: Final = Limits()
@@ -47,8 +48,7 @@ _UNPRINTABLE_ASCII = patterns.pattern('[^\t\n\r\x20-\x7e]')  # compiled in no ti
 _CONTROL = patterns.pattern('[\x00-\x08\x0b\x0c\x0e-\x1f\x7f-\x9f]')
 _DIRECTIVES = 20  # libyaml compares each with all before it
 _LEADING_ZERO = patterns.pattern(r'[-+]?0[0-9]+')
-_SAFE = patterns.pattern(  # text for YAML 1.1 too
-    r'(?!(?:y|n|yes|no|on|off|true|false|null)\Z)[a-z_][a-z0-9_./-]*', re.IGNORECASE)
+_SAFE = patterns.pattern(r'(?!(?:y|n|yes|no|on|off|true|false|null)\Z)[a-z_][a-z0-9_./-]*', re.IGNORECASE)  # YAML 1.1's, too
 _INDENTED_KEY = patterns.pattern(r'^( *)[^\s#-][^\n:]*:(?: *#.*| *)\n( *)[^\s#-][^\n:]*:', re.MULTILINE)
 _INDENTED_ITEM = patterns.pattern(r'^( *)[^\s#-][^\n:]*:(?: *#.*| *)\n( *)- ', re.MULTILINE)
 _MAYBE_SPECIAL = frozenset('0123456789+-.~ntfNTF')
@@ -249,7 +249,7 @@ class _Builder:
                       f'write {octal[:60]}, or quote it if it is text')
             return text
         try:
-            return plain_scalar(text)
+            return plain_scalar(text, self.limits.not_finite)
         except ValueError as error:
             self.fail(place, str(error), 'quote it if it is text')
             return text

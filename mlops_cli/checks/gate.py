@@ -278,10 +278,10 @@ def read_metrics(data: bytes, name: str) -> Any:
     suffix = name.rpartition('.')[2].lower()
     if suffix in ('yaml', 'yml'):
         from mlops_cli import yamlfile
-        return yamlfile.read(data, name, limits=yamlfile.PIPELINE).value
+        return yamlfile.read(data, name, limits=replace(yamlfile.PIPELINE, not_finite=True)).value
     if suffix == 'toml':
         from mlops_cli.pipeline import paramfile
-        return paramfile.read(data, name)
+        return paramfile.toml(data, name, float)
     if suffix in ('csv', 'tsv'):
         return _last_row(data, name)
     if suffix in ('jsonl', 'ndjson'):

@@ -17,10 +17,10 @@ _WORDS = {'true': True, 'True': True, 'TRUE': True, 'false': False, 'False': Fal
           'null': None, 'Null': None, 'NULL': None, '~': None, '': None}
 
 
-def plain_scalar(text: str) -> Scalar | None:
+def plain_scalar(text: str, not_finite: bool = False) -> Scalar | None:
     """What an unquoted scalar means in YAML 1.2's core schema: ``1e-4`` is a number, ``no`` and ``1:30`` are text.
 
-    Raises ValueError for what no parameter may be: NaN, infinity, an integer beyond 64 bits."""
+    Raises ValueError for what no parameter may be: NaN, infinity unless ``not_finite``, an integer beyond 64 bits."""
     if text in _WORDS:
         return _WORDS[text]
     if _INTEGER.fullmatch(text):
@@ -32,6 +32,8 @@ def plain_scalar(text: str) -> Scalar | None:
             raise ValueError(f'{text[:40]} is too large for a number')
         return value
     if _SPECIAL_FLOAT.fullmatch(text):
+        if not_finite:
+            return float(text.replace('.', ''))
         raise ValueError(f'{text} is not a number that can be compared or recorded')
     return text
 

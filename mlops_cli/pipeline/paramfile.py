@@ -3,7 +3,7 @@ from __future__ import annotations
 
 import datetime
 import math
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from typing import Any
 
 from mlops_cli.core import strictjson
@@ -44,7 +44,7 @@ def _read(data: bytes, file: str) -> dict[str, Any]:
     if file.endswith('.json'):
         value = strictjson.read(data, file)
     elif file.endswith('.toml'):
-        value = _toml(data, file)
+        value = toml(data, file, _finite)
     else:
         from mlops_cli import yamlfile
         document = yamlfile.read(data, file, limits=yamlfile.PIPELINE)
@@ -87,11 +87,12 @@ def _where(value: Any, wanted: Mapping[str, str], path: tuple[str | int, ...]) -
             yield from _where(below, wanted, (*path, step))
 
 
-def _toml(data: bytes, file: str) -> Any:
+def toml(data: bytes, file: str, parse_float: Callable[[str], float]) -> Any:
+    """The value of a TOML file, dates and times as text.  Raises UserError with the place."""
     from mlops_cli.core import strictoml
 
     try:
-        return _plain(strictoml.loads(data, _finite), file, 0)
+        return _plain(strictoml.loads(data, parse_float), file, 0)
     except strictoml.TomlError as error:
         problem, hint = str(error), ''
         if problem == 'not UTF-8':

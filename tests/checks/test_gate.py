@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import math
 from typing import Any
 
 import pytest
@@ -127,7 +128,10 @@ def test_metrics_in_every_format() -> None:
         'epoch': 2, 'acc': 0.5, 'name': 'a,b', 'ok': True, 'gap': None}
     assert read_metrics(b'a\tb\n1\t2\n', 'm.TSV') == {'a': 1, 'b': 2}
     assert read_metrics(b'a;b;c;d\n1;0,25;x,5;0.5\n', 'm.csv') == {'a': 1, 'b': 0.25, 'c': 'x,5', 'd': 0.5}
-    assert str(read_metrics(b'{"a": NaN}', 'm.json')['a']) == 'nan'
+    written = {'m.json': 'NaN, "b": [-Infinity]', 'm.yaml': '.nan, "b": [-.inf]', 'm.toml': 'a = nan\nb = [-inf]'}
+    for name, text in written.items():
+        found = read_metrics((text if name == 'm.toml' else f'{{"a": {text}}}').encode(), name)
+        assert str(found['a']) == 'nan' and found['b'] == [-math.inf], name
 
 
 @pytest.mark.parametrize(('name', 'text', 'message'), [
