@@ -28,7 +28,7 @@ from tests.support.project import Project
 TWO = """\
 stages:
   a:
-    cmd: sleep 0.2; while [ ! -e go ]; do sleep 0.02; done; cat in.txt > a.txt
+    cmd: touch ../started; while [ ! -e ../go ]; do sleep 0.02; done; cat in.txt > a.txt
     deps: [in.txt]
     outs: [a.txt]
   b:
@@ -41,19 +41,21 @@ stages:
 def edited_while_a_runs(project: Project, **options: bool) -> list[str]:
     """Puts PRECIOUS into ``b.txt`` while the stage before it runs; where it is afterwards."""
     project.write('pipeline.yaml', TWO)
-    project.write('go', '')
+    project.write('../go', '')
     for text in ('two', 'one'):
         project.write('in.txt', text)
         project.run()
-    (project.path / 'go').unlink()
+    for name in ('go', 'started'):
+        (project.path.parent / name).unlink()
     project.write('in.txt', 'two')
 
     def edit() -> None:
-        time.sleep(0.5)
+        while not project.exists('../started'):
+            time.sleep(0.02)
         project.write('b.txt', 'PRECIOUS')
-        project.write('go', '')
+        project.write('../go', '')
 
-    editor = threading.Thread(target=edit)
+    editor = threading.Thread(target=edit, daemon=True)
     editor.start()
     project.run(jobs=1, force=options.get('force', False), lookup=options.get('lookup', True))
     editor.join()

@@ -174,13 +174,16 @@ def test_many_runs_at_once_run_each_stage_once(project: Project) -> None:
 def test_a_second_signal_ends_a_stage_that_will_not_listen(project: Project) -> None:
     project.write(
         'pipeline.yaml',
-        'stages:\n  deaf:\n    grace: 30\n    cmd: trap "" INT TERM; touch ../started; while :; do sleep 0.05; done\n',
+        'stages:\n  deaf:\n    grace: 100\n    cmd: trap "" INT TERM; touch ../started; while :; do sleep 0.05; done\n',
     )
     with running(project) as process:
         process.send_signal(signal.SIGINT)
-        time.sleep(0.5)
+        assert process.stdout is not None
+        while not (line := process.stdout.readline()).startswith(b'stopping'):  # it heard the first
+            assert line, 'it never said that it stops'
         assert process.poll() is None
         process.send_signal(signal.SIGINT)
-        process.communicate(timeout=20)
-        assert process.returncode == 130
+        began = time.monotonic()
+        process.communicate(timeout=120)
+        assert process.returncode == 130 and time.monotonic() - began < 60
     assert os.path.exists(project.path / '.mlops/runs')

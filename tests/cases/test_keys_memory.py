@@ -157,7 +157,7 @@ def test_a_checkpoint_survives_a_kill(learner: Project, how: signal.Signals) -> 
         assert process.poll() is None
         time.sleep(0.02)
     process.send_signal(how)
-    process.wait(timeout=30)
+    process.wait(timeout=60)
     (learner.path.parent / 'hang').unlink()
     assert start_of(learner) == '3'
     assert not learner.exists('ckpt') and learner.read('model') == '5'

@@ -5,6 +5,7 @@ from __future__ import annotations
 import pytest
 
 from mlops_cli.core.errors import UserError
+from mlops_cli.core.events import Event, StageEnded
 from tests.support.project import Project
 from tests.support.stages import ended, failure, lay, printed, run, states
 
@@ -90,19 +91,36 @@ def test_an_unchanged_output_stops_the_ripple(project: Project) -> None:
     assert run(project) == {'count': 'done', 'use': 'fresh'}
 
 
+class Told(list[Event]):
+    """The events of a run, which says in the folder above its project that a stage has failed."""
+
+    def __init__(self, project: Project) -> None:
+        super().__init__()
+        self.project = project
+
+    def append(self, event: Event) -> None:
+        super().append(event)
+        if isinstance(event, StageEnded) and event.state == 'failed':
+            self.project.write('../failed', '')
+
+
 @pytest.mark.parametrize('keep_going', [False, True])
 def test_after_a_failure_only_what_does_not_need_it_goes_on_if_asked(project: Project, keep_going: bool) -> None:
     lay(
         project,
         {
-            'bad': {'cmd': 'sleep 0.1; false', 'outs': ['x']},
+            'bad': {'cmd': 'until [ -e ../begun ]; do sleep 0.02; done; false', 'outs': ['x'], 'timeout': 100},
             'after': {'cmd': 'true', 'deps': ['x']},
             'later': {'cmd': 'true', 'needs': ['after']},
-            'good': {'cmd': 'sleep 0.3; echo 1 > g', 'outs': ['g']},
+            'good': {
+                'cmd': 'touch ../begun; until [ -e ../failed ]; do sleep 0.02; done; echo 1 > g',
+                'outs': ['g'],
+                'timeout': 100,
+            },
             'next': {'cmd': 'cat g', 'deps': ['g']},
         },
     )
-    report = project.run(jobs=2, keep_going=keep_going)
+    report = project.run(jobs=2, keep_going=keep_going, events=Told(project))
     assert report.ended == 'failed'
     rest = 'done' if keep_going else 'skipped'
     assert states(report) == {'bad': 'failed', 'after': 'skipped', 'later': 'skipped', 'good': 'done', 'next': rest}

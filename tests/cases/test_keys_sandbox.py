@@ -74,7 +74,7 @@ def test_the_network_is_there_where_it_is_asked_for(project: Project) -> None:
 
 @needs_bwrap
 def test_it_is_asked_to_end_as_any_other(project: Project) -> None:
-    lay(project, stage("trap 'echo bye > kept/log; exit 3' TERM; sleep 30 & wait", timeout=0.5, caches=['kept']))
+    lay(project, stage("trap 'echo bye > kept/log; exit 3' TERM; sleep 30 & wait", timeout=3, caches=['kept']))
     assert run(project) == {'a': 'failed'}
     assert project.read('kept/log') == 'bye\n'
 

@@ -62,7 +62,7 @@ def until(what: Callable[[], Any]) -> None:
 def stand(project: Project, tmp_path: Path) -> Iterator[Stand]:
     made = Stand(project, tmp_path / 'marks')
     yield made
-    for mark in 'abcd':
+    for mark in 'abcd12':
         made.go(mark)
 
 
