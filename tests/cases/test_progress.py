@@ -28,6 +28,7 @@ touch "$MARKS/there"
 while [ ! -e "$MARKS/go" ]; do sleep 0.02; done
 echo made > out
 """
+GROWS = 'for i in 1 2 3; do echo "{\\"step\\": $i}" >> log.jsonl; until [ -e ../seen-$i ]; do sleep 0.02; done; done'
 TRAIN: dict[str, Any] = {'cmd': LINES, 'outs': ['out'], 'progress': 'logs/p.jsonl'}
 
 
@@ -127,7 +128,7 @@ def test_it_may_be_a_plot_too(project: Project, monkeypatch: pytest.MonkeyPatch)
         project,
         {
             'train': {
-                'cmd': 'for i in 1 2 3; do echo "{\\"step\\": $i}" >> log.jsonl\nuntil [ -e ../seen-$i ]; do sleep .02; done; done',
+                'cmd': GROWS,
                 'plots': ['log.jsonl'],
                 'progress': 'log.jsonl',
                 'timeout': 100,

@@ -37,8 +37,8 @@ def test_a_pull_that_was_killed(project: Project, s3: S3, tmp_path: Path) -> Non
         def policy(method: str, _key: str, headers: Mapping[str, str]) -> str:
             lower = {name.lower(): value for name, value in headers.items()}
             if method == 'GET' and (asked := re.match(r'bytes=(\d+)-', lower.get('range', ''))):
-                starts.append(int(asked[1]))
-                if starts[-1] >= UNTIL:
+                starts.append(start := int(asked[1]))
+                if start >= UNTIL:
                     killed.wait(60)
             return ''
 
