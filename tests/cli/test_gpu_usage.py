@@ -51,6 +51,13 @@ def used(project: Project) -> tuple[dict[str, float], list[list[float | None]], 
     return work['usage'], work['series'], document['columns']
 
 
+def lasted(project: Project) -> tuple[float, float]:
+    """When its stage began and ended (Unix time), with all that comes before and after what it says itself."""
+    path = max((project.path / '.mlops/local/live').glob('*/events.jsonl'))
+    at = {event['event']: event['at'] for event in map(json.loads, path.read_text().splitlines())}
+    return at['stage-started'], at['stage-ended']
+
+
 @pytest.mark.parametrize('counter', [True, False])
 def test_energy_is_that_of_a_load_that_changes(project: Project, nvml: Nvml, counter: bool) -> None:
     nvml.set(energy=None if counter else 'none')
@@ -60,16 +67,18 @@ def test_energy_is_that_of_a_load_that_changes(project: Project, nvml: Nvml, cou
         project.mlops('run', '--force')
         usage, rows, columns = used(project)
         begin, end = map(float, project.read('out.txt').split())
-        if usage['gpu_energy_joules'] == pytest.approx(nvml.joules(LOAD, begin, end), rel=0.05) or last:
+        first, over = lasted(project)
+        least, most = 0.95 * nvml.joules(LOAD, begin, end), 1.05 * nvml.joules(LOAD, first, over)
+        if least < usage['gpu_energy_joules'] < most or last:
             break
-    assert usage['gpu_energy_joules'] == pytest.approx(nvml.joules(LOAD, begin, end), rel=0.05)
+    assert least < usage['gpu_energy_joules'] < most
     assert usage.get('gpu_energy_estimated_joules', 0) == (0 if counter else usage['gpu_energy_joules'])
     assert usage['gpus'] == 1 and usage['gpu_memory_peak_bytes'] == 3 * GIB
-    assert usage['gpu_seconds'] == pytest.approx(0.4 * (end - begin), rel=0.1)
+    assert 0.9 * 0.4 * (end - begin) < usage['gpu_seconds'] < 1.1 * 0.4 * (over - first)
     assert columns[5:] == ['gpu_0_busy', 'gpu_0_memory_bytes', 'gpu_0_watts', 'gpu_0_joules']
     assert {tuple(row[5:7]) for row in rows} == {(0.4, 3 * GIB)} and len(rows) >= 5
     assert rows[-1][8] == pytest.approx(usage['gpu_energy_joules'], rel=0.05), 'the last look comes a moment after the end'
-    assert rows[2][8] == pytest.approx(nvml.joules(LOAD, begin, begin + (rows[2][0] or 0)), rel=0.3)
+    assert rows[2][8] == pytest.approx(nvml.joules(LOAD, first, first + (rows[2][0] or 0)), rel=0.3)
     joules = [row[8] or 0 for row in rows]
     assert joules == sorted(joules) and len({row[7] for row in rows}) > 1
     text = project.mlops('runs', 'show', '--usage').out
@@ -88,16 +97,18 @@ def test_two_gpus_and_one_that_is_lost_on_the_way(project: Project, nvml: Nvml) 
         time.sleep(0.05)
     time.sleep(1.5)
     nvml.set(fail_1=15)
+    lost = time.time()
     assert run.wait(60) == 0
+    first, over = lasted(project)
     usage, rows, columns = used(project)
     assert len(columns) == 13 and usage['gpus'] == 2 and usage['gpu_memory_peak_bytes'] == 4 * GIB
     assert rows[0][9] == 1.0 and rows[-1][9] is None and rows[-1][5] == 0.4
-    assert 4.0 * 100 < usage['gpu_energy_joules'] < 4.2 * 100 + 3.0 * 50, 'all of one, and half of the other'
+    assert 4.0 * 100 < usage['gpu_energy_joules'] < 1.05 * (over - first) * 100 + (lost - first) * 50, 'half of the other'
     text = project.mlops('runs', 'show', '--usage').out
     assert 'GPU 0 ' in text and 'GPU 1 ' in text
 
 
-@pytest.mark.parametrize('how', [{'fail': 999}, {'delay': 30}, {'count': 0}])
+@pytest.mark.parametrize('how', [{'fail': 999}, {'delay': 150}, {'count': 0}])
 def test_no_failure_of_the_driver_is_one_of_the_stage(project: Project, nvml: Nvml, how: dict[str, object]) -> None:
     lay(project, 2.0)
     run = started(project)
@@ -106,11 +117,11 @@ def test_no_failure_of_the_driver_is_one_of_the_stage(project: Project, nvml: Nv
     time.sleep(0.5)
     nvml.set(**how)
     begin = time.monotonic()
-    assert run.wait(60) == 0
+    assert run.wait(200) == 0
     took = time.monotonic() - begin
     usage, rows, _ = used(project)
     assert usage['cpu_seconds'] >= 0 and rows
-    assert took < 20, 'half a minute for each question that hangs'
+    assert took < 75, 'two and a half minutes for each question that hangs'
 
 
 def test_what_the_record_says_and_what_is_kept_of_it_elsewhere(project: Project, nvml: Nvml) -> None:
@@ -119,7 +130,9 @@ def test_what_the_record_says_and_what_is_kept_of_it_elsewhere(project: Project,
     nvml.draw([(200.0, 0.0)])
     said = project.mlops('run', '-v').out
     usage, rows, columns = used(project)
-    assert rows == [] and len(columns) == 5 and 60.0 * 0.9 < usage['gpu_energy_joules'] < 200.0 * 5
+    first, over = lasted(project)
+    assert rows == [] or over - first > 1.4  # two looks are a series
+    assert len(columns) == 5 + 4 * bool(rows) and 60.0 * 0.9 < usage['gpu_energy_joules'] < 1.05 * 200.0 * (over - first)
     assert 'GPU ' in said and ' J' in said
     assert ' J of GPUs' in project.mlops('runs', 'show', '--usage').out
 
@@ -145,8 +158,9 @@ def measured_elsewhere(project: Project, nvml: Nvml, host: str) -> None:
     usage, rows, columns = used(project)
     begin, end = map(float, project.read('out.txt').split())
     assert usage['gpus'] == 2 and usage['gpu_memory_peak_bytes'] == 6 * GIB
-    assert usage['gpu_energy_joules'] == pytest.approx(250 * (end - begin), rel=0.1)
-    assert usage['gpu_seconds'] == pytest.approx(2 * 0.4 * (end - begin), rel=0.2)
+    first, over = lasted(project)
+    assert 0.9 * 250 * (end - begin) < usage['gpu_energy_joules'] < 1.1 * 250 * (over - first)
+    assert 0.8 * 2 * 0.4 * (end - begin) < usage['gpu_seconds'] < 1.2 * 2 * 0.4 * (over - first)
     assert len(columns) == 13 and len(rows) >= 3
     assert rows[1][5:8] == [0.4, 3 * GIB, 200.0] and rows[1][9:12] == [0.4, 3 * GIB, 50.0]
     assert 'GPU 0 ' in project.mlops('runs', 'show', '--usage').out
