@@ -90,7 +90,8 @@ def test_dvc_10655_interrupted_while_trying_out(made: Project) -> None:
         [sys.executable, '-m', 'mlops_cli', 'run', '--set', 'k=5'], cwd=made.path, env=made.environ, stdout=-1, stderr=-2
     )
     end = time.monotonic() + 60
-    while not (made.path.parent / 'begun').exists() and time.monotonic() < end:
+    while not (made.path.parent / 'begun').exists():
+        assert time.monotonic() < end, 'it never began'
         time.sleep(0.02)
     process.send_signal(signal.SIGINT)
     said, _ = process.communicate(timeout=60)

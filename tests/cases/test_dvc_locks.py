@@ -171,7 +171,7 @@ def test_dvc_5795_a_killed_command_leaves_no_lock(project: Project) -> None:
         process.send_signal(signal.SIGKILL)
         process.communicate(timeout=60)
     (project.path.parent / 'go').touch()
-    assert 'was killed' in project.mlops('run', '--lock-timeout', '20').err
+    assert 'was killed' in project.mlops('run', '--lock-timeout', '100').err
     assert project.read('out.txt') == 'whole\n'
 
 

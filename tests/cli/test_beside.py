@@ -10,7 +10,7 @@ from mlops_cli.cli.beside import Beside
 
 
 def test_both_go_on_at_once() -> None:
-    met = threading.Barrier(2, timeout=10)
+    met = threading.Barrier(2, timeout=100)
     with Beside(lambda: met.wait() is not None) as asked:
         met.wait()
         assert asked.result() is True
@@ -29,7 +29,7 @@ def test_it_has_ended_when_the_block_has_even_by_an_error() -> None:
     go, done = threading.Event(), threading.Event()
 
     def slow() -> None:
-        go.wait(10)
+        go.wait(100)
         done.set()
 
     def broken() -> None:

@@ -20,6 +20,7 @@ from mlops_cli.cli.completion.grammar import saved, walk
 from mlops_cli.cli.completion.offers import FILES
 from mlops_cli.cli.completion.shell_files import install, shell_of_user
 from mlops_cli.core.errors import UserError
+from tests.support.clocks import processor_seconds
 from tests.support.project import Project
 
 BREAKS = ' \t\n"\'@><=;|&(:'
@@ -217,12 +218,12 @@ def test_what_only_a_person_knows_is_all_that_nothing_is_offered_for() -> None:
 
 
 def test_speed(project: Project) -> None:
-    """Generous: about 0.1 s on a machine that does nothing else."""
+    """Generous: about 0.1 s of a processor."""
     times = []
     for _ in range(3):
-        start = time.perf_counter()
+        start = processor_seconds()
         words(project, 'mlops run train@')
-        times.append(time.perf_counter() - start)
+        times.append(processor_seconds() - start)
     assert min(times) < 0.6
 
 
@@ -315,7 +316,7 @@ def pressed(project: Project, shell: str, typed: str, *, installed: bool = False
 
 def _converse(terminal: int, text: str, until: str) -> str:
     os.write(terminal, text.encode())
-    heard, end = b'', time.monotonic() + 30
+    heard, end = b'', time.monotonic() + 100
     while until.encode() not in heard:
         ready, _, _ = select.select([terminal], [], [], max(0.0, end - time.monotonic()))
         assert ready, f'no answer to {text!r}: {heard.decode(errors="replace")}'

@@ -110,11 +110,12 @@ def paid(project: Project) -> Project:
 def test_a_run_says_what_it_cost(paid: Project) -> None:
     said = paid.mlops('run', '-j', '2').out
     found = re.search(r'Cost ([\d.]+) EUR, 0\.25 USD\.', said)
-    assert found and 1.0 <= float(found[1]) <= 5.0
+    assert found and float(found[1]) >= 1.0
     whole = paid.mlops('runs', 'show', '--json').json
     assert whole['cost']['unknown'] == 0 and whole['cost']['amounts']['USD'] == 0.25
     run = paid.mlops('runs', 'list', '--json').json['rows'][0]
     assert run['cost'] == whole['cost']['amounts']['EUR'] <= whole['seconds'] + 0.01  # two at once, and one machine
+    assert float(found[1]) == pytest.approx(run['cost'], abs=0.01)
     assert (run['currency'], run['cost_known']) == ('EUR', False)  # some of it was paid in dollars
     parts = [one['cost']['amounts']['EUR'] for one in whole['stages']]
     assert sum(parts) == pytest.approx(run['cost'], abs=1e-5) and len(parts) == 3

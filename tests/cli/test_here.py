@@ -103,9 +103,9 @@ def test_narrow_terminals_have_a_line_of_their_own_for_each(project: Project) ->
 def test_it_is_quick(capsys: Any, project: Project) -> None:
     lay(project, {f's{number}': {'cmd': f'echo {number}'} for number in range(300)})
     said(capsys)
-    begun = time.monotonic()
+    begun = time.process_time()
     said(capsys)
-    assert time.monotonic() - begun < 3
+    assert time.process_time() - begun < 3
 
 
 def test_in_a_bare_repository_and_where_the_pipeline_is_no_file(capsys: Any, project: Project) -> None:

@@ -47,11 +47,11 @@ def test_ctrl_c_is_heard_while_a_host_is_reached(project: Project, tmp_path: Pat
     said(process.stderr, b'gpu1 is being reached')
     process.send_signal(signal.SIGINT)
     began = time.monotonic()
-    assert process.wait(60) == 130 and time.monotonic() - began < 15
+    assert process.wait(100) == 130 and time.monotonic() - began < 60  # ssh would sleep for 300
     assert b'stopped before anything ran' in process.stderr.read()
     process.stderr.close()
     pid = int((tmp_path / 'pid').read_text())
-    until = time.monotonic() + 10
+    until = time.monotonic() + 100
     while Path(f'/proc/{pid}').exists() and time.monotonic() < until:
         time.sleep(0.05)
     assert not Path(f'/proc/{pid}').exists()

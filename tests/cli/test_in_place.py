@@ -310,5 +310,5 @@ def test_threads_that_ask_at_once_all_find_what_there_is(one: Project, monkeypat
     place = InPlace(one.open())
     with ThreadPoolExecutor(2) as pool:
         first = pool.submit(place.read, digest_of(b'image 4\n'))
-        assert asked.wait(10)
+        assert asked.wait(100)
         assert place.read(digest_of(LARGE)) == LARGE and first.result() == b'image 4\n'

@@ -2,6 +2,7 @@
 from __future__ import annotations
 
 import json
+import re
 import shutil
 import sys
 from pathlib import Path
@@ -45,13 +46,14 @@ def test_what_was_measured_is_kept_and_drawn(project: Project) -> None:
     document = project.mlops('runs', 'show', '--usage', '--json').json
     validate(document, json.loads((SCHEMAS / 'runs-usage.v1.json').read_text()))
     quick, work = sorted(document['stages'], key=lambda one: one['name'])
-    assert quick['series'] == []
+    assert quick['series'] == [] or quick['seconds'] > 1.4  # two looks are a series
     times, cpu, memory = ([row[column] for row in work['series']] for column in range(3))
-    assert times[0] == pytest.approx(0.5, abs=0.4) and times[-1] == pytest.approx(work['seconds'], abs=0.1)
+    assert 0.5 <= times[0] < times[1] and times[-1] == pytest.approx(work['seconds'], abs=0.1)
     assert cpu[-1] == pytest.approx(work['usage']['cpu_seconds'], rel=0.02) and cpu[-1] >= 1.8
     assert 170e6 < max(memory) <= work['usage']['memory_peak_bytes']
     text = project.mlops('runs', 'show', '--usage').out
-    assert 'busy on average' in text and BARS[-1] in text and 'quick: 0.' in text and 'Nothing is drawn of 1 stage' in text
+    assert 'busy on average' in text and BARS[-1] in text and (quick['series'] or 'Nothing is drawn of 1 stage' in text)
+    assert quick['series'] or re.search(r'^ *quick: [0-9.]+', text, re.MULTILINE), text
     said = project.mlops('runs', 'show', '--usage', '--html', 'seen/u.html', '--svg', 'seen').out
     assert 'seen/u.html' in said and 'charts' in said
     page = project.read('seen/u.html')

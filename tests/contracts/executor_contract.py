@@ -30,7 +30,7 @@ def job(tmp_path: Path, *commands: str, **fields: Any) -> Job:
     return Job(**given | fields)
 
 
-PATIENCE_SECONDS = 15.0  # for a job; an engine that takes long for each may have more
+PATIENCE_SECONDS = 60.0  # for a job; an engine that takes long for each may have more
 
 
 def wait(executor: Executor, count: int = 1) -> list[Outcome]:
@@ -108,18 +108,18 @@ class ExecutorContract:
         executor.submit(job(tmp_path, 'sleep 30'))
         assert executor.poll(0.2) == []
         assert executor.poll(0) == []
-        assert time.monotonic() - begin < 5
+        assert time.monotonic() - begin < 25
 
     def test_timeout(self, executor, tmp_path):
-        executor.submit(job(tmp_path, 'trap "" TERM; while :; do sleep 0.05; done', timeout_seconds=0.3))
+        executor.submit(job(tmp_path, 'trap "" TERM; while :; do sleep 0.05; done', timeout_seconds=1.5))
         outcome, = wait(executor)
         assert (outcome.ending, outcome.exit_code) == ('timeout', 137)
 
     @pytest.mark.parametrize(('force', 'code'), [(False, 143), (True, 137)])
     def test_cancel(self, executor, tmp_path, force, code):
-        given = job(tmp_path, 'echo ready; exec sleep 30')
+        given = job(tmp_path, 'echo ready; exec sleep 100')
         handle = executor.submit(given)
-        until = time.monotonic() + 10
+        until = time.monotonic() + PATIENCE_SECONDS
         while not os.path.exists(given.log) or 'ready' not in Path(given.log).read_text():
             assert time.monotonic() < until
             time.sleep(0.01)
@@ -158,5 +158,5 @@ class ExecutorContract:
         burn = 'import time\nwhile time.process_time() < 0.2: pass'
         executor.submit(job(tmp_path, f'{sys.executable} -S -c "{burn}" & {sys.executable} -S -c "{burn}"; wait'))
         outcome, = wait(executor)
-        assert outcome.usage.cpu_seconds == pytest.approx(0.41, abs=0.05)
+        assert outcome.usage.cpu_seconds == pytest.approx(0.41, abs=0.15)
         assert outcome.usage.memory_peak_bytes is None or outcome.usage.memory_peak_bytes > 2_000_000

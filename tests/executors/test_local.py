@@ -37,7 +37,7 @@ def test_nothing_is_started_before_the_first_job(executor, tmp_path):
 
 def test_the_alive_lock(executor, tmp_path):
     executor.submit(job(tmp_path, 'true'))
-    assert executor.poll(10)[0].succeeded
+    assert executor.poll(60)[0].succeeded
     assert anything_alive(str(tmp_path / local.ALIVE))
     executor.close()
     assert not anything_alive(str(tmp_path / local.ALIVE))
@@ -47,7 +47,7 @@ def test_two_runs_hold_the_lock_together(tmp_path):
     one, two = local.create(str(tmp_path)), local.create(str(tmp_path))
     for executor in (one, two):
         executor.submit(job(tmp_path, 'true'))
-        assert executor.poll(10)[0].succeeded
+        assert executor.poll(60)[0].succeeded
     one.close()
     assert anything_alive(str(tmp_path / local.ALIVE))
     two.close()
@@ -59,26 +59,27 @@ def test_after_a_lost_supervisor_the_next_job_gets_a_new_one(executor, tmp_path)
     executor.submit_all(given)
     old = executor.start()
     os.kill(old.pid, signal.SIGKILL)
-    found = executor.poll(10)
+    found = executor.poll(60)
     assert {outcome.attempt for outcome in found} == {one.attempt for one in given}
     assert {outcome.ending for outcome in found} == {'lost'}
     executor.submit(job(tmp_path, 'exit 5'))
-    assert executor.poll(10)[0].exit_code == 5
+    assert executor.poll(60)[0].exit_code == 5
     assert executor.start().pid != old.pid
 
 
 def test_pids_of_what_runs_are_known(executor, tmp_path):
     given = job(tmp_path, 'echo $$ > pid; sleep 60')
     handle = executor.submit(given)
-    until = time.monotonic() + 10
+    until = time.monotonic() + 60
     while not executor.pids:
         assert executor.poll(0.05) == []
         assert time.monotonic() < until
-    while not (tmp_path / 'pid').read_text():
+    while not (tmp_path / 'pid').exists() or not (tmp_path / 'pid').read_text():
+        assert time.monotonic() < until
         time.sleep(0.01)
     assert executor.pids == {given.attempt: int((tmp_path / 'pid').read_text())}
     executor.cancel(handle, force=True)
-    executor.poll(10)
+    executor.poll(60)
     assert executor.pids == {}
 
 
@@ -86,7 +87,7 @@ def test_a_lock_that_cannot_be_made_is_told(tmp_path):
     executor = local.create(str(tmp_path / 'gone'))
     executor.submit(job(tmp_path, 'touch ran'))
     with pytest.raises(UserError, match=r'gone/alive-v1: No such file') as caught:
-        executor.poll(10)
+        executor.poll(60)
     assert caught.value.exit_code == ExitCode.MACHINE
     assert executor.close() == []
     assert not (tmp_path / 'ran').exists()

@@ -74,11 +74,11 @@ def test_a_bucket_that_is_closed_waits_no_longer() -> None:
 
     thread = threading.Thread(target=ask, daemon=True)
     thread.start()
-    assert api.asked.wait(10)
+    assert api.asked.wait(100)
     began = time.monotonic()
     bucket.close()
-    thread.join(10)
-    assert not thread.is_alive() and time.monotonic() - began < 8 and failed
+    thread.join(60)
+    assert not thread.is_alive() and time.monotonic() - began < 40 and failed
 
 
 @pytest.mark.parametrize('strange', [float('inf'), float('nan'), 'x', None, []], ids=str)
@@ -139,7 +139,7 @@ def asked_of(engine: KubeEngine, ask: Callable[[], object]) -> tuple[int, list[o
 
     thread = threading.Thread(target=work, daemon=True)
     thread.start()
-    (wanted,) = engine.back({'seconds': 10})['wanted']
+    (wanted,) = engine.back({'seconds': 100})['wanted']
     return wanted['number'], came, thread
 
 
@@ -151,7 +151,7 @@ def test_an_answer_for_an_earlier_far_end_is_none_for_this_one() -> None:
     thread.join(0.2)
     assert number != before and not came
     second.back({'done': [{'number': number, 'rows': []}]})
-    thread.join(10)
+    thread.join(100)
     assert len(came) == 1 and isinstance(came[0], View)
 
 
@@ -160,5 +160,5 @@ def test_jobs_that_are_not_told_are_not_taken_for_none(answer: dict[str, Any]) -
     engine = KubeEngine()
     number, came, thread = asked_of(engine, engine.looked)
     engine.back({'done': [{'number': number, **answer}]})
-    thread.join(10)
+    thread.join(100)
     assert len(came) == 1 and isinstance(came[0], Silent)
