@@ -13,7 +13,7 @@ from mlops_cli.cli.quick import form
 from mlops_cli.core import layout
 from tests.quick.mutations import remove, restore
 from tests.quick.served import Served
-from tests.quick.world import World
+from tests.quick.world import REST_SECONDS, World
 
 VIEWS: list[tuple[list[str], str, dict[str, str]]] = [
     *((words, '.', {}) for words in (['status'], ['plan'])),
@@ -44,13 +44,13 @@ def world(made: World) -> World:
     """Of which the status is answered at once, as it was said of a pipeline that was kept before."""
     if not made.is_known():
         made.renew()
-        assert made.is_known()
+        assert made.is_known(REST_SECONDS)
     remove(made.path / form.FILE)
     made.ask('status')
     kept = made.path / layout.PIPELINE_KEPT
     before = state(kept)
     remove(made.path / form.FILE)
-    assert made.is_known() and state(kept) == before
+    assert made.is_known(REST_SECONDS) and state(kept) == before
     return made
 
 

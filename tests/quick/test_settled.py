@@ -13,7 +13,7 @@ import pytest
 
 from mlops_cli.cli.quick import form, settle
 from tests.quick.served import Answer, Served
-from tests.quick.world import ROUND, World
+from tests.quick.world import REST_SECONDS, ROUND, World
 from tests.support.project import Project
 
 Change = Callable[[World], object]
@@ -31,7 +31,7 @@ def made(tmp_path_factory: pytest.TempPathFactory) -> Iterator[World]:
 @pytest.fixture
 def world(made: World) -> Iterator[World]:
     made.renew()
-    assert made.is_known()
+    assert made.is_known(REST_SECONDS)
     yield made
 
 
@@ -171,7 +171,7 @@ def test_what_is_kept_is_that_of_the_very_answers(world: World) -> None:
     old = path.read_bytes()
     append('raw/x.csv')(world)
     world.must('run')
-    assert world.is_known()
+    assert world.is_known(REST_SECONDS)
     assert path.read_bytes() != old
     append('raw/x.csv')(world)
     new = path.read_bytes()
@@ -208,7 +208,7 @@ def test_nobody_else_can_write_it(world: World) -> None:
 def test_an_edit_that_changes_nothing_makes_all_be_looked_at_and_kept_anew(world: World) -> None:
     append('src/report.py', '# remark\n')(world)
     assert not world.ask('status').at_once
-    assert world.is_known()
+    assert world.is_known(REST_SECONDS)
     append('raw/x.csv')(world)
     assert settled(world) == BUT_COUNT
 
@@ -257,7 +257,8 @@ class Lone:
     def learn(self) -> None:
         self.ask('run')
         self.project.commit('all')
-        for _ in range(10):
+        end = time.monotonic() + REST_SECONDS
+        while time.monotonic() < end:
             time.sleep(0.02)
             if self.ask('status').at_once:
                 return

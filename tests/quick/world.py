@@ -95,6 +95,7 @@ FILES = {
     '.gitattributes': '*.csv text\n',
 }
 ROUND = re.compile(r'checked in [0-9.]+ ?m?s|just now|[0-9]+ (?:s|min|h) ago|[0-9]+ seconds ago')
+REST_SECONDS = 100.0  # in which nobody touches the folders above for a moment, however busy this machine is
 COMMANDS = (['status'], ['plan'], ['run'])
 
 
@@ -157,12 +158,14 @@ class World:
         assert found.code == 0, (words, found)
         return found
 
-    def is_known(self) -> bool:
+    def is_known(self, seconds: float = 0.0) -> bool:
         """Makes the status be answered at once, if all is up to date: as soon as all has come to rest, the folders above the
-        project too, which others may touch."""
-        for _ in range(8):
+        project too, which others may touch.  ``seconds``: to wait for that where it is certain to come."""
+        tries, end = 0, time.monotonic() + seconds
+        while tries < 8 or time.monotonic() < end:
             if self.ask('status').at_once:
                 return True
+            tries += 1
             time.sleep(0.02)
         return False
 
