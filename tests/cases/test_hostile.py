@@ -34,6 +34,7 @@ stages:
   b:
     cmd: cat in.txt > b.txt
     deps: [in.txt]
+    needs: [a]
     outs: [b.txt]
 """
 
