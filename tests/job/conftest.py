@@ -42,10 +42,10 @@ class Scene:
         self.supervisor.submit(job)
         return self.outcome(), self.log(job)
 
-    def outcome(self, timeout: float = 15.0) -> Outcome:
+    def outcome(self, timeout: float = 60.0) -> Outcome:
         return self.outcomes(1, timeout)[0]
 
-    def outcomes(self, count: int, timeout: float = 15.0) -> list[Outcome]:
+    def outcomes(self, count: int, timeout: float = 60.0) -> list[Outcome]:
         found: list[Outcome] = []
         until = time.monotonic() + timeout
         while len(found) < count:
@@ -55,8 +55,8 @@ class Scene:
         return found
 
     def started(self) -> int:
-        """The pid of the one job's first process."""
-        event, = self.supervisor.events(10)
+        """The pid of the first process of the one job, which must not end before."""
+        event, = self.supervisor.events(60)
         assert isinstance(event, Started), event
         return event.pid
 
@@ -75,7 +75,7 @@ def scene(tmp_path: Path) -> Iterator[Scene]:
 
 @pytest.fixture
 def wait_until() -> Callable[[Callable[[], object]], None]:
-    def wait(condition: Callable[[], object], timeout: float = 10.0) -> None:
+    def wait(condition: Callable[[], object], timeout: float = 60.0) -> None:
         until = time.monotonic() + timeout
         while not condition():
             assert time.monotonic() < until, 'it did not come about'

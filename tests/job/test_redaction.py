@@ -8,6 +8,7 @@ import time
 from pathlib import Path
 
 from mlops_cli.core.job import Outcome
+from mlops_cli.job.client import Supervisor
 
 PYTHON = sys.executable
 SECRET = 'correct-horse-battery-staple'
@@ -55,7 +56,7 @@ def test_all_bytes_of_much_output_arrive_in_order(scene):
 def test_output_is_there_while_the_stage_runs(scene):
     job = scene.job('echo early; sleep 60', environment=ENVIRONMENT, redact=('MY_SECRET',))
     scene.supervisor.submit(job)
-    until = time.monotonic() + 10
+    until = time.monotonic() + 60
     while scene.log(job) != 'early\n':
         assert time.monotonic() < until
         time.sleep(0.01)
@@ -64,7 +65,10 @@ def test_output_is_there_while_the_stage_runs(scene):
 
 
 def test_output_of_what_is_left_behind_is_kept_until_it_is_ended(scene):
-    outcome, log = run(scene, '(trap "echo $MY_SECRET asked; exit" TERM; while :; do sleep 0.01; done) & echo first')
+    scene.supervisor.close()
+    scene.supervisor = Supervisor.start(leftover_seconds=60)
+    asked = '(trap "echo $MY_SECRET asked; exit" TERM; touch listens; while :; do sleep 0.01; done)'
+    outcome, log = run(scene, f'{asked} & echo first; while ! test -e listens; do sleep 0.01; done')
     assert (outcome.exit_code, log.startswith('first\n')) == (0, True)
     assert 'asked' in log
     assert SECRET not in log

@@ -5,7 +5,6 @@ import os
 import subprocess
 import sys
 import threading
-import time
 from contextlib import ExitStack
 from pathlib import Path
 
@@ -67,23 +66,24 @@ def test_it_is_given_as_far_as_it_goes_and_comes_back(tmp_path: Path) -> None:
 
 def test_who_waits_is_next(tmp_path: Path) -> None:
     order: list[str] = []
+    waits = {name: threading.Semaphore(0) for name in ('large', 'small')}
 
-    def one(name: str, cpus: float, seconds: float) -> None:
-        with held(Root(tmp_path), Share(cpus), alone, there):
+    def one(name: str, cpus: float) -> None:
+        with held(Root(tmp_path), Share(cpus), waits[name].release, there):
             order.append(name)
-            time.sleep(seconds)
 
     with ExitStack() as stack:
         stack.enter_context(held(Root(tmp_path), Share(4), alone, there))
-        large = threading.Thread(target=one, args=('large', 8, 0.1))
+        large = threading.Thread(target=one, args=('large', 8))
         large.start()
-        time.sleep(0.4)
-        small = threading.Thread(target=one, args=('small', 2, 0))
+        assert waits['large'].acquire(timeout=60)
+        small = threading.Thread(target=one, args=('small', 2))
         small.start()
-        time.sleep(0.6)
+        for _ in range(3):
+            assert waits['small'].acquire(timeout=60)
         assert order == [], 'what would fit does not overtake'
-    large.join(20)
-    small.join(20)
+    large.join(60)
+    small.join(60)
     assert order == ['large', 'small']
 
 
