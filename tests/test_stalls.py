@@ -63,3 +63,11 @@ def test_what_is_a_stall() -> None:
     assert watch.lost == 0
     watch.saw(120 + TICK, 0.01)
     assert watch.lost == pytest.approx(119.99)
+
+
+def test_no_test_fails_by_how_long_a_made_up_example_takes() -> None:
+    """Unless it says so itself: the library's own limit is 0.2 s on the wall, which any machine exceeds at times."""
+    from hypothesis import HealthCheck, settings
+
+    assert settings.default is not None and settings.default.deadline is None
+    assert HealthCheck.too_slow in settings.default.suppress_health_check

@@ -94,13 +94,13 @@ def test_no_error_is_timed_as_an_answer(timer: Timer) -> None:
 
 
 def test_what_takes_too_long_is_ended_and_left_out_of_later_rounds(tmp_path: Path) -> None:
-    timer = Timer(os.environ, tmp_path / 'said', limit=0.1)
+    timer = Timer(os.environ, tmp_path / 'said', limit=2)
     slow = Contender('slow', ('sh', '-c', 'echo x >> began; sleep 60'), tmp_path)
     [found] = timer.race([slow], 3)
     assert (tmp_path / 'began').read_text() == 'x\n'
     assert len(found.samples) == 3
     assert found.cut
-    assert 0.1 <= found.samples[0].wall < 5
+    assert 2 <= found.samples[0].wall < 30
 
 
 def test_processor_time_and_memory_are_those_of_grandchildren_too(timer: Timer) -> None:
@@ -117,7 +117,7 @@ def test_memory_of_its_own_leaves_mapped_files_out(timer: Timer, tmp_path: Path)
     file.write_bytes(bytes(64 << 20))
     code = f'import mmap, time; f = open({str(file)!r}); m = mmap.mmap(f.fileno(), 0, access=1); sum(m[::4096]); time.sleep(.1)'
     assert timer.private_peak(Contender('maps', (sys.executable, '-I', '-c', code), tmp_path)) < 40
-    code = 'import time; x = bytearray(b"x") * (64 << 20); time.sleep(.1)'
+    code = 'import time; x = bytearray(b"x") * (64 << 20); time.sleep(1)'
     assert timer.private_peak(Contender('holds', (sys.executable, '-I', '-c', code), tmp_path)) > 60
 
 

@@ -48,9 +48,9 @@ def test_made_up_patterns() -> None:
 
 @pytest.mark.parametrize('text', ['(a*)*b', '(a|a)*b', 'a*a*a*a*a*b', '(a?){100}a{100}b'])
 def test_nothing_takes_for_ever(text: str) -> None:
-    start = time.perf_counter()
+    start = time.process_time()
     assert not Linear(text).matches('a' * 20_000 + 'c')
-    assert time.perf_counter() - start < 5
+    assert time.process_time() - start < 5
 
 
 @pytest.mark.parametrize('text', [
@@ -64,10 +64,10 @@ def test_what_is_no_pattern(text: str) -> None:
 
 @pytest.mark.parametrize('text', ['((){999}){999}', '(((|){99}){99}){99}', '((((){999}){999}){999}){999}'])
 def test_repetitions_of_nothing(text: str) -> None:
-    start = time.perf_counter()
+    start = time.process_time()
     with pytest.raises(ValueError, match='repetitions'):
         Linear(text)
-    assert time.perf_counter() - start < 2
+    assert time.process_time() - start < 2
 
 
 def test_what_is_remembered_is_bounded() -> None:

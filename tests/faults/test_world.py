@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import subprocess
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -13,6 +12,7 @@ from tests.faults import world
 from tests.faults.base import Bad, Trial
 from tests.faults.tools import mlops
 from tests.faults.world import DATA, World
+from tests.support.processes import begun
 
 
 @pytest.fixture(scope='module')
@@ -86,7 +86,7 @@ def test_what_is_left_behind_is_seen(one: World, name: str) -> None:
 
 
 def test_a_process_that_stays_is_seen(one: World) -> None:
-    process = subprocess.Popen(['sleep', '60'], env=one.environment())
+    process = begun('sleep', '60', env=one.environment())
     try:
         assert world.left_running(one, 0.1) == {process.pid: 'sleep 60'}
     finally:

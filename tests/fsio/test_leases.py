@@ -119,7 +119,7 @@ def test_a_lease_is_renewed_while_it_is_held(tmp_path: Path, monkeypatch: pytest
     assert held.try_take(1, exclusive=True)
     aged(tmp_path / 'l', OLD)
     [path] = (tmp_path / 'l').iterdir()
-    end = time.monotonic() + 5
+    end = time.monotonic() + 60
     while path.stat().st_mtime < time.time() - 60 and time.monotonic() < end:
         time.sleep(0.01)
     assert path.stat().st_mtime > time.time() - 60

@@ -2,6 +2,7 @@
 from __future__ import annotations
 
 import errno
+import itertools
 import os
 import signal
 import subprocess
@@ -10,6 +11,7 @@ import threading
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -26,7 +28,7 @@ from mlops_cli.fsio.locks import LockFile
 path, mode, *names = sys.argv[1:]
 locks = LockFile(path, command='mlops run train')
 for name in names:
-    locks.acquire(name, mode, timeout=20)
+    locks.acquire(name, mode, timeout=60)
 print('held', flush=True)
 time.sleep(60)
 """
@@ -77,10 +79,8 @@ def test_a_killed_holder_holds_nothing(path: str, start: Start) -> None:
         assert not mine.try_exclusive('a')
         process.kill()
         process.wait()
-        before = time.monotonic()
-        mine.acquire('a', timeout=5)
-        mine.acquire('b', timeout=5)
-        assert time.monotonic() - before < 1
+        mine.acquire('a', timeout=0)
+        mine.acquire('b', timeout=0)
 
 
 def test_a_stopped_holder_still_holds(path: str, start: Start) -> None:
@@ -97,7 +97,7 @@ def test_timeout_names_the_holder(path: str, start: Start) -> None:
         before = time.monotonic()
         with pytest.raises(LockTimeout) as caught:
             mine.acquire('stage/train', 'shared', timeout=0.15)
-        assert 0.15 <= time.monotonic() - before < 5
+        assert 0.15 <= time.monotonic() - before < 60
         assert caught.value.exit_code == ExitCode.LOCK_TIMEOUT
         assert isinstance(caught.value, UserError)
         assert f'process {process.pid} on ' in caught.value.message
@@ -108,17 +108,17 @@ def test_timeout_names_the_holder(path: str, start: Start) -> None:
 
 
 def test_waiting_tells_after_a_second_and_then_each_minute(path: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(locks, '_FIRST_WORD', 0.05)
-    monkeypatch.setattr(locks, '_NEXT_WORD', 0.1)
+    clock = itertools.count(100.0, 0.5)  # as long as each look takes
+    monkeypatch.setattr(locks, '_LONGEST', 0.001)
+    monkeypatch.setattr(locks, 'time', SimpleNamespace(monotonic=lambda: next(clock)))
     told: list[tuple[Any, float]] = []
     with LockFile(path, command='mlops gc') as one, LockFile(path) as two:
         one.acquire('store')
         with pytest.raises(LockTimeout):
-            two.acquire('store', 'shared', timeout=0.4, on_wait=lambda holder, waited: told.append((holder, waited)))
-    assert 2 <= len(told) <= 4
+            two.acquire('store', 'shared', timeout=150, on_wait=lambda holder, waited: told.append((holder, waited)))
     assert told[0][0]['command'] == 'mlops gc'
     assert told[0][0]['pid'] == os.getpid()
-    assert 0.05 <= told[0][1] < told[1][1]
+    assert [waited for _, waited in told] == [1.0, 61.0, 121.0]
 
 
 def test_one_process_counts_shared_and_excludes_exclusive(path: str) -> None:
@@ -149,14 +149,14 @@ def test_a_thread_that_waits_is_woken_by_a_release_in_its_process(path: str) -> 
         got = threading.Event()
 
         def wait() -> None:
-            with mine.holding('x', timeout=10):
+            with mine.holding('x', timeout=60):
                 got.set()
 
         thread = threading.Thread(target=wait)
         thread.start()
         assert not got.wait(0.05)
         mine.release('x')
-        assert got.wait(5)
+        assert got.wait(60)
         thread.join()
         assert mine.held('x') is None
 
@@ -185,7 +185,7 @@ def test_eight_processes_lose_no_increment(path: str, tmp_path: Path, start: Sta
         process.stdin.write('go\n')
         process.stdin.flush()
     for process in processes:
-        assert process.wait(120) == 0
+        assert process.wait(250) == 0
     assert counter.read_text() == '00016000'
 
 
@@ -212,10 +212,10 @@ def test_a_forked_child_does_not_keep_its_parents_locks(path: str, start: Start)
         assert holder is not None and holder['pid'] != process.pid
         process.kill()
         process.wait()
-        mine.acquire('x', timeout=5)
+        mine.acquire('x', timeout=60)
         assert not mine.try_exclusive('y')
         os.kill(holder['pid'], signal.SIGKILL)
-        mine.acquire('y', timeout=5)
+        mine.acquire('y', timeout=60)
 
 
 def test_a_started_program_does_not_keep_them(path: str) -> None:
@@ -360,12 +360,12 @@ def test_no_lock_is_waited_for_longer_than_the_process_may(path: str) -> None:
         patience.limit_waiting(0.05)
         try:
             begin = time.monotonic()
-            for timeout in (None, 30.0):
+            for timeout in (None, 300.0):
                 with pytest.raises(LockTimeout):
                     second.acquire('x', timeout=timeout)
             with pytest.raises(LockTimeout):
                 second.acquire('x', timeout=0.0)
-            assert time.monotonic() - begin < 5
+            assert time.monotonic() - begin < 60
         finally:
             patience.limit_waiting(None)
         first.release('x')

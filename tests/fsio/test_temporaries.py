@@ -116,9 +116,9 @@ def test_ten_thousand_go_in_two_seconds(root: Root, tmp_path: Path, count: int) 
     boot = owner().split('-')[0]
     for number in range(count):
         os.close(os.open(tmp_path / f'{boot}-999999{number % 50:03}-1f-{number}', os.O_CREAT))
-    start = time.perf_counter()
+    start = time.process_time()
     assert sweep_temporaries(root) == count
-    assert time.perf_counter() - start < 2 * count / 10_000 + 0.2
+    assert time.process_time() - start < 2 * count / 10_000 + 0.2
     assert os.listdir(tmp_path) == []
 
 

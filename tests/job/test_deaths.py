@@ -17,6 +17,7 @@ from mlops_cli.core.job import Outcome
 from mlops_cli.job.client import Supervisor, anything_alive
 from mlops_cli.job.family import kill_marked
 from mlops_cli.usage import cpu
+from tests.support.processes import begun
 
 PYTHON = sys.executable
 GRACE = 0.3
@@ -186,8 +187,7 @@ def test_a_runner_that_does_not_read_does_not_stop_the_jobs(scene):
 
 
 def test_processes_of_other_attempts_are_not_touched():
-    mine, other = (subprocess.Popen(['sleep', '99'], env={'MLOPS_ATTEMPT': f'{os.urandom(8).hex()}-{name}'})
-                   for name in ('mine', 'other'))
+    mine, other = (begun('sleep', '99', env={'MLOPS_ATTEMPT': f'{os.urandom(8).hex()}-{name}'}) for name in ('mine', 'other'))
     try:
         name = cpu.variable_of(mine.pid, b'MLOPS_ATTEMPT')
         assert name is not None

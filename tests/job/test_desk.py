@@ -3,7 +3,6 @@ from __future__ import annotations
 
 import fcntl
 import os
-import subprocess
 import threading
 import time
 from contextlib import suppress
@@ -18,6 +17,7 @@ from mlops_cli.fsio.paths import Root
 from mlops_cli.job import desk
 from mlops_cli.job.desk import Desk, Held, held
 from mlops_cli.usage.gpu import Card, Load
+from tests.support.processes import begun
 
 GIB = 1 << 30
 CARDS = [Card(f'GPU-{number}/..', 'A', 16 * GIB, 16 * GIB) for number in range(3)]
@@ -149,7 +149,7 @@ def test_shares_go_as_far_as_memory_does_and_leave_whole_cards_whole(tmp_path: P
 
 
 def test_what_others_use_is_not_promised(tmp_path: Path) -> None:
-    mine = subprocess.Popen(['sleep', '60'], env={'MLOPS_ATTEMPT': 'x'})
+    mine = begun('sleep', '60', env={'MLOPS_ATTEMPT': 'x'})
     other = os.getpid()
     try:
         loads: dict[str, Load] = {}

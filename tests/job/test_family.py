@@ -2,7 +2,6 @@
 from __future__ import annotations
 
 import os
-import subprocess
 from dataclasses import dataclass
 
 import pytest
@@ -12,6 +11,7 @@ from mlops_cli.job.family import VARIABLE
 from mlops_cli.job.family import Family as Real
 from mlops_cli.job.supervisor import LINGER_SECONDS, Supervisor
 from mlops_cli.usage import cpu
+from tests.support.processes import begun
 
 ONE, OTHER = 'one', 'other'
 
@@ -103,7 +103,7 @@ def test_what_never_gets_to_its_end_is_told_in_the_end(supervisor, kernel):
 
 
 def test_what_ends_is_told_from_what_lives() -> None:
-    process = subprocess.Popen(['sleep', '60'])
+    process = begun('sleep', '60')
     lives = cpu.is_ending(process.pid)
     process.kill()
     os.waitid(os.P_PID, process.pid, os.WEXITED | os.WNOWAIT)

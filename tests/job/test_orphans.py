@@ -17,6 +17,7 @@ from mlops_cli.job.orphans import end_orphans, is_being_ended
 from mlops_cli.job.signals import SIGKILL
 from mlops_cli.job.supervisor import KILL_PATIENCE_SECONDS, Supervisor
 from mlops_cli.usage import cpu
+from tests.support.processes import begun
 
 RUNNER = textwrap.dedent('''
     import os, sys
@@ -80,8 +81,8 @@ def test_who_waits_is_told_and_goes_on_when_all_has_ended(tmp_path: Path) -> Non
 
 def test_what_lost_its_supervisor_too_is_killed(tmp_path: Path) -> None:
     name = f'{os.urandom(6).hex()}-s-1'
-    orphan = subprocess.Popen(['/bin/sh', '-c', 'trap "" TERM; while :; do sleep 0.02; done'], env={'MLOPS_ATTEMPT': name})
-    other = subprocess.Popen(['sleep', '60'], env={'MLOPS_ATTEMPT': f'{name}0'})
+    orphan = begun('/bin/sh', '-c', 'trap "" TERM; while :; do sleep 0.02; done', env={'MLOPS_ATTEMPT': name})
+    other = begun('sleep', '60', env={'MLOPS_ATTEMPT': f'{name}0'})
     try:
         assert end_orphans(str(tmp_path / 'alive'), [name], lambda _: None) == 0
         assert orphan.wait(60) == -signal.SIGKILL

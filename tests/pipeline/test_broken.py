@@ -204,20 +204,20 @@ def only_user_errors(base: Path, data: bytes) -> None:
     assert time.process_time() - begin < 1
 
 
-@settings(max_examples=50, deadline=2000)
+@settings(max_examples=50)
 @given(data=st.binary(max_size=300))
 def test_any_bytes(tmp_path_factory: pytest.TempPathFactory, data: bytes) -> None:
     only_user_errors(tmp_path_factory.getbasetemp(), data)
 
 
-@settings(max_examples=60, deadline=2000)
+@settings(max_examples=60)
 @given(value=documents)
 def test_any_document(tmp_path_factory: pytest.TempPathFactory, value: object) -> None:
     only_user_errors(tmp_path_factory.getbasetemp(), json.dumps(value).encode())
 
 
 @pytest.mark.full
-@settings(max_examples=5000, deadline=2000)
+@settings(max_examples=5000)
 @given(value=documents)
 def test_a_great_many_documents(tmp_path_factory: pytest.TempPathFactory, value: object) -> None:
     only_user_errors(tmp_path_factory.getbasetemp(), json.dumps(value).encode())

@@ -425,10 +425,10 @@ def test_ten_thousand_records(tmp_path: Path) -> None:
     """The bounds are some ten times what a slow machine takes."""
     fill(tmp_path, 10_000, pins=3000)
     asking = Asking(tmp_path)
-    start = time.perf_counter()
+    start = time.process_time()
     first = asking.ask()
     assert (len(first.rows), first.matching, first.all) == (20, 10_000, 10_000)
-    assert time.perf_counter() - start < 30, 'the first time'
+    assert time.process_time() - start < 30, 'the first time'
     assert {what for what, _, _ in asking.told} == {'run records', 'pins'}
     asking.told.clear()
     asking.history = asking.opened()
@@ -441,8 +441,8 @@ def test_ten_thousand_records(tmp_path: Path) -> None:
         {'sort': 'seconds', 'descending': True},
     ]
     for query in queries:
-        start = time.perf_counter()
+        start = time.process_time()
         assert asking.ask(**query).rows
-        assert time.perf_counter() - start < 1, query
+        assert time.process_time() - start < 1, query
     assert asking.told == [], 'nothing is read again'
     asking.close()

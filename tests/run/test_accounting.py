@@ -60,7 +60,7 @@ def test_attempts_that_failed_were_paid_for(tmp_path: Path) -> None:
     found = record(project)
     assert found['spent'] == [[0, 'tokens', '', 6, 1.5, 'USD']]
     ((position, tries, seconds, _),) = found['earlier']
-    assert (position, tries) == (0, 2) and 0.4 <= seconds < 5
+    assert (position, tries) == (0, 2) and 0.4 <= seconds < 60
     assert entry(project)['usage']['spent'] == [['tokens', '', 2, 0.5, 'USD']]  # of the attempt that made it
 
 
@@ -103,7 +103,7 @@ stages:
 """)
     process = subprocess.Popen([sys.executable, '-m', 'mlops_cli', 'run', '-q'], cwd=project.path, env=project.environ,
                                stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)  # fmt: skip
-    end = time.monotonic() + 30
+    end = time.monotonic() + 120
     while not project.exists('begun'):
         assert time.monotonic() < end
         time.sleep(0.02)

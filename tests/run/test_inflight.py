@@ -101,7 +101,7 @@ def test_a_stage_does_not_begin_where_that_of_a_killed_run_still_lives(project: 
         journal.close(remove=False)
 
     def end() -> None:
-        until = time.monotonic() + 10
+        until = time.monotonic() + 120
         while not any(isinstance(event, StageWaiting) for event in events) and time.monotonic() < until:
             time.sleep(0.01)
         seen.append(project.read('out.txt'))

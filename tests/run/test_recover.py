@@ -20,6 +20,7 @@ from mlops_cli.fsio.journal import Journal
 from mlops_cli.fsio.paths import Root
 from mlops_cli.run import aside
 from mlops_cli.run.recover import recover
+from tests.support.processes import begun
 from tests.support.project import Project
 
 RUN = '20261120T101522Z-7k2m9q4c'
@@ -161,10 +162,10 @@ def test_waiting_ends_with_the_patience_for_locks(root: Root, tmp_path: Path) ->
 @pytest.mark.usefixtures('half')
 def test_what_no_supervisor_ends_is_ended_before_anything_is_put_back(root: Root, tmp_path: Path) -> None:
     script = 'while :; do echo half > out.txt; sleep 0.01; done'
-    orphan = subprocess.Popen(['/bin/sh', '-c', script], cwd=tmp_path, env={'MLOPS_ATTEMPT': BEGUN['attempt']})
+    orphan = begun('/bin/sh', '-c', script, cwd=tmp_path, env={'MLOPS_ATTEMPT': BEGUN['attempt']})
     try:
         assert recover(root).undone
-        assert orphan.wait(10) == -9
+        assert orphan.wait(60) == -9
     finally:
         orphan.kill()
         orphan.wait()

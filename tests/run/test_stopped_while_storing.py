@@ -36,7 +36,7 @@ def stopped(project: Project, monkeypatch: pytest.MonkeyPatch, level: int) -> tu
         if size < SIZE or write is None:
             return real(fd, size, write)
         asked[0] = level
-        until = time.monotonic() + 20
+        until = time.monotonic() + 200
         while time.monotonic() < until:
             time.sleep(0.01)
             write(memoryview(b'half'))
@@ -56,7 +56,7 @@ def stopped(project: Project, monkeypatch: pytest.MonkeyPatch, level: int) -> tu
     return report, time.monotonic() - begun
 
 
-@pytest.mark.parametrize(('level', 'grace'), [(1, 1), (2, 30)])
+@pytest.mark.parametrize(('level', 'grace'), [(1, 1), (2, 200)])
 def test_it_is_not_waited_for_longer_than_for_the_stage(
     project: Project, monkeypatch: pytest.MonkeyPatch, level: int, grace: int
 ) -> None:
@@ -68,7 +68,7 @@ def test_it_is_not_waited_for_longer_than_for_the_stage(
     report, seconds = stopped(project, monkeypatch, level)
     assert report.ended == 'interrupted' and report.exit_code == 130
     assert report.settled['large'].state is State.INTERRUPTED
-    assert seconds < 10
+    assert seconds < 60
     assert seconds > grace or level == 2
     assert project.read('large.bin').startswith('old')
     temporaries = (project.path / layout.CACHE / layout.TEMPORARY).iterdir()

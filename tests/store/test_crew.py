@@ -61,7 +61,7 @@ def test_pipes_may_hold_a_page(root: Root, folder: Path, name: bytes, monkeypatc
 
     monkeypatch.setattr(crew, '_start', start)
     monkeypatch.setattr(crew, 'processors', lambda: 2)
-    too_long = threading.Timer(20, lambda: [process.kill() for process in started])  # then CrewLost is raised
+    too_long = threading.Timer(200, lambda: [process.kill() for process in started])  # then CrewLost is raised
     too_long.start()
     try:
         work = [('d', [part.decode() for part in names]), *((f'none{number}', ['f']) for number in range(9))]
@@ -100,7 +100,7 @@ with Root('project') as root, Batch('batch') as batch:
 @pytest.mark.parametrize(('limit', 'kind'), [(256, 'ext4'), (256, 'unheard of'), (64, 'unheard of')])
 def test_few_descriptors_are_enough(tmp_path: Path, folder: Path, limit: int, kind: str) -> None:
     (folder / 'out').mkdir()
-    done = subprocess.run([sys.executable, '-c', SCRIPT, str(limit), kind], cwd=tmp_path, timeout=60, check=False,
+    done = subprocess.run([sys.executable, '-c', SCRIPT, str(limit), kind], cwd=tmp_path, timeout=250, check=False,
                           capture_output=True, text=True)
     assert (done.returncode, done.stderr) == (0, '')
 

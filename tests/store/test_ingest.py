@@ -247,6 +247,7 @@ def test_a_file_that_always_changes_is_refused_and_nothing_is_left(
 def test_a_writer_at_work_never_gets_a_mixture_stored(store: LocalStore, root: Root, folder: Path) -> None:
     path = write(folder / 'f', b'a' * 2_000_000)
     stop = threading.Event()
+    rest = 0.002  # seconds that it leaves a file alone: more, each time that none was got
 
     def rewrite() -> None:
         letter = 0
@@ -256,7 +257,7 @@ def test_a_writer_at_work_never_gets_a_mixture_stored(store: LocalStore, root: R
             os.replace(folder / 'next', path)
             with open(path, 'r+b') as file:
                 file.write(bytes([65 + letter]) * 1000)
-            time.sleep(0.002)
+            stop.wait(rest)
 
     thread = threading.Thread(target=rewrite)
     thread.start()
@@ -266,6 +267,7 @@ def test_a_writer_at_work_never_gets_a_mixture_stored(store: LocalStore, root: R
             try:
                 data = store.read(store.add_file(root, 'f').digest)
             except UserError:
+                rest *= 2
                 continue
             stored += 1
             assert len(data) == 2_000_000

@@ -258,11 +258,11 @@ def test_an_error_that_comes_with_200(
 
 
 class Slow(BaseHTTPRequestHandler):
-    """Gives a little at a time, at first."""
+    """Gives a little at a time to the first that ask, for as long as they take it."""
 
     protocol_version = 'HTTP/1.1'
     pause = 0.02
-    asked = 30
+    asked = 2
 
     def log_message(self, *_: Any) -> None:
         pass
@@ -271,11 +271,12 @@ class Slow(BaseHTTPRequestHandler):
         self.send_response(200)
         self.send_header('Content-Length', '3000')
         self.end_headers()
+        type(self).asked -= 1
         with suppress(OSError):
-            for _ in range(3000 if type(self).asked else 1):
-                type(self).asked -= 1
-                self.wfile.write(b'x' if type(self).asked >= 0 else b'x' * 3000)
+            for _ in range(3000 if type(self).asked >= 0 else 0):
+                self.wfile.write(b'x')
                 time.sleep(self.pause)
+            self.wfile.write(b'x' * 3000)
 
 
 @pytest.fixture
@@ -309,6 +310,6 @@ def test_what_is_sent_may_take_long_if_it_goes_on() -> None:
 
 def test_what_hardly_comes_is_asked_for_again(slow: PlainBucket, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(s3_http, 'STALL_SECONDS', 0.1)
-    monkeypatch.setattr(Slow, 'asked', 30)
+    monkeypatch.setattr(Slow, 'asked', 2)
     assert slow.get('a') == b'x' * 3000
-    assert slow.client.requests > 1
+    assert slow.client.requests > 2

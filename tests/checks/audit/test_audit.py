@@ -165,12 +165,17 @@ def test_a_stage_that_fails_tells_what_it_opened(project: Project) -> None:
 
 @needs_strace
 def test_interrupted(project: Project) -> None:
-    project.write('pipeline.yaml', 'version: 1\nstages: {a: {cmd: cat $(echo data/b).csv; sleep 60, grace: 1s}}\n')
+    read = project.path.parent / 'read'
+    cmd = f'cat $(echo data/b).csv; touch {read}; sleep 600'
+    project.write('pipeline.yaml', f'version: 1\nstages: {{a: {{cmd: {cmd}, grace: 1s}}}}\n')
     words = [sys.executable, '-m', 'mlops_cli', 'audit']
     run = subprocess.Popen(words, cwd=project.path, env=project.environ, stdout=subprocess.PIPE, stderr=subprocess.PIPE)
-    time.sleep(2)
+    until = time.monotonic() + 120
+    while not read.exists():
+        assert run.poll() is None and time.monotonic() < until
+        time.sleep(0.02)
     run.send_signal(signal.SIGINT)
-    out, err = run.communicate(timeout=20)
+    out, err = run.communicate(timeout=120)
     assert run.returncode == 130, err
     assert b'data/b.csv' in out
 
