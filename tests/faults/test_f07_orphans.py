@@ -23,6 +23,7 @@ def setting(tmp_path: Path) -> Setting:
     return Setting(mlops(), tmp_path / 'own', tmp_path / 'shared', False)
 
 
+@pytest.mark.usefixtures('any_machine')
 def test_no_process_of_a_killed_run_lives_on_or_writes_beside_the_next(tmp_path: Path) -> None:
     here = setting(tmp_path)
     for case in f07_orphans.cases(here):
@@ -58,7 +59,7 @@ def test_the_judge_sees_what_lives_on(tmp_path: Path) -> None:
     assert trial.verdict().bad == {'leaked': 1}
 
 
-def test_the_judge_sees_what_is_not_back(tmp_path: Path) -> None:
+def test_the_judge_sees_what_is_not_back(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     here = setting(tmp_path)
     trial = Trial()
     with Band() as band:
@@ -69,6 +70,7 @@ def test_the_judge_sees_what_is_not_back(tmp_path: Path) -> None:
         scene.holds(trial, f07_orphans.OLD, 'half')
         assert trial.verdict().bad == {'wrong': 1}
         (scene.path / 'out.txt').write_text(f07_orphans.OLD)
+        monkeypatch.setattr(f07_orphans, 'STILL', 5.0)
         writer = subprocess.Popen(['/bin/sh', '-c', 'sleep 0.1; echo half > out.txt'], cwd=scene.path)
         scene.holds(trial, f07_orphans.OLD, 'for a moment')
         writer.wait()

@@ -93,7 +93,7 @@ def test_what_is_refused_is_not_asked_again(bucket: Bucket, proxy: Proxy) -> Non
 
 
 def test_the_proxy_does_what_it_says(s3: S3, proxy: Proxy) -> None:
-    assert urllib.request.urlopen(f'{proxy.endpoint}/moto-api/', timeout=10).status == 200
+    assert urllib.request.urlopen(f'{proxy.endpoint}/moto-api/', timeout=60).status == 200
     proxy.rate = 1.0
     for fault in ALL:
         proxy.faults = (fault,)

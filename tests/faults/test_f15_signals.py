@@ -29,6 +29,7 @@ def shared(tmp_path_factory: pytest.TempPathFactory) -> Setting:
     return setting(tmp_path_factory.mktemp('signals'))
 
 
+@pytest.mark.usefixtures('any_machine')
 @pytest.mark.parametrize('case', f15_signals.cases(Setting(mlops(), Path('/nowhere'), Path('/nowhere'), False)))
 def test_a_command_that_is_asked_to_stop_leaves_all_as_it_was(shared: Setting, case: str) -> None:
     verdict = f15_signals.run(shared, case)
@@ -88,10 +89,10 @@ def test_the_judge_sees_data_that_is_half_placed(tmp_path: Path) -> None:
 def test_the_judge_sees_a_command_that_will_not_end_and_what_it_leaves(tmp_path: Path) -> None:
     here, trial = setting(tmp_path), Trial()
     code = 'import os, signal, time\nsignal.signal(15, signal.SIG_IGN)\nos.fork()\n'
-    code += 'open(f"there{os.getpid()}", "w")\ntime.sleep(60)'
+    code += 'open(f"there{os.getpid()}", "w")\ntime.sleep(600)'
     with Band() as band:
         process = band.start([sys.executable, '-S', '-c', code], tmp_path, {})
-        until = time.monotonic() + 20
+        until = time.monotonic() + 120
         while len([name for name in os.listdir(tmp_path) if name.startswith('there')]) < 2:
             assert time.monotonic() < until
             time.sleep(0.01)

@@ -43,7 +43,8 @@ def test_no_reader_raises_what_it_does_not_declare(target: str) -> None:
 )
 def test_the_judge_can_see(tmp_path: Path, program: str, kind: str) -> None:
     trial = Trial()
-    ended = command(tmp_path, dict(os.environ), program, timeout=4, begin=lambda: exec(program, {}))
+    seconds = 4 if 'sleep' in program else 60
+    ended = command(tmp_path, dict(os.environ), program, timeout=seconds, begin=lambda: exec(program, {}))
     judge(trial, ended, 'judged')
     judge_cost(trial, ended, 'judged', 0.0)
     assert kind in trial.verdict().bad
