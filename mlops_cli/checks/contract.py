@@ -30,6 +30,7 @@ OF_A_COLUMN = (
     'type', 'required', 'nullable', 'max_null_share', 'min', 'max', 'values', 'pattern', 'max_age', 'desc', 'drift',
 )  # fmt: skip
 VALUES = 10_000  # allowed values of a column
+KEYS = 100  # in unique
 _DAY = r'[0-9]{4}-[0-9]{2}-[0-9]{2}'
 _TIME = r'[T ]([01][0-9]|2[0-3]):[0-5][0-9](:[0-5][0-9](\.[0-9]{1,6})?)?(Z|[+-](0[0-9]|1[0-4]):[0-5][0-9])?'
 BOOLEANS = ('true', 'false', 'True', 'False', 'TRUE', 'FALSE')
@@ -147,15 +148,24 @@ class _Reader:
             self.fail(('columns',), f'more than {COLUMNS:,} columns')
             return found
         found.columns = {name: self.column(name, value) for name, value in columns.items()}
-        for at, key in enumerate(self.take(whole, (), 'unique', list, [])):
+        found.unique = self.keys(self.take(whole, (), 'unique', list, []))
+        return found
+
+    def keys(self, value: list[Any]) -> list[tuple[str, ...]]:
+        found: dict[frozenset[str], tuple[str, ...]] = {}  # for each the table is read once more
+        if len(value) > KEYS:
+            self.fail(('unique', KEYS), f'unique: more than {KEYS} keys')
+        for at, key in enumerate(value[:KEYS]):
             names = [key] if isinstance(key, str) else key
             if not isinstance(names, list) or not names or not all(isinstance(name, str) for name in names):
                 self.fail(('unique', at), 'unique: each entry is a column, or a list of columns')
             elif len(set(names)) < len(names):
                 self.fail(('unique', at), 'unique: a column is named twice')
+            elif frozenset(names) in found:
+                self.fail(('unique', at), f'unique: {", ".join(names)} is there twice')
             else:
-                found.unique.append(tuple(names))
-        return found
+                found[frozenset(names)] = tuple(names)
+        return [*found.values()]
 
     def count(self, rows: Mapping[str, Any], name: str) -> int | None:
         value: int | None = self.take(rows, ('rows',), name, int)

@@ -3,8 +3,6 @@ from __future__ import annotations
 import math
 from typing import Any
 
-import math
-
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st

@@ -142,6 +142,8 @@ def test_many_columns_and_huge_cells(tmp_path: Path) -> None:
 @pytest.mark.parametrize(('text', 'places'), [
     ('rows: {mn: 1}\n', ['1:1', '1:8']),
     ('version: 1\nunique: [3, [a, a]]\n', ['2:10', '2:13']),
+    ('version: 1\nunique: [a, [b, c], [a], [c, b]]\n', ['2:21', '2:26']),
+    ('version: 1\nunique: [' + ', '.join(f'a{at:03}' for at in range(102)) + ']\n', ['2:610']),
     ('version: 1\ncolumns:\n  a: {type: whole}\n  b: {pattern: "(a"}\n  c: {min: 1}\n  d: {nullable: false, max_null_share: 1}\n',  # noqa: E501
      ['3:13', '4:16', '5:12', '6:7']),
     ('version: 1\ncolumns: {a: {type: date, max_age: soon, min: 3}}\n', ['2:36', '2:47']),
