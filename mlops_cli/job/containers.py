@@ -13,10 +13,10 @@ from mlops_cli.fsio.paths import Root
 from mlops_cli.job.container import Container
 from mlops_cli.job.desk import TICK, Unwanted
 from mlops_cli.job.docker import Docker
-from mlops_cli.job.environments import FOLDER, LOCKED, NotMade
+from mlops_cli.job.environments import CONTAINERS, FOLDER, LOCKED, NotMade
 from mlops_cli.job.podman import Podman
 
-PROGRAMS: Mapping[str, type[Container]] = {'podman': Podman, 'docker': Docker}  # the first that has the image, else the first
+PROGRAMS: Mapping[str, type[Container]] = dict(zip(CONTAINERS, (Podman, Docker), strict=True))  # the first that has the image
 OTHERS = ('apptainer', 'singularity')
 
 

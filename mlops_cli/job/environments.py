@@ -36,6 +36,7 @@ FOLDER = 'environments-v1'
 ERROR = re.compile(r'error\b|[A-Z]\w+Error:', re.IGNORECASE)
 LOCKS = ('venv', 'uv', 'conda')
 CONTAINER = 'container'  # the kind that is no folder but an image
+CONTAINERS = ('podman', 'docker')  # what runs images, in the order in which they are asked
 IMAGE = re.compile(r'[A-Za-z0-9][A-Za-z0-9._/:@+-]{0,254}')
 CACHE = 'cache'  # the host's own store
 WHEELS = 'wheels-v1'  # what was sent ahead, for a host that reaches no index

@@ -121,11 +121,14 @@ def test_memory_and_what_it_uses_over_time(project: Project) -> None:
 @pytest.mark.parametrize('engine', ['docker'], indirect=True)  # podman is asked first anyway
 def test_the_one_that_has_the_image_is_taken(project: Project, tmp_path: Path) -> None:
     """A host may have both; images are built in one of them."""
+    assert 'images are run by docker\n' in project.mlops('hosts', 'check').out
     (tmp_path / 'programs/podman').write_text(f'#!/bin/sh\necho "$@" >> {tmp_path}/asked\nexit 1\n')
     (tmp_path / 'programs/podman').chmod(0o755)
     lay(project, "'echo 1'")
     project.mlops('run')
     assert (tmp_path / 'asked').read_text() == f'image exists {IMAGE}\n'
+    (row,) = project.mlops('hosts', 'check', '--json').json['rows']
+    assert row['facts']['containers'] == ['podman', 'docker']
 
 
 def test_ctrl_c_ends_what_runs_in_it(project: Project, tmp_path: Path) -> None:

@@ -32,7 +32,8 @@ app = Folder('Machines that stages may run on: list (also without a command), ad
 Name = Annotated[str, options.Argument(metavar='HOST', help='Its name, such as gpu1.')]
 Local = Annotated[bool, options.Option('--local', help='In .mlops/config.local.yaml: yours, here.')]
 Python = Annotated[str, options.Option('--python', metavar='PATH', help='The interpreter to start there.')]
-FACTS = ('name', 'system', 'python', 'cpus', 'memory_bytes', 'free_bytes', 'folder', 'gpus', 'jobs', *sightings.ENGINES)
+FACTS = ('name', 'system', 'python', 'cpus', 'memory_bytes', 'free_bytes', 'folder', 'gpus', 'containers', 'jobs',
+         *sightings.ENGINES)  # fmt: skip
 Path = Annotated[str, options.Option('--path', metavar='PATH', help='Folders there with programs, before all others.')]
 Submit = Annotated[str, options.Option('--submit', metavar='WORDS', help='For sbatch, or for pods: image=NAME.')]
 LITTLE = 1 << 30  # bytes of room with which work is likely to fail
@@ -189,6 +190,8 @@ def _lines(row: dict[str, Any]) -> Sequence[Line]:
     if isinstance(facts['free_bytes'], int):
         room = f'{show_size(facts["free_bytes"])} free in {one_line(str(facts["folder"]))}'
         lines.append(Line(f'    {room}' + (': make room there' if facts['free_bytes'] < LITTLE else ''), ''))
+    if not engine and isinstance(facts['containers'], list) and facts['containers']:
+        lines.append(Line(f'    images are run by {one_line(" and ".join(map(str, facts["containers"])))}', ''))
     return lines
 
 
