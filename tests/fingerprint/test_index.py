@@ -9,6 +9,7 @@ import threading
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 
@@ -18,7 +19,7 @@ from mlops_cli.core.states import SIGNATURE
 from mlops_cli.fingerprint import index as module
 from mlops_cli.fingerprint import indexed
 from mlops_cli.fingerprint.index import Index, Moment
-from mlops_cli.fsio import boots, filesystem, ops
+from mlops_cli.fsio import boots, filesystem, ops, wal
 from mlops_cli.fsio.paths import Root
 
 SECOND = 1_000_000_000
@@ -370,16 +371,17 @@ def test_a_page_from_before_is_noticed(root: Root, monkeypatch: pytest.MonkeyPat
     index.close()
 
 
-def test_who_makes_the_database_at_the_same_time_is_waited_for(root: Root) -> None:
+def test_who_makes_the_database_at_the_same_time_is_waited_for(root: Root, monkeypatch: pytest.MonkeyPatch) -> None:
     root.makedirs('.mlops/local')
     other = sqlite3.connect(root.full('.mlops/local/index-v1.sqlite'), isolation_level=None, check_same_thread=False)
     other.execute('BEGIN IMMEDIATE')  # SQLite itself does not wait for one who does this, where the mode is to be changed
-    timer = threading.Timer(0.1, other.execute, ['COMMIT'])
-    timer.start()
+    waits = iter(['COMMIT'])
+    clock = SimpleNamespace(monotonic=time.monotonic, sleep=lambda _: [other.execute(what) for what in waits])
+    monkeypatch.setattr(wal, 'time', clock)
     told: list[str] = []
     index = Index(root.full('.mlops/local/index-v1.sqlite'), root, warn=told.append)
     assert index.folder('data') == {} and told == []
-    timer.join()
+    assert not [*waits], 'it was not waited for'
     assert other.execute('SELECT count(*) FROM sqlite_master').fetchone()[0] > 0  # the tables are there, not in memory
     index.close()
     other.close()

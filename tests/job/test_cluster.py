@@ -79,7 +79,7 @@ def engine(monkeypatch: pytest.MonkeyPatch) -> Iterator[Processes]:
     yield made
     for _, process in made.started.values():
         process.terminate()
-        process.wait(20)
+        process.wait(60)
 
 
 def begin(far: cluster.Cluster, folder: Path, script: str, by: str) -> dict[str, Any]:
@@ -133,7 +133,7 @@ def test_one_that_was_given_up_ends_its_stage(engine, tmp_path):
     until(mark.exists)
     engine.forgotten.add(1)
     until(lambda: state_of(far) == 'over')
-    until(lambda: engine.started[1][1].poll() is not None, 30)
+    until(lambda: engine.started[1][1].poll() is not None)
     assert json.loads((tmp_path / JOBS / JOB / 'outcome.json').read_text())['ending'] == 'lost'
     assert not [*(tmp_path / JOBS / JOB).glob('project*')]
 
@@ -175,9 +175,9 @@ def test_one_that_is_started_twice_is_done_once(engine, tmp_path):
     mark, go = tmp_path / 'mark', tmp_path / 'go'
     begin(far, tmp_path, f'echo x >> {mark}; while [ ! -e {go} ]; do sleep 0.05; done; echo > out', 'a')
     both = twice.second, twice.started[1][1]
-    until(lambda: mark.exists() and any(process.poll() is not None for process in both), 30)
+    until(lambda: mark.exists() and any(process.poll() is not None for process in both))
     go.touch()
     for process in both:
-        assert process.wait(30) == 0
+        assert process.wait(60) == 0
     until(lambda: state_of(far) == 'over')
     assert mark.read_text() == 'x\n'

@@ -5,11 +5,14 @@ from __future__ import annotations
 import os
 import sqlite3
 import threading
+import time
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 
 from mlops_cli.core.errors import ExitCode, UserError
+from mlops_cli.fsio import wal
 from mlops_cli.fsio.paths import Root
 from mlops_cli.records.database import Database, local_path
 
@@ -135,16 +138,17 @@ def test_several_write_at_once(path: Path) -> None:
     database.close()
 
 
-def test_who_makes_it_at_the_same_time_is_waited_for(path: Path) -> None:
+def test_who_makes_it_at_the_same_time_is_waited_for(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     path.parent.mkdir()
     other = sqlite3.connect(path, isolation_level=None, check_same_thread=False)
     other.execute('BEGIN IMMEDIATE')  # SQLite itself does not wait for one who does this, where the mode is to be changed
     told: list[str] = []
-    timer = threading.Timer(0.1, other.execute, ['COMMIT'])
-    timer.start()
+    waits = iter(['COMMIT'])
+    clock = SimpleNamespace(monotonic=time.monotonic, sleep=lambda _: [other.execute(what) for what in waits])
+    monkeypatch.setattr(wal, 'time', clock)
     database = opened(path, warn=told.append)
     assert database.use(count) == 5 and told == []
-    timer.join()
+    assert not [*waits], 'it was not waited for'
     other.close()
     database.close()
     again = opened(path)
