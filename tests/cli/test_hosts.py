@@ -22,6 +22,7 @@ from tests.servers.kube import Kube
 from tests.servers.ray import Ray
 from tests.servers.slurm import Slurm
 from tests.servers.sshd import Sshd, running
+from tests.support.files import contents
 from tests.support.project import Project
 
 PIPELINE = """\
@@ -298,9 +299,8 @@ def test_a_secret_is_in_no_file_there(project: Project, tmp_path: Path) -> None:
     project.mlops('run')
     assert project.read('size.txt').strip() == str(len(secret) + 1)
     assert project.mlops('logs', 'ask').out == 'token [secret: API_TOKEN]\n'
-    for folder in (tmp_path / 'far', project.path / '.mlops'):
-        for path in folder.rglob('*'):
-            assert not path.is_file() or secret.encode() not in path.read_bytes(), path
+    for path, data in contents(tmp_path / 'far', project.path / '.mlops'):
+        assert secret.encode() not in data, path
 
 
 def test_a_failure_there_is_a_failure_here(project: Project, tmp_path: Path) -> None:

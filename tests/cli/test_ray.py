@@ -12,6 +12,7 @@ import pytest
 
 from tests.cli.test_hosts import TRAIN, made, pins, started, wait_for
 from tests.servers.ray import Ray, running
+from tests.support.files import contents
 from tests.support.gpus import two_at_a_time
 from tests.support.project import Project
 
@@ -55,9 +56,8 @@ def test_a_secret_is_in_no_file_and_not_with_ray(project: Project, tmp_path: Pat
         'secrets: [API_TOKEN], host: cluster}\n'))
     run = started(project, 'run')
     wait_for(begun.exists, 60)
-    for folder in (tmp_path / 'far', ray.folder):
-        for path in folder.rglob('*'):
-            assert not path.is_file() or secret.encode() not in path.read_bytes(), path
+    for path, data in contents(tmp_path / 'far', ray.folder):
+        assert secret.encode() not in data, path
     gate.touch()
     assert run.wait(60) == 0 and project.read('n') == f'{len(secret)}\n' and project.read('m') == '0\n'
 

@@ -6,7 +6,6 @@ from __future__ import annotations
 import os
 import shutil
 import signal
-import socket
 import subprocess
 import sys
 import tempfile
@@ -19,6 +18,8 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
+
+from tests.servers.ports import reserved
 
 START_SECONDS = 120
 GPUS = 2
@@ -70,11 +71,8 @@ def running(dashboard: int = 0) -> Iterator[Ray]:
     """Until the end of the block.  ``dashboard``: its port, 0 for any.  Raises pytest.skip."""
     found = program()
     folder = Path(tempfile.mkdtemp(prefix='r', dir='/tmp'))  # its sockets need a short path
-    ports = []
-    for _ in range(6):
-        with socket.socket() as one:
-            one.bind(('127.0.0.1', 0))
-            ports.append(one.getsockname()[1])
+    with reserved(6) as ports:  # all different; its own programs take them with nobody else there
+        ports = [*ports]
     ports[1] = dashboard or ports[1]
     named = ('ray-client-server', 'dashboard-agent-listen', 'dashboard-agent-grpc', 'metrics-export')
     others = [f'--{name}-port={port}' for name, port in zip(named, ports[2:], strict=True)]

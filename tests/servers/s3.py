@@ -16,8 +16,10 @@ from typing import Any
 
 import pytest
 
+from tests.servers.ports import reserved
+
 SET_UP_CALLS = 4  # of the user and its policy, below; behind them every request needs a signature
-START_SECONDS = 30
+START_SECONDS = 100
 POLICY = {'Version': '2012-10-17', 'Statement': [{'Effect': 'Allow', 'Action': '*', 'Resource': '*'}]}
 
 
@@ -71,9 +73,11 @@ class S3:
 @contextmanager
 def running(folder: Path) -> Iterator[S3]:
     """A server until the end of the block.  ``folder``: for its log."""
-    with socket.socket() as one:
-        one.bind(('127.0.0.1', 0))
-        port = one.getsockname()[1]
+    with reserved(1) as (port,):
+        yield from _running(folder, port)
+
+
+def _running(folder: Path, port: int) -> Iterator[S3]:
     environ = {**os.environ, 'INITIAL_NO_AUTH_ACTION_COUNT': str(SET_UP_CALLS)}
     with (folder / 'moto.log').open('wb') as log:
         argv = [sys.executable, '-c', 'from moto.server import main; main()', '-H', '127.0.0.1', '-p', str(port)]
@@ -83,7 +87,7 @@ def running(folder: Path) -> Iterator[S3]:
         yield _with_user(f'http://127.0.0.1:{port}')
     finally:
         process.terminate()
-        process.wait(10)
+        process.wait(60)
 
 
 def _await(port: int, process: subprocess.Popen[bytes], log: Path) -> None:

@@ -8,7 +8,6 @@ import os
 import platform
 import shutil
 import signal
-import socket
 import stat
 import subprocess
 import time
@@ -19,7 +18,9 @@ from pathlib import Path
 
 import pytest
 
-START_SECONDS = 30
+from tests.servers.ports import reserved
+
+START_SECONDS = 100
 GPUS = 2
 CPUS = 16  # that it takes itself to have, so that as many jobs run at once
 MEGABYTES = 16000
@@ -165,13 +166,7 @@ def wait_for(what: Callable[[], bool], name: str, log: Path) -> None:
         time.sleep(0.05)
 
 
-def _configure(folder: Path) -> None:
-    sockets = [socket.socket() for _ in range(2)]
-    for one in sockets:
-        one.bind(('127.0.0.1', 0))
-    ports = [one.getsockname()[1] for one in sockets]
-    for one in sockets:
-        one.close()
+def _configure(folder: Path, ports: Sequence[int]) -> None:
     for name in ('controller', 'node', 'munge', 'munge-socket'):
         (folder / name).mkdir()
     folder.chmod(0o755)
@@ -194,7 +189,12 @@ def running(folder: Path) -> Iterator[Slurm]:
     """One until the end of the block.  Raises pytest.skip."""
     if why := lacks():
         pytest.skip(why)
-    _configure(folder)
+    with reserved(2) as ports:
+        _configure(folder, ports)
+        yield from _running(folder)
+
+
+def _running(folder: Path) -> Iterator[Slurm]:
     server = Slurm(folder)
     try:
         munge = folder / 'munge'

@@ -17,7 +17,9 @@ from pathlib import Path
 
 import pytest
 
-START_SECONDS = 15
+from tests.servers.ports import reserved
+
+START_SECONDS = 100
 HOST = 'farhost'  # as the configuration calls it
 
 
@@ -84,9 +86,11 @@ def running(folder: Path, *lines: str, before: Sequence[str] = ()) -> Iterator[S
     of the program.  Raises pytest.skip."""
     if why := lacks():
         pytest.skip(why)
-    with socket.socket() as one:
-        one.bind(('127.0.0.1', 0))
-        port = one.getsockname()[1]
+    with reserved(1) as (port,):
+        yield from _running(folder, port, lines, before)
+
+
+def _running(folder: Path, port: int, lines: Sequence[str], before: Sequence[str]) -> Iterator[Sshd]:
     for name in ('host', 'key', 'other'):
         subprocess.run(['ssh-keygen', '-q', '-t', 'ed25519', '-N', '', '-f', folder / name], check=True)
     (folder / 'home').mkdir()
@@ -110,7 +114,7 @@ def running(folder: Path, *lines: str, before: Sequence[str] = ()) -> Iterator[S
         yield server
     finally:
         process.terminate()
-        process.wait(10)
+        process.wait(60)
 
 
 def _await(port: int, process: subprocess.Popen[bytes], log: Path) -> None:
