@@ -95,7 +95,7 @@ def test_help_for_a_narrow_terminal_needs_no_project(project: Project) -> None:
 
 
 def test_a_status_that_was_told_before_needs_little(done: Project) -> None:
-    end = time.monotonic() + 100  # the first of a user's makes the token, which changes the home, and others touch what is above
+    end = time.monotonic() + 100  # the first of a user's makes the token, which changes the home; others touch what is above
     while 'typing' in (found := imported(done, ['status'], MLOPS_QUICK='1')) and time.monotonic() < end:
         time.sleep(0.1)  # what changed just now may change again unseen, so its state is not kept
     assert not found & {*NEVER, *SLOW, *PROJECT, 'typing', 're', 'json'}
