@@ -115,7 +115,7 @@ def _policy(alias: str, value: Any) -> Policy:
     seconds = None
     if expires is not None:
         try:
-            seconds = parse_duration(expires)
+            seconds = parse_duration(expires) if isinstance(expires, str | int | float) and expires is not True else None
         except ValueError as error:
             raise Mistake(f'{alias}: expires {error}', alias, 'expires') from error
         if seconds is None or not math.isfinite(seconds) or seconds <= 0:
