@@ -6,6 +6,7 @@ from __future__ import annotations
 import os
 import stat
 from collections.abc import Sequence
+from contextlib import suppress
 from pathlib import Path
 
 from tests.faults.base import Bad, Row, Setting, Trial, Verdict
@@ -85,15 +86,19 @@ def judge(folder: Path, trial: Trial, when: str, written: set[str]) -> None:
         folders[:] = [name for name in folders if name != '.git']
         for name in (*folders, *files):
             path = os.path.join(where, name)
-            inside = os.path.relpath(path, folder)
-            facts = os.lstat(path)
-            ours = inside.startswith('.mlops') or inside.startswith(PLACED) or inside in ('.gitignore', '.gitattributes')
-            if not ours or path in written or stat.S_ISLNK(facts.st_mode) or _of_a_stage(inside):
-                continue
-            if facts.st_mode & OTHERS_WRITE:
-                trial.bad(Bad.ESCAPED, f'{inside} may be changed by others ({stat.filemode(facts.st_mode)}); {when}')
-            if inside.startswith(PRIVATE) and facts.st_mode & OTHERS and not _hidden(folder, inside):
-                trial.bad(Bad.LEAKED, f'{inside} may be read by others ({stat.filemode(facts.st_mode)}); {when}')
+            if path not in written:
+                with suppress(FileNotFoundError):  # a run that is detached goes on
+                    _judge_one(folder, os.path.relpath(path, folder), os.lstat(path).st_mode, trial, when)
+
+
+def _judge_one(folder: Path, inside: str, mode: int, trial: Trial, when: str) -> None:
+    ours = inside.startswith('.mlops') or inside.startswith(PLACED) or inside in ('.gitignore', '.gitattributes')
+    if not ours or stat.S_ISLNK(mode) or _of_a_stage(inside):
+        return
+    if mode & OTHERS_WRITE:
+        trial.bad(Bad.ESCAPED, f'{inside} may be changed by others ({stat.filemode(mode)}); {when}')
+    if inside.startswith(PRIVATE) and mode & OTHERS and not _hidden(folder, inside):
+        trial.bad(Bad.LEAKED, f'{inside} may be read by others ({stat.filemode(mode)}); {when}')
 
 
 def _of_a_stage(inside: str) -> bool:
