@@ -31,6 +31,7 @@ OF_A_COLUMN = (
 )  # fmt: skip
 VALUES = 10_000  # allowed values of a column
 KEYS = 100  # in unique
+MISTAKES = 100  # that are told
 _DAY = r'[0-9]{4}-[0-9]{2}-[0-9]{2}'
 _TIME = r'[T ]([01][0-9]|2[0-3]):[0-5][0-9](:[0-5][0-9](\.[0-9]{1,6})?)?(Z|[+-](0[0-9]|1[0-4]):[0-5][0-9])?'
 BOOLEANS = ('true', 'false', 'True', 'False', 'TRUE', 'FALSE')
@@ -105,7 +106,10 @@ class _Reader:
         self.errors: list[UserError] = []
 
     def fail(self, path: tuple[str | int, ...], said: str, hint: str = '', *, key: bool = False) -> None:
-        self.errors.append(UserError(said, hint=hint, where=self.document.where(path, key=key)))
+        where = self.document.where(path, key=key)
+        if len(self.errors) == MISTAKES:
+            raise UserErrors([*self.errors, UserError('there are more mistakes than are listed here', where=where)])
+        self.errors.append(UserError(said, hint=hint, where=where))
 
     def mapping(self, value: Any, path: tuple[str | int, ...], known: Collection[str]) -> Mapping[str, Any]:
         if not isinstance(value, dict):
@@ -289,7 +293,7 @@ def _kind(value: Any) -> str:
 
 
 def read(data: bytes, file: str) -> Contract:
-    """``file``: its name in messages.  Raises UserErrors that hold every mistake."""
+    """``file``: its name in messages.  Raises UserErrors that hold every mistake, a hundred at most."""
     reader = _Reader(read_yaml(data, file))
     found = reader.contract()
     if reader.errors:

@@ -156,6 +156,12 @@ def test_mistakes_have_places(text: str, places: list[str]) -> None:
     assert sorted(str(one.where).removeprefix('c.yaml:') for one in caught.value.errors) == places
 
 
+def test_of_many_mistakes_a_hundred_are_told() -> None:
+    with pytest.raises(UserErrors) as caught:
+        contract.read(b'{' + b', '.join(b'"k%d": 1' % number for number in range(40_000)) + b'}', 'c.yaml')
+    assert len(caught.value.errors) == 101 and 'more mistakes' in caught.value.errors[-1].message
+
+
 def test_the_schema_agrees() -> None:
     import jsonschema_rs
 
