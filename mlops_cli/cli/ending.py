@@ -1,27 +1,56 @@
-"""TERM and HUP end a command as Ctrl-C does: what it has in hand is put right first, and the exit code tells which it was."""
+"""Ctrl-C, TERM and HUP end a command: what it has in hand is put right first, and the exit code tells which it was."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator
 from contextlib import contextmanager
+from typing import Any
 
 from mlops_cli.core.errors import ExitCode
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from signal import SIG_DFL, SIGHUP, SIGTERM, getsignal, signal
+    from signal import (
+        ITIMER_REAL,
+        SIG_DFL,
+        SIGALRM,
+        SIGHUP,
+        SIGINT,
+        SIGTERM,
+        default_int_handler,
+        getsignal,
+        setitimer,
+        signal,
+    )
+    from types import FrameType
 else:  # the other makes enum classes, for 5 ms
-    from _signal import SIG_DFL, SIGHUP, SIGTERM, getsignal, signal
+    from _signal import (
+        ITIMER_REAL,
+        SIG_DFL,
+        SIGALRM,
+        SIGHUP,
+        SIGINT,
+        SIGTERM,
+        default_int_handler,
+        getsignal,
+        setitimer,
+        signal,
+    )
 
 WORDS = {0: 'interrupted', SIGTERM: 'terminated', SIGHUP: 'the terminal went away'}
-asked_by = 0  # the first of these signals that came
+USUAL: dict[int, Any] = {SIGINT: default_int_handler, SIGTERM: SIG_DFL, SIGHUP: SIG_DFL}
+BETWEEN = ('__enter__', '__exit__', 'enter_context', '_take', '_again')  # in these, one would be raised too late, or too early
+LATER_SECONDS = 0.001
+LATER = 64  # times that one is put off, lest what waits in such a place never hear of it
+asked_by = 0  # the first of the signals but Ctrl-C that came
+_put_off, _times = 0, 0  # the one that comes again
 
 
 @contextmanager
 def obeying() -> Iterator[None]:
-    """While it lasts both raise KeyboardInterrupt.  What was ignored, as nohup has it, stays so; so does what somebody else
-    handles, and all in a thread that is not the first one."""
-    taken = [number for number in (SIGTERM, SIGHUP) if getsignal(number) == SIG_DFL]
+    """While it lasts all of them raise KeyboardInterrupt.  What was ignored, as nohup has it, stays so; so does what somebody
+    else handles, and all in a thread that is not the first one."""
+    taken = [number for number, usual in USUAL.items() if getsignal(number) == usual]
     try:
         for number in taken:
             signal(number, _take)
@@ -31,13 +60,26 @@ def obeying() -> Iterator[None]:
         yield
     finally:
         for number in taken:
-            signal(number, SIG_DFL)
+            signal(number, USUAL[number])
 
 
-def _take(number: int, _frame: object) -> None:
-    global asked_by
-    asked_by = asked_by or number
+def _take(number: int, frame: FrameType | None) -> None:
+    """Python lets a signal in at the very end of ``__enter__`` and at the very beginning of ``__exit__``.  Were it raised
+    there, what the with statement is to put right would never be: so it comes again a little later."""
+    global asked_by, _put_off, _times
+    if frame is not None and frame.f_code.co_name in BETWEEN and _times < LATER:
+        _put_off, _times = number, _times + 1
+        signal(SIGALRM, _again)
+        setitimer(ITIMER_REAL, LATER_SECONDS)
+        return
+    _put_off = _times = 0
+    asked_by = asked_by or (number if number != SIGINT else 0)
     raise KeyboardInterrupt
+
+
+def _again(_alarm: int, frame: FrameType | None) -> None:
+    if _put_off:
+        _take(_put_off, frame)
 
 
 def code(found: int) -> int:

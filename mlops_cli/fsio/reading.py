@@ -25,9 +25,8 @@ class Nearby:
         return self
 
     def __exit__(self, *_: object) -> None:
-        for fd in self._folders.values():
-            os.close(fd)
-        self._folders.clear()
+        while self._folders:  # each taken out first: who is interrupted here comes here again
+            os.close(self._folders.popitem()[1])
 
     def stat(self, rel: str) -> os.stat_result | None:
         """As Root.stat."""

@@ -51,9 +51,9 @@ class Scratch:
         self.fd = -1
 
     def close(self) -> None:
-        if self.fd >= 0:
-            os.close(self.fd)
-        self.fd, self._device = -1, None
+        fd, self.fd, self._device = self.fd, -1, None
+        if fd >= 0:
+            os.close(fd)
 
     def serves(self, folder: int) -> bool:
         """Whether what will stand in ``folder`` can be built there, and not only in that itself."""

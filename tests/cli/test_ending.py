@@ -1,4 +1,4 @@
-"""TERM and HUP end a command as Ctrl-C does, and its exit code tells which it was."""
+"""Ctrl-C, TERM and HUP end a command, and its exit code tells which it was."""
 
 from __future__ import annotations
 
@@ -8,10 +8,13 @@ import signal
 import subprocess
 import sys
 import time
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
+from typing import Any
 
 import pytest
 
+from mlops_cli.cli import ending
 from mlops_cli.core.errors import ExitCode
 from tests.support.project import Project
 
@@ -128,3 +131,85 @@ def test_the_terminal_that_a_run_draws_on_goes_away(project: Project) -> None:
         process.kill()
         process.wait()
     assert [row['ended'] for row in project.mlops('runs', 'list', '--json').json['rows']] == ['interrupted']
+
+
+class Managed:
+    """As contextlib makes one of a generator, with ``signal`` coming in at the step at which nothing is safe."""
+
+    def __init__(self, number: int, enter: bool) -> None:
+        self.number, self.enter = number, enter
+        self.left = False
+
+    def __enter__(self) -> None:
+        if self.enter:
+            signal.raise_signal(self.number)  # heard in this frame, before the with statement knows what to leave
+
+    def __exit__(self, *_: object) -> None:
+        if not self.enter:
+            signal.raise_signal(self.number)
+        self.left = True
+
+
+@pytest.mark.parametrize('number', [signal.SIGINT, signal.SIGTERM, signal.SIGHUP])
+@pytest.mark.parametrize('enter', [True, False])
+@pytest.mark.parametrize('stacked', [True, False])
+def test_what_was_entered_is_left(monkeypatch: pytest.MonkeyPatch, number: int, enter: bool, stacked: bool) -> None:
+    """Else a lock is let go of, or an output put back, when all that is needed for it is gone."""
+    monkeypatch.setattr(ending, 'asked_by', 0)
+    made: Any = Managed(number, enter)
+    before = signal.getsignal(number)
+    with ending.obeying(), pytest.raises(KeyboardInterrupt):
+        if stacked:
+            with ExitStack() as stack:
+                stack.enter_context(made)
+                time.sleep(30 * enter)
+        else:
+            with made:
+                time.sleep(30 * enter)
+        time.sleep(30)
+    assert made.left and signal.getsignal(number) == before
+    assert ending.code(ExitCode.INTERRUPTED) == 128 + number
+
+
+class Then(zip):  # type: ignore[type-arg]
+    """Of a generator, with a signal that is heard once the first answer is there: no code of Python runs in between."""
+
+    throw: Any
+
+
+@pytest.mark.parametrize('number', [signal.SIGINT, signal.SIGTERM])
+def test_what_a_generator_manages_is_left(monkeypatch: pytest.MonkeyPatch, number: int) -> None:
+    """The signal comes in where contextlib has the generator's first answer, and has not handed it on."""
+    monkeypatch.setattr(ending, 'asked_by', 0)
+    left = []
+
+    @contextmanager
+    def managed() -> Any:
+        try:
+            yield
+        finally:
+            left.append(1)
+
+    made: Any = managed()
+    throw = made.gen.throw
+    made.gen = Then(made.gen, map(signal.raise_signal, [number]))
+    made.gen.throw = throw
+    with ending.obeying(), pytest.raises(KeyboardInterrupt), made:
+        time.sleep(30)
+    assert left
+
+
+def test_what_never_leaves_is_interrupted_all_the_same(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(ending, 'asked_by', 0)
+
+    class Endless:
+        def __enter__(self) -> None:
+            signal.raise_signal(signal.SIGTERM)
+            while True:
+                pass
+
+        def __exit__(self, *_: object) -> None: ...
+
+    with ending.obeying(), pytest.raises(KeyboardInterrupt), Endless():
+        pass
+    assert ending.code(ExitCode.INTERRUPTED) == 143
