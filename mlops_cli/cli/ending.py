@@ -39,7 +39,12 @@ else:  # the other makes enum classes, for 5 ms
 
 WORDS = {0: 'interrupted', SIGTERM: 'terminated', SIGHUP: 'the terminal went away'}
 USUAL: dict[int, Any] = {SIGINT: default_int_handler, SIGTERM: SIG_DFL, SIGHUP: SIG_DFL}
-BETWEEN = ('__enter__', '__exit__', 'enter_context', '_take', '_again')  # in these, one would be raised too late, or too early
+# Where one would be raised too late or too early, or be swallowed: between two steps that belong together.
+LIBRARY = frozenset((
+    'contextlib', 'threading', 'queue', 'subprocess', 'concurrent.futures._base', 'concurrent.futures.thread',
+    'weakref', '_weakrefset', '_frozen_importlib', '_frozen_importlib_external',
+))  # fmt: skip
+BETWEEN = frozenset(('__enter__', '__exit__', 'enter_context', '__del__', '_take', '_again'))
 LATER_SECONDS = 0.001
 LATER = 64  # times that one is put off, lest what waits in such a place never hear of it
 asked_by = 0  # the first of the signals but Ctrl-C that came
@@ -64,10 +69,11 @@ def obeying() -> Iterator[None]:
 
 
 def _take(number: int, frame: FrameType | None) -> None:
-    """Python lets a signal in at the very end of ``__enter__`` and at the very beginning of ``__exit__``.  Were it raised
-    there, what the with statement is to put right would never be: so it comes again a little later."""
+    """Python lets a signal in at the very end of ``__enter__``, at the very beginning of ``__exit__`` and, in its own library,
+    where a lock was let go of and is not taken again yet.  Were it raised there, what the with statement is to put right would
+    never be, or a lock be let go of twice: so it comes again a little later."""
     global asked_by, _put_off, _times
-    if frame is not None and frame.f_code.co_name in BETWEEN and _times < LATER:
+    if _times < LATER and frame is not None and _is_between(frame):
         _put_off, _times = number, _times + 1
         signal(SIGALRM, _again)
         setitimer(ITIMER_REAL, LATER_SECONDS)
@@ -75,6 +81,10 @@ def _take(number: int, frame: FrameType | None) -> None:
     _put_off = _times = 0
     asked_by = asked_by or (number if number != SIGINT else 0)
     raise KeyboardInterrupt
+
+
+def _is_between(frame: FrameType) -> bool:
+    return frame.f_code.co_name in BETWEEN or frame.f_globals.get('__name__') in LIBRARY
 
 
 def _again(_alarm: int, frame: FrameType | None) -> None:

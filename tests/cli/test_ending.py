@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import functools
+import operator
 import os
 import select
 import signal
 import subprocess
 import sys
+import threading
 import time
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
@@ -197,6 +200,43 @@ def test_what_a_generator_manages_is_left(monkeypatch: pytest.MonkeyPatch, numbe
     with ending.obeying(), pytest.raises(KeyboardInterrupt), made:
         time.sleep(30)
     assert left
+
+
+def test_what_waits_for_a_thread_has_its_lock_when_it_is_interrupted(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The signal comes in where threading has let go of a lock, and has not begun what takes it again in any case."""
+    monkeypatch.setattr(ending, 'asked_by', 0)
+    real = threading.Lock()
+    steps: list[Any] = [real.release, functools.partial(signal.raise_signal, signal.SIGTERM)]
+    both: Any = functools.partial(list, map(operator.call, steps))  # no code of Python runs in between
+
+    class Lock:
+        acquire = real.acquire
+        release = both
+
+        def __enter__(self) -> None:
+            real.acquire()
+
+        def __exit__(self, *_: object) -> None:
+            real.release()
+
+    changed = threading.Condition(Lock())  # type: ignore[arg-type]
+    with ending.obeying(), pytest.raises(KeyboardInterrupt), changed:
+        changed.wait(30)
+    assert not real.locked()
+
+
+def test_a_signal_is_not_swallowed(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
+    """What is raised while something is taken apart is told on standard error, and goes nowhere."""
+    monkeypatch.setattr(ending, 'asked_by', 0)
+
+    class Gone:
+        def __del__(self) -> None:
+            signal.raise_signal(signal.SIGTERM)
+
+    with ending.obeying(), pytest.raises(KeyboardInterrupt):
+        Gone()
+        time.sleep(30)
+    assert capsys.readouterr().err == ''
 
 
 def test_what_never_leaves_is_interrupted_all_the_same(monkeypatch: pytest.MonkeyPatch) -> None:
