@@ -24,10 +24,12 @@ HOST_OWN = frozenset(('PATH', 'HOME', 'LD_LIBRARY_PATH', 'LD_PRELOAD'))  # an im
 
 class Container(ABC):
     """``program``: absolute path.  ``job``: whose it is.  ``environ``: for the program itself.  ``folders``: absolute paths
-    that stand in it as they do outside."""
+    that stand in it as they do outside.  ``engine``: whether a cluster started the job."""
 
-    def __init__(self, program: str, image: str, job: str, environ: Mapping[str, str], folders: tuple[str, ...] = ()) -> None:
+    def __init__(self, program: str, image: str, job: str, environ: Mapping[str, str], folders: tuple[str, ...] = (),
+                 engine: bool = False) -> None:
         self.program, self.image, self.job, self.environ, self.folders = program, image, job, environ, folders
+        self.engine = engine
 
     @property
     def name(self) -> str:

@@ -39,6 +39,7 @@ SPEC, STARTED, ALIVE, LOG, LEASE, CANCEL, OUTCOME, PROJECT, SAID, WAITS, PROGRES
     'spec.json', 'started', 'alive', 'log', 'lease', 'cancel', 'outcome.json', 'project', 'said', 'waits', 'progress'
 )  # fmt: skip
 ATTEMPT = 'MLOPS_ATTEMPT'  # what the supervisor adds
+ENGINES = ('SLURM_', 'RAY_')  # begin the names of what a cluster tells a job
 OWN = (COST, 'MLOPS_CHECKPOINT_DIR')
 TICK = 0.1  # seconds between looks at whether it is still wanted
 FORCE = b'force'
@@ -193,18 +194,29 @@ class Hosted:
             self._goes_on()
             ready, container = (made, None) if isinstance(made, environments.Ready) else (None, made)
             variables = ready.variables(job.environment) if ready else dict(job.environment)
+            names = given.names or (self._engines_cards(variables) if self._ended is not None else ())
             if given.names:
                 variables[VISIBLE] = ','.join(given.names)
             files = (*files, *given.files, *(ready.files if ready else ()))
             if container is not None:
-                into = {*self._spec['environment'], *OWN, *([VISIBLE] if given.names else [])} & {*variables, ATTEMPT}
-                directory = os.path.normpath(os.path.join(job.folder, job.directory))
-                job = replace(job, processes=container.processes(job.processes, directory, into, given.names))
-            names = given.names or (self._engines_cards(variables) if self._ended is not None else ())
+                job = self._contained(container, job, variables, names)
             gauge = container.gauge() if container is not None else None
             with gauge or nullcontext():
                 outcome = self._watched(replace(job, environment=variables, cards=names, held=files))
             return gauge.ended(job, outcome) if gauge is not None else outcome
+
+    def _contained(self, container: Container, job: Job, variables: dict[str, str], names: tuple[str, ...]) -> Job:
+        """Its commands, each in a container.  ``names``: of its GPUs; the numbers by which a cluster calls them may be those of
+        others in there.  Raises NotMade where nobody can tell what they are called."""
+        if names:
+            variables[VISIBLE] = ','.join(names)
+        elif self._spec.get('asked_gpus'):
+            raise environments.NotMade('which GPUs the cluster gave it cannot be told there, so no container can have them',
+                                       hint='does the driver answer on that node? there: nvidia-smi -L')
+        own = [name for name in variables if name.startswith(ENGINES)] if self._ended is not None else []
+        into = {*self._spec['environment'], *OWN, *own, *([VISIBLE] if names else [])} & {*variables, ATTEMPT}
+        directory = os.path.normpath(os.path.join(job.folder, job.directory))
+        return replace(job, processes=container.processes(job.processes, directory, into, names))
 
     def _environment(self, held: Batched) -> AbstractContextManager[environments.Ready | Container | None]:
         if not (found := self._spec.get('lock')):
@@ -215,8 +227,11 @@ class Hosted:
 
             folders = [self._place, *(lasting.CHECKPOINTS, lasting.CACHES)]
             there = [self._root.full(folder) for folder in folders if self._root.stat(folder) is not None]
-            return containers.ready(self._root, lock.image, self._place.rpartition('/')[2], there,
-                                    self._waiting('for its image'), str(self._spec['path']), float(self._spec['grace_seconds']))
+            # One handed in anew may be on the same node as an earlier one, whose end must not be its own.
+            name = f'{self._place.rpartition("/")[2]}{"" if self._ended is None else "-" + str(self._spec["token"])}'
+            return containers.ready(self._root, lock.image, name, there,
+                                    self._waiting('for its image'), str(self._spec['path']), float(self._spec['grace_seconds']),
+                                    self._ended is not None)
         return environments.ready(self._root, held.store, held.depot, lock, self._waiting('for its environment to be made'),
                                   str(self._spec['path']))
 

@@ -30,7 +30,7 @@ ENGINES = ('slurm', 'ray', 'kubernetes')  # of facts: what a cluster says of its
 class Sighting:
     """``seen``: when, as iso has it.  ``cpus``, ``memory_bytes``, ``free_bytes`` (room in its folder): None where it did not
     say.  ``engine``: of a cluster, which one; ``gpus``: how many, of which a cluster tells no more than that,
-    or None: nothing."""
+    or None: nothing.  ``containers``: whether it has what runs images; None where it did not say."""
 
     seen: str
     cpus: int | None = None
@@ -39,6 +39,7 @@ class Sighting:
     cards: tuple[Card, ...] = ()
     engine: str = ''
     gpus: int | None = 0
+    containers: bool | None = None
 
     @property
     def model(self) -> str:
@@ -56,6 +57,7 @@ def keep(root: Root, name: str, url: str, facts: Mapping[str, Any], now: float) 
         'seen': iso(now),
         **{key: _count(facts.get(key)) for key in ('cpus', 'memory_bytes', 'free_bytes')},
         'gpus': [_plain(card) for card in _cards(cards)],
+        'containers': bool(facts['containers']) if isinstance(facts.get('containers'), list) else None,
         **{name: {'gpus': _count(facts[name].get('gpus'))} for name in ENGINES if isinstance(facts.get(name), dict)},
     }
     with suppress(OSError, UserError):
@@ -87,6 +89,7 @@ def last(root: Root, name: str, url: str) -> Sighting | None:
         cards,
         engine,
         _count(found[engine].get('gpus')) if engine else len(cards),
+        found.get('containers') if isinstance(found.get('containers'), bool) else None,
     )
 
 

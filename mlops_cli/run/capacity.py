@@ -49,7 +49,7 @@ def refusal(stage: Stage, machine: Machine) -> UserError | None:
         return error
     if stage.environment and stage.environment.image:
         return UserError(
-            f'stage {stage.name} has environment: {{container: ...}}, which runs on hosts behind ssh alone',
+            f'stage {stage.name} has environment: {{container: ...}}, which runs on hosts alone, not here',
             where=stage.places.get('environment', stage.where),
             hint='run it on one: host: NAME, or mlops run --host NAME (this machine may be one: ssh://localhost)',
         )

@@ -77,8 +77,12 @@ def price(book: Book, host: Host, needs: Resources, day: str) -> Price | None:
     return Price(tuple(sorted(found.items())))
 
 
-def unfit(needs: Resources, seen: Sighting) -> str:
-    """What a host lacks of what a stage asks for; '' if nothing."""
+def unfit(needs: Resources, seen: Sighting, image: bool = False) -> str:
+    """What a host lacks of what a stage asks for; '' if nothing.  ``image``: it runs in containers of one."""
+    if image and seen.engine == 'kubernetes':
+        return 'has pods with an image of its own'
+    if image and not seen.engine and seen.containers is False:  # of a cluster it is the nodes' that counts
+        return 'has neither podman nor docker'
     if needs.gpus and seen.gpus is None:
         return 'does not say how many GPUs it has'
     if needs.gpus > (seen.gpus or 0):
@@ -161,10 +165,11 @@ class Chooser:
     def choice(self, stage: Stage) -> Choice:
         if stage.name not in self._chosen:
             taken = Counter(one.host for one in self._chosen.values())
-            self._chosen[stage.name] = self._best(stage.resources, taken)
+            self._chosen[stage.name] = self._best(stage, taken)
         return self._chosen[stage.name]
 
-    def _best(self, needs: Resources, taken: Mapping[str, int]) -> Choice:
+    def _best(self, stage: Stage, taken: Mapping[str, int]) -> Choice:
+        needs, image = stage.resources, bool(stage.environment and stage.environment.image)
         fitting: list[tuple[tuple[int, str, float], int, Host, Price | None]] = []
         others: dict[str, str] = {}
         codes = set()
@@ -172,7 +177,7 @@ class Chooser:
             if problem := self._avoided.get(name, '') or host.problem:
                 others[name] = problem
                 codes.add(ExitCode.UNREACHABLE if name in self._avoided else host.code)
-            elif host.seen is not None and (lacks := unfit(needs, host.seen)):
+            elif host.seen is not None and (lacks := unfit(needs, host.seen, image)):
                 others[name] = lacks
             else:
                 cost = price(self._book, host, needs, self._day)

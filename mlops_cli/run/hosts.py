@@ -36,10 +36,10 @@ def refusal(stage: Stage, host: str, machine: Machine, routes: Routes) -> UserEr
         from mlops_cli.run.anywhere import refusal_of_all
 
         return refusal_of_all(stage, routes)
-    if stage.environment and stage.environment.image and routes.is_cluster(host):
+    if stage.environment and stage.environment.image and routes.is_in_pods(host):
         where = stage.places.get('environment', stage.where)
-        hint = 'take a host behind ssh; what runs containers on a cluster may stand in front of the command itself'
-        message = f'stage {stage.name} has environment: {{container: ...}}, which is not run on clusters yet ({host})'
+        hint = f'hosts.{host}.submit: image=NAME says which image pods have; or take a host behind ssh, or a cluster with Slurm'
+        message = f'stage {stage.name} has environment: {{container: ...}}, and pods have an image of their host ({host})'
         return UserError(message, where=where, hint=hint)
     return tokens_lacking(stage, machine)
 

@@ -70,10 +70,10 @@ class Routes:
         name = self.named(stage)
         return name if name != ANY else self.chooser.choice(stage).host or ANY
 
-    def is_cluster(self, name: str) -> bool:
-        """Whether something else starts the jobs there."""
+    def is_in_pods(self, name: str) -> bool:
+        """Whether each job there is in a container already."""
         host = self._bench.config.hosts.get(name)
-        return host is not None and not host.url.startswith('ssh://')
+        return host is not None and host.url.startswith('k8s://')
 
     @cached_property
     def chooser(self) -> Chooser:

@@ -21,7 +21,6 @@ from tests.servers import docker as docker_server
 from tests.servers import podman as podman_server
 from tests.servers.docker import Docker
 from tests.servers.podman import Podman
-from tests.servers.slurm import Slurm
 from tests.servers.sshd import running
 from tests.servers.tiny import IMAGE
 from tests.support.project import Project
@@ -183,16 +182,13 @@ def _cwd(pid: str) -> bytes:
         return b''
 
 
-def test_what_is_not_there_is_said(project: Project, engine: Engine, slurm: Slurm, tmp_path: Path) -> None:
+def test_what_is_not_there_is_said(project: Project, engine: Engine, tmp_path: Path) -> None:
     lay(project, '"true"', image='localhost:1/nothing/here:1')
     failed = project.mlops('run', code=4)
     named = type(engine).__name__.lower()
     said = words(failed.out)
     assert f'its image cannot be had: {named} ended with' in said and f'there: {named} pull localhost:1' in said
-    assert 'which runs on hosts behind ssh alone' in words(project.mlops('run', '--host', 'local', code=2).err)
-    project.environ.update(slurm.environ)
-    project.mlops('hosts', 'add', 'cluster', f'slurm://{tmp_path}/cluster')
-    assert 'is not run on clusters yet' in words(project.mlops('run', '--host', 'cluster', code=2).err)
+    assert 'which runs on hosts alone, not here' in words(project.mlops('run', '--host', 'local', code=2).err)
     lay(project, '"true"', image='--privileged')
     assert 'has to be the name of an image' in words(project.mlops('status', code=2).err)
     lay(project, '"true"')

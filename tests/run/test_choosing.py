@@ -4,11 +4,14 @@ from __future__ import annotations
 
 import pytest
 
+from mlops_cli.fsio.paths import Root
 from mlops_cli.pipeline.spec import Resources
+from mlops_cli.records import sightings
 from mlops_cli.records.sightings import Sighting
 from mlops_cli.run.choosing import Host, asked, price, unfit, what_it_has
 from mlops_cli.usage.gpu import Card
 from mlops_cli.usage.prices import Book, Prices, read_prices
+from tests.support.project import Project
 
 GIB = 1 << 30
 TWO = tuple(Card(f'GPU-{n}', 'A100', 40 * GIB) for n in range(2))
@@ -36,6 +39,35 @@ CLUSTER = Sighting('2026-11-20T00:00:00Z', 512, 256 * GIB, None, (), 'slurm', 48
 )
 def test_what_a_host_lacks(needs: Resources, seen: Sighting, lacks: str) -> None:
     assert unfit(needs, seen) == lacks
+
+
+@pytest.mark.parametrize(
+    ('seen', 'lacks'),
+    [
+        (Sighting('', containers=True), ''),
+        (Sighting('', containers=None), ''),  # it did not say
+        (Sighting('', containers=False), 'has neither podman nor docker'),
+        (Sighting('', engine='slurm', containers=False), ''),  # where jobs are handed in; its nodes may have podman
+        (Sighting('', engine='kubernetes', containers=True), 'has pods with an image of its own'),
+    ],
+)
+def test_what_a_host_lacks_for_an_image(seen: Sighting, lacks: str) -> None:
+    assert unfit(Resources(), seen, image=True) == lacks
+    assert unfit(Resources(), seen) == ''
+
+
+def test_a_stage_with_an_image_goes_where_that_can_run(project: Project) -> None:
+    image = 'environment: {container: "python:3.12"}'
+    project.write('pipeline.yaml', f'stages:\n  s: {{cmd: "true", host: any, {image}}}\n  t: {{cmd: "true", host: any}}\n')
+    for name, programs in {'a': [], 'b': ['docker']}.items():
+        project.mlops('hosts', 'add', name, f'ssh://{name}')
+        with Root(str(project.path)) as root:
+            sightings.keep(root, name, f'ssh://{name}', {'cpus': 4, 'containers': programs}, 0.0)
+    said = ' '.join(project.mlops('plan').out.split())
+    assert 'a has neither podman nor docker' in said
+    project.mlops('hosts', 'remove', 'b')
+    refused = ' '.join(project.mlops('run', code=2).err.split())
+    assert 'stage s' in refused and 'a has neither podman nor docker' in refused
 
 
 def test_of_several_cards_enough_have_to_be_large() -> None:

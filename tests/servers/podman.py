@@ -23,6 +23,8 @@ events_logger = "file"
 default_ulimits = ["nofile=1024:1024", "nproc=1024:1024"]
 """
 
+SECOND = '/sys/fs/cgroup/unified'
+
 
 @dataclass(frozen=True)
 class Podman:
@@ -30,24 +32,28 @@ class Podman:
 
     folder: Path
     bin: Path
+    runtime: str
 
     def asked(self, *words: str) -> str:
         return subprocess.run([self.bin / 'podman', *words], capture_output=True, text=True, check=True).stdout
 
 
-def made(folder: Path) -> Podman:
-    """Raises pytest.skip."""
+def made(folder: Path, runtime: str = 'runc') -> Podman:
+    """Raises pytest.skip.  ``runtime``: what it runs containers by, runc or crun."""
     program = shutil.which('podman')
-    if program is None or shutil.which('runc') is None or os.getuid():
-        pytest.skip('needs podman and runc, and root: apt-get install --no-install-recommends podman runc')
-    (folder / 'containers.conf').write_text(CONFIG)
+    if program is None or shutil.which(runtime) is None or os.getuid():
+        pytest.skip(f'needs podman and {runtime}, and root: apt-get install --no-install-recommends podman {runtime}')
+    (folder / 'containers.conf').write_text(CONFIG.replace('runc', runtime))
     programs = folder / 'bin'
     programs.mkdir()
+    # crun refuses groups of both kinds, as machines have that come from the first to the second: without the latter it runs.
+    both = runtime == 'crun' and os.path.ismount(SECOND)
+    alone = f'unshare --mount /bin/sh -c \'umount {SECOND} && exec "$@"\' sh ' if both else ''
     places = f'--root {folder}/storage --runroot {folder}/run --storage-driver vfs'
-    start = f'export CONTAINERS_CONF={folder}/containers.conf\nexec {program} {places} "$@"\n'
+    start = f'export CONTAINERS_CONF={folder}/containers.conf\nexec {alone}{program} {places} "$@"\n'
     (programs / 'podman').write_text(f'#!/bin/sh\n{start}')
     (programs / 'podman').chmod(0o755)
-    found = Podman(folder, programs)
+    found = Podman(folder, programs, runtime)
     lay(folder / 'image.tar')
     words = [programs / 'podman', 'import', folder / 'image.tar', IMAGE]
     done = subprocess.run(words, capture_output=True, text=True, check=False)
