@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from typing import Any
 
-from mlops_cli.adopt.dvc import emit, kept
+from mlops_cli.adopt.dvc import emit, kept, values
 from mlops_cli.adopt.dvc.agreement import unsaid
 from mlops_cli.adopt.dvc.context import has_reference
 from mlops_cli.adopt.dvc.plain import Names, entry_of
@@ -12,7 +13,7 @@ from mlops_cli.adopt.dvc.project import Project
 from mlops_cli.adopt.dvc.stages import File, Stage
 from mlops_cli.adopt.dvc.tops import tops_of
 from mlops_cli.adopt.templates import SCHEMA_LINE
-from mlops_cli.core.classes import dataclass, field
+from mlops_cli.core.classes import dataclass, field, replace
 from mlops_cli.core.errors import UserError
 from mlops_cli.fsio.atomic import read_file
 from mlops_cli.fsio.paths import Root
@@ -45,14 +46,14 @@ class Converted:
 
 def convert(project: Project, name: str) -> Converted:
     """Raises UserError where what would be written could not be read, which is told of the file that it comes from."""
-    unread = _unread(project)
+    files_read = _Parameters(project)
     names = Names()
     rows = [Row(entry, file.file, stages, tuple(map(names.instance, stages)))
             for file in project.files for entry, stages in file.groups.items()]  # fmt: skip
     ours = {stage.name: name for row in rows for stage, name in zip(row.stages, row.names, strict=True)}
     needs = {name: [ours[one] for one in before] for name, before in unsaid(project.files).items()}
     files = {file.file: file for file in project.files}
-    plain = [_written_out(row, unread, needs) for row in rows]
+    plain = [_written_out(row, files_read, needs) for row in rows]
     blocks = [_kept(project.root, files[row.file], row, lines) if number < TRIED else lines
               for number, (row, lines) in enumerate(zip(rows, plain, strict=True))]  # fmt: skip
     top = project.files[0] if project.files and project.files[0].folder == '.' else None
@@ -93,25 +94,40 @@ def _kept(root: Root, file: File, row: Row, plain: list[str]) -> list[str]:
     return plain
 
 
-def _unread(project: Project) -> dict[str, str]:
-    """Parameter files that DVC reads and mlops does not, and why."""
-    files = {param.file.path for file in project.files for stage in file.stages for param in stage.params}
-    found: dict[str, str] = {}
-    for rel in sorted(path for path in files if path is not None and path.endswith(paramfile.SUFFIXES)):
-        try:
-            paramfile.read(read_file(project.root, rel, paramfile.SIZE_LIMIT), rel)
-        except (FileNotFoundError, NotADirectoryError):
-            continue
-        except UserError as error:
-            found[rel] = str(error).partition('\n')[0]
-    return found
+class _Parameters:
+    """The parameter files of a project.  ``unread``: those that DVC reads and mlops does not, and why."""
+
+    def __init__(self, project: Project) -> None:
+        self.read: dict[str, Any] = {}
+        self.unread: dict[str, str] = {}
+        files = {param.file.path for file in project.files for stage in file.stages for param in stage.params}
+        for rel in sorted(path for path in files if path is not None and path.endswith(paramfile.SUFFIXES)):
+            try:
+                self.read[rel] = paramfile.read(read_file(project.root, rel, paramfile.SIZE_LIMIT), rel)
+            except (FileNotFoundError, NotADirectoryError):
+                continue
+            except UserError as error:
+                self.unread[rel] = str(error).partition('\n')[0]
+
+    def named(self, stage: Stage, notes: list[str]) -> Stage:
+        """The stage with the keys that the patterns of its params stand for."""
+        if not any(values.is_pattern(key) for param in stage.params for key in param.keys):
+            return stage
+        params = []
+        for param in stage.params:
+            keys = {key: values.named(self.read.get(param.file.path or ''), key) for key in param.keys}
+            notes += [f'params: {key} is {name}, which matches it now: what matches later does not count'
+                      for key, name in keys.items() if name != key]  # fmt: skip
+            params.append(replace(param, keys=tuple(dict.fromkeys(keys.values()))))
+        return replace(stage, params=tuple(params))
 
 
-def _written_out(row: Row, unread: Mapping[str, str], needs: Mapping[str, list[str]]) -> list[str]:
+def _written_out(row: Row, read: _Parameters, needs: Mapping[str, list[str]]) -> list[str]:
     lines: list[str] = []
     for stage, name in zip(row.stages, row.names, strict=True):
-        entry, notes = entry_of(stage, unread, needs.get(stage.name, ()))
-        row.check += [note for note in notes if note not in row.check]
+        notes: list[str] = []
+        entry, more = entry_of(read.named(stage, notes), read.unread, needs.get(stage.name, ()))
+        row.check += [note for note in [*notes, *more] if note not in row.check]
         lines += [f'  {emit.scalar(name)}:', *emit.block(entry, 4)]
     return lines
 

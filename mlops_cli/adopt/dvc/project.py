@@ -208,7 +208,7 @@ class _Reader:
             groups.setdefault(one.entry, []).append(stage)
         lock = posixpath.splitext(path)[0] + '.lock'
         locked = self.bytes_of(lock, yaml12.SIZE_LIMIT)
-        locks = lock_of(yaml12.read(locked, lock), {stage.key: stage for stage in stages}) if locked else {}
+        locks = lock_of(yaml12.read(locked, lock), {stage.key: stage for stage in stages}) if locked is not None else {}
         artifacts = resolver.top('artifacts') or {}
         return File(path, folder, data, loaded.text, tuple(stages), locks,
                     {name: tuple(some) for name, some in groups.items()}, artifacts,

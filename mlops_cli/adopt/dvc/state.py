@@ -127,7 +127,7 @@ class Judge:
             there, value = values.lookup(actual, key) if keys else (key in actual, actual.get(key))
             name = f'{file}:{key}'
             if not there:
-                found.append(f'{name} is gone')
+                found.append(f'{name} is no single value' if values.is_pattern(key) else f'{name} is gone')
             elif key not in known:
                 found.append(f'{name} is new')
             elif value != known[key] and not (isinstance(value, tuple) and list(value) == known[key]):

@@ -4,14 +4,18 @@ from __future__ import annotations
 
 import ast
 import json
+import re
 import tomllib
 from collections.abc import Iterator
+from fnmatch import fnmatchcase
 from typing import Any
 
 from mlops_cli.adopt.dvc import yaml12
 from mlops_cli.core.errors import UserError, Where
 
 SIZE_LIMIT = 16 << 20  # bytes
+_POSITION = re.compile('-?[0-9]{1,9}')
+_ANY = '**'  # any number of levels, also none
 
 
 def read(data: bytes, file: str) -> Any:
@@ -73,19 +77,51 @@ def _name(target: ast.expr, of_self: bool) -> str | None:
 
 
 def lookup(values: Any, key: str) -> tuple[bool, Any]:
-    """Whether a dotted key is there, and its value.  A name that is a position counts in a list; a key of a mapping may be a
-    number.  ``*`` and the like are taken for themselves."""
-    value = values
-    for segment in key.split('.'):
-        if isinstance(value, dict):
-            if segment in value:
-                value = value[segment]
-            elif segment.lstrip('-').isdigit() and int(segment) in value:
-                value = value[int(segment)]
-            else:
-                return False, None
-        elif isinstance(value, list | tuple) and segment.lstrip('-').isdigit() and -len(value) <= int(segment) < len(value):
-            value = value[int(segment)]
-        else:
-            return False, None
-    return True, value
+    """Whether a dotted key is there, and its value; a pattern is there where DVC takes it: where one value matches."""
+    found = _matching(values, key)
+    return (True, found[0][1]) if len(found) == 1 else (False, None)
+
+
+def named(values: Any, key: str) -> str:
+    """The key that a pattern stands for; the pattern itself where that is not one, or has a dot in a name."""
+    found = _matching(values, key) if is_pattern(key) else []
+    if len(found) != 1 or any('.' in str(name) for name in found[0][0]):
+        return key
+    return '.'.join(map(str, found[0][0]))
+
+
+def is_pattern(key: str) -> bool:
+    return any(sign in key for sign in '*?[')
+
+
+def _matching(values: Any, key: str) -> list[tuple[tuple[Any, ...], Any]]:
+    """(path, value) of all that a dotted key or pattern of DVC's means."""
+    segments = key.split('.')
+    if segments.count(_ANY) > 1:
+        return []  # which DVC refuses
+    found: list[tuple[tuple[Any, ...], Any]] = [((), values)]
+    for segment in segments:
+        found = [((*path, *more), inner) for path, value in found for more, inner in _below(value, segment)]
+    return found
+
+
+def _below(value: Any, segment: str) -> Iterator[tuple[tuple[Any, ...], Any]]:
+    """What one segment means in a value.  A name that is a position counts in a list; a key of a mapping may be a number."""
+    if segment == _ANY:
+        yield (), value
+    if is_pattern(segment):
+        rows = value.items() if isinstance(value, dict) else enumerate(value) if isinstance(value, list | tuple) else ()
+        for name, inner in rows:
+            if segment == _ANY:
+                yield from (((name, *more), one) for more, one in _below(inner, segment))
+            elif fnmatchcase(str(name), segment):
+                yield (name,), inner
+        return
+    number = int(segment) if _POSITION.fullmatch(segment) else None
+    if isinstance(value, dict):
+        if segment in value:
+            yield (segment,), value[segment]
+        elif number is not None and number in value:
+            yield (number,), value[number]
+    elif isinstance(value, list | tuple) and number is not None and -len(value) <= number < len(value):
+        yield (number,), value[number]

@@ -276,6 +276,32 @@ def test_what_dvc_three_reads_no_more_is_told_with_what_to_do(dvc: Dvc) -> None:
     said = project.mlops('adopt', 'dvc', code=2).err
     assert 'old.dvc:2:1: a stage in a .dvc file, which DVC 3 does not read' in said and 'dvc commit --force' in said
     assert 'dvc.lock: DVC 3 reads only locks of schema 2.0' in said
+    (project.path / 'old.dvc').unlink()
+    project.write('dvc.lock', '')
+    assert 'dvc.lock: DVC 3 reads only locks of schema 2.0' in project.mlops('adopt', 'dvc', code=2).err
+
+
+def test_a_pattern_in_params_is_the_one_key_that_matches(dvc: Dvc) -> None:
+    project = dvc.project
+    project.write('params.yaml', 'lines: 1\nsets: {one: {n: 1}, two: {n: 2}}\nrows: [{size: 4}]\n')
+    project.write('dvc.yaml', project.read('dvc.yaml').replace('[lines]', '["li*", "sets.t?o", "**.size"]'))
+    project.write('dvc.lock', project.read('dvc.lock').replace('{lines: 1}', '{li*: 1, sets.t?o: {n: 2}, "**.size": 4}'))
+    said = project.mlops('adopt', 'dvc').out
+    assert 'params: sets.t?o is sets.two, which matches it now' in said
+    assert 'params: [lines, sets.two, rows.0.size]' in project.read('pipeline.yaml')
+    verdict = [project.mlops('status', '--json').json['stages'][0]['verdict']]
+    for before, after in (('one: {n: 1}', 'one: {n: 5}'), ('two: {n: 2}', 'two: {n: 5}')):
+        project.write('params.yaml', project.read('params.yaml').replace(before, after))
+        verdict.append(project.mlops('status', '--json').json['stages'][0]['verdict'])
+    assert verdict == ['fresh', 'fresh', 'run']
+
+
+def test_a_pattern_in_params_that_several_keys_match_is_no_value(dvc: Dvc) -> None:
+    """DVC ends with an error there."""
+    dvc.project.write('params.yaml', 'lines: 1\nlimit: 2\n')
+    dvc.project.write('dvc.yaml', dvc.project.read('dvc.yaml').replace('[lines]', '["li*"]'))
+    dvc.project.write('dvc.lock', dvc.project.read('dvc.lock').replace('{lines: 1}', '{li*: 1}'))
+    assert dvc.project.mlops('adopt', 'dvc', '--json').json['stages'][0]['reasons'] == ['params.yaml:li* is no single value']
 
 
 def test_a_parameter_file_that_a_stage_makes_says_nothing_of_the_stages(dvc: Dvc) -> None:
