@@ -78,7 +78,7 @@ def test_what_runs_keeps_what_it_uses(project: Project, tmp_path: Path) -> None:
     found = project.mlops('--yes', 'gc', '--host', 'gpu1', '--grace', '0', '--json').json
     assert kinds(found) == {'job': 1} and found['kept'] == {'job': 1, 'environment': 1}
     assert found['running'] == 1 and found['others']
-    assert 'while 1 job run there' in project.mlops('gc', '--host', 'gpu1', '--grace', '0', '-n').out
+    assert 'while 1 job runs there' in project.mlops('gc', '--host', 'gpu1', '--grace', '0', '-n').out
     go.touch()
     assert process.wait(60) == 0 and project.read('b.txt') == 'y\n'
     found = project.mlops('--yes', 'gc', '--host', 'gpu1', '--grace', '0', '--json').json

@@ -133,7 +133,7 @@ def same(old: str, new: str) -> bool:
         text = re.sub(r'(?m)^  (?!restored)[0-9a-z]{8}(?=  )', '  ID', text)  # a row of runs list
         text = re.sub(r'[0-9]+(?:m[0-9]{2}s|[.,:][0-9]+)*', '#', text)
         text = re.sub(r'\b[kMG]?B\b', 'B', text)
-        text = re.sub(r'(about |[~<])?#s?( to #s)?', '#', text)  # a guess is a span where stages took different times
+        text = re.sub(r'(about |[~<])?#s?((?: to |-)#s)?', '#', text)  # a guess is a span where stages took different times
         text = re.sub(r'#(, #)+', '#', text.replace(' (# of work)', ''))
         return sorted(' '.join(line.split()) for line in text.splitlines())
     return plain(old) == plain(new)
