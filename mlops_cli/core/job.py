@@ -15,7 +15,8 @@ COST_SUFFIX = '.cost'  # of that file, behind the name of the log
 class Usage:
     """What the process tree of an attempt consumed.  Seconds, bytes, joules; None where this machine cannot tell.
 
-    ``cpu_energy_joules``: of all processors of the machine meanwhile.  ``gpus``: how many were measured, with all that happened
+    ``cpu_energy_joules``: of all processors of the machine meanwhile.  ``network_``: over TCP, from and to other machines, at
+    least; None where nothing was seen.  ``gpus``: how many were measured, with all that happened
     on them; ``gpu_seconds``: how long they were busy; ``gpu_energy_estimated_joules``: how much of what they drew was added up
     from their power, for want of a counter."""
 
@@ -25,6 +26,8 @@ class Usage:
     read_bytes: int | None = None
     write_bytes: int | None = None
     cpu_energy_joules: float | None = None
+    network_received_bytes: int | None = None
+    network_sent_bytes: int | None = None
     gpus: int | None = None
     gpu_seconds: float | None = None
     gpu_memory_peak_bytes: int | None = None
@@ -34,7 +37,8 @@ class Usage:
     def to_json(self) -> dict[str, Any]:
         found = {'wall_seconds': self.wall_seconds, 'cpu_seconds': self.cpu_seconds,
                  'memory_peak_bytes': self.memory_peak_bytes, 'read_bytes': self.read_bytes, 'write_bytes': self.write_bytes,
-                 'cpu_energy_joules': self.cpu_energy_joules, 'gpus': self.gpus, 'gpu_seconds': self.gpu_seconds,
+                 'cpu_energy_joules': self.cpu_energy_joules, 'network_received_bytes': self.network_received_bytes,
+                 'network_sent_bytes': self.network_sent_bytes, 'gpus': self.gpus, 'gpu_seconds': self.gpu_seconds,
                  'gpu_memory_peak_bytes': self.gpu_memory_peak_bytes, 'gpu_energy_joules': self.gpu_energy_joules,
                  'gpu_energy_estimated_joules': self.gpu_energy_estimated_joules}
         return {name: round(value, 3) if isinstance(value, float) else value

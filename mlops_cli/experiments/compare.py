@@ -19,7 +19,7 @@ from mlops_cli.pipeline.used import used_by
 from mlops_cli.records.history import overlay_parameters, parameter
 from mlops_cli.run.workbench import Workbench
 
-USAGE = ('cpu_seconds', 'memory_peak_bytes', 'read_bytes', 'write_bytes')
+USAGE = ('cpu_seconds', 'memory_peak_bytes', 'read_bytes', 'write_bytes', 'network_received_bytes', 'network_sent_bytes')
 
 
 @dataclass(frozen=True, slots=True)

@@ -20,8 +20,8 @@ Rows = Sequence[Sequence[float | None]]
 
 @dataclass(frozen=True, slots=True)
 class Consumed:
-    """One stage that ran.  ``rows``: of usage.series.COLUMNS and GPU_COLUMNS, none where it was too short, or is not known
-    here."""
+    """One stage that ran.  ``rows``: of usage.series.COLUMNS, GPU_COLUMNS and NETWORK_COLUMNS, none where it was too short, or
+    is not known here."""
 
     run: StageRun
     rows: Rows = ()

@@ -77,8 +77,8 @@ class Attempt:
         series = self.probe.series
         if len(series.rows) < 2:
             return
-        _, cpu, _, read, written, _ = self.probe.figures(0.0)
-        series.add((self.ended or now) - self.started, cpu, None, read, written, last=True)
+        _, cpu, _, read, written, *_ = self.probe.figures(0.0)
+        series.add((self.ended or now) - self.started, cpu, None, read, written, self.probe.moved(), last=True)
         try:
             file = os.open(self.log + os.fsencode(SUFFIX), SERIES_FLAGS, 0o600)
             try:

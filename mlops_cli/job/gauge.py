@@ -12,6 +12,7 @@ from mlops_cli.core.classes import replace
 from mlops_cli.core.job import Job, Outcome
 from mlops_cli.usage import cpu
 from mlops_cli.usage.cgroup import Group, group_of
+from mlops_cli.usage.network import Connections, Traffic
 from mlops_cli.usage.probe import SAMPLE_SECONDS, Probe
 from mlops_cli.usage.series import SUFFIX, Series
 
@@ -28,6 +29,7 @@ class Gauge:
     def __init__(self, find: Callable[[], int]) -> None:
         self._find = find
         self._probe, self._series = Probe(), Series()
+        self._connections, self._traffic = Connections(), Traffic()
         self._cpu, self._moved = 0.0, (0, 0)  # of containers that are over
         self._seen = self._tells_moved = False
         self._over = threading.Event()
@@ -41,6 +43,7 @@ class Gauge:
     def __exit__(self, *_: object) -> None:
         self._over.set()
         self._thread.join()
+        self._connections.close()
 
     def ended(self, job: Job, outcome: Outcome) -> Outcome:
         """With what was seen in place of what was counted for who started it; as it is where nothing was."""
@@ -48,10 +51,12 @@ class Gauge:
         self._thread.join()
         if not self._seen:
             return outcome
+        self._connections.ended(self._traffic)
         read, written = self._moved if self._tells_moved else (None, None)
-        _, _, peak, *_ = self._probe.figures(0.0)
+        _, _, peak, *_, received, sent = self._probe.figures(0.0)
         self._write(job, outcome.usage.wall_seconds, read, written)
-        more: dict[str, Any] = {'memory_peak_bytes': peak, 'read_bytes': read, 'write_bytes': written}
+        more: dict[str, Any] = {'memory_peak_bytes': peak, 'read_bytes': read, 'write_bytes': written,
+                                'network_received_bytes': received, 'network_sent_bytes': sent}
         return replace(outcome, usage=replace(outcome.usage, cpu_seconds=round(self._cpu, 6), **more))
 
     def _watch(self) -> None:
@@ -84,8 +89,10 @@ class Gauge:
         table = cpu.processes()
         rows = {one: table[one] for one in cpu.descendants([pid], table)}
         held = self._probe.memory(rows)
+        self._probe.traffic = self._connections.look(self._traffic, rows)
         if rows and (not self._series.rows or seconds - self._series.rows[-1][0] > SAMPLE_SECONDS / 2):
-            self._series.add(seconds, self._cpu, held, *(self._moved if self._tells_moved else (None, None)))
+            read, written = self._moved if self._tells_moved else (None, None)
+            self._series.add(seconds, self._cpu, held, read, written, self._probe.moved())
 
     def _write(self, job: Job, wall_seconds: float, read: int | None, written: int | None) -> None:
         """In place of the series of who started it; it counts in sum all the same where that cannot be."""
@@ -95,6 +102,7 @@ class Gauge:
                 with suppress(FileNotFoundError):
                     os.unlink(path)
                 return
-            self._series.add(max(wall_seconds, self._series.rows[-1][0]), self._cpu, None, read, written, last=True)
+            self._series.add(max(wall_seconds, self._series.rows[-1][0]), self._cpu, None, read, written,
+                             self._probe.moved(), last=True)
             with os.fdopen(os.open(path, FLAGS, 0o600), 'wb') as file:
                 file.write(self._series.encode())

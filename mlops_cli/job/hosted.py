@@ -44,7 +44,10 @@ OWN = (COST, 'MLOPS_CHECKPOINT_DIR')
 TICK = 0.1  # seconds between looks at whether it is still wanted
 FORCE = b'force'
 FULL_BYTES = 1 << 20  # less room than that is none
-COUNTS = ('memory_peak_bytes', 'read_bytes', 'write_bytes', 'gpus', 'gpu_memory_peak_bytes')
+COUNTS = (
+    'memory_peak_bytes', 'read_bytes', 'write_bytes', 'network_received_bytes', 'network_sent_bytes', 'gpus',
+    'gpu_memory_peak_bytes',
+)  # fmt: skip
 FIGURES = ('cpu_energy_joules', 'gpu_seconds', 'gpu_energy_joules', 'gpu_energy_estimated_joules')
 # Whose fault it is where a job is lost or was not started, as an exit code of ours: of the stage, what it asks for, the host.
 STAGE, LACKING, PLACE = 1, 2, 4

@@ -24,6 +24,8 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from typing import Any
 
+    from mlops_cli.usage.network import Connections
+
 LINGER_SECONDS = 0.25  # multiprocessing's resource tracker and `> >(tee log)` outlive their parent by a moment
 KILL_EVERY_SECONDS = 0.02
 KILL_PATIENCE_SECONDS = 10.0  # then the outcome is sent, though something cannot be killed (a disk that hangs, sudo)
@@ -36,6 +38,8 @@ LOG_FLAGS = os.O_WRONLY | os.O_APPEND | os.O_CREAT | os.O_CLOEXEC | os.O_NOFOLLO
 
 class Supervisor:
     """``runner``: pid of our parent.  ``leftover_seconds``: between TERM and KILL for what an attempt leaves behind."""
+
+    connections: Connections | None = None  # of this machine, as soon as something is looked at
 
     def __init__(self, runner: int, leftover_seconds: float) -> None:
         self.runner = runner
@@ -236,7 +240,8 @@ class Supervisor:
     def act(self, attempt: Attempt, now: float) -> None:
         """Does what is due."""
         if attempt.phase == RUNNING and now < attempt.deadline:
-            attempt.probe.sample(self.family.look(attempt.name), self.family.table, now - attempt.started)
+            members = self.family.look(attempt.name)
+            attempt.probe.sample(members, self.family.table, now - attempt.started, connections=self.connected())
             attempt.due = min(attempt.deadline, now + SAMPLE_SECONDS)
         elif attempt.phase == RUNNING:
             self.end(attempt, 'timeout', now)
@@ -249,6 +254,14 @@ class Supervisor:
         else:
             attempt.due = attempt.kill_at
             self.settle(attempt, now)
+
+    def connected(self) -> Connections:
+        """Only where something takes long enough to be looked at."""
+        if self.connections is None:
+            from mlops_cli.usage.network import Connections
+
+            self.connections = Connections()
+        return self.connections
 
     def end(self, attempt: Attempt, ending: str, now: float) -> None:
         """Cuts an attempt short; one whose own processes have all ended goes on tidying up."""
@@ -289,6 +302,8 @@ class Supervisor:
             del self.filters[attempt.filter.reader]
             attempt.filter.finish()
             attempt.message = attempt.message or attempt.filter.problem
+        if self.connections is not None and attempt.probe.traffic is not None:
+            self.connections.ended(attempt.probe.traffic)
         attempt.write_series(now)
         del self.attempts[attempt.name]
         self.family.close(attempt.name)

@@ -32,11 +32,12 @@ if TYPE_CHECKING:  # few runs have one
 SCHEMA = 'mlops/run/v1'
 USAGE = (
     'cpu_seconds', 'memory_peak_bytes', 'read_bytes', 'write_bytes', 'cpu_energy_joules', 'gpus', 'gpu_seconds',
-    'gpu_memory_peak_bytes', 'gpu_energy_joules', 'gpu_energy_estimated_joules',
+    'gpu_memory_peak_bytes', 'gpu_energy_joules', 'gpu_energy_estimated_joules', 'network_received_bytes',
+    'network_sent_bytes',
 )  # fmt: skip
 STATES = ('done', 'restored', 'failed', 'skipped', 'interrupted')
 ENDINGS = ('done', 'failed', 'interrupted', 'killed')
-BASE_BYTES, STAGE_BYTES = 4096, 272  # how large a record may be
+BASE_BYTES, STAGE_BYTES = 4096, 304  # how large a record may be
 COMMAND_BYTES = 1024
 VALUE_BYTES = 200  # of one parameter
 SUFFIX = '.json'
@@ -166,7 +167,7 @@ class Run:
 
 
 def fitted(run: Run) -> Run:
-    """The run as it is recorded: at most 4 KiB and 272 bytes a stage, unless what was set or names need more.
+    """The run as it is recorded: at most 4 KiB and 304 bytes a stage, unless what was set or names need more.
 
     A command longer than 1 KiB loses its end, metrics and values that find no room are counted in place of recorded, and fresh
     stages are named all or not at all."""

@@ -11,7 +11,7 @@ from mlops_cli.experiments.consumed import Consumed, Rows, average, level, rate
 from mlops_cli.report import svg
 from mlops_cli.report.page import escape, page
 from mlops_cli.report.svg import Axes, Line
-from mlops_cli.usage.series import COLUMNS, GPU_COLUMNS, cards
+from mlops_cli.usage.series import COLUMNS, GPU_COLUMNS, cards, network_at
 
 PARTS = 240  # of the time of a stage, in each of which a rate is told
 CARDS = 16  # GPUs that are drawn of one stage
@@ -23,6 +23,17 @@ STYLE = (
 .charts{display:grid;grid-template-columns:repeat(auto-fill,minmax(min(100%,28rem),1fr));gap:1rem;align-items:start}
 .charts svg.chart{width:100%}
 """
+)
+
+# Heading, name in the sums, how it is written; those that no stage tells are left out.
+FIGURES: tuple[tuple[str, str, Callable[[float], str]], ...] = (
+    ('processors', 'cpu_seconds', show_seconds),
+    ('memory', 'memory_peak_bytes', show_size),
+    ('received', 'network_received_bytes', show_size),
+    ('sent', 'network_sent_bytes', show_size),
+    ('GPUs busy', 'gpu_seconds', show_seconds),
+    ('GPU memory', 'gpu_memory_peak_bytes', show_size),
+    ('GPU energy', 'gpu_energy_joules', show_joules),
 )
 
 
@@ -77,13 +88,18 @@ def charts(one: Consumed, *, titled: bool = False) -> Iterator[Chart]:
     held = level(rows, 2, parts)
     yield drawn('memory', 'Memory', f'{show_size(usage.get("memory_peak_bytes") or max(held))} at most',
                 [Line('memory', between, [each / GB for each in held], 1)], 'GB')  # fmt: skip
-    moved = [(name, column) for name, column in (('read', 3), ('written', 4)) if (rows[-1][column] or 0) > SMALL * max(last, 1)]
-    if moved:
-        said = ', '.join(f'{show_size(rows[-1][column] or 0)} {name}' for name, column in moved)
-        yield drawn('storage', 'Storage', said, [
-            Line(name, between, [speed / MB for speed in rate(rows, column, parts)], colour + 2)
-            for colour, (name, column) in enumerate(moved)
-        ], 'MB a second')  # fmt: skip
+    network = network_at(rows)
+    for file, title, first, names in (
+        ('storage', 'Storage', 3, ('read', 'written')), ('network', 'Network', network, ('received', 'sent'))
+    ):  # fmt: skip
+        told = [] if first is None else enumerate(names, first)
+        moved = [(name, column) for column, name in told if (rows[-1][column] or 0) > SMALL * max(last, 1)]
+        if moved:
+            said = ', '.join(f'{show_size(rows[-1][column] or 0)} {name}' for name, column in moved)
+            yield drawn(file, title, said, [
+                Line(name, between, [speed / MB for speed in rate(rows, column, parts)], colour + 2)
+                for colour, (name, column) in enumerate(moved)
+            ], 'MB a second')  # fmt: skip
     count = min(CARDS, cards(rows))
     for place, (name, title, y, scale) in enumerate(
         (('gpu', 'GPU busy', '%', 0.01), ('gpu-memory', 'GPU memory', 'GB', GB), ('gpu-power', 'GPU power', 'W', 1.0))
@@ -125,17 +141,13 @@ def _gpu_said(one: Consumed, place: int, columns: Sequence[int]) -> str:
 def _table(stages: Sequence[Consumed]) -> str:
     if not stages:
         return ''
+    told = [column for column in FIGURES if any(one.run.usage.get(column[1]) is not None for one in stages)]
     rows = []
     for one in stages:
-        usage = one.run.usage
-        cells = [
-            show_seconds(one.run.seconds), _told(usage.get('cpu_seconds'), show_seconds),
-            _told(usage.get('memory_peak_bytes'), show_size), _told(usage.get('gpu_seconds'), show_seconds),
-            _told(usage.get('gpu_memory_peak_bytes'), show_size), _told(usage.get('gpu_energy_joules'), show_joules),
-        ]  # fmt: skip
+        cells = [show_seconds(one.run.seconds), *(_told(one.run.usage.get(name), show) for _, name, show in told)]
         numbers = ''.join(f'<td class="number">{escape(cell)}</td>' for cell in cells)
         rows.append(f'<tr><td>{escape(one.run.name)}</td><td>{escape(one.run.state)}</td>{numbers}</tr>')
-    names = ('time', 'processors', 'memory', 'GPUs busy', 'GPU memory', 'GPU energy')
+    names = ('time', *(heading for heading, _, _ in told))
     head = '<th>stage</th><th>state</th>' + ''.join(f'<th class="number">{name}</th>' for name in names)
     return f'<div class="scroll"><table><thead><tr>{head}</tr></thead><tbody>{"".join(rows)}</tbody></table></div>'
 

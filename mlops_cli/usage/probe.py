@@ -13,17 +13,19 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Mapping
     from resource import struct_rusage
 
+    from mlops_cli.usage.network import Connections, Traffic
+
 FIRST_SAMPLE_SECONDS = 0.5
 SAMPLE_SECONDS = 1.0
 REST_FACTOR = 50  # a costly measurement may take 1/50 of the time
 
-Figures = tuple[float, float, 'int | None', 'int | None', 'int | None', 'float | None']
+Figures = tuple[float, float, 'int | None', 'int | None', 'int | None', 'float | None', 'int | None', 'int | None']
 
 
 class Probe:
     """Feed it with :meth:`sample` and :meth:`ended`; ask :meth:`figures` at the end.  ``series``: what the samples saw."""
 
-    __slots__ = ('_io', '_packages', '_peak', '_rest_until', '_share', '_system', 'cpu_seconds', 'series')
+    __slots__ = ('_io', '_packages', '_peak', '_rest_until', '_share', '_system', 'cpu_seconds', 'series', 'traffic')
 
     def __init__(self) -> None:
         self.cpu_seconds = 0.0
@@ -34,20 +36,23 @@ class Probe:
         self._rest_until = 0.0
         self._packages = cpu.Packages()
         self.series = Series()
+        self.traffic: Traffic | None = None  # none was looked at yet
 
     def sample(self, pids: Iterable[int], table: Mapping[int, cpu.Row], seconds: float = 0.0, *,
                moved: Callable[[int], tuple[int, int] | None] = cpu.moved_bytes,
                proportional: Callable[[int], int | None] = cpu.proportional_bytes,
-               clock: Callable[[], float] = time.monotonic) -> None:
+               clock: Callable[[], float] = time.monotonic, connections: Connections | None = None) -> None:
         """Looks at the living processes of the attempt, ``seconds`` after it began."""
         self._packages.joules()
         rows = {pid: table[pid] for pid in pids if pid in table}
+        if connections is not None:
+            self.traffic = connections.look(self.traffic, rows)
         resident = self.memory(rows, proportional=proportional, clock=clock)
         known = [both for pid in rows if (both := moved(pid)) is not None]
         read, written = self._io or (0, 0)
         self.series.add(seconds, self.cpu_seconds + sum(row.ticks for row in rows.values()) / cpu.TICKS_PER_SECOND, resident,
                         read + sum(one for one, _ in known) if known else None,
-                        written + sum(one for _, one in known) if known else None)
+                        written + sum(one for _, one in known) if known else None, self.moved())
 
     def memory(self, rows: Mapping[int, cpu.Row], *, proportional: Callable[[int], int | None] = cpu.proportional_bytes,
                clock: Callable[[], float] = time.monotonic) -> int:
@@ -78,7 +83,14 @@ class Probe:
             before = self._io or (0, 0)
             self._io = before[0] + moved[0], before[1] + moved[1]
 
+    def moved(self) -> tuple[int, int] | None:
+        """Bytes that came from other machines and went there; None where none did, as far as can be told."""
+        found = self.traffic
+        return None if found is None or not (found.received or found.sent) else (found.received, found.sent)
+
     def figures(self, wall_seconds: float) -> Figures:
-        """The fields of core.job.Usage, in their order: seconds, seconds, bytes, bytes read, bytes written, joules."""
+        """The fields of core.job.Usage, in their order: seconds, seconds, bytes, bytes read, bytes written, joules, and
+        bytes received and sent."""
         read, written = self._io or (None, None)
-        return wall_seconds, self.cpu_seconds, max(self._peak, self._system) or None, read, written, self._packages.joules()
+        peak = max(self._peak, self._system) or None
+        return wall_seconds, self.cpu_seconds, peak, read, written, self._packages.joules(), *(self.moved() or (None, None))

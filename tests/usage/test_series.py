@@ -7,23 +7,37 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from mlops_cli.usage.series import COLUMNS, HEAD, MOST, Series, decode
+from mlops_cli.usage.series import (
+    COLUMNS,
+    HEAD,
+    MOST,
+    NETWORK_COLUMNS,
+    Series,
+    cards,
+    decode,
+    network_at,
+    side_by_side,
+    with_gpus,
+)
 
-figures = st.tuples(st.floats(0, 10), st.floats(-1, 10), st.integers(0, 1 << 40), st.none() | st.integers(0, 1 << 50),
-                    st.none() | st.integers(0, 1 << 50))
+count = st.integers(0, 1 << 50)
+figures = st.tuples(st.floats(0, 10), st.floats(-1, 10), st.integers(0, 1 << 40), st.none() | count, st.none() | count,
+                    st.none() | st.tuples(count, count))
 
 
 @given(st.lists(figures, max_size=40))
-def test_there_and_back(looks: list[tuple[float, float, int, int | None, int | None]]) -> None:
+def test_there_and_back(looks: list[tuple[float, float, int, int | None, int | None, tuple[int, int] | None]]) -> None:
     series, now = Series(), 0.0
     for pause, cpu, *rest in looks:
         now += pause
         series.add(now, max(0.0, cpu), *rest)
     found = decode(series.encode())
-    assert found == [list(row) for row in series.rows] and len(found) == len(looks)
-    for column in (0, 1, 3, 4):
+    told = any(any(look[-1] or ()) for look in looks)
+    assert found == [list(row if told else row[: len(COLUMNS)]) for row in series.rows] and len(found) == len(looks)
+    assert network_at(found) == (len(COLUMNS) if told else None)
+    for column in (0, 1, 3, 4, *((5, 6) if told else ())):
         values = [row[column] for row in found if row[column] is not None]
-        assert values == sorted(values), COLUMNS[column]
+        assert values == sorted(values), column
 
 
 @pytest.mark.parametrize('looks', [1, MOST, MOST + 1, 10 * MOST, 100_000])
@@ -53,3 +67,18 @@ def test_what_is_none_is_refused(data: bytes) -> None:
 
 def test_what_a_later_version_adds_is_passed_over() -> None:
     assert decode(HEAD + b'[1,2,3,4,5,6]\n') == [[1, 2, 3, 4, 5]]
+
+
+def test_gpus_and_the_network_are_told_apart() -> None:
+    """Of three stages: two with the network, one of them and the third with GPUs; each keeps what it tells."""
+    quiet, moving = HEAD + b'[1,2,3,4,5]\n[2,2,3,4,5]\n', HEAD + b'[1,2,3,4,5,0,0]\n[2,2,3,4,5,700,70]\n'
+    looks = [(1.0, [0.5, 10, 90.0, 0.0] * 2), (2.0, [0.5, 10, 90.0, 90.0] * 2)]
+    both, gpus, network = decode(with_gpus(moving, looks)), decode(with_gpus(quiet, looks)), decode(moving)
+    assert [cards(rows) for rows in (both, gpus, network)] == [2, 2, 0]
+    assert [network_at(rows) for rows in (both, gpus, network)] == [13, None, 5]
+    assert both[1][13:] == network[1][5:] == [700, 70] and both[1][:13] == gpus[1]
+    names, (one, two, three) = side_by_side([both, gpus, network])
+    assert names[-2:] == list(NETWORK_COLUMNS) and len(names) == 15 and names[5] == 'gpu_0_busy'
+    assert one == [list(row) for row in both] and two == [list(row) for row in gpus]
+    assert [row[5:] for row in three] == [[*[None] * 8, 0, 0], [*[None] * 8, 700, 70]]
+    assert side_by_side([gpus[:1]])[0][-1] == 'gpu_1_joules' and side_by_side([]) == (list(COLUMNS), [])

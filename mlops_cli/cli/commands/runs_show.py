@@ -74,14 +74,13 @@ def _draw_usage(bench: Workbench, run: Run, html: str, svg: str) -> int:
 def _show_usage(bench: Workbench, run: Run, json: bool) -> int:
     from mlops_cli.cli.screens.runs_usage import BARS, PLAIN_BARS, usage_lines
     from mlops_cli.experiments.consumed import consumed
-    from mlops_cli.usage.series import COLUMNS, GPU_COLUMNS, cards
+    from mlops_cli.usage.series import side_by_side
 
     stages = consumed(bench, run)
     if json:
+        columns, series = side_by_side([one.rows for one in stages])
         rows = [{'name': one.run.name, 'state': one.run.state, 'seconds': one.run.seconds, 'usage': dict(one.run.usage),
-                 'series': [list(row) for row in one.rows]} for one in stages]
-        most = max((cards(one.rows) for one in stages), default=0)
-        columns = [*COLUMNS, *(f'gpu_{card}_{name}' for card in range(most) for name in GPU_COLUMNS)]
+                 'series': figures} for one, figures in zip(stages, series, strict=True)]
         print_json({'schema': 'mlops/runs-usage/v1', 'run': run.short, 'id': run.id, 'columns': columns, 'stages': rows})
     else:
         try:

@@ -10,7 +10,7 @@ from mlops_cli.cli.words import state_word
 from mlops_cli.core.units import plural, show_joules, show_seconds, show_size
 from mlops_cli.experiments.consumed import Consumed, average, level, rate
 from mlops_cli.records.runs import Run
-from mlops_cli.usage.series import COLUMNS, GPU_COLUMNS, cards
+from mlops_cli.usage.series import COLUMNS, GPU_COLUMNS, cards, network_at
 
 BARS = ' ▁▂▃▄▅▆▇█'
 PLAIN_BARS = ' .:-=+*#@'  # for terminals that have no others
@@ -55,7 +55,9 @@ def _stage(one: Consumed, room: int, signs: str) -> list[Line]:
     held = level(rows, 2, room)
     peak = run.usage.get('memory_peak_bytes') or max(held)
     lines.append(_drawn('memory', bars(held, signs), f'{show_size(peak)} at most'))
-    for label, column in (('read', 3), ('written', 4)):
+    network = network_at(rows)
+    moved = (('received', network), ('sent', network + 1)) if network else ()
+    for label, column in (('read', 3), ('written', 4), *moved):
         total = rows[-1][column] or 0
         if total > SMALL * max(run.seconds, 1):
             speed = rate(rows, column, room)
