@@ -20,9 +20,9 @@ ip link add here type veth peer name there
 unshare -n sleep 120 & other=$!
 until test "$(readlink /proc/$other/ns/net)" != "$(readlink /proc/$$/ns/net)"; do sleep 0.05; done
 ip link set there netns $other
-ip addr add 10.77.0.1/24 dev here
+ip addr add 192.0.2.1/24 dev here
 ip link set here up
-nsenter -n -t $other sh -c 'ip addr add 10.77.0.2/24 dev there; ip link set there up'
+nsenter -n -t $other sh -c 'ip addr add 192.0.2.2/24 dev there; ip link set there up'
 nsenter -n -t $other {python} server.py & server=$!
 until test -e ready; do sleep 0.05; done
 code=0; {python} -m mlops_cli run -q || code=$?
@@ -31,7 +31,7 @@ exit $code
 """
 SERVER = """
 import socket, threading
-server = socket.create_server(('10.77.0.2', 9000))
+server = socket.create_server(('192.0.2.2', 9000))
 open('ready', 'w').close()
 def serve(one):
     with one, one.makefile('rb') as lines:
@@ -45,7 +45,7 @@ while True:
 CLIENT = """
 import os, socket, sys, time
 def move(take, give):
-    with socket.create_connection(('10.77.0.2', 9000)) as one:
+    with socket.create_connection(('192.0.2.2', 9000)) as one:
         one.sendall(b'%d %d\\n' % (give, take))
         time.sleep(1.2)
         while take: take -= len(one.recv(min(take, 1 << 16)))
