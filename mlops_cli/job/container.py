@@ -24,16 +24,20 @@ HOST_OWN = frozenset(('PATH', 'HOME', 'LD_LIBRARY_PATH', 'LD_PRELOAD'))  # an im
 
 class Container(ABC):
     """``program``: absolute path.  ``job``: whose it is.  ``environ``: for the program itself.  ``folders``: absolute paths
-    that stand in it as they do outside.  ``engine``: whether a cluster started the job."""
+    that stand in it as they do outside, that of the job first.  ``engine``: whether a cluster started the job.  ``place``: in
+    the host's folder, where an image that is a file lies."""
+
+    shared = False  # whether an image that one node of a cluster has is all nodes'
 
     def __init__(self, program: str, image: str, job: str, environ: Mapping[str, str], folders: tuple[str, ...] = (),
-                 engine: bool = False) -> None:
+                 engine: bool = False, place: str = '') -> None:
         self.program, self.image, self.job, self.environ, self.folders = program, image, job, environ, folders
-        self.engine = engine
+        self.engine, self.place = engine, place
 
     @property
-    def name(self) -> str:
-        return f'mlops-{self.job}'
+    def files(self) -> tuple[str, ...]:
+        """To be locked (shared) as long as anything uses it."""
+        return ()
 
     @property
     def called(self) -> str:
@@ -41,12 +45,14 @@ class Container(ABC):
         return os.path.basename(self.program)
 
     @abstractmethod
-    def options(self, cards: Sequence[str]) -> list[str]:
-        """Of its own for ``run``.  ``cards``: GPUs, by their uuids."""
+    def processes(self, given: Iterable[Process], directory: str, names: Iterable[str], cards: Sequence[str]
+                  ) -> tuple[Process, ...]:
+        """Each in a container.  ``names``: of the variables that go in; their values are in no process list.  ``cards``: GPUs,
+        by their uuids."""
 
     @abstractmethod
-    def entry(self, program: str) -> str:
-        """What it takes for ``--entrypoint``."""
+    def pull(self, unwanted: Callable[[], object]) -> None:
+        """Raises NotMade, Unwanted, OSError."""
 
     @abstractmethod
     def has_image(self) -> bool:
@@ -56,17 +62,13 @@ class Container(ABC):
     def clear(self) -> None:
         """Nothing of the job's is left, however it ended."""
 
-    def processes(self, given: Iterable[Process], directory: str, names: Iterable[str], cards: Sequence[str]
-                  ) -> tuple[Process, ...]:
-        """``names``: of the variables that go in; their values are in no process list.  ``cards``: GPUs, by their uuids."""
-        words = [self.program, 'run', '--rm', f'--name={self.name}', '--pull=never', '--network=host', '--log-driver=none',
-                 '--security-opt=label=disable', f'--workdir={directory}']  # fmt: skip
-        words += [f'--volume={folder}:{folder}' for folder in self.folders]
-        words += [f'--env={name}' for name in sorted({*names} - HOST_OWN)]
-        words += self.options(cards)
-        return tuple(
-            Process((*words, f'--entrypoint={self.entry(one.argv[0])}', self.image, *one.argv[1:])) for one in given
-        )
+    def variables(self, variables: Mapping[str, str], names: Iterable[str]) -> dict[str, str]:  # noqa: ARG002
+        """What the program is to be started with besides, so that those of these names have their values in there."""
+        return {}
+
+    def kept(self) -> AbstractContextManager[object]:
+        """While its image is used.  Raises NotMade, OSError."""
+        return nullcontext()
 
     def guarded(self, grace_seconds: float) -> AbstractContextManager[object]:  # noqa: ARG002
         """While it is used: who ends what is in it where this process is killed."""
@@ -75,11 +77,6 @@ class Container(ABC):
     def gauge(self) -> Gauge | None:
         """What measures it, where its processes are not below who starts it."""
         return None
-
-    def pull(self, unwanted: Callable[[], object]) -> None:
-        """Raises NotMade, Unwanted."""
-        hint = f'does it reach the registry? there: {self.called} pull {self.image}'
-        self.asked(['pull', '--quiet', self.image], f'its image cannot be had: {self.called} ended with', hint, unwanted)
 
     def asked(self, words: Sequence[str], failed: str, hint: str, unwanted: Callable[[], object]) -> None:
         """Raises NotMade where it fails; Unwanted."""
@@ -109,3 +106,34 @@ class Container(ABC):
                                   capture_output=True, text=True, errors='replace', timeout=END_SECONDS)  # fmt: skip
         except (OSError, subprocess.SubprocessError) as error:
             return subprocess.CompletedProcess(words, 255, '', str(error))
+
+
+class Named(Container):
+    """With a name, by which it can be taken away, as podman and docker have it: both take the same words."""
+
+    @property
+    def name(self) -> str:
+        return f'mlops-{self.job}'
+
+    @abstractmethod
+    def options(self, cards: Sequence[str]) -> list[str]:
+        """Of its own for ``run``.  ``cards``: GPUs, by their uuids."""
+
+    @abstractmethod
+    def entry(self, program: str) -> str:
+        """What it takes for ``--entrypoint``."""
+
+    def processes(self, given: Iterable[Process], directory: str, names: Iterable[str], cards: Sequence[str]
+                  ) -> tuple[Process, ...]:
+        words = [self.program, 'run', '--rm', f'--name={self.name}', '--pull=never', '--network=host', '--log-driver=none',
+                 '--security-opt=label=disable', f'--workdir={directory}']  # fmt: skip
+        words += [f'--volume={folder}:{folder}' for folder in self.folders]
+        words += [f'--env={name}' for name in sorted({*names} - HOST_OWN)]
+        words += self.options(cards)
+        return tuple(
+            Process((*words, f'--entrypoint={self.entry(one.argv[0])}', self.image, *one.argv[1:])) for one in given
+        )
+
+    def pull(self, unwanted: Callable[[], object]) -> None:
+        hint = f'does it reach the registry? there: {self.called} pull {self.image}'
+        self.asked(['pull', '--quiet', self.image], f'its image cannot be had: {self.called} ended with', hint, unwanted)

@@ -1,4 +1,4 @@
-"""Runs what a job runs in containers of an image, by what the host has for that: podman, or docker (docs/formats/host.md)."""
+"""Runs what a job runs in containers of an image, by what the host has for that (docs/formats/host.md)."""
 from __future__ import annotations
 
 import os
@@ -11,38 +11,45 @@ from contextlib import contextmanager
 from mlops_cli.core.digest import digest_of
 from mlops_cli.fsio.locks import try_lock
 from mlops_cli.fsio.paths import Root
+from mlops_cli.job.apptainer import Apptainer
 from mlops_cli.job.container import Container
 from mlops_cli.job.desk import TICK, Unwanted
 from mlops_cli.job.docker import Docker
 from mlops_cli.job.environments import CONTAINERS, FOLDER, LOCKED, NotMade
 from mlops_cli.job.podman import Podman
 
-PROGRAMS: Mapping[str, type[Container]] = dict(zip(CONTAINERS, (Podman, Docker), strict=True))  # the first that has the image
-OTHERS = ('apptainer', 'singularity')
+# The first that has the image.  SingularityCE takes the same words as Apptainer, which is often there under both names.
+PROGRAMS: Mapping[str, type[Container]] = dict(zip(CONTAINERS, (Podman, Docker, Apptainer, Apptainer), strict=True))
+ON_CLUSTERS = ('apptainer', 'singularity', 'podman')  # what docker's daemon runs is outside of what a job was given
+FILES = ('apptainer', 'singularity')  # that run an image which is a file
 
 
 @contextmanager
 def ready(root: Root, image: str, job: str, folders: Iterable[str], unwanted: Callable[[], object], path: str,
           grace_seconds: float, engine: bool = False) -> Iterator[Container]:
-    """With the image there; one job has it pulled, others wait for that.  ``path``: folders in front of PATH.  ``engine``:
-    whether a cluster started the job.  Raises NotMade where it cannot be had, OSError, Unwanted once ``unwanted`` says
-    something."""
+    """With the image there; one job has it pulled, others wait for that.  ``folders``: that of the job first.  ``path``:
+    folders in front of PATH.  ``engine``: whether a cluster started the job.  Raises NotMade where it cannot be had, OSError,
+    Unwanted once ``unwanted`` says something."""
     environ = dict(os.environ)
     if before := [os.path.expanduser(part) for part in path.split(os.pathsep) if part]:
         environ['PATH'] = os.pathsep.join([*before, environ.get('PATH', os.defpath)])
     mounted = tuple(folders)
     if any(':' in folder for folder in mounted):
         raise NotMade('its folder there has a : in its path, which no container mounts', hint='add the host with another one')
-    there = [of(program, image, job, environ, mounted, engine) for program, of in _programs(environ['PATH'], engine)]
     root.makedirs(FOLDER, mode=0o700)
-    of_node = f'{image}\n{platform.node()}' if engine else image  # each node has images of its own, and all have this folder
-    fd = root.open(f'{FOLDER}/{digest_of(of_node.encode()).hex[:32]}{LOCKED}', os.O_RDWR | os.O_CREAT, 0o600)
+    place = root.full(f'{FOLDER}/{_named(image)}')
+    programs = _programs(environ['PATH'], image, engine)
+    there = [of(program, image, job, environ, mounted, engine, place) for program, of in programs]
+    # Each node has images of its own, and all have this folder.
+    locked = f'{image}\n{platform.node()}' if engine and not there[0].shared else image
+    fd = root.open(f'{FOLDER}/{_named(locked)}{LOCKED}', os.O_RDWR | os.O_CREAT, 0o600)
     try:
         made = _having(there)
         while made is None:
             if try_lock(fd, exclusive=True):
-                there[0].pull(unwanted)
-                made = there[0]
+                if (made := _having(there)) is None:
+                    there[0].pull(unwanted)
+                    made = there[0]
             elif unwanted() is not None:
                 raise Unwanted
             else:
@@ -52,10 +59,14 @@ def ready(root: Root, image: str, job: str, folders: Iterable[str], unwanted: Ca
         os.close(fd)
     made.clear()
     try:
-        with made.guarded(grace_seconds):
+        with made.kept(), made.guarded(grace_seconds):
             yield made
     finally:
         made.clear()
+
+
+def _named(what: str) -> str:
+    return digest_of(what.encode()).hex[:32]
 
 
 def _having(there: list[Container]) -> Container | None:
@@ -72,19 +83,19 @@ def _having(there: list[Container]) -> Container | None:
     return None
 
 
-def _programs(path: str, engine: bool) -> list[tuple[str, type[Container]]]:
-    """Docker that stands for podman (podman-docker) is podman.  On a cluster it is no choice: what its daemon runs is outside
-    of what a job was given.  Raises NotMade where there is none."""
-    found = [(program, of) for name, of in PROGRAMS.items() if (program := shutil.which(name, path=path))]
-    if engine:
-        found = [one for one in found if one[1] is Podman]
+def _programs(path: str, image: str, engine: bool) -> list[tuple[str, type[Container]]]:
+    """Docker that stands for podman (podman-docker) is podman.  Raises NotMade where there is none."""
+    names = [name for name in (ON_CLUSTERS if engine else CONTAINERS) if not image.startswith('/') or name in FILES]
+    found: dict[type[Container], str] = {}
+    for name in names:
+        if program := shutil.which(name, path=path):
+            found.setdefault(PROGRAMS[name], program)
     if not found:
-        others = [name for name in (*(('docker',) if engine else ()), *OTHERS) if shutil.which(name, path=path)]
-        where = 'on clusters' if engine else 'yet'
-        instead = f' ({" and ".join(others)} is there, which is not used {where})' if others else ''
-        if engine:
-            raise NotMade(f'there is no podman on {platform.node()}, which runs the image of its environment{instead}',
-                          hint='have it installed on the nodes, or take a host behind ssh')
-        raise NotMade(f'there is neither podman nor docker there, which run the image of its environment{instead}',
-                      hint='install one of them there, or take a host that has it')
-    return found
+        others = [name for name in CONTAINERS if name not in names and shutil.which(name, path=path)]
+        why = 'does not run image files' if image.startswith('/') else 'is not used on clusters'
+        instead = f' ({" and ".join(others)} is there, which {why})' if others else ''
+        where = f'on {platform.node()}' if engine else 'there'
+        what = ' or '.join(name for name in names if name != 'singularity')
+        raise NotMade(f'there is no {what} {where}, which runs the image of its environment{instead}',
+                      hint='have one of them installed there, or take a host that has it')
+    return [(program, of) for of, program in found.items()]

@@ -9,7 +9,7 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from functools import cached_property
 
-from mlops_cli.job.container import Container
+from mlops_cli.job.container import Named
 from mlops_cli.job.environments import NotMade
 from mlops_cli.job.gauge import Gauge
 
@@ -18,7 +18,7 @@ WATCH = 'read done && exit; sleep "$1"; shift; exec "$@" >/dev/null 2>&1'
 REMAPPED, ROOTLESS = 'name=userns', 'name=rootless'
 
 
-class Docker(Container):
+class Docker(Named):
     @cached_property
     def security(self) -> str:
         """What the daemon says of its ways.  Raises NotMade where it does not answer, or not to this user."""

@@ -36,8 +36,8 @@ FOLDER = 'environments-v1'
 ERROR = re.compile(r'error\b|[A-Z]\w+Error:', re.IGNORECASE)
 LOCKS = ('venv', 'uv', 'conda')
 CONTAINER = 'container'  # the kind that is no folder but an image
-CONTAINERS = ('podman', 'docker')  # what runs images, in the order in which they are asked
-IMAGE = re.compile(r'[A-Za-z0-9][A-Za-z0-9._/:@+-]{0,254}')
+CONTAINERS = ('podman', 'docker', 'apptainer', 'singularity')  # what runs images, in the order in which they are asked
+IMAGE = re.compile(r'/?[A-Za-z0-9][A-Za-z0-9._/:@+-]{0,254}')
 CACHE = 'cache'  # the host's own store
 WHEELS = 'wheels-v1'  # what was sent ahead, for a host that reaches no index
 MADE, LOCKED, LOG, SOURCE = '.json', '.lock', '.log', '.src'  # beside an environment, behind its name
@@ -71,6 +71,12 @@ class Ready:
             kept.pop('VIRTUAL_ENV', None)
             return {**kept, 'PATH': path, 'CONDA_PREFIX': self.folder}
         return {**kept, 'PATH': path, 'VIRTUAL_ENV': self.folder}
+
+
+def runners() -> list[str]:
+    """What runs images here.  Apptainer is often there under its earlier name, too."""
+    found = [name for name in CONTAINERS if shutil.which(name)]
+    return [name for name in found if name != 'singularity' or 'apptainer' not in found]
 
 
 def to_json(lock: Lock) -> dict[str, Any]:

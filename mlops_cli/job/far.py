@@ -109,7 +109,7 @@ class Jobs:
             'name': platform.node(), 'system': f'{platform.system()} {platform.machine()}', 'python': platform.python_version(),
             'cpus': max(1, int(limits.cpus())), 'memory_bytes': limits.memory_bytes() or 0,
             'free_bytes': room.free, 'folder': self._root.path, 'gpus': _gpus(),
-            'containers': [name for name in environments.CONTAINERS if shutil.which(name)],
+            'containers': environments.runners(),
             'git': shutil.which('git') or '', 'jobs': self._running(), 'path': os.environ.get('PATH', ''),
         }  # fmt: skip
 

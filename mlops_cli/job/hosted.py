@@ -200,7 +200,7 @@ class Hosted:
             names = given.names or (self._engines_cards(variables) if self._ended is not None else ())
             if given.names:
                 variables[VISIBLE] = ','.join(given.names)
-            files = (*files, *given.files, *(ready.files if ready else ()))
+            files = (*files, *given.files, *(made.files if made is not None else ()))
             if container is not None:
                 job = self._contained(container, job, variables, names)
             gauge = container.gauge() if container is not None else None
@@ -219,6 +219,7 @@ class Hosted:
         own = [name for name in variables if name.startswith(ENGINES)] if self._ended is not None else []
         into = {*self._spec['environment'], *OWN, *own, *([VISIBLE] if names else [])} & {*variables, ATTEMPT}
         directory = os.path.normpath(os.path.join(job.folder, job.directory))
+        variables.update(container.variables({**variables, ATTEMPT: job.attempt}, into))
         return replace(job, processes=container.processes(job.processes, directory, into, names))
 
     def _environment(self, held: Batched) -> AbstractContextManager[environments.Ready | Container | None]:

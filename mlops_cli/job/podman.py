@@ -6,14 +6,14 @@ from collections.abc import Sequence
 from contextlib import suppress
 from functools import cached_property
 
-from mlops_cli.job.container import Container
+from mlops_cli.job.container import Named
 from mlops_cli.job.environments import NotMade
 
 SLURMS = '/slurm'  # in the name of a control group that a cluster holds its jobs with
 FACTS = '{{.Host.OCIRuntime.Name}} {{.Host.CgroupsVersion}} {{.Host.Security.Rootless}}'
 
 
-class Podman(Container):
+class Podman(Named):
     """On a cluster its containers stay in the control group of who starts them, by which the cluster limits, counts and ends
     what a job runs."""
 

@@ -82,7 +82,7 @@ def unfit(needs: Resources, seen: Sighting, image: bool = False) -> str:
     if image and seen.engine == 'kubernetes':
         return 'has pods with an image of its own'
     if image and not seen.engine and seen.containers is False:  # of a cluster it is the nodes' that counts
-        return 'has neither podman nor docker'
+        return 'has nothing that runs images'
     if needs.gpus and seen.gpus is None:
         return 'does not say how many GPUs it has'
     if needs.gpus > (seen.gpus or 0):

@@ -1,9 +1,11 @@
-"""Stages in containers on a cluster, by a real Slurm and a real podman."""
+"""Stages in containers on a cluster, by a real Slurm, a real podman and a real Apptainer."""
 
 from __future__ import annotations
 
 import resource
+import shutil
 import subprocess
+import tempfile
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -11,41 +13,48 @@ import pytest
 
 from tests.cli.test_host_containers import _sleeping, words
 from tests.cli.test_hosts import started, wait_for
+from tests.servers import apptainer as apptainer_server
 from tests.servers import podman as podman_server
+from tests.servers.apptainer import Apptainer
 from tests.servers.podman import Podman
 from tests.servers.ray import Ray
 from tests.servers.slurm import Slurm
-from tests.servers.tiny import IMAGE
 from tests.support.project import Project
 
 pytestmark = pytest.mark.full
 
 
-@pytest.fixture(scope='module', params=['crun', 'runc'])
-def podman(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Podman:
-    return podman_server.made(tmp_path_factory.mktemp(request.param), request.param)
+@pytest.fixture(scope='module', params=['crun', 'runc', 'apptainer'])
+def engine(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Podman | Apptainer]:
+    folder = tmp_path_factory.mktemp(request.param)
+    if request.param == 'apptainer':
+        yield apptainer_server.made(folder)
+        return
+    with tempfile.TemporaryDirectory(prefix='mlops-', dir='/tmp', ignore_cleanup_errors=True) as short:
+        yield podman_server.made(folder, Path(short), request.param)
 
 
 @pytest.fixture
-def project(tmp_path: Path, slurm: Slurm, podman: Podman) -> Iterator[Project]:
+def project(tmp_path: Path, slurm: Slurm, engine: Podman | Apptainer) -> Iterator[Project]:
     found = Project(tmp_path / 'one')
     found.init_git()
-    found.environ.update(slurm.environ)
+    found.environ.update(slurm.environ, IMAGE=engine.image)
     found.write('pipeline.yaml', 'stages: {}\n')
-    found.mlops('hosts', 'add', 'cluster', f'slurm://{tmp_path}/far', '--path', str(podman.bin))
+    found.mlops('hosts', 'add', 'cluster', f'slurm://{tmp_path}/far', '--path', str(engine.bin))
     yield found
     slurm.asked('scancel', '-u', 'root')
     wait_for(lambda: not _sleeping())
-    for one in podman.asked('ps', '--all', '--quiet').split():  # podman's own note of what was killed
-        podman.asked('rm', '--force', one)
+    for one in [] if isinstance(engine, Apptainer) else engine.left().split():  # podman's own note of what was killed
+        engine.asked('rm', '--force', one)
 
 
-def lay(project: Project, cmd: str, more: str = '', image: str = IMAGE) -> None:
+def lay(project: Project, cmd: str, more: str = '', image: str = '') -> None:
+    image = image or project.environ['IMAGE']
     stage = f'    cmd: {cmd}\n    host: cluster\n    environment: {{container: "{image}"}}\n{more}'
     project.write('pipeline.yaml', f'stages:\n  s:\n{stage}')
 
 
-def test_it_runs_in_the_image_within_what_slurm_gave(project: Project, podman: Podman) -> None:
+def test_it_runs_in_the_image_within_what_slurm_gave(project: Project, engine: Podman | Apptainer) -> None:
     project.write('in.txt', 'data\n')
     project.environ |= {'PLAIN': 'a "b" $c', 'OTHER': 'x'}
     look = 'cat in.txt > o; test -e /usr/bin/git && echo git; echo "$PLAIN|$OTHER|job $SLURM_JOB_ID"; cat /proc/self/cgroup'
@@ -54,10 +63,10 @@ def test_it_runs_in_the_image_within_what_slurm_gave(project: Project, podman: P
     assert project.read('o') == 'data\n'
     first, *groups = project.mlops('logs', 's').out.splitlines()
     assert first.startswith('a "b" $c||job ') and first.rpartition(' ')[2].isdigit()
-    if podman.runtime == 'crun':
+    if isinstance(engine, Apptainer) or engine.runtime == 'crun':
         assert not any('libpod' in line for line in groups), 'it is in the group of the job'
     assert 'Nothing to do' in project.mlops('run').out
-    assert podman.asked('ps', '--all', '--quiet') == ''
+    assert engine.left() == ''
 
 
 def test_what_it_uses_is_measured_and_its_exit_code_is_the_stages(project: Project) -> None:
@@ -93,7 +102,8 @@ def test_what_is_ended_leaves_nothing_that_runs(project: Project, slurm: Slurm, 
 def test_what_is_not_there_is_said(project: Project) -> None:
     lay(project, '"true"', image='localhost:1/nothing/here:1')
     said = words(project.mlops('run', code=4).out)
-    assert 'its image cannot be had: podman ended with' in said
+    first = 'podman' if shutil.which('apptainer') is None else 'apptainer'  # the machine's own
+    assert f'its image cannot be had: {first} ended with' in said
     lay(project, '"true"', '    resources: {gpus: 1}\n')
     assert 'which GPUs the cluster gave it cannot be told there' in words(project.mlops('run', code=4).out)
     project.mlops('hosts', 'add', 'pods', 'k8s://here/there/claim')
@@ -101,9 +111,9 @@ def test_what_is_not_there_is_said(project: Project) -> None:
     assert 'pods have an image of their host (pods)' in refused and 'hosts.pods.submit: image=NAME' in refused
 
 
-def test_on_ray(project: Project, podman: Podman, ray: Ray, tmp_path: Path) -> None:
+def test_on_ray(project: Project, engine: Podman | Apptainer, ray: Ray, tmp_path: Path) -> None:
     project.mlops('hosts', 'remove', 'cluster')
-    project.mlops('hosts', 'add', 'cluster', ray.url(tmp_path / 'far2'), '--path', str(podman.bin))
+    project.mlops('hosts', 'add', 'cluster', ray.url(tmp_path / 'far2'), '--path', str(engine.bin))
     lay(project, "'echo $RAY_ADDRESS > o; test -e /usr/bin/git && echo git'", '    outs: [o]\n')
     project.mlops('run', code=1)
     lay(project, "'echo $RAY_ADDRESS > o; test ! -e /usr/bin/git'", '    outs: [o]\n')

@@ -1,4 +1,4 @@
-"""Stages in containers on a host, by a real podman and a real docker behind a real sshd."""
+"""Stages in containers on a host, by a real podman, a real docker and a real Apptainer behind a real sshd."""
 
 from __future__ import annotations
 
@@ -17,28 +17,33 @@ import pytest
 
 from mlops_cli.usage import cpu
 from tests.cli.test_hosts import started, wait_for
+from tests.servers import apptainer as apptainer_server
 from tests.servers import docker as docker_server
 from tests.servers import podman as podman_server
+from tests.servers.apptainer import Apptainer
 from tests.servers.docker import Docker
 from tests.servers.podman import Podman
 from tests.servers.sshd import running
-from tests.servers.tiny import IMAGE
 from tests.support.project import Project
 
 pytestmark = pytest.mark.full
 
 
-Engine = Podman | Docker
+Engine = Podman | Docker | Apptainer
 
 
-@pytest.fixture(scope='module', params=['podman', 'docker'])
+@pytest.fixture(scope='module', params=['podman', 'docker', 'apptainer'])
 def engine(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Engine]:
     folder = tmp_path_factory.mktemp(request.param)
-    if request.param == 'podman':
-        yield podman_server.made(folder)
+    if request.param == 'apptainer':
+        yield apptainer_server.made(folder)
         return
-    with tempfile.TemporaryDirectory(prefix='dk-', dir='/tmp') as short, docker_server.running(folder, Path(short)) as found:
-        yield found
+    with tempfile.TemporaryDirectory(prefix='mlops-', dir='/tmp', ignore_cleanup_errors=True) as short:
+        if request.param == 'podman':
+            yield podman_server.made(folder, Path(short))
+            return
+        with docker_server.running(folder, Path(short)) as found:
+            yield found
 
 
 @pytest.fixture
@@ -51,11 +56,11 @@ def project(tmp_path: Path, engine: Engine, tmp_path_factory: pytest.TempPathFac
     with running(folder, there) as host:
         found = Project(tmp_path / 'one')
         found.init_git()
-        found.environ.update(host.environ)
+        found.environ.update(host.environ, IMAGE=engine.image)
         found.write('pipeline.yaml', 'stages: {}\n')
         found.mlops('hosts', 'add', 'far', host.url(tmp_path / 'far'))
         yield found
-        assert engine.asked('ps', '--all', '--quiet') == '', 'nothing is left'
+        wait_for(lambda: engine.left() == '')  # who takes one away may be about to
 
 
 def programs() -> dict[str, str]:
@@ -68,7 +73,8 @@ def programs() -> dict[str, str]:
     return {name: place for name, place in found.items() if name not in ('podman', 'docker', 'apptainer', 'singularity')}
 
 
-def lay(project: Project, cmd: str, more: str = '', image: str = IMAGE) -> None:
+def lay(project: Project, cmd: str, more: str = '', image: str = '') -> None:
+    image = image or project.environ['IMAGE']
     stage = f'    cmd: {cmd}\n    host: far\n    environment: {{container: "{image}"}}\n{more}'
     project.write('pipeline.yaml', f'stages:\n  s:\n{stage}')
 
@@ -125,7 +131,7 @@ def test_the_one_that_has_the_image_is_taken(project: Project, tmp_path: Path) -
     (tmp_path / 'programs/podman').chmod(0o755)
     lay(project, "'echo 1'")
     project.mlops('run')
-    assert (tmp_path / 'asked').read_text() == f'image exists {IMAGE}\n'
+    assert (tmp_path / 'asked').read_text() == f'image exists {project.environ["IMAGE"]}\n'
     (row,) = project.mlops('hosts', 'check', '--json').json['rows']
     assert row['facts']['containers'] == ['podman', 'docker']
 
@@ -153,8 +159,8 @@ def test_what_is_killed_there_leaves_nothing_that_runs(project: Project, engine:
     wait_for(lambda: not _sleeping())
     lay(project, '"echo 1 > o"', '    outs: [o]\n')
     project.mlops('run')
-    for one in engine.asked('ps', '--all', '--quiet').split():  # podman's own note of it, until the same job is begun again
-        engine.asked('rm', '--force', one)
+    for one in [] if isinstance(engine, Apptainer) else engine.left().split():
+        engine.asked('rm', '--force', one)  # podman's own note of it, until the same job is begun again
 
 
 @pytest.mark.parametrize('engine', ['docker'], indirect=True)  # whose containers are a daemon's
@@ -187,7 +193,8 @@ def test_what_is_not_there_is_said(project: Project, engine: Engine, tmp_path: P
     failed = project.mlops('run', code=4)
     named = type(engine).__name__.lower()
     said = words(failed.out)
-    assert f'its image cannot be had: {named} ended with' in said and f'there: {named} pull localhost:1' in said
+    source = 'docker://localhost:1' if named == 'apptainer' else 'localhost:1'
+    assert f'its image cannot be had: {named} ended with' in said and f'there: {named} pull {source}' in said
     assert 'which runs on hosts alone, not here' in words(project.mlops('run', '--host', 'local', code=2).err)
     lay(project, '"true"', image='--privileged')
     assert 'has to be the name of an image' in words(project.mlops('status', code=2).err)
@@ -200,4 +207,5 @@ def test_what_is_not_there_is_said(project: Project, engine: Engine, tmp_path: P
     with running(folder, f'SetEnv HOME={folder / "home"} XDG_CACHE_HOME= PATH={tmp_path / "bin"}') as host:
         project.environ.update(host.environ)
         project.mlops('hosts', 'add', 'without', host.url(tmp_path / 'far'))
-        assert 'there is neither podman nor docker there' in words(project.mlops('run', '--host', 'without', code=4).out)
+        needed = 'apptainer' if named == 'apptainer' else 'podman or docker or apptainer'  # others run no image files
+        assert f'there is no {needed} there' in words(project.mlops('run', '--host', 'without', code=4).out)

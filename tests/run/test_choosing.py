@@ -46,7 +46,7 @@ def test_what_a_host_lacks(needs: Resources, seen: Sighting, lacks: str) -> None
     [
         (Sighting('', containers=True), ''),
         (Sighting('', containers=None), ''),  # it did not say
-        (Sighting('', containers=False), 'has neither podman nor docker'),
+        (Sighting('', containers=False), 'has nothing that runs images'),
         (Sighting('', engine='slurm', containers=False), ''),  # where jobs are handed in; its nodes may have podman
         (Sighting('', engine='kubernetes', containers=True), 'has pods with an image of its own'),
     ],
@@ -64,10 +64,10 @@ def test_a_stage_with_an_image_goes_where_that_can_run(project: Project) -> None
         with Root(str(project.path)) as root:
             sightings.keep(root, name, f'ssh://{name}', {'cpus': 4, 'containers': programs}, 0.0)
     said = ' '.join(project.mlops('plan').out.split())
-    assert 'a has neither podman nor docker' in said
+    assert 'a has nothing that runs images' in said
     project.mlops('hosts', 'remove', 'b')
     refused = ' '.join(project.mlops('run', code=2).err.split())
-    assert 'stage s' in refused and 'a has neither podman nor docker' in refused
+    assert 'stage s' in refused and 'a has nothing that runs images' in refused
 
 
 def test_of_several_cards_enough_have_to_be_large() -> None:

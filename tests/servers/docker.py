@@ -28,6 +28,11 @@ class Docker:
 
     folder: Path
     bin: Path
+    image: str = IMAGE
+
+    def left(self) -> str:
+        """Containers."""
+        return self.asked('ps', '--all', '--quiet')
 
     def asked(self, *words: str) -> str:
         return subprocess.run([self.bin / 'docker', *words], capture_output=True, text=True, check=True).stdout

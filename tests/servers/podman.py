@@ -33,13 +33,19 @@ class Podman:
     folder: Path
     bin: Path
     runtime: str
+    image: str = IMAGE
+
+    def left(self) -> str:
+        """Containers, those of which only a note is left too."""
+        return self.asked('ps', '--all', '--quiet')
 
     def asked(self, *words: str) -> str:
         return subprocess.run([self.bin / 'podman', *words], capture_output=True, text=True, check=True).stdout
 
 
-def made(folder: Path, runtime: str = 'runc') -> Podman:
-    """Raises pytest.skip.  ``runtime``: what it runs containers by, runc or crun."""
+def made(folder: Path, short: Path, runtime: str = 'runc') -> Podman:
+    """Raises pytest.skip.  ``short``: a folder of a short path, of which it makes another one.  ``runtime``: what it runs
+    containers by, runc or crun."""
     program = shutil.which('podman')
     if program is None or shutil.which(runtime) is None or os.getuid():
         pytest.skip(f'needs podman and {runtime}, and root: apt-get install --no-install-recommends podman {runtime}')
@@ -49,7 +55,7 @@ def made(folder: Path, runtime: str = 'runc') -> Podman:
     # crun refuses groups of both kinds, as machines have that come from the first to the second: without the latter it runs.
     both = runtime == 'crun' and os.path.ismount(SECOND)
     alone = f'unshare --mount /bin/sh -c \'umount {SECOND} && exec "$@"\' sh ' if both else ''
-    places = f'--root {folder}/storage --runroot {folder}/run --storage-driver vfs'
+    places = f'--root {folder}/storage --runroot {short}/run --storage-driver vfs'
     start = f'export CONTAINERS_CONF={folder}/containers.conf\nexec {alone}{program} {places} "$@"\n'
     (programs / 'podman').write_text(f'#!/bin/sh\n{start}')
     (programs / 'podman').chmod(0o755)
