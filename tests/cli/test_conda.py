@@ -143,3 +143,31 @@ def test_here_it_is_the_one_beside_the_file(stand: Stand) -> None:
     project.mlops('run')
     assert project.read('out.txt').split() == ['here', str(project.path / 'env/.conda')]
     assert 'no env/.conda' not in said(project.mlops('doctor', code=None))
+
+
+@pytest.mark.full
+@pytest.mark.skipif(not conda.REAL, reason='MLOPS_TEST_CONDA names no conda')
+@pytest.mark.parametrize('engine', ['slurm', 'ray'])
+def test_the_real_one_on_a_cluster(tmp_path: Path, engine: str, request: pytest.FixtureRequest) -> None:
+    """Once for all nodes, in the folder that they share."""
+    cluster = request.getfixturevalue(engine)
+    project = Project(tmp_path / 'one')
+    project.init_git()
+    project.environ.update(getattr(cluster, 'environ', {}))
+    program = tmp_path / 'bin/conda'
+    program.parent.mkdir()
+    program.write_text(f'#!/bin/sh\nexec {conda.REAL} "$@"\n')
+    program.chmod(0o755)
+    channel = conda.channel(tmp_path / 'channel', '1.0')
+    url = cluster.url(tmp_path / 'far') if engine == 'ray' else f'slurm://{tmp_path}/far'
+    project.write('pipeline.yaml', 'stages: {}\n')
+    project.mlops('hosts', 'add', 'gpu1', url, '--path', str(program.parent))
+    project.write('environment.yml', conda.listed(channel, '1.0'))
+    rest = 'host: gpu1, environment: {conda: environment.yml}'
+    stages = [f'  {name}: {{cmd: fartool > {name}.txt, outs: [{name}.txt], {rest}}}' for name in ('one', 'two', 'three')]
+    project.write('pipeline.yaml', '\n'.join(['stages:', *stages, '']))
+    project.mlops('run', '-j', '3', timeout=300)
+    (made,) = (tmp_path / 'far/environments-v1').glob('*.json')
+    assert {project.read(f'{name}.txt') for name in ('one', 'two', 'three')} == {f'1.0 {made.with_suffix("")}\n'}
+    project.mlops('run', '--force', timeout=300)
+    assert [made] == list((tmp_path / 'far/environments-v1').glob('*.json'))
