@@ -16,6 +16,8 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
 
 VARIABLE = b'MLOPS_ATTEMPT'
+# What Apptainer and podman, for who is not root, start below themselves to give a container the files of its image.
+SERVERS = frozenset((b'squashfuse', b'squashfuse_ll', b'fuse-overlayfs', b'fuse2fs', b'gocryptfs'))
 
 
 class Family:
@@ -107,11 +109,17 @@ class Family:
         return found
 
     def signal(self, attempt: str, number: int, pids: Iterable[int]) -> None:
-        """Sends a signal to the groups of the attempt's leaders and to each of ``pids``."""
-        groups = [pid for pid, owner in self.leaders.items() if owner == attempt]
+        """Sends a signal to the groups of the attempt's leaders and to each of ``pids``.
+
+        Who is asked to end, and has time for it, still needs the files of its image: those who serve them are asked when
+        nobody else is left."""
+        asked = set(pids)
+        if number == SIGTERM:
+            asked = {pid for pid in asked if cpu.program_of(pid) not in SERVERS} or asked
+        groups = [pid for pid, owner in self.leaders.items() if owner == attempt] if asked.issuperset(pids) else []
         for pid in groups:  # not waited for yet, so the number is still its own
             _send(os.killpg, pid, number)
-        for pid in pids:
+        for pid in asked:
             row = self.table.get(pid)
             if row is None or row.group not in groups:
                 _send(os.kill, pid, number)

@@ -61,6 +61,11 @@ def session_of(pid: int) -> int | None:
     return row.session if row else None
 
 
+def program_of(pid: int) -> bytes:
+    """The name of what it runs, of which the kernel keeps 15 bytes."""
+    return (_read(f'/proc/{pid}/comm') or b'').rstrip(b'\n')
+
+
 def is_ending(pid: int) -> bool:
     """Whether a process has given its memory back and has its end before it, or has ended and was not waited for: what it was
     started with can be read no more, and what it started may still be its child."""

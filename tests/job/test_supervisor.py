@@ -2,6 +2,7 @@
 from __future__ import annotations
 
 import os
+import shutil
 import signal
 import stat
 import sys
@@ -172,6 +173,17 @@ def test_cancel(scene):
     outcome = scene.outcome()
     assert (outcome.ending, outcome.exit_code, 'asked' in scene.log(job)) == ('cancelled', 9, True)
     scene.supervisor.cancel(job.attempt)  # over: left alone
+
+
+def test_who_serves_the_files_of_an_image_is_not_asked_to_end_before_who_uses_them(scene):
+    """Apptainer started by who is not root has its image mounted by such a program, below itself and in its group."""
+    shutil.copy(shutil.which('sleep'), scene.folder / 'squashfuse_ll')
+    script = f'{scene.folder}/squashfuse_ll 60 & it=$!; trap "sleep 0.3; kill -0 $it && echo served; kill $it; exit 9" TERM; ' \
+             'echo ready; while :; do sleep 0.01; done'
+    outcome, log = scene.run(script, timeout_seconds=1.5, grace_seconds=60)
+    assert (outcome.ending, outcome.exit_code, 'served' in log) == ('timeout', 9, True)
+    outcome, _ = scene.run(f'{scene.folder}/squashfuse_ll 60 & sleep 0.1')
+    assert (outcome.exit_code, outcome.killed) == (0, 1), 'alone it is asked like any other'
 
 
 def test_second_cancel_kills_at_once(scene, wait_until):
