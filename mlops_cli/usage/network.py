@@ -17,7 +17,9 @@ if TYPE_CHECKING:
 
 ORDER = sys.byteorder  # of all but addresses and ports
 FRESH_SECONDS = 0.3  # for which what was told stands: several attempts look at the same connections
-REST_FACTOR = 200  # a costly look may take 1/200 of the time
+REST_FACTOR = 200  # a costly look may take 1/200 of a processor
+HEARD_AT_MOST = 4096  # messages at once: connections may go faster than we read of them
+GOING_SECONDS = 0.02  # in which the kernel tells of a connection that is gone
 LOST = 105  # ENOBUFS: more was told than fits in there
 STRANGE_LOOKS = 2  # in which a connection is found to be no one's that we look at; it may begin between a look and the other
 AF_NETLINK, SOCK_DIAG, BY_FAMILY, DESTROYED = 16, 4, 20, 0b101  # the groups of TCP over IPv4 and over IPv6
@@ -125,11 +127,13 @@ class Traffic:
 class Connections:
     """Those of this machine, and whose they are.  Where the kernel does not tell, nobody moved anything.
 
-    ``near``: whether those between processes of one machine count as well."""
+    ``near``: whether those between processes of one machine count as well.  ``spent``: seconds of a processor that this thread
+    has used; where others have the processors meanwhile, a look takes longer and costs no more."""
 
-    def __init__(self, *, near: bool = False, clock: Callable[[], float] = time.monotonic) -> None:
+    def __init__(self, *, near: bool = False, clock: Callable[[], float] = time.monotonic,
+                 spent: Callable[[], float] = time.thread_time) -> None:
         self._near = near
-        self._clock = clock
+        self._clock, self._spent = clock, spent
         self._owners: dict[int, Traffic] = {}
         self._rows: list[Connection] = []
         self._fresh_until = 0.0
@@ -145,15 +149,12 @@ class Connections:
         traffic = traffic or Traffic()
         if self._asking is None:
             return traffic
-        begin = self._clock()
-        if begin >= self._fresh_until:
+        if self._clock() >= self._fresh_until:
             self._refresh()
-            now = self._clock()
-            self._fresh_until = now + max(FRESH_SECONDS, REST_FACTOR * (now - begin))
-            begin = now
+        begin = self._spent()
         new = [row for row in self._rows
                if row.inode and row.name not in self._owners and traffic.strange.get(row.name, 0) < STRANGE_LOOKS]
-        if not new or begin < traffic.rest_until:
+        if not new or self._clock() < traffic.rest_until:
             return traffic
         held = inodes(pids)
         for row in new:
@@ -165,15 +166,20 @@ class Connections:
         if len(traffic.strange) > 2 * len(self._rows) + 64:
             known = {row.name for row in self._rows}
             traffic.strange = {name: looks for name, looks in traffic.strange.items() if name in known}
-        now = self._clock()
-        traffic.rest_until = now + REST_FACTOR * (now - begin) - FRESH_SECONDS
+        traffic.rest_until = self._clock() + REST_FACTOR * (self._spent() - begin) - FRESH_SECONDS
         return traffic
 
     def ended(self, traffic: Traffic) -> None:
-        """Nothing of it lives any more: what its connections had moved when they were closed is added."""
-        if not any(owner is traffic for owner in self._owners.values()):
+        """Nothing of it lives any more: what its connections had moved when they were closed is added.
+
+        The other side may still have to say that all came; and of one that is gone the kernel tells a moment later."""
+        if self._asking is None or not any(owner is traffic for owner in self._owners.values()):
             return
-        self._hear()
+        self._refresh()
+        there, until = {row.name for row in self._rows}, self._clock() + GOING_SECONDS
+        while any(owner is traffic and name not in there for name, owner in self._owners.items()) and self._clock() < until:
+            time.sleep(GOING_SECONDS / 10)
+            self._hear()
         self._owners = {name: owner for name, owner in self._owners.items() if owner is not traffic}
 
     def close(self) -> None:
@@ -183,6 +189,11 @@ class Connections:
         self._asking = self._hearing = None
 
     def _refresh(self) -> None:
+        begin = self._spent()
+        self._told()
+        self._fresh_until = self._clock() + max(FRESH_SECONDS, REST_FACTOR * (self._spent() - begin))
+
+    def _told(self) -> None:
         try:
             self._rows = [row for family in FAMILIES for row in self._dump(family) if self._near or not row.near]
         except OSError:
@@ -210,7 +221,7 @@ class Connections:
 
     def _hear(self) -> None:
         """Of those that are gone since then; of others than ours, and of more than fit in there, nothing is kept."""
-        while self._hearing is not None:
+        for _ in range(HEARD_AT_MOST if self._hearing is not None else 0):
             try:
                 data = self._hearing.recv(BUFFER_BYTES)
             except OSError as error:

@@ -178,8 +178,8 @@ def test_cancel(scene):
 def test_who_serves_the_files_of_an_image_is_not_asked_to_end_before_who_uses_them(scene):
     """Apptainer started by who is not root has its image mounted by such a program, below itself and in its group."""
     shutil.copy(shutil.which('sleep'), scene.folder / 'squashfuse_ll')
-    script = f'{scene.folder}/squashfuse_ll 60 & it=$!; trap "sleep 0.3; kill -0 $it && echo served; kill $it; exit 9" TERM; ' \
-             'echo ready; while :; do sleep 0.01; done'
+    asked = 'sleep 0.3; kill -0 $it && echo served; kill $it; exit 9'
+    script = f'{scene.folder}/squashfuse_ll 60 & it=$!; trap "{asked}" TERM; while :; do sleep 0.01; done'
     outcome, log = scene.run(script, timeout_seconds=1.5, grace_seconds=60)
     assert (outcome.ending, outcome.exit_code, 'served' in log) == ('timeout', 9, True)
     outcome, _ = scene.run(f'{scene.folder}/squashfuse_ll 60 & sleep 0.1')

@@ -1,10 +1,13 @@
 """What processes moved over TCP: read from what the kernel of this machine says of real connections."""
 from __future__ import annotations
 
+import contextlib
+import fcntl
 import os
 import socket
 import subprocess
 import sys
+import termios
 import threading
 import time
 from collections.abc import Callable, Iterator
@@ -111,6 +114,53 @@ def test_what_was_moved_after_the_last_look_counts_when_the_connection_is_gone(s
     assert traffic.sent <= 5 * MB + 4, 'counted twice'
 
 
+def test_what_a_connection_moved_that_is_closed_and_not_yet_gone(connections: Connections) -> None:
+    """Its process has ended, and the other side has not yet said that all has come there."""
+    with socket.create_server(('127.0.0.1', 0)) as server:
+        one, traffic = socket.create_connection(server.getsockname()), Traffic()
+        end = server.accept()[0]
+        looked(connections, traffic, os.getpid())
+        one.setblocking(False)
+        with contextlib.suppress(BlockingIOError):
+            while one.send(bytes(1 << 16)):
+                pass
+        held = fcntl.ioctl(one.fileno(), termios.TIOCOUTQ, bytes(4))
+        assert int.from_bytes(held, sys.byteorder), 'all has come there'
+        one.close()
+        connections.ended(traffic)
+        assert traffic.sent > 1 << 12
+        end.close()
+
+
+def test_connections_that_go_faster_than_we_read_of_them_hold_nobody_up(monkeypatch: pytest.MonkeyPatch) -> None:
+    class Busy:
+        heard = 0
+
+        def recv(self, _size: int) -> bytes:
+            self.heard += 1
+            assert self.heard < 10_000
+            return bytes(16)
+
+        def close(self) -> None:
+            pass
+
+    connections, busy = Connections(near=True), Busy()
+    connections.close()
+    monkeypatch.setattr(connections, '_hearing', busy)
+    connections._hear()
+    assert busy.heard
+
+
+def test_who_must_wait_for_a_processor_looks_no_less_often(connections: Connections, monkeypatch: pytest.MonkeyPatch) -> None:
+    listed = inodes
+    monkeypatch.setattr(network, 'inodes', lambda pids: (time.sleep(0.2), listed(pids))[1])
+    server = socket.create_server(('127.0.0.1', 0))
+    with socket.create_connection(server.getsockname()):
+        traffic = looked(connections, Traffic(), os.getpid())
+        assert traffic.rest_until < time.monotonic() + 10
+    server.close()
+
+
 def test_each_attempt_has_what_its_processes_moved(connections: Connections) -> None:
     """Beside connections of ours that it never has."""
     server = socket.create_server(('127.0.0.1', 0))
@@ -162,7 +212,7 @@ def test_what_is_no_ones_is_looked_at_twice(sink: Sink, connections: Connections
 
 def test_a_costly_look_is_made_less_often(monkeypatch: pytest.MonkeyPatch) -> None:
     now = [100.0]
-    connections = Connections(near=True, clock=lambda: now[0])
+    connections = Connections(near=True, clock=lambda: now[0], spent=lambda: now[0])
     asked = []
 
     def dump(family: int) -> list[network.Connection]:
