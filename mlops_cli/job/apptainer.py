@@ -5,19 +5,25 @@ An image is one file.  It is made once in the host's folder, of which all nodes 
 from __future__ import annotations
 
 import os
-import shutil
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 
+from mlops_cli.core.errors import UserError
 from mlops_cli.core.job import Process
 from mlops_cli.fsio.locks import try_lock
+from mlops_cli.fsio.paths import Root
 from mlops_cli.job.container import HOST_OWN, Container
 from mlops_cli.job.desk import TICK
 from mlops_cli.job.environments import LOCKED, SOURCE, NotMade
 
 LOCK_FLAGS = os.O_RDWR | os.O_CREAT | os.O_CLOEXEC | os.O_NOFOLLOW
 WORK = 'container'  # in the folder of the job: what is temporary in there, and its home
+OPTIONS = ('APPTAINER', 'SINGULARITY', 'LD_')  # begin the names of variables by which it is told what else to do
+WAYS = ('CONFIGDIR', 'CONFIG_FILE', 'CACHEDIR', 'TMPDIR', 'USERNS', 'UNSQUASH')  # it works there; the rest changes stages
+# What it makes something else of than a variable of the same name and value.
+TAKEN = frozenset(('APPEND_PATH', 'PREPEND_PATH', 'SING_USER_DEFINED_PATH', 'SING_USER_DEFINED_APPEND_PATH',
+                   'SING_USER_DEFINED_PREPEND_PATH', 'APPTAINER_APPNAME', 'UID', 'EUID', 'GID', 'PROMPT_COMMAND'))  # fmt: skip
 PATIENCE_SECONDS = 10.0  # for who looks whether an image can go
 
 
@@ -35,23 +41,25 @@ class Apptainer(Container):
     def has_image(self) -> bool:
         return os.path.exists(self.file)
 
-    def pull(self, unwanted: Callable[[], object]) -> None:
+    def pull(self, unwanted: Callable[[], object], lock: int) -> None:
+        """Whoever makes the file has the lock as long as that runs: should we be killed, nobody else begins beside it."""
         if self.file == self.image:
             raise NotMade(f'there is no image {self.image} there', hint='name a file that is there, or an image of a registry')
         folder = f'{self.place}{SOURCE}'
-        shutil.rmtree(folder, ignore_errors=True)
+        _remove(folder)
         os.mkdir(folder, 0o700)
         source = self.image if '://' in self.image else f'docker://{self.image}'
         hint = f'does it reach the registry? there: {self.called} pull {source}'
-        self.environ = {**self.environ, f'{self._prefix}_TMPDIR': folder}  # a machine's own may be too small for an image
+        environ = {**self.environ, f'{self._prefix}_TMPDIR': folder}  # a machine's own may be too small for an image
         try:
             self.asked(['--nocolor', '--quiet', 'pull', '--disable-cache', f'{folder}/image', source],
-                       f'its image cannot be had: {self.called} ended with', hint, unwanted)  # fmt: skip
+                       f'its image cannot be had: {self.called} ended with', hint, unwanted, (lock,), environ)  # fmt: skip
             with open(f'{folder}/image', 'rb') as file:
                 os.fsync(file.fileno())
             os.rename(f'{folder}/image', self.place)
         finally:
-            shutil.rmtree(folder, ignore_errors=True)
+            with suppress(OSError, UserError):
+                _remove(folder)
 
     @contextmanager
     def kept(self) -> Iterator[None]:
@@ -85,11 +93,19 @@ class Apptainer(Container):
         return tuple(Process((*words, self.file, *one.argv)) for one in given)
 
     def variables(self, variables: Mapping[str, str], names: Iterable[str]) -> dict[str, str]:
-        return {f'{self._prefix}ENV_{name}': variables[name] for name in names if name in variables and name not in HOST_OWN}
+        """What begins as its own options do is taken from the host alone, and of that what changes nothing in there."""
+        given = {name: variables[name] for name in names if name in variables and name not in HOST_OWN}
+        if taken := sorted(name for name in given if name in TAKEN):
+            raise NotMade(f'its variable {taken[0]} cannot go into a container: {self.called} makes something else of it',
+                          hint='call it otherwise')
+        kept = {name: value for name, value in variables.items() if not name.startswith(OPTIONS) and name not in HOST_OWN}
+        its_own = {name: value for name, value in self.environ.items()
+                   if name in HOST_OWN or (name.startswith(OPTIONS) and name.partition('_')[2] in WAYS)}  # fmt: skip
+        return {**kept, **its_own, **{f'{self._prefix}ENV_{name}': value for name, value in given.items()}}
 
     def clear(self) -> None:
-        with suppress(OSError):
-            shutil.rmtree(self._work)
+        with suppress(OSError, UserError):
+            _remove(self._work)
 
     @property
     def _work(self) -> str:
@@ -98,3 +114,10 @@ class Apptainer(Container):
     @property
     def _prefix(self) -> str:
         return self.called.upper()
+
+
+def _remove(path: str) -> None:
+    """Also of who is not root: an image, and what a stage leaves, may have folders that nobody may write to."""
+    place, _, name = path.rpartition('/')
+    with suppress(FileNotFoundError), Root(place) as root:
+        root.remove_tree(name)

@@ -51,8 +51,8 @@ class Container(ABC):
         by their uuids."""
 
     @abstractmethod
-    def pull(self, unwanted: Callable[[], object]) -> None:
-        """Raises NotMade, Unwanted, OSError."""
+    def pull(self, unwanted: Callable[[], object], lock: int) -> None:
+        """``lock``: descriptor of that by which others wait for it.  Raises NotMade, Unwanted, OSError."""
 
     @abstractmethod
     def has_image(self) -> bool:
@@ -63,8 +63,9 @@ class Container(ABC):
         """Nothing of the job's is left, however it ended."""
 
     def variables(self, variables: Mapping[str, str], names: Iterable[str]) -> dict[str, str]:  # noqa: ARG002
-        """What the program is to be started with besides, so that those of these names have their values in there."""
-        return {}
+        """What the program is started with, so that those of these names have their values in there.  Raises NotMade where
+        one cannot have it."""
+        return dict(variables)
 
     def kept(self) -> AbstractContextManager[object]:
         """While its image is used.  Raises NotMade, OSError."""
@@ -78,11 +79,12 @@ class Container(ABC):
         """What measures it, where its processes are not below who starts it."""
         return None
 
-    def asked(self, words: Sequence[str], failed: str, hint: str, unwanted: Callable[[], object]) -> None:
-        """Raises NotMade where it fails; Unwanted."""
+    def asked(self, words: Sequence[str], failed: str, hint: str, unwanted: Callable[[], object], fds: tuple[int, ...] = (),
+              environ: Mapping[str, str] | None = None) -> None:
+        """``fds``: that it has open, too.  Raises NotMade where it fails; Unwanted."""
         with tempfile.TemporaryFile() as said:
             process = subprocess.Popen([self.program, *words], stdin=subprocess.DEVNULL, stdout=said, stderr=said, cwd='/',
-                                       env=self.environ, start_new_session=True)  # fmt: skip
+                                       env=environ or self.environ, start_new_session=True, pass_fds=fds)  # fmt: skip
             try:
                 while process.poll() is None:
                     if unwanted() is not None:
@@ -134,6 +136,6 @@ class Named(Container):
             Process((*words, f'--entrypoint={self.entry(one.argv[0])}', self.image, *one.argv[1:])) for one in given
         )
 
-    def pull(self, unwanted: Callable[[], object]) -> None:
+    def pull(self, unwanted: Callable[[], object], lock: int) -> None:  # noqa: ARG002
         hint = f'does it reach the registry? there: {self.called} pull {self.image}'
         self.asked(['pull', '--quiet', self.image], f'its image cannot be had: {self.called} ended with', hint, unwanted)

@@ -21,7 +21,7 @@ from mlops_cli.job.podman import Podman
 # The first that has the image.  SingularityCE takes the same words as Apptainer, which is often there under both names.
 PROGRAMS: Mapping[str, type[Container]] = dict(zip(CONTAINERS, (Podman, Docker, Apptainer, Apptainer), strict=True))
 ON_CLUSTERS = ('apptainer', 'singularity', 'podman')  # what docker's daemon runs is outside of what a job was given
-FILES = ('apptainer', 'singularity')  # that run an image which is a file
+FILES = ('apptainer', 'singularity')  # that run an image which is a file, and fetch one by oras:// and the like
 
 
 @contextmanager
@@ -48,7 +48,7 @@ def ready(root: Root, image: str, job: str, folders: Iterable[str], unwanted: Ca
         while made is None:
             if try_lock(fd, exclusive=True):
                 if (made := _having(there)) is None:
-                    there[0].pull(unwanted)
+                    there[0].pull(unwanted, fd)
                     made = there[0]
             elif unwanted() is not None:
                 raise Unwanted
@@ -85,14 +85,16 @@ def _having(there: list[Container]) -> Container | None:
 
 def _programs(path: str, image: str, engine: bool) -> list[tuple[str, type[Container]]]:
     """Docker that stands for podman (podman-docker) is podman.  Raises NotMade where there is none."""
-    names = [name for name in (ON_CLUSTERS if engine else CONTAINERS) if not image.startswith('/') or name in FILES]
+    others_too = not image.startswith('/') and ('://' not in image or image.startswith('docker://'))
+    names = [name for name in (ON_CLUSTERS if engine else CONTAINERS) if others_too or name in FILES]
     found: dict[type[Container], str] = {}
     for name in names:
         if program := shutil.which(name, path=path):
             found.setdefault(PROGRAMS[name], program)
     if not found:
         others = [name for name in CONTAINERS if name not in names and shutil.which(name, path=path)]
-        why = 'does not run image files' if image.startswith('/') else 'is not used on clusters'
+        lacks = 'does not run image files' if image.startswith('/') else 'has none of these'
+        why = 'is not used on clusters' if others_too else lacks
         instead = f' ({" and ".join(others)} is there, which {why})' if others else ''
         where = f'on {platform.node()}' if engine else 'there'
         what = ' or '.join(name for name in names if name != 'singularity')

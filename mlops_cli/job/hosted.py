@@ -219,8 +219,12 @@ class Hosted:
         own = [name for name in variables if name.startswith(ENGINES)] if self._ended is not None else []
         into = {*self._spec['environment'], *OWN, *own, *([VISIBLE] if names else [])} & {*variables, ATTEMPT}
         directory = os.path.normpath(os.path.join(job.folder, job.directory))
-        variables.update(container.variables({**variables, ATTEMPT: job.attempt}, into))
-        return replace(job, processes=container.processes(job.processes, directory, into, names))
+        given = container.variables({**variables, ATTEMPT: job.attempt}, into)
+        lost = {*(job.redact or ())} - given.keys()  # to the program: then they are known by the names under which they go in
+        hidden = job.redact and (*job.redact, *(name for name in given if name.partition('ENV_')[2] in lost))
+        variables.clear()
+        variables.update(given)
+        return replace(job, processes=container.processes(job.processes, directory, into, names), redact=hidden)
 
     def _environment(self, held: Batched) -> AbstractContextManager[environments.Ready | Container | None]:
         if not (found := self._spec.get('lock')):

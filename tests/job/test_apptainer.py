@@ -3,19 +3,24 @@
 from __future__ import annotations
 
 import os
-from contextlib import AbstractContextManager
+import signal
+import subprocess
+import time
+from contextlib import AbstractContextManager, suppress
 from itertools import pairwise
 from pathlib import Path
 
 import pytest
 
-from mlops_cli.core.job import Process
+from mlops_cli.core.job import Job, Process
+from mlops_cli.fsio.locks import try_lock
 from mlops_cli.fsio.paths import Root
 from mlops_cli.job.apptainer import Apptainer
 from mlops_cli.job.clearing import Clearing
 from mlops_cli.job.container import Container
 from mlops_cli.job.containers import ready
 from mlops_cli.job.environments import FOLDER, NotMade
+from mlops_cli.job.hosted import Hosted
 from mlops_cli.job.podman import Podman
 
 PULL = """#!/bin/sh
@@ -56,9 +61,71 @@ def test_its_words_and_variables(tmp_path: Path) -> None:
     assert '--nv' not in process.argv
     given = {'A': '1', 'TOKEN': 'sesame', 'PATH': '/bin', 'HOME': '/root', 'OTHER': 'x'}
     inside = made.variables(given, ['A', 'TOKEN', 'PATH', 'HOME', 'GONE'])
-    assert inside == {'APPTAINERENV_A': '1', 'APPTAINERENV_TOKEN': 'sesame'}
+    inner = {'A': '1', 'TOKEN': 'sesame', 'OTHER': 'x'}
+    assert inside == {**inner, 'APPTAINERENV_A': '1', 'APPTAINERENV_TOKEN': 'sesame'}
     ce = Apptainer('/usr/bin/singularity', 'busy:1', 'j1', {}, ('/a',))
-    assert ce.variables(given, ['A']) == {'SINGULARITYENV_A': '1'}
+    assert ce.variables(given, ['A']) == {**inner, 'SINGULARITYENV_A': '1'}
+
+
+def test_what_a_stage_declares_tells_apptainer_nothing() -> None:
+    """Nor do the host's own variables change what is in there, but for those by which Apptainer works on that host."""
+    host = {'PATH': '/usr/bin', 'HOME': '/home/x', 'LD_PRELOAD': 'own', 'APPTAINER_BIND': '/etc', 'APPTAINER_TMPDIR': '/big',
+            'APPTAINERENV_UNDECLARED': '1', 'SINGULARITYENV_A': '2'}  # fmt: skip
+    made = Apptainer('/usr/bin/apptainer', 'busy:1', 'j1', host, ('/a',))
+    stage = {'APPTAINER_BIND': '/a', 'SINGULARITY_BIND': '/b', 'PATH': '/theirs', 'HOME': '/theirs', 'LD_AUDIT': 'x', 'A': '1'}
+    assert made.variables({**host, **stage}, stage) == {
+        'PATH': '/usr/bin', 'HOME': '/home/x', 'LD_PRELOAD': 'own', 'APPTAINER_TMPDIR': '/big', 'A': '1', 'APPTAINERENV_A': '1',
+        'APPTAINERENV_APPTAINER_BIND': '/a', 'APPTAINERENV_SINGULARITY_BIND': '/b', 'APPTAINERENV_LD_AUDIT': 'x',
+    }  # fmt: skip
+    with pytest.raises(NotMade, match='its variable PREPEND_PATH cannot go into'):
+        made.variables({'PREPEND_PATH': '/x', 'A': '1'}, ['A', 'PREPEND_PATH'])
+
+
+def test_a_secret_that_is_called_as_an_option_is_hidden_all_the_same(tmp_path: Path) -> None:
+    spec = {'environment': {'APPTAINER_KEY': 'sesame', 'TOKEN': 'x', 'A': '1'}}
+    hosted = Hosted(Root(str(tmp_path)), 'job', {**spec, 'lease_seconds': 1.0})
+    made = Apptainer('/usr/bin/apptainer', 'busy:1', 'j1', {}, ('/a',))
+    job = Job('j1', 's', '/a', '', (), {}, '/log', redact=('APPTAINER_KEY', 'TOKEN'))
+    variables = dict(spec['environment'])
+    assert hosted._contained(made, job, variables, ()).redact == ('APPTAINER_KEY', 'TOKEN', 'APPTAINERENV_APPTAINER_KEY')
+    assert variables['APPTAINERENV_APPTAINER_KEY'] == 'sesame' and 'APPTAINER_KEY' not in variables
+
+
+def test_who_pulls_has_the_lock_should_its_job_be_killed(host: Path) -> None:
+    """Else another would begin beside it, in the same folder."""
+    (host / 'apptainer').write_text('#!/bin/sh\n/bin/sleep 60 &\nwait\n')
+    began = (host / 'far' / FOLDER)
+    pid = os.fork()
+    if not pid:
+        with suppress(BaseException), opened(host, 'busy:1'):
+            pass
+        os._exit(0)
+    while not list(began.glob('*.src')):
+        time.sleep(0.01)
+    time.sleep(0.5)
+    os.kill(pid, signal.SIGKILL)
+    os.waitpid(pid, 0)
+    (lock,) = began.glob('*.lock')
+    found = subprocess.run(['/usr/bin/env', 'pgrep', '-f', f'{host}/far/'], capture_output=True, check=False,
+                           env={'PATH': os.defpath})  # fmt: skip
+    left = [int(one) for one in found.stdout.split()]
+    try:
+        with open(lock, 'r+b') as file:
+            assert left and not try_lock(file.fileno(), exclusive=True)
+    finally:
+        for one in left:
+            os.killpg(one, signal.SIGKILL)
+
+
+def test_what_only_apptainer_fetches_is_asked_of_nobody_else(host: Path) -> None:
+    program(host, 'podman')
+    with opened(host, 'oras://ghcr.io/a/b:1') as made:
+        assert isinstance(made, Apptainer)
+    (host / 'apptainer').unlink()
+    with pytest.raises(NotMade, match=r'podman is there, which has none of these'), opened(host, 'oras://ghcr.io/a/b:1'):
+        pass
+    with opened(host, 'docker://a/b:1') as made:
+        assert isinstance(made, Podman)
 
 
 @pytest.mark.parametrize(('image', 'source'), [
@@ -88,6 +155,23 @@ def test_what_comes_half_is_none(host: Path) -> None:
     (host / 'fails').unlink()
     with opened(host, 'a/b:1'):
         pass
+
+
+@pytest.mark.skipif(os.getuid() == 0, reason='root may write to all folders')
+def test_folders_that_may_not_be_written_to_stay_in_nobodys_way(host: Path) -> None:
+    with opened(host, 'a/b:1') as made:
+        assert isinstance(made, Apptainer)
+        (host / 'far/job/container/tmp/a').mkdir(parents=True)
+        (host / 'far/job/container/tmp/a').chmod(0o500)
+        (host / 'far/job/container/tmp').chmod(0o500)
+    assert not (host / 'far/job/container').exists()
+    os.unlink(made.file)
+    left = Path(f'{made.place}.src')
+    (left / 'rootfs/usr').mkdir(parents=True)
+    (left / 'rootfs').chmod(0o500)
+    with opened(host, 'a/b:1'):
+        pass
+    assert not left.exists()
 
 
 def test_all_nodes_of_a_cluster_have_one(host: Path, monkeypatch: pytest.MonkeyPatch) -> None:
