@@ -19,11 +19,12 @@ ORDER = sys.byteorder  # of all but addresses and ports
 FRESH_SECONDS = 0.3  # for which what was told stands: several attempts look at the same connections
 REST_FACTOR = 200  # a costly look may take 1/200 of a processor
 HEARD_AT_MOST = 4096  # messages at once: connections may go faster than we read of them
+ASKED_AT_MOST = 256  # connections of an attempt that ends: each takes some microseconds, and all others wait
 GOING_SECONDS = 0.02  # in which the kernel tells of a connection that is gone
 LOST = 105  # ENOBUFS: more was told than fits in there
 STRANGE_LOOKS = 2  # in which a connection is found to be no one's that we look at; it may begin between a look and the other
 AF_NETLINK, SOCK_DIAG, BY_FAMILY, DESTROYED = 16, 4, 20, 0b101  # the groups of TCP over IPv4 and over IPv6
-DUMP, INFO, IPPROTO_TCP = 0x301, 2, 6
+DUMP, ONE, INFO, IPPROTO_TCP = 0x301, 1, 2, 6
 ERROR, DONE = 2, 3  # kinds of messages
 # Those that are or were connected: not CLOSE, LISTEN, TIME_WAIT, nor what has not come about.
 STATES = sum(1 << state for state in (1, 4, 5, 8, 9, 11))
@@ -37,12 +38,13 @@ FAMILY_4 = 2
 class Connection:
     """``name``: the kernel's own, never given twice.  ``inode``: 0 where no process holds it any more.  ``near``: to this very
     machine.  Bytes: those that came here, and those of which the other side said that they have come there; the kernel counts
-    a beginning and an end as one each."""
+    a beginning and an end as one each.  ``key``: its family, and by what the kernel finds it."""
 
-    __slots__ = ('inode', 'name', 'near', 'received', 'sent')
+    __slots__ = ('inode', 'key', 'name', 'near', 'received', 'sent')
 
-    def __init__(self, name: int, inode: int, near: bool, received: int, sent: int) -> None:
+    def __init__(self, name: int, inode: int, near: bool, received: int, sent: int, key: tuple[int, bytes]) -> None:
         self.name = name
+        self.key = key
         self.inode = inode
         self.near = near
         self.received = received
@@ -62,7 +64,7 @@ def connection(body: bytes) -> Connection | None:
     here, there = (_address(body[0], body[at:at + 16]) for at in (8, 24))
     sent, received = int.from_bytes(info[120:128], ORDER), int.from_bytes(info[128:136], ORDER)
     return Connection(int.from_bytes(body[44:52], ORDER), int.from_bytes(body[68:72], ORDER),
-                      here == there or _is_loop(there), received, sent)
+                      here == there or _is_loop(there), received, sent, (body[0], body[4:52]))
 
 
 def _address(family: int, data: bytes) -> bytes:
@@ -135,6 +137,7 @@ class Connections:
         self._near = near
         self._clock, self._spent = clock, spent
         self._owners: dict[int, Traffic] = {}
+        self._keys: dict[int, tuple[int, bytes]] = {}  # of those
         self._rows: list[Connection] = []
         self._fresh_until = 0.0
         self._asking: Any = None
@@ -159,7 +162,7 @@ class Connections:
         held = inodes(pids)
         for row in new:
             if row.inode in held:
-                self._owners[row.name] = traffic
+                self._owners[row.name], self._keys[row.name] = traffic, row.key
                 traffic.told(row)
             else:
                 traffic.strange[row.name] = traffic.strange.get(row.name, 0) + 1
@@ -173,14 +176,20 @@ class Connections:
         """Nothing of it lives any more: what its connections had moved when they were closed is added.
 
         The other side may still have to say that all came; and of one that is gone the kernel tells a moment later."""
-        if self._asking is None or not any(owner is traffic for owner in self._owners.values()):
-            return
-        self._refresh()
-        there, until = {row.name for row in self._rows}, self._clock() + GOING_SECONDS
-        while any(owner is traffic and name not in there for name, owner in self._owners.items()) and self._clock() < until:
+        own = [name for name, owner in self._owners.items() if owner is traffic]
+        try:
+            gone = {name for name in own[:ASKED_AT_MOST] if not self._still(name)}
+        except OSError:
+            gone = set()
+            self.close()
+        until = self._clock() + GOING_SECONDS
+        self._hear()
+        while not gone.isdisjoint(self._owners) and self._hearing is not None and self._clock() < until:
             time.sleep(GOING_SECONDS / 10)
             self._hear()
-        self._owners = {name: owner for name, owner in self._owners.items() if owner is not traffic}
+        for name in own:
+            self._owners.pop(name, None)
+            self._keys.pop(name, None)
 
     def close(self) -> None:
         for one in (self._asking, self._hearing):
@@ -206,10 +215,7 @@ class Connections:
         self._hear()
 
     def _dump(self, family: int) -> Iterator[Connection]:
-        asked = bytes((family, IPPROTO_TCP, 1 << INFO - 1, 0)) + STATES.to_bytes(4, ORDER) + bytes(48)
-        head = b''.join(number.to_bytes(size, ORDER)
-                        for number, size in ((HEADER + len(asked), 4), (BY_FAMILY, 2), (DUMP, 2), (1, 4), (0, 4)))
-        self._asking.send(head + asked)
+        self._ask(family, bytes(48), DUMP)
         while True:
             for kind, body in messages(self._asking.recv(BUFFER_BYTES)):
                 if kind == DONE:
@@ -218,6 +224,24 @@ class Connections:
                     raise OSError(-int.from_bytes(body[:4], ORDER, signed=True), 'the kernel tells of no connections')
                 if (found := connection(body)) is not None:
                     yield found
+
+    def _ask(self, family: int, key: bytes, how: int) -> None:
+        asked = bytes((family, IPPROTO_TCP, 1 << INFO - 1, 0)) + STATES.to_bytes(4, ORDER) + key
+        head = b''.join(number.to_bytes(size, ORDER)
+                        for number, size in ((HEADER + len(asked), 4), (BY_FAMILY, 2), (how, 2), (1, 4), (0, 4)))
+        self._asking.send(head + asked)
+
+    def _still(self, name: int) -> bool:
+        """Whether one of ours is still there; what it has moved by now is added.  Raises OSError."""
+        if self._asking is None:
+            return True
+        self._ask(*self._keys[name], ONE)
+        for kind, body in messages(self._asking.recv(BUFFER_BYTES)):
+            found = connection(body) if kind == BY_FAMILY else None
+            if found is not None and found.name == name:
+                self._owners[name].told(found)
+                return True
+        return False
 
     def _hear(self) -> None:
         """Of those that are gone since then; of others than ours, and of more than fit in there, nothing is kept."""
@@ -231,7 +255,7 @@ class Connections:
             for _, body in messages(data):
                 owner = self._owners.get(int.from_bytes(body[44:52], ORDER))
                 if owner is not None and (found := connection(body)) is not None:
-                    del self._owners[found.name]
+                    del self._owners[found.name], self._keys[found.name]
                     owner.told(found, last=True)
 
 
