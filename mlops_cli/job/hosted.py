@@ -29,6 +29,7 @@ from mlops_cli.store.depot import Depot
 from mlops_cli.store.local import LocalStore
 from mlops_cli.store.objects import Damaged, MissingObject
 from mlops_cli.store.transfer import Told, fetch, push
+from mlops_cli.usage.series import MOST_FIGURE
 
 if TYPE_CHECKING:
     from mlops_cli.job.container import Container
@@ -123,7 +124,10 @@ def from_json(attempt: str, found: Mapping[str, Any]) -> tuple[Outcome, tuple[tu
 def _usage(found: Mapping[str, Any]) -> Usage:
     more: dict[str, Any] = {name: int(found[name]) for name in COUNTS if found.get(name) is not None}
     more |= {name: float(found[name]) for name in FIGURES if found.get(name) is not None}
-    return Usage(float(found['wall_seconds']), float(found['cpu_seconds']), **more)
+    usage = Usage(float(found['wall_seconds']), float(found['cpu_seconds']), **more)
+    if not all(0 <= figure < MOST_FIGURE for figure in (usage.wall_seconds, usage.cpu_seconds, *more.values())):
+        raise ValueError('usage that cannot be')
+    return usage
 
 
 def _count(value: Any) -> int | None:
