@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import statistics
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import KW_ONLY, dataclass
 from enum import Enum
 
 from bench.measure import Contender, Timed
@@ -47,6 +47,7 @@ class Race:
     contenders: tuple[Contender, ...]
     bounds: tuple[Bound, ...]
     private: tuple[str, ...] = ()
+    _: KW_ONLY
     apart: bool = False
     close: Callable[[], None] = lambda: None
 

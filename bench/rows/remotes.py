@@ -91,7 +91,7 @@ def few(bench: Bench, ours: Ours) -> Race:
         Bound('mlops pull', 'rclone pull', 1), Bound('mlops pull', 'dvc pull', 1 / 7),
         *_memory('mlops push', 'mlops pull'),
     )  # fmt: skip
-    return Race(tuple(contenders), bounds, ('mlops push', 'mlops pull'), server.close)
+    return Race(tuple(contenders), bounds, ('mlops push', 'mlops pull'), close=server.close)
 
 
 def _rclone(bench: Bench, server: Server, there: Tracked, verb: str) -> list[Contender]:
@@ -133,7 +133,7 @@ def many(bench: Bench, ours: Ours) -> Race:
             contenders.append(Contender('dvc push', (dvc.program, 'push', '-q'), there.theirs, writes=True))
             contenders.append(Contender('dvc push again', (dvc.program, 'push', '-q'), there.theirs))
         bounds += [Bound('mlops push', 'dvc push', 1 / 20), Bound('mlops push again', 'dvc push again', 1 / 2)]
-    return Race(tuple(contenders), tuple(bounds), (), server.close)
+    return Race(tuple(contenders), tuple(bounds), close=server.close)
 
 
 def big(bench: Bench, ours: Ours) -> Race:
@@ -160,7 +160,7 @@ def big(bench: Bench, ours: Ours) -> Race:
     bounds = (
         Bound('mlops push', 'aws s3 cp up', 1), Bound('mlops pull', 'rclone pull', 1.2), *_memory('mlops push', 'mlops pull'),
     )  # fmt: skip
-    return Race(tuple(contenders), bounds, ('mlops push', 'mlops pull'), server.close)
+    return Race(tuple(contenders), bounds, ('mlops push', 'mlops pull'), close=server.close)
 
 
 ROWS = (
