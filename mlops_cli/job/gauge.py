@@ -43,15 +43,14 @@ class Gauge:
     def __exit__(self, *_: object) -> None:
         self._over.set()
         self._thread.join()
+        self._connections.ended(self._traffic)
         self._connections.close()
 
     def ended(self, job: Job, outcome: Outcome) -> Outcome:
-        """With what was seen in place of what was counted for who started it; as it is where nothing was."""
-        self._over.set()
-        self._thread.join()
+        """With what was seen in place of what was counted for who started it; as it is where nothing was.  To be asked once
+        the block is over."""
         if not self._seen:
             return outcome
-        self._connections.ended(self._traffic)
         read, written = self._moved if self._tells_moved else (None, None)
         _, _, peak, *_, received, sent = self._probe.figures(0.0)
         self._write(job, outcome.usage.wall_seconds, read, written)
