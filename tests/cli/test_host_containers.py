@@ -48,19 +48,25 @@ def engine(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFact
 
 @pytest.fixture
 def project(tmp_path: Path, engine: Engine, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Project]:
-    folder = tmp_path_factory.mktemp('sshd')
+    with project_on_a_host(tmp_path, tmp_path_factory.mktemp('sshd'), engine) as found:
+        yield found
+        wait_for(lambda: engine.left() == '')  # who takes one away may be about to
+
+
+@contextlib.contextmanager
+def project_on_a_host(tmp_path: Path, folder: Path, engine: Engine, variables: str = '') -> Iterator[Project]:
+    """On which nothing but this one runs containers.  ``folder``: for its sshd.  ``variables``: more of the host's."""
     (tmp_path / 'programs').mkdir()
     for name, place in programs().items():
         (tmp_path / 'programs' / name).symlink_to(place)
-    there = f'SetEnv HOME={folder / "home"} XDG_CACHE_HOME= PATH={engine.bin}:{tmp_path / "programs"}'
-    with running(folder, there) as host:
+    there = f'SetEnv HOME={folder / "home"} XDG_CACHE_HOME= PATH={engine.bin}:{tmp_path / "programs"} {variables}'
+    with running(folder, there.rstrip()) as host:
         found = Project(tmp_path / 'one')
         found.init_git()
         found.environ.update(host.environ, IMAGE=engine.image)
         found.write('pipeline.yaml', 'stages: {}\n')
         found.mlops('hosts', 'add', 'far', host.url(tmp_path / 'far'))
         yield found
-        wait_for(lambda: engine.left() == '')  # who takes one away may be about to
 
 
 def programs() -> dict[str, str]:

@@ -10,13 +10,12 @@ from pathlib import Path
 
 import pytest
 
-from tests.cli.test_host_containers import programs, words
+from tests.cli.test_host_containers import project_on_a_host, words
 from tests.servers import apptainer as apptainer_server
 from tests.servers import podman as podman_server
 from tests.servers import registry as registry_server
 from tests.servers.apptainer import Apptainer
 from tests.servers.registry import Registry
-from tests.servers.sshd import running
 from tests.support.project import Project
 
 pytestmark = pytest.mark.full
@@ -49,17 +48,7 @@ def engine(tmp_path_factory: pytest.TempPathFactory) -> Apptainer:
 
 @pytest.fixture
 def project(tmp_path: Path, engine: Apptainer, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Project]:
-    folder = tmp_path_factory.mktemp('sshd')
-    (tmp_path / 'programs').mkdir()
-    for name, place in programs().items():
-        (tmp_path / 'programs' / name).symlink_to(place)
-    there = f'SetEnv HOME={folder / "home"} XDG_CACHE_HOME= APPTAINER_NOHTTPS=1 PATH={engine.bin}:{tmp_path / "programs"}'
-    with running(folder, there) as host:
-        found = Project(tmp_path / 'one')
-        found.init_git()
-        found.environ.update(host.environ)
-        found.write('pipeline.yaml', 'stages: {}\n')
-        found.mlops('hosts', 'add', 'far', host.url(tmp_path / 'far'))
+    with project_on_a_host(tmp_path, tmp_path_factory.mktemp('sshd'), engine, 'APPTAINER_NOHTTPS=1') as found:
         yield found
 
 
@@ -96,3 +85,10 @@ def test_a_file_that_is_named_has_to_be_there(project: Project, engine: Apptaine
     project.mlops('run', '-j', '1')
     assert project.read('o3') == '3\n' and os.path.exists(named)
     assert 'apptainer' in project.mlops('hosts', 'check').out
+
+
+def test_a_variable_that_it_makes_something_else_of_is_told(project: Project, engine: Apptainer) -> None:
+    project.environ['UID'] = '7'
+    project.write('pipeline.yaml', PIPELINE.format(image=engine.image) + '      env: [UID]\n')
+    said = words(project.mlops('run', '-j', '1', code=4).out)
+    assert 'its variable UID cannot go into a container: apptainer makes something else of it' in said
