@@ -34,6 +34,11 @@ class Usage:
     gpu_energy_joules: float | None = None
     gpu_energy_estimated_joules: float | None = None
 
+    @property
+    def seconds(self) -> float:
+        """How long it took, as it is recorded: screens of the run and of its record then show one figure, not 0.1s and 0.2s."""
+        return round(self.wall_seconds, 3)
+
     def to_json(self) -> dict[str, Any]:
         found = {'wall_seconds': self.wall_seconds, 'cpu_seconds': self.cpu_seconds,
                  'memory_peak_bytes': self.memory_peak_bytes, 'read_bytes': self.read_bytes, 'write_bytes': self.write_bytes,

@@ -174,7 +174,7 @@ def _carried_out(
             capacity = Capacity(jobs, available, partial(desk, bench, available))
             scheduler = _scheduler(session, bench, outlook, request, capacity, around.interrupted)
             settled = scheduler.run()
-            seconds, stopped = around.clock() - began, around.interrupted()
+            seconds, stopped = round(around.clock() - began, 3), around.interrupted()  # one figure for every screen
             report = _record(bench, session, outlook, settled, request, started, seconds, stopped, scheduler.steps)
             report = replace(report, stopped_by=around.stopped_by(), refused=scheduler.refused)
             bench.batch.close()
@@ -372,7 +372,7 @@ def _record(
 ) -> Report:
     ended = 'interrupted' if interrupted else 'failed' if any(not s.state.good for s in settled.values()) else 'done'
     rows = tuple(_stage_run(name, one, steps) for name, one in settled.items() if one.state is not State.FRESH)
-    saved = sum(one.seconds for one in settled.values() if one.state is State.RESTORED)
+    saved = round(sum(one.seconds for one in settled.values() if one.state is State.RESTORED), 3)
     head = git.head(bench.root.path)
     metrics = tuple(
         (name, *number) for name, one in settled.items() if session.trial and one.event for number in one.event.metrics

@@ -34,15 +34,15 @@ def report_document(report: Report) -> dict[str, Any]:
     failed = [name for name, one in report.settled.items() if one.state is State.FAILED]
     missed = [name for name, one in report.settled.items() if one.state is State.SKIPPED]
     maybe = {step.stage for step in report.plan.steps if step.verdict is Verdict.MAYBE}
-    rows = [(name, str(one.state), round(one.seconds, 3), one.exit_code, name in maybe) for name, one in report.settled.items()]
+    rows = [(name, str(one.state), one.seconds, one.exit_code, name in maybe) for name, one in report.settled.items()]
     stale = {step.stage for step in report.plan.steps if step.verdict in (Verdict.RUN, Verdict.RESTORE)}
     told = {name: _step(one, report.steps.get(name), name in stale) for name, one in report.settled.items()}
     run = report.run
     return {
         'pipeline': report.plan.pipeline,
         'stages': rows,
-        'seconds': round(report.seconds, 3),
-        'saved_seconds': round(report.saved_seconds, 3),
+        'seconds': report.seconds,
+        'saved_seconds': report.saved_seconds,
         'ended': report.ended,
         'record': report.record,
         'keep': bool(report.pins or report.ignored),

@@ -374,7 +374,7 @@ class Scheduler:
             self.session.results.freshen(step.manifest.digest)
         entry8, numbers, pin = self.claims.pin_restored(name, step)
         notes = tuple(f'what stood there and is nowhere else was kept: {path}' for path in kept)
-        saved = step.estimate.typical or 0.0
+        saved = round(step.estimate.typical or 0.0, 3)
         ended = StageEnded(name, State.RESTORED, saved, None, step.outputs, numbers, notes=(*step.notes, *notes))
         self.claims.give_back_when_flushed(name)
         self._conclude(name, Settled(name, State.RESTORED, saved, step.outputs, ended, entry8, pin=pin))

@@ -259,7 +259,7 @@ def _entry(session: Session, attempt: Attempt, outcome: Outcome, taken: Taken, s
         key=attempt.key,
         outputs=taken.outputs,
         created=iso(session.now()),
-        seconds=round(outcome.usage.wall_seconds, 3),
+        seconds=outcome.usage.seconds,
         metrics={f'{file}:{name}': value for file, name, value in taken.numbers},
         log=_log(session, attempt),
         manifest=manifest,
@@ -325,7 +325,7 @@ def _record(
     """Result and pin on their way to the disk; the attempt is over once they are durable.  ``code``: what changed of it;
     ``again``: inputs that were written and are what they were.  With any of them the result is kept apart."""
     assert attempt.step.manifest is not None
-    name, seconds, usage = attempt.stage.name, outcome.usage.wall_seconds, outcome.usage.to_json()
+    name, seconds, usage = attempt.stage.name, outcome.usage.seconds, outcome.usage.to_json()
     suspect = bool(code or again)
     entry = _entry(session, attempt, outcome, taken, suspect)
     session.results.put(entry)
@@ -413,7 +413,7 @@ def _failed(
     ended = StageEnded(
         stage.name,
         state,
-        outcome.usage.wall_seconds,
+        outcome.usage.seconds,
         outcome.exit_code,
         message=message,
         hint=hint,
@@ -424,4 +424,4 @@ def _failed(
         blocked=code == ExitCode.WRONG_INPUT,
         unreachable=code == ExitCode.UNREACHABLE,
     )
-    return Settled(stage.name, state, outcome.usage.wall_seconds, (), ended, '', outcome.usage.to_json(), outcome.exit_code)
+    return Settled(stage.name, state, outcome.usage.seconds, (), ended, '', outcome.usage.to_json(), outcome.exit_code)

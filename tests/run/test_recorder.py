@@ -11,17 +11,19 @@ from typing import Any
 import pytest
 
 from mlops_cli.cli.documents import run_document
-from mlops_cli.cli.screens.run_lines import made_meanwhile
+from mlops_cli.cli.screens.run_lines import made_meanwhile, summary
 from mlops_cli.core import layout
 from mlops_cli.core.digest import digest_of
 from mlops_cli.core.errors import ExitCode, UserError
 from mlops_cli.core.events import Event, Note, RunEnded, RunFailed, RunStarted, StageEnded, StageProgress, StageStarted
 from mlops_cli.core.refs import ObjectRef
+from mlops_cli.core.units import show_seconds
 from mlops_cli.fsio import ops
 from mlops_cli.fsio.journal import Journal
 from mlops_cli.fsio.paths import Root
 from mlops_cli.plan.model import Blessing, Plan, Reason, Rival, Step, Surrounding, Verdict
 from mlops_cli.run import live
+from mlops_cli.run.invoke import Request, execute
 from mlops_cli.run.recorder import KEPT, Recorder, folder_of, prune
 from mlops_cli.run.replay import Follower, report_document, report_of
 from mlops_cli.run.report import Report, Settled
@@ -264,3 +266,28 @@ def test_a_report_that_lies_is_refused_or_shown(path: tuple[Any, ...], wrong: An
         return
     json.dumps(run_document(found))
     assert all(isinstance(name, str) for name in found.settled)
+
+
+def test_how_long_it_took_is_one_figure_on_every_screen(project: Project) -> None:
+    """0.15004 s are 0.2s; rounded to 0.150 s first, as what is written is, they are 0.1s."""
+    project.write('pipeline.yaml', PIPELINE.replace('exit 3', 'cp a b'))
+    times = iter([100.0])
+    bench = project.open()
+    try:
+        report = execute(
+            bench, Request(), emit=lambda _: None, now=time.time, clock=lambda: next(times, 100.15004),
+            random_bytes=os.urandom(16), interrupted=lambda: 0,
+        )  # fmt: skip
+        assert report.run is not None and report.exit_code == 0
+        with Follower(bench.root, report.run.id) as follower:
+            list(follower.poll())
+        assert follower.report is not None
+        (recorded,) = bench.runs.newest()
+    finally:
+        bench.close()
+    assert show_seconds(0.15004) != show_seconds(0.15)
+    assert summary(report) == summary(follower.report) and ' in 0.1s' in summary(report)
+    assert recorded.seconds == report.seconds == report.run.seconds
+    took = {one.name: one.seconds for one in recorded.stages}
+    assert took == {name: one.seconds for name, one in report.settled.items()}
+    assert took == {name: one.seconds for name, one in follower.report.settled.items()}
