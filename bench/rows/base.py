@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 from bench.bounds import Race
 from bench.measure import Contender
 from bench.places import Places
 from bench.projects import Projects
+from bench.server import Server
 from bench.tools import Ours, Tool, Tools
 
 SLOW = 3  # rounds, where a command takes many seconds
@@ -23,6 +24,18 @@ class Bench:
     tools: Tools
     projects: Projects
     alone: bool = False
+    _servers: list[Server] = field(default_factory=list)
+
+    def server(self) -> Server:
+        """Of S3; one for all who ask before :meth:`close_server`, as two commits of ours are compared by the same."""
+        if not self._servers:
+            self._servers.append(Server(self.places, self.tools))
+        return self._servers[0]
+
+    def close_server(self) -> None:
+        """Once more does no harm."""
+        while self._servers:
+            self._servers.pop().close()
 
     def mlops(
         self,

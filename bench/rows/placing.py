@@ -47,8 +47,8 @@ def checkout(mode: str) -> Callable[[Bench, Ours], Race]:
             contenders.append(Contender(f'cp {words[0]}', command, plain, without(plain, 'out'), writes=True))
         for dvc in bench.peers('dvc'):
             theirs = bench.projects.keep(f'placing-{mode}-dvc', make_dvc)
-            command = (dvc.program, 'checkout', '-q')
-            contenders.append(Contender('dvc checkout', command, theirs, without(theirs), writes=True))
+            again = (dvc.program, 'checkout', '-q')
+            contenders.append(Contender('dvc checkout', again, theirs, without(theirs), writes=True))
         name = 'mlops checkout data'
         bounds = (
             Bound(name, f'cp {words[0]}', most), Bound(name, 'dvc checkout', most_dvc),

@@ -71,7 +71,7 @@ class Tracked:
 
 def few(bench: Bench, ours: Ours) -> Race:
     """A push, one with nothing to do, and a pull into what a clone has; by each tool, in turn."""
-    server = Server(bench.places, bench.tools)
+    server = bench.server()
     there = Tracked(bench, ours, f'{FEW}', lambda folder: work.small_files(FEW, folder, 4096), server)
     contenders = [
         bench.mlops(ours, there.mine, 'push', expect='pushed', before=there.new_prefix, writes=True),
@@ -91,7 +91,7 @@ def few(bench: Bench, ours: Ours) -> Race:
         Bound('mlops pull', 'rclone pull', 1), Bound('mlops pull', 'dvc pull', 1 / 7),
         *_memory('mlops push', 'mlops pull'),
     )  # fmt: skip
-    return Race(tuple(contenders), bounds, ('mlops push', 'mlops pull'), close=server.close)
+    return Race(tuple(contenders), bounds, ('mlops push', 'mlops pull'), close=bench.close_server)
 
 
 def _rclone(bench: Bench, server: Server, there: Tracked, verb: str) -> list[Contender]:
@@ -110,7 +110,7 @@ def _memory(*names: str) -> tuple[Bound, ...]:
 
 def many(bench: Bench, ours: Ours) -> Race:
     """All, nothing, and what ten changed files make."""
-    server = Server(bench.places, bench.tools)
+    server = bench.server()
     there = Tracked(bench, ours, f'{MANY}', lambda folder: work.small_files(MANY, folder, 4096), server)
 
     def change() -> None:
@@ -133,12 +133,12 @@ def many(bench: Bench, ours: Ours) -> Race:
             contenders.append(Contender('dvc push', (dvc.program, 'push', '-q'), there.theirs, writes=True))
             contenders.append(Contender('dvc push again', (dvc.program, 'push', '-q'), there.theirs))
         bounds += [Bound('mlops push', 'dvc push', 1 / 20), Bound('mlops push again', 'dvc push again', 1 / 2)]
-    return Race(tuple(contenders), tuple(bounds), close=server.close)
+    return Race(tuple(contenders), tuple(bounds), close=bench.close_server)
 
 
 def big(bench: Bench, ours: Ours) -> Race:
     """One file of 512 MiB."""
-    server = Server(bench.places, bench.tools)
+    server = bench.server()
 
     def make(folder: Path) -> None:
         folder.mkdir()
@@ -160,7 +160,7 @@ def big(bench: Bench, ours: Ours) -> Race:
     bounds = (
         Bound('mlops push', 'aws s3 cp up', 1), Bound('mlops pull', 'rclone pull', 1.2), *_memory('mlops push', 'mlops pull'),
     )  # fmt: skip
-    return Race(tuple(contenders), bounds, ('mlops push', 'mlops pull'), close=server.close)
+    return Race(tuple(contenders), bounds, ('mlops push', 'mlops pull'), close=bench.close_server)
 
 
 ROWS = (
