@@ -32,13 +32,15 @@ class Writer:
     ``exact``: the process has no umask, so that the modes asked for are those that files get.  ``most_open``: descriptors to
     keep at most.
 
-    Raises OSError from all its methods; after one of them the staging folder is worth nothing."""
+    Raises OSError from all its methods; after one of them the staging folder is worth nothing where ``half`` says that a file
+    in it may be only begun."""
 
     def __init__(self, stage: int, cache: int, *, exact: bool = False, folder_mode: int = 0o755,
                  most_open: int | None = None) -> None:
         self._stage, self._cache, self._exact, self._folder_mode = stage, cache, exact, folder_mode
         self._most = max(1, (_share() if most_open is None else most_open) // 2)  # folders, each with its counterpart
         self._open: dict[str, tuple[int, int]] = {}
+        self.half = False
 
     def put(self, digest: str, data: bytes) -> bool:
         """``digest``: hex.  False where an object of that name is not what it should be, and nothing was done."""
@@ -46,16 +48,23 @@ class Writer:
         folders = self._open.get(shard) or self._enter(shard)
         if folders[1] >= 0 and (found := self._present(folders[1], name, data)) is not None:
             return found
+        self.half = True
         try:
             fd = ops.open_new(name, 0o444, folders[0])
         except FileExistsError:
+            self.half = False
             return True  # it was put here before, or is being put by a process beside this one
         try:
             ops.write(fd, data)
             if not self._exact:
                 ops.fchmod(fd, 0o444)
+        except OSError:
+            ops.unlink(name, dir_fd=folders[0])
+            self.half = False
+            raise
         finally:
             os.close(fd)
+        self.half = False
         return True
 
     def _enter(self, shard: str) -> tuple[int, int]:
@@ -180,6 +189,8 @@ class Stage:
 
     def place(self, count: int) -> None:
         """Give all that is in it, and is durable, its places; those are durable afterwards.  Raises OSError."""
+        for fence in ops.fences:
+            fence()
         objects = ops.open_with(OBJECTS, _FOLDER, dir_fd=self._shelf.root.fd)
         touched: list[str] = []
         try:

@@ -17,6 +17,7 @@ from mlops_cli.core.refs import ObjectRef
 from mlops_cli.store import partial, tree
 from mlops_cli.store.bucket import threads
 from mlops_cli.store.depot import READS, Depot, object_key
+from mlops_cli.store.incoming import Incoming
 from mlops_cli.store.lacking import AT_ONCE, Lacking
 from mlops_cli.store.local import LocalStore
 from mlops_cli.store.objects import Damaged, MissingObject
@@ -258,9 +259,9 @@ def fetch(local: LocalStore, depot: Depot, wanted: Iterable[tuple[str, ObjectRef
     told.wanted += len(files) + len(brought)
     told.expected += sum(files[digest] for digest in lacking)
     lost = set(told.missing)
-    for digest in _bring(local, depot, lacking, files, owner, told):
-        lost.add(digest)
-    local.batch.flush()
+    with Incoming(local, len(lacking)) as incoming:
+        for digest in _bring(local, depot, lacking, files, owner, told, incoming):
+            lost.add(digest)
     _name(local, brought, lost, told)
 
 
@@ -288,14 +289,14 @@ def _nodes(local: LocalStore, depot: Depot, trees: dict[Digest, str], told: Told
 
 
 def _bring(local: LocalStore, depot: Depot, lacking: list[Digest], sizes: dict[Digest, int], owner: dict[Digest, str],
-           told: Told) -> Iterator[Digest]:
+           told: Told, incoming: Incoming) -> Iterator[Digest]:
     """Files into the store; yields those that do not come."""
     for start in range(0, len(lacking), AT_ONCE):  # so that not of all it is known at once where they lie
-        yield from _bring_some(local, depot, lacking[start:start + AT_ONCE], sizes, owner, told)
+        yield from _bring_some(local, depot, lacking[start:start + AT_ONCE], sizes, owner, told, incoming)
 
 
 def _bring_some(local: LocalStore, depot: Depot, lacking: list[Digest], sizes: dict[Digest, int], owner: dict[Digest, str],
-                told: Told) -> Iterator[Digest]:
+                told: Told, incoming: Incoming) -> Iterator[Digest]:
     absent = depot.lacks([(digest, sizes[digest]) for digest in lacking])  # of another size it is not what was meant
     for digest in lacking:
         if digest in absent:
@@ -304,14 +305,14 @@ def _bring_some(local: LocalStore, depot: Depot, lacking: list[Digest], sizes: d
     asked = [digest for digest in lacking if digest not in absent]
     for left in reversed(range(READS)):
         damaged = []
-        for digest, store in _arriving(local, depot, asked, sizes, owner, told):
+        for digest, store in _arriving(local, depot, asked, sizes, owner, told, incoming):
             try:
                 store()
             except (Damaged, MissingObject):
                 damaged.append(digest)
                 continue
             told.moved(1, 0)
-            local.batch.flush_if_due()
+            incoming.flush_if_due()
         # What is small was asked for again already, and of what is large the way here may have damaged a byte.
         asked = [digest for digest in damaged if left and sizes[digest] > SMALL]
         for digest in damaged:
@@ -323,7 +324,7 @@ def _bring_some(local: LocalStore, depot: Depot, lacking: list[Digest], sizes: d
 
 
 def _arriving(local: LocalStore, depot: Depot, asked: list[Digest], sizes: dict[Digest, int], owner: dict[Digest, str],
-              told: Told) -> Iterator[tuple[Digest, Callable[[], object]]]:
+              told: Told, incoming: Incoming) -> Iterator[tuple[Digest, Callable[[], object]]]:
     """Each with what stores it."""
     awaited = local.twins.names if local.twins is not None else ()
     large = [digest for digest in asked if sizes[digest] >= partial.LARGE]
@@ -331,7 +332,7 @@ def _arriving(local: LocalStore, depot: Depot, asked: list[Digest], sizes: dict[
         rest, came = functools.partial(depot.rest, digest, sizes[digest]), functools.partial(told.moved, 0)
         yield digest, functools.partial(partial.bring, local, digest, sizes[digest], rest, came, owner[digest] in awaited)
     for digest, chunks in depot.get([digest for digest in asked if sizes[digest] < partial.LARGE]):
-        yield digest, functools.partial(local.put, [(digest, _counted(chunks, told))])
+        yield digest, functools.partial(incoming.put, digest, sizes[digest], _counted(chunks, told))
 
 
 def _counted(chunks: Iterable[bytes], told: Told) -> Iterator[bytes]:

@@ -103,9 +103,9 @@ def test_a_torn_file_is_made_of_what_was_and_is() -> None:
 # The judge
 
 
-def found(tmp_path: Path, ordered: bool, lost: str = '') -> Verdict:
-    """What is found after a cut in ``add``.  ``lost``: an operation that is made, and does nothing."""
-    scenario, trial = f04_power.SCENARIOS['add'], Trial()
+def found(tmp_path: Path, ordered: bool, lost: str = '', name: str = 'add') -> Verdict:
+    """What is found after a cut in ``add``, or another one.  ``lost``: an operation that is made, and does nothing."""
+    scenario, trial = f04_power.SCENARIOS[name], Trial()
     recording = f04_power.recording_of(mlops(), tmp_path / 'recorded', scenario, ordered, lambda operation: operation == lost)
     medium = recording.medium()
     judge = f04_power.Judge(mlops(), scenario, recording, medium.now(), medium.when, trial)
@@ -138,6 +138,13 @@ def test_the_judge_sees_names_that_are_not_durable_at_the_end(tmp_path: Path, mo
 
     monkeypatch.setattr(Batch, '_settle', lambda self, device: None)
     assert found(tmp_path, True).bad.keys() == {'lost'}
+
+
+def test_the_judge_sees_what_is_pulled_and_named_before_it_is_durable(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    from mlops_cli.store.staging import Stage
+
+    monkeypatch.setattr(Stage, 'settle', lambda self, count: None)
+    assert 'corrupt' in found(tmp_path, False, name='pull many').bad
 
 
 def test_the_judge_sees_records_that_come_before_objects(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

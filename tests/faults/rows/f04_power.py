@@ -17,7 +17,7 @@ import tempfile
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, closing, contextmanager, nullcontext
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from itertools import islice
 from pathlib import Path
 from unittest import mock
@@ -72,7 +72,8 @@ class Scenario:
     """``words``: the command.  ``before``: what is done to the project first, and is durable; ``late``: what a person does
     then, and is not.  ``then``: commands of which one is given after the cut, and has to end well.  ``saved``: bytes that have
     to be somewhere in any case.  ``firm``: files that nobody changes.  ``many``: folders are taken for ones of thousands of
-    files, which processes beside the command write to where whole folders of them get their names."""
+    files, which are written to where whole folders of them get their names.  ``brings``: what records name, and neither
+    workspace nor store has before.  ``lie``: done to the project wherever it is laid out."""
 
     words: tuple[str, ...]
     before: Do
@@ -81,6 +82,8 @@ class Scenario:
     saved: tuple[bytes, ...] = ()
     firm: tuple[str, ...] = ('data/in.txt', 'data/keep/x.bin', 'data/keep/y.txt', 'code/prep.sh', 'pipeline.yaml')
     many: bool = False
+    brings: Mapping[str, bytes] = field(default_factory=dict)
+    lie: Do = lambda tool, project: None
 
 
 def write(project: Path, rel: str, data: bytes) -> None:
@@ -96,10 +99,27 @@ def lay(tool: Tool, project: Path) -> None:
     write(project, 'data/keep/y.txt', b'small\n')
 
 
+MANY = {f'data/many/{number % 3}/{number % 2}/{number}': text(20 + number, 700 * number) for number in range(12)}
+
+
 def _large(tool: Tool, project: Path) -> None:
     lay(tool, project)
-    for number in range(12):
-        write(project, f'data/many/{number % 3}/{number % 2}/{number}', text(20 + number, 700 * number))
+    for path, data in MANY.items():
+        write(project, path, data)
+
+
+def _with_remote(tool: Tool, project: Path) -> None:
+    """A folder in the project itself, so that it is wherever that is laid out."""
+    write(project, '.mlops/config.local.yaml', f'remotes: {{origin: {{url: {project}/remote}}}}\n'.encode())
+
+
+def _cloned(tool: Tool, project: Path) -> None:
+    _large(tool, project)
+    _with_remote(tool, project)
+    do(tool, project, 'add', 'data/many')
+    do(tool, project, 'push')
+    for path in ('data/many', '.mlops/cache', '.mlops/local'):
+        shutil.rmtree(project / path)
 
 
 def made(tool: Tool, project: Path) -> None:
@@ -190,6 +210,7 @@ GC = ('gc', '--grace', '0', '--yes')
 SCENARIOS: dict[str, Scenario] = {
     'add': Scenario(('add', 'data/in.txt', 'data/keep'), lay, (('add', 'data/in.txt', 'data/keep'), ('run',))),
     'add many': Scenario(('add', 'data/many'), _large, (('add', 'data/many'), ('run',)), many=True),
+    'pull many': Scenario(('pull', 'data/many'), _cloned, (('pull', 'data/many'),), many=True, brings=MANY, lie=_with_remote),
     'run': Scenario(('run',), lay),
     'run after an edit': Scenario(('run',), _edited),
     'run after an edit in memory': Scenario(('run',), made, late=_edit_in_place, firm=('data/keep/x.bin', 'pipeline.yaml')),
@@ -210,9 +231,9 @@ SCENARIOS: dict[str, Scenario] = {
 # What is found afterwards
 
 
-def found_in(state: State) -> list[str]:
+def found_in(state: State, away: bool = False) -> list[str]:
     """What of a state breaks the rules of the store: objects that are not what their names say, and records, results and trees
-    that name what is not there, all as found, before anybody could mend it."""
+    that name what is not there, all as found, before anybody could mend it.  ``away``: records may name what is in a remote."""
     from mlops_cli.core.digest import digest_of
     from mlops_cli.core.errors import UserError
     from mlops_cli.core.refs import ObjectRef
@@ -248,7 +269,7 @@ def found_in(state: State) -> list[str]:
             elif path.startswith('.mlops/stages/') and pins.is_pin(name):
                 for _, ref in pins.decode(held.data, path).outputs:
                     need(ref, path)
-            elif path.startswith('.mlops/data/'):
+            elif path.startswith('.mlops/data/') and not away:
                 need(data.decode(held.data, path).ref, path)
             elif path.startswith(RECORDS):
                 json.loads(held.data)
@@ -364,7 +385,7 @@ class Judge:
 
     def found(self, crash: Crash) -> None:
         """Before anything is done about it."""
-        if problems := found_in(crash.state):
+        if problems := found_in(crash.state, bool(self.scenario.brings)):
             self.say(Bad.CORRUPT, crash, '; '.join(problems))
         gone = missing_of(self.promised, crash.state) if crash.after == self.last else []
         base = self.recording.base
@@ -397,6 +418,9 @@ class Judge:
         gone += ['what was written by hand' for data in self.scenario.saved if not _is_somewhere(project, data)]
         if gone:
             self.say(Bad.LOST, crash, f'{", ".join(gone)}, by {command}')
+        lacks = [path for path, data in self.scenario.brings.items() if not _holds(project / path, data)]
+        if command == 'pull' and lacks:
+            self.say(Bad.LOST, crash, f'{", ".join(lacks)}: not there, and pull said nothing')
         if command == 'run':
             accepted = {'result.txt': self.scenario.saved} if self.scenario.words[0] == 'accept' else {}
             wanted = outputs_of((project / 'data/in.txt').read_bytes())
@@ -501,6 +525,7 @@ def try_all(
                 continue
             project = folder / f'p{number}'
             lay_out(crash.state, project)
+            scenario.lie(tool, project)
             begun = time.monotonic()
             crash = Crash(crash.after, f'{crash.how}, {lay_index(project, recording.databases, dice)}', crash.state)
             time.sleep(max(0.0, begun + SETTLED_SECONDS - time.monotonic()))
@@ -545,9 +570,10 @@ def recording_of(
 @contextmanager
 def as_many() -> Iterator[None]:
     """Within, three files are as good as thousands, and nobody else writes to the disk."""
-    from mlops_cli.store import bulk, staging
+    from mlops_cli.store import bulk, incoming, staging
 
-    with mock.patch.object(bulk, 'ENOUGH', 3), mock.patch.object(staging, '_to_be_written', lambda: 0):
+    small = [mock.patch.object(module, 'ENOUGH', 3) for module in (bulk, incoming)]
+    with small[0], small[1], mock.patch.object(staging, '_to_be_written', lambda: 0):
         yield
 
 
