@@ -58,8 +58,12 @@ class Server:
                 raise BenchError(f'rclone serve s3 does not start: {(places.folder / "server.log").read_text()[-500:]}')
             time.sleep(0.05)
 
+    def rounds(self) -> list[Path]:
+        """What lies there of all rounds so far."""
+        return list((self._folder / BUCKET).iterdir())
+
     def next_round(self) -> None:
-        """A new prefix; the old one's bytes go."""
+        """A new prefix."""
         self.round += 1
         self.places_round.write_text(str(self.round))
 

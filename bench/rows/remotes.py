@@ -23,10 +23,15 @@ Change = Callable[[], None]
 
 
 class Tracked:
-    """``data`` as everybody has it, tracked by ours and by DVC."""
+    """``data`` as everybody has it, tracked by ours and by DVC.  ``large``: it is a few large files, and what is put aside goes
+    at once.  The disk would not hold all rounds; and who writes next finds the memory that the last round's files were in, and
+    does not have to be given other by the machine's host, which takes longer than the writing: whoever comes behind a program
+    that has just let go of much would have less of that to wait for."""
 
-    def __init__(self, bench: Bench, ours: Ours, name: str, make: Callable[[Path], None], server: Server) -> None:
-        self._bench, self._server = bench, server
+    def __init__(
+        self, bench: Bench, ours: Ours, name: str, make: Callable[[Path], None], server: Server, *, large: bool = False
+    ) -> None:
+        self._bench, self._server, self._large = bench, server, large
         self.plain = bench.projects.keep(f'remote-{name}', lambda folder: make(folder / 'data'))
         self.count = sum(len(files) for _, _, files in os.walk(self.plain / 'data'))
 
@@ -54,19 +59,26 @@ class Tracked:
             if sum(len(files) for _, _, files in os.walk(folder / 'data')) != self.count:
                 raise BenchError(f'not all files came back to {folder}/data')
         self._server.next_round()
+        if self._large:
+            self._aside(*self._server.rounds())
         make_remote(self.mine, self._server.prefix('mlops'))
         if self.dvc:
             make_remote_dvc(self.theirs, self._server.prefix('dvc'))
 
+    def _aside(self, *paths: Path) -> None:
+        self._bench.places.put_aside(*paths)
+        if self._large:
+            self._bench.places.drop()
+
     def as_cloned(self) -> None:
-        self._bench.places.put_aside(*(self.mine / name for name in ('data', '.mlops/cache', '.mlops/local')))
+        self._aside(*(self.mine / name for name in ('data', '.mlops/cache', '.mlops/local')))
 
     def as_cloned_dvc(self) -> None:
         site = self._bench.places.folder / 'home/dvc-site'
-        self._bench.places.put_aside(*(self.theirs / name for name in ('data', '.dvc/cache', '.dvc/tmp')), site)
+        self._aside(*(self.theirs / name for name in ('data', '.dvc/cache', '.dvc/tmp')), site)
 
     def nothing(self) -> None:
-        self._bench.places.put_aside(self.plain / 'data')
+        self._aside(self.plain / 'data')
 
 
 def few(bench: Bench, ours: Ours) -> Race:
@@ -144,7 +156,7 @@ def big(bench: Bench, ours: Ours) -> Race:
         folder.mkdir()
         work.big_file(BIG, folder / 'big.bin')
 
-    there = Tracked(bench, ours, 'big', make, server)
+    there = Tracked(bench, ours, 'big', make, server, large=True)
     contenders = [bench.mlops(ours, there.mine, 'push', expect='pushed', before=there.new_prefix, writes=True)]
     for aws in bench.peers('aws'):
         script = f'{aws.program} s3 cp --quiet data/big.bin s3://{BUCKET}/aws-$round/big.bin'
