@@ -41,6 +41,7 @@ class Server:
         rclone = tools.get('rclone')
         if rclone is None:
             raise BenchError('there is no S3 server: rclone cannot be had')
+        self._program = rclone.program
         self._places, self._folder = places, places.folder / 's3'
         self.places_round = places.folder / 'round.txt'
         places.put_aside(self._folder)
@@ -69,6 +70,13 @@ class Server:
 
     def prefix(self, tool: str) -> str:
         return f'{BUCKET}/{tool}-{self.round}'
+
+    def look(self, tool: str) -> None:
+        """List what this tool sent.  This server hashes a file when somebody first asks about it, 0.8 s for 512 MiB; rclone
+        does that at the end of its own push, and who does not would wait for it in the pull.  S3 has the hash beforehand."""
+        if (self._folder / self.prefix(tool)).is_dir():
+            words, environ = (self._program, 'lsl', f'm:{self.prefix(tool)}'), {**os.environ, **ENVIRON}
+            subprocess.run(words, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, env=environ, check=True)
 
     def words(self, script: str) -> tuple[str, ...]:
         """A command in which ``$round`` is the number of the prefix."""

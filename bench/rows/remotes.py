@@ -71,13 +71,17 @@ class Tracked:
             self._bench.places.drop()
 
     def as_cloned(self) -> None:
+        self._server.look('mlops')
         self._aside(*(self.mine / name for name in ('data', '.mlops/cache', '.mlops/local')))
 
     def as_cloned_dvc(self) -> None:
+        self._server.look('dvc')
         site = self._bench.places.folder / 'home/dvc-site'
         self._aside(*(self.theirs / name for name in ('data', '.dvc/cache', '.dvc/tmp')), site)
 
     def nothing(self) -> None:
+        self._server.look('rclone')
+        self._server.look('aws')
         self._aside(self.plain / 'data')
 
 
