@@ -64,6 +64,14 @@ class Tracked:
         make_remote(self.mine, self._server.prefix('mlops'))
         if self.dvc:
             make_remote_dvc(self.theirs, self._server.prefix('dvc'))
+        _read(self.mine / '.mlops/cache')
+
+    def warm_dvc(self) -> None:
+        """What is pushed comes from memory, for everybody: the system may have let go of it since the last round."""
+        _read(self.theirs / '.dvc/cache')
+
+    def warm_plain(self) -> None:
+        _read(self.plain / 'data')
 
     def _aside(self, *paths: Path) -> None:
         self._bench.places.put_aside(*paths)
@@ -85,6 +93,14 @@ class Tracked:
         self._aside(self.plain / 'data')
 
 
+def _read(folder: Path) -> None:
+    for path, _, names in os.walk(folder):
+        for name in names:
+            with open(os.path.join(path, name), 'rb', buffering=0) as file:
+                while file.read(1 << 20):
+                    pass
+
+
 def few(bench: Bench, ours: Ours) -> Race:
     """A push, one with nothing to do, and a pull into what a clone has; by each tool, in turn."""
     server = bench.server()
@@ -92,7 +108,7 @@ def few(bench: Bench, ours: Ours) -> Race:
     contenders = [
         bench.mlops(ours, there.mine, 'push', expect='pushed', before=there.new_prefix, writes=True),
         *_rclone(bench, server, there, 'push'),
-        *(Contender('dvc push', (dvc.program, 'push', '-q'), there.theirs, writes=True) for dvc in there.dvc),
+        *(Contender('dvc push', (dvc.program, 'push', '-q'), there.theirs, there.warm_dvc, writes=True) for dvc in there.dvc),
         bench.mlops(ours, there.mine, 'push', name='mlops push again', expect='Nothing to do'),
         *(Contender('dvc push again', (dvc.program, 'push', '-q'), there.theirs) for dvc in there.dvc),
         bench.mlops(ours, there.mine, 'pull', expect='fetched', before=there.as_cloned, writes=True),
@@ -115,7 +131,7 @@ def _rclone(bench: Bench, server: Server, there: Tracked, verb: str) -> list[Con
     for rclone in bench.peers('rclone'):
         ends = ['data', f'm:{BUCKET}/rclone-$round/data']
         script = f'{rclone.program} copy --transfers 16 {" ".join(ends if verb == "push" else ends[::-1])}'
-        before = there.nothing if verb == 'pull' else None
+        before = there.nothing if verb == 'pull' else there.warm_plain
         found.append(Contender(f'rclone {verb}', server.words(script), there.plain, before, writes=True))
     return found
 
@@ -146,7 +162,7 @@ def many(bench: Bench, ours: Ours) -> Race:
     ]
     if os.environ.get(LONG):
         for dvc in there.dvc:
-            contenders.append(Contender('dvc push', (dvc.program, 'push', '-q'), there.theirs, writes=True))
+            contenders.append(Contender('dvc push', (dvc.program, 'push', '-q'), there.theirs, there.warm_dvc, writes=True))
             contenders.append(Contender('dvc push again', (dvc.program, 'push', '-q'), there.theirs))
         bounds += [Bound('mlops push', 'dvc push', 1 / 20), Bound('mlops push again', 'dvc push again', 1 / 2)]
     return Race(tuple(contenders), tuple(bounds), close=bench.close_server)
@@ -164,7 +180,7 @@ def big(bench: Bench, ours: Ours) -> Race:
     contenders = [bench.mlops(ours, there.mine, 'push', expect='pushed', before=there.new_prefix, writes=True)]
     for aws in bench.peers('aws'):
         script = f'{aws.program} s3 cp --quiet data/big.bin s3://{BUCKET}/aws-$round/big.bin'
-        contenders.append(Contender('aws s3 cp up', server.words(script), there.plain, writes=True))
+        contenders.append(Contender('aws s3 cp up', server.words(script), there.plain, there.warm_plain, writes=True))
     contenders += [
         *_rclone(bench, server, there, 'push'),
         bench.mlops(ours, there.mine, 'pull', expect='fetched', before=there.as_cloned, writes=True),
