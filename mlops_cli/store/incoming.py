@@ -9,12 +9,12 @@ import time
 from contextlib import ExitStack, suppress
 from types import TracebackType
 
-from mlops_cli.core.digest import Digest
+from mlops_cli.core.digest import Digest, digest_of
 from mlops_cli.core.errors import UserError
 from mlops_cli.fsio.durable import OBJECTS
 from mlops_cli.store.ingest import level_of
 from mlops_cli.store.local import LocalStore
-from mlops_cli.store.objects import Chunks, checked
+from mlops_cli.store.objects import Chunks, Damaged
 from mlops_cli.store.shelf import SMALL
 from mlops_cli.store.staging import Stage, Writer
 
@@ -51,7 +51,9 @@ class Incoming:
         if not self._many or size > SMALL:
             self._local.put([(digest, chunks)])
             return
-        data = b''.join(checked(digest, chunks, 'what was sent'))
+        data = b''.join(chunks)
+        if digest_of(data) != digest:
+            raise Damaged(digest, f'its {len(data)} bytes hash to something else', 'what was sent')
         # What looks like a node gets its name after all that is none; and what has the name and is damaged is put aside there.
         if level_of(data) != OBJECTS or not self._staged().put(digest.hex, data):
             self._local.put([(digest, (data,))])

@@ -91,7 +91,7 @@ class Writer:
     def _present(self, folder: int, name: str, data: bytes) -> bool | None:
         """Whether the object is there and sound; None if it is not there."""
         try:
-            fd = ops.open_with(name, _READ, dir_fd=folder)
+            fd = os.open(name, _READ, dir_fd=folder)  # mostly it is not there, and finding out where takes longer than that
         except FileNotFoundError:
             return None
         except OSError:
@@ -148,8 +148,8 @@ class Stage:
         """Write out what is in it so far beside whatever else goes on, if that is worth it.  ``count``: files up to now."""
         if self._durability != 'batch' or count - self._begun < _WORTH or (self._ahead and self._ahead.is_alive()):
             return
+        self._begun = count  # also where it is not worth it now: asking takes longer than writing a file
         if self._failure is None and self._may_sync_whole(count):
-            self._begun = count
             self._ahead = threading.Thread(target=self._write_out, name='write-out', daemon=True)
             self._ahead.start()
 
