@@ -79,10 +79,11 @@ class Incoming:
             self._stage.begin(self._count)
 
     def _name(self) -> None:
-        if self._stage is not None and self._writer is not None:
-            self._writer.close()
-            self._stage.settle(self._count)
-            self._stage.place(self._count)
-        self._held.close()
-        self._stage = self._writer = None
+        stage, writer, count = self._stage, self._writer, self._count
+        self._stage = self._writer = None  # first: an error of the medium is told once, and who syncs again hears of none
         self._count = 0
+        if stage is not None and writer is not None:
+            writer.close()
+            stage.settle(count)
+            stage.place(count)
+        self._held.close()

@@ -19,6 +19,7 @@ from mlops_cli.store.incoming import ENOUGH, Incoming
 from mlops_cli.store.local import LocalStore
 from mlops_cli.store.objects import Damaged
 from mlops_cli.store.shelf import SMALL, object_path
+from mlops_cli.store.staging import Stage
 
 DATA = [b'%d ' % number * 100 for number in range(ENOUGH)]
 
@@ -149,6 +150,22 @@ def test_no_half_file_is_named_after_an_error_while_one_is_written(
         monkeypatch.setattr(ops, 'write', half)
         put(many, DATA[1])
     assert listed(store) == ({digest_of(DATA[0])} if stays else set()) and temporaries(store) == []
+
+
+def test_what_the_medium_did_not_take_is_never_named(store: LocalStore, monkeypatch: pytest.MonkeyPatch) -> None:
+    """It says so once: who asks again is told that all is well."""
+    real, failures = Stage.settle, [OSError(errno.EIO, 'lost')]
+
+    def settle(stage: Stage, count: int) -> None:
+        if failures:
+            raise failures.pop()
+        real(stage, count)
+
+    monkeypatch.setattr(Stage, 'settle', settle)
+    monkeypatch.setattr(incoming, 'AGE_SECONDS', 0.0)
+    with pytest.raises(OSError, match='lost'), Incoming(store, len(DATA)) as many:
+        put(many, DATA[0])
+    assert not listed(store) and temporaries(store) == []
 
 
 def test_nothing_is_named_when_a_lock_was_lost(store: LocalStore, monkeypatch: pytest.MonkeyPatch) -> None:
