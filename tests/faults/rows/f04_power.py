@@ -601,7 +601,7 @@ ROWS = (
     Row(
         'F4',
         'the power is cut after any change of the disk, and what was not synced is lost in part',
-        '20,000 states of the disk in add, run, checkout, accept, gc and recovery; from half of them the next command goes on',
+        '20,000 states of the disk in add, pull, run, checkout, accept, gc, recovery; half of them go on with the next command',
         cases,
         run,
         ('mlops', 'dvc'),
