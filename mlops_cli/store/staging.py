@@ -59,8 +59,9 @@ class Writer:
             if not self._exact:
                 ops.fchmod(fd, 0o444)
         except OSError:
-            ops.unlink(name, dir_fd=folders[0])
-            self.half = False
+            with suppress(OSError):  # the error to tell is the first one
+                ops.unlink(name, dir_fd=folders[0])
+                self.half = False
             raise
         finally:
             os.close(fd)

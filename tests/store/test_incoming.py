@@ -153,6 +153,22 @@ def test_no_half_file_is_named_after_an_error_while_one_is_written(
     assert listed(store) == ({digest_of(DATA[0])} if stays else set()) and temporaries(store) == []
 
 
+def test_a_half_file_that_stays_keeps_all_from_being_named(store: LocalStore, monkeypatch: pytest.MonkeyPatch) -> None:
+    def fails(*_: object, **__: object) -> None:
+        raise OSError(errno.EIO, 'broken')
+
+    def full(fd: int, data: bytes) -> None:
+        os.write(fd, data[:10])
+        raise OSError(errno.ENOSPC, 'full')
+
+    with pytest.raises(OSError, match='full'), Incoming(store, len(DATA)) as many:
+        put(many, DATA[0])
+        monkeypatch.setattr(ops, 'write', full)
+        monkeypatch.setattr(ops, 'unlink', fails)
+        put(many, DATA[1])
+    assert not listed(store)
+
+
 def test_what_the_medium_did_not_take_is_never_named(store: LocalStore, monkeypatch: pytest.MonkeyPatch) -> None:
     """It says so once: who asks again is told that all is well."""
     real, failures = Stage.settle, [OSError(errno.EIO, 'lost')]
