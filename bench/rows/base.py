@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -66,3 +67,12 @@ class Row:
     race: Callable[[Bench, Ours], Race]
     rounds: int = 5
     warm: int = 1
+
+
+def read_all(folder: Path) -> None:
+    """Have the system hold what is in these files, of which it may have let go since the last round."""
+    for path, _, names in os.walk(folder):
+        for name in names:
+            with open(os.path.join(path, name), 'rb', buffering=0) as file:
+                while file.read(1 << 20):
+                    pass

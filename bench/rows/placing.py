@@ -8,7 +8,7 @@ from pathlib import Path
 from bench import work
 from bench.bounds import Bound, Measure, Race
 from bench.measure import Contender
-from bench.rows.base import SLOW, Bench, Row
+from bench.rows.base import SLOW, Bench, Row, read_all
 from bench.rows.files import BIG, data
 from bench.tools import Ours
 
@@ -36,19 +36,24 @@ def checkout(mode: str) -> Callable[[Bench, Ours], Race]:
             bench.projects.do((dvc.program, 'add', '--quiet', 'data'), folder)
             bench.projects.do((dvc.program, 'config', 'cache.type', mode), folder)
 
-        def without(folder: Path, name: str = 'data') -> Callable[[], None]:
-            return lambda: bench.places.put_aside(folder / name)
+        def without(folder: Path, name: str, source: str) -> Callable[[], None]:
+            def before() -> None:
+                bench.places.put_aside(folder / name)
+                read_all(folder / source)
+
+            return before
 
         mine = bench.projects.keep(ours.own(f'placing-{mode}'), make)
-        contenders = [bench.mlops(ours, mine, 'checkout', 'data', expect='placed', before=without(mine), writes=True)]
+        away = without(mine, 'data', '.mlops/cache')
+        contenders = [bench.mlops(ours, mine, 'checkout', 'data', expect='placed', before=away, writes=True)]
         plain = bench.projects.keep('placing-plain', lambda folder: data(bench, folder))
         for cp in bench.peers('cp'):
             command = (cp.program, *words, 'data', 'out')
-            contenders.append(Contender(f'cp {words[0]}', command, plain, without(plain, 'out'), writes=True))
+            contenders.append(Contender(f'cp {words[0]}', command, plain, without(plain, 'out', 'data'), writes=True))
         for dvc in bench.peers('dvc'):
             theirs = bench.projects.keep(f'placing-{mode}-dvc', make_dvc)
             again = (dvc.program, 'checkout', '-q')
-            contenders.append(Contender('dvc checkout', again, theirs, without(theirs), writes=True))
+            contenders.append(Contender('dvc checkout', again, theirs, without(theirs, 'data', '.dvc/cache'), writes=True))
         name = 'mlops checkout data'
         bounds = (
             Bound(name, f'cp {words[0]}', most), Bound(name, 'dvc checkout', most_dvc),

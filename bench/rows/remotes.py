@@ -10,7 +10,7 @@ from bench import work
 from bench.bounds import Bound, Measure, Race
 from bench.errors import BenchError
 from bench.measure import Contender
-from bench.rows.base import Bench, Row
+from bench.rows.base import Bench, Row, read_all
 from bench.server import BUCKET, Server, make_remote, make_remote_dvc
 from bench.tools import Ours, Tool
 
@@ -64,14 +64,14 @@ class Tracked:
         make_remote(self.mine, self._server.prefix('mlops'))
         if self.dvc:
             make_remote_dvc(self.theirs, self._server.prefix('dvc'))
-        _read(self.mine / '.mlops/cache')
+        read_all(self.mine / '.mlops/cache')
 
     def warm_dvc(self) -> None:
         """What is pushed comes from memory, for everybody: the system may have let go of it since the last round."""
-        _read(self.theirs / '.dvc/cache')
+        read_all(self.theirs / '.dvc/cache')
 
     def warm_plain(self) -> None:
-        _read(self.plain / 'data')
+        read_all(self.plain / 'data')
 
     def _aside(self, *paths: Path) -> None:
         self._bench.places.put_aside(*paths)
@@ -91,14 +91,6 @@ class Tracked:
         self._server.look('rclone')
         self._server.look('aws')
         self._aside(self.plain / 'data')
-
-
-def _read(folder: Path) -> None:
-    for path, _, names in os.walk(folder):
-        for name in names:
-            with open(os.path.join(path, name), 'rb', buffering=0) as file:
-                while file.read(1 << 20):
-                    pass
 
 
 def few(bench: Bench, ours: Ours) -> Race:
