@@ -9,7 +9,7 @@ from pathlib import Path
 from bench import work
 from bench.bounds import Bound, Measure, Race
 from bench.measure import Contender
-from bench.rows.base import SLOW, Bench, Row
+from bench.rows.base import SLOW, Bench, Row, read_all
 from bench.tools import Ours, Tool
 
 COUNT = 100_000
@@ -117,6 +117,7 @@ def hash_many(bench: Bench, ours: Ours) -> Race:
     def forget(folder: Path) -> Callable[[], None]:
         def clean() -> None:
             bench.places.put_aside(*(folder / name for name in ('.mlops', '.gitignore', '.gitattributes')))
+            read_all(folder / 'data')
 
         return clean
 
@@ -130,6 +131,7 @@ def hash_many(bench: Bench, ours: Ours) -> Race:
         def forget_dvc(folder: Path = theirs) -> None:
             names = ('.dvc/cache', '.dvc/tmp', 'data.dvc', '.gitignore')
             bench.places.put_aside(*(folder / name for name in names), bench.places.folder / 'home/dvc-site')
+            read_all(folder / 'data')
 
         command = (dvc.program, 'add', 'data')
         contenders.append(Contender('dvc add data', command, theirs, forget_dvc, writes=True))
@@ -140,6 +142,7 @@ def hash_many(bench: Bench, ours: Ours) -> Race:
         def forget_git(folder: Path = stored) -> None:
             bench.places.put_aside(folder / '.git')
             bench.projects.repository(folder)
+            read_all(folder / 'data')
 
         contenders.append(Contender('git add data', (git.program, 'add', 'data'), stored, forget_git, writes=True))
     bounds.append(Bound('mlops add data', 'git add data', 1 / 2))
