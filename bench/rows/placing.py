@@ -52,8 +52,8 @@ def checkout(mode: str) -> Callable[[Bench, Ours], Race]:
             contenders.append(Contender(f'cp {words[0]}', command, plain, without(plain, 'out', 'data'), writes=True))
         for dvc in bench.peers('dvc'):
             theirs = bench.projects.keep(f'placing-{mode}-dvc', make_dvc)
-            again = (dvc.program, 'checkout', '-q')
-            contenders.append(Contender('dvc checkout', again, theirs, without(theirs, 'data', '.dvc/cache'), writes=True))
+            words_dvc, away = (dvc.program, 'checkout', '-q'), without(theirs, 'data', '.dvc/cache')
+            contenders.append(Contender('dvc checkout', words_dvc, theirs, away, writes=True))
         name = 'mlops checkout data'
         bounds = (
             Bound(name, f'cp {words[0]}', most), Bound(name, 'dvc checkout', most_dvc),

@@ -24,9 +24,8 @@ Change = Callable[[], None]
 
 class Tracked:
     """``data`` as everybody has it, tracked by ours and by DVC.  ``large``: it is a few large files, and what is put aside goes
-    at once.  The disk would not hold all rounds; and who writes next finds the memory that the last round's files were in, and
-    does not have to be given other by the machine's host, which takes longer than the writing: whoever comes behind a program
-    that has just let go of much would have less of that to wait for."""
+    at once.  The disk would not hold all rounds; and who writes next finds the memory that the last round's files were in: to
+    be given some by the machine's host takes longer than the writing."""
 
     def __init__(
         self, bench: Bench, ours: Ours, name: str, make: Callable[[Path], None], server: Server, *, large: bool = False
