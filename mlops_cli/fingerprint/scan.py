@@ -6,7 +6,7 @@ Where they differ, only what the index does not know is opened.
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Collection, Mapping
+from collections.abc import Callable, Collection, Iterable, Mapping
 
 from mlops_cli.core.digest import Digest, digest_of
 from mlops_cli.core.errors import ExitCode, UserError
@@ -44,9 +44,15 @@ class _Listing:
 
     @property
     def signature(self) -> bytes:
-        others = [f'{name}\0{kind} {digest} {size} {target}\0'.encode('utf-8', 'surrogateescape')
-                  for name, kind, digest, size, target in self.others]
-        return bytes.fromhex(digest_of(b''.join(self.parts) + b'\0' + b''.join(others)).hex)
+        return signature_of(self.parts, self.others)
+
+
+def signature_of(parts: Iterable[bytes], others: Iterable[TreeEntry]) -> bytes:
+    """32 bytes for the state of all that a folder holds.  ``parts``: of files, each a name, NUL and a signature; ``others``:
+    folders and links; both in the order in which the system lists them."""
+    texts = [f'{name}\0{kind} {digest} {size} {target}\0'.encode('utf-8', 'surrogateescape')
+             for name, kind, digest, size, target in others]
+    return bytes.fromhex(digest_of(b''.join(parts) + b'\0' + b''.join(texts)).hex)
 
 
 class Scan:

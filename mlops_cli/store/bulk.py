@@ -16,24 +16,24 @@ from mlops_cli.store.shelf import Shelf
 from mlops_cli.store.staging import Stage, Writer
 
 
-def add_folder(shelf: Shelf, root: Root, rel: str, fd: int, *, known: Known, reflink: bool, sure: bool, moment: Any,
+def add_folder(shelf: Shelf, root: Root, rel: str, fd: int, *, begin: Callable[..., Ingest], known: Known, moment: Any,
                seen: Callable[[int], object], go_on: GoOn) -> Added:
-    """A folder, of which ``fd`` is a descriptor, here taken over.  ``seen``: told how many files a crew has read of one more
-    folder.  The rest as LocalStore.add_path."""
-    run = Ingest(shelf, known=known, reflink=reflink, sure=sure, go_on=go_on)
+    """A folder, of which ``fd`` is a descriptor, here taken over.  ``begin``: makes an Ingest, which may be told to
+    ``read`` and ``keep``.  ``seen``: told how many files a crew has read of one more folder.  The rest as
+    LocalStore.add_path."""
+    run = begin()
     unread = _Unread(root, rel, known)
     if not unread.enough(ENOUGH):
         return Added(run.folder(fd, rel), run.files, moment)
     os.close(fd)
     try:
-        return _by_crew(shelf, root, rel, unread, known=known, reflink=reflink, sure=sure, moment=moment, seen=seen,
-                        go_on=go_on)
+        return _by_crew(shelf, root, rel, unread, begin=begin, moment=moment, seen=seen, go_on=go_on)
     except CrewLost:  # whatever was in its way, the ordinary way meets it too, and says what it is
         return Added(run.path(root, rel), run.files, moment)
 
 
-def _by_crew(shelf: Shelf, root: Root, rel: str, unread: _Unread, *, known: Known, reflink: bool, sure: bool,
-             moment: Any, seen: Callable[[int], object], go_on: GoOn) -> Added:
+def _by_crew(shelf: Shelf, root: Root, rel: str, unread: _Unread, *, begin: Callable[..., Ingest], moment: Any,
+             seen: Callable[[int], object], go_on: GoOn) -> Added:
     limits = (moment.device, moment.before_ns, moment.foreign_before_ns) if moment else (-1, 0, 0)
     with ExitStack() as held:
         with _enough_descriptors():
@@ -50,7 +50,7 @@ def _by_crew(shelf: Shelf, root: Root, rel: str, unread: _Unread, *, known: Know
                 files.begin(crew.count)
                 return records if same_state(unread.states.pop(folder), facts) else {}
 
-            run = Ingest(shelf, known=known, reflink=reflink, sure=sure, read=read, keep=nodes.keep, go_on=go_on)
+            run = begin(read=read, keep=nodes.keep)
             try:
                 ref = run.path(root, rel)
             finally:

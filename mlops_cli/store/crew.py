@@ -16,6 +16,7 @@ from typing import Any, Self
 
 from mlops_cli.core.errors import UserError
 from mlops_cli.core.states import RECORD_BYTES
+from mlops_cli.fsio import temporaries
 from mlops_cli.fsio.paths import Root
 from mlops_cli.store.hand import LEFT, Limits
 from mlops_cli.store.shelf import Shelf
@@ -265,6 +266,8 @@ def survey(root: Root, rel: str) -> Iterator[tuple[str, list[str], int, os.stat_
             facts = os.fstat(fd)
             with os.scandir(fd) as entries:
                 for entry in entries:
+                    if entry.name.startswith(temporaries.PREFIX):
+                        continue  # what a killed command of ours may have left
                     if entry.is_file(follow_symlinks=False):
                         files.append(entry.name)
                     elif entry.is_dir(follow_symlinks=False):

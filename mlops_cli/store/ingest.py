@@ -23,6 +23,7 @@ TRIES = 3
 Known = Callable[[str, os.stat_result], ObjectRef | None]
 Read = Callable[[str, os.stat_result], dict[str, bytes]]
 GoOn = Callable[[], object]  # called often, to raise where it is not wanted any more
+Listed = Callable[['Listing'], object]
 
 _READ = os.O_RDONLY | os.O_NOFOLLOW | os.O_CLOEXEC | os.O_NONBLOCK
 _FOLDER = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
@@ -38,6 +39,18 @@ class Added:
     files: list[tuple[str, os.stat_result, ObjectRef]]
     moment: Any = None
     records: dict[str, dict[str, bytes]] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
+class Listing:
+    """A folder that was added.  ``names``: in the order in which the system lists them.  ``records``: of files, those that
+    others have read; what the index keeps of them, by name."""
+
+    path: str
+    names: list[str]
+    entries: list[TreeEntry]
+    records: dict[str, bytes]
+    ref: ObjectRef
 
 
 def kind_of(facts: os.stat_result) -> Kind:
@@ -72,11 +85,14 @@ def too_deep(path: str) -> UserError:
 
 def check_names(path: str, entries: list[TreeEntry]) -> None:
     """Raises UserError (exit 5) on names that a tree cannot hold, or that some file systems take for one."""
-    for entry in entries:
-        if problem := tree.name_problem(entry.name):
+    names = [entry.name for entry in entries]
+    if tree.all_plain(names):
+        return
+    for name in names:
+        if problem := tree.name_problem(name):
             raise UserError(f'{path or "."} holds {problem}: a stored folder cannot', exit_code=ExitCode.REFUSED,
                             hint='rename it, move it away, or name the files you mean one by one')
-    if both := tree.collision(entry.name for entry in entries):
+    if both := tree.collision(names):
         raise UserError(f'{path or "."} holds both {both[0]!r} and {both[1]!r}: they differ in case or accents only',
                         exit_code=ExitCode.REFUSED, hint='macOS and Windows take them for one file: rename one of them')
 
@@ -239,13 +255,13 @@ class Ingest:
     """One addition of a file or folder.  ``known``: the content of a file in this state, if that is known; then it is not
     read as long as the object is here.  ``sure``: only if that object is also found sound, byte for byte.  ``read``: what
     others have read and stored of the files of a folder in this state, by name.  ``keep``: stores a node.  ``go_on``: called
-    before each file, and all along a large one."""
+    before each file, and all along a large one.  ``listed``: told of each folder, those in a folder before it."""
 
     def __init__(self, shelf: Shelf, *, known: Known, reflink: bool, sure: bool,
                  read: Read = lambda _folder, _facts: {}, keep: Callable[[bytes], object] | None = None,
-                 go_on: GoOn = lambda: None) -> None:
+                 go_on: GoOn = lambda: None, listed: Listed = lambda _listing: None) -> None:
         self.shelf, self.known, self.reflink, self.sure, self._read = shelf, known, reflink, sure, read
-        self._go_on = go_on
+        self._go_on, self._listed = go_on, listed
         self._keep = keep or (lambda node: add_bytes(shelf, node))
         self.files: list[tuple[str, os.stat_result, ObjectRef]] = []
         self.records: dict[str, dict[str, bytes]] = {}
@@ -305,7 +321,8 @@ class Ingest:
             for _ in range(TRIES):
                 read_so_far = len(self.files)
                 with ops.Naming(fd):
-                    entries = self._entries(fd, path, depth, read)
+                    names = os.listdir(fd)
+                    entries = self._entries(fd, names, path, depth, read)
                 after = ops.fstat(fd)
                 if entries is not None and same_state(before, after):
                     break
@@ -321,14 +338,13 @@ class Ingest:
         node = tree.encode(entries)
         ref = tree.tree_ref(node, entries)
         self._keep(node)
+        self._listed(Listing(path, names, entries, read, ref))
         return ref
 
-    def _entries(self, fd: int, path: str, depth: int, read: dict[str, bytes]) -> list[TreeEntry] | None:
+    def _entries(self, fd: int, names: list[str], path: str, depth: int, read: dict[str, bytes]) -> list[TreeEntry] | None:
         """None if something vanished meanwhile."""
-        with ops.Naming(fd), os.scandir(fd) as found:
-            names = sorted(entry.name for entry in found)
         try:
-            return [entry for name in names if (entry := _recorded(name, read[name]) if name in read
+            return [entry for name in sorted(names) if (entry := _recorded(name, read[name]) if name in read
                                                 else self._entry(fd, name, f'{path}/{name}', depth))]
         except FileNotFoundError:
             return None

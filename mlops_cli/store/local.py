@@ -6,6 +6,7 @@ import os
 import stat
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
+from functools import partial
 from typing import TYPE_CHECKING
 
 from mlops_cli.core.digest import Digest
@@ -131,26 +132,27 @@ class LocalStore(Shelf):
             os.close(fd)
 
     def add_path(self, root: Root, rel: str, *, known: Known = _unknown, sure: bool = False,
-                 seen: Callable[[int], object] = lambda _count: None, go_on: ingest.GoOn = lambda: None) -> Added:
+                 seen: Callable[[int], object] = lambda _count: None, go_on: ingest.GoOn = lambda: None,
+                 listed: ingest.Listed = lambda _listing: None) -> Added:
         """Store a file, or a folder with all that is in it.
 
         ``known(path, stat)``: the content of a file in this state, or None; known files are not read while their object is
         here with the right size, with ``sure`` while it was found sound byte for byte: ask for that before destroying the
         file.  ``seen``: told of files read that ``known`` is not asked about.  ``go_on``: called often, to raise where it is
-        not wanted any more.  What comes back goes into the index: ``put_added(added)``.
+        not wanted any more.  ``listed``: told of each folder, again where one is added anew.  What comes back goes into the
+        index: ``put_added(added)``.
 
         Raises UserError for links out of the folder, pipes, devices, sockets, names that a stored folder cannot hold, and
         files that change all the time; OSError, FileNotFoundError if there is nothing."""
         moment = self.verified.moment() if self.verified else None
-        reflink = 'reflink' in self.links
-        run = Ingest(self, known=known, reflink=reflink, sure=sure, go_on=go_on)
+        begin = partial(Ingest, self, known=known, reflink='reflink' in self.links, sure=sure, go_on=go_on, listed=listed)
+        run = begin()
         found = run.file(root, rel)
         if isinstance(found, ObjectRef):
             return Added(found, run.files, moment)
         from mlops_cli.store.bulk import add_folder  # most commands have no use for it
 
-        return add_folder(self, root, rel, found, known=known, reflink=reflink, sure=sure, moment=moment, seen=seen,
-                          go_on=go_on)
+        return add_folder(self, root, rel, found, begin=begin, known=known, moment=moment, seen=seen, go_on=go_on)
 
     # Out of the store
 

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import json
 import unicodedata
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from json.encoder import encode_basestring
 from operator import attrgetter
 from typing import Any, Literal, NamedTuple, NoReturn
@@ -27,7 +27,9 @@ DEPTH_LIMIT = 128  # folders below folders: a descriptor each, and some four cal
 SIZE_LIMIT = 1 << 63
 
 # A line whose name is nothing special on any file system, and whose size is below the limit.
-_PLAIN_LINE = pattern(r'\["([A-Za-z0-9_][A-Za-z0-9_.+=,@%-]{0,200})","(file|exec|dir)",'
+_PLAIN_NAME = '[A-Za-z0-9_][A-Za-z0-9_.+=,@%-]{0,200}'
+_PLAIN_NAMES = pattern(rf'(?:{_PLAIN_NAME}\n)*')
+_PLAIN_LINE = pattern(rf'\["({_PLAIN_NAME})","(file|exec|dir)",'
                       rf'"{ALGORITHM}:([0-9a-f]{{64}})",(0|[1-9][0-9]{{0,17}})\]\n')
 
 EntryKind = Literal['file', 'exec', 'dir', 'link']
@@ -112,6 +114,13 @@ def name_problem(name: str) -> str | None:
     except ValueError as error:
         return f'the name {name[:80]!r}, which {error}'
     return None
+
+
+def all_plain(names: Sequence[str]) -> bool:
+    """Whether none of them needs a closer look, by itself or beside the others: found in a tenth of the time of that look."""
+    text = '\n'.join(names) + '\n'
+    return (text.count('\n') == len(names) and _PLAIN_NAMES.fullmatch(text) is not None
+            and len({*text.lower().split('\n')}) == len(names) + 1)
 
 
 def link_problem(target: str, depth: int) -> str | None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import time
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 from mlops_cli.cli import exits, options
 from mlops_cli.cli.console import Line, one_line, out, print_json, say
@@ -18,6 +18,10 @@ from mlops_cli.core.refs import ObjectRef, ref_document
 from mlops_cli.core.units import show_size
 from mlops_cli.records import data, gitignore
 from mlops_cli.run.workbench import Workbench
+
+if TYPE_CHECKING:
+    from mlops_cli.fingerprint.added import Whole
+    from mlops_cli.store.ingest import Listing
 
 EXITS = exits.line(ExitCode.REFUSED)
 
@@ -104,6 +108,7 @@ def _grown(bench: Workbench, old: data.Record | None, new: data.Record) -> str:
 
 def _store(bench: Workbench, path: str) -> ObjectRef:
     files = size = 0
+    whole: Whole | None = None
 
     def known(file: str, status: os.stat_result) -> ObjectRef | None:
         nonlocal files, size
@@ -116,11 +121,21 @@ def _store(bench: Workbench, path: str) -> ObjectRef:
         files += count
         progress.step()
 
+    def listed(listing: Listing) -> None:
+        nonlocal whole
+        if whole is None:
+            from mlops_cli.fingerprint.added import Whole  # of no use to a file
+
+            whole = Whole(bench.index, bench.workspace.ignore)
+        whole.listed(listing)
+
     with Progress(lambda: f'  adding    {one_line(path)}: {files:,} files, {show_size(size)}') as progress:
-        added = bench.store.add_path(bench.root, path, known=known, seen=seen)
+        added = bench.store.add_path(bench.root, path, known=known, seen=seen, listed=listed)
     bench.index.put_added(added)
     bench.workspace.forget(path)
-    if bench.workspace.ref(path) == added.ref:  # by far the most frequent, and little to look at
+    if whole is not None:
+        whole.remember()
+    if whole is None or whole.is_counted:  # by far the most frequent
         return added.ref
     from mlops_cli.run.counted import only_counted
 
