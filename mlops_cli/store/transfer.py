@@ -22,6 +22,7 @@ from mlops_cli.store.lacking import AT_ONCE, Lacking
 from mlops_cli.store.local import LocalStore
 from mlops_cli.store.objects import Damaged, MissingObject
 from mlops_cli.store.packs import SMALL, Packing
+from mlops_cli.store.readahead import read_each
 from mlops_cli.store.shelf import hash_rest
 
 PACKS_AT_ONCE = 2  # on their way: each is some 32 MiB of memory, and another one is being filled
@@ -128,8 +129,9 @@ def _send(local: Sender, depot: Depot, files: Lacking, nodes: list[Digest], lost
             for digest in files.large():
                 _room(under_way, LARGE_AT_ONCE)
                 under_way.append(pool.submit(_send_large, local, depot, digest, lost, told))
-            for digest in files.small():
-                if (data := _read(local, digest, lost)) is not None:
+            reading = functools.partial(_read, local, lost=lost)
+            for digest, data in zip(files.small(), read_each(files.small(), local, reading), strict=True):
+                if data is not None:
                     packing.add(digest, data)
                 if packing.full:
                     _room(under_way, PACKS_AT_ONCE)
