@@ -12,6 +12,7 @@ SIGNATURE = struct.Struct('<QQqqqI')
 _DIGEST = SIGNATURE.size + 1
 RECORD_BYTES = _DIGEST + 32
 _CLEAN, _EXEC = 1, 2
+_TIMES, _TIMES_AT = struct.Struct('<qq'), 24
 FileKind = Literal['file', 'exec']
 
 
@@ -40,9 +41,15 @@ def doubted(record: bytes) -> bytes:
     return record[:SIGNATURE.size] + bytes((record[SIGNATURE.size] & ~_CLEAN,)) + record[SIGNATURE.size + 1:]
 
 
+def settled_before(record: bytes, limit: int) -> bytes:
+    """The same; not to be trusted if its file was changed or touched at ``limit``, in nanoseconds since 1970, or later."""
+    touched, changed = _TIMES.unpack_from(record, _TIMES_AT)
+    return record if touched < limit and changed < limit else doubted(record)
+
+
 def newest(record: bytes) -> int:
     """When its file was changed or touched last, in nanoseconds since 1970."""
-    touched, changed = struct.unpack_from('<qq', record, 24)
+    touched, changed = _TIMES.unpack_from(record, _TIMES_AT)
     return max(int(touched), int(changed))
 
 

@@ -60,9 +60,13 @@ class Moment(NamedTuple):
     before_ns: int
     foreign_before_ns: int
 
+    def limit(self, device: int) -> int:
+        """Before when a file on a device must have been touched."""
+        return self.before_ns if device == self.device else self.foreign_before_ns
+
     def settled(self, facts: os.stat_result) -> bool:
         """Whether no edit from now on can leave these times as they are."""
-        limit = self.before_ns if facts.st_dev == self.device else self.foreign_before_ns
+        limit = self.limit(facts.st_dev)
         return facts.st_mtime_ns < limit and facts.st_ctime_ns < limit
 
 
@@ -127,6 +131,10 @@ class Index:
                 self._moment, self._probed = self._probe(), now
             return self._moment
 
+    def settled_before(self, device: int) -> int:
+        """When a file on a device must have been touched last, in nanoseconds since 1970, to have settled."""
+        return self.moment().limit(device)
+
     def _probe(self) -> Moment:
         foreign = self._clock() - FOREIGN_SLOP_NS
         if not self._keeps():
@@ -186,6 +194,9 @@ class Index:
         """Remember what was read while it was added to the store."""
         self.put_many(added.files, moment=added.moment)
         for folder, records in added.records.items():
+            if added.whole:
+                self._put_rows(folder, records, len(records))
+                continue
             known = self.folder(folder)
             self.put_folder(folder, {name: record for name, record in records.items()
                                      if name not in known or not _proves_as_much(known[name], record)}, records)
@@ -202,10 +213,16 @@ class Index:
         with self._lock:
             rows = self.folder(folder)
             if len(rows) > 2 * len(present) + 64:
-                rows = self._folders[folder] = {name: record for name, record in rows.items() if name in present}
+                rows = {name: record for name, record in rows.items() if name in present}
             rows.update(records)
+            self._put_rows(folder, rows, len(records))
+
+    def _put_rows(self, folder: str, rows: dict[str, bytes], new: int) -> None:
+        """Remember these of a folder, and no others.  ``new``: how many of them are."""
+        with self._lock:
+            self._folders[folder] = rows
             self._dirty_folders.add(folder)
-            self._put += len(records)
+            self._put += new
             if self._put > HELD:
                 self.flush()
                 self._put = 0

@@ -6,7 +6,6 @@ from collections import deque
 from collections.abc import Callable, Iterator, Sequence
 
 from mlops_cli.core.refs import ObjectRef
-from mlops_cli.core.states import make_record, pack
 from mlops_cli.fsio import ops, removal
 from mlops_cli.fsio.paths import Root
 from mlops_cli.store import tree
@@ -16,7 +15,7 @@ from mlops_cli.store.ingest import Added, check_link
 from mlops_cli.store.shelf import Shelf
 
 _FOLDER = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
-PlaceOne = Callable[[ObjectRef, int, str], os.stat_result | None]
+PlaceOne = Callable[[ObjectRef, int, str], bytes | None]
 Folder = tuple[str, list[tree.TreeEntry], list[str]]  # its path, the files in it, and as what a crew is asked for them
 
 
@@ -59,9 +58,9 @@ def _collect(crew: Placers, folder: Folder, top: Root, added: Added, rel: str, o
                 continue
             if fd is None:
                 fd = top.open_dir(path)
-            facts = one(entry.ref, fd, entry.name)
-            if facts is not None:
-                records[entry.name] = make_record(pack(facts), entry.ref, False)
+            record = one(entry.ref, fd, entry.name)
+            if record is not None:
+                records[entry.name] = record
     finally:
         if fd is not None:
             os.close(fd)

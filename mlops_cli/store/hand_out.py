@@ -52,7 +52,8 @@ class Hand:
         self._link, self._copy = ways[0] == 'hardlink', ways in (['copy'], ['hardlink', 'copy'])
 
     def place_all(self, folder: bytes, items: list[bytes]) -> bytes:
-        """The records of what was placed, one after the other; LEFT for what the ordinary way has to do."""
+        """The records of what was placed, one after the other, as those of materialise.Built; LEFT for what the ordinary way
+        has to do."""
         try:
             fd = self._place.open_dir(os.fsdecode(folder))
         except (OSError, UserError):
@@ -85,12 +86,12 @@ class Hand:
             return LEFT
         if facts.st_mtime < fresh and not naming.freshen(self._cache, path):
             return LEFT
-        state = None
+        state, ours = None, False
         if self._link and not executable:
             state = self._linked(path, facts.st_ino, folder, name)
         if state is None and (executable or self._copy):
-            state = self._written(data, self._modes[executable], folder, name)
-        return LEFT if state is None else raw_record(state, digest, executable, False)
+            state, ours = self._written(data, self._modes[executable], folder, name), True
+        return LEFT if state is None else raw_record(state, digest, executable, ours)
 
     def _linked(self, path: str, inode: int, folder: int, name: str) -> bytes | None:
         """The state of a hard link to what was just read; None where there is none."""

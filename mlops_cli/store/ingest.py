@@ -33,12 +33,14 @@ _FOLDER = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
 class Added:
     """What was added.  ``files``: path relative to the root, stat taken after it was read, content, of every regular file
     that is not in ``records``: folder, name, and what the index keeps of it (core/states.py).
-    ``moment``: what the clock of the store's ``verified`` said before the first of them was read; None without one."""
+    ``whole``: the folders in ``records`` are new, and these are all their files.  ``moment``: what the clock of the store's
+    ``verified`` said before the first of them was read; None without one."""
 
     ref: ObjectRef
     files: list[tuple[str, os.stat_result, ObjectRef]]
     moment: Any = None
     records: dict[str, dict[str, bytes]] = field(default_factory=dict)
+    whole: bool = False
 
 
 @dataclass(frozen=True, slots=True)

@@ -12,7 +12,7 @@ from mlops_cli.core.classes import dataclass
 from mlops_cli.core.digest import Digest
 from mlops_cli.core.errors import ExitCode, UserError
 from mlops_cli.core.refs import ObjectRef
-from mlops_cli.core.states import make_record, pack
+from mlops_cli.core.states import make_record, pack, settled_before
 from mlops_cli.fsio import ops, pieces, removal, temporaries
 from mlops_cli.fsio.paths import Root
 from mlops_cli.fsio.reading import Nearby
@@ -40,7 +40,10 @@ class Taken(UserError):
 
 @dataclass(frozen=True, slots=True)
 class Built:
-    """Content that is whole, and has not got its name yet.  ``beside``: it was made beside its place."""
+    """Content that is whole, and has not got its name yet.  ``beside``: it was made beside its place.
+
+    ``added.records`` say of files that were written here, and that nobody else has seen so far, that they have settled: so it
+    is, when all get their names, of those that were not touched in the last moment before that."""
 
     ref: ObjectRef
     rel: str
@@ -114,7 +117,7 @@ class Materialise:
 
     def _build(self, ref: ObjectRef, rel: str, folder: int, place: int) -> Built:
         self._ways = self._ways_into(rel.rpartition('/')[0], folder)
-        built = Built(ref, rel, temporaries.new_name(temporaries.PREFIX), Added(ref, []), place == folder)
+        built = Built(ref, rel, temporaries.new_name(temporaries.PREFIX), Added(ref, [], whole=True), place == folder)
         try:
             if ref.kind == 'tree':
                 self._tree(ref, place, built.temporary, rel, built.added)
@@ -131,6 +134,7 @@ class Materialise:
         rel = built.rel
         folder, name = self._near.parent(rel, create=True)
         place = folder if built.beside else self._scratch.fd
+        self._settle(built.added, place)
         try:
             swap(place, built.temporary, folder, name, rel, replace=replace)
         except BaseException as error:
@@ -145,6 +149,15 @@ class Materialise:
                 if stat.S_ISREG(facts.st_mode):
                     built.added.files.append((rel, facts, built.ref))
         return built.added
+
+    def _settle(self, added: Added, place: int) -> None:
+        """Say of what is still to get its name which files nobody can change any more without changing their times, too."""
+        if not added.records:
+            return
+        limit = self.shelf.verified.settled_before(ops.fstat(place).st_dev) if self.shelf.verified else 0
+        for records in added.records.values():
+            for name, record in records.items():
+                records[name] = settled_before(record, limit)
 
     def _drop(self, built: Built) -> None:
         """What was put is not there any more."""
@@ -197,18 +210,19 @@ class Materialise:
                     self._folder(entry.ref, here, entry.name, f'{path}/{entry.name}', depth + 1, added)
                 else:
                     content = entry.ref
-                    facts = self._file(content, here, entry.name)
-                    if facts is not None:  # as bytes, a fifth of what it takes: there may be many
-                        records[entry.name] = make_record(pack(facts), content, False)
+                    record = self._file(content, here, entry.name)
+                    if record is not None:
+                        records[entry.name] = record
         finally:
             os.close(here)
 
-    def _file(self, ref: ObjectRef, folder: int, name: str) -> os.stat_result | None:
-        """Its stat; None for a link."""
+    def _file(self, ref: ObjectRef, folder: int, name: str) -> bytes | None:
+        """Its record, a fifth of what its stat takes: there may be many; None for a link."""
+        ours = False
         for way in tuple(self._ways):
             if way == 'copy' and ref.size <= SMALL and (data := self.shelf.read_published(ref.digest, ref.size)) is not None:
                 self._told(1, ref.size)
-                return self._write(data, ref, folder, name)
+                return make_record(pack(self._write(data, ref, folder, name)), ref, True)
             if way == 'hardlink' and ref.kind == 'file' and self._hardlink(ref, folder, name):
                 break
             if way == 'symlink' and ref.kind == 'file' and self._symlink(ref, folder, name):
@@ -217,10 +231,11 @@ class Materialise:
             if way == 'copy' and self.shelf.twins and self.shelf.twins.give(ref.digest, self._mode[ref.kind], folder, name):
                 break
             if way in ('reflink', 'copy') and self._copy(ref, folder, name, reflink=way == 'reflink'):
+                ours = True
                 break
         self._told(1, ref.size)
         with ops.Naming(folder):
-            return ops.lstat(name, folder)
+            return make_record(pack(ops.lstat(name, folder)), ref, ours)
 
     def _write(self, data: bytes, ref: ObjectRef, folder: int, name: str) -> os.stat_result:
         target = ops.open_new(name, self._mode[ref.kind], dir_fd=folder)

@@ -48,6 +48,10 @@ class Verified(Protocol):
     def moment(self) -> Any:
         """A reading of the clock, taken before an object is read, to be handed to set_verified."""
 
+    def settled_before(self, device: int) -> int:
+        """When a file on a device must have been touched last, in nanoseconds since 1970, so that who changes it from now on
+        changes its times."""
+
     def is_verified(self, digest: Digest, facts: os.stat_result) -> bool: ...
 
     def set_verified(self, digest: Digest, facts: os.stat_result, moment: Any) -> None:
