@@ -134,4 +134,4 @@ def _written_out(row: Row, read: _Parameters, needs: Mapping[str, list[str]]) ->
 
 def _artifacts(files: Sequence[File]) -> list[str]:
     return [f'{file.file}: the artifact {name} ({said.get("path")}) is not registered'
-            for file in files for name, said in file.artifacts.items()]  # fmt: skip
+            for file in files for name, said in (file.tops.get('artifacts') or {}).items()]  # fmt: skip

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 import re
 from collections.abc import Mapping
 from typing import Any
@@ -23,7 +24,14 @@ def scalar(value: Any, *, flow: bool = False) -> str:
         return f'[{", ".join(scalar(one, flow=True) for one in value)}]'
     if isinstance(value, Mapping):
         return '{' + ', '.join(f'{scalar(key, flow=True)}: {scalar(one, flow=True)}' for key, one in value.items()) + '}'
-    return json.dumps(value, allow_nan=False)
+    if isinstance(value, float) and not math.isfinite(value):
+        return no_number(value)
+    return json.dumps(value, allow_nan=False, default=str)
+
+
+def no_number(value: float) -> str:
+    """As YAML writes what no JSON holds; no pipeline.yaml takes it but as a text."""
+    return '.nan' if math.isnan(value) else '.inf' if value > 0 else '-.inf'
 
 
 def _quoted(text: str) -> str:

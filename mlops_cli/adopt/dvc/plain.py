@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import math
 import posixpath
 import re
 from collections.abc import Mapping, Sequence
 from itertools import chain, count
 from typing import Any
 
+from mlops_cli.adopt.dvc import emit
 from mlops_cli.adopt.dvc.schema import PLOT
 from mlops_cli.adopt.dvc.stages import Out, Stage
 from mlops_cli.core.paths import is_pattern
@@ -106,11 +108,16 @@ def _escaped_all(value: Any) -> Any:
         return {escaped(str(key)): _escaped_all(one) for key, one in value.items()}
     if isinstance(value, list):
         return [_escaped_all(one) for one in value]
+    if isinstance(value, float) and not math.isfinite(value):
+        return emit.no_number(value)
     return value if value is None or isinstance(value, bool | int | float) else str(value)
 
 
 def _command(stage: Stage, notes: list[str]) -> Any:
     commands = [escaped(one) for one in stage.commands if one.strip()]
+    if not commands:
+        notes.append('its command is empty, and a stage has one: ":" does as little')
+        return ':'
     if isinstance(stage.cmd, str) and len(commands) > 1:
         notes.append('DVC runs each line of cmd in a shell of its own: it is a list here, so that it still is so')
     if any(_BASH.search(one) for one in stage.commands):
@@ -193,7 +200,7 @@ def _flags(out: Out, notes: list[str]) -> dict[str, Any]:
     if isinstance(flags.get('desc'), str) and flags['desc']:
         found['desc'] = escaped(flags['desc'])
     if out.kind == 'plots':
-        found |= {key: _escaped_all(flags[key]) for key in PLOT if key in flags and flags[key] != ''}
+        found |= {key: _escaped_all(flags[key]) for key in PLOT if key in flags and flags[key] not in ('', None)}
     if flags.get('push') is False:
         found['push'] = False
     for key in ('remote', 'type', 'labels', 'meta'):

@@ -7,7 +7,6 @@ from __future__ import annotations
 import os
 import posixpath
 from collections.abc import Iterator, Mapping
-from contextlib import suppress
 from typing import Any
 
 from mlops_cli import git
@@ -209,18 +208,8 @@ class _Reader:
         lock = posixpath.splitext(path)[0] + '.lock'
         locked = self.bytes_of(lock, yaml12.SIZE_LIMIT)
         locks = lock_of(yaml12.read(locked, lock), {stage.key: stage for stage in stages}) if locked is not None else {}
-        artifacts = resolver.top('artifacts') or {}
+        tops = {key: resolver.top(key) for key in ('metrics', 'plots', 'params', 'datasets', 'artifacts')}
         return File(path, folder, data, loaded.text, tuple(stages), locks,
-                    {name: tuple(some) for name, some in groups.items()}, artifacts,
-                    _tops(resolver),
+                    {name: tuple(some) for name, some in groups.items()}, tops,
                     {name: (where.line - 1, where.column - 1) for name in groups
                      if (where := loaded.where('stages', name)).line})
-
-
-def _tops(resolver: Resolver) -> dict[str, Any]:
-    """What is only shown, which DVC resolves when it is: a mistake there keeps nothing from being taken over."""
-    found = {}
-    for key in ('metrics', 'plots', 'params'):
-        with suppress(UserError):
-            found[key] = resolver.top(key)
-    return found

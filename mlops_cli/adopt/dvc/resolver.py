@@ -159,9 +159,12 @@ class Resolver:
         return Resolved(key, entry, wdir, values)
 
     def top(self, name: str) -> Any:
-        """A section of the file with its references replaced."""
+        """A section of the file with its references replaced, which DVC does as soon as it reads the file."""
         try:
             check_references(self.data.get(name))
-            return self.context.resolve(self.data.get(name), None, {})
+            found = self.context.resolve(self.data.get(name), None, {})
+            if name == 'artifacts' and (other := [key for key in found or () if not isinstance(key, str)]):
+                raise UserError(f'artifacts: the name {other[0]} is {kind(other[0])}, and a name is text')
+            return found
         except UserError as error:
             raise self._placed(error, (name,)) from None

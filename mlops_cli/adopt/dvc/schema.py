@@ -13,9 +13,10 @@ from mlops_cli.core.scalars import kind
 _TOP = ('vars', 'stages', 'params', 'metrics', 'plots', 'artifacts', 'datasets')
 _STAGE = ('cmd', 'wdir', 'deps', 'params', 'vars', 'frozen', 'meta', 'desc', 'always_changed', 'outs', 'metrics', 'plots',
           'matrix')  # fmt: skip
-_ANNOTATIONS = {'desc': str, 'type': str, 'labels': list, 'meta': dict}
+_ANNOTATIONS = {'desc': str, 'type': str, 'labels': list, 'meta': object}
 _OUT = {**_ANNOTATIONS, 'cache': bool, 'persist': bool, 'checkpoint': bool, 'remote': str, 'push': bool}
 PLOT = {'template': str, 'x': str, 'y': str, 'x_label': str, 'y_label': str, 'title': str, 'header': bool}
+_CHART = {'x': (str, dict), 'y': (str, list, dict), 'x_label': str, 'y_label': str, 'title': str, 'template': str}
 Path = tuple[Hashable, ...]
 
 
@@ -29,13 +30,13 @@ def check(loaded: Loaded) -> dict[str, Any]:
     one.listed(value, 'vars', (), (str, dict))
     for name in ('params', 'metrics'):
         one.listed(value, name, (), (str,))
-    one.listed(value, 'plots', (), (str, dict))
-    one.listed(value, 'datasets', (), (dict,))
+    one.charts(value)
+    one.typed(value, 'datasets', (list, dict, str), ())
     artifacts = one.mapping(value, 'artifacts', ())
     for name, said in artifacts.items():
         if not isinstance(said, dict) or not isinstance(said.get('path'), str):
             raise one.wrong(('artifacts', name), 'an artifact is a mapping with path')
-        one.keys(said, ('path', *_ANNOTATIONS), ('artifacts', name))
+        one.flags(said, ('artifacts', name), {'path': str, **_ANNOTATIONS})
     for name, said in one.mapping(value, 'stages', ()).items():
         one.stage(name, said)
     return value
@@ -115,6 +116,34 @@ class _Checker:
         self.keys(more, tuple(known), path)
         for key, kinds in known.items():
             self.typed(more, key, kinds, path)
+        self.texts(more.get('labels', []), (*path, 'labels'))
+
+    def texts(self, value: Any, path: Path) -> None:
+        for number, one in enumerate(value if isinstance(value, list) else [value]):
+            if not isinstance(one, str):
+                raise self.wrong((*path, number) if isinstance(value, list) else path, f'{path[-1]} cannot be {kind(one)}')
+
+    def charts(self, value: dict[Any, Any]) -> None:
+        """``plots`` at the top: paths, or charts by name with the columns of files."""
+        self.listed(value, 'plots', (), (str, dict))
+        for number, one in enumerate(value.get('plots', ())):
+            here: Path = ('plots', number)
+            if one == {}:
+                raise self.wrong(here, 'a chart has a name')
+            for name, said in one.items() if isinstance(one, dict) else ():
+                self.texts(name, here)
+                if said is not None:
+                    self.flags(said, (*here, name), _CHART)
+                    self.columns(said, (*here, name))
+
+    def columns(self, said: dict[Any, Any], path: Path) -> None:
+        for axis in ('x', 'y'):
+            found = said.get(axis, '')
+            for file, columns in found.items() if isinstance(found, dict) else [('', found)]:
+                self.texts(file, (*path, axis))
+                if axis == 'x' and isinstance(columns, list):
+                    raise self.wrong((*path, axis), f'x: the column of {file} is a list, not a text')
+                self.texts(columns, (*path, axis))
 
     def plot(self, more: Any, path: Path) -> None:
         for one in more if isinstance(more, list) else [more]:

@@ -30,8 +30,8 @@ def stage_of(one: Resolved, file: str, folder: str, loaded: Loaded, root: str) -
         raise UserError(f'stage {one.key}: its wdir {one.wdir} lies outside the project', where=where,
                         hint='go there in cmd, as in cd .. && ..., and write the paths from the project')
     cmd = values.get('cmd')
-    if not isinstance(cmd, str | list) or not cmd:
-        raise UserError(f'stage {one.key}: its command is {kind(cmd) if cmd else "empty"}', where=where)
+    if not isinstance(cmd, str | list):
+        raise UserError(f'stage {one.key}: its command is {kind(cmd)}', where=where)
     outs = [out for key in ('outs', 'metrics', 'plots') for out in _outs(values.get(key, ()), key, wdir, root)]
     stage = Stage(
         one.key if folder == '.' else f'{file}:{one.key}',

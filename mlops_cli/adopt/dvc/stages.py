@@ -86,7 +86,7 @@ class Stage:
     @property
     def callback(self) -> bool:
         """Runs each time, since nothing says when it need not."""
-        return not self.deps and not self.params and not self.outs
+        return bool(self.cmd) and not self.deps and not self.params and not self.outs
 
     @property
     def commands(self) -> tuple[str, ...]:
@@ -125,7 +125,7 @@ class Locked:
 @dataclass(frozen=True)
 class File:
     """One dvc.yaml.  ``data``: as it was read, for what is kept as it stands.  ``stages_at``:
-    entry -> (line, column) of its key, from 0.  ``tops``: metrics, plots and params at its top, resolved."""
+    entry -> (line, column) of its key, from 0.  ``tops``: what else stands at its top, by key, resolved."""
 
     file: str
     folder: str
@@ -134,6 +134,5 @@ class File:
     stages: tuple[Stage, ...]
     locks: Mapping[str, Locked]
     groups: Mapping[str, tuple[Stage, ...]]
-    artifacts: Mapping[str, Any] = field(default_factory=dict)
     tops: Mapping[str, Any] = field(default_factory=dict)
     stages_at: Mapping[str, tuple[int, int]] = field(default_factory=dict)

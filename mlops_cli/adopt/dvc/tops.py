@@ -35,7 +35,8 @@ def tops_of(files: Sequence[File]) -> Tops:
         _tell(found, file, 'metrics', left)
         _tell(found, file, 'plots', [name for name, said in _charts(file) if not _plot(found, outs, file, name, said)])
         _tell(found, file, 'params', _listed(file.tops.get('params')))
-        _tell(found, file, 'datasets', [str(one.get('name')) for one in file.data.get('datasets') or ()])
+        sets = file.tops.get('datasets') or ()
+        _tell(found, file, 'datasets', [str(one.get('name') if isinstance(one, dict) else one) for one in sets])
     return found
 
 

@@ -120,7 +120,7 @@ def differences(said: dict[str, Any], folder: Path) -> list[str]:
     for name, command in pipeline['commands'].items():
         cmd = said['stages'][name]['cmd']
         wanted = [line.rstrip('\n') for line in (cmd.splitlines() if isinstance(cmd, str) else map(str, cmd)) if line.strip()]
-        if command != wanted:
+        if command != (wanted or [':']):
             found.append(f'{name}: DVC runs {wanted}, mlops {command}')
     return found
 

@@ -44,9 +44,9 @@ def project(folder: str, status: bool) -> dict[str, Any]:
         stages = {stage.addressing: stage for stage in repo.index.stages}
         graph = repo.index.graph
         found: dict[str, Any] = {
-            'stages': {name: described(stage, root) for name, stage in stages.items() if stage.cmd},
+            'stages': {name: described(stage, root) for name, stage in stages.items() if stage.cmd is not None},
             'data': {name: sorted(os.path.relpath(out.fs_path, root) for out in stage.outs)
-                     for name, stage in stages.items() if not stage.cmd},
+                     for name, stage in stages.items() if stage.cmd is None},
             'edges': sorted([before.addressing, after.addressing] for after, before in graph.edges),
         }
         if status:
