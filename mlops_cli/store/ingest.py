@@ -347,7 +347,7 @@ class Ingest:
         """None if something vanished meanwhile."""
         try:
             return [entry for name in sorted(names) if (entry := _recorded(name, read[name]) if name in read
-                                                else self._entry(fd, name, f'{path}/{name}', depth))]
+                                                        else self._entry(fd, name, f'{path}/{name}', depth))]
         except FileNotFoundError:
             return None
 

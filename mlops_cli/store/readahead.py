@@ -8,11 +8,11 @@ from __future__ import annotations
 import os
 import resource
 from collections import deque
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Generator, Iterable, Iterator
 from concurrent.futures import Future
 from contextlib import suppress
 from itertools import islice
-from typing import Protocol
+from typing import Protocol, TypeVar
 
 from mlops_cli.core.digest import Digest
 from mlops_cli.core.errors import UserError
@@ -24,6 +24,8 @@ _AHEAD = 4096  # objects read with threads before it is asked again
 _PIECE = 32  # of them for one thread at a time
 _THREADS = 8
 
+_R = TypeVar('_R')
+
 
 class Source(Protocol):
     """See transfer.Sender."""
@@ -31,8 +33,9 @@ class Source(Protocol):
     def open(self, digest: Digest) -> tuple[int, os.stat_result]: ...
 
 
-def read_each(digests: Iterable[Digest], source: Source, read: Callable[[Digest], bytes | None]) -> Iterator[bytes | None]:
-    """What ``read`` says of each, in their order.  Raises what ``read`` raises."""
+def read_each(digests: Iterable[Digest], source: Source,
+              read: Callable[[Digest], _R]) -> Generator[tuple[Digest, _R], None, None]:
+    """Each with what ``read`` says of it, in their order.  Raises what ``read`` raises."""
     left = iter(digests)
     while group := [*islice(left, _SAMPLE)]:
         waits = 0
@@ -40,10 +43,10 @@ def read_each(digests: Iterable[Digest], source: Source, read: Callable[[Digest]
             before = _waits()
             data = read(digest)
             waits += _waits() - before
-            yield data
+            yield digest, data
         if waits > _OFTEN * len(group):
             for digest in _ahead(islice(left, _AHEAD), source):
-                yield read(digest)
+                yield digest, read(digest)
 
 
 def _waits() -> int:

@@ -130,7 +130,7 @@ def _send(local: Sender, depot: Depot, files: Lacking, nodes: list[Digest], lost
                 _room(under_way, LARGE_AT_ONCE)
                 under_way.append(pool.submit(_send_large, local, depot, digest, lost, told))
             reading = functools.partial(_read, local, lost=lost)
-            for digest, data in zip(files.small(), read_each(files.small(), local, reading), strict=True):
+            for digest, data in read_each(files.small(), local, reading):
                 if data is not None:
                     packing.add(digest, data)
                 if packing.full:
