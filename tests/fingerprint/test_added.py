@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -12,29 +13,13 @@ from mlops_cli.core.refs import ObjectRef
 from mlops_cli.fingerprint.added import Whole
 from mlops_cli.fingerprint.files import Workspace
 from mlops_cli.fingerprint.ignore import Ignore
-from mlops_cli.fingerprint.index import Index, Moment
+from mlops_cli.fingerprint.index import Index
 from mlops_cli.fingerprint.scan import Scan
 from mlops_cli.fsio.durable import Batch
 from mlops_cli.fsio.paths import Root
 from mlops_cli.store import bulk
 from mlops_cli.store.local import LocalStore
-
-AHEAD_NS = 5_000_000_000
-
-
-class Later(Index):
-    """An index for which all has aged."""
-
-    def _probe(self) -> Moment:
-        device, before, foreign = super()._probe()
-        return Moment(device, before + AHEAD_NS, foreign + AHEAD_NS)
-
-
-class Fresh(Index):
-    """An index for which all was touched just now."""
-
-    def _probe(self) -> Moment:
-        return Moment(super()._probe().device, 0, 0)
+from tests.support.indexes import Fresh, Later
 
 
 @pytest.fixture
@@ -58,9 +43,9 @@ def rebuilt(monkeypatch: pytest.MonkeyPatch) -> list[str]:
     paths: list[str] = []
     real = Scan._rebuild
 
-    def recorded(scan: Scan, fd: int, rel: str, *rest: object) -> ObjectRef:
+    def recorded(scan: Scan, fd: int, rel: str, *rest: Any) -> ObjectRef:
         paths.append(rel)
-        return real(scan, fd, rel, *rest)  # type: ignore[arg-type]
+        return real(scan, fd, rel, *rest)
 
     monkeypatch.setattr(Scan, '_rebuild', recorded)
     return paths

@@ -15,11 +15,12 @@ from mlops_cli.core.refs import ObjectRef
 from mlops_cli.fingerprint import scan
 from mlops_cli.fingerprint.files import HOPS, Workspace
 from mlops_cli.fingerprint.ignore import Ignore
-from mlops_cli.fingerprint.index import Index, Moment
+from mlops_cli.fingerprint.index import Index
 from mlops_cli.fsio.durable import Batch
 from mlops_cli.fsio.paths import Root
 from mlops_cli.store.local import LocalStore
 from mlops_cli.store.tree import build, walk
+from tests.support.indexes import Later
 
 SECOND = 1_000_000_000
 
@@ -35,16 +36,6 @@ def folder(tmp_path: Path) -> Path:
 def root(folder: Path) -> Iterator[Root]:
     with Root(folder) as opened:
         yield opened
-
-
-class Later(Index):
-    """An index for which all that was not touched in the last moment has aged."""
-
-    ahead_ns = 5 * SECOND
-
-    def _probe(self) -> Moment:
-        device, before, foreign = super()._probe()
-        return Moment(device, before + self.ahead_ns, foreign + self.ahead_ns)
 
 
 def open_workspace(root: Root, ignore: str = '', *, kind: type[Index] = Later, objects: str | None = None) -> Workspace:

@@ -4,32 +4,25 @@ from __future__ import annotations
 
 import os
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 
 from mlops_cli.core.refs import ObjectRef
 from mlops_cli.core.states import newest
-from mlops_cli.fingerprint import scan
 from mlops_cli.fingerprint.files import Workspace
 from mlops_cli.fingerprint.ignore import Ignore
-from mlops_cli.fingerprint.index import Index, Moment
+from mlops_cli.fingerprint.index import Index
 from mlops_cli.fsio.durable import Batch
 from mlops_cli.fsio.paths import Root
 from mlops_cli.store import bulk_out
 from mlops_cli.store.ingest import Added
 from mlops_cli.store.local import LocalStore
 from mlops_cli.store.materialise import LinkMode
+from tests.support.indexes import Fresh
 
 SETTLED_SECONDS = 0.05  # more than what a file system with fine times needs
-
-
-class Fresh(Index):
-    """An index for which all was touched just now."""
-
-    def _probe(self) -> Moment:
-        return Moment(super()._probe().device, 0, 0)
 
 
 class Place:
@@ -89,20 +82,6 @@ def write(path: Path, data: str, mode: int = 0o644) -> None:
 def place(tmp_path: Path, request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> Place:
     monkeypatch.setattr(bulk_out, 'ENOUGH', 5 if request.param == 'crew' else 1 << 40)
     return Place(tmp_path / 'p')
-
-
-@pytest.fixture
-def read(monkeypatch: pytest.MonkeyPatch) -> Iterator[list[str]]:
-    """The files that a look reads."""
-    paths: list[str] = []
-    real = scan.hash_open_file
-
-    def recorded(fd: int, path: str) -> tuple[ObjectRef, os.stat_result]:
-        paths.append(path)
-        return real(fd, path)
-
-    monkeypatch.setattr(scan, 'hash_open_file', recorded)
-    yield paths
 
 
 def test_what_was_copied_is_not_read_again(place: Place, read: list[str]) -> None:

@@ -8,30 +8,14 @@ from pathlib import Path
 import pytest
 
 from mlops_cli.core.refs import ObjectRef
-from mlops_cli.fingerprint import scan
 from mlops_cli.fingerprint.files import Workspace
 from mlops_cli.fingerprint.ignore import Ignore
-from mlops_cli.fingerprint.index import Index, Moment
+from mlops_cli.fingerprint.index import Index
 from mlops_cli.fsio.paths import Root
 from mlops_cli.store import crew
+from tests.support.indexes import Fresh, Later
 
-AHEAD_NS = 5_000_000_000
 ENOUGH = crew.ENOUGH
-
-
-class Later(Index):
-    """An index for which all that was not touched in the last moment has aged."""
-
-    def _probe(self) -> Moment:
-        device, before, foreign = super()._probe()
-        return Moment(device, before + AHEAD_NS, foreign + AHEAD_NS)
-
-
-class Fresh(Index):
-    """An index for which all was touched just now."""
-
-    def _probe(self) -> Moment:
-        return Moment(super()._probe().device, 0, 0)
 
 
 @pytest.fixture
@@ -50,19 +34,11 @@ def root(tmp_path: Path) -> Iterator[Root]:
 
 
 @pytest.fixture
-def read_here(monkeypatch: pytest.MonkeyPatch) -> list[str]:
-    """The files that this process reads."""
+def read_here(read: list[str], monkeypatch: pytest.MonkeyPatch) -> list[str]:
+    """The files that this process reads, where a crew is worth it for a few."""
     monkeypatch.setattr(crew, 'ENOUGH', 5)
     monkeypatch.setattr(crew, '_PIECE', 4)
-    paths: list[str] = []
-    real = scan.hash_open_file
-
-    def counted(fd: int, path: str) -> tuple[ObjectRef, os.stat_result]:
-        paths.append(path)
-        return real(fd, path)
-
-    monkeypatch.setattr(scan, 'hash_open_file', counted)
-    return paths
+    return read
 
 
 def write(path: Path, data: str, mode: int = 0o644) -> None:
